@@ -1,0 +1,85 @@
+"""What has happened to one call so far: the facts that layers leave for each other and for the caller.
+
+The request is frozen; this is the one thing about a call that grows. It is written by the layers of that call alone.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from os import urandom
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inferkit._types import Usage
+
+__all__ = ["Attempt", "AttemptKind", "CacheResult", "CallRecord", "Event", "Outcome"]
+
+AttemptKind = Literal["primary", "retry", "fallback"]
+CacheResult = Literal["hit", "coalesced", "miss", "bypass"]
+Outcome = Literal["completed", "closed", "cancelled", "abandoned", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request that was sent to one model, and what came of it.
+
+    `cost_nanos` is in nano-dollars; None where the model has no known price. `seconds` is the time from sending to
+    the end, `first_chunk_seconds` to the first chunk. `error` is the type of the error, never its text.
+    """
+
+    number: int
+    kind: AttemptKind
+    provider: str
+    model: str
+    outcome: Outcome
+    usage: Usage
+    cost_nanos: int | None
+    price_source: str | None
+    seconds: float
+    first_chunk_seconds: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a layer decided, for the trace: `time_ns` is since the epoch."""
+
+    time_ns: int
+    name: str
+    attributes: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """The facts of one call.
+
+    `id` identifies the call in the ledger and in traces. `attempts` holds those that ended. `hold` is the budget
+    layer's reservation while there is one. `saved_nanos` is what a cache hit would have cost.
+    """
+
+    id: str = field(default_factory=lambda: urandom(12).hex())
+    attempts: list[Attempt] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    cache: CacheResult | None = None
+    cache_tier: str | None = None
+    saved_nanos: int = 0
+    hold: Any = None
+    clamped: bool = False
+    trace_id: str | None = None
+
+    def note(self, name: str, /, **attributes: Any) -> None:
+        """Leave an event for the trace."""
+        self.events.append(Event(time.time_ns(), name, attributes))
+
+    @property
+    def cost_nanos(self) -> int | None:
+        """What all attempts cost together, in nano-dollars; None if one of them has no known price."""
+        total = 0
+        for attempt in self.attempts:
+            if attempt.cost_nanos is None:
+                return None
+            total += attempt.cost_nanos
+        return total
