@@ -57,7 +57,8 @@ class CallRecord:
     """The facts of one call.
 
     `id` identifies the call in the ledger and in traces. `attempts` holds those that ended. `hold` is the budget
-    layer's reservation while there is one. `saved_nanos` is what a cache hit would have cost.
+    layer's reservation while there is one, `clamped` says that it lowered the output tokens. `saved_nanos` is what a
+    cache hit would have cost.
     """
 
     id: str = field(default_factory=lambda: urandom(12).hex())
@@ -69,6 +70,7 @@ class CallRecord:
     hold: Any = None
     clamped: bool = False
     trace_id: str | None = None
+    attempt_spans: list[Any] = field(default_factory=list)
 
     def note(self, name: str, /, **attributes: Any) -> None:
         """Leave an event for the trace."""

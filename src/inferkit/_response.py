@@ -196,7 +196,10 @@ class Response:
             except BaseException as caught:
                 failure = failure or caught
         if failure is not None:
-            raise failure
+            try:
+                raise failure
+            finally:
+                failure = None  # its traceback holds this frame: a cycle that would keep the stream alive
 
     async def _leave(self, end: End) -> None:
         """Close as part of closing the stream that this one feeds."""

@@ -11,7 +11,8 @@ from inferkit._errors import ConfigurationError
 if TYPE_CHECKING:
     from typing import Self
 
-    from inferkit._record import CallRecord
+    from inferkit._catalog import Target
+    from inferkit._record import AttemptKind, CallRecord
     from inferkit._response import Response
     from inferkit._runtime import Runtime
 
@@ -243,8 +244,10 @@ Layer: TypeAlias = Callable[["Request", Handler], Awaitable["Response"]]
 class Request:
     """One model call, as it travels through the stack. Layers change it with `replace`.
 
-    `deadline` is an instant of `runtime.now()` in seconds, `scopes` the budgets that pay, `tenant` the boundary that
-    no cached reply crosses, `attempt` the number of the attempt (from 1; 0 before the first).
+    `model` is the name the caller used; below the retry layer it is the provider's own name for it, with `provider`
+    and `target` set. `deadline` is an instant of `runtime.now()` in seconds, `scopes` the budgets that pay, `tenant`
+    the boundary that no cached reply crosses, `attempt` the number of the attempt (from 1; 0 before the first),
+    `span` the call's span.
     """
 
     model: str
@@ -263,12 +266,14 @@ class Request:
     reasoning_effort: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     provider: str | None = None
-    candidates: tuple[Any, ...] = ()
+    candidates: tuple[Target, ...] = ()
+    target: Target | None = None
     scopes: tuple[Any, ...] = ()
     user: str | None = None
     tenant: str | None = None
     deadline: float | None = None
     attempt: int = 0
+    attempt_kind: AttemptKind = "primary"
     span: Any = None
     extensions: Mapping[Any, Any] = field(default_factory=dict)
 

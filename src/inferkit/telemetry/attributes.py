@@ -1,0 +1,102 @@
+"""What a span says about a call or an attempt: plain functions of what is known. Never a prompt, never a reply."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inferkit._errors import InferkitError
+from inferkit.telemetry import names
+
+if TYPE_CHECKING:
+    from inferkit._record import Attempt, CallRecord
+    from inferkit._types import Request
+
+__all__ = ["attempt_ended", "attempt_started", "call_ended", "describe"]
+
+NANOS = 1e9
+
+
+def describe(error: BaseException) -> str:
+    """Say what went wrong. Our own messages carry no prompt and no secret; of foreign errors only the type is told."""
+    return str(error) if isinstance(error, InferkitError) else type(error).__name__
+
+
+def call_ended(model: str, record: CallRecord, outcome: str) -> dict[str, Any]:
+    """Describe a call that ended. No `gen_ai.*` here: its tokens would be counted twice."""
+    facts: dict[str, Any] = {
+        names.CALL_ID: record.id,
+        names.MODEL: model,
+        names.OUTCOME: outcome,
+        names.ATTEMPTS: len(record.attempts),
+    }
+    if record.cache is not None:
+        facts[names.CACHE_RESULT] = record.cache
+    if record.cache_tier is not None:
+        facts[names.CACHE_TIER] = record.cache_tier
+    if record.attempts:
+        last = record.attempts[-1]
+        facts[names.SERVED_BY] = f"{last.provider}:{last.model}"
+        facts[names.INPUT_TOKENS] = sum(attempt.usage.input_tokens for attempt in record.attempts)
+        facts[names.OUTPUT_TOKENS] = sum(attempt.usage.output_tokens for attempt in record.attempts)
+        facts[names.USAGE_ESTIMATED] = any(attempt.usage.estimated for attempt in record.attempts)
+        if last.price_source is not None:
+            facts[names.COST_SOURCE] = last.price_source
+    cost = record.cost_nanos
+    if cost is not None:
+        facts[names.COST_AMOUNT] = cost / NANOS
+        facts[names.COST_CURRENCY] = "USD"
+    if record.saved_nanos:
+        facts[names.COST_SAVED] = record.saved_nanos / NANOS
+    return facts
+
+
+def attempt_started(request: Request) -> dict[str, Any]:
+    """Describe an attempt that is about to be sent."""
+    facts: dict[str, Any] = {
+        names.OPERATION: names.CHAT,
+        names.PROVIDER: request.provider,
+        names.REQUEST_MODEL: request.model,
+        names.REQUEST_STREAM: request.stream,
+        names.ATTEMPT_NUMBER: request.attempt,
+        names.ATTEMPT_KIND: request.attempt_kind,
+    }
+    parameters = (
+        (names.REQUEST_MAX_TOKENS, request.max_output_tokens),
+        (names.REQUEST_TEMPERATURE, request.temperature),
+        (names.REQUEST_TOP_P, request.top_p),
+        (names.REQUEST_SEED, request.seed),
+        (names.REQUEST_STOP, request.stop or None),
+    )
+    facts.update((name, value) for name, value in parameters if value is not None)
+    return facts
+
+
+def attempt_ended(
+    attempt: Attempt, *, finish_reason: str | None, response_model: str | None, response_id: str | None
+) -> dict[str, Any]:
+    """Describe an attempt that ended."""
+    usage = attempt.usage
+    facts: dict[str, Any] = {
+        names.USAGE_INPUT: usage.input_tokens,
+        names.USAGE_OUTPUT: usage.output_tokens,
+        names.USAGE_ESTIMATED: usage.estimated,
+        names.OUTCOME: attempt.outcome,
+        names.RESPONSE_MODEL: response_model or attempt.model,
+    }
+    if usage.cache_read_tokens:
+        facts[names.USAGE_CACHE_READ] = usage.cache_read_tokens
+    if usage.cache_write_tokens:
+        facts[names.USAGE_CACHE_WRITE] = usage.cache_write_tokens
+    if usage.reasoning_tokens:
+        facts[names.USAGE_REASONING] = usage.reasoning_tokens
+    if response_id is not None:
+        facts[names.RESPONSE_ID] = response_id
+    if finish_reason is not None:
+        facts[names.RESPONSE_FINISH_REASONS] = (finish_reason,)
+    if attempt.first_chunk_seconds is not None:
+        facts[names.RESPONSE_FIRST_CHUNK] = attempt.first_chunk_seconds
+    if attempt.cost_nanos is not None:
+        facts[names.COST_AMOUNT] = attempt.cost_nanos / NANOS
+        facts[names.COST_CURRENCY] = "USD"
+        facts[names.COST_SOURCE] = attempt.price_source or ""
+    return facts
