@@ -1,0 +1,189 @@
+"""Budgets, caching, routing, fallback and traces around every model call, inside your own process.
+
+Everything public is here. Names are loaded when they are first used, so that `import inferkit` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inferkit._catalog import Catalog, Target
+    from inferkit._client import AsyncClient, Client
+    from inferkit._engine import default_stack
+    from inferkit._errors import (
+        AuthenticationFailed,
+        BudgetExceeded,
+        ConfigurationError,
+        ContentFiltered,
+        DeadlineExceeded,
+        InferkitError,
+        InvalidRequest,
+        LedgerError,
+        ModelFileError,
+        NoRoute,
+        ProviderError,
+        RateLimited,
+        StreamError,
+        StreamInterrupted,
+        Unavailable,
+        UnpricedModel,
+    )
+    from inferkit._record import Attempt, CallRecord
+    from inferkit._reply import Reply
+    from inferkit._response import End, Response
+    from inferkit._runtime import Runtime
+    from inferkit._stack import StackOrderWarning, compose
+    from inferkit._streams import AsyncStream, Stream
+    from inferkit._types import (
+        Chunk,
+        Handler,
+        ImagePart,
+        Key,
+        Layer,
+        Message,
+        ReasoningPart,
+        Request,
+        TextPart,
+        Tool,
+        ToolCallDelta,
+        ToolCallPart,
+        ToolResultPart,
+        Usage,
+    )
+    from inferkit.budgets.budget import Budget
+    from inferkit.budgets.decorator import budgeted
+    from inferkit.budgets.prices import Price
+    from inferkit.budgets.sqlite import SqliteLedger
+    from inferkit.layers.cache import Cache
+    from inferkit.layers.retry import Retry
+    from inferkit.local import Local
+    from inferkit.providers.openai_chat import OpenAIChat
+
+_PLACES = {
+    "inferkit._catalog": ("Catalog", "Target"),
+    "inferkit._client": ("AsyncClient", "Client"),
+    "inferkit._engine": ("default_stack",),
+    "inferkit._errors": (
+        "AuthenticationFailed",
+        "BudgetExceeded",
+        "ConfigurationError",
+        "ContentFiltered",
+        "DeadlineExceeded",
+        "InferkitError",
+        "InvalidRequest",
+        "LedgerError",
+        "ModelFileError",
+        "NoRoute",
+        "ProviderError",
+        "RateLimited",
+        "StreamError",
+        "StreamInterrupted",
+        "Unavailable",
+        "UnpricedModel",
+    ),
+    "inferkit._record": ("Attempt", "CallRecord"),
+    "inferkit._reply": ("Reply",),
+    "inferkit._response": ("End", "Response"),
+    "inferkit._runtime": ("Runtime",),
+    "inferkit._stack": ("StackOrderWarning", "compose"),
+    "inferkit._streams": ("AsyncStream", "Stream"),
+    "inferkit._types": (
+        "Chunk",
+        "Handler",
+        "ImagePart",
+        "Key",
+        "Layer",
+        "Message",
+        "ReasoningPart",
+        "Request",
+        "TextPart",
+        "Tool",
+        "ToolCallDelta",
+        "ToolCallPart",
+        "ToolResultPart",
+        "Usage",
+    ),
+    "inferkit.budgets.budget": ("Budget",),
+    "inferkit.budgets.decorator": ("budgeted",),
+    "inferkit.budgets.prices": ("Price",),
+    "inferkit.budgets.sqlite": ("SqliteLedger",),
+    "inferkit.layers.cache": ("Cache",),
+    "inferkit.layers.retry": ("Retry",),
+    "inferkit.local": ("Local",),
+    "inferkit.providers.openai_chat": ("OpenAIChat",),
+}
+_PLACE_OF = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = [
+    "AsyncClient",
+    "AsyncStream",
+    "Attempt",
+    "AuthenticationFailed",
+    "Budget",
+    "BudgetExceeded",
+    "Cache",
+    "CallRecord",
+    "Catalog",
+    "Chunk",
+    "Client",
+    "ConfigurationError",
+    "ContentFiltered",
+    "DeadlineExceeded",
+    "End",
+    "Handler",
+    "ImagePart",
+    "InferkitError",
+    "InvalidRequest",
+    "Key",
+    "Layer",
+    "LedgerError",
+    "Local",
+    "Message",
+    "ModelFileError",
+    "NoRoute",
+    "OpenAIChat",
+    "Price",
+    "ProviderError",
+    "RateLimited",
+    "ReasoningPart",
+    "Reply",
+    "Request",
+    "Response",
+    "Retry",
+    "Runtime",
+    "SqliteLedger",
+    "StackOrderWarning",
+    "Stream",
+    "StreamError",
+    "StreamInterrupted",
+    "Target",
+    "TextPart",
+    "Tool",
+    "ToolCallDelta",
+    "ToolCallPart",
+    "ToolResultPart",
+    "Unavailable",
+    "UnpricedModel",
+    "Usage",
+    "budgeted",
+    "compose",
+    "default_stack",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("inferkit")
+    if name not in _PLACE_OF:
+        raise AttributeError(f"module 'inferkit' has no attribute {name!r}")
+    value = getattr(import_module(_PLACE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

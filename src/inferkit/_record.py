@@ -56,7 +56,8 @@ class Event:
 class CallRecord:
     """The facts of one call.
 
-    `id` identifies the call in the ledger and in traces. `attempts` holds those that ended. `hold` is the budget
+    `id` identifies the call in the ledger and in traces. `attempts` holds those that ended, `provider` and `model`
+    name what served the reply. `hold` is the budget
     layer's reservation while there is one, `clamped` says that it lowered the output tokens. `saved_nanos` is what a
     cache hit would have cost.
     """
@@ -64,6 +65,8 @@ class CallRecord:
     id: str = field(default_factory=lambda: urandom(12).hex())
     attempts: list[Attempt] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    provider: str = ""
+    model: str = ""
     cache: CacheResult | None = None
     cache_tier: str | None = None
     saved_nanos: int = 0

@@ -324,20 +324,52 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
         coroutine.send(None)
     except StopIteration as stop:
         return cast("T", stop.value)
-    culprit = _innermost(coroutine)
+    except RuntimeError as error:
+        if not _misses_a_loop(error):
+            raise
+        raise _needs_a_loop(_raiser(error)) from error
+    culprit = _suspended(coroutine)
     coroutine.close()
-    raise ConfigurationError(
+    raise _needs_a_loop(culprit)
+
+
+def _needs_a_loop(culprit: str) -> ConfigurationError:
+    return ConfigurationError(
         f"{culprit} waits for an event loop, and Client runs without one; pass Client(portal=True), "
         "use AsyncClient, or wait through request.runtime"
     )
 
 
-def _innermost(coroutine: Any) -> str:
-    """Name the coroutine that suspended, passing over the event-loop library's own frames."""
+def _misses_a_loop(error: RuntimeError) -> bool:
+    """Say whether an event-loop library complains that it has no loop; each has its own way to do so."""
+    return type(error).__name__ in {"NoEventLoopError", "AsyncLibraryNotFoundError"} or str(error) in {
+        "no running event loop",
+        "must be called from async context",
+    }
+
+
+_LOOP_LIBRARIES = ("/asyncio/", "/anyio/", "/trio/", "/sniffio/")
+
+
+def _last_outside(names: list[tuple[str, str]]) -> str:
+    own = [name for file, name in names if not any(part in file.replace("\\", "/") for part in _LOOP_LIBRARIES)]
+    return own[-1] if own else "a layer"
+
+
+def _raiser(error: BaseException) -> str:
+    """Name the function that called into the event-loop library."""
+    names = []
+    trace = error.__traceback__
+    while trace is not None:
+        names.append((trace.tb_frame.f_code.co_filename, trace.tb_frame.f_code.co_qualname))
+        trace = trace.tb_next
+    return _last_outside(names)
+
+
+def _suspended(coroutine: Any) -> str:
+    """Name the coroutine that waits."""
     names = []
     while coroutine is not None and hasattr(coroutine, "cr_code"):
         names.append((coroutine.cr_code.co_filename, coroutine.cr_code.co_qualname))
         coroutine = coroutine.cr_await
-    libraries = ("/asyncio/", "/anyio/", "/trio/")
-    own = [name for file, name in names if not any(part in file for part in libraries)]
-    return own[-1] if own else "a layer"
+    return _last_outside(names)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Retry", "backoff"]
 
 
-def backoff(round_number: int, *, base: float, longest: float, spread: float, asked: float | None = None) -> float:
+def backoff(round_number: int, *, base: float, longest: float, spread: float, asked: float = 0.0) -> float:
     """Give the wait in seconds before a round of retries (the first retry is round 1).
 
     It doubles from `base` up to `longest`, scaled by `spread` (0 to 1) into its upper half, so that clients that
@@ -80,7 +80,9 @@ class Retry:
                         continue
                     number += 1
                     try:
-                        return await _begin(_attempt(request, target, number, round_number), call_next)
+                        response = await _begin(_attempt(request, target, number, round_number), call_next)
+                        request.record.provider, request.record.model = target.provider, target.model
+                        return response  # noqa: TRY300 - what else is tried is the loop's business
                     except ContentFiltered:
                         raise
                     except ProviderError as error:

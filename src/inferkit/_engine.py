@@ -1,0 +1,265 @@
+"""What both clients share: the catalog, the stack, and one call from the door to an open response."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from inferkit._catalog import Catalog
+from inferkit._errors import ConfigurationError, InferkitError
+from inferkit._options import CallOptions, build_request
+from inferkit._record import CallRecord
+from inferkit._stack import check_order, compose
+from inferkit.budgets.budget import Budget, Scope
+from inferkit.budgets.decorator import current_scopes
+from inferkit.budgets.prices import Price, PriceBook
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from inferkit._response import Response
+    from inferkit._runtime import Runtime
+    from inferkit._types import Handler, Layer, Messages, Request
+    from inferkit.budgets.ledger import Ledger
+    from inferkit.layers.cache import Cache
+    from inferkit.layers.retry import Retry
+    from inferkit.telemetry.instruments import Telemetry
+
+GRACE = 0.1
+"""Adapters keep the deadline themselves and say what they had received; this much later, in seconds, they are cut."""
+
+__all__ = ["Engine", "Settings", "default_stack", "sign"]
+
+
+def default_stack(
+    catalog: Catalog,
+    *,
+    prices: PriceBook | None = None,
+    cache: Cache | None = None,
+    ledger: Ledger | None = None,
+    retry: Retry | None = None,
+    telemetry: Telemetry | None = None,
+    on_store_error: str = "block",
+) -> list[Layer]:
+    """Give the layers in the order that is right for nearly everybody: trace, cache, budget, route, retry, meter.
+
+    A layer of your own goes where its work belongs: after the trace it sees each call once, after the retry each
+    attempt.
+    """
+    from inferkit.layers.budget import BudgetGuard
+    from inferkit.layers.meter import Meter
+    from inferkit.layers.retry import Retry
+    from inferkit.layers.route import Route
+    from inferkit.layers.trace import Trace
+    from inferkit.layers.trace_attempt import TraceAttempt
+    from inferkit.telemetry.instruments import Telemetry
+
+    telemetry = telemetry or Telemetry()
+    book = prices or PriceBook()
+    layers: list[Layer | None] = [
+        Trace(telemetry),
+        cache,
+        BudgetGuard(ledger, quote=lambda request: quote(catalog, book, request), on_store_error=on_store_error),
+        Route(catalog),
+        retry or Retry(),
+        TraceAttempt(telemetry),
+        Meter(book),
+    ]
+    return [layer for layer in layers if layer is not None]
+
+
+def quote(catalog: Catalog, prices: PriceBook, request: Request) -> list[Price]:
+    """Give the prices of all candidates of a request."""
+    return [prices.price(target.provider, target.model) for target in catalog.resolve(request.model)]
+
+
+async def dispatch(request: Request) -> Response:
+    """Hand an attempt to the adapter of its target."""
+    if request.target is None:
+        raise ConfigurationError("no target was chosen: the stack needs a route and a retry layer")
+    return await request.target.adapter(request)
+
+
+class Settings(TypedDict, total=False):
+    """The keyword arguments of `Client` and `AsyncClient`.
+
+    - `models`: aliases, each to `"provider:model"` or a list of them in order of preference; `"local"` is the
+      embedded model. `default` is the alias used where a call names none (the first one).
+    - `providers`: adapters of your own, by name.
+    - `prices`: dollars per million tokens of models that the price list does not know, or at your own rates; keys are
+      `"provider:model"` or `"provider:*"`. `on_unpriced` says what a call under a budget does without a price: "block"
+      (the default) or a `Price` to assume.
+    - `budget`: one `Budget` or several that every call is charged to; per user where calls name one (`user=`).
+    - `cache`: True (memory and disk), False, or a `Cache`.
+    - `ledger`: True (SQLite in the user's data folder), False, a path, or a ledger. `on_store_error` says what a call
+      under a budget does while the ledger is down: "block" (the default) or "allow".
+    - `max_retries`: requests after the first one, in all. `timeout`: seconds for a whole call, if it names none.
+    - `layers`: layers of your own, seen once by each call, after the trace and before the cache.
+    - `stack`: all layers, in order, instead of the default ones (see `default_stack`), with the `catalog` it was made
+      with.
+    - `home`: the folder for cache and ledger (default: `INFERKIT_HOME`, or the user's own folders).
+    - `telemetry`: where spans and metrics go (default: OpenTelemetry's global providers).
+    """
+
+    models: Mapping[str, str | Sequence[str]]
+    default: str
+    providers: Mapping[str, Handler]
+    prices: Mapping[str, Price]
+    on_unpriced: Literal["block"] | Price
+    budget: Budget | Sequence[Budget]
+    cache: bool | Cache
+    ledger: bool | str | os.PathLike[str] | Ledger
+    on_store_error: Literal["block", "allow"]
+    max_retries: int
+    timeout: float
+    layers: Sequence[Layer]
+    stack: Sequence[Layer]
+    catalog: Catalog
+    home: str | os.PathLike[str]
+    telemetry: Telemetry
+
+
+class Engine:
+    """A stack ready for calls. Made by a client, closed by it."""
+
+    def __init__(self, settings: Settings) -> None:
+        _check(settings)
+        home = settings.get("home")
+        self.catalog = settings.get("catalog") or Catalog(
+            settings.get("models"), settings.get("providers"), default=settings.get("default")
+        )
+        budget = settings.get("budget", ())
+        self._budgets = (budget,) if isinstance(budget, Budget) else tuple(budget)
+        self._timeout = settings.get("timeout")
+        self._closed = False
+        self.ledger, self._own_ledger = _open_ledger(settings.get("ledger", True), home)
+        self._layers = list(settings.get("stack", ())) or self._default_layers(settings, home)
+        check_order(self._layers)
+        self._handler = compose(self._layers, dispatch)
+
+    def _default_layers(self, settings: Settings, home: str | os.PathLike[str] | None) -> list[Layer]:
+        from inferkit.layers.retry import Retry
+
+        trace, *others = default_stack(
+            self.catalog,
+            prices=PriceBook(settings.get("prices", {}), on_unpriced=settings.get("on_unpriced", "block")),
+            cache=_cache(settings.get("cache", True), self.catalog, home),
+            ledger=self.ledger,
+            retry=Retry(settings.get("max_retries", 2)),
+            telemetry=settings.get("telemetry"),
+            on_store_error=settings.get("on_store_error", "block"),
+        )
+        return [trace, *settings.get("layers", ()), *others]
+
+    def scopes(self, options: CallOptions) -> tuple[Scope, ...]:
+        """Say which budgets pay for a call: the client's, those of `@budgeted` functions, and the call's own."""
+        scopes = [Scope(budget, options.get("user")) for budget in self._budgets]
+        scopes += current_scopes()
+        own = options.get("budget")
+        if own is not None:
+            scopes.append(Scope(own, options.get("user")))
+        return tuple(scopes)
+
+    async def open(
+        self,
+        model: str | None,
+        messages: Messages,
+        options: CallOptions,
+        *,
+        runtime: Runtime,
+        record: CallRecord,
+        stream: bool,
+        scopes: tuple[Scope, ...],
+    ) -> tuple[Response, float | None]:
+        """Send one call through the stack; give its response and its deadline."""
+        if self._closed:
+            raise RuntimeError("this client is closed; make another one")
+        request = build_request(
+            model or self.catalog.default,
+            messages,
+            options,
+            runtime=runtime,
+            record=record,
+            stream=stream,
+            scopes=scopes,
+            timeout=self._timeout,
+        )
+        deadline = request.deadline
+        if deadline is None:
+            return await self._handler(request), None
+        return await runtime.within(deadline + GRACE, self._handler(request)), deadline + GRACE
+
+    def close(self) -> None:
+        """Close what this engine opened itself; what the caller passed in stays open."""
+        self._closed = True
+        for adapter in self.catalog.adapters_made():
+            if hasattr(adapter, "close"):
+                adapter.close()
+        for layer in self._layers:
+            if hasattr(layer, "close"):
+                layer.close()
+        if self._own_ledger and self.ledger is not None:
+            self.ledger.close()
+
+    async def aclose(self) -> None:
+        """Close from within an event loop."""
+        for adapter in self.catalog.adapters_made():
+            if hasattr(adapter, "aclose"):
+                await adapter.aclose()
+        self.close()
+
+
+def _check(settings: Settings) -> None:
+    unknown = settings.keys() - Settings.__annotations__.keys()
+    if unknown:
+        known = ", ".join(sorted(Settings.__annotations__))
+        raise ConfigurationError(f"unknown setting {', '.join(sorted(unknown))}; the settings are: {known}")
+    timeout = settings.get("timeout")
+    if timeout is not None and timeout <= 0:
+        raise ConfigurationError(f"timeout is a number of seconds greater than 0; got {timeout!r}")
+    if settings.get("max_retries", 0) < 0:
+        raise ConfigurationError(f"max_retries is 0 or more; got {settings['max_retries']!r}")
+    if "stack" in settings and "catalog" not in settings:
+        raise ConfigurationError("stack= needs the catalog= that it was made with; see default_stack")
+
+
+def sign(error: InferkitError, record: CallRecord, partial: str = "") -> None:
+    """Say on an error which call it belongs to, what was tried, and what had been received."""
+    error.request_id = record.id
+    error.attempts = tuple(record.attempts)
+    if partial and getattr(error, "partial", None) == "":
+        with contextlib.suppress(AttributeError):
+            error.partial = partial  # type: ignore[attr-defined]
+
+
+def _open_ledger(
+    given: bool | str | os.PathLike[str] | Ledger, home: str | os.PathLike[str] | None
+) -> tuple[Any, bool]:
+    import os
+
+    from inferkit._home import ledger_file
+    from inferkit.budgets.sqlite import SqliteLedger
+
+    if given is False:
+        return None, False
+    if given is True:
+        return SqliteLedger(ledger_file(home)), True
+    if isinstance(given, str | os.PathLike):
+        return SqliteLedger(given), True
+    return given, False
+
+
+def _cache(given: bool | Cache, catalog: Catalog, home: str | os.PathLike[str] | None) -> Cache | None:
+    from inferkit._home import cache_folder
+    from inferkit.caching.disk import DiskTier
+    from inferkit.caching.memory import MemoryTier
+    from inferkit.layers.cache import Cache
+
+    if given is False:
+        return None
+    if given is True:
+        return Cache(
+            MemoryTier(), DiskTier(cache_folder(home)), identity=lambda request: catalog.identity(request.model)
+        )
+    return given

@@ -1,0 +1,69 @@
+"""Runs the stack on an event loop in a thread of its own, for layers that cannot do without one."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from inferkit._runtime import current_runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from anyio.from_thread import BlockingPortal
+
+    from inferkit._runtime import Runtime
+
+__all__ = ["Portal"]
+
+T = TypeVar("T")
+
+
+class Portal:
+    """An asyncio loop in a daemon thread, started at the first call. anyio's own would keep the interpreter alive."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._portal: BlockingPortal | None = None
+
+    def run(self, step: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
+        """Run a step there and wait for its result, in the caller's context."""
+
+        async def there() -> T:
+            return await step(current_runtime())
+
+        result: T = self._started().call(there)
+        return result
+
+    def _started(self) -> BlockingPortal:
+        with self._lock:
+            if self._portal is None:
+                ready: list[BlockingPortal] = []
+                running = threading.Event()
+                thread = threading.Thread(target=_serve, args=(ready, running), name="inferkit-portal", daemon=True)
+                thread.start()
+                running.wait()
+                self._portal = ready[0]
+            return self._portal
+
+    def close(self) -> None:
+        """Stop the loop."""
+        with self._lock:
+            portal, self._portal = self._portal, None
+        if portal is not None:
+            with contextlib.suppress(RuntimeError):  # it stopped already
+                portal.start_task_soon(portal.stop).result()
+
+
+def _serve(ready: list[BlockingPortal], running: threading.Event) -> None:
+    import anyio
+    from anyio.from_thread import BlockingPortal
+
+    async def serve() -> None:
+        async with BlockingPortal() as portal:
+            ready.append(portal)
+            running.set()
+            await portal.sleep_until_stopped()
+
+    anyio.run(serve)
