@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from inferkit._catalog import Catalog
 from inferkit._errors import ConfigurationError, InferkitError
 from inferkit._options import CallOptions, build_request
-from inferkit._record import CallRecord
 from inferkit._stack import check_order, compose
 from inferkit.budgets.budget import Budget, Scope
 from inferkit.budgets.decorator import current_scopes
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
+    from inferkit._record import CallRecord
     from inferkit._response import Response
     from inferkit._runtime import Runtime
     from inferkit._types import Handler, Layer, Messages, Request

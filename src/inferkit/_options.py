@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from inferkit._errors import ConfigurationError
 from inferkit._messages import as_messages
-from inferkit._record import CallRecord
 from inferkit._types import Messages, Request, Tool
 from inferkit.caching.control import CACHE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from inferkit._record import CallRecord
     from inferkit._runtime import Runtime
     from inferkit.budgets.budget import Budget, Scope
 

@@ -1,0 +1,294 @@
+"""However a stream ends, everything that hangs on its end happens exactly once, and nothing stays open."""
+
+from __future__ import annotations
+
+import gc
+
+import anyio
+import pytest
+
+from inferkit import Chunk, StreamError, StreamInterrupted, Unavailable
+from inferkit.testing import FakeProvider, settled
+
+
+class Probe:
+    """A layer that counts how often, and how, its streams end."""
+
+    def __init__(self):
+        self.outcomes = []
+
+    async def __call__(self, request, call_next):
+        response = await call_next(request)
+        return response.map(on_close=lambda end: self.outcomes.append(end.outcome))
+
+
+class SlowProbe(Probe):
+    """The same with a body of its own, which awaits when it closes."""
+
+    async def __call__(self, request, call_next):
+        response = await call_next(request)
+
+        async def pass_on():
+            async for chunk in response:
+                yield chunk
+
+        async def on_close(end):
+            self.outcomes.append(end.outcome)
+
+        return response.through(pass_on(), on_close=on_close)
+
+
+def setup(world, *script, **settings):
+    provider = FakeProvider(list(script))
+    probes = [Probe(), SlowProbe()]
+    client = world.client(providers={"fake": provider}, models={"any": "fake:model"}, layers=probes, **settings)
+    return client, provider, probes
+
+
+def check(provider, probes, outcome):
+    settled()
+    assert provider.open_streams == 0
+    assert [probe.outcomes for probe in probes] == [[outcome], [outcome]]
+
+
+def test_a_stream_that_is_read_to_its_end_ends_completed(world):
+    async def body(world):
+        client, provider, probes = setup(world, "a", "b")
+        async with client.stream("any", "hi") as reply:
+            texts = [chunk.text async for chunk in reply]
+        assert texts == ["a", "b", ""]
+        assert reply.reply.text == "ab"
+        check(provider, probes, "completed")
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_leaving_the_loop_closes_the_stream(world):
+    async def body(world):
+        client, provider, probes = setup(world, "a", "b", "c")
+        async with client.stream("any", "hi") as reply:
+            async for _ in reply:
+                break
+        check(provider, probes, "closed")
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_an_error_of_the_consumer_closes_the_stream(world):
+    async def body(world):
+        client, provider, probes = setup(world, "a", "b", "c")
+        with pytest.raises(KeyError):
+            async with client.stream("any", "hi") as reply:
+                async for _ in reply:
+                    raise KeyError
+        check(provider, probes, "closed")
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_a_stream_that_is_never_read_is_closed(world):
+    async def body(world):
+        client, provider, probes = setup(world, "a", "b", "c")
+        async with client.stream("any", "hi"):
+            pass
+        check(provider, probes, "closed")
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_a_failure_in_mid_stream_is_told_with_what_had_come(world):
+    async def body(world):
+        client, provider, probes = setup(world, "a", "b", Unavailable("gone", provider="fake"))
+        with pytest.raises(StreamInterrupted) as caught:
+            async with client.stream("any", "hi") as reply:
+                async for _ in reply:
+                    pass
+        assert caught.value.partial == "ab"
+        assert caught.value.request_id
+        assert [attempt.outcome for attempt in caught.value.attempts] == ["error"]
+        check(provider, probes, "error")
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_closing_twice_is_closing_once(world):
+    async def body(world):
+        client, provider, probes = setup(world, "a", "b", "c")
+        reply = client.stream("any", "hi")
+        assert (await reply.__anext__()).text == "a"
+        await reply.aclose()
+        await reply.aclose()
+        check(provider, probes, "closed")
+        with pytest.raises(StreamError, match="closed"):
+            await reply.__anext__()
+        await client.aclose()
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("read", [0, 1])
+def test_a_stream_that_is_dropped_is_ended_without_the_garbage_collector(world, read):
+    async def body(world):
+        client, provider, probes = setup(world, "a", "b", "c")
+        reply = client.stream("any", "hi")
+        await reply.__aenter__()
+        for _ in range(read):
+            await reply.__anext__()
+        del reply
+        for _ in range(1000):
+            settled()
+            if world.is_async:
+                await anyio.sleep(0)
+            if provider.open_streams == 0:
+                break
+        check(provider, probes, "abandoned")
+        await client.aclose()
+
+    gc.collect()
+    gc.disable()
+    try:
+        world.run(body)
+    finally:
+        gc.enable()
+
+
+def test_a_stream_in_a_reference_cycle_is_ended_by_the_garbage_collector(world):
+    async def body(world):
+        client, provider, probes = setup(world, "a", "b", "c")
+        reply = client.stream("any", "hi")
+        await reply.__anext__()
+        cycle = [reply]
+        cycle.append(cycle)
+        del reply, cycle
+        gc.collect()
+        for _ in range(1000):
+            settled()
+            if world.is_async:
+                await anyio.sleep(0)
+            if provider.open_streams == 0:
+                break
+        check(provider, probes, "abandoned")
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_a_stream_can_be_closed_by_somebody_else_while_it_is_read(world):
+    async def body(world):
+        gate = world.gate()
+        client, provider, probes = setup(world, "a", gate, "b")
+        reply = client.stream("any", "hi")
+        assert (await reply.__anext__()).text == "a"
+
+        async def read():
+            with pytest.raises(StreamError, match="while it was being read"):
+                await reply.__anext__()
+
+        async def close():
+            await gate.wait_until_reached()
+            await reply.aclose()
+            gate.open()
+
+        await world.beside(read, close)
+        check(provider, probes, "closed")
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_two_readers_of_one_stream_are_told_so(world):
+    async def body(world):
+        gate = world.gate()
+        client, provider, _ = setup(world, "a", gate, "b")
+        reply = client.stream("any", "hi")
+        await reply.__anext__()
+
+        async def read():
+            assert (await reply.__anext__()).text == "b"
+
+        async def intrude():
+            await gate.wait_until_reached()
+            with pytest.raises(StreamError, match="two at once"):
+                await reply.__anext__()
+            gate.open()
+
+        await world.beside(read, intrude)
+        await reply.aclose()
+        assert provider.open_streams == 0
+        await client.aclose()
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("where", ["opening", "reading", "consuming"])
+def test_a_cancelled_call_leaves_nothing_open(backend, where):
+    from worlds import World
+
+    async def body(world):
+        gate = world.gate()
+        script = [gate, "a"] if where == "opening" else ["a", gate, "b"] if where == "reading" else ["a", "b"]
+        client, provider, probes = setup(world, *script)
+        with anyio.CancelScope() as scope:
+
+            async def consume():
+                with scope:
+                    async with client.stream("any", "hi") as reply:
+                        async for _ in reply:
+                            if where == "consuming":
+                                gate.reached.set()
+                                await anyio.sleep_forever()
+
+            async def cancel():
+                await gate.wait_until_reached()
+                scope.cancel()
+
+            await world.beside(consume, cancel)
+        assert scope.cancelled_caught
+        settled()
+        assert provider.open_streams == 0
+        if where == "opening":
+            assert [probe.outcomes for probe in probes] == [[], []]
+        else:
+            assert [probe.outcomes for probe in probes] == [["cancelled"], ["cancelled"]]
+        await client.aclose()
+
+    World(backend).run(body)
+
+
+@pytest.mark.parametrize("where", ["opening", "reading"])
+def test_an_interrupt_leaves_nothing_open(where):
+    from worlds import World
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    async def body(world):
+        script = [interrupt, "a"] if where == "opening" else ["a", interrupt, "b"]
+        client, provider, probes = setup(world, *script)
+        with pytest.raises(KeyboardInterrupt):
+            async with client.stream("any", "hi") as reply:
+                async for _ in reply:
+                    pass
+        assert provider.open_streams == 0
+        if where == "reading":
+            assert [probe.outcomes for probe in probes] == [["cancelled"], ["cancelled"]]
+        await client.aclose()
+
+    World("direct").run(body)
+
+
+def test_the_last_chunks_tell_the_finish_reason_and_usage(world):
+    async def body(world):
+        client, _, _ = setup(world, "a", Chunk(text="b", finish_reason="length"))
+        reply = await client.complete("any", "hi")
+        assert reply.text == "ab"
+        assert reply.finish_reason == "length"
+        await client.aclose()
+
+    world.run(body)

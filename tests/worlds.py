@@ -1,0 +1,157 @@
+"""The four ways to run the stack, behind one face, so that one test body serves them all.
+
+A body is a coroutine function that takes a `World`. Under asyncio and trio it runs on the loop and uses `AsyncClient`;
+in the direct and portal worlds the same body is driven without a loop, and its client is `Client` behind async names.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import asynccontextmanager
+
+import anyio
+
+from inferkit import AsyncClient, Client
+from inferkit._runtime import drive
+
+WORLDS = ("asyncio", "trio", "direct", "portal")
+
+
+class World:
+    def __init__(self, name):
+        self.name = name
+        self.is_async = name in {"asyncio", "trio"}
+
+    def run(self, body, *args):
+        if self.is_async:
+            with_timeout = anyio.run(_guarded, body, self, args, backend=self.name)
+            return with_timeout
+        return drive(body(self, *args))
+
+    def client(self, **settings):
+        settings.setdefault("ledger", False)
+        settings.setdefault("cache", False)
+        if self.is_async:
+            return AsyncClient(**settings)
+        return _SyncClient(Client(portal=self.name == "portal", **settings))
+
+    async def beside(self, *bodies):
+        """Run bodies at the same time: tasks, or threads."""
+        if self.is_async:
+            async with anyio.create_task_group() as group:
+                for body in bodies:
+                    group.start_soon(body)
+            return
+        failures = []
+
+        def run(body):
+            try:
+                drive(body())
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=run, args=(body,)) for body in bodies]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+            assert not thread.is_alive(), "a thread hangs"
+        for failure in failures:
+            raise failure
+
+    def gate(self):
+        """Something that a fake provider can wait at, until the test opens it. Opened from anywhere, awaited anywhere."""
+        return Gate()
+
+
+class Gate:
+    def __init__(self):
+        self._open = threading.Event()
+        self.reached = threading.Event()
+
+    def open(self):
+        self._open.set()
+
+    async def wait_until_reached(self):
+        await _wait(self.reached)
+
+    async def __call__(self):
+        self.reached.set()
+        await _wait(self._open)
+
+
+async def _wait(event):
+    """Wait for a thread's event in whatever world this runs."""
+    try:
+        anyio.get_current_task()
+    except Exception:
+        assert event.wait(20), "nobody came"
+        return
+    with anyio.fail_after(20):
+        while not event.is_set():
+            await anyio.lowlevel.checkpoint()
+
+
+async def _guarded(body, world, args):
+    with anyio.fail_after(60):
+        return await body(world, *args)
+
+
+class _SyncClient:
+    def __init__(self, client):
+        self.inner = client
+
+    async def complete(self, *args, **options):
+        return self.inner.complete(*args, **options)
+
+    def stream(self, *args, **options):
+        return _SyncStream(self.inner.stream(*args, **options))
+
+    async def aclose(self):
+        self.inner.close()
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        self.inner.close()
+
+
+class _SyncStream:
+    def __init__(self, stream):
+        self.inner = stream
+
+    @property
+    def reply(self):
+        return self.inner.reply
+
+    @property
+    def text(self):
+        return self.inner.text
+
+    async def __aenter__(self):
+        self.inner.__enter__()
+        return self
+
+    async def __aexit__(self, *error):
+        self.inner.__exit__(*error)
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        try:
+            return next(self.inner)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+    async def aclose(self):
+        self.inner.close()
+
+
+@asynccontextmanager
+async def closing(client):
+    try:
+        yield client
+    finally:
+        await client.aclose()
