@@ -1,0 +1,6 @@
+"""Traces and metrics of calls, in OpenTelemetry's terms."""
+
+from inferkit.telemetry.export import Export, export_to_jaeger
+from inferkit.telemetry.tree import SpanCollector, trace_tree
+
+__all__ = ["Export", "SpanCollector", "export_to_jaeger", "trace_tree"]

@@ -1,0 +1,138 @@
+"""`inferkit demo`: the product at work in half a minute, with real parts only, no key and no network."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from inferkit import Budget, BudgetExceeded, Client, Price, budgeted
+from inferkit.telemetry.export import export_to_jaeger
+from inferkit.telemetry.instruments import Telemetry
+from inferkit.telemetry.tree import SpanCollector, trace_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inferkit import Reply
+
+__all__ = ["run_demo"]
+
+QUESTION = "My parcel 48213 arrived with a cracked lid and I leave for holiday tomorrow. Can you send a new one?"
+OTHERS = (
+    "Where is order A-20817? It should have been here on Monday.",
+    "I was charged twice for INV-33-1029, please give me the money back.",
+    "Does the blue kettle come with a two year warranty?",
+)
+PRICE = Price(input="0.05", output="0.20")
+LIMIT = "0.000035"
+
+
+def run_demo(*, jaeger: str | None = None, model: str | None = None, console: Console | None = None) -> None:
+    """Stream an answer, repeat it from the cache, run into a budget, and show costs and trace."""
+    out = console or Console()
+    collector = SpanCollector()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(collector))
+    export = None if jaeger is None else export_to_jaeger(jaeger, service_name="inferkit-demo", provider=provider)
+    target = "local" if model is None else f"local:{model}"
+    with tempfile.TemporaryDirectory(prefix="inferkit-demo-", ignore_cleanup_errors=True) as home:
+        llm = Client(
+            models={"triage": target},
+            prices={"local:*": PRICE},
+            home=home,
+            telemetry=Telemetry(tracer_provider=provider),
+        )
+        with llm:
+            _play(out, llm, collector)
+    provider.shutdown()
+    if export is not None:
+        out.print(f"The spans were sent to {export.endpoint}.")
+
+
+def _play(out: Console, llm: Client, collector: SpanCollector) -> None:
+    replies: list[tuple[str, Reply | BudgetExceeded, float]] = []
+    budget = Budget(usd=LIMIT, per="month", name="free-tier")
+
+    @budgeted(budget, key="user")
+    def answer(user: str, question: str) -> Iterator[str]:  # noqa: ARG001 - the budget's key
+        """Stream an answer at the user's expense."""
+        with llm.stream("triage", question, max_output_tokens=96) as reply:
+            for chunk in reply:
+                yield chunk.text
+        replies.append((question, reply.reply, time.perf_counter() - started))
+
+    out.print(
+        Panel(
+            Text.assemble(
+                ("@budgeted", "bold"),
+                f' functions on a quantised model that runs here. User "ana" has ${LIMIT} for this month;\n',
+                f"the model is priced at ${PRICE.input} in and ${PRICE.output} out per million tokens, as a machine"
+                " of your own might be.",
+            ),
+            title="inferkit demo",
+        )
+    )
+    for title, question in (("A question", QUESTION), ("The same question again", QUESTION), *_numbered(OTHERS)):
+        out.print(Text(f"\n{title}: ", style="bold"), Text(question), sep="")
+        started = time.perf_counter()
+        try:
+            for text in answer("ana", question):
+                out.print(text, end="", style="cyan", markup=False, highlight=False, soft_wrap=True)
+            out.print()
+            out.print(_summary(*replies[-1][1:]), style="dim")
+        except BudgetExceeded as refusal:
+            replies.append((question, refusal, time.perf_counter() - started))
+            out.print(Text(f"BudgetExceeded: {refusal}", style="red"))
+            break
+    out.print()
+    out.print(_costs(replies))
+    out.print(trace_tree(collector.spans, "The traces of these calls"))
+
+
+def _numbered(questions: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [("Another question", question) for question in questions]
+
+
+def _summary(reply: Reply, seconds: float) -> str:
+    usage = reply.usage
+    facts = [f"cache {reply.cache}", f"{seconds * 1000:.1f} ms"]
+    if reply.cache == "hit":
+        facts.append(f"cost ${reply.cost:f}, saved ${reply.saved:f}")
+    else:
+        rate = usage.output_tokens / seconds if seconds else 0
+        facts += [
+            f"{usage.input_tokens} + {usage.output_tokens} tokens",
+            f"{rate:,.0f} tokens/s",
+            f"cost ${reply.cost:f}",
+        ]
+    return "  ".join(facts)
+
+
+def _costs(replies: list[tuple[str, Reply | BudgetExceeded, float]]) -> Table:
+    table = Table(title="What it cost", title_justify="left", title_style="bold")
+    for heading in ("question", "model", "cache", "tokens in", "out", "cost", "saved"):
+        table.add_column(heading, justify="left" if heading in {"question", "model", "cache"} else "right")
+    for question, reply, _ in replies:
+        short = question if len(question) <= 34 else f"{question[:33]}…"  # noqa: PLR2004 - what fits
+        if isinstance(reply, BudgetExceeded):
+            table.add_row(short, "[red]refused before it was sent", "", "", "", "$0", "")
+        else:
+            usage = reply.usage
+            table.add_row(
+                short,
+                reply.model,
+                reply.cache or "",
+                str(usage.input_tokens),
+                str(usage.output_tokens),
+                f"${reply.cost:f}",
+                f"${reply.saved:f}",
+            )
+    return table
