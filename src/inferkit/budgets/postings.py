@@ -1,0 +1,290 @@
+"""What happens to the ledger's rows in each step, given a cursor inside a transaction.
+
+The same amounts are held on all lines of a call, so one row holds them for the call, and a balance's pending part is
+the sum of the holds on it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from inferkit.budgets.ledger import (
+    NOTHING,
+    Amounts,
+    Charge,
+    Entry,
+    EntryKind,
+    Grant,
+    Line,
+    Payer,
+    Refusal,
+    Unit,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+__all__ = [
+    "BALANCE",
+    "MIGRATIONS",
+    "entry",
+    "extend",
+    "mark_sent",
+    "record",
+    "reserve",
+    "settle",
+    "sweep",
+    "void",
+]
+
+MIGRATIONS = (
+    """
+    CREATE TABLE balances (
+        account TEXT NOT NULL, window TEXT NOT NULL,
+        usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL,
+        usd_held INTEGER NOT NULL, tokens_held INTEGER NOT NULL, calls_held INTEGER NOT NULL,
+        PRIMARY KEY (account, window)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE holds (
+        call TEXT PRIMARY KEY, usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL,
+        accounts TEXT NOT NULL, lease REAL NOT NULL, sent INTEGER NOT NULL, user TEXT, tenant TEXT
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE expired (
+        call TEXT PRIMARY KEY, usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL,
+        accounts TEXT NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE entries (
+        id INTEGER PRIMARY KEY, call TEXT NOT NULL, kind TEXT NOT NULL, at REAL NOT NULL, calls INTEGER NOT NULL,
+        usd INTEGER, provider TEXT, model TEXT,
+        input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+        cache_read_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL,
+        attempts INTEGER NOT NULL, estimated INTEGER NOT NULL, outcome TEXT, user TEXT, tenant TEXT,
+        accounts TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX entries_call ON entries (call)
+    """,
+)
+
+BALANCE = "SELECT usd, tokens, calls, usd_held, tokens_held, calls_held FROM balances WHERE account = ? AND window = ?"
+_HOLD_BALANCE = (
+    "INSERT INTO balances VALUES (?, ?, 0, 0, 0, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+    "usd_held = usd_held + excluded.usd_held, tokens_held = tokens_held + excluded.tokens_held, "
+    "calls_held = calls_held + excluded.calls_held"
+)
+_MOVE = (
+    "UPDATE balances SET usd = usd + ?, tokens = tokens + ?, calls = calls + ?, "
+    "usd_held = usd_held - ?, tokens_held = tokens_held - ?, calls_held = calls_held - ? "
+    "WHERE account = ? AND window = ?"
+)
+_HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_EXTEND = "UPDATE holds SET usd = usd + ?, tokens = tokens + ?, calls = calls + ?, lease = max(lease, ?) WHERE call = ?"
+_RELEASE = "DELETE FROM holds WHERE call = ? RETURNING usd, tokens, calls, accounts"
+_RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"
+_SWEEP = "DELETE FROM holds WHERE lease <= ? RETURNING call, usd, tokens, calls, accounts, sent, user, tenant"
+_ENTER = "INSERT INTO entries VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_NO_ACCOUNTS = "[]"
+_IS_ENTERED = "SELECT 1 FROM entries WHERE call = ? LIMIT 1"
+_UNITS: tuple[Unit, ...] = ("usd", "tokens", "calls")
+
+
+def reserve(
+    cursor: sqlite3.Cursor,
+    call: str,
+    lines: Sequence[Line],
+    wanted: Amounts,
+    minimum: Amounts,
+    *,
+    at: float,
+    lease: float,
+    sent: bool,
+    payer: Payer,
+) -> Grant | Refusal:
+    """Hold what every line can spare, or nothing."""
+    answer = _hold(cursor, lines, wanted, minimum, at)
+    if isinstance(answer, Grant):
+        cursor.execute(_HOLD, (call, *answer.amounts, _accounts_text(lines), lease, sent, *payer))
+    return answer
+
+
+def extend(
+    cursor: sqlite3.Cursor, call: str, lines: Sequence[Line], more: Amounts, *, at: float, lease: float
+) -> Grant | Refusal:
+    """Add to a hold, or leave it."""
+    answer = _hold(cursor, lines, more, more, at)
+    if isinstance(answer, Grant):
+        cursor.execute(_EXTEND, (*more, lease, call))
+        if not cursor.rowcount:
+            _revive(cursor, call, lines, lease, at)
+            cursor.execute(_EXTEND, (*more, lease, call))
+    return answer
+
+
+def mark_sent(cursor: sqlite3.Cursor, call: str) -> None:
+    """Note that a call is on its way."""
+    cursor.execute("UPDATE holds SET sent = 1 WHERE call = ?", (call,))
+
+
+def void(cursor: sqlite3.Cursor, call: str, at: float) -> bool:
+    """Give back what a call holds, or take back what was posted when its lease ran out."""
+    held = cursor.execute(_RELEASE, (call,)).fetchall()
+    for *amounts, accounts in held:
+        _move(cursor, NOTHING, Amounts(*amounts), accounts)
+    return bool(held) or _correct(cursor, call, Charge(0, attempts=0), at, 0)
+
+
+def record(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float) -> bool:
+    """Enter a call without accounts, once."""
+    if cursor.execute(_IS_ENTERED, (call,)).fetchone():
+        return False
+    _enter(cursor, call, "settled", at, calls=1, charge=charge)
+    return True
+
+
+def _hold(
+    cursor: sqlite3.Cursor, lines: Sequence[Line], wanted: Amounts, minimum: Amounts, at: float
+) -> Grant | Refusal:
+    answer = _decide(cursor, lines, wanted, minimum)
+    if isinstance(answer, Refusal) and sweep(cursor, at):
+        answer = _decide(cursor, lines, wanted, minimum)
+    if isinstance(answer, Grant):
+        for line in lines:
+            cursor.execute(_HOLD_BALANCE, (line.account, line.window, *answer.amounts))
+    return answer
+
+
+def _decide(cursor: sqlite3.Cursor, lines: Sequence[Line], wanted: Amounts, minimum: Amounts) -> Grant | Refusal:
+    """Find what every line can spare. The same amount is held on all lines, so the scarcest decides."""
+    granted: list[int] = list(wanted)
+    free: list[int | None] = [None, None, None]
+    for line in lines:
+        row = cursor.execute(BALANCE, (line.account, line.window)).fetchone() or (0, 0, 0, 0, 0, 0)
+        limits = (line.usd, line.tokens, line.calls)
+        for unit in range(3):
+            limit = limits[unit]
+            if limit is None:
+                continue
+            left = limit - row[unit] - row[unit + 3]
+            if left < minimum[unit]:
+                return Refusal(line, _UNITS[unit], limit, row[unit], row[unit + 3])
+            granted[unit] = min(granted[unit], left)
+            known = free[unit]
+            free[unit] = left if known is None else min(known, left)
+    remaining = tuple(None if left is None else left - granted[unit] for unit, left in enumerate(free))
+    return Grant(Amounts(*granted), remaining)  # type: ignore[arg-type]
+
+
+def settle(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls: int) -> bool:
+    """Post what a call cost in place of what it held, once."""
+    held = cursor.execute(_RELEASE, (call,)).fetchall()
+    if held:
+        usd, tokens, number, accounts = held[0]
+        _move(cursor, Amounts(charge.usd or 0, charge.tokens, calls), Amounts(usd, tokens, number), accounts)
+    elif _correct(cursor, call, charge, at, calls):
+        return True
+    elif cursor.execute(_IS_ENTERED, (call,)).fetchone():
+        return False
+    else:
+        accounts = _NO_ACCOUNTS  # nothing was reserved; the book keeps the cost all the same
+    _enter(cursor, call, "settled", at, calls=calls, charge=charge, accounts=accounts)
+    return True
+
+
+def _correct(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls: int) -> bool:
+    """Settle a call whose lease ran out, by the difference to what was posted then."""
+    posted = cursor.execute(_RELEASE_EXPIRED, (call,)).fetchall()
+    for usd, tokens, number, accounts in posted:
+        charge = replace(charge, usd=(charge.usd or 0) - usd, output_tokens=charge.output_tokens - tokens)
+        _move(cursor, Amounts(charge.usd or 0, charge.tokens, calls - number), NOTHING, accounts)
+        _enter(cursor, call, "corrected", at, calls=calls - number, charge=charge, accounts=accounts)
+    return bool(posted)
+
+
+def _revive(cursor: sqlite3.Cursor, call: str, lines: Sequence[Line], lease: float, at: float) -> None:
+    """Hold again what was posted when the lease ran out, since the call turns out to be running."""
+    posted = cursor.execute(_RELEASE_EXPIRED, (call,)).fetchall()
+    accounts = _accounts_text(lines)
+    amounts = NOTHING
+    for usd, tokens, number, accounts in posted:
+        amounts = Amounts(usd, tokens, number)
+        back = Amounts(-usd, -tokens, -number)
+        _move(cursor, back, back, accounts)
+        charge = Charge(-usd, output_tokens=-tokens, attempts=0)
+        _enter(cursor, call, "corrected", at, calls=-number, charge=charge, accounts=accounts)
+    cursor.execute(_HOLD, (call, *amounts, accounts, lease, True, None, None))
+
+
+def sweep(cursor: sqlite3.Cursor, at: float) -> int:
+    """End the holds whose lease ran out: what was sent is posted at the amount held, as an estimate."""
+    rows = cursor.execute(_SWEEP, (at,)).fetchall()
+    for call, usd, tokens, calls, accounts, sent, user, tenant in rows:
+        held = Amounts(usd, tokens, calls)
+        posted = held if sent else NOTHING
+        _move(cursor, posted, held, accounts)
+        cursor.execute("INSERT INTO expired VALUES (?, ?, ?, ?, ?)", (call, *posted, accounts))
+        if sent:
+            charge = Charge(usd, output_tokens=tokens, estimated=True, payer=Payer(user, tenant))
+            _enter(cursor, call, "expired", at, calls=calls, charge=charge, accounts=accounts)
+    return len(rows)
+
+
+def _move(cursor: sqlite3.Cursor, posted: Amounts, released: Amounts, accounts: str) -> None:
+    for account, window in _accounts(accounts):
+        cursor.execute(_MOVE, (*posted, *released, account, window))
+
+
+def _enter(
+    cursor: sqlite3.Cursor,
+    call: str,
+    kind: EntryKind,
+    at: float,
+    *,
+    calls: int,
+    charge: Charge,
+    accounts: str = _NO_ACCOUNTS,
+) -> None:
+    row = (
+        call,
+        kind,
+        at,
+        calls,
+        charge.usd,
+        charge.provider,
+        charge.model,
+        charge.input_tokens,
+        charge.output_tokens,
+        charge.cache_read_tokens,
+        charge.cache_write_tokens,
+        charge.attempts,
+        charge.estimated,
+        charge.outcome,
+        *charge.payer,
+        accounts,
+    )
+    cursor.execute(_ENTER, row)
+
+
+def entry(row: tuple[Any, ...]) -> Entry:
+    """Read a row of the book."""
+    _, call, kind, at, calls, usd, provider, model, in_, out, read, write, tries, estimated, outcome, *who, accounts = (
+        row
+    )
+    charge = Charge(usd, provider, model, in_, out, read, write, tries, bool(estimated), outcome, Payer(*who))
+    return Entry(call, kind, at, calls, charge, _accounts(accounts))
+
+
+def _accounts_text(lines: Sequence[Line]) -> str:
+    return _json(tuple((line.account, line.window) for line in lines))
+
+
+@functools.lru_cache(maxsize=1024)
+def _json(accounts: tuple[tuple[str, str], ...]) -> str:
+    return json.dumps(accounts)
+
+
+@functools.lru_cache(maxsize=1024)
+def _accounts(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple((account, window) for account, window in json.loads(text))

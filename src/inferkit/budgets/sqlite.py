@@ -1,0 +1,128 @@
+"""The ledger in a SQLite file: each step is one short transaction.
+
+`durability="normal"` loses nothing to a killed process, and at most the last moments to a power cut; `"full"` waits for
+the disk at every step.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inferkit.budgets import postings
+from inferkit.budgets.database import Database, Durability
+from inferkit.budgets.ledger import NOBODY, Amounts, Balance, Charge, Entry, Grant, Line, Payer, Refusal
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["SqliteLedger"]
+
+_PAGE = 500
+
+
+class SqliteLedger:
+    """A ledger in the file at `path`, which threads and processes of one machine may share.
+
+    Raises `LedgerError`, which names the file and says what to do, when the file is locked for ten seconds, damaged,
+    read-only, of a newer format, deleted, or cannot be made: it never starts over with an empty one.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], durability: Durability = "normal") -> None:
+        self._database = Database(path, postings.MIGRATIONS, durability)
+        self.quick = durability == "normal"
+
+    def __repr__(self) -> str:
+        return f"SqliteLedger({str(self._database.path)!r})"
+
+    def reserve(
+        self,
+        call: str,
+        lines: Sequence[Line],
+        wanted: Amounts,
+        minimum: Amounts,
+        *,
+        at: float,
+        lease_seconds: float,
+        sent: bool = True,
+        payer: Payer = NOBODY,
+        wait: bool = True,
+    ) -> Grant | Refusal:
+        """See `Ledger`. Before it refuses, it ends the holds whose lease ran out."""
+        lease = at + lease_seconds
+        return self._database.write(
+            lambda cursor: postings.reserve(
+                cursor, call, lines, wanted, minimum, at=at, lease=lease, sent=sent, payer=payer
+            ),
+            wait=wait,
+        )
+
+    def extend(
+        self, call: str, lines: Sequence[Line], more: Amounts, *, at: float, lease_seconds: float, wait: bool = True
+    ) -> Grant | Refusal:
+        """See `Ledger`."""
+        lease = at + lease_seconds
+        return self._database.write(
+            lambda cursor: postings.extend(cursor, call, lines, more, at=at, lease=lease), wait=wait
+        )
+
+    def mark_sent(self, call: str, *, wait: bool = True) -> None:
+        """See `Ledger`."""
+        self._database.write(lambda cursor: postings.mark_sent(cursor, call), wait=wait)
+
+    def settle(self, call: str, charge: Charge, *, at: float, calls: int = 1, wait: bool = True) -> bool:
+        """See `Ledger`."""
+        return self._database.write(lambda cursor: postings.settle(cursor, call, charge, at, calls), wait=wait)
+
+    def void(self, call: str, *, at: float, wait: bool = True) -> bool:
+        """See `Ledger`."""
+        return self._database.write(lambda cursor: postings.void(cursor, call, at), wait=wait)
+
+    def record(self, call: str, charge: Charge, *, at: float, wait: bool = True) -> bool:
+        """See `Ledger`."""
+        return self._database.write(lambda cursor: postings.record(cursor, call, charge, at), wait=wait)
+
+    def sweep(self, at: float, *, wait: bool = True) -> int:
+        """See `Ledger`."""
+        return self._database.write(lambda cursor: postings.sweep(cursor, at), wait=wait)
+
+    def balance(self, account: str, window: str) -> Balance:
+        """See `Ledger`."""
+        rows: list[Any] = self._database.read(postings.BALANCE, (account, window))
+        return Balance(Amounts(*rows[0][:3]), Amounts(*rows[0][3:])) if rows else Balance()
+
+    def balances(self, account: str | None = None) -> Iterator[tuple[str, str, Balance]]:
+        """Go through all balances (of one account): account, window, balance."""
+        rows: list[Any] = self._database.read(
+            "SELECT account, window, usd, tokens, calls, usd_held, tokens_held, calls_held FROM balances "
+            "WHERE ?1 IS NULL OR account = ?1 ORDER BY account, window",
+            (account,),
+        )
+        for name, window, *amounts in rows:
+            yield name, window, Balance(Amounts(*amounts[:3]), Amounts(*amounts[3:]))
+
+    def entries(
+        self,
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        user: str | None = None,
+        tenant: str | None = None,
+        call: str | None = None,
+    ) -> Iterator[Entry]:
+        """See `Ledger`."""
+        asked = (("at >= ?", since), ("at < ?", until), ("user = ?", user), ("tenant = ?", tenant), ("call = ?", call))
+        conditions = [(condition, value) for condition, value in asked if value is not None]
+        where = " AND ".join(["id > ?", *(condition for condition, _ in conditions)])
+        query = f"SELECT * FROM entries WHERE {where} ORDER BY id LIMIT {_PAGE}"  # noqa: S608 - no value is in it
+        values = tuple(value for _, value in conditions)
+        for row in self._database.pages(lambda last: (query, (last, *values)), _PAGE):
+            yield postings.entry(row)
+
+    def check(self) -> None:
+        """Read the whole file, and raise `LedgerError` if it is damaged."""
+        self._database.check()
+
+    def close(self) -> None:
+        """Close the file; using the ledger again opens it again."""
+        self._database.close()

@@ -1,0 +1,114 @@
+"""Which period an instant belongs to: calendar periods in a named time zone.
+
+A month is a month, not thirty days; a day lasts 23 to 25 hours where the clocks change. Instants are seconds since the
+epoch, as every process on every machine counts them.
+"""
+
+from __future__ import annotations
+
+import calendar
+import functools
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal, get_args
+from zoneinfo import ZoneInfo
+
+from inferkit._errors import ConfigurationError
+
+__all__ = ["PERIODS", "Period", "Window", "current_window", "window", "zone_named"]
+
+Period = Literal["call", "hour", "day", "week", "month", "year", "total"]
+PERIODS: tuple[str, ...] = get_args(Period)
+_HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A period: `label` names it in the ledger; `start` is in it, `end` is not. Both None: it never ends."""
+
+    label: str
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@functools.lru_cache(maxsize=256)
+def zone_named(name: str) -> ZoneInfo:
+    """Find a time zone by its IANA name. Raises `ConfigurationError` if there is none of that name."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError, TypeError) as error:
+        raise ConfigurationError(
+            f'there is no time zone {name!r}; use an IANA name, for example "UTC" or "Europe/Berlin" '
+            "(on a system without a time zone database, install tzdata)"
+        ) from error
+
+
+def window(per: Period, at: float, zone: str = "UTC", anchor_day: int = 1) -> Window:
+    """Give the period that contains the instant `at`.
+
+    An hour is an hour of UTC; weeks begin on Monday, years on 1 January, months on `anchor_day`, or on the last day of
+    a month that is shorter. "call" and "total" have no bounds.
+    """
+    if per in ("call", "total"):
+        return Window(per)
+    if per == "hour":
+        start = datetime.fromtimestamp(at - at % _HOUR, UTC)
+        return Window(f"hour:{start:%Y-%m-%dT%H}Z", start, start + timedelta(hours=1))
+    tz = zone_named(zone)
+    moment = datetime.fromtimestamp(at, UTC)
+    first = _first_day(per, moment.astimezone(tz).date(), anchor_day)
+    while True:
+        following = _next(per, first, anchor_day)
+        end = _midnight(following, tz)
+        if moment < end:
+            return Window(f"{per}:{first.isoformat()}", _midnight(first, tz), end)
+        first = following  # clocks set back across midnight show the day before once more; it is over all the same
+
+
+def _first_day(per: Period, day: date, anchor_day: int) -> date:
+    if per == "day":
+        return day
+    if per == "week":
+        return day - timedelta(days=day.weekday())
+    if per == "year":
+        return date(day.year, 1, 1)
+    anchored = _anchored(day.year, day.month, anchor_day)
+    if day >= anchored:
+        return anchored
+    before = date(day.year, day.month, 1) - timedelta(days=1)
+    return _anchored(before.year, before.month, anchor_day)
+
+
+def _next(per: Period, first: date, anchor_day: int) -> date:
+    if per == "day":
+        return first + timedelta(days=1)
+    if per == "week":
+        return first + timedelta(days=7)
+    if per == "year":
+        return date(first.year + 1, 1, 1)
+    months = first.year * 12 + first.month
+    return _anchored(months // 12, months % 12 + 1, anchor_day)
+
+
+def _anchored(year: int, month: int, anchor_day: int) -> date:
+    return date(year, month, min(anchor_day, calendar.monthrange(year, month)[1]))
+
+
+def _midnight(day: date, tz: ZoneInfo) -> datetime:
+    """Give the first instant of a day: its first midnight, or where the clocks skip that, the instant they do."""
+    return datetime(day.year, day.month, day.day, tzinfo=tz).astimezone(UTC)
+
+
+_current: dict[tuple[Period, str, int], tuple[float, float, Window]] = {}
+
+
+def current_window(per: Period, at: float, zone: str, anchor_day: int) -> Window:
+    """Do as `window`, remembering the last period of each kind, since the clock hardly ever leaves it."""
+    known = _current.get((per, zone, anchor_day))
+    if known is not None and known[0] <= at < known[1]:
+        return known[2]
+    found = window(per, at, zone, anchor_day)
+    start = float("-inf") if found.start is None else found.start.timestamp()
+    end = float("inf") if found.end is None else found.end.timestamp()
+    _current[per, zone, anchor_day] = (start, end, found)
+    return found

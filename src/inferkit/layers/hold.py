@@ -1,0 +1,178 @@
+"""What the budget layer holds for a call while it runs, for the layers inside it to ask and to extend."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from inferkit._errors import BudgetExceeded
+from inferkit._types import Usage
+from inferkit.budgets.bounds import input_tokens_bound
+from inferkit.budgets.ledger import Amounts, Charge, Grant, Payer, Refusal
+from inferkit.budgets.money import format_usd, to_usd
+
+if TYPE_CHECKING:
+    from inferkit._types import Request
+    from inferkit.budgets.ledger import Ledger
+    from inferkit.layers.budget import BudgetLayer
+    from inferkit.layers.plan import Plan
+
+__all__ = ["Hold", "charge_for", "exceeded"]
+
+
+class Hold:
+    """A reservation that covers the attempts of one call.
+
+    `counts_money` and `counts_tokens` say what the budgets that pay are limited in. `truncates` is true where a stream
+    that runs past the hold ends with the finish reason "budget" rather than with `BudgetExceeded`: only if every budget
+    that pays says so.
+    """
+
+    def __init__(
+        self, layer: BudgetLayer, ledger: Ledger, request: Request, *, plan: Plan, grant: Grant, lease_seconds: float
+    ) -> None:
+        self.plan = plan
+        self.held = grant.amounts
+        self.counts_money = plan.counts_money
+        self.counts_tokens = plan.counts_tokens
+        self.truncates = all(scope.budget.on_exceed == "truncate" for scope in plan.scopes)
+        self._layer = layer
+        self._ledger = ledger
+        self._request = request
+        self._lease = lease_seconds
+
+    def input_bound(self, request: Request) -> int:
+        """Upper bound of a request's input in tokens, which need not be counted again while it stays as it was."""
+        if self.plan.output is not None and request.messages is self._request.messages:
+            return self.plan.input
+        return input_tokens_bound(request)
+
+    def left(self) -> tuple[int, int]:
+        """Nano-dollars and tokens that the attempts so far have left of what is held."""
+        usage = Usage()
+        nanos = 0
+        for attempt in self._request.record.attempts:
+            usage += attempt.usage
+            nanos += attempt.cost_nanos or 0
+        return self.held.usd - nanos, self.held.tokens - usage.total_tokens
+
+    async def ensure(self, nanos: int, tokens: int = 0) -> None:
+        """Make sure that what is left covers an attempt that may cost so much. Raises `BudgetExceeded` if it cannot."""
+        left_nanos, left_tokens = self.left()
+        more = Amounts(
+            max(0, nanos - left_nanos) if self.counts_money else 0,
+            max(0, tokens - left_tokens) if self.counts_tokens else 0,
+        )
+        if not any(more):
+            return
+        plan, request, ledger = self.plan, self._request, self._ledger
+        refusal = self._single_call_refusal(more)
+        if refusal is None and plan.lines:
+
+            def step(*, wait: bool) -> Grant | Refusal:
+                return ledger.extend(
+                    request.record.id,
+                    plan.lines,
+                    more,
+                    at=self._layer.now(),
+                    lease_seconds=self._lease,
+                    wait=wait,
+                )
+
+            answer = await self._layer.store(request.runtime, ledger, step)
+            refusal = answer if isinstance(answer, Refusal) else None
+        if refusal is not None:
+            raise exceeded(request, plan, refusal)
+        self.held = Amounts(self.held.usd + more.usd, self.held.tokens + more.tokens, self.held.calls)
+
+    def _single_call_refusal(self, more: Amounts) -> Refusal | None:
+        for scope in self.plan.scopes:
+            if scope.budget.per != "call":
+                continue
+            line = scope.line(self.plan.at)
+            if line.usd is not None and self.held.usd + more.usd > line.usd:
+                return Refusal(line, "usd", line.usd, self.held.usd, 0)
+            if line.tokens is not None and self.held.tokens + more.tokens > line.tokens:
+                return Refusal(line, "tokens", line.tokens, self.held.tokens, 0)
+        return None
+
+    def cut(self, partial: str) -> BudgetExceeded:
+        """Give the error for a stream that ran past the hold."""
+        scope = next((s for s in self.plan.scopes if s.budget.on_exceed == "raise"), self.plan.scopes[0])
+        budget = scope.budget
+        unit = "usd" if budget.usd is not None else "tokens"
+        error = BudgetExceeded(
+            f"the reply was cut: it ran past what budget {scope.account} held for it, because the provider did not "
+            "keep to max_output_tokens",
+            scope=scope.account,
+            limit=to_usd(budget.nanos or 0) if unit == "usd" else Decimal(budget.tokens or 0),
+            spent=to_usd(self.held.usd) if unit == "usd" else Decimal(self.held.tokens),
+            unit=unit,
+            partial=partial,
+        )
+        error.request_id = self._request.record.id
+        return error
+
+
+def exceeded(request: Request, plan: Plan, refusal: Refusal) -> BudgetExceeded:
+    """Give the error for a call that a budget does not cover: which, how far it is, until when, what to do."""
+    line, unit = refusal.line, refusal.unit
+    scope = next(s for s in plan.scopes if s.account == line.account and s.line(plan.at).window == line.window)
+    used = refusal.posted + refusal.pending
+    needed = {"usd": plan.minimum.usd, "tokens": plan.minimum.tokens, "calls": plan.minimum.calls}[unit]
+    end = scope.budget.window(plan.at).end
+    if scope.budget.per == "call":
+        until, advice = "", "raise the limit, shorten the prompt, or use a cheaper model"
+    elif end is None:
+        until, advice = "", "raise the limit"
+    else:
+        until, advice = f"; it starts anew at {end:%Y-%m-%d %H:%M} UTC", "wait until then, or raise the limit"
+    running = f" and {_amount(unit, refusal.pending)} held by running calls" if refusal.pending else ""
+    error = BudgetExceeded(
+        f"budget {line.account} of {_amount(unit, refusal.limit)} per {scope.budget.per} does not cover this call: "
+        f"{_amount(unit, refusal.posted)} spent{running}, and the call needs at least {_amount(unit, needed)}"
+        f"{until}; {advice}",
+        scope=line.account,
+        limit=to_usd(refusal.limit) if unit == "usd" else Decimal(refusal.limit),
+        spent=to_usd(used) if unit == "usd" else Decimal(used),
+        unit=unit,
+    )
+    error.request_id = request.record.id
+    error.attempts = tuple(request.record.attempts)
+    return error
+
+
+def charge_for(request: Request, hold: Hold | None, outcome: str) -> Charge:
+    """Add up what a call's attempts cost. Without a meter inside, what was held is all that is known."""
+    attempts = request.record.attempts
+    payer = Payer(request.user, request.tenant)
+    if not attempts:
+        held = Amounts() if hold is None else hold.held
+        usd = held.usd if hold is not None and hold.counts_money else None
+        return Charge(
+            usd, request.provider, request.model, output_tokens=held.tokens, attempts=0, estimated=True,
+            outcome=outcome, payer=payer,
+        )  # fmt: skip
+    usage = Usage()
+    for attempt in attempts:
+        usage += attempt.usage
+    last = attempts[-1]
+    return Charge(
+        request.record.cost_nanos,
+        last.provider,
+        last.model,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        len(attempts),
+        usage.estimated,
+        outcome,
+        payer,
+    )
+
+
+def _amount(unit: str, amount: int) -> str:
+    if unit == "usd":
+        return format_usd(amount)
+    return f"{amount:,} {unit if amount != 1 else unit[:-1]}"

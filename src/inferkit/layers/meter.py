@@ -1,0 +1,219 @@
+"""Prices every attempt at the rate of the model that served it, failed ones too.
+
+The innermost layer: it sees one request to one model. What the provider reports is what counts; where it reports
+nothing, the bytes that were seen are an upper bound on the tokens, and the attempt is marked as estimated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inferkit._errors import ConfigurationError, NoRoute, ProviderError, StreamInterrupted, Unavailable
+from inferkit._record import Attempt
+from inferkit._types import Chunk, Usage
+from inferkit.budgets.bounds import input_tokens_bound, utf8_length
+
+if TYPE_CHECKING:
+    from inferkit._record import AttemptKind, CallRecord, Outcome
+    from inferkit._response import End, Response
+    from inferkit._types import Handler, Request
+    from inferkit.budgets.prices import Price, PriceBook
+    from inferkit.layers.hold import Hold
+
+__all__ = ["Meter"]
+
+_NEVER = 2**63
+_LONG_TOKEN = 8  # characters; no reply of ordinary text, code or JSON averages more a token
+_SLACK = 256  # characters
+_FIRST_ERROR_STATUS = 400
+
+
+class Meter:
+    """Adds an `Attempt` to the call's record for each request that goes through, exactly once, when it has ended.
+
+    Where the budget layer holds something for the call, an attempt that the hold does not cover is refused before it is
+    sent (`BudgetExceeded`), and a stream that runs past what the hold buys, because its provider ignores
+    `max_output_tokens`, is cut.
+    """
+
+    def __init__(self, prices: PriceBook) -> None:
+        self._prices = prices
+
+    async def __call__(self, request: Request, call_next: Handler) -> Response:
+        """See `Layer`."""
+        provider = request.provider or ""
+        price = self._prices.find(provider, request.model)
+        hold: Hold | None = request.record.hold
+        if price is None and hold is not None and hold.counts_money:
+            price = self._prices.price(provider, request.model)  # says what is missing
+        running = _Running(request, price)
+        if hold is not None:
+            await running.cover(hold)
+        running.started = request.runtime.now()
+        try:
+            response = await call_next(request)
+        except BaseException as error:
+            running.fail(error)
+            raise
+        return response.map(running.see, on_close=running.end)
+
+
+class _Running:
+    """One attempt while it runs."""
+
+    __slots__ = (
+        "bytes", "cut_at", "finished", "first", "hold", "most", "parts", "price", "request", "started", "usage",
+        "was_cut",
+    )  # fmt: skip
+
+    def __init__(self, request: Request, price: Price | None) -> None:
+        self.request = request
+        self.price = price
+        self.hold: Hold | None = None
+        self.started = 0.0
+        self.first: float | None = None
+        self.bytes = 0
+        self.usage: Usage | None = None
+        self.finished = False
+        self.was_cut = False
+        self.most = _NEVER  # output tokens that the hold pays for
+        self.cut_at = _NEVER  # bytes that cannot be fewer tokens than that
+        self.parts: list[str] = []
+
+    async def cover(self, hold: Hold) -> None:
+        """Make sure that what is held pays for this attempt, and find out where to cut it."""
+        output = self.request.max_output_tokens
+        if output is None:
+            return  # only calls are counted
+        tokens = hold.input_bound(self.request)
+        nanos = 0 if self.price is None else self.price.upper_bound(tokens, output)
+        await hold.ensure(nanos, tokens + output)
+        self.hold = hold
+        left_nanos, left_tokens = hold.left()
+        most = left_tokens - tokens if hold.counts_tokens else _NEVER
+        if hold.counts_money and self.price is not None:
+            affordable = self.price.affordable_output(tokens, left_nanos)
+            most = most if affordable is None else min(most, affordable)
+        self.most = max(output, most)
+        self.cut_at = self.most * _LONG_TOKEN + _SLACK
+
+    def see(self, chunk: Chunk) -> Chunk:
+        """Count a chunk. Runs for every chunk of every call."""
+        if self.first is None:
+            self.first = self.request.runtime.now()
+        text = chunk.text
+        if text:
+            self.bytes += len(text) if text.isascii() else utf8_length(text)
+            if self.hold is not None:
+                self.parts.append(text)
+        if chunk.reasoning or chunk.tool_calls:
+            self._see_more(chunk)
+        if chunk.usage is not None:
+            self.usage = chunk.usage if self.usage is None else _latest(self.usage, chunk.usage)
+        if chunk.finish_reason is not None:
+            self.finished = True
+        elif self.bytes > self.cut_at or (chunk.usage is not None and chunk.usage.output_tokens > self.most):
+            return self._cut(chunk)
+        return chunk
+
+    def _see_more(self, chunk: Chunk) -> None:
+        self.bytes += utf8_length(chunk.reasoning)
+        for call in chunk.tool_calls:
+            self.bytes += utf8_length(call.arguments) + utf8_length(call.name or "")
+
+    def _cut(self, chunk: Chunk) -> Chunk:
+        if self.hold is None or self.finished or self.was_cut:
+            return chunk
+        self.was_cut = True
+        if self.hold.truncates:
+            return Chunk(text=chunk.text, finish_reason="budget")
+        raise self.hold.cut("".join(self.parts))
+
+    def end(self, end: End) -> None:
+        """Record the attempt, whose stream has ended."""
+        self._record(end.outcome, end.error, self._final_usage(end.outcome))
+
+    def fail(self, error: BaseException) -> None:
+        """Record the attempt, which came to nothing."""
+        outcome: Outcome = "error" if isinstance(error, Exception) else "cancelled"
+        if _cost_nothing(error):
+            self._record(outcome, error, Usage())
+        else:
+            self._record(outcome, error, Usage(input_tokens=self._input_bound(), estimated=True))
+
+    def _input_bound(self) -> int:
+        return input_tokens_bound(self.request) if self.hold is None else int(self.hold.input_bound(self.request))
+
+    def _final_usage(self, outcome: Outcome) -> Usage:
+        """Give what was reported, and estimates for what was not: a broken stream's last report may be an old one."""
+        usage = self.usage or Usage()
+        final = outcome == "completed" or self.finished
+        if final and usage.input_tokens and (usage.output_tokens or not self.bytes):
+            return usage
+        output = usage.output_tokens
+        if not final or not output:
+            output = max(output, self._seen_tokens())
+        return Usage(
+            usage.input_tokens or self._input_bound(),
+            output,
+            usage.cache_read_tokens,
+            usage.cache_write_tokens,
+            usage.reasoning_tokens,
+            estimated=True,
+        )
+
+    def _seen_tokens(self) -> int:
+        """Give an upper bound of the tokens that were seen, which is the cap unless it was plainly not kept."""
+        most = self.request.max_output_tokens
+        if most is None or self.bytes > most * _LONG_TOKEN + _SLACK:
+            return self.bytes
+        return min(self.bytes, most)
+
+    def _record(self, outcome: Outcome, error: BaseException | None, usage: Usage) -> None:
+        request, record = self.request, self.request.record
+        provider = request.provider or ""
+        record.attempts.append(
+            Attempt(
+                number=request.attempt or len(record.attempts) + 1,
+                kind=_kind(record, provider, request.model),
+                provider=provider,
+                model=request.model,
+                outcome=outcome,
+                usage=usage,
+                cost_nanos=None if self.price is None else self.price.cost(usage),
+                price_source=None if self.price is None else self.price.source,
+                seconds=request.runtime.now() - self.started,
+                first_chunk_seconds=None if self.first is None else self.first - self.started,
+                error=None if error is None else type(error).__name__,
+            )
+        )
+
+
+def _kind(record: CallRecord, provider: str, model: str) -> AttemptKind:
+    if not record.attempts:
+        return "primary"
+    last = record.attempts[-1]
+    return "retry" if (last.provider, last.model) == (provider, model) else "fallback"
+
+
+def _latest(before: Usage, after: Usage) -> Usage:
+    """Take the later report, and the earlier one where the later says nothing: some providers report in two parts."""
+    return Usage(
+        after.input_tokens or before.input_tokens,
+        after.output_tokens or before.output_tokens,
+        after.cache_read_tokens or before.cache_read_tokens,
+        after.cache_write_tokens or before.cache_write_tokens,
+        after.reasoning_tokens or before.reasoning_tokens,
+        after.estimated or before.estimated,
+    )
+
+
+def _cost_nothing(error: BaseException) -> bool:
+    """Whether a request that failed this way cannot have been billed: never sent, or answered with an error status."""
+    if isinstance(error, ConfigurationError | NoRoute):
+        return True
+    if not isinstance(error, ProviderError) or isinstance(error, StreamInterrupted):
+        return False
+    if error.status is not None:
+        return error.status >= _FIRST_ERROR_STATUS
+    return isinstance(error, Unavailable) and error.code == "connect"

@@ -1,0 +1,130 @@
+"""What a call asks of its budgets, worked out before anything is reserved: lines, upper bound and minimum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inferkit.budgets.bounds import input_tokens_bound
+from inferkit.budgets.ledger import Amounts, Line, Refusal, Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from inferkit._types import Request
+    from inferkit.budgets.budget import Scope
+    from inferkit.budgets.prices import Price
+
+__all__ = ["Plan", "make_plan"]
+
+_CALL = Amounts(calls=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`lines` are the ledger's; limits on a single call are in `wanted` already, or in `refusal` if they forbid it.
+
+    `output` is None where neither money nor tokens are limited. `at` is in seconds since the epoch.
+    """
+
+    at: float
+    scopes: tuple[Scope, ...]
+    lines: tuple[Line, ...]
+    wanted: Amounts
+    minimum: Amounts
+    prices: tuple[Price, ...] = ()
+    input: int = 0
+    output: int | None = None
+    refusal: Refusal | None = None
+    counts_money: bool = False
+    counts_tokens: bool = False
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Who pays."""
+        return tuple(scope.account for scope in self.scopes)
+
+    def output_within(self, amounts: Amounts) -> int | None:
+        """How many output tokens the call may ask for when it holds this much; None: as many as it likes."""
+        if self.output is None:
+            return None
+        most = min(self.output, amounts.tokens - self.input)
+        for price in self.prices:
+            affordable = price.affordable_output(self.input, amounts.usd)
+            if affordable is not None and affordable < most:
+                most = affordable
+        return most
+
+
+def make_plan(
+    request: Request,
+    quote: Callable[[Request], Sequence[Price]],
+    at: float,
+    *,
+    default_output: int,
+    min_output: int,
+) -> Plan:
+    """Work out what to reserve for a request with scopes. Raises what `quote` raises: `UnpricedModel`, `NoRoute`."""
+    scopes: tuple[Scope, ...] = request.scopes
+    counts_money = any(scope.budget.usd is not None for scope in scopes)
+    counts_tokens = any(scope.budget.tokens is not None for scope in scopes)
+    if not counts_money and not counts_tokens:
+        return Plan(at, scopes, _lines(scopes, at), _CALL, _CALL)
+    prices = tuple(quote(request)) if counts_money else ()
+    size = input_tokens_bound(request)
+    output = default_output if request.max_output_tokens is None else request.max_output_tokens
+    wanted = _bound(prices, size, output)
+    minimum = _bound(prices, size, min(output, min_output))
+    refusal = None
+    for scope in scopes:
+        if scope.budget.per == "call":
+            line = scope.line(at)
+            refusal = refusal or _refusal(line, minimum)
+            wanted = Amounts(_at_most(wanted.usd, line.usd), _at_most(wanted.tokens, line.tokens), 1)
+    lines = _lines(scopes, at)
+    return Plan(at, scopes, lines, wanted, minimum, prices, size, output, refusal, counts_money, counts_tokens)
+
+
+def _bound(prices: tuple[Price, ...], size: int, output: int) -> Amounts:
+    return Amounts(max((price.upper_bound(size, output) for price in prices), default=0), size + output, 1)
+
+
+def _lines(scopes: tuple[Scope, ...], at: float) -> tuple[Line, ...]:
+    """Give one line an account and window: budgets that share an account are one payer, held to the lowest limit."""
+    lines: dict[tuple[str, str], Line] = {}
+    for scope in scopes:
+        if scope.budget.per == "call":
+            continue
+        line = scope.line(at)
+        known = lines.get((line.account, line.window))
+        if known is not None:
+            line = Line(
+                line.account,
+                line.window,
+                _lower(known.usd, line.usd),
+                _lower(known.tokens, line.tokens),
+                _lower(known.calls, line.calls),
+            )
+        lines[line.account, line.window] = line
+    return tuple(lines.values())
+
+
+def _lower(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)
+
+
+def _at_most(wanted: int, limit: int | None) -> int:
+    return wanted if limit is None else min(wanted, limit)
+
+
+def _refusal(line: Line, minimum: Amounts) -> Refusal | None:
+    checks: tuple[tuple[Unit, int | None, int], ...] = (
+        ("usd", line.usd, minimum.usd),
+        ("tokens", line.tokens, minimum.tokens),
+    )
+    for unit, limit, least in checks:
+        if limit is not None and limit < least:
+            return Refusal(line, unit, limit, 0, 0)
+    return None

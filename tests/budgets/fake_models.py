@@ -1,0 +1,109 @@
+"""A model that answers from a list, a stack of the two layers around it, and ways to run it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from inferkit._record import CallRecord
+from inferkit._response import Response
+from inferkit._runtime import DirectRuntime, Runtime, current_runtime, drive
+from inferkit._types import Chunk, Message, Request
+from inferkit.budgets.prices import Price, PriceBook
+from inferkit.layers.budget import BudgetLayer
+from inferkit.layers.meter import Meter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from inferkit.budgets.sqlite import SqliteLedger
+
+KINDS = ("direct", "asyncio", "trio")
+AT = 1_795_000_000.0  # 2026-11-18
+BOOK = PriceBook({"test:cheap": Price("1", "2"), "test:dear": Price("10", "20"), "test:free": Price("0", "0")})
+
+
+def run(kind: str, main: Callable[[Runtime], Coroutine[Any, Any, Any]]) -> Any:
+    """Run `main` to its end in one of the three ways that inferkit runs."""
+    if kind == "direct":
+        return drive(main(DirectRuntime()))
+
+    async def inside() -> Any:
+        return await main(current_runtime())
+
+    return asyncio.run(inside()) if kind == "asyncio" else trio.run(inside)
+
+
+class Body:
+    """Chunks from a list; an exception in it is raised, and closing is counted."""
+
+    def __init__(self, items: Sequence[Chunk | BaseException]) -> None:
+        self.items = list(items)
+        self.read = 0
+        self.closed = 0
+
+    async def __anext__(self) -> Chunk:
+        if self.read == len(self.items):
+            raise StopAsyncIteration
+        item = self.items[self.read]
+        self.read += 1
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+class FakeModel:
+    """Answers each request with the next of its replies: chunks, or an exception to raise instead."""
+
+    def __init__(self, *replies: Sequence[Chunk | BaseException] | BaseException) -> None:
+        self.replies = list(replies)
+        self.requests: list[Request] = []
+        self.bodies: list[Body] = []
+
+    async def __call__(self, request: Request) -> Response:
+        self.requests.append(request)
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if isinstance(reply, BaseException):
+            raise reply
+        body = Body(reply)
+        self.bodies.append(body)
+        return Response(body, runtime=request.runtime)
+
+
+class Stack:
+    """Budget layer, meter, model; `calls` in between stands for what retries."""
+
+    def __init__(
+        self, ledger: SqliteLedger | None, model: Any, *, candidates: Sequence[str] = (), **options: Any
+    ) -> None:
+        self.model = model
+        self.meter = Meter(BOOK)
+        options.setdefault("clock", lambda: AT)
+        self.budget = BudgetLayer(
+            ledger,
+            quote=lambda request: [BOOK.price("test", name) for name in candidates or (request.model,)],
+            **options,
+        )
+
+    async def attempt(self, request: Request) -> Response:
+        return await self.meter(request, self.model)
+
+    async def __call__(self, request: Request) -> Response:
+        return await self.budget(request, self.attempt)
+
+
+def make_request(runtime: Runtime, *scopes: Any, text: str = "hello", model: str = "cheap", **fields: Any) -> Request:
+    return Request(
+        model=model,
+        messages=(Message.user(text),),
+        runtime=runtime,
+        record=CallRecord(),
+        provider="test",
+        scopes=scopes,
+        **fields,
+    )

@@ -1,0 +1,486 @@
+"""What the budget layer promises to those who pay."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sqlite3
+from decimal import Decimal
+
+import pytest
+
+from budgets.fake_models import AT, BOOK, KINDS, FakeModel, Stack, make_request, run
+from inferkit import _reaper
+from inferkit._errors import BudgetExceeded, ConfigurationError, LedgerError, Unavailable, UnpricedModel
+from inferkit._types import Chunk, Usage
+from inferkit.budgets.bounds import input_tokens_bound
+from inferkit.budgets.budget import Budget, Scope
+from inferkit.budgets.ledger import Amounts, Balance
+from inferkit.budgets.sqlite import SqliteLedger
+
+REPLY = [Chunk("Hi"), Chunk(" there", finish_reason="stop"), Chunk(usage=Usage(10, 5))]
+COST = 10 * 1_000 + 5 * 2_000  # nano-dollars at the price of "cheap"
+MONTH = "month:2026-11-01"
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    yield ledger
+    ledger.close()
+
+
+def scope(**limits):
+    limits.setdefault("name", "free")
+    return Scope(Budget(**limits), "alice")
+
+
+def posted(ledger, account="free:alice"):
+    balance = ledger.balance(account, MONTH)
+    assert balance.pending == Amounts(), "something is still held"
+    return balance.posted
+
+
+def test_a_call_is_charged_what_it_cost(kind, ledger):
+    stack = Stack(ledger, FakeModel(REPLY))
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5"), user="alice", tenant="acme")
+        response = await stack(request)
+        held = ledger.balance("free:alice", MONTH).pending
+        assert held.usd == input_tokens_bound(request) * 1_000 + 4096 * 2_000
+        return await response.read()
+
+    assert "".join(chunk.text for chunk in run(kind, main)) == "Hi there"
+    assert posted(ledger) == Amounts(COST, 15, 1)
+    (entry,) = ledger.entries()
+    assert (entry.charge.usd, entry.charge.model, entry.charge.payer) == (COST, "cheap", ("alice", "acme"))
+    assert not entry.charge.estimated
+
+
+def test_all_scopes_of_a_call_pay(kind, ledger):
+    stack = Stack(ledger, FakeModel(REPLY))
+    both = (scope(usd="5"), Scope(Budget(tokens=100_000, name="company")))
+
+    async def main(runtime):
+        return await (await stack(make_request(runtime, *both))).read()
+
+    run(kind, main)
+    assert posted(ledger) == posted(ledger, "company") == Amounts(COST, 15, 1)
+
+
+def test_a_budget_named_twice_pays_once(ledger):
+    stack = Stack(ledger, FakeModel(REPLY))
+
+    async def main(runtime):
+        return await (await stack(make_request(runtime, scope(usd="5"), scope(usd="3")))).read()
+
+    run("direct", main)
+    assert posted(ledger) == Amounts(COST, 15, 1)
+
+
+def test_the_output_is_lowered_to_what_the_budget_buys(kind, ledger):
+    model = FakeModel(REPLY)
+    stack = Stack(ledger, model)
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="0.001"))
+        await (await stack(request)).read()
+        return request
+
+    request = run(kind, main)
+    left = 1_000_000 - input_tokens_bound(request) * 1_000
+    assert model.requests[0].max_output_tokens == left // 2_000
+    assert request.record.clamped
+
+
+def test_a_budget_that_buys_too_little_refuses_before_anything_is_sent(kind, ledger):
+    model = FakeModel(REPLY)
+    stack = Stack(ledger, model)
+
+    async def main(runtime):
+        return await stack(make_request(runtime, scope(usd="0.0001", zone="Europe/Berlin")))
+
+    with pytest.raises(BudgetExceeded) as caught:
+        run(kind, main)
+    error = caught.value
+    assert (error.scope, error.limit, error.spent, error.unit) == ("free:alice", Decimal("0.0001"), 0, "usd")
+    assert "$0.0001 per month" in str(error)
+    assert "2026-11-30 23:00 UTC" in str(error)
+    assert error.request_id
+    assert model.requests == []
+    assert posted(ledger) == Amounts()
+
+
+def test_a_call_is_not_clamped_where_its_own_limit_is_covered(ledger):
+    model = FakeModel(REPLY)
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5"), max_output_tokens=7)
+        await (await Stack(ledger, model)(request)).read()
+        return request
+
+    assert not run("direct", main).record.clamped
+    assert model.requests[0].max_output_tokens == 7
+
+
+def test_the_dearest_candidate_is_what_is_reserved(ledger):
+    stack = Stack(ledger, FakeModel(REPLY), candidates=("cheap", "dear"))
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5"), max_output_tokens=100)
+        response = await stack(request)
+        held = ledger.balance("free:alice", MONTH).pending.usd
+        await response.read()
+        return request, held
+
+    request, held = run("direct", main)
+    assert held == input_tokens_bound(request) * 10_000 + 100 * 20_000
+    assert posted(ledger).usd == COST
+
+
+def test_a_budget_of_calls_neither_needs_a_price_nor_limits_the_output(kind, ledger):
+    model = FakeModel(REPLY)
+    stack = Stack(ledger, model)
+
+    async def main(runtime):
+        for _ in range(2):
+            await (await stack(make_request(runtime, scope(calls=2), model="unheard-of"))).read()
+        await stack(make_request(runtime, scope(calls=2), model="unheard-of"))
+
+    with pytest.raises(BudgetExceeded, match="2 calls spent"):
+        run(kind, main)
+    assert [request.max_output_tokens for request in model.requests] == [None, None]
+    assert posted(ledger).calls == 2
+    assert [entry.charge.usd for entry in ledger.entries()] == [None, None]
+
+
+def test_a_token_budget_is_kept(ledger):
+    model = FakeModel(REPLY)
+    stack = Stack(ledger, model)
+
+    async def main(runtime):
+        request = make_request(runtime, scope(tokens=200), model="unheard-of")
+        await (await stack(request)).read()
+        return request
+
+    request = run("direct", main)
+    assert model.requests[0].max_output_tokens == 200 - input_tokens_bound(request)
+    assert posted(ledger).tokens == 15
+
+
+def test_an_unpriced_model_is_refused_where_money_is_counted(ledger):
+    model = FakeModel(REPLY)
+
+    async def main(runtime):
+        await Stack(ledger, model)(make_request(runtime, scope(usd="5"), model="unheard-of"))
+
+    with pytest.raises(UnpricedModel, match="test:unheard-of"):
+        run("direct", main)
+    assert model.requests == []
+
+
+def test_a_limit_on_each_call_needs_no_account(kind, ledger):
+    model = FakeModel(REPLY)
+    stack = Stack(ledger, model)
+    each = Scope(Budget(usd="0.001", per="call", name="each"))
+
+    async def main(runtime):
+        for _ in range(3):
+            await (await stack(make_request(runtime, each))).read()
+        await stack(make_request(runtime, each, text="x" * 2000))
+
+    with pytest.raises(BudgetExceeded, match="per call"):
+        run(kind, main)
+    assert len(model.requests) == 3
+    assert model.requests[0].max_output_tokens < 500
+    assert list(ledger.balances()) == []
+    assert len(list(ledger.entries())) == 3
+
+
+@pytest.mark.parametrize("ending", ["close", "drop", "error", "cancel"])
+def test_a_stream_left_early_is_settled_once_from_what_was_seen(kind, ledger, ending):
+    broken = {"error": Unavailable("gone", provider="test"), "cancel": KeyboardInterrupt()}
+    items = [Chunk("Hello"), broken[ending]] if ending in broken else [Chunk("Hello"), Chunk(" you")]
+    stack = Stack(ledger, FakeModel(items))
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5"))
+        response = await stack(request)
+        assert (await response.__anext__()).text == "Hello"
+        if ending in broken:
+            with pytest.raises(type(broken[ending])):
+                await response.__anext__()
+        elif ending == "close":
+            await response.aclose()
+        del response
+        gc.collect()
+        assert await runtime.run_blocking(_reaper.flush)
+        return request
+
+    request = run(kind, main)
+    assert posted(ledger) == Amounts(
+        input_tokens_bound(request) * 1_000 + 5 * 2_000, input_tokens_bound(request) + 5, 1
+    )
+    (entry,) = ledger.entries()
+    assert entry.charge.estimated
+
+
+def test_a_call_that_cost_nothing_gives_everything_back(kind, ledger):
+    stack = Stack(ledger, FakeModel(Unavailable("overloaded", provider="test", status=503)))
+
+    async def main(runtime):
+        await stack(make_request(runtime, scope(usd="5")))
+
+    with pytest.raises(Unavailable):
+        run(kind, main)
+    assert posted(ledger) == Amounts()
+    assert list(ledger.entries()) == []
+
+
+def test_an_attempt_that_may_have_been_billed_is_paid_for(kind, ledger):
+    stack = Stack(ledger, FakeModel(Unavailable("connection reset", provider="test")))
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5"))
+        with pytest.raises(Unavailable):
+            await stack(request)
+        return request
+
+    request = run(kind, main)
+    assert posted(ledger) == Amounts(input_tokens_bound(request) * 1_000, input_tokens_bound(request), 1)
+
+
+class RetryOnce(Stack):
+    """Tries again after any error, as the retry layer does."""
+
+    async def attempt(self, request):
+        try:
+            return await super().attempt(request.replace(attempt=1))
+        except Unavailable:
+            return await super().attempt(request.replace(attempt=2))
+
+
+def test_a_second_attempt_is_covered_before_it_is_sent(kind, ledger):
+    model = FakeModel(Unavailable("connection reset", provider="test"), REPLY)
+    stack = RetryOnce(ledger, model)
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5"), max_output_tokens=100)
+        response = await stack(request)
+        bound = input_tokens_bound(request)
+        assert ledger.balance("free:alice", MONTH).pending.usd == 2 * bound * 1_000 + 100 * 2_000
+        await response.read()
+        return request
+
+    request = run(kind, main)
+    assert posted(ledger).usd == input_tokens_bound(request) * 1_000 + COST
+    assert [(a.number, a.kind) for a in request.record.attempts] == [(1, "primary"), (2, "retry")]
+
+
+def test_a_second_attempt_that_the_budget_does_not_cover_is_refused(kind, ledger):
+    model = FakeModel(Unavailable("connection reset", provider="test"), REPLY)
+    stack = RetryOnce(ledger, model)
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="0.001"))
+        with pytest.raises(BudgetExceeded) as caught:
+            await stack(request)
+        assert len(caught.value.attempts) == 1
+        return request
+
+    request = run(kind, main)
+    assert len(model.requests) == 1
+    assert posted(ledger).usd == input_tokens_bound(request) * 1_000
+
+
+RUNAWAY = [Chunk("word " * 100) for _ in range(50)]
+
+
+def test_a_stream_that_runs_past_the_hold_is_cut_with_an_error(kind, ledger):
+    model = FakeModel(RUNAWAY)
+    stack = Stack(ledger, model)
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5"), max_output_tokens=100)
+        response = await stack(request)
+        with pytest.raises(BudgetExceeded) as caught:
+            await response.read()
+        return caught.value
+
+    error = run(kind, main)
+    assert error.partial.startswith("word word")
+    assert "word" not in str(error)
+    assert len(error.attempts) == 1
+    assert model.bodies[0].read < 10
+    assert model.bodies[0].closed == 1
+    assert posted(ledger).tokens >= 100
+
+
+def test_a_stream_that_runs_past_the_hold_is_truncated_on_request(kind, ledger):
+    model = FakeModel(RUNAWAY)
+    stack = Stack(ledger, model)
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5", on_exceed="truncate"), max_output_tokens=100)
+        response = await stack(request)
+        chunks = await response.read()
+        return chunks, model.bodies[0].closed
+
+    chunks, closed = run(kind, main)
+    assert [chunk.finish_reason for chunk in chunks].count("budget") == 1
+    assert chunks[-1].finish_reason == "budget"
+    assert chunks[-1].text
+    assert closed == 1
+    assert model.bodies[0].read == len(chunks) < 10
+    assert posted(ledger).calls == 1
+
+
+def test_a_cheaper_model_may_use_the_whole_hold(ledger):
+    model = FakeModel([Chunk("word " * 400, finish_reason=None), Chunk(finish_reason="stop", usage=Usage(10, 400))])
+    stack = Stack(ledger, model, candidates=("cheap", "dear"))
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5"), max_output_tokens=100)
+        return await (await stack(request)).read()
+
+    assert run("direct", main)[-1].finish_reason == "stop"
+    assert posted(ledger).usd == 10 * 1_000 + 400 * 2_000
+
+
+def test_without_scopes_a_call_is_entered_in_the_book(kind, ledger):
+    stack = Stack(ledger, FakeModel(REPLY))
+
+    async def main(runtime):
+        await (await stack(make_request(runtime, user="bob"))).read()
+
+    run(kind, main)
+    (entry,) = ledger.entries()
+    assert (entry.charge.usd, entry.charge.payer.user, entry.accounts) == (COST, "bob", ())
+
+
+def test_without_a_ledger_calls_pass_and_budgets_are_refused(ledger):
+    stack = Stack(None, FakeModel(REPLY))
+
+    async def main(runtime, *scopes):
+        return await (await stack(make_request(runtime, *scopes))).read()
+
+    assert len(run("direct", main)) == 3
+    with pytest.raises(ConfigurationError, match="ledger"):
+        run("direct", lambda runtime: main(runtime, scope(usd="5")))
+
+
+def lock(ledger_path):
+    connection = sqlite3.connect(ledger_path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    return connection
+
+
+class Broken(SqliteLedger):
+    """A ledger that fails from a certain step on."""
+
+    failing = ()
+
+    def reserve(self, *args, **options):
+        if "reserve" in self.failing:
+            raise LedgerError("the disk is gone")
+        return super().reserve(*args, **options)
+
+    def settle(self, *args, **options):
+        if "settle" in self.failing:
+            raise LedgerError("the disk is gone")
+        return super().settle(*args, **options)
+
+    def record(self, *args, **options):
+        if "settle" in self.failing:
+            raise LedgerError("the disk is gone")
+        return super().record(*args, **options)
+
+
+@pytest.fixture
+def broken(tmp_path):
+    ledger = Broken(tmp_path / "ledger.db")
+    yield ledger
+    ledger.close()
+
+
+def test_a_ledger_that_fails_blocks_the_call(kind, broken):
+    broken.failing = ("reserve",)
+    model = FakeModel(REPLY)
+
+    async def main(runtime):
+        await Stack(broken, model)(make_request(runtime, scope(usd="5")))
+
+    with pytest.raises(LedgerError) as caught:
+        run(kind, main)
+    assert caught.value.request_id
+    assert model.requests == []
+
+
+def test_a_ledger_that_fails_lets_the_call_pass_if_told_so(kind, broken, caplog):
+    broken.failing = ("reserve", "settle")
+    model = FakeModel(REPLY)
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5"))
+        chunks = await (await Stack(broken, model, on_store_error="allow")(request)).read()
+        return request, chunks
+
+    with caplog.at_level(logging.WARNING, "inferkit"):
+        request, chunks = run(kind, main)
+    assert len(chunks) == 3
+    assert [event.attributes["decision"] for event in request.record.events] == ["ledger failed", "not settled"]
+    assert "without its budget" in caplog.text
+
+
+def test_a_reply_is_not_lost_to_a_ledger_that_fails_afterwards(kind, broken, caplog):
+    model = FakeModel(REPLY)
+    stack = Stack(broken, model)
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5"))
+        response = await stack(request)
+        broken.failing = ("settle",)
+        return request, await response.read()
+
+    with caplog.at_level(logging.ERROR, "inferkit"):
+        _request, chunks = run(kind, main)
+    assert len(chunks) == 3
+    assert "could not be settled" in caplog.text
+    held = broken.balance("free:alice", MONTH).pending.usd
+    assert held > COST
+    assert broken.sweep(AT + 10_000) == 1
+    assert posted(broken).usd == held
+
+
+def test_what_the_layer_decided_is_in_the_record(ledger):
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="0.001"))
+        await (await Stack(ledger, FakeModel(REPLY))(request)).read()
+        return request
+
+    events = run("direct", main).record.events
+    assert [event.name for event in events] == ["budget", "budget"]
+    assert events[0].attributes["decision"] == "lowered"
+    assert events[0].attributes["scope"] == ("free:alice",)
+    assert events[0].attributes["remaining_nanos"] >= 0
+    assert events[1].attributes["actual_nanos"] == COST
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"on_store_error": "shrug"}, {"min_output_tokens": 0}, {"default_output_tokens": 8}, {"lease_seconds": 0}],
+)
+def test_wrong_settings_are_refused(options):
+    with pytest.raises(ConfigurationError):
+        Stack(None, FakeModel(REPLY), **options)
+
+
+def test_the_price_book_of_these_tests_is_what_they_assume():
+    assert BOOK.price("test", "cheap").cost(Usage(10, 5)) == COST
+    assert Balance().posted == Amounts()
