@@ -73,7 +73,7 @@ class Wire:
         return self._connections
 
     def wait_until_closed(self, count: int = 1) -> bool:
-        """Wait until the clients have closed that many connections."""
+        """Wait until that many connections are closed."""
         with self._changed:
             return self._changed.wait_for(lambda: self._closed >= count, HANG_SECONDS)
 
@@ -94,17 +94,19 @@ class Wire:
             self._spawn(self._serve, sock, self._connections)
 
     def _serve(self, sock: socket.socket, number: int) -> None:
-        with sock, contextlib.suppress(OSError):
-            buffer = b""
-            while (received := _receive(sock, buffer, number)) is not None:
-                request, buffer = received
-                self.requests.append(request)
-                self.arrived.set()
-                if not self._play(sock, self.script(request)):
-                    return
-        with self._changed:
-            self._closed += 1
-            self._changed.notify_all()
+        try:
+            with sock, contextlib.suppress(OSError):
+                buffer = b""
+                while (received := _receive(sock, buffer, number)) is not None:
+                    request, buffer = received
+                    self.requests.append(request)
+                    self.arrived.set()
+                    if not self._play(sock, self.script(request)):
+                        return
+        finally:
+            with self._changed:
+                self._closed += 1
+                self._changed.notify_all()
 
     def _play(self, sock: socket.socket, steps: Iterable[Any]) -> bool:
         """Do a script's steps; say whether the connection goes on."""
@@ -117,9 +119,6 @@ class Wire:
                 sock.settimeout(HANG_SECONDS)
                 while sock.recv(65536):
                     pass
-                with self._changed:
-                    self._closed += 1
-                    self._changed.notify_all()
                 return False
             else:
                 if step is RESET:

@@ -107,15 +107,23 @@ class ChatReply:
             arguments = ""
         elif type(arguments) is not str:
             arguments = json.dumps(arguments)
+        known = self._known_call(call.get("index"), id_, place)
+        if known is not None:
+            return ToolCallDelta(known, None, None, arguments)
         index = call.get("index")
-        if index is None and id_ is None:
-            index = place if place < len(self._calls) or not self._calls else self._calls[-1][0]
-        for known in range(len(self._calls) - 1, -1, -1):
-            their_index, their_id = self._calls[known]
-            if (id_ is not None and id_ == their_id) or (their_index == index and id_ in {None, their_id}):
-                return ToolCallDelta(known, None, None, arguments)
-        self._calls.append((index, id_))
+        self._calls.append((len(self._calls) if index is None else index, id_))
         return ToolCallDelta(len(self._calls) - 1, id_, function.get("name"), arguments)
+
+    def _known_call(self, index: Any, id_: Any, place: int) -> int | None:
+        """Find the call that a piece belongs to: by its id, else its index, else it goes on with the last one."""
+        calls = self._calls
+        if id_ is not None:
+            return next((n for n, (_, other) in enumerate(calls) if other == id_), None)
+        if index is None:
+            if place == 0:
+                return len(calls) - 1 if calls else None
+            index = place
+        return next((n for n in reversed(range(len(calls))) if calls[n][0] == index), None)
 
 
 def _first(choices: Any) -> dict[str, Any]:

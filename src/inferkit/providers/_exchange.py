@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit._errors import Unavailable
 from inferkit.providers._inflate import Inflater
+from inferkit.providers._network_errors import cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +21,7 @@ _MAX_ERROR_BYTES = 64 * 1024
 _ERROR_BODY_SECONDS = 5.0
 _REST_BYTES = 64 * 1024
 _REST_SECONDS = 0.25
+_BUFFERED_PIECES = 64
 
 
 class Exchange:
@@ -38,13 +40,10 @@ class Exchange:
         self._reading = False
         self._ended = False
         self._inflater: Inflater | None = None
-        network = response.extensions.get("network_stream")
-        if network is not None:
-            line.sock = network.get_extra_info("socket")
+        line.answered(response.extensions)
         line.cut = self._release
+        line.watch(line.deadline)
         blocking = line.runtime.blocking
-        if not blocking:
-            line.watch(line.deadline)
         if response.is_closed:  # an event hook of the application's client read it already
             self._pieces: Any = _Held(response.content)
             return
@@ -91,7 +90,7 @@ class Exchange:
             line.check()  # cutting a connection can look like the end of its body
         except Exception as error:
             self._ended = True
-            raise line.explain(error, self._provider) from error
+            raise line.explain(error, self._provider) from cause_of(error)
         finally:
             self._reading = False
             if line.closed:
@@ -143,11 +142,23 @@ class Exchange:
             with contextlib.suppress(Exception):  # the connection is gone either way
                 if self._line.runtime.blocking:
                     response.close()
+                    if self._ended:
+                        self._line.give_back()
                     self._pieces.close()
                 else:
                     await response.aclose()
-                    if not self._reading:
-                        await self._pieces.aclose()
+                    if not self._ended and not self._reading:
+                        await self._unwind(response.extensions.get("http_version", b""))
+
+    async def _unwind(self, version: bytes) -> None:
+        """End the HTTP library's generators, which are nested and would be left to the garbage collector.
+
+        Over a connection of its own that is closed, they end by themselves once what was received is used up.
+        """
+        if version.startswith(b"HTTP/1"):
+            for _ in range(_BUFFERED_PIECES):
+                await anext(self._pieces)
+        await self._pieces.aclose()
 
     def fault(self, what: str) -> Unavailable:
         """Make the error for an answer that is not what it should be."""

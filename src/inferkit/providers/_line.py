@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Line", "deadline_passed"]
 
 _OPENED = {"connection.connect_tcp.complete", "connection.start_tls.complete"}
+_MANY = 256
 
 
 def deadline_passed() -> DeadlineExceeded:
@@ -27,12 +28,14 @@ def deadline_passed() -> DeadlineExceeded:
 class Line:
     """Where a call's bytes flow. `cut` releases it on its event loop; a blocking one is cut by shutting its socket."""
 
-    __slots__ = ("_process", "_watch", "closed", "cut", "deadline", "runtime", "sock")
+    __slots__ = ("_answered", "_idle", "_process", "_sock", "_watch", "closed", "cut", "deadline", "runtime")
 
-    def __init__(self, runtime: Runtime, deadline: float | None) -> None:
+    def __init__(self, runtime: Runtime, deadline: float | None, idle: dict[Any, None]) -> None:
         self.runtime = runtime
         self.deadline = deadline
-        self.sock: Any = None
+        self._idle = idle
+        self._answered = False
+        self._sock: Any = None
         self.cut: Callable[[], Coroutine[Any, Any, None]] | None = None
         self.closed = False
         self._process = os.getpid()
@@ -46,7 +49,24 @@ class Line:
     def learn(self, event: str, info: Mapping[str, Any]) -> None:
         """Note the socket of a connection that is being opened. Called by httpcore, as its `trace` extension."""
         if event in _OPENED:
-            self.sock = info["return_value"].get_extra_info("socket")
+            self._sock = info["return_value"].get_extra_info("socket")
+
+    def answered(self, extensions: Mapping[str, Any]) -> None:
+        """Note the socket that the answer comes over. One of HTTP/2 is other calls' too, and is not to be cut."""
+        network = extensions.get("network_stream")
+        own = network is not None and extensions.get("http_version", b"HTTP/1.1") != b"HTTP/2"
+        self._sock = network.get_extra_info("socket") if own else None
+        self._answered = True
+        if self._sock is not None:
+            self._idle.pop(self._sock, None)
+
+    def give_back(self) -> None:
+        """Note that the socket is idle again, in its pool."""
+        if self._sock is not None and self._sock.fileno() != -1:
+            self._idle[self._sock] = None
+            if len(self._idle) > _MANY:
+                for sock in [sock for sock in list(self._idle) if sock.fileno() == -1]:
+                    self._idle.pop(sock, None)
 
     def watch(self, deadline: float | None) -> None:
         """Have the connection cut at `deadline`, and at no earlier call's."""
@@ -61,15 +81,20 @@ class Line:
             self._watch.stop()
 
     def _end(self) -> None:
-        if self.runtime.blocking:
+        if not self.runtime.blocking:
+            if self.cut is not None:
+                self.runtime.call_later_from_anywhere(self.cut)
+        elif self._sock is None and not self._answered:
+            # A server that trickles its headers over a connection used before: it is one of those that were idle.
+            for sock in list(self._idle):
+                shut_down(sock, self._process)
+        else:
             self.wake()
-        elif self.cut is not None:
-            self.runtime.call_later_from_anywhere(self.cut)
 
     def wake(self) -> None:
         """Wake a thread that reads from the connection."""
-        if self.sock is not None:
-            shut_down(self.sock, self._process)
+        if self._sock is not None:
+            shut_down(self._sock, self._process)
 
     def check(self) -> None:
         """Raise if the line was closed or cut."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inferkit._errors import ConfigurationError, InferkitError, Unavailable
 
-__all__ = ["network_error"]
+__all__ = ["cause_of", "network_error"]
 
 _REMEDY = "the network or the provider may be down; try again, or add a fallback model"
 
@@ -31,3 +31,9 @@ def network_error(error: Exception, provider: str) -> InferkitError | None:
     if names & {"TransportError", "HTTPError", "StreamError", "OSError"} or "ResourceError" in type(error).__name__:
         return Unavailable(f"{provider}: the connection broke ({type(error).__name__}); {_REMEDY}", provider=provider)
     return None
+
+
+def cause_of(error: Exception) -> Exception | None:
+    """Give the error to name as the cause, or None where its words may quote a header or the reply."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return None if names & {"ProtocolError", "LocalProtocolError", "RemoteProtocolError"} else error

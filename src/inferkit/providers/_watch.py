@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch", "shut_down"]
 
-_TICK_SECONDS = 0.1
-_IDLE_TICKS = 20
+_TICK_SECONDS = 0.05
+_IDLE_TICKS = 40
 
 _lock = threading.Lock()
 _running: set[Watch] = set()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import ConfigurationError
 from inferkit.providers._clients import Clients, GivenClient, Timeouts
 from inferkit.providers._exchange import Exchange
 from inferkit.providers._line import Line, deadline_passed
+from inferkit.providers._network_errors import cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Exchange", "Http", "Timeouts"]
 
 _MAX_BODY_BYTES = 32 * 1024 * 1024
+_HEADER_GRACE_SECONDS = 0.1  # a server that sends nothing ends by the read timeout, which hurts no other call
 
 
 class Http:
@@ -42,6 +43,7 @@ class Http:
         self._url = url
         self._provider = provider
         self._max_body_bytes = max_body_bytes
+        self._idle: dict[Any, None] = {}
         tls = url.startswith("https:")
         self._clients: Clients | GivenClient = Clients(tls=tls) if http_client is None else GivenClient(http_client)
         self._timeouts = timeouts or self._clients.timeouts
@@ -58,23 +60,20 @@ class Http:
         remaining = None if deadline is None else deadline - runtime.now()
         if remaining is not None and remaining <= 0:
             raise deadline_passed()
-        line = Line(runtime, deadline)
+        line = Line(runtime, deadline, self._idle)
         extensions: dict[str, Any] = {"timeout": self._timeouts.until(remaining)}
         try:
             if runtime.blocking:
                 if deadline is not None:
                     extensions["trace"] = line.learn
-                    line.watch(deadline)
+                    line.watch(deadline + _HEADER_GRACE_SECONDS)
                 response = sender.send(sender.build(self._url, headers, body, extensions))
             else:
                 request = sender.build(self._url, headers, body, extensions)
                 response = await runtime.within(deadline, sender.send(request))
         except Exception as error:
             line.unwatch()
-            reason = line.explain(error, self._provider)
-            if isinstance(reason, ConfigurationError):
-                raise reason from None  # the library's own words may quote a header
-            raise reason from error
+            raise line.explain(error, self._provider) from cause_of(error)
         except BaseException:
             line.unwatch()
             raise
