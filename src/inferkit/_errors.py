@@ -126,7 +126,8 @@ class ProviderError(InferkitError):
     """A provider answered with an error, or did not answer properly.
 
     `status` is the HTTP status where there was one, `code` the provider's own error code, `retryable` says whether
-    the same request may succeed later, and `retry_after` is the wait the provider asked for, in seconds.
+    the same request may succeed later, and `retry_after` is the wait the provider asked for, in seconds. `detail` is
+    the provider's own message; it may quote the prompt, so it is never part of this error's text.
     """
 
     retryable = False
@@ -140,12 +141,14 @@ class ProviderError(InferkitError):
         code: str | None = None,
         retryable: bool | None = None,
         retry_after: float | None = None,
+        detail: str | None = None,
     ) -> None:
         super().__init__(message)
         self.provider = provider
         self.status = status
         self.code = code
         self.retry_after = retry_after
+        self.detail = detail
         if retryable is not None:
             self.retryable = retryable
 

@@ -38,9 +38,14 @@ class Lock(Protocol):
 
 
 class Runtime(Protocol):
-    """How a coroutine of the stack waits. `blocking` is true where waiting blocks the thread."""
+    """How a coroutine of the stack waits.
+
+    `blocking` is true where waiting blocks the thread. `place` is the event loop (under trio, the token of the run)
+    that whatever was opened here belongs to, and None where there is none.
+    """
 
     blocking: bool
+    place: Any
 
     def now(self) -> float:
         """Seconds on a clock that never goes back; deadlines are instants of it."""
@@ -78,6 +83,7 @@ class DirectRuntime:
     """Runs the stack in the caller's own thread, without an event loop."""
 
     blocking = True
+    place = None
 
     def now(self) -> float:
         """See `Runtime`."""
@@ -147,6 +153,7 @@ class AsyncRuntime:
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None, trio_token: Any = None) -> None:
         self._loop = loop
         self._trio_token = trio_token
+        self.place: Any = trio_token if loop is None else loop
         self._background: set[asyncio.Task[Any]] = set()
 
     def now(self) -> float:

@@ -1,0 +1,115 @@
+"""The connection that one call runs over, as far as it is known: what a deadline or a close has to cut."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from inferkit._errors import DeadlineExceeded, StreamError
+from inferkit.providers._network_errors import network_error
+from inferkit.providers._watch import Watch, shut_down
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from inferkit._runtime import Runtime
+
+__all__ = ["Line", "deadline_passed"]
+
+_OPENED = {"connection.connect_tcp.complete", "connection.start_tls.complete"}
+_MANY = 256
+
+
+def deadline_passed() -> DeadlineExceeded:
+    """Make the error of a call that ran out of time."""
+    return DeadlineExceeded("the call did not end within its timeout; pass a longer timeout= or fewer tokens")
+
+
+class Line:
+    """Where a call's bytes flow. `cut` releases it on its event loop; a blocking one is cut by shutting its socket."""
+
+    __slots__ = ("_answered", "_idle", "_process", "_sock", "_watch", "closed", "cut", "deadline", "runtime")
+
+    def __init__(self, runtime: Runtime, deadline: float | None, idle: dict[Any, None]) -> None:
+        self.runtime = runtime
+        self.deadline = deadline
+        self._idle = idle
+        self._answered = False
+        self._sock: Any = None
+        self.cut: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self.closed = False
+        self._process = os.getpid()
+        self._watch: Watch | None = None
+
+    @property
+    def expired(self) -> bool:
+        """Whether the line was cut because its time was over."""
+        return self._watch is not None and self._watch.expired
+
+    def learn(self, event: str, info: Mapping[str, Any]) -> None:
+        """Note the socket of a connection that is being opened. Called by httpcore, as its `trace` extension."""
+        if event in _OPENED:
+            self._sock = info["return_value"].get_extra_info("socket")
+
+    def answered(self, extensions: Mapping[str, Any]) -> None:
+        """Note the socket that the answer comes over. One of HTTP/2 is other calls' too, and is not to be cut."""
+        network = extensions.get("network_stream")
+        own = network is not None and extensions.get("http_version", b"HTTP/1.1") != b"HTTP/2"
+        self._sock = network.get_extra_info("socket") if own else None
+        self._answered = True
+        if self._sock is not None:
+            self._idle.pop(self._sock, None)
+
+    def give_back(self) -> None:
+        """Note that the socket is idle again, in its pool."""
+        if self._sock is not None and self._sock.fileno() != -1:
+            self._idle[self._sock] = None
+            if len(self._idle) > _MANY:
+                for sock in [sock for sock in list(self._idle) if sock.fileno() == -1]:
+                    self._idle.pop(sock, None)
+
+    def watch(self, deadline: float | None) -> None:
+        """Have the connection cut at `deadline`, and at no earlier call's."""
+        self.unwatch()
+        if deadline is not None:
+            self._watch = Watch(deadline, self._end)
+            self._watch.start()
+
+    def unwatch(self) -> None:
+        """Have it cut no more."""
+        if self._watch is not None:
+            self._watch.stop()
+
+    def _end(self) -> None:
+        if not self.runtime.blocking:
+            if self.cut is not None:
+                self.runtime.call_later_from_anywhere(self.cut)
+        elif self._sock is None and not self._answered:
+            # A server that trickles its headers over a connection used before: it is one of those that were idle.
+            for sock in list(self._idle):
+                shut_down(sock, self._process)
+        else:
+            self.wake()
+
+    def wake(self) -> None:
+        """Wake a thread that reads from the connection."""
+        if self._sock is not None:
+            shut_down(self._sock, self._process)
+
+    def check(self) -> None:
+        """Raise if the line was closed or cut."""
+        if self.closed or self.expired:
+            raise ConnectionResetError
+
+    def within(self, seconds: float) -> float:
+        """Give the instant that many seconds ahead, or the deadline if that is sooner."""
+        instant = self.runtime.now() + seconds
+        return instant if self.deadline is None else min(instant, self.deadline)
+
+    def explain(self, error: Exception, provider: str) -> Exception:
+        """Say what an error on this line means to the caller."""
+        if self.closed:
+            return StreamError("the stream was closed while it was being read")
+        if self.expired or (self.deadline is not None and self.runtime.now() >= self.deadline):
+            return deadline_passed()
+        return network_error(error, provider) or error

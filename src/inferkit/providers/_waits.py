@@ -1,0 +1,82 @@
+"""How long a provider asks to wait: pure functions of its headers. What makes no sense is ignored."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["requested_wait"]
+
+_LONGEST_SECONDS = 7 * 86400.0
+_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+_DURATION = re.compile(
+    r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m(?!s))?"
+    r"(?:([0-9]{1,9}(?:\.[0-9]{1,9})?)s)?(?:([0-9]{1,9}(?:\.[0-9]{1,9})?)ms)?"
+)
+_DURATION_UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+
+
+def requested_wait(headers: Mapping[str, str], *, wall_clock: float) -> float | None:
+    """Give the wait in seconds that a reply's headers ask for, or None.
+
+    Reads `retry-after-ms`, `retry-after` (RFC 9110: seconds or a date, compared with `wall_clock`, seconds since the
+    epoch), and OpenAI's `x-ratelimit-reset-requests` and `-tokens` (`6m0s`): of these the longest of those whose limit
+    is used up, or the longest if none is said to be.
+    """
+    wait = _number(headers.get("retry-after-ms"), 0.001)
+    if wait is None:
+        wait = _number(headers.get("retry-after"), 1.0)
+    if wait is None:
+        wait = _until(headers.get("retry-after"), wall_clock)
+    if wait is None:
+        wait = _reset(headers)
+    return wait
+
+
+def _number(text: str | None, unit: float) -> float | None:
+    if text is None or not _NUMBER.fullmatch(text.strip()):
+        return None
+    return _sensible(float(text) * unit)
+
+
+def _sensible(seconds: float) -> float | None:
+    return seconds if 0.0 <= seconds <= _LONGEST_SECONDS else None
+
+
+def _until(text: str | None, wall_clock: float) -> float | None:
+    if text is None:
+        return None
+    try:
+        instant = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=UTC)
+    return _sensible(max(0.0, instant.timestamp() - wall_clock))
+
+
+def _reset(headers: Mapping[str, str]) -> float | None:
+    waits: list[float] = []
+    used_up: list[float] = []
+    for kind in ("requests", "tokens"):
+        wait = _duration(headers.get(f"x-ratelimit-reset-{kind}"))
+        if wait is not None:
+            waits.append(wait)
+            if (headers.get(f"x-ratelimit-remaining-{kind}") or "").strip() == "0":
+                used_up.append(wait)
+    return max(used_up or waits, default=None)
+
+
+def _duration(text: str | None) -> float | None:
+    if not text:
+        return None
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        return _number(text, 1.0)
+    parts = zip(match.groups(), _DURATION_UNITS, strict=True)
+    return _sensible(sum(float(amount) * unit for amount, unit in parts if amount))
