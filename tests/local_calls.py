@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import select
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+
+from inferkit._runtime import DirectRuntime, current_runtime, drive
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from inferkit._runtime import Runtime
     from inferkit.local.engine import Engine, EngineCall
 
 SECONDS = 30
+T = TypeVar("T")
 
 
 @dataclass
@@ -48,3 +56,18 @@ def finish(call: EngineCall) -> Reply:
 
 def ask(engine: Engine, prompt: str, **options: Any) -> Reply:
     return finish(engine.open({"prompt": prompt, **options}))
+
+
+RUNTIMES = ("asyncio", "trio", "direct")
+
+
+def run(kind: str, body: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine function that takes a runtime: on an event loop, or driven without one."""
+    if kind == "direct":
+        return drive(body(DirectRuntime()))
+
+    async def on_loop() -> T:
+        with anyio.fail_after(SECONDS):
+            return await body(current_runtime())
+
+    return anyio.run(on_loop, backend=kind)

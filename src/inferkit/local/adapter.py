@@ -129,17 +129,17 @@ class _Body:
         while not self._frames:
             if self._closed:
                 raise StreamError("the stream was closed while it was being read")
-            found = self._call.receive()
-            if found:
-                self._frames.extend(found)
-            elif not await self._runtime.wait_readable(self._call.sock, self._left()):
+            left = None if self._deadline is None else self._deadline - self._runtime.now()
+            if left is not None and left <= 0:
                 raise DeadlineExceeded(
                     "the local model did not finish in time; pass a longer timeout= or a lower max_output_tokens="
                 )
+            found = self._call.receive()
+            if found:
+                self._frames.extend(found)
+            else:
+                await self._runtime.wait_readable(self._call.sock, left)
         return self._frames.popleft()
-
-    def _left(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - self._runtime.now())
 
     async def aclose(self) -> None:
         """Hang up, which stops the model before its next token; from any task or thread."""

@@ -110,7 +110,9 @@ def load_cuda() -> None:
 def _load_global(name: str) -> bool:
     """Load a library so that others find it: from the system's paths, or from NVIDIA's Python packages."""
     candidates = [name]
-    candidates += [str(place) for entry in sys.path for place in sorted(Path(entry).glob(f"nvidia/*/lib/{name}"))]
+    candidates += [
+        str(place) for entry in filter(None, sys.path) for place in sorted(Path(entry).glob(f"nvidia/*/lib/{name}"))
+    ]
     for candidate in candidates:
         with contextlib.suppress(OSError):
             ctypes.CDLL(candidate, mode=ctypes.RTLD_GLOBAL)

@@ -158,7 +158,7 @@ class Llama:
             raise RuntimeError("the engine could not compute the tokens")
 
     @property
-    def logits(self) -> memoryview:
+    def logits(self) -> memoryview[float]:
         """The scores of every token as the next one. They may be changed, and are gone after the next `evaluate`."""
         address = self._lib.llama_get_logits(self._context)
         row = (ctypes.c_float * self.vocabulary_size).from_address(address)

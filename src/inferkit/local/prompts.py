@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from inferkit.local.preflight import ModelFile
 
-__all__ = ["FORMATS", "MARKS", "Mark", "PromptFormat", "Turn", "format_of"]
+__all__ = ["FORMATS", "MARKS", "Mark", "PromptFormat", "Segment", "Turn", "checked_turns", "format_of"]
 
 Turn: TypeAlias = tuple[str, str]
 """A role ("system", "user" or "assistant") and what was said."""

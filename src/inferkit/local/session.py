@@ -90,7 +90,9 @@ class Session:
         if not segment:
             return []
         found = self._llama.tokenize(segment.encode("utf-8", "replace"))
-        return self._vocabulary.faithful(found, segment, self._reserved)
+        tokens = self._vocabulary.faithful(found, segment, self._reserved)
+        alone = segment.startswith("\n") and self._vocabulary.pieces[tokens[0]] == b" "
+        return tokens[1:] if alone else tokens  # no space stands between a mark and the line's end
 
     def _generate(self, prompt: list[int], request: dict[str, Any], caller: Caller) -> None:
         room = self._llama.context_length - len(prompt)
