@@ -1,0 +1,183 @@
+"""The local model as a provider: a request goes to the worker, tokens come back as a stream of chunks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inferkit._errors import DeadlineExceeded, InvalidRequest, ModelFileError, StreamError
+from inferkit._messages import as_messages
+from inferkit._response import Response
+from inferkit._runtime import DirectRuntime, drive
+from inferkit._types import Chunk, ReasoningPart, TextPart, Usage
+from inferkit.local.engine import Engine, Settings
+from inferkit.local.errors import PROVIDER
+from inferkit.local.gguf import check_place
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+    from inferkit._runtime import Runtime
+    from inferkit._types import Message, Messages, Request
+    from inferkit.local.engine import EngineCall
+
+__all__ = ["EMBEDDED", "Local"]
+
+EMBEDDED = Path(__file__).parent / "models" / "triage-q8_0.gguf"
+"""The model that ships inside the package."""
+
+_EXTRA = frozenset({"top_k", "repeat_penalty", "repeat_window"})
+
+
+class Local:
+    """A quantised GGUF model on this machine's CPU or GPU. Without `model`, the small one inside the package.
+
+    The model runs in a worker process, which is started by the first call and serves calls in turn; whatever happens
+    to it, the application lives on. `gpu_layers` is how many layers an NVIDIA GPU takes (0: none), `context_length`
+    how many tokens prompt and reply share (by default what the model was trained for, up to 2,048), `threads` how many
+    threads compute (by default the usable cores less one), `prompt_format` how a conversation is written down (by
+    default as the file says; see `inferkit.local.prompts`).
+
+    A request without `temperature` always takes the best token. `extra` may hold `top_k` (1 to 1,000, by default 40),
+    `repeat_penalty` and `repeat_window`. The seed of a reply is in the `raw` of its last chunk. Raises
+    `ModelFileError` where the file is missing, damaged or of another kind, `EngineUnavailable` where the machine lacks
+    something, `ContextOverflow` where a prompt is too long, `WorkerDied` (retryable) where the worker ended.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        gpu_layers: int = 0,
+        context_length: int | None = None,
+        threads: int | None = None,
+        prompt_format: str | None = None,
+    ) -> None:
+        path = EMBEDDED if model is None else Path(model).expanduser().absolute()
+        if model is None and not path.is_file():
+            raise ModelFileError(
+                'this installation of inferkit holds no embedded model; pass one: Local("path/to/model.gguf")'
+            )
+        status = check_place(path)
+        self.model = path.stem
+        self._settings = Settings(str(path), gpu_layers, context_length, threads, prompt_format)
+        self._engine = Engine(self._settings)
+        facts = (self._settings, status.st_size, status.st_mtime_ns)
+        self.fingerprint = hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Local({self._settings.model!r})"
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a request; see `Handler`. Returns when it is this request's turn and its prompt was accepted."""
+        body = _Body(self._engine.open(_question(request)), request.runtime, request.deadline)
+        try:
+            start = await body.start()
+        except BaseException:
+            await body.aclose()
+            raise
+        return Response(body, runtime=request.runtime, model=start["name"])
+
+    def count_tokens(self, messages: Messages) -> int:
+        """Count the tokens of a prompt, marks of the prompt's form included. Waits its turn behind running calls."""
+        call = self._engine.open({"op": "count", "messages": _turns(as_messages(messages))})
+        body = _Body(call, DirectRuntime(), None)
+        try:
+            counted: int = drive(body.frame())["count"]
+        finally:
+            call.close()
+        return counted
+
+    def close(self) -> None:
+        """End the worker process. Further calls raise `ConfigurationError`."""
+        self._engine.close()
+
+
+class _Body:
+    """Reads one call, waiting through the runtime only."""
+
+    def __init__(self, call: EngineCall, runtime: Runtime, deadline: float | None) -> None:
+        self._call = call
+        self._runtime = runtime
+        self._deadline = deadline
+        self._frames: deque[dict[str, Any]] = deque()
+        self._ended = False
+        self._closed = False
+
+    async def start(self) -> dict[str, Any]:
+        """Wait for the first frame, which comes once the prompt was accepted."""
+        frame = await self.frame()
+        start: dict[str, Any] = frame["start"]
+        return start
+
+    async def __anext__(self) -> Chunk:
+        if self._ended:
+            raise StopAsyncIteration
+        frame = await self.frame()
+        if "text" in frame:
+            return Chunk(text=frame["text"], raw=frame)
+        self._ended = True
+        self._call.close()
+        usage = Usage(input_tokens=frame["prompt"], output_tokens=frame["output"], cache_read_tokens=frame["cached"])
+        return Chunk(finish_reason=frame["end"], usage=usage, raw=frame)
+
+    async def frame(self) -> dict[str, Any]:
+        """Give the next frame. Raises `DeadlineExceeded` when the request's time is up."""
+        while not self._frames:
+            if self._closed:
+                raise StreamError("the stream was closed while it was being read")
+            left = None if self._deadline is None else self._deadline - self._runtime.now()
+            if left is not None and left <= 0:
+                raise DeadlineExceeded(
+                    "the local model did not finish in time; pass a longer timeout= or a lower max_output_tokens="
+                )
+            found = self._call.receive()
+            if found:
+                self._frames.extend(found)
+            else:
+                await self._runtime.wait_readable(self._call.sock, left)
+        return self._frames.popleft()
+
+    async def aclose(self) -> None:
+        """Hang up, which stops the model before its next token; from any task or thread."""
+        if not self._closed:
+            self._closed = True
+            if not self._ended:
+                self._runtime.wake(self._call.sock)
+            self._call.close()
+
+
+def _question(request: Request) -> dict[str, Any]:
+    """Write a request down for the worker. Raises `InvalidRequest` for what only other models can do."""
+    unknown = request.extra.keys() - _EXTRA
+    if unknown:
+        raise _not_here(f"{', '.join(sorted(unknown))} in extra=; it takes {', '.join(sorted(_EXTRA))}")
+    if request.tools:
+        raise _not_here("tools; send the call to a model that does, or leave them out")
+    if request.response_schema is not None:
+        raise _not_here("a response schema; ask for the form in words, and check the reply")
+    question: dict[str, Any] = {
+        "messages": _turns(request.messages),
+        "max_tokens": request.max_output_tokens,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "seed": request.seed,
+        "stop": list(request.stop),
+        **request.extra,
+    }
+    return {key: value for key, value in question.items() if value is not None}
+
+
+def _turns(messages: Iterable[Message]) -> list[tuple[str, str]]:
+    for message in messages:
+        for part in message.parts:
+            if not isinstance(part, TextPart | ReasoningPart):
+                raise _not_here(f"a {type(part).__name__} in a message; send text")
+    return [(message.role, message.text) for message in messages]
+
+
+def _not_here(what: str) -> InvalidRequest:
+    return InvalidRequest(f"the local engine handles text only, and not {what}", provider=PROVIDER, code="unsupported")

@@ -1,0 +1,205 @@
+"""The application's side of the local engine: one worker at a time, started when needed and replaced when it dies.
+
+Nothing here waits for the model: a call is a socket, and how to wait for it is its reader's business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import weakref
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from inferkit._errors import ConfigurationError, InvalidRequest, ModelFileError
+from inferkit.local.errors import PROVIDER, WorkerDied, from_frame
+from inferkit.local.process import WorkerProcess
+from inferkit.local.protocol import FRAME_LIMIT, FrameDecoder, encode
+
+__all__ = ["Engine", "EngineCall", "Settings"]
+
+_READ = 1 << 16
+_DEATHS_LIMIT = 2
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the worker loads, and how. Lengths are in tokens; None leaves a choice to the engine."""
+
+    model: str
+    gpu_layers: int = 0
+    context_length: int | None = None
+    threads: int | None = None
+    prompt_format: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, low in (("gpu_layers", 0), ("context_length", 1), ("threads", 1)):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < low):
+                raise ConfigurationError(f"{name} is a whole number from {low}; got {value!r}")
+
+
+class EngineCall:
+    """One request under way. Wait until the socket is readable, then take what came with `receive`.
+
+    Closing it, at any time, stops the model before its next token.
+    """
+
+    def __init__(self, sock: socket.socket, worker: WorkerProcess, engine: Engine) -> None:
+        self.sock = sock
+        self._worker = worker
+        self._engine = engine
+        self._decoder = FrameDecoder()
+        sock.setblocking(False)
+
+    def fileno(self) -> int:
+        """Give the socket's descriptor, for whoever waits."""
+        return self.sock.fileno()
+
+    def receive(self) -> list[dict[str, Any]]:
+        """Take the frames that have come, none if nothing has.
+
+        Raises the worker's error where it reports one, and `WorkerDied` where it ended without a last word. A caller
+        stops reading at the frame that ends the request.
+        """
+        try:
+            data = self.sock.recv(_READ)
+        except BlockingIOError:
+            return []
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise self._engine.bury(self._worker)
+        self._worker.proven = True
+        frames = self._decoder.feed(data)
+        for frame in frames:
+            if "error" in frame:
+                if frame.get("fatal"):
+                    self._engine.dismiss(self._worker)
+                raise from_frame(frame)
+        return frames
+
+    def close(self) -> None:
+        """Hang up. A fork may hold the socket too, so it is shut down and not just closed."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Engine:
+    """A model file and the worker that runs it. Safe to use from any thread, task and fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._worker: WorkerProcess | None = None
+        self._deaths = 0
+        self._dead_file: tuple[int, int] | None = None
+        self._closed = False
+        _engines.add(self)
+
+    def open(self, request: dict[str, Any]) -> EngineCall:
+        """Send a request: `messages` ([role, text] pairs) or `prompt`, and options; see `Session.serve`.
+
+        Raises `ModelFileError` where the file is missing, or killed the worker twice while it was loaded.
+        """
+        try:
+            frame = encode(request)
+        except ValueError:
+            raise InvalidRequest(f"the prompt is over {FRAME_LIMIT >> 20} MiB", provider=PROVIDER) from None
+        for _ in range(_DEATHS_LIMIT):
+            worker = self._running()
+            ours, theirs = socket.socketpair()
+            with theirs:
+                handed = worker.hand_over(theirs)
+            if handed:
+                try:
+                    ours.sendall(frame)
+                except OSError:
+                    handed = False
+            if handed:
+                return EngineCall(ours, worker, self)
+            ours.close()
+            death = self.bury(worker)
+        raise death
+
+    def close(self) -> None:
+        """End the worker. Calls under way get `WorkerDied`; later ones `ConfigurationError`."""
+        with self._lock:
+            self._closed = True
+            worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process number while there is one."""
+        worker = self._worker
+        return None if worker is None else worker.pid
+
+    def _running(self) -> WorkerProcess:
+        with self._lock:
+            if self._closed:
+                raise ConfigurationError("this local model was closed; make a new Local")
+            if self._worker is None:
+                self._check_file()
+                self._worker = WorkerProcess(asdict(self._settings))
+            return self._worker
+
+    def _check_file(self) -> None:
+        """Do not feed a file to worker after worker that it kills, unless it has changed."""
+        if self._deaths < _DEATHS_LIMIT:
+            return
+        if self._stamp() == self._dead_file:
+            raise ModelFileError(
+                f"{self._settings.model} ended the engine's process {self._deaths} times while it was being loaded; "
+                "replace the file, or make a new Local with a lower context_length or gpu_layers"
+            )
+        self._deaths = 0
+
+    def _stamp(self) -> tuple[int, int]:
+        with contextlib.suppress(OSError):
+            status = Path(self._settings.model).stat()
+            return status.st_size, status.st_mtime_ns
+        return 0, 0
+
+    def bury(self, worker: WorkerProcess) -> WorkerDied:
+        """Let go of a worker that died, and give the error that its callers get."""
+        story = worker.obituary()
+        with self._lock:
+            if self._closed:
+                return WorkerDied("the local model was closed during the call", retryable=False)
+            if self._worker is worker:
+                self._worker = None
+                self._deaths = 0 if worker.proven else self._deaths + 1
+                self._dead_file = self._stamp()
+        return WorkerDied(f"the process that runs {self._settings.model} died: {story}; the next call starts another")
+
+    def dismiss(self, worker: WorkerProcess) -> None:
+        """Let go of a worker that could not load the file, so that the next call looks at the file again."""
+        with self._lock:
+            if self._worker is worker:
+                self._worker = None
+
+    def after_fork(self) -> None:
+        """Start with a fresh lock in a fork: another thread of the parent may have held it."""
+        self._lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    for engine in _engines:
+        engine.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

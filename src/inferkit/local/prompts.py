@@ -1,0 +1,150 @@
+"""Turns a conversation into a local model's prompt, in the form that the model was trained on.
+
+A form is found by the file's own `inferkit.prompt_format`, or by the marks in its chat template. Marks that are control
+tokens of the vocabulary go in by number; all other text, the user's above all, is spelled in ordinary tokens, so that
+no text a user types becomes a control token. A mark that a vocabulary lacks is spelled too, and can then be imitated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from inferkit._errors import InvalidRequest, ModelFileError
+from inferkit.local.errors import PROVIDER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from inferkit.local.preflight import ModelFile
+
+__all__ = ["FORMATS", "MARKS", "Mark", "PromptFormat", "Segment", "Turn", "checked_turns", "format_of"]
+
+Turn: TypeAlias = tuple[str, str]
+"""A role ("system", "user" or "assistant") and what was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A control piece of a prompt, such as `<|im_end|>`."""
+
+    text: str
+
+
+Segment: TypeAlias = str | Mark
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFormat:
+    """How a conversation is written down. `stops` end a reply; `required` marks must be control tokens."""
+
+    name: str
+    write: Callable[[Sequence[Turn]], list[Segment]]
+    stops: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    strip_space: bool = True
+
+
+def _plain(turns: Sequence[Turn]) -> list[Segment]:
+    return ["\n".join(text for _, text in turns)]
+
+
+def _chatml(turns: Sequence[Turn]) -> list[Segment]:
+    parts: list[Segment] = []
+    for role, text in turns:
+        parts += [Mark("<|im_start|>"), f"{role}\n{text}", Mark("<|im_end|>"), "\n"]
+    return [*parts, Mark("<|im_start|>"), "assistant\n"]
+
+
+def _llama2(turns: Sequence[Turn]) -> list[Segment]:
+    """Write `[INST] question [/INST] answer </s><s>[INST] ...`; instructions precede the first question."""
+    rules = "\n".join(text for role, text in turns if role == "system")
+    preface = f"<<SYS>>\n{rules}\n<</SYS>>\n\n" if rules else ""
+    parts: list[Segment] = []
+    text = ""
+    for role, said in turns:
+        if role == "user":
+            text += f"[INST] {preface}{said} [/INST]"
+            preface = ""
+        elif role == "assistant":
+            parts += [f"{text} {said} ", Mark("</s>"), Mark("<s>")]
+            text = ""
+    return [*parts, text] if text else parts
+
+
+def _zephyr(turns: Sequence[Turn]) -> list[Segment]:
+    parts: list[Segment] = []
+    for role, text in turns:
+        parts += [f"<|{role}|>\n{text}", Mark("</s>"), "\n"]
+    return [*parts, "<|assistant|>\n"]
+
+
+_ALPACA_TITLES = {"user": "### Instruction:\n", "assistant": "### Response:\n", "system": ""}
+
+
+def _alpaca(turns: Sequence[Turn]) -> list[Segment]:
+    text = "".join(f"{_ALPACA_TITLES[role]}{said}\n\n" for role, said in turns)
+    return [f"{text}### Response:\n"]
+
+
+def _triage(turns: Sequence[Turn]) -> list[Segment]:
+    """Write the last user message on one line and the answer's mark; earlier turns and instructions are left out."""
+    questions = [text for role, text in turns if role == "user"]
+    if not questions:
+        raise InvalidRequest("this model answers a user's message, and there is none", provider=PROVIDER)
+    return [" ".join(questions[-1].split()), Mark("<|answer|>")]
+
+
+FORMATS = {
+    form.name: form
+    for form in (
+        PromptFormat("plain", _plain, strip_space=False),
+        PromptFormat("chatml", _chatml, stops=("<|im_end|>", "<|im_start|>")),
+        PromptFormat("llama-2", _llama2, stops=("</s>",)),
+        PromptFormat("zephyr", _zephyr, stops=("</s>", "<|user|>", "<|system|>")),
+        PromptFormat("alpaca", _alpaca, stops=("### Instruction:",)),
+        PromptFormat("triage", _triage, required=("<|answer|>",)),
+    )
+}
+"""Every known form, by the name that `inferkit.prompt_format` and `prompt_format=` take."""
+
+MARKS = frozenset(
+    {"<s>", "</s>", "<unk>", "<|im_start|>", "<|im_end|>", "<|answer|>", "<|user|>", "<|assistant|>", "<|system|>"}
+)
+"""Pieces that a text never spells with one token, whatever type a file gives them."""
+
+_SIGNATURES = (("<|im_start|>", "chatml"), ("[INST]", "llama-2"), ("<|user|>", "zephyr"), ("### Instruction", "alpaca"))
+
+
+def format_of(model: ModelFile, wanted: str | None = None) -> PromptFormat:
+    """Choose the form for a model: the one asked for, the file's own, its template's, or else "alpaca".
+
+    Raises `ModelFileError` where the form is unknown or the vocabulary lacks a mark it cannot do without.
+    """
+    name = wanted or model.metadata.get("inferkit.prompt_format") or _by_template(model.chat_template or "")
+    form = FORMATS.get(str(name))
+    if form is None:
+        raise ModelFileError(
+            f"{model.path}: the prompt format {name!r} is unknown; set prompt_format= to one of {', '.join(FORMATS)}"
+        )
+    missing = [mark for mark in form.required if model.vocabulary.special(mark) is None]
+    if missing:
+        raise ModelFileError(
+            f"{model.path}: the prompt format {form.name!r} needs the control token {missing[0]}, which the vocabulary "
+            "lacks; set prompt_format= to another"
+        )
+    return form
+
+
+def _by_template(template: str) -> str:
+    return next((name for sign, name in _SIGNATURES if sign in template), "alpaca")
+
+
+def checked_turns(turns: Iterable[Sequence[str]]) -> list[Turn]:
+    """Check the roles of a conversation. Raises `InvalidRequest`."""
+    result: list[Turn] = []
+    for role, text in turns:
+        if role not in _ALPACA_TITLES:
+            raise InvalidRequest(f"a local model takes no {role!r} messages; send text", provider=PROVIDER)
+        result.append((role, text))
+    return result

@@ -1,0 +1,298 @@
+"""The local model as a handler, on event loops and without one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import anyio
+import pytest
+
+import tiny_gguf
+from inferkit._errors import (
+    ConfigurationError,
+    DeadlineExceeded,
+    InvalidRequest,
+    ModelFileError,
+    StreamError,
+    Unavailable,
+)
+from inferkit._runtime import drive
+from inferkit._types import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart
+from inferkit.local import ContextOverflow, Local, WorkerDied, adapter
+from inferkit.testing import make_request, settled
+from local_calls import RUNTIMES, SECONDS, run
+
+
+@pytest.fixture
+def local(endless_path):
+    """A model that says b, c, c, c, ... and a context to say it in."""
+    model = Local(endless_path, context_length=100_000)
+    yield model
+    model.close()
+
+
+@pytest.fixture(params=RUNTIMES)
+def kind(request):
+    return request.param
+
+
+def a_request(text, runtime=None, **changes):
+    return make_request(text, runtime=runtime).replace(**changes)
+
+
+async def ask(local, runtime, text="a", **changes):
+    """Read a whole reply: its text, and its last chunk."""
+    response = await local(a_request(text, runtime, **changes))
+    chunks = await response.read()
+    return "".join(chunk.text for chunk in chunks), chunks[-1]
+
+
+async def in_mid_stream(local, runtime):
+    response = await local(a_request("a", runtime))
+    await anext(response)
+    return response
+
+
+def test_a_reply_comes_with_its_usage_and_its_seed(kind, local):
+    async def body(runtime):
+        first = await ask(local, runtime, max_output_tokens=4)
+        return first, await ask(local, runtime, max_output_tokens=4, seed=9)
+
+    (text, last), (again, last_again) = run(kind, body)
+    assert text == again == "bccc"
+    assert last.finish_reason == "length"
+    assert (last.usage.input_tokens, last.usage.output_tokens, last.usage.cache_read_tokens) == (2, 4, 0)
+    assert not last.usage.estimated
+    assert last_again.usage.cache_read_tokens == 1
+    assert last_again.raw["seed"] == 9
+
+
+def test_a_stream_comes_token_by_token(kind, local):
+    async def body(runtime):
+        response = await local(a_request("a", runtime, max_output_tokens=5, stream=True))
+        return response.model, [chunk.text async for chunk in response if chunk.text]
+
+    assert run(kind, body) == ("tiny", ["b", "c", "c", "c", "c"])
+
+
+def test_closing_a_stream_stops_the_model(kind, local):
+    async def body(runtime):
+        response = await in_mid_stream(local, runtime)
+        await response.aclose()
+        await response.aclose()
+        return await ask(local, runtime, max_output_tokens=2)
+
+    assert run(kind, body)[0] == "bc"
+
+
+def test_dropping_a_stream_stops_the_model(kind, local):
+    async def body(runtime):
+        response = await in_mid_stream(local, runtime)
+        del response
+        await runtime.run_blocking(settled)
+        return await ask(local, runtime, max_output_tokens=2)
+
+    assert run(kind, body)[0] == "bc"
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_cancelled_reader_stops_the_model(backend, local):
+    async def body(runtime):
+        response = await in_mid_stream(local, runtime)
+        with anyio.CancelScope() as scope:
+            async for chunk in response:
+                if chunk.text:
+                    scope.cancel()
+        assert scope.cancelled_caught
+        return await ask(local, runtime, max_output_tokens=2)
+
+    assert run(backend, body)[0] == "bc"
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_caller_cancelled_before_its_turn_is_not_served(backend, local):
+    async def body(runtime):
+        busy = await in_mid_stream(local, runtime)
+        async with anyio.create_task_group() as group:
+            group.start_soon(local, a_request("a", runtime))
+            await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+        await busy.aclose()
+        return await ask(local, runtime, max_output_tokens=2)
+
+    assert run(backend, body)[0] == "bc"
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_closing_wakes_a_task_that_waits_for_the_model(backend, local):
+    async def body(runtime):
+        response = await in_mid_stream(local, runtime)
+        os.kill(local._engine.pid, signal.SIGSTOP)
+        async with anyio.create_task_group() as group:
+            group.start_soon(read_until_closed, response)
+            await anyio.wait_all_tasks_blocked()
+            await response.aclose()
+        os.kill(local._engine.pid, signal.SIGCONT)
+        return await ask(local, runtime, max_output_tokens=2)
+
+    assert run(backend, body)[0] == "bc"
+
+
+def test_closing_wakes_a_thread_that_waits_for_the_model(local):
+    async def body(runtime):
+        response = await in_mid_stream(local, runtime)
+        os.kill(local._engine.pid, signal.SIGSTOP)
+        reader = threading.Thread(target=lambda: drive(read_until_closed(response)))
+        reader.start()
+        await response.aclose()
+        reader.join(SECONDS)
+        assert not reader.is_alive()
+        os.kill(local._engine.pid, signal.SIGCONT)
+        return await ask(local, runtime, max_output_tokens=2)
+
+    assert run("direct", body)[0] == "bc"
+
+
+async def read_until_closed(response):
+    with pytest.raises(StreamError, match="closed"):
+        async for _ in response:
+            pass
+
+
+def test_a_deadline_ends_a_reply_that_would_take_longer(kind, local):
+    async def body(runtime):
+        response = await local(a_request("a", runtime, deadline=runtime.now() + 0.3))
+        os.kill(local._engine.pid, signal.SIGSTOP)
+        with pytest.raises(DeadlineExceeded, match="pass a longer timeout="):
+            await response.read()
+        os.kill(local._engine.pid, signal.SIGCONT)
+        return await ask(local, runtime, max_output_tokens=2)
+
+    assert run(kind, body)[0] == "bc"
+
+
+def test_a_deadline_ends_the_wait_for_a_turn(kind, local):
+    async def body(runtime):
+        busy = await in_mid_stream(local, runtime)
+        with pytest.raises(DeadlineExceeded):
+            await local(a_request("a", runtime, deadline=runtime.now() + 0.1))
+        await busy.aclose()
+
+    run(kind, body)
+
+
+def test_a_model_that_never_pauses_is_stopped_by_the_deadline_too(kind, local):
+    async def body(runtime):
+        response = await local(a_request("a", runtime, deadline=runtime.now() + 0.2))
+        with pytest.raises(DeadlineExceeded):
+            await response.read()
+
+    run(kind, body)
+
+
+def test_a_prompt_too_long_is_refused_before_the_reply_begins(kind, tiny_path):
+    local = Local(tiny_path)
+
+    async def body(runtime):
+        with pytest.raises(ContextOverflow, match="shorten the conversation") as caught:
+            await local(a_request("x" * 500, runtime))
+        return caught.value
+
+    error = run(kind, body)
+    assert isinstance(error, InvalidRequest)
+    assert (error.provider, error.code, error.prompt_tokens) == ("local", "context_length_exceeded", 502)
+    local.close()
+
+
+def test_a_killed_worker_is_an_error_that_may_be_retried(kind, local):
+    async def body(runtime):
+        response = await in_mid_stream(local, runtime)
+        os.kill(local._engine.pid, signal.SIGKILL)
+        with pytest.raises(WorkerDied, match="SIGKILL") as caught:
+            await response.read()
+        assert isinstance(caught.value, Unavailable)
+        assert caught.value.retryable
+        return await ask(local, runtime, max_output_tokens=2)
+
+    assert run(kind, body)[0] == "bc"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"messages": (Message.user("a", ImagePart(url="https://x.example/i.png")),)}, "ImagePart in a message"),
+        ({"messages": (Message.assistant(ToolCallPart("1", "f", "{}")),)}, "ToolCallPart in a message; send text"),
+        ({"messages": (Message.tool("1", "x"),)}, "ToolResultPart in a message"),
+        ({"tools": (Tool("f"),)}, "not tools"),
+        ({"response_schema": {"type": "object"}}, "not a response schema"),
+        ({"extra": {"mirostat": 2}}, "not mirostat in extra=; it takes repeat_penalty, repeat_window, top_k"),
+        ({"extra": {"top_k": 5000}}, "top_k is a whole number from 1 to 1000; got 5000"),
+    ],
+)
+def test_what_only_other_models_can_do_is_refused(local, changes, reason):
+    async def body(runtime):
+        with pytest.raises(InvalidRequest, match=reason):
+            await local(a_request("a", runtime, **changes))
+
+    run("direct", body)
+
+
+def test_a_models_own_reasoning_is_left_out_of_the_conversation(tmp_path):
+    local = Local(tiny_gguf.tiny().write(tmp_path / "m.gguf"))
+    said = Message("assistant", (ReasoningPart("hello hello hello"), TextPart("a")))
+    assert local.count_tokens([said]) == local.count_tokens([Message.assistant("a")])
+    local.close()
+
+
+def test_options_reach_the_model(local, tiny_path):
+    other = Local(tiny_path)
+    options = {"temperature": 1.2, "top_p": 0.9, "max_output_tokens": 20, "extra": {"top_k": 30}}
+
+    async def body(runtime):
+        assert (await ask(local, runtime, stop=("cc",)))[0] == "b"
+        texts = [(await ask(other, runtime, "hello", seed=seed, **options))[0] for seed in (1, 1, 2)]
+        assert texts[0] == texts[1] != texts[2]
+
+    run("direct", body)
+    other.close()
+
+
+def test_tokens_of_a_conversation_can_be_counted(tmp_path):
+    local = Local(tiny_gguf.tiny(prompt_format="triage").write(tmp_path / "m.gguf"))
+    assert local.count_tokens("a") == 3
+    assert local.count_tokens([Message.user("hello the"), Message.assistant("x"), Message.user("a")]) == 3
+    local.close()
+
+
+def test_a_local_model_is_named_after_its_file_and_told_apart_by_it(tmp_path):
+    path = tiny_gguf.tiny().write(tmp_path / "small.gguf")
+    local = Local(path)
+    assert local.model == "small"
+    assert repr(local) == f"Local({str(path)!r})"
+    assert Local(path).fingerprint == local.fingerprint
+    assert Local(path, context_length=64).fingerprint != local.fingerprint
+    os.utime(path, ns=(1, 1))
+    assert Local(path).fingerprint != local.fingerprint
+
+
+def test_a_missing_file_is_refused_when_the_model_is_named(tmp_path):
+    with pytest.raises(ModelFileError, match="there is no file"):
+        Local(tmp_path / "gone.gguf")
+    with pytest.raises(ModelFileError, match="is a directory"):
+        Local(tmp_path)
+
+
+def test_an_installation_without_the_embedded_model_says_what_to_pass(monkeypatch):
+    monkeypatch.setattr(adapter, "EMBEDDED", Path("/nonexistent/triage-q8_0.gguf"))
+    with pytest.raises(ModelFileError, match=r'pass one: Local\("path/to/model.gguf"\)'):
+        Local()
+
+
+def test_a_closed_model_says_so(tiny_path):
+    local = Local(tiny_path)
+    local.close()
+    with pytest.raises(ConfigurationError, match="was closed"):
+        local.count_tokens("a")
