@@ -58,9 +58,9 @@ def test_a_merged_reply_says_what_the_original_said(chunks):
     assert merged[-1].usage == _last([c.usage for c in chunks])
 
 
-@given(_chunks, st.none() | _text, st.integers(0, 10**15))
-def test_an_entry_survives_being_written_and_read(chunks, model, cost):
-    entry = Entry(condense(chunks), stored_at=1.5, cost_nanos=cost, model=model, id="i")
+@given(_chunks, _text, st.none() | _text, st.integers(0, 10**15))
+def test_an_entry_survives_being_written_and_read(chunks, name, said, cost):
+    entry = Entry(condense(chunks), 1.5, cost, provider=name, model=name, response_model=said, response_id=said)
     assert decode(encode(entry, KEY), KEY) == entry
 
 
@@ -124,7 +124,7 @@ def test_foreign_bytes_are_no_entry(data):
     assert decode(signed(data), KEY) is None
 
 
-GOOD = [1.5, 0, None, None, ["Hello"]]
+GOOD = [1.5, 0, ["", "", None, None], ["Hello"]]
 
 
 def _changed(place, value):
@@ -140,26 +140,29 @@ def _changed(place, value):
         [],
         "text",
         None,
-        GOOD[:4],
+        GOOD[:3],
         [*GOOD, 1],
         _changed(0, 1),
         _changed(0, "1.5"),
         _changed(1, True),
         _changed(1, 1.5),
-        _changed(2, 5),
-        _changed(3, []),
-        _changed(4, "Hello"),
-        _changed(4, {"text": "Hello"}),
-        _changed(4, [5]),
-        _changed(4, [["a", "b", [], None]]),
-        _changed(4, [["a", 5, [], None, None]]),
-        _changed(4, [["a", "", "xy", None, None]]),
-        _changed(4, [["a", "", [[0, None, None]], None, None]]),
-        _changed(4, [["a", "", [["0", None, None, ""]], None, None]]),
-        _changed(4, [["a", "", [], 5, None]]),
-        _changed(4, [["a", "", [], None, [1, 2, 3]]]),
-        _changed(4, [["a", "", [], None, [1, 2, 3, 4, True, False]]]),
-        _changed(4, [["a", "", [], None, [1, 2, 3, 4, 5, 0]]]),
+        _changed(2, None),
+        _changed(2, ["", "", None]),
+        _changed(2, ["", None, None, None]),
+        _changed(2, ["", "", 5, None]),
+        _changed(2, ["", "", None, []]),
+        _changed(3, "Hello"),
+        _changed(3, {"text": "Hello"}),
+        _changed(3, [5]),
+        _changed(3, [["a", "b", [], None]]),
+        _changed(3, [["a", 5, [], None, None]]),
+        _changed(3, [["a", "", "xy", None, None]]),
+        _changed(3, [["a", "", [[0, None, None]], None, None]]),
+        _changed(3, [["a", "", [["0", None, None, ""]], None, None]]),
+        _changed(3, [["a", "", [], 5, None]]),
+        _changed(3, [["a", "", [], None, [1, 2, 3]]]),
+        _changed(3, [["a", "", [], None, [1, 2, 3, 4, True, False]]]),
+        _changed(3, [["a", "", [], None, [1, 2, 3, 4, 5, 0]]]),
         b"[" * 100_000,
         b"[" + b"9" * 10_000 + b"]",
         b"\xff",

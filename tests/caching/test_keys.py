@@ -49,6 +49,8 @@ DOES_NOT = {
     "user": "alice",
     "deadline": 12.5,
     "attempt": 3,
+    "attempt_kind": "retry",
+    "target": object(),
     "span": object(),
     "extensions": {"mine": object()},
 }

@@ -18,15 +18,16 @@ from caching.replies import (
     run_direct,
     text_of,
 )
-from inferkit._errors import ConfigurationError, RateLimited, StreamInterrupted
+from inferkit._errors import ConfigurationError, NoRoute, RateLimited, StreamInterrupted
 from inferkit._record import Attempt
 from inferkit._response import Response
 from inferkit._runtime import drive
 from inferkit._types import Chunk, ToolCallDelta, Usage
+from inferkit.caching.control import CACHE
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.memory import MemoryTier
 from inferkit.layers import cache as cache_module
-from inferkit.layers.cache import CACHE, Cache
+from inferkit.layers.cache import Cache
 
 
 def identity(request):
@@ -279,6 +280,41 @@ def test_a_reply_cut_to_fit_a_budget_is_not_kept_unless_it_ended_before_the_cut(
     assert (request.record.cache == "hit") == kept
 
 
+@pytest.mark.parametrize(("kind", "kept"), [("primary", True), ("retry", True), ("fallback", False)])
+def test_a_reply_of_a_fallback_is_not_kept_beyond_the_outage(kind, kept):
+    cache = memory_cache()
+
+    async def provider(request):
+        def note(_):
+            attempt = Attempt(2, kind, "openai", "m", "completed", Usage(7, 2), None, None, 0.1)
+            request.record.attempts.append(attempt)
+
+        return Response(Body(), runtime=request.runtime, on_close=note)
+
+    drive(answer(cache, ask(), provider))
+    request = ask()
+    drive(answer(cache, request, provider))
+    assert (request.record.cache == "hit") == kept
+
+
+@everywhere
+def test_a_hit_and_a_shared_reply_name_the_model_that_served_them(run):
+    async def scenario(runtime):
+        async def provider(request):
+            request.record.provider, request.record.model = "openai", "gpt-5-mini"
+            return Response(Body(), runtime=request.runtime)
+
+        cache, requests = memory_cache(), [ask(runtime) for _ in range(3)]
+        leader, follower = await cache(requests[0], provider), await cache(requests[1], provider)
+        await leader.read()
+        await follower.read()
+        await answer(cache, requests[2], provider)
+        assert [request.record.cache for request in requests] == ["miss", "coalesced", "hit"]
+        assert {(request.record.provider, request.record.model) for request in requests} == {("openai", "gpt-5-mini")}
+
+    run(scenario)
+
+
 def test_a_reply_that_is_too_long_is_not_kept():
     cache = memory_cache(max_reply_characters=10)
     long = Provider([Chunk("x" * 6), Chunk("x" * 6), Chunk("y"), Chunk(finish_reason="stop")])
@@ -362,6 +398,42 @@ def test_a_cache_that_fails_breaks_no_call(run, where, caplog):
 
     run(scenario)
     assert any(record.levelno == logging.ERROR for record in caplog.records)
+
+
+def test_a_name_that_stands_for_nothing_is_left_to_the_layer_that_resolves_it(caplog):
+    def resolve(request):
+        raise NoRoute(f'no model stands behind "{request.model}"')
+
+    async def route(request):
+        resolve(request)
+
+    request = ask()
+    with pytest.raises(NoRoute):
+        drive(memory_cache(identity=resolve)(request, route))
+    assert request.record.cache == "bypass"
+    assert caplog.records == []
+
+
+def test_a_cache_without_identity_gets_its_clients_and_keeps_its_own():
+    bare = Cache(MemoryTier())
+    with pytest.raises(ConfigurationError, match="identity="):
+        drive(bare(ask(), Provider()))
+    one, other = bare.identified_by(lambda _: "one"), bare.identified_by(lambda _: "other")
+    assert one.identified_by(lambda _: "other") is one
+    provider = Provider()
+    for cache in (one, other, bare.identified_by(lambda _: "one")):  # all on the same tier
+        drive(answer(cache, ask(), provider))
+    assert provider.calls == 2
+
+
+def test_a_closed_cache_opens_again_when_it_is_used(disk):
+    cache, provider = Cache(None, disk, identity=identity), Provider()
+    drive(answer(cache, ask(), provider))
+    cache.close()
+    cache.close()
+    drive(answer(cache, ask(), provider))
+    assert provider.calls == 1
+    memory_cache().close()
 
 
 def test_an_identity_that_cannot_be_told_breaks_no_call(caplog):

@@ -32,15 +32,18 @@ _CHUNK_BYTES = 250  # what a chunk takes in memory besides its text
 class Entry:
     """A reply that ended cleanly.
 
-    `stored_at` is in seconds since the epoch, `cost_nanos` what the call cost in nano-dollars (0 where unknown);
-    `model` and `id` are what the provider called them.
+    `stored_at` is in seconds since the epoch, `cost_nanos` what the call cost in nano-dollars (0 where unknown).
+    `provider` and `model` name the target that served it, `response_model` and `response_id` are what the provider
+    itself said.
     """
 
     chunks: tuple[Chunk, ...]
     stored_at: float
     cost_nanos: int = 0
-    model: str | None = None
-    id: str | None = None
+    provider: str = ""
+    model: str = ""
+    response_model: str | None = None
+    response_id: str | None = None
 
     @property
     def memory_bytes(self) -> int:
@@ -122,7 +125,8 @@ _to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 def encode(entry: Entry, key: bytes) -> bytes:
     """Write an entry as bytes that `decode` takes back under the same key only."""
     chunks = [_chunk_to_plain(chunk) for chunk in entry.chunks]
-    payload = _to_json([entry.stored_at, entry.cost_nanos, entry.model, entry.id, chunks]).encode("ascii")
+    served = [entry.provider, entry.model, entry.response_model, entry.response_id]
+    payload = _to_json([entry.stored_at, entry.cost_nanos, served, chunks]).encode("ascii")
     return _MAGIC + _checksum(payload, key) + payload
 
 
@@ -132,13 +136,16 @@ def decode(data: bytes, key: bytes) -> Entry | None:
     if not data.startswith(_MAGIC) or data[len(_MAGIC) : _HEAD] != _checksum(payload, key):
         return None
     try:
-        stored_at, cost_nanos, model, id_, chunks = json.loads(payload)
+        stored_at, cost_nanos, served, chunks = json.loads(payload)
+        provider, model, response_model, response_id = _expect(served, list)
         return Entry(
             tuple(_chunk(plain) for plain in _expect(chunks, list)),
             stored_at=_expect(stored_at, float),
             cost_nanos=_expect(cost_nanos, int),
-            model=_text_or_none(model),
-            id=_text_or_none(id_),
+            provider=_expect(provider, str),
+            model=_expect(model, str),
+            response_model=_text_or_none(response_model),
+            response_id=_text_or_none(response_id),
         )
     except (ValueError, TypeError, RecursionError):
         return None

@@ -35,6 +35,8 @@ NOT_IN_KEY = frozenset(
         "scopes",  # who pays
         "user",  # who asks: the boundary that no reply crosses is `tenant`
         "attempt",
+        "attempt_kind",
+        "target",  # which candidate serves it
         "span",
         "extensions",  # the layers' own data
         "candidates",  # what stands behind the name: `identity` says it, credentials included

@@ -236,7 +236,7 @@ class _Flight:
         if not isinstance(failure, Exception):  # somebody else's cancellation is not this reader's
             return StreamInterrupted(
                 "the call that this one shared was broken off",
-                provider=self.record.attempts[-1].provider if self.record.attempts else "unknown",
+                provider=self.record.provider,
                 partial="".join(chunk.text for chunk in self.chunks),
             )
         if self.failure_raised and isinstance(failure, InferkitError):

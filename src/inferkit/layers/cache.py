@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from inferkit._errors import ConfigurationError
+from inferkit._errors import ConfigurationError, InferkitError
 from inferkit._response import Response
-from inferkit._types import Key
+from inferkit.caching.control import CACHE
 from inferkit.caching.entry import Entry, characters, condense
 from inferkit.caching.keys import cache_key
 from inferkit.caching.single_flight import Flights
@@ -22,13 +22,9 @@ if TYPE_CHECKING:
     from inferkit.caching.disk import DiskTier
     from inferkit.caching.memory import MemoryTier
 
-__all__ = ["CACHE", "Cache", "CacheMode"]
+__all__ = ["Cache"]
 
 _log = logging.getLogger("inferkit")
-
-CacheMode = Literal["use", "bypass", "refresh"]
-CACHE: Key[CacheMode] = Key("cache")
-"""What one call wants of the cache: to "use" it (as without this key), to "bypass" it, or to "refresh" its entry."""
 
 _CLEAN = ("stop", "tool_calls", "length")
 
@@ -37,12 +33,13 @@ class Cache:
     """A layer that answers a request it has seen before from memory or disk, as a stream, at no cost.
 
     `identity` names what stands behind a request's model: providers, models, base URLs, credential fingerprints; a
-    reply never serves a request with another identity, or of another tenant. `ttl` is in seconds; without it, entries
-    stay until room is needed. Identical calls in flight share one stream.
+    reply never serves a request with another identity, or of another tenant. A client gives its own to a cache that
+    has none. `ttl` is in seconds; without it, entries stay until room is needed. Identical calls in flight share one
+    stream, also without any tier.
 
     A reply is kept if its stream was read to the end and ended by itself: with "stop", "tool_calls", or "length" where
-    it was the caller who set the length and not a budget. Filtered replies, unknown endings and replies over
-    `max_reply_characters` are not kept.
+    it was the caller who set the length and not a budget. Filtered replies, unknown endings, replies of a fallback
+    (which would outlive the outage) and replies over `max_reply_characters` are not kept.
 
     Every temperature is cached: a repeated request gets its first reply again, and a sampled one no longer varies.
     That is what a cache is for, and guessing from a temperature would surprise where it is left to the provider's
@@ -52,12 +49,14 @@ class Cache:
     Nothing that goes wrong in here reaches a call; it is logged, and the call is made.
     """
 
+    role = "cache"
+
     def __init__(
         self,
-        *,
-        identity: Callable[[Request], str],
         memory: MemoryTier | None,
         disk: DiskTier | None = None,
+        *,
+        identity: Callable[[Request], str] | None = None,
         ttl: float | None = None,
         max_reply_characters: int = 500_000,
     ) -> None:
@@ -69,6 +68,23 @@ class Cache:
         self._ttl = ttl
         self._max_characters = max_reply_characters
         self._flights = Flights()
+
+    def identified_by(self, identity: Callable[[Request], str]) -> Cache:
+        """Give this cache if it has an identity; otherwise one like it, on the same tiers, with the given one."""
+        if self._identity is not None:
+            return self
+        return Cache(
+            self._memory,
+            self._disk,
+            identity=identity,
+            ttl=self._ttl,
+            max_reply_characters=self._max_characters,
+        )
+
+    def close(self) -> None:
+        """Close this thread's connection to the disk. The cache can still be used, which opens it again."""
+        if self._disk is not None:
+            self._disk.close()
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Answer from the cache, from an identical call in flight, or by calling on."""
@@ -101,8 +117,15 @@ class Cache:
         return _follow(request.record, response, leader)
 
     def _key(self, request: Request) -> bytes | None:
+        if self._identity is None:
+            raise ConfigurationError(
+                "this cache does not know what stands behind a model's name; give Cache(identity=...), a function of "
+                "the request, or hand the cache to a client"
+            )
         try:
             return cache_key(request, self._identity(request))
+        except InferkitError:  # the name stands for nothing, and the layer that resolves it says so
+            return None
         except Exception:
             _log.exception("the cache could not make a key for call %s; it is passed by", request.record.id)
             return None
@@ -145,14 +168,16 @@ class Cache:
 
     def _keep(self, key: bytes, recording: _Recording, record: CallRecord, response: Response) -> None:
         try:
-            if not recording.is_clean(clamped=record.clamped):
+            if not recording.is_clean(clamped=record.clamped) or _is_by_fallback(record):
                 return
             entry = Entry(
                 condense(recording.chunks),
                 stored_at=time.time(),
                 cost_nanos=record.cost_nanos or 0,
-                model=response.model,
-                id=response.id,
+                provider=record.provider,
+                model=record.model,
+                response_model=response.model,
+                response_id=response.id,
             )
             if self._memory is not None:
                 self._memory.put(key, entry)
@@ -184,6 +209,10 @@ class _Recording:
         return reason in _CLEAN and not (clamped and reason == "length")
 
 
+def _is_by_fallback(record: CallRecord) -> bool:
+    return bool(record.attempts) and record.attempts[-1].kind == "fallback"
+
+
 class _Replay:
     __slots__ = ("_chunks",)
 
@@ -200,13 +229,20 @@ def _replay(request: Request, entry: Entry, tier: str) -> Response:
     record = request.record
     record.cache = "hit"
     record.cache_tier = tier
+    record.provider, record.model = entry.provider, entry.model
     record.saved_nanos = entry.cost_nanos
     record.note("cache", result="hit", tier=tier, age=time.time() - entry.stored_at)
-    return Response(_Replay(iter(entry.chunks)), runtime=request.runtime, model=entry.model, id=entry.id)
+    return Response(
+        _Replay(iter(entry.chunks)),
+        runtime=request.runtime,
+        model=entry.response_model,
+        id=entry.response_id,
+    )
 
 
 def _follow(record: CallRecord, response: Response, leader: CallRecord) -> Response:
     record.cache = "coalesced"
+    record.provider, record.model = leader.provider, leader.model
     record.note("cache", result="coalesced", leader=leader.id)
 
     def note_saving(end: End) -> None:
