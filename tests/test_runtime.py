@@ -199,3 +199,11 @@ def test_a_step_for_a_loop_that_is_gone_is_dropped():
 
     for backend in ("asyncio", "trio"):
         anyio.run(body, backend=backend).call_later_from_anywhere(step)
+
+
+def test_a_step_handed_over_in_the_last_moment_of_a_trio_run_does_no_harm():
+    async def main():
+        current_runtime().call_later_from_anywhere(anyio.lowlevel.checkpoint)
+
+    for _ in range(30):  # trio decides at random whether the step or the end comes first
+        anyio.run(main, backend="trio")

@@ -209,10 +209,10 @@ class Response:
 
     def __del__(self) -> None:
         if getattr(self, "_state", _CLOSED) is _OPEN:
-            _reaper.take(self._abandon)
+            _reaper.take(self.abandon)
 
-    def _abandon(self) -> None:
-        """End a stream that nobody holds any more. Runs in the reaper's thread."""
+    def abandon(self) -> None:
+        """End a stream that nobody holds any more, from outside the place it belongs to: the reaper's thread."""
         if self._state is not _OPEN:
             return
         self._state = _CLOSED

@@ -265,8 +265,12 @@ class AsyncRuntime:
             except Exception as error:
                 _log.debug("a background step failed: %s", type(error).__name__)
 
+        def begin() -> None:
+            with contextlib.suppress(RuntimeError):  # the run is at its end and takes no more tasks
+                trio.lowlevel.spawn_system_task(quietly)
+
         with contextlib.suppress(trio.RunFinishedError):
-            self._trio_token.run_sync_soon(trio.lowlevel.spawn_system_task, quietly)
+            self._trio_token.run_sync_soon(begin)
 
 
 class _LoopLock:

@@ -1,0 +1,15 @@
+"""What one call wants of the cache."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from inferkit._types import Key
+
+__all__ = ["CACHE", "CacheMode"]
+
+CacheMode: TypeAlias = Literal["use", "bypass", "refresh"]
+"""To "use" it, to "bypass" it (neither read nor written), or to "refresh" its entry by a call of one's own."""
+
+CACHE: Key[CacheMode] = Key("cache")
+"""Carries the mode on a request; without it, the cache is used."""

@@ -1,0 +1,181 @@
+"""The cache's second tier: entries on disk, shared by processes and kept between runs.
+
+It may lose anything at any time, so no failure here is worth a call: it is logged, and the tier rests for a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inferkit._errors import ConfigurationError
+from inferkit.caching.entry import Entry, decode, encode
+from inferkit.caching.forks import renew_after_fork
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+__all__ = ["DiskTier"]
+
+_log = logging.getLogger("inferkit")
+_BUSY_SECONDS = 0.05  # how long a write may wait for another process; on an event loop, everybody waits with it
+_BUSY_OPENING_SECONDS = 0.5  # opening never happens on an event loop, and every process of a fleet opens at once
+_REST_SECONDS = {"busy": 1.0, "broken": 60.0}
+_SAY_AGAIN_SECONDS = 600.0
+_WRITES_BETWEEN_CULLS = 64
+_DATABASE = "cache.db"  # diskcache's name for it
+_SETTINGS = {
+    "eviction_policy": "least-recently-stored",  # "used" would make a write of every read; the memory tier does that
+    "statistics": 0,
+    "tag_index": 0,
+    "cull_limit": 0,  # culled here, once in a while instead of at each write
+    "sqlite_journal_mode": "wal",
+    "sqlite_synchronous": 1,
+    "sqlite_trusted_schema": 0,
+}
+
+
+class DiskTier:
+    """Keeps entries in an SQLite database in `folder`, up to about `size_limit` bytes; the oldest go first.
+
+    Safe for threads, forks and several processes on one folder. The folder is made readable to its owner alone:
+    replies are stored as they are.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, size_limit: int = 512 * 2**20) -> None:
+        if size_limit < 2**20:
+            raise ConfigurationError(f"size_limit is in bytes and at least {2**20} (1 MiB); got {size_limit}")
+        self.folder = Path(folder).expanduser()
+        self._size_limit = size_limit
+        self._store: Any = None
+        self._inherited: list[Any] = []
+        self._opening = threading.Lock()
+        self._rests_until = 0.0
+        self._said_at: dict[str, float] = {}
+        self._writes = 0
+        renew_after_fork(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the first use, which takes some milliseconds, is over; also true while the tier rests."""
+        return self._store is not None or self._rests()
+
+    def open(self) -> None:
+        """Open or make the database. May be called at any time, from any thread; failures are logged."""
+        self._attempt(self._opened)
+
+    def get(self, key: bytes) -> Entry | None:
+        """Look an entry up; None also where it is damaged or the tier rests."""
+        data = self._attempt(lambda: self._opened().get(key))
+        return None if data is None else decode(data, key)
+
+    def put(self, key: bytes, entry: Entry, *, ttl: float | None = None) -> None:
+        """Keep an entry, for `ttl` seconds where given."""
+        self._attempt(lambda: self._set(key, encode(entry, key), ttl))
+
+    def close(self) -> None:
+        """Close this thread's connection. Using the tier again opens it again."""
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
+
+    def renew(self) -> None:
+        """Leave the parent's connections alone in a forked child: SQLite allows neither their use nor their closing."""
+        if self._store is not None:
+            self._inherited.append(self._store)
+        self._store = None
+        self._opening = threading.Lock()
+
+    def _set(self, key: bytes, data: bytes, ttl: float | None) -> None:
+        store = self._opened()
+        store.set(key, data, expire=ttl)
+        self._writes += 1
+        if self._writes >= _WRITES_BETWEEN_CULLS:
+            self._writes = 0
+            store.cull()
+
+    def _opened(self) -> Any:
+        store = self._store
+        if store is None:
+            with self._opening:
+                store = self._store
+                if store is None:
+                    store = self._store = self._make()
+        return store
+
+    def _make(self) -> Any:
+        import diskcache
+
+        from inferkit.caching.bytes_disk import BytesDisk
+
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._probe()
+        store = diskcache.Cache(
+            str(self.folder.absolute()),
+            timeout=_BUSY_SECONDS,
+            disk=BytesDisk,
+            size_limit=self._size_limit,
+            **_SETTINGS,
+        )
+        store.close()  # this thread's connection: the thread that opens is not always the one that reads
+        return store
+
+    def _probe(self) -> None:
+        """See that the database can be written to: diskcache would wait a minute for one that is locked."""
+        connection = sqlite3.connect(self.folder / _DATABASE, timeout=_BUSY_OPENING_SECONDS, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        finally:
+            connection.close()
+
+    def _attempt(self, step: Callable[[], Any]) -> Any:
+        if self._rests():
+            return None
+        try:
+            return step()
+        except Exception as error:
+            self._pass_by(error)
+            return None
+
+    def _rests(self) -> bool:
+        return self._rests_until > 0.0 and time.monotonic() < self._rests_until
+
+    def _pass_by(self, error: Exception) -> None:
+        """Log a failure, seldom, and rest."""
+        kind = "busy" if _is_busy(error) else "broken"
+        if type(error).__name__ == "DamagedRowError":
+            return self._say("damaged", "a damaged row in the cache at %s was passed by (%s)", self.folder, error)
+        now = time.monotonic()
+        self._rests_until = now + _REST_SECONDS[kind]
+        if kind == "broken":
+            with contextlib.suppress(Exception):
+                self.close()  # the next try opens it anew
+        if kind == "busy":
+            return self._say(kind, "the cache at %s is locked by another process; it is passed by", self.folder)
+        return self._say(
+            kind,
+            "the cache on disk at %s cannot be used (%s: %s); calls go on without it. See that the folder is writable "
+            "and the disk not full; if the database is damaged, delete the folder",
+            self.folder,
+            type(error).__name__,
+            error,
+        )
+
+    def _say(self, kind: str, message: str, *details: object) -> None:
+        now = time.monotonic()
+        seldom = now - self._said_at.get(kind, -_SAY_AGAIN_SECONDS) >= _SAY_AGAIN_SECONDS
+        if seldom:
+            self._said_at[kind] = now
+        _log.log(logging.WARNING if seldom else logging.DEBUG, message, *details)
+
+
+def _is_busy(error: Exception) -> bool:
+    busy = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+    return busy or type(error).__name__ == "Timeout"  # diskcache's, without importing it

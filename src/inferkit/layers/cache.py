@@ -1,0 +1,252 @@
+"""The exact cache: the same request gets the same reply, without a call."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from inferkit._errors import ConfigurationError, InferkitError
+from inferkit._response import Response
+from inferkit.caching.control import CACHE
+from inferkit.caching.entry import Entry, characters, condense
+from inferkit.caching.keys import cache_key
+from inferkit.caching.single_flight import Flights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from inferkit._record import CallRecord
+    from inferkit._response import End
+    from inferkit._types import Chunk, Handler, Request
+    from inferkit.caching.disk import DiskTier
+    from inferkit.caching.memory import MemoryTier
+
+__all__ = ["Cache"]
+
+_log = logging.getLogger("inferkit")
+
+_CLEAN = ("stop", "tool_calls", "length")
+
+
+class Cache:
+    """A layer that answers a request it has seen before from memory or disk, as a stream, at no cost.
+
+    `identity` names what stands behind a request's model: providers, models, base URLs, credential fingerprints; a
+    reply never serves a request with another identity, or of another tenant. A client gives its own to a cache that
+    has none. `ttl` is in seconds; without it, entries stay until room is needed. Identical calls in flight share one
+    stream, also without any tier.
+
+    A reply is kept if its stream was read to the end and ended by itself: with "stop", "tool_calls", or "length" where
+    it was the caller who set the length and not a budget. Filtered replies, unknown endings, replies of a fallback
+    (which would outlive the outage) and replies over `max_reply_characters` are not kept.
+
+    Every temperature is cached: a repeated request gets its first reply again, and a sampled one no longer varies.
+    That is what a cache is for, and guessing from a temperature would surprise where it is left to the provider's
+    default. Ask with "bypass" for a new sample, or with "refresh" to replace the kept one; give each wanted sample a
+    `seed` of its own to keep several.
+
+    Nothing that goes wrong in here reaches a call; it is logged, and the call is made.
+    """
+
+    role = "cache"
+
+    def __init__(
+        self,
+        memory: MemoryTier | None,
+        disk: DiskTier | None = None,
+        *,
+        identity: Callable[[Request], str] | None = None,
+        ttl: float | None = None,
+        max_reply_characters: int = 500_000,
+    ) -> None:
+        if ttl is not None and ttl <= 0:
+            raise ConfigurationError(f"ttl is in seconds and above 0, or None for no limit; got {ttl}")
+        self._identity = identity
+        self._memory = memory
+        self._disk = disk
+        self._ttl = ttl
+        self._max_characters = max_reply_characters
+        self._flights = Flights()
+
+    def identified_by(self, identity: Callable[[Request], str]) -> Cache:
+        """Give this cache if it has an identity; otherwise one like it, on the same tiers, with the given one."""
+        if self._identity is not None:
+            return self
+        return Cache(
+            self._memory,
+            self._disk,
+            identity=identity,
+            ttl=self._ttl,
+            max_reply_characters=self._max_characters,
+        )
+
+    def close(self) -> None:
+        """Close this thread's connection to the disk. The cache can still be used, which opens it again."""
+        if self._disk is not None:
+            self._disk.close()
+
+    async def __call__(self, request: Request, call_next: Handler) -> Response:
+        """Answer from the cache, from an identical call in flight, or by calling on."""
+        mode = CACHE.get(request) or "use"
+        key = self._key(request) if mode != "bypass" else None
+        if key is None:
+            request.record.cache = "bypass"
+            request.record.note("cache", result="bypass")
+            return await call_next(request)
+        disk = self._disk
+        if disk is not None and not disk.is_open:
+            await request.runtime.run_blocking(disk.open)
+        if mode == "refresh":
+            return await self._call(key, request, call_next)
+        landed = self._flights.landed
+        found = self._look_up(key, request.record)
+        if found is not None:
+            return _replay(request, *found)
+
+        async def lead() -> Response:
+            if self._flights.landed != landed:  # one like it may have ended since
+                found = self._look_up(key, request.record)
+                if found is not None:
+                    return _replay(request, *found)
+            return await self._call(key, request, call_next)
+
+        response, leader = await self._flights.join(key, request, lead)
+        if leader is None:
+            return response
+        return _follow(request.record, response, leader)
+
+    def _key(self, request: Request) -> bytes | None:
+        if self._identity is None:
+            raise ConfigurationError(
+                "this cache does not know what stands behind a model's name; give Cache(identity=...), a function of "
+                "the request, or hand the cache to a client"
+            )
+        try:
+            return cache_key(request, self._identity(request))
+        except InferkitError:  # the name stands for nothing, and the layer that resolves it says so
+            return None
+        except Exception:
+            _log.exception("the cache could not make a key for call %s; it is passed by", request.record.id)
+            return None
+
+    def _look_up(self, key: bytes, record: CallRecord) -> tuple[Entry, str] | None:
+        try:
+            return self._in_memory(key) or self._on_disk(key)
+        except Exception:
+            _log.exception("the cache could not be read for call %s; it is passed by", record.id)
+            return None
+
+    def _in_memory(self, key: bytes) -> tuple[Entry, str] | None:
+        entry = None if self._memory is None else self._memory.get(key)
+        if entry is None:
+            return None
+        return None if self._is_over(entry) else (entry, "memory")
+
+    def _on_disk(self, key: bytes) -> tuple[Entry, str] | None:
+        entry = None if self._disk is None else self._disk.get(key)
+        if entry is None or self._is_over(entry):
+            return None
+        if self._memory is not None:
+            self._memory.put(key, entry)
+        return entry, "disk"
+
+    def _is_over(self, entry: Entry) -> bool:
+        return self._ttl is not None and not 0 <= time.time() - entry.stored_at < self._ttl
+
+    async def _call(self, key: bytes, request: Request, call_next: Handler) -> Response:
+        request.record.cache = "miss"
+        request.record.note("cache", result="miss")
+        response = await call_next(request)
+        recording = _Recording(self._max_characters)
+
+        def commit(end: End) -> None:
+            if end.outcome == "completed":
+                self._keep(key, recording, request.record, response)
+
+        return response.map(recording.add, on_close=commit)
+
+    def _keep(self, key: bytes, recording: _Recording, record: CallRecord, response: Response) -> None:
+        try:
+            if not recording.is_clean(clamped=record.clamped) or _is_by_fallback(record):
+                return
+            entry = Entry(
+                condense(recording.chunks),
+                stored_at=time.time(),
+                cost_nanos=record.cost_nanos or 0,
+                provider=record.provider,
+                model=record.model,
+                response_model=response.model,
+                response_id=response.id,
+            )
+            if self._memory is not None:
+                self._memory.put(key, entry)
+            if self._disk is not None:
+                self._disk.put(key, entry, ttl=self._ttl)
+        except Exception:
+            _log.exception("the reply to call %s could not be kept in the cache", record.id)
+
+
+class _Recording:
+    """Keeps the chunks that pass, until they are too many."""
+
+    __slots__ = ("_room", "chunks")
+
+    def __init__(self, room: int) -> None:
+        self.chunks: list[Chunk] = []
+        self._room = room
+
+    def add(self, chunk: Chunk) -> Chunk:
+        if self._room >= 0:
+            self._room -= characters(chunk)
+            self.chunks.append(chunk)
+            if self._room < 0:
+                self.chunks = []
+        return chunk
+
+    def is_clean(self, *, clamped: bool) -> bool:
+        reason = next((chunk.finish_reason for chunk in reversed(self.chunks) if chunk.finish_reason), None)
+        return reason in _CLEAN and not (clamped and reason == "length")
+
+
+def _is_by_fallback(record: CallRecord) -> bool:
+    return bool(record.attempts) and record.attempts[-1].kind == "fallback"
+
+
+class _Replay:
+    __slots__ = ("_chunks",)
+
+    def __init__(self, chunks: Iterator[Chunk]) -> None:
+        self._chunks = chunks
+
+    async def __anext__(self) -> Chunk:
+        for chunk in self._chunks:
+            return chunk
+        raise StopAsyncIteration
+
+
+def _replay(request: Request, entry: Entry, tier: str) -> Response:
+    record = request.record
+    record.cache = "hit"
+    record.cache_tier = tier
+    record.provider, record.model = entry.provider, entry.model
+    record.saved_nanos = entry.cost_nanos
+    record.note("cache", result="hit", tier=tier, age=time.time() - entry.stored_at)
+    return Response(
+        _Replay(iter(entry.chunks)),
+        runtime=request.runtime,
+        model=entry.response_model,
+        id=entry.response_id,
+    )
+
+
+def _follow(record: CallRecord, response: Response, leader: CallRecord) -> Response:
+    record.cache = "coalesced"
+    record.provider, record.model = leader.provider, leader.model
+    record.note("cache", result="coalesced", leader=leader.id)
+
+    def note_saving(end: End) -> None:
+        if end.outcome == "completed":
+            record.saved_nanos = leader.cost_nanos or 0
+
+    return response.map(on_close=note_saving)

@@ -1,0 +1,141 @@
+"""Requests, replies and runners for the tests of the cache."""
+
+import asyncio
+import threading
+
+import anyio
+import pytest
+import trio
+
+from inferkit._record import CallRecord
+from inferkit._response import Response
+from inferkit._runtime import DirectRuntime, current_runtime, drive
+from inferkit._types import Chunk, Message, Request, Usage
+
+SECONDS = 20  # no test waits this long unless something hangs
+REPLY = (Chunk("Hel"), Chunk("lo"), Chunk(finish_reason="stop", usage=Usage(7, 2)))
+
+
+def ask(runtime=None, question="Where is my order?", **fields):
+    fields.setdefault("record", CallRecord())
+    return Request(
+        model="fast",
+        messages=(Message.user(question),),
+        runtime=runtime or DirectRuntime(),
+        **fields,
+    )
+
+
+def text_of(chunks):
+    return "".join(chunk.text for chunk in chunks)
+
+
+class Body:
+    """A reply that notes how it was read and closed. An exception among its chunks is raised in its turn."""
+
+    def __init__(self, chunks=REPLY):
+        self._chunks = iter(chunks)
+        self.closed = 0
+
+    async def __anext__(self):
+        for chunk in self._chunks:
+            if isinstance(chunk, BaseException):
+                raise chunk
+            return chunk
+        raise StopAsyncIteration
+
+    async def aclose(self):
+        self.closed += 1
+
+
+class Provider:
+    """Answers every call with a reply of its own, or raises the next error it was given."""
+
+    def __init__(self, chunks=REPLY, errors=()):
+        self.calls = 0
+        self.bodies = []
+        self.ends = []
+        self._chunks = chunks
+        self._errors = list(errors)
+
+    async def __call__(self, request):
+        self.calls += 1
+        if self._errors:
+            raise self._errors.pop(0)
+        self.bodies.append(Body(self._chunks))
+        return Response(
+            self.bodies[-1],
+            runtime=request.runtime,
+            on_close=self.ends.append,
+            model="gpt-5-mini",
+            id=f"reply-{self.calls}",
+            headers={"x-request-id": "1"},
+        )
+
+
+class Gate:
+    """Lets a read through when it is opened, in threads as on an event loop; `reached` says that one waits."""
+
+    def __init__(self, runtime):
+        self._event = threading.Event() if runtime.blocking else anyio.Event()
+        self._reached = threading.Event() if runtime.blocking else anyio.Event()
+
+    async def wait(self):
+        self._reached.set()
+        await self._until(self._event)
+
+    async def reached(self):
+        await self._until(self._reached)
+
+    def open(self):
+        self._event.set()
+
+    async def _until(self, event):
+        if isinstance(event, threading.Event):
+            assert event.wait(SECONDS)
+        else:
+            with anyio.fail_after(SECONDS):
+                await event.wait()
+
+
+class GatedBody(Body):
+    """A reply that waits at a gate before some of its chunks. Closing it opens its gates, as a closed socket does."""
+
+    def __init__(self, chunks, gates):
+        super().__init__(chunks)
+        self._gates = dict(gates)
+        self._index = 0
+
+    async def __anext__(self):
+        gate = self._gates.get(self._index)
+        self._index += 1
+        if gate is not None:
+            await gate.wait()
+        return await super().__anext__()
+
+    async def aclose(self):
+        await super().aclose()
+        for gate in self._gates.values():
+            gate.open()
+
+
+def run_direct(scenario):
+    return drive(scenario(DirectRuntime()))
+
+
+def run_asyncio(scenario):
+    async def main():
+        return await scenario(current_runtime())
+
+    return asyncio.run(main())
+
+
+def run_trio(scenario):
+    async def main():
+        return await scenario(current_runtime())
+
+    return trio.run(main)
+
+
+everywhere = pytest.mark.parametrize("run", [run_direct, run_asyncio, run_trio], ids=["direct", "asyncio", "trio"])
+on_a_loop = pytest.mark.parametrize("run", [run_asyncio, run_trio], ids=["asyncio", "trio"])

@@ -1,0 +1,583 @@
+import logging
+import threading
+import time
+
+import anyio
+import pytest
+
+from caching.replies import (
+    REPLY,
+    SECONDS,
+    Body,
+    Gate,
+    GatedBody,
+    Provider,
+    ask,
+    everywhere,
+    on_a_loop,
+    run_direct,
+    text_of,
+)
+from inferkit._errors import ConfigurationError, NoRoute, RateLimited, StreamInterrupted
+from inferkit._record import Attempt
+from inferkit._response import Response
+from inferkit._runtime import drive
+from inferkit._types import Chunk, ToolCallDelta, Usage
+from inferkit.caching.control import CACHE
+from inferkit.caching.disk import DiskTier
+from inferkit.caching.memory import MemoryTier
+from inferkit.layers import cache as cache_module
+from inferkit.layers.cache import Cache
+
+
+def identity(request):
+    return f"openai|https://api.example.com|{request.model}"
+
+
+def memory_cache(**options):
+    return Cache(**{"identity": identity, "memory": MemoryTier(), **options})
+
+
+async def answer(cache, request, provider):
+    """Make a call and read it to its end."""
+    response = await cache(request, provider)
+    chunks = await response.read()
+    return text_of(chunks)
+
+
+async def is_kept(cache, runtime, provider):
+    """Whether the next identical call is a hit."""
+    await answer(cache, ask(runtime), provider)
+    request = ask(runtime)
+    await answer(cache, request, provider)
+    return request.record.cache == "hit"
+
+
+@pytest.fixture
+def disk(tmp_path):
+    disk = DiskTier(tmp_path / "cache")
+    yield disk
+    disk.close()
+
+
+@everywhere
+def test_a_repeated_request_is_answered_without_a_call(run):
+    async def scenario(runtime):
+        cache, provider = memory_cache(), Provider()
+        first, second = ask(runtime), ask(runtime)
+        assert await answer(cache, first, provider) == "Hello"
+        assert await answer(cache, second, provider) == "Hello"
+        assert provider.calls == 1
+        assert (first.record.cache, second.record.cache) == ("miss", "hit")
+        assert (first.record.cache_tier, second.record.cache_tier) == (None, "memory")
+
+    run(scenario)
+
+
+@everywhere
+def test_a_hit_has_the_text_tools_usage_and_ending_of_the_original(run):
+    chunks = [
+        Chunk(reasoning="Hm."),
+        Chunk("Let me look"),
+        Chunk(tool_calls=(ToolCallDelta(0, "call_1", "search", '{"q":'),)),
+        Chunk(tool_calls=(ToolCallDelta(0, arguments=' "x"}'),)),
+        Chunk(finish_reason="tool_calls"),
+        Chunk(usage=Usage(7, 5, 3, reasoning_tokens=1)),
+    ]
+
+    async def scenario(runtime):
+        cache, provider = memory_cache(), Provider(chunks)
+        await answer(cache, ask(runtime), provider)
+        response = await cache(ask(runtime), provider)
+        assert (response.model, response.id) == ("gpt-5-mini", "reply-1")
+        assert await response.read() == [
+            Chunk(reasoning="Hm."),
+            Chunk("Let me look"),
+            Chunk(tool_calls=(ToolCallDelta(0, "call_1", "search", '{"q": "x"}'),)),
+            Chunk(finish_reason="tool_calls", usage=Usage(7, 5, 3, reasoning_tokens=1)),
+        ]
+
+    run(scenario)
+
+
+@everywhere
+def test_the_trace_learns_what_the_cache_decided(run):
+    async def scenario(runtime):
+        cache, provider = memory_cache(), Provider()
+        events = []
+        for _ in range(2):
+            request = ask(runtime)
+            await answer(cache, request, provider)
+            events += request.record.events
+        assert [event.name for event in events] == ["cache", "cache"]
+        assert events[0].attributes == {"result": "miss"}
+        age = events[1].attributes["age"]
+        assert events[1].attributes == {"result": "hit", "tier": "memory", "age": age}
+        assert 0 <= age < SECONDS
+
+    run(scenario)
+
+
+@everywhere
+def test_one_entry_serves_streamed_and_whole_calls(run):
+    async def scenario(runtime):
+        cache, provider = memory_cache(), Provider()
+        await answer(cache, ask(runtime, stream=True), provider)
+        await answer(cache, ask(runtime, stream=False), provider)
+        assert provider.calls == 1
+
+    run(scenario)
+
+
+def test_a_reply_never_crosses_tenants_models_or_credentials():
+    credentials = ["one"]
+    cache, provider = memory_cache(identity=lambda _: credentials[-1]), Provider()
+    drive(answer(cache, ask(), provider))
+    drive(answer(cache, ask(tenant="acme"), provider))
+    drive(answer(cache, ask(tenant="other"), provider))
+    drive(answer(cache, ask().replace(model="smart"), provider))
+    credentials.append("two")
+    drive(answer(cache, ask(), provider))
+    assert provider.calls == 5
+
+
+def test_a_sampled_reply_is_kept_too():
+    cache, provider = memory_cache(), Provider()
+    for _ in range(2):
+        drive(answer(cache, ask(temperature=1.5), provider))
+    assert provider.calls == 1
+
+
+def test_a_hit_says_what_it_saved():
+    cache = memory_cache()
+
+    async def provider(request):
+        def pay(_):
+            attempt = Attempt(1, "primary", "openai", "m", "completed", Usage(7, 2), 4500, "bundled", 0.1)
+            request.record.attempts.append(attempt)
+
+        return Response(Body(), runtime=request.runtime, on_close=pay)
+
+    first, second = ask(), ask()
+    drive(answer(cache, first, provider))
+    drive(answer(cache, second, provider))
+    assert (first.record.saved_nanos, second.record.saved_nanos) == (0, 4500)
+    assert second.record.attempts == []
+
+
+# what one call may ask for
+
+
+@everywhere
+def test_a_call_that_bypasses_the_cache_neither_reads_nor_writes_it(run):
+    async def scenario(runtime):
+        cache, provider = memory_cache(), Provider()
+        for _ in range(2):
+            request = CACHE.on(ask(runtime), "bypass")
+            assert await answer(cache, request, provider) == "Hello"
+            assert request.record.cache == "bypass"
+        assert provider.calls == 2
+        await answer(cache, ask(runtime), provider)
+        assert provider.calls == 3
+
+    run(scenario)
+
+
+@everywhere
+def test_a_call_that_refreshes_the_cache_replaces_the_entry(run):
+    async def scenario(runtime):
+        cache = memory_cache()
+        new = Provider([Chunk("New"), Chunk(finish_reason="stop")])
+        await answer(cache, ask(runtime), Provider())
+        request = CACHE.on(ask(runtime), "refresh")
+        assert await answer(cache, request, new) == "New"
+        assert request.record.cache == "miss"
+        assert await answer(cache, CACHE.on(ask(runtime), "use"), Provider()) == "New"
+
+    run(scenario)
+
+
+def test_a_request_that_has_no_key_is_passed_by():
+    cache, provider = memory_cache(), Provider()
+    for _ in range(2):
+        request = ask(extra={"hook": object()})
+        assert drive(answer(cache, request, provider)) == "Hello"
+        assert request.record.cache == "bypass"
+    assert provider.calls == 2
+
+
+# what is kept
+
+
+@everywhere
+def test_a_reply_left_early_is_not_kept(run):
+    async def scenario(runtime):
+        cache, provider = memory_cache(), Provider()
+        response = await cache(ask(runtime), provider)
+        await anext(response)
+        await response.aclose()
+        assert [end.outcome for end in provider.ends] == ["closed"]
+        await answer(cache, ask(runtime), provider)
+        assert provider.calls == 2
+
+    run(scenario)
+
+
+@everywhere
+def test_a_reply_that_broke_is_not_kept(run):
+    async def scenario(runtime):
+        cut = StreamInterrupted("cut", provider="openai")
+        cache, provider = memory_cache(), Provider([Chunk("Hel"), Chunk(finish_reason="stop"), cut])
+        with pytest.raises(StreamInterrupted):
+            await answer(cache, ask(runtime), provider)
+        assert await answer(cache, ask(runtime), Provider()) == "Hello"
+
+    run(scenario)
+
+
+@everywhere
+def test_an_error_is_not_kept(run):
+    async def scenario(runtime):
+        cache, provider = memory_cache(), Provider(errors=[RateLimited("slow down", provider="openai")])
+        with pytest.raises(RateLimited):
+            await answer(cache, ask(runtime), provider)
+        assert await answer(cache, ask(runtime), provider) == "Hello"
+        assert provider.calls == 2
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [
+        ("stop", True),
+        ("tool_calls", True),
+        ("length", True),
+        ("content_filter", False),
+        ("budget", False),
+        ("something_new", False),
+        (None, False),
+    ],
+)
+def test_only_a_reply_that_ended_by_itself_is_kept(reason, kept):
+    async def scenario(runtime):
+        return await is_kept(memory_cache(), runtime, Provider([Chunk("Hello"), Chunk(finish_reason=reason)]))
+
+    assert run_direct(scenario) == kept
+
+
+@pytest.mark.parametrize(("reason", "kept"), [("stop", True), ("length", False)])
+def test_a_reply_cut_to_fit_a_budget_is_not_kept_unless_it_ended_before_the_cut(reason, kept):
+    cache, provider = memory_cache(), Provider([Chunk("Hello"), Chunk(finish_reason=reason)])
+
+    async def clamping(request):
+        request.record.clamped = True
+        return await provider(request)
+
+    drive(answer(cache, ask(), clamping))
+    request = ask()
+    drive(answer(cache, request, provider))
+    assert (request.record.cache == "hit") == kept
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("primary", True), ("retry", True), ("fallback", False)])
+def test_a_reply_of_a_fallback_is_not_kept_beyond_the_outage(kind, kept):
+    cache = memory_cache()
+
+    async def provider(request):
+        def note(_):
+            attempt = Attempt(2, kind, "openai", "m", "completed", Usage(7, 2), None, None, 0.1)
+            request.record.attempts.append(attempt)
+
+        return Response(Body(), runtime=request.runtime, on_close=note)
+
+    drive(answer(cache, ask(), provider))
+    request = ask()
+    drive(answer(cache, request, provider))
+    assert (request.record.cache == "hit") == kept
+
+
+@everywhere
+def test_a_hit_and_a_shared_reply_name_the_model_that_served_them(run):
+    async def scenario(runtime):
+        async def provider(request):
+            request.record.provider, request.record.model = "openai", "gpt-5-mini"
+            return Response(Body(), runtime=request.runtime)
+
+        cache, requests = memory_cache(), [ask(runtime) for _ in range(3)]
+        leader, follower = await cache(requests[0], provider), await cache(requests[1], provider)
+        await leader.read()
+        await follower.read()
+        await answer(cache, requests[2], provider)
+        assert [request.record.cache for request in requests] == ["miss", "coalesced", "hit"]
+        assert {(request.record.provider, request.record.model) for request in requests} == {("openai", "gpt-5-mini")}
+
+    run(scenario)
+
+
+def test_a_reply_that_is_too_long_is_not_kept():
+    cache = memory_cache(max_reply_characters=10)
+    long = Provider([Chunk("x" * 6), Chunk("x" * 6), Chunk("y"), Chunk(finish_reason="stop")])
+    for _ in range(2):
+        assert drive(answer(cache, ask(), long)) == "x" * 12 + "y"
+    assert long.calls == 2
+
+
+def test_an_entry_lives_as_long_as_was_said(monkeypatch, disk):
+    cache, provider = memory_cache(ttl=60, disk=disk), Provider()
+    drive(answer(cache, ask(), provider))
+    now = time.time()
+    for later, calls in [(59, 1), (61, 2), (62, 2), (-5, 3)]:
+        monkeypatch.setattr(cache_module.time, "time", lambda later=later: now + later)
+        drive(answer(cache, ask(), provider))
+        assert provider.calls == calls, later
+
+
+# the tier on disk
+
+
+@everywhere
+def test_a_reply_is_found_on_disk_by_the_next_process(run, disk):
+    async def scenario(runtime):
+        await answer(memory_cache(disk=disk), ask(runtime), Provider())
+        later, provider = memory_cache(disk=disk), Provider()
+        tiers = []
+        for _ in range(2):
+            request = ask(runtime)
+            assert await answer(later, request, provider) == "Hello"
+            tiers.append(request.record.cache_tier)
+        assert tiers == ["disk", "memory"]
+        assert provider.calls == 0
+
+    run(scenario)
+
+
+@everywhere
+def test_the_disk_alone_is_a_cache_too(run, disk):
+    async def scenario(runtime):
+        cache, provider = Cache(identity=identity, memory=None, disk=disk), Provider()
+        for _ in range(3):
+            assert await answer(cache, ask(runtime), provider) == "Hello"
+        assert provider.calls == 1
+
+    run(scenario)
+
+
+def test_without_tiers_identical_calls_in_flight_still_share():
+    cache, provider = Cache(identity=identity, memory=None), Provider()
+    first, second = ask(), ask()
+    one, other = drive(cache(first, provider)), drive(cache(second, provider))
+    assert text_of(drive(one.read())) == text_of(drive(other.read())) == "Hello"
+    assert provider.calls == 1
+    drive(answer(cache, ask(), provider))
+    assert provider.calls == 2
+
+
+# a cache that fails
+
+
+class Broken:
+    """A tier in which nothing works."""
+
+    is_open = True
+
+    def get(self, key):
+        raise OSError("no get")
+
+    def put(self, key, entry, **options):
+        raise OSError("no put")
+
+
+@everywhere
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_a_cache_that_fails_breaks_no_call(run, where, caplog):
+    async def scenario(runtime):
+        cache, provider = memory_cache(**{where: Broken()}), Provider()
+        for _ in range(2):
+            assert await answer(cache, ask(runtime), provider) == "Hello"
+
+    run(scenario)
+    assert any(record.levelno == logging.ERROR for record in caplog.records)
+
+
+def test_a_name_that_stands_for_nothing_is_left_to_the_layer_that_resolves_it(caplog):
+    def resolve(request):
+        raise NoRoute(f'no model stands behind "{request.model}"')
+
+    async def route(request):
+        resolve(request)
+
+    request = ask()
+    with pytest.raises(NoRoute):
+        drive(memory_cache(identity=resolve)(request, route))
+    assert request.record.cache == "bypass"
+    assert caplog.records == []
+
+
+def test_a_cache_without_identity_gets_its_clients_and_keeps_its_own():
+    bare = Cache(MemoryTier())
+    with pytest.raises(ConfigurationError, match="identity="):
+        drive(bare(ask(), Provider()))
+    one, other = bare.identified_by(lambda _: "one"), bare.identified_by(lambda _: "other")
+    assert one.identified_by(lambda _: "other") is one
+    provider = Provider()
+    for cache in (one, other, bare.identified_by(lambda _: "one")):  # all on the same tier
+        drive(answer(cache, ask(), provider))
+    assert provider.calls == 2
+
+
+def test_a_closed_cache_opens_again_when_it_is_used(disk):
+    cache, provider = Cache(None, disk, identity=identity), Provider()
+    drive(answer(cache, ask(), provider))
+    cache.close()
+    cache.close()
+    drive(answer(cache, ask(), provider))
+    assert provider.calls == 1
+    memory_cache().close()
+
+
+def test_an_identity_that_cannot_be_told_breaks_no_call(caplog):
+    def unknown(_):
+        raise LookupError("no such alias: my secret")
+
+    cache, provider = memory_cache(identity=unknown), Provider()
+    request = ask(question="my question")
+    assert drive(answer(cache, request, provider)) == "Hello"
+    assert request.record.cache == "bypass"
+    assert request.record.id in caplog.text
+    assert "my question" not in caplog.text
+
+
+def test_a_folder_that_cannot_be_used_breaks_no_call(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    cache, provider = memory_cache(disk=DiskTier(tmp_path / "file" / "cache")), Provider()
+    for _ in range(3):
+        assert drive(answer(cache, ask(), provider)) == "Hello"
+    assert provider.calls == 1
+
+
+@pytest.mark.parametrize("ttl", [0, -1])
+def test_a_ttl_that_keeps_nothing_is_refused(ttl):
+    with pytest.raises(ConfigurationError, match="seconds"):
+        memory_cache(ttl=ttl)
+
+
+# identical calls in flight
+
+
+class GatedProvider(Provider):
+    def __init__(self, gate):
+        super().__init__()
+        self._gate = gate
+
+    async def __call__(self, request):
+        self.calls += 1
+        await self._gate.wait()
+        return Response(GatedBody(REPLY, {}), runtime=request.runtime)
+
+
+@on_a_loop
+def test_a_hundred_identical_calls_make_one(run):
+    async def scenario(runtime):
+        cache, gate = memory_cache(), Gate(runtime)
+        provider, requests, replies = GatedProvider(gate), [ask(runtime) for _ in range(100)], []
+
+        async def caller(request):
+            replies.append(await answer(cache, request, provider))
+
+        async with anyio.create_task_group() as tasks:
+            for request in requests:
+                tasks.start_soon(caller, request)
+            await anyio.wait_all_tasks_blocked()
+            gate.open()
+        assert replies == ["Hello"] * 100
+        assert provider.calls == 1
+        results = [request.record.cache for request in requests]
+        assert (results.count("miss"), results.count("coalesced")) == (1, 99)
+
+    run(scenario)
+
+
+def test_identical_calls_in_threads_make_one_or_hit():
+    cache, provider = memory_cache(), Provider()
+    start, replies = threading.Barrier(8), []
+
+    def caller():
+        start.wait(SECONDS)
+        replies.append(drive(answer(cache, ask(), provider)))
+
+    threads = [threading.Thread(target=caller) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SECONDS)
+    assert replies == ["Hello"] * 8
+    assert provider.calls == 1
+
+
+@everywhere
+def test_a_shared_reply_is_kept_though_its_leader_left(run):
+    async def scenario(runtime):
+        cache, provider = memory_cache(), Provider()
+        leader = await cache(ask(runtime), provider)
+        follower = await cache(ask(runtime), provider)
+        await leader.aclose()
+        await follower.read()
+        request = ask(runtime)
+        await answer(cache, request, provider)
+        assert request.record.cache == "hit"
+
+    run(scenario)
+
+
+@everywhere
+def test_a_follower_names_its_leader_and_says_what_it_saved(run):
+    async def scenario(runtime):
+        async def provider(request):
+            def pay(_):
+                attempt = Attempt(1, "primary", "openai", "m", "completed", Usage(7, 2), 4500, "bundled", 0.1)
+                request.record.attempts.append(attempt)
+
+            return Response(Body(), runtime=request.runtime, on_close=pay)
+
+        cache, first, second = memory_cache(), ask(runtime), ask(runtime)
+        leader, follower = await cache(first, provider), await cache(second, provider)
+        await follower.read()
+        await leader.read()
+        assert second.record.cache == "coalesced"
+        assert second.record.saved_nanos == 4500
+        assert second.record.attempts == []
+        assert second.record.events[-1].attributes == {"result": "coalesced", "leader": first.record.id}
+
+    run(scenario)
+
+
+@everywhere
+def test_a_call_that_refreshes_shares_nothing(run):
+    async def scenario(runtime):
+        cache, provider = memory_cache(), Provider()
+        first = await cache(ask(runtime), provider)
+        second = await cache(CACHE.on(ask(runtime), "refresh"), provider)
+        assert provider.calls == 2
+        await first.aclose()
+        await second.aclose()
+
+    run(scenario)
+
+
+def test_a_call_that_looked_just_before_the_reply_was_kept_looks_again():
+    cache, provider = memory_cache(), Provider()
+    request = ask()
+    look_up, looked = cache._look_up, []
+
+    def slow_look_up(key, record):
+        found = look_up(key, record)
+        if not looked:
+            looked.append(key)
+            drive(answer(cache, ask(), provider))  # an identical call comes and goes in another thread meanwhile
+        return found
+
+    cache._look_up = slow_look_up
+    assert drive(answer(cache, request, provider)) == "Hello"
+    assert provider.calls == 1
+    assert request.record.cache == "hit"
