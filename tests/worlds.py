@@ -24,8 +24,7 @@ class World:
 
     def run(self, body, *args):
         if self.is_async:
-            with_timeout = anyio.run(_guarded, body, self, args, backend=self.name)
-            return with_timeout
+            return anyio.run(_guarded, body, self, args, backend=self.name)
         return drive(body(self, *args))
 
     def client(self, **settings):
@@ -60,7 +59,7 @@ class World:
             raise failure
 
     def gate(self):
-        """Something that a fake provider can wait at, until the test opens it. Opened from anywhere, awaited anywhere."""
+        """Something that a fake provider waits at until the test opens it, from anywhere."""
         return Gate()
 
 

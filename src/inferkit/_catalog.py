@@ -129,7 +129,7 @@ def _names(alias: str, targets: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _presets() -> Mapping[str, Any]:
-    from inferkit.providers.presets import PRESETS
+    from inferkit.providers._presets import PRESETS
 
     return PRESETS
 

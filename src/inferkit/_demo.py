@@ -58,7 +58,7 @@ def run_demo(*, jaeger: str | None = None, model: str | None = None, console: Co
 
 
 def _play(out: Console, llm: Client, collector: SpanCollector) -> None:
-    replies: list[tuple[str, Reply | BudgetExceeded, float]] = []
+    answered: list[tuple[str, Reply | None]] = []
     budget = Budget(usd=LIMIT, per="month", name="free-tier")
 
     @budgeted(budget, key="user")
@@ -67,7 +67,7 @@ def _play(out: Console, llm: Client, collector: SpanCollector) -> None:
         with llm.stream("triage", question, max_output_tokens=96) as reply:
             for chunk in reply:
                 yield chunk.text
-        replies.append((question, reply.reply, time.perf_counter() - started))
+        answered.append((question, reply.reply))
 
     out.print(
         Panel(
@@ -87,13 +87,13 @@ def _play(out: Console, llm: Client, collector: SpanCollector) -> None:
             for text in answer("ana", question):
                 out.print(text, end="", style="cyan", markup=False, highlight=False, soft_wrap=True)
             out.print()
-            out.print(_summary(*replies[-1][1:]), style="dim")
+            out.print(_summary(answered[-1][1], time.perf_counter() - started), style="dim")
         except BudgetExceeded as refusal:
-            replies.append((question, refusal, time.perf_counter() - started))
+            answered.append((question, None))
             out.print(Text(f"BudgetExceeded: {refusal}", style="red"))
             break
     out.print()
-    out.print(_costs(replies))
+    out.print(_costs(answered))
     out.print(trace_tree(collector.spans, "The traces of these calls"))
 
 
@@ -101,7 +101,8 @@ def _numbered(questions: tuple[str, ...]) -> list[tuple[str, str]]:
     return [("Another question", question) for question in questions]
 
 
-def _summary(reply: Reply, seconds: float) -> str:
+def _summary(reply: Reply | None, seconds: float) -> str:
+    assert reply is not None
     usage = reply.usage
     facts = [f"cache {reply.cache}", f"{seconds * 1000:.1f} ms"]
     if reply.cache == "hit":
@@ -116,13 +117,13 @@ def _summary(reply: Reply, seconds: float) -> str:
     return "  ".join(facts)
 
 
-def _costs(replies: list[tuple[str, Reply | BudgetExceeded, float]]) -> Table:
+def _costs(answered: list[tuple[str, Reply | None]]) -> Table:
     table = Table(title="What it cost", title_justify="left", title_style="bold")
     for heading in ("question", "model", "cache", "tokens in", "out", "cost", "saved"):
         table.add_column(heading, justify="left" if heading in {"question", "model", "cache"} else "right")
-    for question, reply, _ in replies:
+    for question, reply in answered:
         short = question if len(question) <= 34 else f"{question[:33]}…"  # noqa: PLR2004 - what fits
-        if isinstance(reply, BudgetExceeded):
+        if reply is None:
             table.add_row(short, "[red]refused before it was sent", "", "", "", "$0", "")
         else:
             usage = reply.usage

@@ -40,14 +40,14 @@ def default_stack(
     ledger: Ledger | None = None,
     retry: Retry | None = None,
     telemetry: Telemetry | None = None,
-    on_store_error: str = "block",
+    on_store_error: Literal["block", "allow"] = "block",
 ) -> list[Layer]:
     """Give the layers in the order that is right for nearly everybody: trace, cache, budget, route, retry, meter.
 
     A layer of your own goes where its work belongs: after the trace it sees each call once, after the retry each
     attempt.
     """
-    from inferkit.layers.budget import BudgetGuard
+    from inferkit.layers.budget import BudgetLayer
     from inferkit.layers.meter import Meter
     from inferkit.layers.retry import Retry
     from inferkit.layers.route import Route
@@ -60,7 +60,7 @@ def default_stack(
     layers: list[Layer | None] = [
         Trace(telemetry),
         cache,
-        BudgetGuard(ledger, quote=lambda request: quote(catalog, book, request), on_store_error=on_store_error),
+        BudgetLayer(ledger, quote=lambda request: quote(catalog, book, request), on_store_error=on_store_error),
         Route(catalog),
         retry or Retry(),
         TraceAttempt(telemetry),

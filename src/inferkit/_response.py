@@ -111,6 +111,8 @@ class Response:
             await self._end("error" if isinstance(error, Exception) else "cancelled", error, _CLOSED)
             raise
         self._reading = False
+        if self._state is _CLOSED:
+            raise StreamError(_CLOSED_MEANWHILE)
         return chunk
 
     def _refuse_to_read(self) -> None:

@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 
 
-def _version(*, asked: bool) -> None:
+def _version(asked: bool) -> None:
     if asked:
         import inferkit
 
@@ -28,13 +28,10 @@ def _version(*, asked: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Show the version.", callback=lambda value: _version(asked=value), is_eager=True
-        ),
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    del version
+    """Give the options that stand before a command."""
 
 
 @app.command()

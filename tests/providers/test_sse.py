@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import pytest
@@ -13,7 +14,7 @@ from inferkit.providers.sse import EventTooLong, SSEEvent, SSEParser
 def by_the_letter(stream: bytes) -> list[tuple[str, str, str]]:
     """Interpret a whole stream as WHATWG HTML 9.2.6 words it; returns (data, type, last event id)."""
     text = stream.decode("utf-8", "replace")
-    text = text[1:] if text.startswith("\ufeff") else text
+    text = text.removeprefix("\ufeff")
     lines, line, at = [], "", 0
     while at < len(text):
         if text[at] in "\r\n":
@@ -68,7 +69,7 @@ streams = st.lists(tokens, max_size=40).map(b"".join)
 @example(b"data: a\n\ndata: b\n\n", [8, 9])
 def test_any_chunking_gives_the_events_that_the_standard_gives(stream, cuts):
     places = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
-    pieces = [stream[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [stream[a:b] for a, b in itertools.pairwise(places)]
     expected = by_the_letter(stream)
     assert parse(pieces) == expected
     assert parse([stream[i : i + 1] for i in range(len(stream))]) == expected

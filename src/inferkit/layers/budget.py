@@ -41,6 +41,8 @@ class BudgetLayer:
     deadline. `on_store_error` says whether a call goes ahead when the ledger cannot be written: "block" or "allow".
     """
 
+    role = "budget"
+
     def __init__(
         self,
         ledger: Ledger | None,

@@ -95,6 +95,6 @@ def _value(name: str, value: AttributeValue) -> str:
         return f"${value:.8f}".rstrip("0")
     if isinstance(value, float):
         return f"{value:.4g}"
-    if isinstance(value, str | bool | int):
-        return str(value)
-    return ", ".join(str(one) for one in value)
+    if isinstance(value, tuple | list):
+        return ", ".join(str(one) for one in value)
+    return str(value)
