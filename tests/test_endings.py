@@ -236,21 +236,21 @@ def test_a_cancelled_call_leaves_nothing_open(backend, where):
         gate = world.gate()
         script = [gate, "a"] if where == "opening" else ["a", gate, "b"] if where == "reading" else ["a", "b"]
         client, provider, probes = setup(world, *script)
-        with anyio.CancelScope() as scope:
+        scope = anyio.CancelScope()
 
-            async def consume():
-                with scope:
-                    async with client.stream("any", "hi") as reply:
-                        async for _ in reply:
-                            if where == "consuming":
-                                gate.reached.set()
-                                await anyio.sleep_forever()
+        async def consume():
+            with scope:
+                async with client.stream("any", "hi") as reply:
+                    async for _ in reply:
+                        if where == "consuming":
+                            gate.reached.set()
+                            await anyio.sleep_forever()
 
-            async def cancel():
-                await gate.wait_until_reached()
-                scope.cancel()
+        async def cancel():
+            await gate.wait_until_reached()
+            scope.cancel()
 
-            await world.beside(consume, cancel)
+        await world.beside(consume, cancel)
         assert scope.cancelled_caught
         settled()
         assert provider.open_streams == 0
