@@ -5,8 +5,9 @@ Everything public is here. Names are loaded when they are first used, so that `i
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from inferkit._lazy import lazily
 
 if TYPE_CHECKING:
     from inferkit._catalog import Catalog, Target
@@ -62,61 +63,63 @@ if TYPE_CHECKING:
     from inferkit.local import Local
     from inferkit.providers.openai_chat import OpenAIChat
 
-_PLACES = {
-    "inferkit._catalog": ("Catalog", "Target"),
-    "inferkit._client": ("AsyncClient", "Client"),
-    "inferkit._engine": ("default_stack",),
-    "inferkit._errors": (
-        "AuthenticationFailed",
-        "BudgetExceeded",
-        "ConfigurationError",
-        "ContentFiltered",
-        "DeadlineExceeded",
-        "InferkitError",
-        "InvalidRequest",
-        "LedgerError",
-        "ModelFileError",
-        "NoRoute",
-        "ProviderError",
-        "RateLimited",
-        "StreamError",
-        "StreamInterrupted",
-        "Unavailable",
-        "UnpricedModel",
-    ),
-    "inferkit._record": ("Attempt", "CallRecord"),
-    "inferkit._reply": ("Reply",),
-    "inferkit._response": ("End", "Response"),
-    "inferkit._runtime": ("Runtime",),
-    "inferkit._stack": ("StackOrderWarning", "compose"),
-    "inferkit._streams": ("AsyncStream", "Stream"),
-    "inferkit._types": (
-        "Chunk",
-        "Handler",
-        "ImagePart",
-        "Key",
-        "Layer",
-        "Message",
-        "Part",
-        "ReasoningPart",
-        "Request",
-        "TextPart",
-        "Tool",
-        "ToolCallDelta",
-        "ToolCallPart",
-        "ToolResultPart",
-        "Usage",
-    ),
-    "inferkit.budgets.budget": ("Budget",),
-    "inferkit.budgets.decorator": ("budgeted",),
-    "inferkit.budgets.prices": ("Price",),
-    "inferkit.budgets.sqlite": ("SqliteLedger",),
-    "inferkit.layers.cache": ("Cache",),
-    "inferkit.layers.retry": ("Retry",),
-    "inferkit.local": ("Local",),
-    "inferkit.providers.openai_chat": ("OpenAIChat",),
-}
-_PLACE_OF = {name: module for module, names in _PLACES.items() for name in names}
+_load = lazily(
+    "inferkit",
+    {
+        "_catalog": ("Catalog", "Target"),
+        "_client": ("AsyncClient", "Client"),
+        "_engine": ("default_stack",),
+        "_errors": (
+            "AuthenticationFailed",
+            "BudgetExceeded",
+            "ConfigurationError",
+            "ContentFiltered",
+            "DeadlineExceeded",
+            "InferkitError",
+            "InvalidRequest",
+            "LedgerError",
+            "ModelFileError",
+            "NoRoute",
+            "ProviderError",
+            "RateLimited",
+            "StreamError",
+            "StreamInterrupted",
+            "Unavailable",
+            "UnpricedModel",
+        ),
+        "_record": ("Attempt", "CallRecord"),
+        "_reply": ("Reply",),
+        "_response": ("End", "Response"),
+        "_runtime": ("Runtime",),
+        "_stack": ("StackOrderWarning", "compose"),
+        "_streams": ("AsyncStream", "Stream"),
+        "_types": (
+            "Chunk",
+            "Handler",
+            "ImagePart",
+            "Key",
+            "Layer",
+            "Message",
+            "Part",
+            "ReasoningPart",
+            "Request",
+            "TextPart",
+            "Tool",
+            "ToolCallDelta",
+            "ToolCallPart",
+            "ToolResultPart",
+            "Usage",
+        ),
+        "budgets.budget": ("Budget",),
+        "budgets.decorator": ("budgeted",),
+        "budgets.prices": ("Price",),
+        "budgets.sqlite": ("SqliteLedger",),
+        "layers.cache": ("Cache",),
+        "layers.retry": ("Retry",),
+        "local": ("Local",),
+        "providers.openai_chat": ("OpenAIChat",),
+    },
+)
 
 __all__ = [
     "AsyncClient",
@@ -181,11 +184,7 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("inferkit")
-    if name not in _PLACE_OF:
-        raise AttributeError(f"module 'inferkit' has no attribute {name!r}")
-    value = getattr(import_module(_PLACE_OF[name]), name)
-    globals()[name] = value
-    return value
+    return _load(name)
 
 
 def __dir__() -> list[str]:

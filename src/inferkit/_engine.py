@@ -131,6 +131,10 @@ class Engine:
         )
         budget = settings.get("budget", ())
         self._budgets = (budget,) if isinstance(budget, Budget) else tuple(budget)
+        if not all(isinstance(one, Budget) for one in self._budgets):
+            raise ConfigurationError(
+                'budget= is a Budget or several: Budget(usd="200", per="month", name="all")'
+            )
         self._timeout = settings.get("timeout")
         self._closed = False
         self.ledger, self._own_ledger = _open_ledger(settings.get("ledger", True), home)

@@ -5,7 +5,9 @@ Names are loaded when they are first used: the worker process needs few of them,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from inferkit._lazy import lazily
 
 if TYPE_CHECKING:
     from inferkit.local.adapter import Local
@@ -14,23 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ContextOverflow", "EngineUnavailable", "Local", "ModelFile", "WorkerDied", "inspect"]
 
-_PLACES = {
-    "Local": "adapter",
-    "ContextOverflow": "errors",
-    "EngineUnavailable": "errors",
-    "WorkerDied": "errors",
-    "ModelFile": "preflight",
-    "inspect": "preflight",
-}
-
-
-def __getattr__(name: str) -> Any:
-    place = _PLACES.get(name)
-    if place is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{place}"), name)
+__getattr__ = lazily(
+    __name__,
+    {
+        "adapter": ("Local",),
+        "errors": ("ContextOverflow", "EngineUnavailable", "WorkerDied"),
+        "preflight": ("ModelFile", "inspect"),
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,353 @@
+"""The door: what a client takes, what it refuses, and what it gives."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import anyio
+import pytest
+
+from inferkit import (
+    Budget,
+    BudgetExceeded,
+    Chunk,
+    Client,
+    ConfigurationError,
+    DeadlineExceeded,
+    Message,
+    ModelFileError,
+    NoRoute,
+    Price,
+    Tool,
+    ToolCallDelta,
+    ToolCallPart,
+    Unavailable,
+    Usage,
+    budgeted,
+    default_stack,
+)
+from inferkit._catalog import Catalog
+from inferkit.testing import FakeProvider
+
+PRICE = Price(input="1", output="10")
+
+
+def llm(world, provider, **settings):
+    settings.setdefault("prices", {"fake:m": PRICE})
+    return world.client(providers={"fake": provider}, models={"any": "fake:m"}, **settings)
+
+
+def test_a_reply_tells_everything_about_its_call(world):
+    async def body(world):
+        usage = Usage(input_tokens=10, output_tokens=5)
+        provider = FakeProvider(["Hel", Chunk(text="lo", raw={"n": 1}), Chunk(finish_reason="length", usage=usage)])
+        client = llm(world, provider)
+        reply = await client.complete("any", "hi")
+        await client.aclose()
+        assert reply.text == "Hello"
+        assert reply.usage == usage
+        assert reply.cost == Decimal("0.00006")
+        assert (reply.provider, reply.model, reply.finish_reason) == ("fake", "m", "length")
+        assert reply.cache is None
+        assert [(one.number, one.kind, one.outcome) for one in reply.attempts] == [(1, "primary", "completed")]
+        assert reply.raw == ({"n": 1},)
+        assert reply.id
+        assert "Hello" not in repr(reply)
+
+    world.run(body)
+
+
+def test_a_repeated_call_is_a_hit_that_costs_nothing(world):
+    async def body(world):
+        provider = FakeProvider("hello there")
+        client = llm(world, provider, cache=True)
+        first = await client.complete("any", "hi")
+        second = await client.complete("any", "hi")
+        third = await client.complete("any", "hi", cache="refresh")
+        fourth = await client.complete("any", "hi", cache="bypass")
+        await client.aclose()
+        assert [reply.cache for reply in (first, second, third, fourth)] == ["miss", "hit", "miss", "bypass"]
+        assert second.text == first.text
+        assert (second.cost, second.saved) == (0, first.cost)
+        assert (second.provider, second.model, second.attempts) == ("fake", "m", ())
+        assert len(provider.requests) == 3
+
+    world.run(body)
+
+
+def test_a_streamed_reply_serves_a_whole_one_from_the_cache_and_the_other_way_round(world):
+    async def body(world):
+        provider = FakeProvider("hello there")
+        client = llm(world, provider, cache=True)
+        async with client.stream("any", "hi") as stream:
+            async for _ in stream:
+                pass
+        assert (await client.complete("any", "hi")).cache == "hit"
+        await client.complete("any", "you")
+        async with client.stream("any", "you") as stream:
+            assert "".join([chunk.text async for chunk in stream]) == "hello there"
+        assert stream.reply.cache == "hit"
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_a_user_over_the_budget_is_refused_before_anything_is_sent(world):
+    async def body(world):
+        provider = FakeProvider("hello there")
+        client = llm(world, provider, ledger=True, budget=Budget(usd="0.001", name="free-tier"))
+        usage = Usage(input_tokens=10, output_tokens=80)
+        expensive = FakeProvider([Chunk(text="x", finish_reason="stop", usage=usage)])
+        provider._scripts = expensive._scripts
+        await client.complete("any", "hi", user="ana", max_output_tokens=80)
+        with pytest.raises(BudgetExceeded) as caught:
+            await client.complete("any", "hello " * 40, user="ana", max_output_tokens=80)
+        assert caught.value.scope == "free-tier:ana"
+        assert caught.value.limit == Decimal("0.001")
+        assert caught.value.spent == Decimal("0.00081")
+        await client.complete("any", "hi", user="ben", max_output_tokens=80)
+        assert [request.user for request in provider.requests] == ["ana", "ben"]
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_a_budgeted_function_pays_for_the_calls_inside_it(world):
+    async def body(world):
+        provider = FakeProvider("hello there")
+        client = llm(world, provider, ledger=True)
+
+        @budgeted(usd="0.002", per="month", key="user_id")
+        async def answer(user_id, question):
+            return (await client.complete("any", question, max_output_tokens=100)).text
+
+        assert await answer("ana", "hi") == "hello there"
+        with pytest.raises(BudgetExceeded, match="ana"):
+            for _ in range(1000):
+                await answer("ana", "hi")
+        assert await answer("ben", "hi") == "hello there"
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_tool_calls_are_joined_from_their_pieces(world):
+    async def body(world):
+        pieces = [
+            Chunk(tool_calls=(ToolCallDelta(1, "b", "second", "{}"),)),
+            Chunk(tool_calls=(ToolCallDelta(0, "a", "first", '{"x"'),)),
+            Chunk(tool_calls=(ToolCallDelta(0, arguments=": 1}"),)),
+            Chunk(finish_reason="tool_calls"),
+        ]
+        provider = FakeProvider(pieces)
+        client = llm(world, provider)
+        reply = await client.complete("any", "hi", tools=[Tool("first"), Tool("second")])
+        await client.aclose()
+        assert reply.tool_calls == (ToolCallPart("a", "first", '{"x": 1}'), ToolCallPart("b", "second", "{}"))
+
+    world.run(body)
+
+
+def test_options_reach_the_provider(world):
+    async def body(world):
+        provider = FakeProvider()
+        client = llm(world, provider)
+        await client.complete(
+            "any",
+            [Message.system("be brief"), Message.user("hi")],
+            max_output_tokens=5,
+            temperature=0.5,
+            top_p=0.9,
+            seed=7,
+            stop=".",
+            reasoning_effort="low",
+            extra={"logit_bias": {}},
+            user="ana",
+            tenant="acme",
+        )
+        await client.aclose()
+        (request,) = provider.requests
+        assert (request.max_output_tokens, request.temperature, request.top_p, request.seed) == (5, 0.5, 0.9, 7)
+        assert (request.stop, request.reasoning_effort, request.extra) == ((".",), "low", {"logit_bias": {}})
+        assert (request.user, request.tenant, request.stream) == ("ana", "acme", False)
+
+    world.run(body)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"max_tokens": 5}, "unknown option max_tokens"),
+        ({"max_output_tokens": 0}, "whole number from 1"),
+        ({"max_output_tokens": True}, "whole number from 1"),
+        ({"timeout": 0}, "number of seconds"),
+        ({"timeout": "soon"}, "number of seconds"),
+        ({"cache": "maybe"}, '"use", "bypass" or "refresh"'),
+        ({"tools": [{"type": "function"}]}, r"inferkit\.Tool"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_explained(options, said):
+    with (
+        Client(providers={"fake": FakeProvider()}, models={"any": "fake:m"}, ledger=False, cache=False) as client,
+        pytest.raises(ConfigurationError, match=said),
+    ):
+        client.complete("any", "hi", **options)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"modles": {}}, "unknown setting modles"),
+        ({"models": {"any": []}}, 'alias "any" needs at least one target'),
+        ({"max_retries": -1}, "max_retries is 0 or more"),
+        ({"timeout": -1}, "greater than 0"),
+        ({"stack": [object()]}, "needs the catalog="),
+        ({"on_unpriced": "free"}, "on_unpriced"),
+        ({"on_store_error": "shrug"}, "on_store_error"),
+        ({"budget": "5.00"}, "a Budget"),
+        ({"prices": {"a:b": "1"}}, "is a Price"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_explained(settings, said):
+    with pytest.raises(ConfigurationError, match=said):
+        Client(**settings)
+
+
+def test_an_unknown_name_lists_what_there_is(world):
+    async def body(world):
+        client = llm(world, FakeProvider())
+        with pytest.raises(NoRoute, match=r'behind "smart"; the aliases are: any.*openai'):
+            await client.complete("smart", "hi")
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_an_alias_for_nothing_is_refused_when_the_client_is_made():
+    with pytest.raises(NoRoute, match='"opneai:gpt-5"'):
+        Client(models={"smart": "opneai:gpt-5"})
+
+
+def test_a_missing_key_names_its_variable(world):
+    async def body(world):
+        client = world.client(models={"smart": ["openai:gpt-5", "local"]})
+        with pytest.raises(ConfigurationError, match="OPENAI_API_KEY"):
+            await client.complete("smart", "hi")
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_a_missing_model_file_is_named(world, tmp_path):
+    async def body(world):
+        client = world.client(models={"mine": f"local:{tmp_path}/none.gguf"})
+        with pytest.raises(ModelFileError, match=r"none\.gguf"):
+            await client.complete("mine", "hi")
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_the_first_alias_is_the_default_unless_another_is_named(world):
+    async def body(world):
+        first, second = FakeProvider("one"), FakeProvider("two")
+        models = {"a": "x:m", "b": "y:m"}
+        client = world.client(providers={"x": first, "y": second}, models=models)
+        assert (await client.complete("hi")).text == "one"
+        await client.aclose()
+        client = world.client(providers={"x": first, "y": second}, models=models, default="b")
+        assert (await client.complete("hi")).text == "two"
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_messages_without_a_model_need_no_second_argument_and_with_one_the_model_comes_first(world):
+    async def body(world):
+        client = llm(world, FakeProvider("hello"))
+        assert (await client.complete([Message.user("hi")])).text == "hello"
+        with pytest.raises(ConfigurationError, match="the model first"):
+            await client.complete([Message.user("hi")], "any")
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_a_closed_client_says_so(world):
+    async def body(world):
+        client = llm(world, FakeProvider())
+        await client.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.complete("any", "hi")
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("script", [[anyio.sleep_forever, "a"], ["a", anyio.sleep_forever, "b"]])
+def test_a_provider_that_keeps_no_deadline_is_cut_off(backend, script):
+    from worlds import World
+
+    async def body(world):
+        provider = FakeProvider(script)
+        client = llm(world, provider)
+        with pytest.raises(DeadlineExceeded) as caught:
+            async with client.stream("any", "hi", timeout=0.01) as reply:
+                async for _ in reply:
+                    pass
+        await client.aclose()
+        assert caught.value.partial == ("a" if script[0] == "a" else "")
+        assert caught.value.request_id
+        assert provider.open_streams == 0
+
+    World(backend).run(body)
+
+
+async def waits_for_a_loop(request, call_next):
+    await asyncio.sleep(0)
+    return await call_next(request)
+
+
+def test_a_layer_that_waits_for_a_loop_is_named_and_runs_in_a_portal():
+    settings = {
+        "providers": {"fake": FakeProvider("hello")},
+        "models": {"any": "fake:m"},
+        "layers": [waits_for_a_loop],
+        "ledger": False,
+        "cache": False,
+    }
+    with Client(**settings) as client, pytest.raises(ConfigurationError, match=r"waits_for_a_loop.*portal=True"):
+        client.complete("any", "hi")
+    with Client(portal=True, **settings) as client:
+        assert client.complete("any", "hi").text == "hello"
+
+
+def test_a_stack_of_ones_own_runs_as_it_stands(world):
+    async def body(world):
+        seen = []
+
+        async def each_attempt(request, call_next):
+            seen.append((request.provider, request.attempt))
+            return await call_next(request)
+
+        providers = {"a": FakeProvider(Unavailable("down", provider="a")), "b": FakeProvider("hello")}
+        catalog = Catalog({"any": ["a:m", "b:m"]}, providers)
+        *outer, meter = default_stack(catalog)
+        client = world.client(catalog=catalog, stack=[*outer, each_attempt, meter])
+        assert (await client.complete("any", "hi")).text == "hello"
+        await client.aclose()
+        assert seen == [("a", 1), ("b", 2)]
+
+    world.run(body)
+
+
+def test_one_async_client_serves_several_event_loops():
+    from inferkit import AsyncClient
+
+    client = AsyncClient(providers={"fake": FakeProvider("hello")}, models={"any": "fake:m"}, ledger=False)
+
+    async def call():
+        return (await client.complete("any", "hi")).text
+
+    assert [asyncio.run(call()), anyio.run(call, backend="trio"), asyncio.run(call())] == ["hello"] * 3
