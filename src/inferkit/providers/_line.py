@@ -54,8 +54,8 @@ class Line:
     def answered(self, extensions: Mapping[str, Any]) -> None:
         """Note the socket that the answer comes over. One of HTTP/2 is other calls' too, and is not to be cut."""
         network = extensions.get("network_stream")
-        own = network is not None and extensions.get("http_version", b"HTTP/1.1") != b"HTTP/2"
-        self._sock = network.get_extra_info("socket") if own else None
+        shared = extensions.get("http_version") == b"HTTP/2"
+        self._sock = None if network is None or shared else network.get_extra_info("socket")
         self._answered = True
         if self._sock is not None:
             self._idle.pop(self._sock, None)
