@@ -77,7 +77,7 @@ class ChatReply:
         choices = event.get("choices")
         choice = _NO_CHOICE if not choices else choices[0]
         if choice.get("index"):
-            choice = _first(choices)
+            choice = _first(choices or [])
         delta = choice.get("delta") or choice.get("message") or _NO_CHOICE
         text = delta.get("content")
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
