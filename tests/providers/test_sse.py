@@ -11,10 +11,8 @@ from hypothesis import example, given, strategies as st
 from inferkit.providers.sse import EventTooLong, SSEEvent, SSEParser
 
 
-def by_the_letter(stream: bytes) -> list[tuple[str, str, str]]:
-    """Interpret a whole stream as WHATWG HTML 9.2.6 words it; returns (data, type, last event id)."""
-    text = stream.decode("utf-8", "replace")
-    text = text.removeprefix("\ufeff")
+def lines_of(text: str) -> list[str]:
+    """Cut text into lines, of which each has its end; what follows the last end is no line."""
     lines, line, at = [], "", 0
     while at < len(text):
         if text[at] in "\r\n":
@@ -25,18 +23,20 @@ def by_the_letter(stream: bytes) -> list[tuple[str, str, str]]:
         else:
             line += text[at]
         at += 1
+    return lines
+
+
+def by_the_letter(stream: bytes) -> list[tuple[str, str, str]]:
+    """Interpret a whole stream as WHATWG HTML 9.2.6 words it; returns (data, type, last event id)."""
     events, data, kind, last_id = [], "", "", ""
-    for line in lines:  # what follows the last line end is no line
+    for line in lines_of(stream.decode("utf-8", "replace").removeprefix("\ufeff")):
         if line == "":
             if data != "":
                 events.append((data.removesuffix("\n"), kind or "message", last_id))
             data = kind = ""
             continue
-        if line.startswith(":"):
-            continue
-        field, colon, value = line.partition(":")
-        if colon and value.startswith(" "):
-            value = value[1:]
+        field, _, value = line.partition(":")  # a comment is a field without a name
+        value = value.removeprefix(" ")
         if field == "event":
             kind = value
         elif field == "data":
@@ -51,6 +51,11 @@ def parse(pieces: list[bytes]) -> list[tuple[str, str, str]]:
     events = [event for piece in pieces for event in parser.feed(piece)]
     parser.close()
     return [(event.data, event.event, event.id) for event in events]
+
+
+def feed_all(limit: int, pieces: list[bytes]) -> list[SSEEvent]:
+    parser = SSEParser(max_event_bytes=limit)
+    return [event for piece in pieces for event in parser.feed(piece)]
 
 
 tokens = st.sampled_from(
@@ -105,29 +110,22 @@ def test_an_event_without_its_blank_line_is_given_by_close_alone():
 @pytest.mark.parametrize("line", [b"x", b"data: x", b": x"])
 @pytest.mark.parametrize("size", [1, 700, 5000])
 def test_a_line_that_does_not_end_is_refused(line, size):
-    parser = SSEParser(max_event_bytes=10_000)
     with pytest.raises(EventTooLong, match="10000 bytes"):
-        for _ in range(20_000):
-            parser.feed((line * size)[:size])
+        feed_all(10_000, [(line * size)[:size]] * 20_000)
 
 
 def test_an_event_of_many_lines_is_bounded_too():
-    parser = SSEParser(max_event_bytes=10_000)
     with pytest.raises(EventTooLong):
-        for _ in range(2_000):
-            parser.feed(b"data: twelve chars\n")
+        feed_all(10_000, [b"data: twelve chars\n"] * 2_000)
 
 
 def test_an_event_in_one_piece_is_bounded_like_one_in_many():
     stream = b"data: " + b"x" * 100 + b"\n\n"
     for step in (1, 50, 200):
-        parser = SSEParser(max_event_bytes=105)
+        pieces = [stream[at : at + step] for at in range(0, len(stream), step)]
         with pytest.raises(EventTooLong):
-            for at in range(0, len(stream), step):
-                parser.feed(stream[at : at + step])
-        parser = SSEParser(max_event_bytes=106)
-        found = [event for at in range(0, len(stream), step) for event in parser.feed(stream[at : at + step])]
-        assert len(found) == 1
+            feed_all(105, pieces)
+        assert len(feed_all(106, pieces)) == 1
 
 
 def test_comments_without_end_take_no_memory():

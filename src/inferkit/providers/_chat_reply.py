@@ -5,12 +5,16 @@ Unknown fields are left alone; every chunk carries its event as `raw`. A refusal
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inferkit._types import Chunk, ToolCallDelta
 from inferkit.providers._usage import usage_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["ChatReply", "Malformed", "parse"]
 
@@ -26,12 +30,17 @@ class Malformed(ValueError):
     """A payload is not what this wire carries."""
 
 
+@functools.cache
+def _json_reader() -> Callable[[bytes], Any]:
+    from pydantic_core import from_json  # 3 times as fast as json.loads
+
+    return from_json
+
+
 def parse(data: bytes) -> Any:
     """Read JSON. Half a surrogate pair, which some servers send where they cut a character, becomes U+FFFD."""
-    from pydantic_core import from_json
-
     try:
-        return from_json(data)
+        return _json_reader()(data)
     except ValueError:
         pass
     whole = _ESCAPES.sub(lambda match: b"\\ufffd" if match[1] else match[0], data)
@@ -65,7 +74,10 @@ class ChatReply:
         return self.chunk(content)
 
     def _chunk(self, event: dict[str, Any]) -> Chunk:
-        choice = _first(event.get("choices"))
+        choices = event.get("choices")
+        choice = _NO_CHOICE if not choices else choices[0]
+        if choice.get("index"):
+            choice = _first(choices or [])
         delta = choice.get("delta") or choice.get("message") or _NO_CHOICE
         text = delta.get("content")
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
@@ -126,14 +138,9 @@ class ChatReply:
         return next((n for n in reversed(range(len(calls))) if calls[n][0] == index), None)
 
 
-def _first(choices: Any) -> dict[str, Any]:
+def _first(choices: list[dict[str, Any]]) -> dict[str, Any]:
     """Give the choice with index 0; others, which were not asked for, stay in `raw`."""
-    if not choices:
-        return _NO_CHOICE
-    choice: dict[str, Any] = choices[0]
-    if not choice.get("index"):
-        return choice
-    return next((other for other in choices if not other.get("index")), _NO_CHOICE)
+    return next((choice for choice in choices if not choice.get("index")), _NO_CHOICE)
 
 
 def _parts(content: list[dict[str, Any]]) -> tuple[str, str]:

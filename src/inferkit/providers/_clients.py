@@ -14,7 +14,6 @@ import threading
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.request import getproxies
 
 from inferkit._errors import ConfigurationError
 
@@ -148,6 +147,8 @@ class Clients:
             await sender.close()
 
     def _open(self, runtime: Runtime) -> Sender:
+        from urllib.request import getproxies
+
         import httpx
 
         settings: dict[str, Any] = {

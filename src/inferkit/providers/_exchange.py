@@ -43,11 +43,11 @@ class Exchange:
         line.answered(response.extensions)
         line.cut = self._release
         line.watch(line.deadline)
-        blocking = line.runtime.blocking
+        self._blocking = line.runtime.blocking
         if response.is_closed:  # an event hook of the application's client read it already
             self._pieces: Any = _Held(response.content)
             return
-        self._pieces = iter(response.stream) if blocking else aiter(response.stream)
+        self._pieces = iter(response.stream) if self._blocking else aiter(response.stream)
         encoding = self.headers.get("content-encoding")
         if encoding is not None and encoding.strip().lower() != "identity":
             self._inflater = Inflater()
@@ -78,11 +78,10 @@ class Exchange:
         line = self._line
         self._reading = True
         try:
-            line.check()
+            if line.closed or line.expired:
+                line.check()
             while not self._ended:
-                piece: bytes | None = (
-                    next(self._pieces, None) if line.runtime.blocking else await anext(self._pieces, None)
-                )
+                piece: bytes | None = next(self._pieces, None) if self._blocking else await anext(self._pieces, None)
                 if piece is None:
                     self._ended = True
                 elif piece:
@@ -131,7 +130,7 @@ class Exchange:
         line = self._line
         line.closed = True
         line.unwatch()
-        if self._reading and line.runtime.blocking:
+        if self._reading and self._blocking:
             line.wake()  # the thread that reads releases it
         else:
             await self._release()
@@ -140,7 +139,7 @@ class Exchange:
         with contextlib.suppress(IndexError):  # released already; taking it out is one step for every thread
             response = self._unreleased.pop()
             with contextlib.suppress(Exception):  # the connection is gone either way
-                if self._line.runtime.blocking:
+                if self._blocking:
                     response.close()
                     if self._ended:
                         self._line.give_back()

@@ -28,7 +28,7 @@ def deadline_passed() -> DeadlineExceeded:
 class Line:
     """Where a call's bytes flow. `cut` releases it on its event loop; a blocking one is cut by shutting its socket."""
 
-    __slots__ = ("_answered", "_idle", "_process", "_sock", "_watch", "closed", "cut", "deadline", "runtime")
+    __slots__ = ("_answered", "_idle", "_process", "_sock", "_watch", "closed", "cut", "deadline", "expired", "runtime")
 
     def __init__(self, runtime: Runtime, deadline: float | None, idle: dict[Any, None]) -> None:
         self.runtime = runtime
@@ -38,13 +38,9 @@ class Line:
         self._sock: Any = None
         self.cut: Callable[[], Coroutine[Any, Any, None]] | None = None
         self.closed = False
+        self.expired = False  # cut because its time was over
         self._process = os.getpid()
         self._watch: Watch | None = None
-
-    @property
-    def expired(self) -> bool:
-        """Whether the line was cut because its time was over."""
-        return self._watch is not None and self._watch.expired
 
     def learn(self, event: str, info: Mapping[str, Any]) -> None:
         """Note the socket of a connection that is being opened. Called by httpcore, as its `trace` extension."""
@@ -54,8 +50,8 @@ class Line:
     def answered(self, extensions: Mapping[str, Any]) -> None:
         """Note the socket that the answer comes over. One of HTTP/2 is other calls' too, and is not to be cut."""
         network = extensions.get("network_stream")
-        own = network is not None and extensions.get("http_version", b"HTTP/1.1") != b"HTTP/2"
-        self._sock = network.get_extra_info("socket") if own else None
+        shared = extensions.get("http_version") == b"HTTP/2"
+        self._sock = None if network is None or shared else network.get_extra_info("socket")
         self._answered = True
         if self._sock is not None:
             self._idle.pop(self._sock, None)
@@ -81,6 +77,7 @@ class Line:
             self._watch.stop()
 
     def _end(self) -> None:
+        self.expired = True
         if not self.runtime.blocking:
             if self.cut is not None:
                 self.runtime.call_later_from_anywhere(self.cut)

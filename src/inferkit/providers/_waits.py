@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,6 +50,8 @@ def _sensible(seconds: float) -> float | None:
 def _until(text: str | None, wall_clock: float) -> float | None:
     if text is None:
         return None
+    from email.utils import parsedate_to_datetime
+
     try:
         instant = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):

@@ -30,12 +30,11 @@ _thread: threading.Thread | None = None
 class Watch:
     """One connection's time limit: `end` is called once when `deadline`, on the monotonic clock, has passed."""
 
-    __slots__ = ("deadline", "end", "expired")
+    __slots__ = ("deadline", "end")
 
     def __init__(self, deadline: float, end: Callable[[], object]) -> None:
         self.deadline = deadline
         self.end = end
-        self.expired = False
 
     def start(self) -> None:
         """Begin to watch."""
@@ -66,7 +65,6 @@ def _run() -> None:
                 _thread = None
                 return
         for watch in overdue:
-            watch.expired = True
             with contextlib.suppress(Exception):  # the connection ended by itself meanwhile
                 watch.end()
 

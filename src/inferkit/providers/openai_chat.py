@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIChat", "Timeouts"]
 
 _OPENAI = "https://api.openai.com/v1"
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 
 class OpenAIChat:
@@ -71,8 +73,10 @@ class OpenAIChat:
         }
         for header, value in (("openai-organization", organization), ("openai-project", project)):
             if value is not None:
-                self._fixed[header] = value
+                self._fixed[header] = _clean(f"{header[7:]}=", value) or ""
         for header, value in (headers or {}).items():
+            if not _HEADER_NAME.fullmatch(header):
+                raise ConfigurationError("headers= has a name that is no HTTP header's")
             self._fixed[header.lower()] = _clean(f"headers[{header!r}]", value) or ""
         self._headers: tuple[str | None, dict[str, str]] | None = None
         self._http = Http(self._url, provider=name, http_client=http_client, timeouts=timeouts)
@@ -198,7 +202,7 @@ def _urls(base_url: str) -> tuple[str, str, bool]:
         parts.port  # noqa: B018 - raises for a bad one
     except ValueError:
         raise ConfigurationError("base_url= is not a URL; pass one like https://host/v1") from None
-    if parts.scheme not in {"http", "https"} or not host:
+    if parts.scheme not in {"http", "https"} or not host or not base_url.isprintable() or " " in base_url:
         raise ConfigurationError("base_url= must begin with http:// or https:// and name a host")
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError("base_url= holds a password; pass it as headers={'authorization': ...} instead")

@@ -57,6 +57,7 @@ class SSEParser:
         self._partial_size = 0
         self._after_cr = False
         self._started = False
+        self._between = False  # nothing is held of any line or event
         self._data: list[bytes] = []
         self._data_size = 0
         self._type = ""
@@ -64,6 +65,19 @@ class SSEParser:
 
     def feed(self, data: bytes) -> list[SSEEvent]:
         """Take the next bytes and return the events that end in them."""
+        size = len(data) - 2
+        if (
+            self._between
+            and data.find(b"\n") == size <= self._max
+            and data.endswith(b"\n\n")
+            and data.startswith(b"data: ")
+            and b"\r" not in data
+        ):  # one whole event of the plainest kind, which is how most of them come
+            return [SSEEvent(data[6:size], "message", self._id)]
+        return self._feed(data)
+
+    def _feed(self, data: bytes) -> list[SSEEvent]:
+        self._between = False
         if self._after_cr or b"\r" in data:
             data = self._with_newlines(data)
         if b"\n" not in data:
@@ -93,6 +107,7 @@ class SSEParser:
             for line in lines:
                 self._line(line, events)
             self._keep(rest)
+        self._between = not (self._partial or self._data or self._type or self._after_cr)
         return events
 
     def close(self) -> SSEEvent | None:

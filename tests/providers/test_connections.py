@@ -1,0 +1,535 @@
+"""Connections: their deadlines, their closing from elsewhere, their return to the pool, and whose they are."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import gzip
+import subprocess
+import sys
+import threading
+import zlib
+
+import httpx
+import httpx2
+import pytest
+
+from chat_wire import USAGE_EVENT, ask, completion, delta
+from inferkit._errors import (
+    ConfigurationError,
+    DeadlineExceeded,
+    InvalidRequest,
+    ProviderError,
+    StreamError,
+    Unavailable,
+)
+from inferkit._runtime import DirectRuntime, current_runtime, drive
+from inferkit.providers.http import Http, Timeouts
+from inferkit.providers.openai_chat import OpenAIChat
+from wire import CLOSE, UNTIL_CLOSED, Wire, event, reply, sse
+
+HELLO = [event(delta("Hel")), event(delta("lo", finish="stop")), event(USAGE_EVENT), event("[DONE]")]
+
+
+async def close(adapter, runtime):
+    if runtime.blocking:
+        adapter.close()
+    else:
+        await adapter.aclose()
+
+
+async def text(adapter, runtime, **fields):
+    return "".join(chunk.text for chunk in await (await adapter(ask(runtime, **fields))).read())
+
+
+def endless(head, piece):
+    """Send a piece over and over, as often as a proxy sends its keep-alives, until the client goes."""
+
+    def script(_):
+        yield head
+        pause = threading.Event()
+        while not pause.wait(0.01):
+            yield piece
+
+    return script
+
+
+SSE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+
+
+@pytest.mark.parametrize("reused", [False, True], ids=["new", "reused"])
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        (lambda _: [UNTIL_CLOSED], DeadlineExceeded),
+        (lambda _: [b"HTTP/1.1 200", UNTIL_CLOSED], DeadlineExceeded),
+        (endless(b"HTTP/1.1 200 OK\r\n", b"x-filler: y\r\n"), DeadlineExceeded),
+        (lambda _: [SSE_HEAD, UNTIL_CLOSED], DeadlineExceeded),
+        (lambda _: sse([event(delta("Hel")), UNTIL_CLOSED]), DeadlineExceeded),
+        (endless(SSE_HEAD, b": still here\n\n"), DeadlineExceeded),
+        (endless(SSE_HEAD, event(delta("and so on "))), DeadlineExceeded),
+        (endless(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n", b" "), DeadlineExceeded),
+        (endless(b"HTTP/1.1 500 X\r\n\r\n", b" "), Unavailable),  # it is known what is wrong
+    ],
+    ids=["silent", "half a head", "endless head", "no body", "silent later", "comments", "endless", "json", "error"],
+)
+def test_a_call_is_over_by_its_deadline_whatever_the_server_does(run, script, kind, reused):
+    with Wire(lambda _: sse(HELLO)) as wire:
+        first = OpenAIChat(base_url=wire.url)
+        adapter = first if reused else OpenAIChat(base_url=wire.url)
+
+        async def call(runtime):
+            assert await text(first, runtime) == "Hello"
+            wire.script = script
+            try:
+                with pytest.raises(kind):
+                    await text(adapter, runtime, deadline=runtime.now() + 0.15)
+            finally:
+                await close(adapter, runtime)
+                await close(first, runtime)
+
+        run(call)
+        connections = 1 if reused else 2
+        assert wire.wait_until_closed(connections)
+        assert wire.connections == connections
+
+
+def test_a_deadline_that_has_passed_sends_nothing(run):
+    with Wire(lambda _: pytest.fail("something was sent")) as wire:
+        adapter = OpenAIChat(base_url=wire.url)
+
+        async def call(runtime):
+            with pytest.raises(DeadlineExceeded):
+                await adapter(ask(runtime, deadline=runtime.now() - 1))
+
+        run(call)
+        assert wire.connections == 0
+
+
+def test_a_deadline_holds_while_the_reader_does_something_else(run):
+    with Wire(lambda _: sse([event(delta("a")), UNTIL_CLOSED])) as wire:
+        adapter = OpenAIChat(base_url=wire.url)
+
+        async def call(runtime):
+            response = await adapter(ask(runtime, deadline=runtime.now() + 0.2))
+            await anext(response)
+            closed = await runtime.run_blocking(wire.wait_until_closed)
+            with pytest.raises(DeadlineExceeded):
+                await anext(response)
+            await close(adapter, runtime)
+            return closed
+
+        assert run(call)
+
+
+def test_a_read_timeout_is_unavailable_and_not_the_deadline(run):
+    with Wire(lambda _: sse([event(delta("a")), UNTIL_CLOSED])) as wire:
+        adapter = OpenAIChat(base_url=wire.url, timeouts=Timeouts(read=0.05))
+
+        async def call(runtime):
+            with pytest.raises(Unavailable, match="nothing came") as caught:
+                await text(adapter, runtime, deadline=runtime.now() + 60)
+            await close(adapter, runtime)
+            return caught.value.retryable
+
+        assert run(call)
+
+
+def test_a_finished_stream_returns_its_connection_to_the_pool(run):
+    with Wire(lambda r: sse(HELLO) if r.json.get("stream") else [reply(completion())]) as wire:
+        adapter = OpenAIChat(base_url=wire.url)
+
+        async def calls(runtime):
+            for _ in range(3):
+                await text(adapter, runtime, deadline=runtime.now() + 60)
+                await text(adapter, runtime, stream=False)
+            wire.script = lambda _: [reply({"error": {}}, 400)]
+            with pytest.raises(InvalidRequest):
+                await text(adapter, runtime)
+            wire.script = lambda _: sse(HELLO)
+            assert await text(adapter, runtime) == "Hello"
+            await close(adapter, runtime)
+
+        run(calls)
+        assert wire.connections == 1
+        assert wire.wait_until_closed()
+
+
+def test_a_stream_that_goes_on_after_done_is_left(run):
+    with Wire(lambda _: sse([*HELLO, UNTIL_CLOSED])) as wire:
+        adapter = OpenAIChat(base_url=wire.url)
+
+        async def call(runtime):
+            return await text(adapter, runtime), await runtime.run_blocking(wire.wait_until_closed)
+
+        assert run(call) == ("Hello", True)
+        adapter.close()
+
+
+def test_a_stream_left_early_closes_its_connection_with_the_collector_off(run):
+    with Wire(lambda _: sse([event(delta("a")), event(delta("b")), UNTIL_CLOSED])) as wire:
+        adapter = OpenAIChat(base_url=wire.url)
+
+        async def call(runtime):
+            response = await adapter(ask(runtime))
+            await anext(response)
+            await response.aclose()
+            return await runtime.run_blocking(wire.wait_until_closed)
+
+        gc.disable()
+        try:
+            assert run(call)
+        finally:
+            gc.enable()
+        adapter.close()
+
+
+def test_a_dropped_stream_closes_its_connection(run):
+    with Wire(lambda _: sse([event(delta("a")), UNTIL_CLOSED])) as wire:
+        adapter = OpenAIChat(base_url=wire.url)
+
+        async def call(runtime):
+            response = await adapter(ask(runtime))
+            await anext(response)
+            del response
+            gc.collect()
+            return await runtime.run_blocking(wire.wait_until_closed)
+
+        assert run(call)
+        adapter.close()
+
+
+def test_closing_from_another_thread_wakes_a_blocked_reader():
+    with Wire(lambda _: sse([event(delta("a")), UNTIL_CLOSED])) as wire, _direct(wire) as adapter:
+        runtime = DirectRuntime()
+        response = drive(adapter(ask(runtime)))
+        drive(response.__anext__())
+        waiting = threading.Event()
+        raised = []
+
+        def read():
+            waiting.set()
+            try:
+                drive(response.__anext__())
+            except BaseException as error:
+                raised.append(error)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        waiting.wait()
+        drive(response.aclose())
+        reader.join(30)
+        assert not reader.is_alive()
+        assert [type(error) for error in raised] == [StreamError]
+        assert wire.wait_until_closed()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_closing_from_another_task_wakes_a_waiting_reader(backend):
+    import anyio
+
+    async def main():
+        with Wire(lambda _: sse([event(delta("a")), UNTIL_CLOSED])) as wire:
+            runtime = current_runtime()
+            adapter = OpenAIChat(base_url=wire.url)
+            response = await adapter(ask(runtime))
+            await anext(response)
+            raised = []
+
+            async def read():
+                try:
+                    await anext(response)
+                except StreamError as error:
+                    raised.append(error)
+
+            with anyio.fail_after(30):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(read)
+                    await anyio.wait_all_tasks_blocked()
+                    await response.aclose()
+                assert await anyio.to_thread.run_sync(wire.wait_until_closed)
+            assert len(raised) == 1
+            await adapter.aclose()
+
+    anyio.run(main, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("script", [[UNTIL_CLOSED], [SSE_HEAD, UNTIL_CLOSED]], ids=["head", "body"])
+def test_a_cancelled_call_closes_its_connection(backend, script):
+    import anyio
+
+    async def main():
+        with Wire(lambda _: script) as wire:
+            adapter = OpenAIChat(base_url=wire.url)
+            runtime = current_runtime()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(adapter, ask(runtime))
+                await anyio.to_thread.run_sync(wire.arrived.wait)
+                await anyio.wait_all_tasks_blocked()
+                tasks.cancel_scope.cancel()
+            with anyio.fail_after(30):
+                assert await anyio.to_thread.run_sync(wire.wait_until_closed)
+            await adapter.aclose()
+
+    anyio.run(main, backend=backend)
+
+
+def test_an_adapter_serves_one_event_loop_after_another():
+    with Wire(lambda _: sse(HELLO)) as wire:
+        adapter = OpenAIChat(base_url=wire.url)
+
+        async def call():
+            return await text(adapter, current_runtime())
+
+        assert [asyncio.run(call()) for _ in range(3)] == ["Hello"] * 3
+        assert wire.connections == 3
+        assert wire.wait_until_closed(3)  # each loop took its connections with it
+        assert not adapter._http._clients._of_loops
+
+
+def test_an_adapter_serves_many_threads_at_once():
+    with Wire(lambda _: sse(HELLO)) as wire, _direct(wire) as adapter:
+        told = []
+        threads = [
+            threading.Thread(target=lambda: told.append(drive(text(adapter, DirectRuntime())))) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert told == ["Hello"] * 8
+
+
+def test_a_forked_child_has_connections_of_its_own():
+    with Wire(lambda _: sse(HELLO)) as wire:
+        program = f"""
+import os, sys, warnings
+sys.path[:0] = {[p for p in sys.path if p]!r}
+from chat_wire import ask
+from inferkit._runtime import DirectRuntime, drive
+from inferkit.providers.openai_chat import OpenAIChat
+adapter = OpenAIChat(base_url={wire.url!r})
+def call():
+    runtime = DirectRuntime()
+    chunks = drive(drive(adapter(ask(runtime, deadline=runtime.now() + 30))).read())
+    return "".join(chunk.text for chunk in chunks) == "Hello"
+def stream():
+    return drive(adapter(ask(DirectRuntime())))
+assert call()
+half = stream()
+child = os.fork()
+if child == 0:
+    drive(half.aclose())
+    os._exit(0 if call() and call() else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert "".join(chunk.text for chunk in drive(half.read())) == "Hello"
+assert call()
+adapter.close()
+"""
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert wire.connections == 2  # the parent's and the child's
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+def test_a_given_client_is_used_and_left_open(run, library):
+    with Wire(lambda _: sse(HELLO)) as wire:
+
+        async def call(runtime):
+            kind = library.Client if runtime.blocking else library.AsyncClient
+            client = kind(headers={"x-mine": "yes"}, timeout=library.Timeout(7, pool=None))
+            adapter = OpenAIChat(base_url=wire.url, http_client=client)
+            assert await text(adapter, runtime, deadline=runtime.now() + 30) == "Hello"
+            wire.script = lambda _: [reply(b"", 307, location="http://127.0.0.1:9/")]
+            with pytest.raises(InvalidRequest, match="redirect"):
+                await text(adapter, runtime)
+            wire.script = endless(SSE_HEAD, b": still here\n\n")
+            with pytest.raises(DeadlineExceeded):
+                await text(adapter, runtime, deadline=runtime.now() + 0.2)
+            wire.script = lambda _: [CLOSE]
+            with pytest.raises(Unavailable):
+                await text(adapter, runtime)
+            await close(adapter, runtime)
+            assert not client.is_closed
+            if runtime.blocking:
+                client.close()
+            else:
+                await client.aclose()
+
+        run(call)
+        assert wire.requests[0].headers["x-mine"] == "yes"
+        assert wire.requests[0].headers["accept-encoding"] == "identity"
+
+
+def test_a_given_client_that_reads_replies_in_a_hook_works(run):
+    with Wire(lambda _: sse(HELLO)) as wire:
+
+        async def call(runtime):
+            if runtime.blocking:
+                with httpx.Client(event_hooks={"response": [lambda response: response.read()]}) as client:
+                    return await text(OpenAIChat(base_url=wire.url, http_client=client), runtime)
+
+            async def read(response):
+                await response.aread()
+
+            async with httpx.AsyncClient(event_hooks={"response": [read]}) as client:
+                return await text(OpenAIChat(base_url=wire.url, http_client=client), runtime)
+
+        assert run(call) == "Hello"
+
+
+def test_a_client_of_the_wrong_kind_is_refused_with_what_to_pass(run):
+    async def call(runtime):
+        client = httpx.AsyncClient() if runtime.blocking else httpx.Client()
+        with pytest.raises(ConfigurationError) as caught:
+            await OpenAIChat(base_url="http://127.0.0.1:9", http_client=client)(ask(runtime))
+        return runtime.blocking, str(caught.value)
+
+    blocking, message = run(call)
+    assert message.endswith("pass an httpx.Client" if blocking else "pass an httpx.AsyncClient")
+    with pytest.raises(ConfigurationError, match="got dict"):
+        OpenAIChat(http_client={})
+
+
+def test_nobody_listening_is_unavailable(run):
+    async def call(runtime):
+        adapter = OpenAIChat(base_url="http://127.0.0.1:1/v1")
+        with pytest.raises(Unavailable, match="cannot connect") as caught:
+            await adapter(ask(runtime, deadline=runtime.now() + 30))
+        await close(adapter, runtime)
+        return caught.value.retryable
+
+    assert run(call)
+
+
+def test_proxies_of_the_environment_are_used(run, monkeypatch):
+    with Wire(lambda _: sse(HELLO)) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        adapter = OpenAIChat(base_url="http://model.invalid/v1")
+
+        async def call(runtime):
+            try:
+                return await text(adapter, runtime)
+            finally:
+                await close(adapter, runtime)
+
+        assert run(call) == "Hello"
+        assert proxy.requests[0].line == "POST http://model.invalid/v1/chat/completions HTTP/1.1"
+
+
+def test_a_compressed_reply_is_unpacked_even_if_it_was_not_asked_for(run):
+    whole = b"".join(HELLO)
+    raw = zlib.compressobj(wbits=-15)
+    packed = {
+        "gzip": gzip.compress(whole),
+        "deflate": zlib.compress(whole),
+        "Deflate ": raw.compress(whole) + raw.flush(),
+    }
+    for encoding, body in packed.items():
+        with Wire(lambda _: [reply(body, content_type="text/event-stream", content_encoding=encoding)]) as wire:  # noqa: B023
+            adapter = OpenAIChat(base_url=wire.url)
+
+            async def call(runtime):
+                try:
+                    return await text(adapter, runtime)  # noqa: B023
+                finally:
+                    await close(adapter, runtime)  # noqa: B023
+
+            assert run(call) == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [("gzip", gzip.compress(b"".join(HELLO[:1]) * 9)[:-12]), ("gzip", b"no gzip at all"), ("br", b"\x0b\x02")],
+    ids=["cut", "damaged", "unknown"],
+)
+def test_a_compressed_reply_that_cannot_be_unpacked_is_an_error(run, encoding, body):
+    with Wire(lambda _: [reply(body, content_type="text/event-stream", content_encoding=encoding)]) as wire:
+        adapter = OpenAIChat(base_url=wire.url)
+
+        async def call(runtime):
+            with pytest.raises(Unavailable, match="compressed"):
+                await text(adapter, runtime)
+            await close(adapter, runtime)
+
+        run(call)
+
+
+def bomb():
+    """300 MB of blanks, in 300 kB."""
+    packer = zlib.compressobj(wbits=31)
+    return b"".join([*(packer.compress(b" " * 1_000_000) for _ in range(300)), packer.flush()])
+
+
+HOSTILE = {
+    "error body": lambda: [b"HTTP/1.1 500 X\r\n\r\n", *([b"x" * 1_000_000] * 300), CLOSE],
+    "error bomb": lambda: [reply(bomb(), 500, content_encoding="gzip")],
+    "whole": lambda: [b"HTTP/1.1 200 X\r\ncontent-type: application/json\r\n\r\n", *([b" " * 1_000_000] * 300), CLOSE],
+    "whole bomb": lambda: [reply(bomb(), content_type="application/json", content_encoding="gzip")],
+    "endless line": lambda: [SSE_HEAD, b"data: ", *([b"x" * 1_000_000] * 300), CLOSE],
+    "line bomb": lambda: [reply(bomb(), content_type="text/event-stream", content_encoding="gzip")],
+    "endless head": lambda: [b"HTTP/1.1 200 X\r\nx: ", *([b"x" * 1_000_000] * 300), CLOSE],
+    "endless chunk size": lambda: [
+        b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n",
+        *([b"0" * 1_000_000] * 300),
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_reply_takes_little_memory(kind):
+    steps = HOSTILE[kind]()
+    with Wire(lambda _: steps) as wire:
+        program = f"""
+import resource, sys
+sys.path[:0] = {[p for p in sys.path if p]!r}
+from chat_wire import ask
+from inferkit._errors import Unavailable
+from inferkit._runtime import DirectRuntime, drive
+from inferkit.providers.openai_chat import OpenAIChat
+adapter = OpenAIChat(base_url={wire.url!r})
+def call():
+    try:
+        drive(drive(adapter(ask(DirectRuntime()))).read())
+    except Unavailable:
+        return
+    raise SystemExit("no error")
+try:
+    drive(OpenAIChat(base_url="http://127.0.0.1:1")(ask(DirectRuntime())))
+except Unavailable:
+    pass  # everything is imported
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+call()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+adapter.close()
+"""
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert int(done.stdout) < 64_000  # kilobytes
+
+
+def test_a_body_limit_is_the_callers_to_choose():
+    with Wire(lambda _: [reply(b"x" * 100)]) as wire:
+        http = Http(wire.url, provider="acme", max_body_bytes=99)
+        runtime = DirectRuntime()
+        exchange = drive(http.post(b"{}", {}, runtime=runtime))
+        with pytest.raises(ProviderError, match="larger than 99 bytes"):
+            drive(exchange.read_whole())
+        drive(exchange.aclose())
+        drive(http.aclose(runtime))
+
+
+class _direct:  # noqa: N801 - reads as a function
+    """An adapter for blocking calls, closed at the end."""
+
+    def __init__(self, wire):
+        self.adapter = OpenAIChat(base_url=wire.url)
+
+    def __enter__(self):
+        return self.adapter
+
+    def __exit__(self, *_):
+        self.adapter.close()
