@@ -129,10 +129,10 @@ class TestCuda:
                 if any(part in name for part in self.missing):
                     raise OSError(name)
 
-            def cuInit(self, flags):  # noqa: N802 - its name
+            def cuInit(self, flags):
                 return self.status
 
-            def cuDeviceGetCount(self, out):  # noqa: N802 - its name
+            def cuDeviceGetCount(self, out):
                 out._obj.value = self.devices
                 return 0
 
