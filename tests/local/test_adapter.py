@@ -164,10 +164,15 @@ async def read_until_closed(response):
 
 def test_a_deadline_ends_a_reply_that_would_take_longer(kind, local):
     async def body(runtime):
-        response = await local(a_request("a", runtime, deadline=runtime.now() + 0.3))
-        os.kill(local._engine.pid, signal.SIGSTOP)
-        with pytest.raises(DeadlineExceeded, match="pass a longer timeout="):
+        await ask(local, runtime, max_output_tokens=1)
+
+        async def read_from_a_stopped_worker():
+            response = await local(a_request("a", runtime, deadline=runtime.now() + 0.3))
+            os.kill(local._engine.pid, signal.SIGSTOP)
             await response.read()
+
+        with pytest.raises(DeadlineExceeded, match="pass a longer timeout="):
+            await read_from_a_stopped_worker()
         os.kill(local._engine.pid, signal.SIGCONT)
         return await ask(local, runtime, max_output_tokens=2)
 
@@ -186,9 +191,8 @@ def test_a_deadline_ends_the_wait_for_a_turn(kind, local):
 
 def test_a_model_that_never_pauses_is_stopped_by_the_deadline_too(kind, local):
     async def body(runtime):
-        response = await local(a_request("a", runtime, deadline=runtime.now() + 0.2))
         with pytest.raises(DeadlineExceeded):
-            await response.read()
+            await ask(local, runtime, deadline=runtime.now() + 0.3)
 
     run(kind, body)
 

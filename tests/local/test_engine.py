@@ -18,6 +18,7 @@ import pytest
 
 import tiny_gguf
 from inferkit._errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
+from inferkit.local import process
 from inferkit.local.engine import Engine, Settings
 from inferkit.local.errors import ContextOverflow, EngineUnavailable, WorkerDied
 from inferkit.local.protocol import FRAME_LIMIT
@@ -111,6 +112,18 @@ class TestReplies:
         reply = ask(start(tiny_path), text, max_tokens=2)
         assert reply.end["output"] >= 1
         assert reply.end["prompt"] <= 2 + len(text.encode("utf-8", "replace"))
+
+    def test_a_mark_that_the_vocabulary_lacks_is_spelled(self, start, tmp_path):
+        spec = tiny_gguf.tiny(prompt_format="chatml", context=256)
+        with_marks = start(spec.write(tmp_path / "with.gguf"))
+        texts = [text.replace("<|im_", "<|in_") for text in spec.tokens]
+        without = start(spec.set("tokenizer.ggml.tokens", "array", ("string", texts)).write(tmp_path / "without.gguf"))
+        counts = [
+            finish(engine.open({"op": "count", "messages": [["user", "a"]]})).end["count"]
+            for engine in (with_marks, without)
+        ]
+        letters = 2 * (len(" <|im_start|>") - 1) + len(" <|im_end|>") - 1
+        assert counts[0] < counts[1] <= counts[0] + letters
 
 
 class TestPrefix:
@@ -295,6 +308,44 @@ class TestDeaths:
         os.utime(path, ns=(1, 1))
         assert ask(engine, "hello", max_tokens=1).end["output"] == 1
 
+    def test_a_file_that_killed_its_worker_and_is_gone_is_missed(self, start, tmp_path):
+        path = tiny_gguf.tiny().write(tmp_path / "m.gguf")
+        engine = start(path)
+        for _ in range(2):
+            call = engine.open({"prompt": "hello"})
+            os.kill(engine.pid, signal.SIGKILL)
+            with pytest.raises(WorkerDied):
+                finish(call)
+        path.unlink()
+        with pytest.raises(ModelFileError, match="there is no file"):
+            ask(engine, "hello")
+
+    @pytest.mark.parametrize("moment", ["before", "after"])
+    def test_a_worker_that_dies_around_the_handing_over_is_replaced_once(self, start, tiny_path, monkeypatch, moment):
+        real = process.WorkerProcess.hand_over
+        deaths = []
+
+        def hand_over(worker, sock):
+            handed = moment == "before" or real(worker, sock)
+            os.kill(worker.pid, signal.SIGKILL)
+            worker._process.wait()
+            deaths.append(worker.pid)
+            return real(worker, sock) if moment == "before" else handed
+
+        monkeypatch.setattr(process.WorkerProcess, "hand_over", hand_over)
+        with pytest.raises(WorkerDied, match="SIGKILL"):
+            finish(start(tiny_path).open({"prompt": "hello"}))
+        assert len(deaths) == 2
+
+    def test_a_worker_whose_application_dies_before_saying_what_to_load_ends_quietly(self):
+        ours, theirs = socket.socketpair()
+        ours.close()
+        with theirs:
+            environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            command = [sys.executable, "-m", "inferkit.local._worker", str(theirs.fileno())]
+            run = subprocess.run(command, pass_fds=[theirs.fileno()], env=environment, capture_output=True, check=False)
+        assert (run.returncode, run.stderr) == (0, b"")
+
     def test_an_interrupt_at_the_terminal_does_not_reach_the_worker(self, start, endless_path):
         engine = start(endless_path)
         ask(engine, "a", max_tokens=1)
@@ -317,6 +368,33 @@ class TestDeaths:
             engine.open({"prompt": "a"})
         engine.close()
 
+    def test_a_worker_that_does_not_end_by_itself_is_killed(self, endless_path, monkeypatch):
+        monkeypatch.setattr(process, "_EXIT_SECONDS", 0.1)
+        engine = Engine(Settings(str(endless_path)))
+        ask(engine, "a", max_tokens=1)
+        pid = engine.pid
+        os.kill(pid, signal.SIGSTOP)
+        engine.close()
+        assert not Path(f"/proc/{pid}").exists()
+
+    def test_a_worker_that_dies_at_the_start_every_time_is_reported(self, start, tiny_path, monkeypatch):
+        monkeypatch.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(WorkerDied, match="it exited with status 1"):
+            ask(start(tiny_path), "hello")
+
+    @pytest.mark.parametrize(("executable", "reason"), [("", "does not name one"), ("/nonexistent", "No such file")])
+    def test_without_a_python_to_start_the_error_says_so(self, start, tiny_path, monkeypatch, executable, reason):
+        monkeypatch.setattr(sys, "executable", executable)
+        with pytest.raises(EngineUnavailable, match=reason):
+            ask(start(tiny_path), "hello")
+
+    def test_a_file_removed_after_the_model_was_named_is_missed_by_the_call(self, start, tmp_path):
+        path = tiny_gguf.tiny().write(tmp_path / "m.gguf")
+        engine = start(path)
+        path.unlink()
+        with pytest.raises(ModelFileError, match="there is no file"):
+            ask(engine, "hello")
+
     def test_a_forgotten_engine_leaves_no_process(self, endless_path):
         engine = Engine(Settings(str(endless_path)))
         ask(engine, "a", max_tokens=1)
@@ -328,6 +406,7 @@ class TestDeaths:
 PROGRAM = """
 import os, signal, sys, select
 from local_calls import ask, frames
+from inferkit.local import process
 from inferkit.local.engine import Engine, Settings
 engine = Engine(Settings(sys.argv[1], context_length=100_000))
 call = engine.open({"prompt": "a"})
@@ -476,7 +555,7 @@ class TestPrivacy:
 def test_no_damaged_file_kills_or_stalls_the_engine(tmp_path):
     """A few of the mutations; run tests/local/fuzz_models.py by hand for thousands."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*filter(None, sys.path), str(TESTS)])}
-    command = [sys.executable, str(TESTS / "local" / "fuzz_models.py"), str(tmp_path), "0", "300"]
+    command = [sys.executable, str(TESTS / "local" / "fuzz_models.py"), str(tmp_path), "0", "240"]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     found = json.loads(run.stdout)
     assert found["seeds"] == {}

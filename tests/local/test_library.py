@@ -35,7 +35,7 @@ def test_the_build_fits_the_processor(features, name):
 
 def test_the_cuda_build_needs_a_fast_processor():
     assert variant(FAST, gpu=True) == "cuda"
-    with pytest.raises(EngineUnavailable, match="needs a processor with AVX2.*gpu_layers=0"):
+    with pytest.raises(EngineUnavailable, match=r"needs a processor with AVX2.*gpu_layers=0"):
         variant(FAST - {"avx2"}, gpu=True)
 
 
@@ -65,6 +65,13 @@ llama.close()
 def test_features_are_read_from_the_kernel():
     flags = Path("/proc/cpuinfo").read_text()
     assert ("avx2" in cpu_features()) == (" avx2 " in flags)
+
+
+def test_a_kernel_that_tells_nothing_gets_the_build_that_runs_anywhere(monkeypatch, tmp_path):
+    monkeypatch.setattr(library, "_PROCESSOR", tmp_path / "cpuinfo")
+    assert variant(cpu_features(), gpu=False) == "basic"
+    (tmp_path / "cpuinfo").write_text("model name: x\n")
+    assert variant(cpu_features(), gpu=False) == "basic"
 
 
 def test_without_the_package_the_error_names_it(monkeypatch):
@@ -145,7 +152,7 @@ class TestCuda:
 
     def test_without_a_device_the_cuda_build_is_not_touched(self, driver):
         driver.devices = 0
-        with pytest.raises(EngineUnavailable, match="the driver reports 0 .*CUDA_VISIBLE_DEVICES"):
+        with pytest.raises(EngineUnavailable, match=r"the driver reports 0 .*CUDA_VISIBLE_DEVICES"):
             load_cuda()
         assert [name for name, _ in driver.calls] == ["libcuda.so.1"]
 

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import tiny_gguf
 from inferkit._errors import ModelFileError
+from inferkit.local import gguf
 from inferkit.local.preflight import inspect
 from tiny_gguf import BYTE, CONTROL, F16, F32, NORMAL, Q8_0
 
@@ -51,6 +55,17 @@ def test_no_description_shows_the_vocabulary_or_the_template(tmp_path):
     assert "secret" not in repr(inspect(spec.write(tmp_path / "m.gguf")))
 
 
+@contextlib.contextmanager
+def unprivileged():
+    """Lay down the rights of the administrator, who may read anything."""
+    mine = os.geteuid()
+    os.seteuid(65534 if mine == 0 else mine)
+    try:
+        yield
+    finally:
+        os.seteuid(mine)
+
+
 class TestPlaces:
     def test_a_missing_file(self, tmp_path):
         with pytest.raises(ModelFileError, match=r"there is no file .*gone\.gguf; give the path"):
@@ -69,12 +84,20 @@ class TestPlaces:
         with pytest.raises(ModelFileError, match="is no path"):
             inspect("a\0b")
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
-    def test_an_unreadable_file(self, tmp_path):
-        path = tiny_gguf.tiny().write(tmp_path / "m.gguf")
-        path.chmod(0)
-        with pytest.raises(ModelFileError, match="check its permissions"):
-            inspect(path)
+    def test_an_unreadable_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder).chmod(0o755)
+            path = tiny_gguf.tiny().write(Path(folder) / "m.gguf")
+            path.chmod(0)
+            with unprivileged(), pytest.raises(ModelFileError, match=r"\(Permission denied\); check its permissions"):
+                inspect(path)
+
+    def test_a_file_that_shrinks_while_it_is_read(self, tiny_path, tmp_path, monkeypatch):
+        status = tiny_path.stat()
+        (tmp_path / "m.gguf").write_bytes(tiny_path.read_bytes()[:2000])
+        monkeypatch.setattr(gguf, "check_place", lambda _: status)
+        with pytest.raises(ModelFileError, match="could not be read"):
+            inspect(tmp_path / "m.gguf")
 
     def test_a_file_below_a_file(self, tiny_path):
         with pytest.raises(ModelFileError, match="check the path and its permissions"):

@@ -133,6 +133,9 @@ class TestSpelling:
         tokens = vocabulary.faithful(self.ids("▁a"), "a\0b😀")
         assert self.spelled(vocabulary, tokens) == " a\0b😀".encode()
 
+    def test_tokens_of_another_text_are_replaced(self, vocabulary):
+        assert vocabulary.faithful(self.ids("▁hello", "a"), "an") == self.ids("▁", "a", "n")
+
     def test_a_space_mark_of_the_users_counts_as_a_space(self, vocabulary):
         tokens = self.ids("▁", "▁", "a")
         assert vocabulary.faithful(tokens, "▁a") == tokens

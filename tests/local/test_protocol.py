@@ -19,7 +19,7 @@ def test_frames_survive_any_cutting(frames, data):
 
 @pytest.mark.parametrize("raw", [b"\xff\xff\xff\xff", b"\0\0\0\1[", b"\0\0\0\2[]", b"\0\0\0\2\xff\xfe"])
 def test_what_is_no_frame_is_refused(raw):
-    with pytest.raises(ValueError, match="frame|Expecting|utf|JSON"):
+    with pytest.raises(ValueError, match=r"frame|Expecting|utf|JSON"):
         FrameDecoder().feed(raw)
 
 

@@ -118,7 +118,7 @@ class _Body:
             raise StopAsyncIteration
         frame = await self.frame()
         if "text" in frame:
-            return Chunk(text=frame["text"], raw=frame)
+            return Chunk(text=frame["text"])
         self._ended = True
         self._call.close()
         usage = Usage(input_tokens=frame["prompt"], output_tokens=frame["output"], cache_read_tokens=frame["cached"])

@@ -10,7 +10,6 @@ import array
 import math
 import stat
 import struct
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -157,10 +156,7 @@ class _Cursor:
     def array(self, code: str, length: int, what: str) -> array.array[Any]:
         size = struct.calcsize(f"<{code}") * length
         start = self.take(size, what)
-        items = array.array(code, bytes(self._buffer[start : start + size]))
-        if sys.byteorder == "big":
-            items.byteswap()
-        return items
+        return array.array(code, bytes(self._buffer[start : start + size]))
 
     def head(self) -> bytes:
         return bytes(self._buffer[: self.position])

@@ -20,6 +20,7 @@ __all__ = ["VERSION", "cpu_features", "find_library", "load_cuda", "variant"]
 VERSION = "0.2.27"
 """The release whose library is bound; the layout of its structures belongs to it alone."""
 
+_PROCESSOR = Path("/proc/cpuinfo")
 _FILE = "libctransformers.so"
 _CUDA_LIBRARIES = ("libcudart.so.12", "libcublasLt.so.12", "libcublas.so.12")
 _WITHOUT_GPU = "or run on the CPU with gpu_layers=0"
@@ -73,7 +74,7 @@ def variant(features: frozenset[str], *, gpu: bool) -> str:
 
 def cpu_features() -> frozenset[str]:
     """Read the processor's features from the kernel; none where it does not tell."""
-    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
+    with contextlib.suppress(OSError), _PROCESSOR.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             name, _, value = line.partition(":")
             if name.strip() == "flags":

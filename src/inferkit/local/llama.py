@@ -123,7 +123,7 @@ class Llama:
         if self._model:
             self._context = self._lib.llama_new_context_with_model(self._model, params)
         if not self._context:
-            reason = self._errors[-1] if self._errors else "it gave no reason"
+            reason = self._errors[0] if self._errors else "it gave no reason"
             self.close()
             raise ModelFileError(
                 f"{path}: the engine could not load it ({reason}); lower context_length, or convert it"

@@ -29,6 +29,7 @@ _TAIL_BYTES = 600
 _NEEDED = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "TEMP", "TMP", "TZ", "VIRTUAL_ENV"})
 _NEEDED_PREFIXES = ("PYTHON", "LC_", "LD_", "CUDA_", "NVIDIA_", "COVERAGE_")
 _unreaped: list[subprocess.Popen[bytes]] = []
+_forks = 0
 
 
 class WorkerProcess:
@@ -36,14 +37,19 @@ class WorkerProcess:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         ours, theirs = socket.socketpair()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         with theirs:
-            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-            self._process = _start(theirs, self._errors)
+            try:
+                self._process = _start(theirs, self._errors)
+            except BaseException:
+                ours.close()
+                self._errors.close()
+                raise
         self._control = ours
         self._owner = os.getpid()
         self.pid = self._process.pid
         self.proven = False
-        self.close = weakref.finalize(self, _stop, self._process, ours, self._errors, self._owner)
+        self.close = weakref.finalize(self, _stop, self._process, ours, self._errors, (self._owner, _forks))
         with contextlib.suppress(OSError):  # a process that died already is noticed by its first call
             ours.sendall(encode(settings))
 
@@ -100,17 +106,31 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def _stop(process: subprocess.Popen[bytes], control: socket.socket, errors: Any, owner: int) -> None:
+def _stop(process: subprocess.Popen[bytes], control: socket.socket, errors: Any, origin: tuple[int, int]) -> None:
     """Let go of the worker, which ends when nobody holds it, and collect it if it is this process's child."""
     control.close()
     errors.close()
+    owner, forks = origin
     if os.getpid() != owner:
         process.returncode = 0  # another process's child: that one collects it
         return
     try:
         process.wait(_EXIT_SECONDS)
     except subprocess.TimeoutExpired:
-        _unreaped.append(process)  # a fork of the application still uses it
+        if forks == _forks:
+            process.kill()
+            process.wait()
+        else:
+            _unreaped.append(process)  # a fork of the application may still use it
+
+
+def _count_fork() -> None:
+    global _forks  # noqa: PLW0603 - a fact about this process
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_parent=_count_fork)
 
 
 def _cause(code: int) -> str:
