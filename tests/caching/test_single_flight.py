@@ -669,6 +669,30 @@ def test_threads_share_a_stream_as_it_comes():
     assert len(flights) == 0
 
 
+def test_a_thread_gets_its_chunk_though_another_has_gone_on_to_pull_the_next():
+    runtime, flights, threads = WatchedRuntime(), Flights(), Threads()
+    now, later, heard = Gate(runtime), Gate(runtime), threading.Event()
+    first, second = ask(runtime), ask(runtime)
+    one, _ = drive(join(flights, first, Lead(first, GatedBody(REPLY, {0: now, 1: later}))))
+    other, _ = drive(join(flights, second, Lead(second)))
+
+    async def follow():
+        chunk = await anext(other)
+        heard.set()
+        return [chunk, *await other.read()]
+
+    runtime.wait_for_attempts(2)
+    threads.start("leader", one.read())
+    drive(now.reached())
+    threads.start("follower", follow())
+    runtime.wait_for_attempts(2)
+    now.open()
+    drive(later.reached())
+    assert heard.wait(SECONDS)
+    later.open()
+    assert threads.join() == {"leader": list(REPLY), "follower": list(REPLY)}
+
+
 def test_direct_runtimes_of_several_clients_are_one_place():
     flights = Flights()
     first, second = ask(DirectRuntime()), ask(DirectRuntime())

@@ -64,8 +64,7 @@ def condense(chunks: Sequence[Chunk]) -> tuple[Chunk, ...]:
 
     Of several reports of usage, or of a finish reason, the last one holds.
     """
-    size = max(_PIECE_CHARACTERS, sum(map(characters, chunks)) // _PIECES)
-    merger = _Merger(size)
+    merger = _Merger(max(_PIECE_CHARACTERS, sum([len(chunk.text) for chunk in chunks]) // _PIECES))
     finish_reason, usage = None, None
     for chunk in chunks:
         if chunk.reasoning:

@@ -44,7 +44,7 @@ NOT_IN_KEY = frozenset(
 )
 KEYED_FIELDS = tuple(field.name for field in fields(Request) if field.name not in NOT_IN_KEY)
 
-_FORMAT = ("1", *KEYED_FIELDS)
+_FORMAT = blake2b(repr(("1", KEYED_FIELDS)).encode(), digest_size=16).digest()  # another set of fields, other keys
 _values = attrgetter(*KEYED_FIELDS)
 _ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
 
@@ -60,7 +60,7 @@ def cache_key(request: Request, identity: str) -> bytes | None:
     Types count (1, 1.0, True and "1" differ), the order of mappings does not.
     """
     try:
-        whole = (_FORMAT, identity, *[v if type(v) in _ATOMS else _canonical(v) for v in _values(request)])
+        whole = (_FORMAT, identity, _sequence(_values(request)))
         # Only ever hashed, never read back. Version 2 has typed values and no references, so equal values give
         # equal bytes, and it is five times faster than JSON.
         encoded = marshal.dumps(whole, 2)
@@ -71,21 +71,19 @@ def cache_key(request: Request, identity: str) -> bytes | None:
 
 def _canonical(value: Any) -> Any:
     """Turn a value into atoms, lists (for its sequences) and tuples (for everything that carries a tag)."""
-    kind = type(value)
-    if kind in _ATOMS:
-        return value
-    pack = _PACKERS.get(kind)
-    if pack is not None:
-        return pack(value)
+    return value if type(value) in _ATOMS else _packer_of(type(value), _other)(value)
+
+
+def _other(value: Any) -> Any:
     if isinstance(value, Mapping):
         return _mapping(value)
     if isinstance(value, tuple | list):
-        return [_canonical(item) for item in value]
+        return _sequence(value)
     return _plain(value)
 
 
 def _sequence(value: tuple[Any, ...] | list[Any]) -> list[Any]:
-    return [item if type(item) in _ATOMS else _canonical(item) for item in value]
+    return [v if type(v) in _ATOMS else _packer_of(type(v), _other)(v) for v in value]
 
 
 def _mapping(value: Mapping[Any, Any]) -> tuple[Any, ...]:
@@ -118,7 +116,7 @@ def _packer(kind: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
         only = attrgetter(*names)
         return lambda value: (name, _canonical(only(value)))
     several = attrgetter(*names)
-    return lambda value: (name, *[v if type(v) in _ATOMS else _canonical(v) for v in several(value)])
+    return lambda value: (name, *_sequence(several(value)))
 
 
 _DATACLASSES: tuple[type[Any], ...] = (
@@ -132,3 +130,4 @@ _DATACLASSES: tuple[type[Any], ...] = (
 )
 _PACKERS: dict[type[Any], Callable[[Any], Any]] = {kind: _packer(kind) for kind in _DATACLASSES}
 _PACKERS |= {tuple: _sequence, list: _sequence, dict: _mapping}
+_packer_of = _PACKERS.get

@@ -4,8 +4,11 @@ The first call leads: it opens the stream. The others wait for the opening, then
 whoever needs the next chunk first pulls it for all. The leader has no other part: if it leaves early, the rest read
 on, and the stream is closed when the last reader leaves.
 
-Joining takes the lock that a pull holds. So nobody joins in the middle of a pull, and a pull by a lone reader, which
-its cancellation breaks off, breaks off nobody else's.
+Joining waits for the lock that a pull holds. So nobody joins in the middle of a pull, and a pull by a lone reader,
+which its cancellation breaks off, breaks off nobody else's.
+
+Every pull that others may wait for is followed by a new lock. So those who waited for one chunk are let through one
+by one, while somebody quicker already pulls the next.
 """
 
 from __future__ import annotations
@@ -80,12 +83,13 @@ class Flights:
         lead: Callable[[], Awaitable[Response]],
     ) -> tuple[Response, CallRecord | None] | None:
         """Lead the flight or read along; None where there is nothing to share."""
-        await flight.lock.acquire(request.deadline)
+        lock = flight.lock
+        await lock.acquire(request.deadline)
         try:
             if flight.state == _WAITING:
                 return await self._lead(flight, request, lead), None
         finally:
-            flight.lock.release()
+            lock.release()
         if flight.state == _REFUSED:
             raise flight.error_for_reader()
         if flight.state in (_OPEN, _LANDED):
@@ -191,31 +195,16 @@ class _Flight:
         self.failure: BaseException | None = None
         self.failure_raised = False
 
-    async def reach(self, index: int, deadline: float | None) -> None:
-        """Wait until the buffer holds the chunk of this index, or raise what came instead."""
-        if self.state == _OPEN:
-            await self.lock.acquire(deadline)
-            if index < len(self.chunks) or self.state != _OPEN:
-                self.lock.release()
-            else:
-                await self._pull_within(deadline)
-        if index < len(self.chunks):
-            return
-        if self.state == _LANDED:
-            raise StopAsyncIteration
-        raise self.error_for_reader()
-
-    async def _pull_within(self, deadline: float | None) -> None:
+    async def pull(self, deadline: float | None) -> None:
         """Pull one chunk; the lock, which is held, is given back when that is over, however this ends."""
+        if self.members == 1 and deadline is None:
+            return await self._pull()
         runtime = self.runtime
         if deadline is not None and runtime.now() >= deadline:
             self.lock.release()
             raise DeadlineExceeded("the call did not end within its timeout; pass a longer timeout= or fewer tokens")
         step = runtime.shield(self._pull) if self.members > 1 else self._pull()
-        if deadline is None or runtime.blocking:
-            await step
-        else:
-            await runtime.within(deadline, step)
+        return await (step if deadline is None or runtime.blocking else runtime.within(deadline, step))
 
     async def _pull(self) -> None:
         assert self.source is not None
@@ -228,7 +217,10 @@ class _Flight:
             if not isinstance(error, Exception):
                 raise
         finally:
-            self.lock.release()
+            lock = self.lock
+            if self.members > 1:
+                self.lock = self.runtime.lock()
+            lock.release()
 
     def error_for_reader(self) -> BaseException:
         """Give the failure to the first who asks, and to the others a copy: each call adds its own facts to it."""
@@ -248,6 +240,8 @@ class _Flight:
 
 
 class _Reader:
+    """Reads a flight's buffer from its beginning."""
+
     __slots__ = ("_deadline", "_flight", "_next")
 
     def __init__(self, flight: _Flight, deadline: float | None) -> None:
@@ -256,9 +250,19 @@ class _Reader:
         self._next = 0
 
     async def __anext__(self) -> Chunk:
-        index, chunks = self._next, self._flight.chunks
+        flight, index = self._flight, self._next
+        chunks = flight.chunks
+        while index >= len(chunks) and flight.state == _OPEN:
+            lock = flight.lock
+            await lock.acquire(self._deadline)
+            if index >= len(chunks) and flight.state == _OPEN and lock is flight.lock:
+                await flight.pull(self._deadline)
+            else:
+                lock.release()
         if index >= len(chunks):
-            await self._flight.reach(index, self._deadline)
+            if flight.state == _LANDED:
+                raise StopAsyncIteration
+            raise flight.error_for_reader()
         self._next = index + 1
         return chunks[index]
 
