@@ -174,7 +174,7 @@ class Response:
         if outcome == "completed":  # there is nothing to wait for
             await self._finish(End(outcome, error, self._runtime))
         else:
-            await self._runtime.shield(lambda: self._finish(End(outcome, error, self._runtime)))
+            await self._runtime.conclude(lambda: self._finish(End(outcome, error, self._runtime)))
 
     async def _finish(self, end: End) -> None:
         """Close from the inside out. Every part gets its turn; the first failure is raised when all had it."""

@@ -25,6 +25,7 @@ __all__ = ["AsyncRuntime", "DirectRuntime", "Lock", "Runtime", "current_runtime"
 
 T = TypeVar("T")
 _log = logging.getLogger("inferkit")
+_CLOSING_SECONDS = 5.0
 
 
 class Lock(Protocol):
@@ -60,7 +61,10 @@ class Runtime(Protocol):
         """Await a step, and raise `DeadlineExceeded` where it can be interrupted and is not over in time."""
 
     async def shield(self, step: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run a step to its end even if the caller is cancelled meanwhile."""
+        """Run a step to its end even if the caller is cancelled, and leaves, meanwhile."""
+
+    async def conclude(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a closing step to its end before a cancellation is let through; after some seconds, beside it."""
 
     async def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
         """Run a blocking function without stopping anybody else."""
@@ -107,6 +111,10 @@ class DirectRuntime:
     async def shield(self, step: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """See `Runtime`. Nothing can cancel a thread."""
         return await step()
+
+    async def conclude(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """See `Runtime`. Nothing can cancel a thread."""
+        await step()
 
     async def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
         """See `Runtime`."""
@@ -208,6 +216,13 @@ class AsyncRuntime:
         if failure:
             raise failure[0]
         return result[0]
+
+    async def conclude(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """See `Runtime`."""
+        import anyio
+
+        with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
+            await self.shield(step)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         assert self._loop is not None

@@ -124,7 +124,7 @@ class OpenAIChat:
                 whole = await whole_reply(exchange, self.name)
                 content, chunks = whole.raw, _Whole(whole)
         except BaseException:
-            await runtime.shield(exchange.aclose)
+            await runtime.conclude(exchange.aclose)
             raise
         model, id_ = content.get("model"), content.get("id")
         return Response(
