@@ -25,9 +25,7 @@ from inferkit import (
     Unavailable,
     Usage,
     budgeted,
-    default_stack,
 )
-from inferkit._catalog import Catalog
 from inferkit.testing import FakeProvider
 
 PRICE = Price(input="1", output="10")
@@ -202,7 +200,7 @@ def test_an_option_that_makes_no_sense_is_explained(options, said):
         ({"models": {"any": []}}, 'alias "any" needs at least one target'),
         ({"max_retries": -1}, "max_retries is 0 or more"),
         ({"timeout": -1}, "greater than 0"),
-        ({"stack": [object()]}, "needs the catalog="),
+        ({"stack": [object()]}, "a function of the default layers"),
         ({"on_unpriced": "free"}, "on_unpriced"),
         ({"on_store_error": "shrug"}, "on_store_error"),
         ({"budget": "5.00"}, "a Budget"),
@@ -332,9 +330,11 @@ def test_a_stack_of_ones_own_runs_as_it_stands(world):
             return await call_next(request)
 
         providers = {"a": FakeProvider(Unavailable("down", provider="a")), "b": FakeProvider("hello")}
-        catalog = Catalog({"any": ["a:m", "b:m"]}, providers)
-        *outer, meter = default_stack(catalog)
-        client = world.client(catalog=catalog, stack=[*outer, each_attempt, meter])
+        client = world.client(
+            models={"any": ["a:m", "b:m"]},
+            providers=providers,
+            stack=lambda layers: [*layers[:-1], each_attempt, layers[-1]],
+        )
         assert (await client.complete("any", "hi")).text == "hello"
         await client.aclose()
         assert seen == [("a", 1), ("b", 2)]

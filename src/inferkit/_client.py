@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from inferkit._options import CallOptions
     from inferkit._portal import Portal
     from inferkit._reply import Reply
-    from inferkit._types import Messages
+    from inferkit._types import Layer, Messages
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -58,6 +58,11 @@ class AsyncClient:
     def ledger(self) -> Any:
         """The ledger that this client writes to, or None."""
         return self._engine.ledger
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The stack, from the outermost layer to the innermost."""
+        return self._engine.layers
 
     async def aclose(self) -> None:
         """Close connections, worker processes and files."""
@@ -105,6 +110,11 @@ class Client:
     def ledger(self) -> Any:
         """The ledger that this client writes to, or None."""
         return self._engine.ledger
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The stack, from the outermost layer to the innermost."""
+        return self._engine.layers
 
     def close(self) -> None:
         """Close connections, worker processes and files."""

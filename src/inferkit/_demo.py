@@ -20,6 +20,7 @@ from inferkit.telemetry.tree import SpanCollector, trace_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from decimal import Decimal
 
     from inferkit import Reply
 
@@ -32,7 +33,11 @@ OTHERS = (
     "Does the blue kettle come with a two year warranty?",
 )
 PRICE = Price(input="0.05", output="0.20")
-LIMIT = "0.000035"
+LIMIT = "0.00004"
+INTRODUCTION = f"""\
+A @budgeted function streams answers from a quantised model that runs on this machine.
+User "ana" may spend ${LIMIT} this month. The model is priced at ${PRICE.input} in and ${PRICE.output} out
+per million tokens, as a machine of your own might be."""
 
 
 def run_demo(*, jaeger: str | None = None, model: str | None = None, console: Console | None = None) -> None:
@@ -69,17 +74,7 @@ def _play(out: Console, llm: Client, collector: SpanCollector) -> None:
                 yield chunk.text
         answered.append((question, reply.reply))
 
-    out.print(
-        Panel(
-            Text.assemble(
-                ("@budgeted", "bold"),
-                f' functions on a quantised model that runs here. User "ana" has ${LIMIT} for this month;\n',
-                f"the model is priced at ${PRICE.input} in and ${PRICE.output} out per million tokens, as a machine"
-                " of your own might be.",
-            ),
-            title="inferkit demo",
-        )
-    )
+    out.print(Panel(INTRODUCTION, title="inferkit demo"))
     for title, question in (("A question", QUESTION), ("The same question again", QUESTION), *_numbered(OTHERS)):
         out.print(Text(f"\n{title}: ", style="bold"), Text(question), sep="")
         started = time.perf_counter()
@@ -103,37 +98,32 @@ def _numbered(questions: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def _summary(reply: Reply | None, seconds: float) -> str:
     assert reply is not None
-    usage = reply.usage
-    facts = [f"cache {reply.cache}", f"{seconds * 1000:.1f} ms"]
+    facts = [f"cache {reply.cache}", f"{seconds * 1000:.1f} ms", f"cost {_dollars(reply.cost)}"]
     if reply.cache == "hit":
-        facts.append(f"cost ${reply.cost:f}, saved ${reply.saved:f}")
+        facts.append(f"saved {_dollars(reply.saved)}")
     else:
-        rate = usage.output_tokens / seconds if seconds else 0
-        facts += [
-            f"{usage.input_tokens} + {usage.output_tokens} tokens",
-            f"{rate:,.0f} tokens/s",
-            f"cost ${reply.cost:f}",
-        ]
-    return "  ".join(facts)
+        facts.append(f"{reply.usage.input_tokens} tokens in, {reply.usage.output_tokens} out")
+    if reply.finish_reason == "budget":
+        facts.append("cut short: the budget bought no more")
+    return "   ".join(facts)
+
+
+def _dollars(amount: Decimal | None) -> str:
+    return "no price" if amount is None else f"${amount:.8f}"
 
 
 def _costs(answered: list[tuple[str, Reply | None]]) -> Table:
     table = Table(title="What it cost", title_justify="left", title_style="bold")
-    for heading in ("question", "model", "cache", "tokens in", "out", "cost", "saved"):
-        table.add_column(heading, justify="left" if heading in {"question", "model", "cache"} else "right")
+    table.add_column("question", no_wrap=True, max_width=26)
+    table.add_column("answered by", no_wrap=True)
+    for heading in ("in", "out", "cost", "saved"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for question, reply in answered:
-        short = question if len(question) <= 34 else f"{question[:33]}…"  # noqa: PLR2004 - what fits
         if reply is None:
-            table.add_row(short, "[red]refused before it was sent", "", "", "", "$0", "")
-        else:
-            usage = reply.usage
-            table.add_row(
-                short,
-                reply.model,
-                reply.cache or "",
-                str(usage.input_tokens),
-                str(usage.output_tokens),
-                f"${reply.cost:f}",
-                f"${reply.saved:f}",
-            )
+            table.add_row(question, "nobody: refused", "", "", "$0", "", style="red")
+            continue
+        by = "the cache" if reply.cache == "hit" else reply.model
+        usage = reply.usage
+        counts = str(usage.input_tokens), str(usage.output_tokens)
+        table.add_row(question, by, *counts, _dollars(reply.cost), _dollars(reply.saved) if reply.saved else "")
     return table

@@ -15,7 +15,7 @@ from inferkit.budgets.prices import Price, PriceBook
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from inferkit._record import CallRecord
     from inferkit._response import Response
@@ -96,8 +96,7 @@ class Settings(TypedDict, total=False):
       under a budget does while the ledger is down: "block" (the default) or "allow".
     - `max_retries`: requests after the first one, in all. `timeout`: seconds for a whole call, if it names none.
     - `layers`: layers of your own, seen once by each call, after the trace and before the cache.
-    - `stack`: all layers, in order, instead of the default ones (see `default_stack`), with the `catalog` it was made
-      with.
+    - `stack`: a function that is given the layers (see `default_stack`) and returns those to use, in order.
     - `home`: the folder for cache and ledger (default: `INFERKIT_HOME`, or the user's own folders).
     - `telemetry`: where spans and metrics go (default: OpenTelemetry's global providers).
     """
@@ -114,8 +113,7 @@ class Settings(TypedDict, total=False):
     max_retries: int
     timeout: float
     layers: Sequence[Layer]
-    stack: Sequence[Layer]
-    catalog: Catalog
+    stack: Callable[[list[Layer]], Sequence[Layer]]
     home: str | os.PathLike[str]
     telemetry: Telemetry
 
@@ -126,21 +124,18 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         _check(settings)
         home = settings.get("home")
-        self.catalog = settings.get("catalog") or Catalog(
-            settings.get("models"), settings.get("providers"), default=settings.get("default")
-        )
+        self.catalog = Catalog(settings.get("models"), settings.get("providers"), default=settings.get("default"))
         budget = settings.get("budget", ())
         self._budgets = (budget,) if isinstance(budget, Budget) else tuple(budget)
         if not all(isinstance(one, Budget) for one in self._budgets):
-            raise ConfigurationError(
-                'budget= is a Budget or several: Budget(usd="200", per="month", name="all")'
-            )
+            raise ConfigurationError('budget= is a Budget or several: Budget(usd="200", per="month", name="all")')
         self._timeout = settings.get("timeout")
         self._closed = False
         self.ledger, self._own_ledger = _open_ledger(settings.get("ledger", True), home)
-        self._layers = list(settings.get("stack", ())) or self._default_layers(settings, home)
-        check_order(self._layers)
-        self._handler = compose(self._layers, dispatch)
+        layers = self._default_layers(settings, home)
+        self.layers = tuple(settings["stack"](layers) if "stack" in settings else layers)
+        check_order(self.layers)
+        self._handler = compose(self.layers, dispatch)
 
     def _default_layers(self, settings: Settings, home: str | os.PathLike[str] | None) -> list[Layer]:
         from inferkit.layers.retry import Retry
@@ -200,7 +195,7 @@ class Engine:
         for adapter in self.catalog.adapters_made():
             if hasattr(adapter, "close"):
                 adapter.close()
-        for layer in self._layers:
+        for layer in self.layers:
             if hasattr(layer, "close"):
                 layer.close()
         if self._own_ledger and self.ledger is not None:
@@ -224,8 +219,10 @@ def _check(settings: Settings) -> None:
         raise ConfigurationError(f"timeout is a number of seconds greater than 0; got {timeout!r}")
     if settings.get("max_retries", 0) < 0:
         raise ConfigurationError(f"max_retries is 0 or more; got {settings['max_retries']!r}")
-    if "stack" in settings and "catalog" not in settings:
-        raise ConfigurationError("stack= needs the catalog= that it was made with; see default_stack")
+    if not callable(settings.get("stack", list)):
+        raise ConfigurationError(
+            "stack= is a function of the default layers, for example lambda layers: [*layers, mine]"
+        )
 
 
 def sign(error: InferkitError, record: CallRecord, partial: str = "") -> None:
@@ -262,8 +259,5 @@ def _cache(given: bool | Cache, catalog: Catalog, home: str | os.PathLike[str] |
 
     if given is False:
         return None
-    if given is True:
-        return Cache(
-            MemoryTier(), DiskTier(cache_folder(home)), identity=lambda request: catalog.identity(request.model)
-        )
-    return given
+    cache = Cache(MemoryTier(), DiskTier(cache_folder(home))) if given is True else given
+    return cache.identified_by(lambda request: catalog.identity(request.model))

@@ -7,6 +7,7 @@ asked for, `max_output_tokens` is lowered to what it buys.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -90,6 +91,8 @@ class BudgetLayer:
         except BaseException as error:
             await settlement.after_failure(error)
             raise
+        if request.record.clamped:
+            response = response.map(_name_the_cause)
         if settlement.hold is not None and settlement.hold.truncates:
             return response.through(_Truncated(response), on_close=settlement.at_end)
         return response.map(on_close=settlement.at_end)
@@ -247,6 +250,11 @@ class _Settlement:
         except LedgerError as error:
             _log.error("a call could not be settled; its hold is posted when its lease runs out: %s", error)
             self._request.record.note("budget", decision="not settled", error=type(error).__name__)
+
+
+def _name_the_cause(chunk: Chunk) -> Chunk:
+    """Say "budget" where a reply ended at a length that the budget had set."""
+    return dataclasses.replace(chunk, finish_reason="budget") if chunk.finish_reason == "length" else chunk
 
 
 class _Truncated:

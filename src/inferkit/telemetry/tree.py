@@ -68,7 +68,7 @@ def _grow(tree: Tree, parent: int | None, children: dict[int | None, list[Readab
     for span in children[parent]:
         branch = tree.add(_line(span))
         for event in span.events:
-            facts = "  ".join(f"{name} {_value(name, value)}" for name, value in (event.attributes or {}).items())
+            facts = "  ".join(_fact(name, value) for name, value in (event.attributes or {}).items())
             since = (event.timestamp - (span.start_time or 0)) / 1e6
             branch.add(Text(f"· {since:.1f} ms  {event.name}  {facts}", style="dim"))
         if span.context is not None:
@@ -88,11 +88,21 @@ def _line(span: ReadableSpan) -> Text:
     return line
 
 
+def _fact(name: str, value: AttributeValue) -> str:
+    if name.endswith("_nanos") and isinstance(value, int):
+        return f"{name.removesuffix('_nanos')} {_dollars(value / 1e9)}"
+    return f"{name} {_value(name, value)}"
+
+
+def _dollars(amount: float) -> str:
+    return "$" + f"{amount:.8f}".rstrip("0").rstrip(".")
+
+
 def _value(name: str, value: AttributeValue) -> str:
     if name in _SECONDS and isinstance(value, float):
         return f"{value * 1000:.1f} ms"
     if name in _DOLLARS and isinstance(value, float):
-        return f"${value:.8f}".rstrip("0")
+        return _dollars(value)
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, tuple | list):

@@ -1,0 +1,5 @@
+"""`python -m inferkit`: the command line."""
+
+from inferkit.cli import main
+
+main()

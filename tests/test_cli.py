@@ -1,0 +1,63 @@
+"""The command line, as a person uses it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+COMMAND = [sys.executable, "-W", "error", "-m", "inferkit"]
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "140", "TERM": "dumb", **environment},
+    )
+
+
+def test_the_demo_shows_a_stream_a_hit_a_refusal_the_costs_and_the_trace():
+    done = run("demo")
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout
+    first, again = (line for line in shown.splitlines() if '"order_id": "48213"' in line)
+    assert first == again
+    assert "cache miss" in shown
+    assert "cache hit" in shown
+    assert "BudgetExceeded: budget free-tier:ana of $0.00004 per month" in shown
+    assert "What it cost" in shown
+    assert "nobody: refused" in shown
+    assert "├── chat triage" in shown
+    assert "inferkit.stream" in shown
+    assert "error BudgetExceeded" in shown
+    assert done.stderr == ""
+
+
+def test_the_demo_leaves_the_users_own_ledger_and_cache_alone(tmp_path):
+    assert run("demo", INFERKIT_HOME=str(tmp_path / "home")).returncode == 0
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_model_file_that_is_not_there_is_one_clear_line(tmp_path):
+    done = run("demo", "--model", str(tmp_path / "none.gguf"))
+    assert done.returncode == 1
+    assert "ModelFileError" in done.stderr
+    assert "none.gguf" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_help_is_shown(arguments):
+    done = run(*arguments)
+    assert "demo" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_shown():
+    done = run("--version")
+    assert done.stdout.startswith("inferkit 0.")
