@@ -23,17 +23,19 @@ def blocks():
 
 
 @pytest.mark.parametrize(("page", "code"), list(blocks()))
-def test_the_code_of_a_page_runs_from_top_to_bottom(page, code, monkeypatch):
+def test_the_code_of_a_page_runs_from_top_to_bottom(page, code, monkeypatch, tmp_path):
     """The blocks of a page are one program. Nothing is listening at port 4318, and no provider is called."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     script = "\n\n".join(code)
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
-def test_an_example_runs(example):
-    done = subprocess.run([sys.executable, "-W", "error", example], capture_output=True, text=True, timeout=120)
+def test_an_example_runs(example, tmp_path):
+    command = [sys.executable, "-W", "error", example]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from inferkit import Chunk, StreamError, StreamInterrupted, Unavailable
+from inferkit._runtime import drive
 from inferkit.testing import FakeProvider, settled
 
 
@@ -294,3 +296,29 @@ def test_the_last_chunks_tell_the_finish_reason_and_usage(world):
         await client.aclose()
 
     world.run(body)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("how", ["closed", "dropped"])
+def test_a_forked_child_does_not_end_the_streams_of_its_parent(how):
+    from worlds import World
+
+    async def body(world):
+        client, provider, probes = setup(world, "a", "b")
+        reply = client.stream("any", "hi")
+        await reply.__anext__()
+        child = os.fork()
+        if child == 0:
+            if how == "closed":
+                drive(reply.aclose())
+            del reply
+            settled()
+            os._exit(len(probes[0].outcomes) + len(probes[1].outcomes))
+        assert os.waitpid(child, 0)[1] == 0
+        async for _ in reply:
+            pass
+        check(provider, probes, "completed")
+        await client.aclose()
+
+    World("direct").run(body)

@@ -22,6 +22,8 @@ _log = logging.getLogger("inferkit")
 _queue: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
 _thread: threading.Thread | None = None
 _EXIT_SECONDS = 2.0
+generation = 0
+"""How many forks lie between this process and the first one: what an earlier generation opened is not ours to end."""
 
 
 def take(ending: Callable[[], object]) -> None:
@@ -61,7 +63,8 @@ def _run() -> None:
 
 
 def _after_fork() -> None:
-    global _thread, _queue  # noqa: PLW0603 - a fork has no other threads, and what was queued is the parent's to end
+    global _thread, _queue, generation  # noqa: PLW0603 - a fork has no other threads, and its parent's streams are not its
+    generation += 1
     _thread = None
     _queue = queue.SimpleQueue()
 

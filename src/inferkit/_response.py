@@ -55,6 +55,7 @@ class Response:
 
     __slots__ = (
         "_body",
+        "_generation",
         "_hooks",
         "_maps",
         "_reading",
@@ -81,6 +82,7 @@ class Response:
         self._maps: tuple[Callable[[Chunk], Chunk], ...] = ()
         self._hooks: tuple[OnClose, ...] = () if on_close is None else (on_close,)
         self._runtime = runtime
+        self._generation = _reaper.generation
         self._state = _OPEN
         self._reading = False
         self.model = model
@@ -168,7 +170,7 @@ class Response:
         await self._end("cancelled" if cancelled else "closed", error, _CLOSED)
 
     async def _end(self, outcome: Outcome, error: BaseException | None, state: int) -> None:
-        if self._state is not _OPEN:
+        if self._state is not _OPEN or self._is_inherited():
             return
         self._state = state
         if outcome == "completed":  # there is nothing to wait for
@@ -209,8 +211,12 @@ class Response:
             self._state = _CLOSED
             await self._finish(end)
 
+    def _is_inherited(self) -> bool:
+        """Say whether a fork lies between: the stream is the parent's then, and the parent ends and settles it."""
+        return self._generation != _reaper.generation
+
     def __del__(self) -> None:
-        if getattr(self, "_state", _CLOSED) is _OPEN:
+        if getattr(self, "_state", _CLOSED) is _OPEN and not self._is_inherited():
             _reaper.take(self.abandon)
 
     def abandon(self) -> None:
