@@ -315,7 +315,7 @@ def test_a_forked_child_does_not_end_the_streams_of_its_parent(how):
             del reply
             settled()
             os._exit(len(probes[0].outcomes) + len(probes[1].outcomes))
-        assert os.waitpid(child, 0)[1] == 0
+        assert os.waitpid(child, 0)[1] == 0  # noqa: ASYNC222 - no loop is running
         async for _ in reply:
             pass
         check(provider, probes, "completed")
