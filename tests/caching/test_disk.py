@@ -1,7 +1,9 @@
 import contextlib
+import io
 import logging
 import os
 import pickle
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 from inferkit._errors import ConfigurationError
 from inferkit._types import Chunk, Usage
 from inferkit.caching import disk as disk_module
+from inferkit.caching.bytes_disk import DamagedRowError
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.entry import Entry
 
@@ -266,6 +269,22 @@ def test_a_tier_that_failed_is_tried_again_after_a_rest(tmp_path, caplog, monkey
     tier.close()
 
 
+def test_deleting_a_damaged_folder_repairs_the_cache_of_a_running_process(tier, folder, monkeypatch):
+    for number in range(200):
+        tier.put(number.to_bytes(32), ENTRY)
+    (folder / "cache.db-wal").write_bytes(b"")
+    (folder / "cache.db").write_bytes(os.urandom(100_000))
+    for number in range(200):
+        tier.get(number.to_bytes(32))
+    tier.put(KEY, ENTRY)
+    assert not tier._store
+    shutil.rmtree(folder)
+    now = time.monotonic()
+    monkeypatch.setattr(disk_module.time, "monotonic", lambda: now + 61)
+    tier.put(KEY, ENTRY)
+    assert DiskTier(folder).get(KEY) == ENTRY
+
+
 def test_a_locked_database_is_passed_by_quickly_and_said_once(tier, folder, caplog):
     tier.put(KEY, ENTRY)
     with database(folder) as connection:
@@ -298,6 +317,19 @@ def test_logs_hold_nothing_of_a_reply(tier, folder, caplog):
     assert "my secret" not in caplog.text
 
 
+def test_nothing_but_bytes_is_ever_written(tier):
+    store = tier._opened()
+    for write in (
+        lambda: store.set("text", b"x"),
+        lambda: store.set(KEY, Bomb("trap")),
+        lambda: store.set(KEY, io.BytesIO(b"x"), read=True),
+        store.disk.filename,
+    ):
+        with pytest.raises((DamagedRowError, TypeError)):
+            write()
+    assert len(store) == 0
+
+
 def test_many_threads_share_a_tier(tier):
     start = threading.Barrier(4)
     wrong = []
@@ -322,6 +354,7 @@ def test_many_threads_share_a_tier(tier):
 _WORK = """
 import sys
 from inferkit._types import Chunk
+from inferkit.caching.bytes_disk import DamagedRowError
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.entry import Entry
 tier = DiskTier(sys.argv[1])

@@ -352,6 +352,45 @@ def test_a_reply_is_found_on_disk_by_the_next_process(run, disk):
     run(scenario)
 
 
+@on_a_loop
+def test_opening_the_database_does_not_stop_the_event_loop(run, tmp_path):
+    class Watched(DiskTier):
+        def open(self):
+            opened_in.append(threading.current_thread())
+            super().open()
+
+    opened_in = []
+
+    async def scenario(runtime):
+        cache = Cache(None, Watched(tmp_path / "cache"), identity=identity)
+        for _ in range(2):
+            await answer(cache, ask(runtime), Provider())
+        cache.close()
+        return threading.current_thread()
+
+    loops = run(scenario)
+    assert len(opened_in) == 1
+    assert opened_in[0] is not loops
+
+
+def test_the_disk_is_told_how_long_an_entry_lives(disk):
+    told = []
+
+    class Told:
+        is_open = True
+
+        def get(self, key):
+            return disk.get(key)
+
+        def put(self, key, entry, *, ttl=None):
+            told.append(ttl)
+            disk.put(key, entry, ttl=ttl)
+
+    for ttl in (60.0, None):
+        drive(answer(Cache(None, Told(), identity=lambda _: str(len(told)), ttl=ttl), ask(), Provider()))
+    assert told == [60.0, None]
+
+
 @everywhere
 def test_the_disk_alone_is_a_cache_too(run, disk):
     async def scenario(runtime):
