@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import gzip
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,8 @@ from inferkit._errors import (
     Unavailable,
 )
 from inferkit._runtime import DirectRuntime, current_runtime, drive
+from inferkit.providers import _watch
+from inferkit.providers._line import Line
 from inferkit.providers.http import Http, Timeouts
 from inferkit.providers.openai_chat import OpenAIChat
 from wire import CLOSE, UNTIL_CLOSED, Wire, event, reply, sse
@@ -288,6 +291,23 @@ def test_an_adapter_serves_one_event_loop_after_another():
         assert not adapter._http._clients._of_loops
 
 
+def test_the_pool_of_a_loop_that_was_just_closed_is_dropped():
+    with Wire(lambda _: [*sse(HELLO), CLOSE]) as wire:
+        adapter = OpenAIChat(base_url=wire.url)
+
+        async def call():
+            told = await text(adapter, current_runtime())
+            assert await current_runtime().run_blocking(wire.wait_until_closed)
+            return told
+
+        for _ in range(3):
+            loop = asyncio.new_event_loop()
+            assert loop.run_until_complete(call()) == "Hello"
+            loop.close()  # and not its async generators
+            del loop
+        assert len(adapter._http._clients._of_loops) == 1
+
+
 def test_an_adapter_serves_many_threads_at_once():
     with Wire(lambda _: sse(HELLO)) as wire, _direct(wire) as adapter:
         told = []
@@ -390,6 +410,93 @@ def test_a_client_of_the_wrong_kind_is_refused_with_what_to_pass(run):
     assert message.endswith("pass an httpx.Client" if blocking else "pass an httpx.AsyncClient")
     with pytest.raises(ConfigurationError, match="got dict"):
         OpenAIChat(http_client={})
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (httpx.PoolTimeout("secret"), Unavailable),
+        (httpx.WriteTimeout("secret"), Unavailable),
+        (httpx2.ConnectTimeout("secret"), Unavailable),
+        (httpx.LocalProtocolError("secret"), ConfigurationError),
+        (ConnectionResetError("secret"), Unavailable),
+        (Unavailable("mine", provider="p"), Unavailable),
+        (ZeroDivisionError("mine"), ZeroDivisionError),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.__name__,
+)
+def test_what_a_transport_raises_is_typed_unless_it_is_the_applications_own(raised, expected):
+    def send(_):
+        raise raised
+
+    with httpx.Client(transport=httpx.MockTransport(send)) as client:
+        adapter = OpenAIChat(base_url="http://127.0.0.1:1", http_client=client)
+        with pytest.raises(expected) as caught:
+            drive(adapter(ask(DirectRuntime())))
+    assert "secret" not in str(caught.value)
+    if "mine" in str(raised):
+        assert caught.value is raised
+
+
+def test_a_reply_without_a_socket_can_be_closed_and_read():
+    content = b"".join(HELLO)
+    transport = httpx.MockTransport(
+        lambda _: httpx.Response(200, headers={"content-type": "text/event-stream"}, content=content)
+    )
+    with httpx.Client(transport=transport) as client:
+        adapter = OpenAIChat(base_url="http://127.0.0.1:1", http_client=client)
+        runtime = DirectRuntime()
+        assert drive(text(adapter, runtime, deadline=runtime.now() + 30)) == "Hello"
+        response = drive(adapter(ask(runtime)))
+        drive(response.aclose())
+
+
+def test_a_shared_connection_is_not_cut_for_one_of_its_calls():
+    ours, theirs = socket.socketpair()
+
+    class Network:
+        def get_extra_info(self, _):
+            return ours
+
+    with ours, theirs:
+        line = Line(DirectRuntime(), None, {})
+        line.answered({"network_stream": Network(), "http_version": b"HTTP/2"})
+        line.wake()
+        theirs.sendall(b"x")
+        assert ours.recv(1) == b"x"
+        line.answered({"network_stream": Network(), "http_version": b"HTTP/1.1"})
+        line.wake()
+        assert ours.recv(1) == b""
+
+
+def test_sockets_that_a_pool_closed_are_not_kept():
+    idle = {}
+    for _ in range(600):
+        ours, theirs = socket.socketpair()
+
+        class Network:
+            def get_extra_info(self, _, sock=ours):
+                return sock
+
+        line = Line(DirectRuntime(), None, idle)
+        line.answered({"network_stream": Network()})
+        line.give_back()
+        ours.close()
+        theirs.close()
+    assert len(idle) < 300
+
+
+def test_the_thread_that_keeps_deadlines_ends_when_nothing_runs(monkeypatch):
+    monkeypatch.setattr(_watch, "_IDLE_TICKS", 1)
+    with Wire(lambda _: sse(HELLO)) as wire, _direct(wire) as adapter:
+        runtime = DirectRuntime()
+        for _ in range(2):
+            assert drive(text(adapter, runtime, deadline=runtime.now() + 30)) == "Hello"
+            thread = _watch._thread
+            if thread is not None:
+                thread.join(30)
+                assert not thread.is_alive()
+            assert _watch._thread is None
 
 
 def test_nobody_listening_is_unavailable(run):

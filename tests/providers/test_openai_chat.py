@@ -313,6 +313,18 @@ def test_whatever_is_wrong_becomes_a_typed_error_that_quotes_nothing(served, scr
     assert caught.value.provider == "openai"
 
 
+@pytest.mark.parametrize("ending", [CLOSE, RESET], ids=["closed", "reset"])
+def test_a_stream_that_breaks_after_the_finish_reason_is_complete(served, ending):
+    _, chunks, _ = served(lambda _: sse([event(delta("Hello", finish="stop")), ending]))
+    assert text_of(chunks) == "Hello"
+
+
+def test_an_event_cut_off_after_the_finish_reason_does_no_harm(served):
+    body = event(delta("Hello", finish="stop")) + event(USAGE_EVENT)[:-9]
+    _, chunks, _ = served(lambda _: [reply(body, content_type="text/event-stream")])
+    assert text_of(chunks) == "Hello"
+
+
 def test_an_error_after_some_text_comes_after_that_text(run):
     script = streaming(delta("Hel"), {"error": {"code": 503}})
     with Wire(script) as wire:
@@ -450,10 +462,46 @@ def test_stream_options_add_to_the_usage_option(served):
     assert wire.requests[0].json["stream_options"] == {"include_usage": True, "include_obfuscation": False}
 
 
-def test_a_schema_that_breaks_the_strict_rules_is_sent_as_not_strict(served):
-    _, _, wire = served(
-        lambda _: [reply(completion())],
-        stream=False,
-        response_schema={"type": "array", "items": {"type": "object", "properties": {"a": {}}}},
-    )
-    assert wire.requests[0].json["response_format"]["json_schema"]["strict"] is False
+def test_tool_calls_of_a_whole_reply_need_neither_index_nor_id(served):
+    calls = [{"function": {"name": name, "arguments": "{}"}} for name in ("f", "g")]
+    _, chunks, _ = served(lambda _: [reply(completion("", tool_calls=calls))], stream=False)
+    assert calls_of(chunks) == [(None, "f", "{}"), (None, "g", "{}")]
+
+
+def test_parts_that_are_not_known_are_passed_over(served):
+    content = [
+        {"type": "text", "text": "A"},
+        {"type": "reference", "reference_ids": [1]},
+        {"type": "text", "text": "B"},
+    ]
+    _, chunks, _ = served(lambda _: [reply(completion(content))], stream=False)
+    assert text_of(chunks) == "AB"
+    assert chunks[0].raw["choices"][0]["message"]["content"] == content
+
+
+def test_a_result_may_come_with_other_parts(served):
+    message = Message.user(ToolResultPart("c1", "found"), ReasoningPart("hm"), "Thanks.")
+    picture = Message.user(ReasoningPart("hm"), ImagePart(url="https://x"))
+    for choice in ("auto", "none", "required"):
+        _, _, wire = served(lambda _: [reply(completion())], message, picture, stream=False, tool_choice=choice)
+        assert wire.requests[0].json["messages"] == [
+            {"role": "tool", "tool_call_id": "c1", "content": "found"},
+            {"role": "user", "content": "Thanks."},
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x"}}]},
+        ]
+        assert wire.requests[0].json["tool_choice"] == choice
+
+
+@pytest.mark.parametrize(
+    ("schema", "strict"),
+    [
+        ({"type": "object", "properties": {}, "additionalProperties": False}, True),
+        ({"type": "object", "properties": {"a": {}}, "additionalProperties": False}, False),
+        ({"type": "object", "properties": {"a": {}}, "required": ["a"]}, False),
+        ({"anyOf": [{"type": "string"}, {"type": "object"}]}, False),
+        ({"anyOf": [{"type": "string"}, {"type": "array", "items": {"enum": [1, None]}}]}, True),
+    ],
+)
+def test_strict_mode_is_asked_for_where_the_schema_allows_it(served, schema, strict):
+    _, _, wire = served(lambda _: [reply(completion())], stream=False, response_schema=schema)
+    assert wire.requests[0].json["response_format"]["json_schema"]["strict"] is strict

@@ -75,14 +75,7 @@ class GivenClient:
             functools.partial(client.send, stream=True, follow_redirects=False),
             _nothing,
         )
-        timeout = client.timeout
-        default = Timeouts()
-        self.timeouts = Timeouts(
-            *(
-                float("inf") if getattr(timeout, name, 0.0) is None else getattr(timeout, name, getattr(default, name))
-                for name in ("connect", "read", "write", "pool")
-            )
-        )
+        self.timeouts = _timeouts_of(getattr(client, "timeout", None))
 
     async def sender(self, runtime: Runtime) -> Sender:
         """Give the client, if it is of the kind that the caller can wait for."""
@@ -190,6 +183,14 @@ def _build_with(client: Any, url: str, headers: Mapping[str, str], body: bytes, 
     timeouts = extensions.pop("timeout")
     waits = tuple(None if timeouts[name] == float("inf") else timeouts[name] for name in _TIMEOUT_ORDER)
     return client.build_request("POST", url, content=body, headers=headers, timeout=waits, extensions=extensions)
+
+
+def _timeouts_of(timeout: Any) -> Timeouts:
+    """Read httpx's form of the timeouts, in which None is without end."""
+    if timeout is None:
+        return Timeouts()
+    waits = [getattr(timeout, name, None) for name in _TIMEOUT_ORDER]
+    return Timeouts(*(float("inf") if wait is None else wait for wait in waits))
 
 
 _TIMEOUT_ORDER = ("connect", "read", "write", "pool")

@@ -30,7 +30,7 @@ class Line:
 
     __slots__ = ("_answered", "_idle", "_process", "_sock", "_watch", "closed", "cut", "deadline", "expired", "runtime")
 
-    def __init__(self, runtime: Runtime, deadline: float | None, idle: dict[Any, None]) -> None:
+    def __init__(self, runtime: Runtime, deadline: float | None, idle: dict[Any, int]) -> None:
         self.runtime = runtime
         self.deadline = deadline
         self._idle = idle
@@ -57,9 +57,9 @@ class Line:
             self._idle.pop(self._sock, None)
 
     def give_back(self) -> None:
-        """Note that the socket is idle again, in its pool."""
+        """Note that the socket is idle again, in its pool, and whose process's it is."""
         if self._sock is not None and self._sock.fileno() != -1:
-            self._idle[self._sock] = None
+            self._idle[self._sock] = self._process
             if len(self._idle) > _MANY:
                 for sock in [sock for sock in list(self._idle) if sock.fileno() == -1]:
                     self._idle.pop(sock, None)
@@ -83,8 +83,8 @@ class Line:
                 self.runtime.call_later_from_anywhere(self.cut)
         elif self._sock is None and not self._answered:
             # A server that trickles its headers over a connection used before: it is one of those that were idle.
-            for sock in list(self._idle):
-                shut_down(sock, self._process)
+            for sock, process in list(self._idle.items()):
+                shut_down(sock, process)
         else:
             self.wake()
 

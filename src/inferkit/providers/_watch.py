@@ -42,8 +42,10 @@ class Watch:
         with _lock:
             _running.add(self)
             if _thread is None:
-                _thread = threading.Thread(target=_run, name="inferkit-deadlines", daemon=True)
-                _thread.start()
+                thread = threading.Thread(target=_run, name="inferkit-deadlines", daemon=True)
+                with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
+                    thread.start()
+                    _thread = thread
 
     def stop(self) -> None:
         """Watch no longer. Does nothing the second time."""

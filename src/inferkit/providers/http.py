@@ -43,7 +43,7 @@ class Http:
         self._url = url
         self._provider = provider
         self._max_body_bytes = max_body_bytes
-        self._idle: dict[Any, None] = {}
+        self._idle: dict[Any, int] = {}
         tls = url.startswith("https:")
         self._clients: Clients | GivenClient = Clients(tls=tls) if http_client is None else GivenClient(http_client)
         self._timeouts = timeouts or self._clients.timeouts
