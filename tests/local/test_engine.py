@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -388,6 +389,19 @@ class TestDeaths:
         with pytest.raises(EngineUnavailable, match=reason):
             ask(start(tiny_path), "hello")
 
+    def test_a_system_without_sockets_left_is_an_error_that_may_be_retried(self, start, tiny_path):
+        engine = start(tiny_path)
+        ask(engine, "hello", max_tokens=1)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(Unavailable, match="Too many open files") as caught:
+                engine.open({"prompt": "hello"})
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert caught.value.retryable
+        assert ask(engine, "hello", max_tokens=1).end["output"] == 1
+
     def test_a_file_removed_after_the_model_was_named_is_missed_by_the_call(self, start, tmp_path):
         path = tiny_gguf.tiny().write(tmp_path / "m.gguf")
         engine = start(path)
@@ -456,6 +470,22 @@ if child:
             assert lines[0] == lines[1] == lines[2]
             assert lines[3] == "bcc"
             wait_until_dead(int(lines[0]))
+
+    def test_hanging_up_counts_even_while_a_fork_holds_the_call(self, endless_path):
+        body = """
+reader, writer = os.pipe()
+child = os.fork()
+if not child:
+    os.close(writer)
+    os._exit(len(os.read(reader, 1)))
+call.close()
+print(ask(engine, "a", max_tokens=3).text)
+os.close(writer)
+assert os.waitpid(child, 0)[1] == 0
+"""
+        with program(body, endless_path) as parent:
+            out, err = parent.communicate(timeout=SECONDS)
+            assert (out.decode().split()[1], err) == ("bcc", b"")
 
     def test_a_fork_that_outlives_its_parent_keeps_the_worker(self, endless_path):
         body = """
