@@ -36,6 +36,8 @@ class WorkerProcess:
     """A running worker. `settings` is its first frame."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
+        if not hasattr(socket, "send_fds"):
+            raise EngineUnavailable("the local engine needs Linux; on this system use another provider")
         with contextlib.ExitStack() as undo:
             self._errors = undo.enter_context(_memory_file())
             ours, theirs = socket.socketpair()
