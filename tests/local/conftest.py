@@ -24,6 +24,14 @@ def endless_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return spec.write(tmp_path_factory.mktemp("models") / "endless.gguf")
 
 
+@pytest.fixture(scope="module")
+def tiny_engine(tiny_path: Path) -> Iterator[Engine]:
+    """An engine for tests that leave it as it is."""
+    engine = Engine(Settings(str(tiny_path)))
+    yield engine
+    engine.close()
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., Engine]]:
     """Start an engine that is closed after the test."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -34,6 +35,12 @@ def wait_until_dead(pid: int) -> None:
     if descriptor is not None:
         with os.fdopen(descriptor, "rb", closefd=True) as handle:
             assert select.select([handle], [], [], SECONDS)[0], f"process {pid} still runs"
+
+
+def stop(pid: int) -> None:
+    """Halt a child, and wait until it stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
 
 
 def in_mid_stream(engine: Engine, **options: object):
@@ -108,8 +115,8 @@ class TestReplies:
     @pytest.mark.parametrize(
         "text", ["Q Z", "😀 emoji 👩‍👩‍👧", "\0", "a\0b", "\ud800", "", " ", "▁", "x" * 60, "é" * 40]
     )
-    def test_any_text_is_taken(self, start, tiny_path, text):
-        reply = ask(start(tiny_path), text, max_tokens=2)
+    def test_any_text_is_taken(self, tiny_engine, text):
+        reply = ask(tiny_engine, text, max_tokens=2)
         assert reply.end["output"] >= 1
         assert reply.end["prompt"] <= 2 + len(text.encode("utf-8", "replace"))
 
@@ -209,9 +216,9 @@ class TestRefusals:
             ({"messages": [["tool", "x"]]}, "takes no 'tool' messages"),
         ],
     )
-    def test_a_wrong_option_is_named(self, start, tiny_path, options, reason):
+    def test_a_wrong_option_is_named(self, tiny_engine, options, reason):
         with pytest.raises(InvalidRequest, match=reason):
-            ask(start(tiny_path), "hello", **options)
+            ask(tiny_engine, "hello", **options)
 
     def test_a_prompt_larger_than_any_frame_is_refused(self, start, tiny_path):
         with pytest.raises(InvalidRequest, match="over 16 MiB"):
@@ -373,9 +380,29 @@ class TestDeaths:
         engine = Engine(Settings(str(endless_path)))
         ask(engine, "a", max_tokens=1)
         pid = engine.pid
-        os.kill(pid, signal.SIGSTOP)
+        stop(pid)
         engine.close()
         assert not Path(f"/proc/{pid}").exists()
+
+    def test_a_worker_that_a_fork_may_still_use_is_left_to_end_by_itself(self, endless_path, monkeypatch):
+        monkeypatch.setattr(process, "_EXIT_SECONDS", 0.1)
+        engine = Engine(Settings(str(endless_path)))
+        ask(engine, "a", max_tokens=1)
+        pid = engine.pid
+        monkeypatch.setattr(process, "_forks", process._forks + 1)
+        stop(pid)
+        engine.close()
+        os.kill(pid, signal.SIGCONT)
+        wait_until_dead(pid)
+        for left in process._unreaped:
+            left.wait()
+
+    def test_a_signal_without_a_name_is_told_by_its_number(self, start, endless_path):
+        engine = start(endless_path, context_length=100_000)
+        call = in_mid_stream(engine)
+        os.kill(engine.pid, signal.SIGRTMIN + 1)
+        with pytest.raises(WorkerDied, match=f"ended by signal {signal.SIGRTMIN + 1}"):
+            finish(call)
 
     def test_a_worker_that_dies_at_the_start_every_time_is_reported(self, start, tiny_path, monkeypatch):
         monkeypatch.setattr(sys, "executable", "/bin/false")
@@ -387,6 +414,24 @@ class TestDeaths:
         monkeypatch.setattr(sys, "executable", executable)
         with pytest.raises(EngineUnavailable, match=reason):
             ask(start(tiny_path), "hello")
+
+    def test_a_system_without_sockets_left_is_an_error_that_may_be_retried(self, start, tiny_path):
+        engine = start(tiny_path)
+        ask(engine, "hello", max_tokens=1)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(Unavailable, match="Too many open files") as caught:
+                engine.open({"prompt": "hello"})
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert caught.value.retryable
+        assert ask(engine, "hello", max_tokens=1).end["output"] == 1
+
+    def test_a_system_that_cannot_pass_sockets_on_is_told_so(self, start, tiny_path, monkeypatch):
+        monkeypatch.delattr(socket, "send_fds")
+        with pytest.raises(EngineUnavailable, match="needs Linux"):
+            start(tiny_path).open({"prompt": "hello"})
 
     def test_a_file_removed_after_the_model_was_named_is_missed_by_the_call(self, start, tmp_path):
         path = tiny_gguf.tiny().write(tmp_path / "m.gguf")
@@ -456,6 +501,22 @@ if child:
             assert lines[0] == lines[1] == lines[2]
             assert lines[3] == "bcc"
             wait_until_dead(int(lines[0]))
+
+    def test_hanging_up_counts_even_while_a_fork_holds_the_call(self, endless_path):
+        body = """
+reader, writer = os.pipe()
+child = os.fork()
+if not child:
+    os.close(writer)
+    os._exit(len(os.read(reader, 1)))
+call.close()
+print(ask(engine, "a", max_tokens=3).text)
+os.close(writer)
+assert os.waitpid(child, 0)[1] == 0
+"""
+        with program(body, endless_path) as parent:
+            out, err = parent.communicate(timeout=SECONDS)
+            assert (out.decode().split()[1], err) == ("bcc", b"")
 
     def test_a_fork_that_outlives_its_parent_keeps_the_worker(self, endless_path):
         body = """

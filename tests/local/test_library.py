@@ -74,18 +74,32 @@ def test_a_kernel_that_tells_nothing_gets_the_build_that_runs_anywhere(monkeypat
     assert variant(cpu_features(), gpu=False) == "basic"
 
 
-def test_without_the_package_the_error_names_it(monkeypatch):
-    def missing(name):
-        raise importlib.metadata.PackageNotFoundError(name)
+def a_package(monkeypatch, folder):
+    """Make the installed package lie in another folder, without its description beside it."""
+    spec = SimpleNamespace(submodule_search_locations=[str(folder / "ctransformers")])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
 
-    monkeypatch.setattr(importlib.metadata, "version", missing)
+
+def test_without_the_package_the_error_names_it(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(EngineUnavailable, match=f"install ctransformers=={VERSION}"):
         find_library(gpu=False)
 
 
-def test_another_release_of_the_package_is_refused(monkeypatch):
+def test_another_release_of_the_package_is_refused(monkeypatch, tmp_path):
+    a_package(monkeypatch, tmp_path)
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "0.3.0")
     with pytest.raises(EngineUnavailable, match=f"made for ctransformers {VERSION}, and 0.3.0 is installed"):
+        find_library(gpu=False)
+
+
+def test_a_folder_that_nothing_describes_is_not_trusted(monkeypatch, tmp_path):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    a_package(monkeypatch, tmp_path)
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    with pytest.raises(EngineUnavailable, match="and an unknown release is installed"):
         find_library(gpu=False)
 
 
@@ -96,18 +110,16 @@ def test_a_machine_without_a_library_is_told_how_to_build_one(monkeypatch):
 
 
 def test_a_library_built_on_the_machine_is_preferred(monkeypatch, tmp_path):
-    own = tmp_path / "lib" / "local" / "libctransformers.so"
+    own = tmp_path / "ctransformers" / "lib" / "local" / "libctransformers.so"
     own.parent.mkdir(parents=True)
     own.touch()
-    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
+    a_package(monkeypatch, tmp_path)
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     assert find_library(gpu=False) == own
 
 
 def test_a_broken_installation_is_told_to_reinstall(monkeypatch, tmp_path):
-    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
+    a_package(monkeypatch, tmp_path)
     with pytest.raises(EngineUnavailable, match="is missing; reinstall ctransformers"):
         find_library(gpu=False)
 

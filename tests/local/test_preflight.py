@@ -166,7 +166,7 @@ def test_a_damaged_container_is_refused_with_its_reason(tmp_path, case):
 
 
 def test_metadata_larger_than_any_model_has_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("inferkit.local.gguf.METADATA_LIMIT", 1 << 20)
+    monkeypatch.setattr("inferkit.local.head.METADATA_LIMIT", 1 << 20)
     with (tmp_path / "m.gguf").open("wb") as file:
         file.write(a_head(values=1) + a_value(8, struct.pack("<Q", 1 << 21)))
         file.truncate(1 << 22)
@@ -231,6 +231,9 @@ WRONG: dict[str, tuple[Callable[[tiny_gguf.Spec], object], str]] = {
     "a rotation of no number": (value("llama.rope.freq_base", "float32", float("nan")), "not a positive number"),
     "a scale of zero": (value("llama.rope.scale_linear", "float32", 0.0), "not a positive number"),
     "a later scaling": (value("llama.rope.scaling.type", "string", "yarn"), "llama.rope.scaling"),
+    "a scaling of no named method": (value("llama.rope.scaling.factor", "float32", 4.0), "llama.rope.scaling"),
+    "a part of a split model": (value("split.count", "uint16", 3), "one of 3 parts of a model; join them"),
+    "an architecture of many letters": (value("general.architecture", "string", "x" * 9999), "'x{60}'; this engine"),
     "a file type of another kind": (value("general.file_type", "string", "x"), "general.file_type is of kind string"),
     "byte-pair encoding": (value("tokenizer.ggml.model", "string", "gpt2"), "tokeniser is of the kind 'gpt2'"),
     "no space prefix": (value("tokenizer.ggml.add_space_prefix", "bool", False), "adds no space before a text"),
@@ -265,7 +268,8 @@ WRONG: dict[str, tuple[Callable[[tiny_gguf.Spec], object], str]] = {
     "a tensor of great size": (tensor("output_norm.weight", (1 << 62, 2), F32, 8), "impossible shape"),
     "five dimensions": (tensor("output_norm.weight", (1, 1, 1, 1, 1), F32, 4), "claims 5 dimensions"),
     "no dimension": (tensor("output_norm.weight", (), F32, 4), "claims 0 dimensions"),
-    "a long tensor name": (tensor("x" * 64, (8,)), "over 63 bytes"),
+    "a long tensor name": (tensor("x" * 128, (8,)), "over 127 bytes"),
+    "a long key": (value("k" * 128, "uint32", 1), "a metadata key is over 127 bytes"),
     "an empty tensor name": (tensor("", (8,)), "empty or holds a zero byte"),
 }
 

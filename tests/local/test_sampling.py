@@ -42,7 +42,7 @@ def test_scores_that_are_no_numbers_are_never_chosen():
 
 def test_the_largest_fortune_still_finds_a_token():
     assert draw(CANDIDATES, Sampling(temperature=50.0), math.nextafter(1.0, 0.0)) == 2
-    assert draw(CANDIDATES, Sampling(temperature=50.0), 1.0) == 2
+    assert draw([(1, 0.0), (2, 0.0)], Sampling(temperature=1.0), 1.0) == 2
 
 
 def test_a_penalty_lowers_scores_of_either_sign_once():

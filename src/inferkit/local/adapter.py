@@ -14,7 +14,7 @@ from inferkit._runtime import DirectRuntime, drive
 from inferkit._types import Chunk, ReasoningPart, TextPart, Usage
 from inferkit.local.engine import Engine, Settings
 from inferkit.local.errors import PROVIDER
-from inferkit.local.gguf import check_place
+from inferkit.local.head import check_place
 
 if TYPE_CHECKING:
     import os

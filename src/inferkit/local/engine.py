@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from inferkit._errors import ConfigurationError, InvalidRequest, ModelFileError
+from inferkit._errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
 from inferkit.local.errors import PROVIDER, WorkerDied, from_frame
 from inferkit.local.process import WorkerProcess
 from inferkit.local.protocol import FRAME_LIMIT, FrameDecoder, encode
@@ -118,16 +118,15 @@ class Engine:
         except ValueError:
             raise InvalidRequest(f"the prompt is over {FRAME_LIMIT >> 20} MiB", provider=PROVIDER) from None
         for _ in range(_DEATHS_LIMIT):
-            worker = self._running()
-            ours, theirs = socket.socketpair()
-            with theirs:
-                handed = worker.hand_over(theirs)
-            if handed:
-                try:
-                    ours.sendall(frame)
-                except OSError:
-                    handed = False
-            if handed:
+            try:
+                worker = self._running()
+                ours, theirs = socket.socketpair()
+            except OSError as error:
+                raise Unavailable(
+                    f"the system gives the local engine no more sockets or memory ({error.strerror}); close some files",
+                    provider=PROVIDER,
+                ) from error
+            if _sent(frame, ours, theirs, worker):
                 return EngineCall(ours, worker, self)
             ours.close()
             death = self.bury(worker)
@@ -194,6 +193,18 @@ class Engine:
     def after_fork(self) -> None:
         """Start with a fresh lock in a fork: another thread of the parent may have held it."""
         self._lock = threading.Lock()
+
+
+def _sent(frame: bytes, ours: socket.socket, theirs: socket.socket, worker: WorkerProcess) -> bool:
+    """Hand a call's socket to the worker and the request after it; False if the worker is gone."""
+    with theirs:
+        if not worker.hand_over(theirs):
+            return False
+    try:
+        ours.sendall(frame)
+    except OSError:
+        return False
+    return True
 
 
 def _after_fork() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib.metadata
 import importlib.util
 import platform
 import sys
@@ -45,19 +44,28 @@ def find_library(*, gpu: bool, features: frozenset[str] | None = None) -> Path:
 
 
 def _folder() -> Path:
+    spec = importlib.util.find_spec("ctransformers")
+    if spec is None or not spec.submodule_search_locations:
+        raise EngineUnavailable(f"the local engine needs the ctransformers package; install ctransformers=={VERSION}")
+    package = Path(next(iter(spec.submodule_search_locations)))
+    if not (package.parent / f"ctransformers-{VERSION}.dist-info").is_dir():
+        _check_version()
+    return package / "lib"
+
+
+def _check_version() -> None:
+    """Ask for the version where the package does not lie beside its description, as it nearly always does."""
+    import importlib.metadata
+
     try:
         installed = importlib.metadata.version("ctransformers")
     except importlib.metadata.PackageNotFoundError:
-        installed = None
-    spec = importlib.util.find_spec("ctransformers") if installed else None
-    if spec is None or not spec.submodule_search_locations:
-        raise EngineUnavailable(f"the local engine needs the ctransformers package; install ctransformers=={VERSION}")
+        installed = "an unknown release"
     if installed != VERSION:
         raise EngineUnavailable(
             f"the local engine is made for ctransformers {VERSION}, and {installed} is installed; "
             f"install ctransformers=={VERSION}"
         )
-    return Path(next(iter(spec.submodule_search_locations))) / "lib"
 
 
 def variant(features: frozenset[str], *, gpu: bool) -> str:

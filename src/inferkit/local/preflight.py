@@ -14,21 +14,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import ModelFileError
-from inferkit.local.gguf import Array, Container, read_container
-from inferkit.local.vocabulary import BYTE, NORMAL, Vocabulary, byte_token_text
+from inferkit.local.facts import Facts
+from inferkit.local.gguf import Array, read_container
+from inferkit.local.tokeniser import read_vocabulary
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
+    from inferkit.local.vocabulary import Vocabulary
+
 __all__ = ["ModelFile", "inspect"]
 
 _BLOCKS_LIMIT = 96
 _WIDTH_LIMIT = 1 << 20
-_NO_TOKEN = 0xFFFFFFFF
-_SMALLEST_VOCABULARY = 259
-_REQUIRED = object()
+_NAME_LIMIT = 200
 
 
 @dataclass(frozen=True)
@@ -61,46 +61,45 @@ def inspect(path: str | os.PathLike[str]) -> ModelFile:
     """Check a GGUF file and describe it. Raises `ModelFileError`, which says what is wrong and what to do."""
     place = Path(path)
     container = read_container(place)
-    return _Rules(place, container).model_file()
+    return _Llama(place, container).model_file()
 
 
-class _Rules:
+class _Llama(Facts):
     """The rules of the llama architecture, over one container."""
 
-    def __init__(self, path: Path, container: Container) -> None:
-        self.path = path
-        self.container = container
-
     def model_file(self) -> ModelFile:
-        architecture = self._value("general.architecture", "string")
+        architecture = self.value("general.architecture", "string")
         if architecture != "llama":
-            raise self._refused(
-                f"its architecture is {architecture!r}",
+            raise self.refused(
+                f"its architecture is {architecture[:60]!r}",
                 "this engine runs llama models (Llama 1 and 2, Mistral 7B, TinyLlama and their like); use a model of "
                 "that family, or serve this one elsewhere and use its OpenAI-compatible endpoint",
             )
-        blocks = self._count("llama.block_count", _BLOCKS_LIMIT)
-        width = self._count("llama.embedding_length", _WIDTH_LIMIT)
-        hidden = self._count("llama.feed_forward_length", _WIDTH_LIMIT * 8)
-        heads = self._count("llama.attention.head_count", width)
-        heads_kv = self._count("llama.attention.head_count_kv", heads, default=heads)
-        context = self._count("llama.context_length", 1 << 30)
+        parts = self.value("split.count", "uint16", default=1)
+        if parts > 1:
+            raise self.refused(f"it is one of {parts} parts of a model", "join them with llama-gguf-split --merge")
+        blocks = self.count("llama.block_count", _BLOCKS_LIMIT)
+        width = self.count("llama.embedding_length", _WIDTH_LIMIT)
+        hidden = self.count("llama.feed_forward_length", _WIDTH_LIMIT * 8)
+        heads = self.count("llama.attention.head_count", width)
+        heads_kv = self.count("llama.attention.head_count_kv", heads, default=heads)
+        context = self.count("llama.context_length", 1 << 30)
         self._check_heads(width, heads, heads_kv)
         self._check_numbers()
-        vocabulary = self._vocabulary()
+        vocabulary = read_vocabulary(self)
         self._check_tensors(dict(self._expected(blocks, width, hidden, width // heads * heads_kv, len(vocabulary))))
         container = self.container
         metadata = {k: v.value for k, v in container.metadata.items() if not isinstance(v.value, Array)}
         return ModelFile(
             path=self.path,
             architecture=architecture,
-            name=self._value("general.name", "string", default=self.path.stem),
+            name=self.value("general.name", "string", default=self.path.stem)[:_NAME_LIMIT],
             quantisation=self._quantisation(),
             context_length=context,
             vocabulary_size=len(vocabulary),
             parameters=sum(math.prod(tensor.shape) for tensor in container.tensors.values()),
             size=container.file_size,
-            chat_template=self._value("tokenizer.chat_template", "string", default=None),
+            chat_template=self.value("tokenizer.chat_template", "string", default=None),
             fingerprint=self._fingerprint(),
             embedding_length=width,
             feed_forward_length=hidden,
@@ -111,112 +110,32 @@ class _Rules:
             vocabulary=vocabulary,
         )
 
-    def _refused(self, problem: str, remedy: str) -> ModelFileError:
-        return ModelFileError(f"{self.path}: {problem}; {remedy}")
-
-    def _damaged(self, problem: str) -> ModelFileError:
-        return self._refused(problem, "the file is damaged or made wrongly: download or convert it again")
-
-    def _value(self, key: str, kind: str, *, default: Any = _REQUIRED) -> Any:
-        found = self.container.metadata.get(key)
-        if found is None:
-            if default is _REQUIRED:
-                raise self._damaged(f"the metadata value {key} is missing")
-            return default
-        if found.kind != kind:
-            raise self._damaged(f"the metadata value {key} is of kind {found.kind}, and not {kind}")
-        return found.value
-
-    def _count(self, key: str, limit: int, *, default: Any = _REQUIRED) -> int:
-        value: int = self._value(key, "uint32", default=default)
-        if not 1 <= value <= limit:
-            raise self._damaged(f"{key} is {value}, and not from 1 to {limit}")
-        return value
-
     def _check_heads(self, width: int, heads: int, heads_kv: int) -> None:
         if width % heads or heads % heads_kv:
-            raise self._damaged(f"{width} dimensions do not divide into {heads} heads and {heads_kv} key-value heads")
+            raise self.damaged(f"{width} dimensions do not divide into {heads} heads and {heads_kv} key-value heads")
         size = width // heads
         if size % 2:
-            raise self._damaged(f"a head of {size} dimensions cannot be rotated; the number must be even")
-        turned = self._value("llama.rope.dimension_count", "uint32", default=size)
+            raise self.damaged(f"a head of {size} dimensions cannot be rotated; the number must be even")
+        turned = self.value("llama.rope.dimension_count", "uint32", default=size)
         if turned != size:
-            raise self._damaged(f"llama.rope.dimension_count is {turned}, and a head has {size} dimensions")
+            raise self.damaged(f"llama.rope.dimension_count is {turned}, and a head has {size} dimensions")
 
     def _check_numbers(self) -> None:
-        epsilon = self._value("llama.attention.layer_norm_rms_epsilon", "float32")
+        epsilon = self.value("llama.attention.layer_norm_rms_epsilon", "float32")
         if not 0 < epsilon < 1:
-            raise self._damaged(f"llama.attention.layer_norm_rms_epsilon is {epsilon}, and not between 0 and 1")
+            raise self.damaged(f"llama.attention.layer_norm_rms_epsilon is {epsilon}, and not between 0 and 1")
         for key in ("llama.rope.freq_base", "llama.rope.scale_linear"):
-            value = self._value(key, "float32", default=1.0)
+            value = self.value(key, "float32", default=1.0)
             if not (math.isfinite(value) and value > 0):
-                raise self._damaged(f"{key} is {value}, and not a positive number")
-        self._value("general.file_type", "uint32", default=0)
-        if self._value("llama.rope.scaling.type", "string", default="none") != "none":
-            raise self._refused(
+                raise self.damaged(f"{key} is {value}, and not a positive number")
+        self.value("general.file_type", "uint32", default=0)
+        factor = self.value("llama.rope.scaling.factor", "float32", default=0.0)
+        scaling = self.value("llama.rope.scaling.type", "string", default="none" if factor in (0.0, 1.0) else "linear")
+        if scaling != "none":
+            raise self.refused(
                 "it stretches its context by a method later than this engine (llama.rope.scaling)",
                 "use a model with an unscaled context",
             )
-
-    def _vocabulary(self) -> Vocabulary:
-        kind = self._value("tokenizer.ggml.model", "string")
-        if kind != "llama":
-            raise self._refused(
-                f"its tokeniser is of the kind {kind!r}",
-                "this engine runs SentencePiece vocabularies (kind 'llama'): Llama 1 and 2, Mistral 7B, TinyLlama",
-            )
-        if not self._value("tokenizer.ggml.add_space_prefix", "bool", default=True):
-            raise self._refused(
-                "its vocabulary adds no space before a text, and this engine always does", "use another model"
-            )
-        texts = self._array("tokenizer.ggml.tokens", "string")
-        scores = self._array("tokenizer.ggml.scores", "float32")
-        types = self._array("tokenizer.ggml.token_type", "int32")
-        if not len(texts) == len(scores) == len(types):
-            raise self._damaged(
-                f"the vocabulary has {len(texts)} tokens, {len(scores)} scores and {len(types)} types, not equally many"
-            )
-        self._check_tokens(texts, scores, types)
-        ids = {
-            name: self._token_id(name, len(texts), default)
-            for name, default in (("bos", 1), ("eos", 2), ("unknown", 0), ("seperator", None), ("padding", None))
-        }
-        bos, eos = ids["bos"], ids["eos"]
-        if bos is None or eos is None:
-            raise self._damaged("the vocabulary has no token that begins, or none that ends, a text")
-        add_bos = self._value("tokenizer.ggml.add_bos_token", "bool", default=True)
-        return Vocabulary(texts, types, bos, eos, add_bos)
-
-    def _array(self, key: str, kind: str) -> Any:
-        array: Array = self._value(key, "array")
-        if array.kind != kind:
-            raise self._damaged(f"{key} holds elements of kind {array.kind}, and not {kind}")
-        return array.items
-
-    def _check_tokens(self, texts: Any, scores: Any, types: Any) -> None:
-        if len(texts) < _SMALLEST_VOCABULARY:
-            raise self._damaged(f"the vocabulary has {len(texts)} tokens; 256 bytes and three special ones are needed")
-        if min(types) < NORMAL or max(types) > BYTE:
-            raise self._damaged("a token has an unknown type")
-        if any(map(math.isnan, scores)):
-            raise self._damaged("a token's score is not a number")
-        if any(b"\0" in text for text in texts):
-            raise self._damaged("a token's text holds a zero byte")
-        named = {text for text, kind in zip(texts, types, strict=True) if kind == BYTE}
-        if named != {byte_token_text(value) for value in range(256)}:
-            raise self._refused(
-                "its vocabulary lacks some of the 256 byte tokens <0x00> to <0xFF>, so some texts cannot be spelled",
-                "train or convert the vocabulary with byte fallback",
-            )
-
-    def _token_id(self, name: str, size: int, default: int | None) -> int | None:
-        key = f"tokenizer.ggml.{name}_token_id"
-        value: int | None = self._value(key, "uint32", default=default)
-        if value == _NO_TOKEN:
-            return None
-        if value is not None and value >= size:
-            raise self._damaged(f"{key} is {value}, and the vocabulary has {size} tokens")
-        return value
 
     def _expected(
         self, blocks: int, width: int, hidden: int, width_kv: int, words: int
@@ -245,17 +164,17 @@ class _Rules:
             tensor = tensors.get(name)
             if tensor is None:
                 also = " (output and input embeddings may be shared in it)" if name == "output.weight" else ""
-                raise self._refused(
+                raise self.refused(
                     f"the tensor {name} is missing{also}",
                     "use a model of the plain llama form, or download or convert it again",
                 )
             if tensor.shape != shape:
-                raise self._damaged(f"the tensor {name} has the shape {list(tensor.shape)}, and not {list(shape)}")
+                raise self.damaged(f"the tensor {name} has the shape {list(tensor.shape)}, and not {list(shape)}")
             if len(shape) == 1 and tensor.type.name != "F32":
-                raise self._damaged(f"the tensor {name} is of type {tensor.type.name}, and not F32")
+                raise self.damaged(f"the tensor {name} is of type {tensor.type.name}, and not F32")
         extra = tensors.keys() - expected.keys()
         if extra:
-            raise self._refused(
+            raise self.refused(
                 f"it has {len(extra)} tensors that this engine does not know, {min(extra)} among them",
                 "use a model of the plain llama form (without experts, biases or scaled rotations)",
             )

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import weakref
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import inferkit
 from inferkit.local.errors import EngineUnavailable
@@ -36,15 +36,15 @@ class WorkerProcess:
     """A running worker. `settings` is its first frame."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        ours, theirs = socket.socketpair()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        with theirs:
-            try:
+        if not hasattr(socket, "send_fds"):
+            raise EngineUnavailable("the local engine needs Linux; on this system use another provider")
+        with contextlib.ExitStack() as undo:
+            self._errors = undo.enter_context(_memory_file())
+            ours, theirs = socket.socketpair()
+            undo.enter_context(ours)
+            with theirs:
                 self._process = _start(theirs, self._errors)
-            except BaseException:
-                ours.close()
-                self._errors.close()
-                raise
+            undo.pop_all()
         self._control = ours
         self._owner = os.getpid()
         self.pid = self._process.pid
@@ -78,6 +78,13 @@ class WorkerProcess:
         except (OSError, ValueError):
             return ""
         return " | ".join(line.strip() for line in raw.decode("utf-8", "replace").splitlines() if line.strip())
+
+
+def _memory_file() -> IO[bytes]:
+    """Make a file for the worker's last words, in memory where the system has such files."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("inferkit-worker"), "r+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
 
 
 def _start(theirs: socket.socket, errors: Any) -> subprocess.Popen[bytes]:

@@ -125,7 +125,8 @@ def format_of(model: ModelFile, wanted: str | None = None) -> PromptFormat:
     form = FORMATS.get(str(name))
     if form is None:
         raise ModelFileError(
-            f"{model.path}: the prompt format {name!r} is unknown; set prompt_format= to one of {', '.join(FORMATS)}"
+            f"{model.path}: the prompt format {str(name)[:60]!r} is unknown; "
+            f"set prompt_format= to one of {', '.join(FORMATS)}"
         )
     missing = [mark for mark in form.required if model.vocabulary.special(mark) is None]
     if missing:
