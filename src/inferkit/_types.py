@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from inferkit._errors import ConfigurationError
 
@@ -191,9 +191,8 @@ class ToolCallDelta:
     arguments: str = ""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Chunk:
-    """A piece of a reply, as it comes.
+class Chunk(NamedTuple):
+    """A piece of a reply, as it comes. A named tuple, because one is made for every token.
 
     `finish_reason` (an open set: "stop", "length", "tool_calls", "content_filter", "budget", ...) and `usage` come
     with the last pieces. `raw` is the provider's own event, for what the other fields do not carry.

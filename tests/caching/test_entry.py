@@ -22,6 +22,7 @@ _chunks = st.lists(
         tool_calls=st.lists(_calls, max_size=2).map(tuple),
         finish_reason=st.none() | st.sampled_from(["stop", "length"]),
         usage=st.none() | _usage,
+        raw=st.none(),
     ),
     max_size=60,
 )

@@ -7,7 +7,6 @@ asked for, `max_output_tokens` is lowered to what it buys.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -254,7 +253,7 @@ class _Settlement:
 
 def _name_the_cause(chunk: Chunk) -> Chunk:
     """Say "budget" where a reply ended at a length that the budget had set."""
-    return dataclasses.replace(chunk, finish_reason="budget") if chunk.finish_reason == "length" else chunk
+    return chunk._replace(finish_reason="budget") if chunk.finish_reason == "length" else chunk
 
 
 class _Truncated:
