@@ -45,8 +45,9 @@ def measure_files() -> None:
     """Prints the figures of the model card."""
     words = vocabulary.Vocabulary.load(VOCABULARY)
     print(f"messages cut differently by the engine: {evaluate.differences_in_tokens(SHIPPED, words, 4000)}")
-    evaluate.measure("torch", evaluate.in_torch(export.load(), words))
-    evaluate.measure("q8_0", evaluate.in_engine(SHIPPED, words))
+    shipped = evaluate.in_engine(SHIPPED)
+    evaluate.measure("torch", evaluate.in_torch(export.load(), shipped), words)
+    evaluate.measure("q8_0", shipped, words)
 
 
 STEPS: dict[str, Callable[[], None]] = {
