@@ -1,0 +1,1 @@
+"""Recipe of the embedded triage model: data, vocabulary, training, export and evaluation."""

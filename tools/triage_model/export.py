@@ -1,0 +1,83 @@
+"""Writes the trained network as GGUF, in full precision or quantised."""
+
+from pathlib import Path
+from typing import Any
+
+import gguf
+import torch
+from gguf import GGMLQuantizationType as Kind, LlamaFileType, TokenType
+from gguf.quants import quantize
+
+from .network import Network, Shape
+from .places import CHECKPOINT, VOCABULARY
+from .vocabulary import BOS, EOS, FIRST_BYTE, UNK, Vocabulary
+
+FILE_TYPES = {
+    Kind.F32: LlamaFileType.ALL_F32,
+    Kind.Q8_0: LlamaFileType.MOSTLY_Q8_0,
+    Kind.Q5_1: LlamaFileType.MOSTLY_Q5_1,
+    Kind.Q4_0: LlamaFileType.MOSTLY_Q4_0,
+}
+
+
+def load(path: Path = CHECKPOINT) -> Network:
+    """The network of a training run, ready to answer."""
+    kept: dict[str, Any] = torch.load(path, weights_only=True)
+    model = Network(Shape(**kept["shape"]))
+    model.load_state_dict(kept["weights"])
+    return model.eval()
+
+
+def _token_type(token: int, vocabulary: Vocabulary) -> TokenType:
+    if token == UNK:
+        return TokenType.UNKNOWN
+    if token in (BOS, EOS, vocabulary.answer_id):
+        return TokenType.CONTROL
+    return TokenType.BYTE if FIRST_BYTE <= token < FIRST_BYTE + 256 else TokenType.NORMAL
+
+
+def write(model: Network, vocabulary: Vocabulary, path: Path, kind: Kind) -> None:
+    """Writes one file; norms stay in full precision."""
+    shape = model.shape
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("inferkit-triage")
+    writer.add_description("Customer-support triage: a message in, one line of JSON out")
+    writer.add_license("MIT")
+    writer.add_file_type(FILE_TYPES[kind])
+    writer.add_context_length(shape.context)
+    writer.add_embedding_length(shape.width)
+    writer.add_feed_forward_length(shape.hidden)
+    writer.add_block_count(shape.layers)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.heads)
+    writer.add_rope_dimension_count(shape.width // shape.heads)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(vocabulary))
+    writer.add_string("inferkit.prompt_format", "triage")
+    tokens = range(len(vocabulary))
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list([vocabulary.pieces[token].encode() for token in tokens])
+    writer.add_token_scores([vocabulary.score(token) for token in tokens])
+    writer.add_token_types([_token_type(token, vocabulary) for token in tokens])
+    writer.add_bos_token_id(BOS)
+    writer.add_eos_token_id(EOS)
+    writer.add_unk_token_id(UNK)
+    writer.add_add_bos_token(True)
+    writer.add_add_space_prefix(True)
+    for name, weight in model.state_dict().items():
+        values = weight.float().numpy()
+        if values.ndim == 1 or kind is Kind.F32:
+            writer.add_tensor(name, values)
+        else:
+            writer.add_tensor(name, quantize(values, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def export(path: Path, kind: Kind) -> None:
+    """Writes the trained network to `path`."""
+    write(load(), Vocabulary.load(VOCABULARY), path, kind)
