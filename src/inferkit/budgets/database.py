@@ -8,6 +8,7 @@ Nothing here ever opens the file any other way: closing a second descriptor woul
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import random
 import sqlite3
@@ -28,6 +29,7 @@ __all__ = ["Database", "Durability"]
 
 Durability = Literal["normal", "full"]
 T = TypeVar("T")
+_log = logging.getLogger("inferkit")
 
 _APPLICATION_ID = 0x1F_E2_B0_0C
 _PAGE_SIZE = 1024  # a write costs a page: small ones make a transaction a sixth cheaper
@@ -62,7 +64,7 @@ class Database:
         self._pid = os.getpid()
         self._count = 0
         self._tending = False
-        self.closed = False
+        self._tend_lock = threading.Lock()
         with self._translated():
             self.path.parent.mkdir(parents=True, exist_ok=True)
         self.write(lambda _: None)
@@ -216,15 +218,15 @@ class Database:
     def _tend(self) -> None:
         """Move what was written from the log into the file, so that no call has to. Runs in the background."""
         try:
-            connection = sqlite3.connect(self.path, isolation_level=None, timeout=0)
-            try:
+            with self._tend_lock, contextlib.closing(self._checkpointer()) as connection:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            finally:
-                connection.close()
-        except sqlite3.Error:
-            pass  # it is busy, or the next call finds what is wrong
+        except sqlite3.Error as error:  # it is busy, or the next call finds what is wrong
+            _log.debug("the ledger's log was not moved into its file: %s", error)
         finally:
             self._tending = False
+
+    def _checkpointer(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, isolation_level=None, timeout=0)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -262,15 +264,18 @@ class Database:
 
     def _before_fork(self) -> None:
         """Close, so that the child inherits nothing: SQLite's locks do not survive a fork, and it would not know."""
+        self._tend_lock.acquire()
         self._lock.acquire()
         with contextlib.suppress(sqlite3.Error):
             self._drop()
 
     def _after_fork_in_parent(self) -> None:
         self._lock.release()
+        self._tend_lock.release()
 
     def _after_fork_in_child(self) -> None:
         self._lock = threading.Lock()
+        self._tend_lock = threading.Lock()
         self._pid = os.getpid()
         self._tending = False
 
