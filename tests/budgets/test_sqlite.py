@@ -4,7 +4,7 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from inferkit._errors import ConfigurationError
+from inferkit._errors import ConfigurationError, LedgerError
 from inferkit.budgets.ledger import Amounts, Balance, Charge, Grant, Line, Payer, Refusal
 from inferkit.budgets.sqlite import SqliteLedger
 
@@ -154,6 +154,14 @@ def test_extending_after_the_lease_ran_out_holds_it_all_again(ledger):
     ledger.settle("1", Charge(75), at=90)
     assert usd(ledger) == (75, 0)
     assert sum(entry.charge.usd for entry in ledger.entries()) == 75
+
+
+def test_a_settled_call_cannot_hold_more(ledger):
+    reserve(ledger, "1", 60)
+    ledger.settle("1", Charge(25), at=1)
+    with pytest.raises(LedgerError, match="holds nothing"):
+        ledger.extend("1", [Line("a", W, 100)], Amounts(20), at=2, lease_seconds=60)
+    assert usd(ledger) == (25, 0)
 
 
 def test_a_cost_that_nothing_was_reserved_for_is_kept_in_the_book(ledger):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import logging
 import sqlite3
 from decimal import Decimal
 
+import anyio
 import pytest
 
 from budgets.fake_models import AT, BOOK, KINDS, FakeModel, Stack, make_request, run
@@ -375,10 +378,91 @@ def test_without_a_ledger_calls_pass_and_budgets_are_refused(ledger):
         run("direct", lambda runtime: main(runtime, scope(usd="5")))
 
 
-def lock(ledger_path):
-    connection = sqlite3.connect(ledger_path, isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
-    return connection
+@pytest.fixture
+def locker(ledger, tmp_path):
+    """Another program's connection, which can keep the ledger locked."""
+    connection = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None, check_same_thread=False)
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "trio"])
+def test_waiting_for_a_locked_ledger_does_not_stop_the_event_loop(kind, ledger, locker):
+    stack = Stack(ledger, FakeModel(REPLY))
+    ticks = []
+
+    async def main(runtime):
+        async def tick():
+            for number in range(20):  # the lock is given back only by a loop that runs
+                await runtime.sleep(0.001)
+                ticks.append(number)
+            locker.execute("COMMIT")
+
+        locker.execute("BEGIN IMMEDIATE")
+        async with anyio.create_task_group() as group:
+            group.start_soon(tick)
+            response = await stack(make_request(runtime, scope(usd="5")))
+        locker.execute("BEGIN IMMEDIATE")
+        async with anyio.create_task_group() as group:
+            group.start_soon(tick)
+            return await response.read()
+
+    assert len(run(kind, main)) == 3
+    assert len(ticks) == 40
+    assert posted(ledger) == Amounts(COST, 15, 1)
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "trio"])
+def test_a_caller_who_is_cancelled_while_waiting_holds_nothing(kind, ledger, locker):
+    model = FakeModel(REPLY)
+    stack = Stack(ledger, model)
+
+    async def main(runtime):
+        started = anyio.Event()
+
+        async def call():
+            started.set()
+            await stack(make_request(runtime, scope(usd="5")))
+
+        locker.execute("BEGIN IMMEDIATE")
+        if kind == "trio":
+            async with anyio.create_task_group() as group:
+                group.start_soon(call)
+                await started.wait()
+                await runtime.sleep(0.01)
+                group.cancel_scope.cancel()
+        else:
+            task = asyncio.ensure_future(call())
+            await started.wait()
+            await runtime.sleep(0.01)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        locker.execute("COMMIT")
+        with anyio.fail_after(10):
+            while ledger.balance("free:alice", MONTH).pending != Amounts() or not settled_down(ledger):
+                await runtime.sleep(0.001)
+
+    run(kind, main)
+    assert posted(ledger) == Amounts()
+    assert model.requests == []
+
+
+def settled_down(ledger):
+    """Whether the reservation that waited has been made and taken back: its account exists and nothing is held."""
+    return any(ledger.balances("free:alice"))
+
+
+def test_a_ledger_on_a_slow_disk_is_used_from_a_thread(kind, tmp_path):
+    ledger = SqliteLedger(tmp_path / "full.db", durability="full")
+    stack = Stack(ledger, FakeModel(REPLY))
+
+    async def main(runtime):
+        return await (await stack(make_request(runtime, scope(usd="5")))).read()
+
+    assert len(run(kind, main)) == 3
+    assert posted(ledger) == Amounts(COST, 15, 1)
+    ledger.close()
 
 
 class Broken(SqliteLedger):

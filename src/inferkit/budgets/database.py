@@ -59,6 +59,7 @@ class Database:
         self._durability = durability
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._cursor: sqlite3.Cursor
         self._inode = 0
         self._look_at = 0.0
         self._pid = os.getpid()
@@ -107,9 +108,10 @@ class Database:
         connection = self._connection
         if connection is None:
             connection = self._connection = self._open()
+            self._cursor = connection.cursor()
         if time.monotonic() >= self._look_at:
             self._check_still_there()
-        cursor = connection.cursor()
+        cursor = self._cursor
         cursor.execute(begin)
         try:
             result = step(cursor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -165,7 +166,9 @@ class _Reservation:
         self._request = request
         self._plan = plan
         self._lease = lease
+        self._lock = threading.Lock()
         self._left = False
+        self._made = False
 
     def _step(self, *, wait: bool) -> Grant | Refusal:
         plan, request = self._plan, self._request
@@ -179,7 +182,10 @@ class _Reservation:
             payer=Payer(request.user, request.tenant),
             wait=wait,
         )
-        if self._left:
+        with self._lock:
+            self._made = True
+            left = self._left
+        if left:
             self._void(wait=True)
         return answer
 
@@ -189,9 +195,12 @@ class _Reservation:
         except LedgerError:
             raise
         except BaseException:
-            self._left = True  # whichever of the two comes later takes it back
-            with contextlib.suppress(LedgerError):
-                await self._layer.store(self._request.runtime, self._ledger, self._void)
+            with self._lock:  # whichever of the two comes later takes it back
+                self._left = True
+                made = self._made
+            if made:
+                with contextlib.suppress(LedgerError):
+                    await self._layer.store(self._request.runtime, self._ledger, self._void)
             raise
 
     def _void(self, *, wait: bool) -> bool:
