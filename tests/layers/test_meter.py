@@ -17,6 +17,7 @@ from inferkit._errors import (
 )
 from inferkit._types import Chunk, ToolCallDelta, Usage
 from inferkit.budgets.bounds import input_tokens_bound
+from inferkit.budgets.prices import PriceBook
 from inferkit.layers.meter import Meter
 
 
@@ -128,6 +129,26 @@ PERHAPS_BILLED = [
 def test_a_request_that_was_refused_costs_nothing(error):
     attempt = failed_attempt(error, "direct")[0]
     assert (attempt.usage, attempt.cost_nanos, attempt.error) == (Usage(), 0, type(error).__name__)
+
+
+def test_a_fee_for_each_request_is_not_due_where_the_request_was_refused():
+    book = PriceBook()
+    price = next(
+        (provider, model, found)
+        for provider, model in (("perplexity", "sonar"), ("perplexity", "sonar-pro"))
+        if (found := book.find(provider, model)) and found.cost(Usage()) > 0
+    )
+
+    async def main(runtime):
+        request = make_request(runtime, model=price[1]).replace(provider=price[0])
+        with pytest.raises(RateLimited):
+            await Meter(book)(request, FakeModel(RateLimited("no", provider="test", status=429)))
+        await (await Meter(book)(request, FakeModel([Chunk(finish_reason="stop", usage=Usage(1, 1))]))).read()
+        return request.record.attempts
+
+    refused, served = run("direct", main)
+    assert refused.cost_nanos == 0
+    assert served.cost_nanos > price[2].cost(Usage()) > 0
 
 
 @pytest.mark.parametrize("error", PERHAPS_BILLED, ids=repr)

@@ -42,6 +42,7 @@ _LOOK_SECONDS = 1.0
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
+_forking: list[Database] = []  # those that a fork in progress has closed
 _inherited: list[sqlite3.Connection] = []  # of another process: neither to be used nor to be closed here
 
 
@@ -294,17 +295,23 @@ def _code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _each(step: Callable[[Database], None]) -> Callable[[], None]:
-    def run() -> None:
-        for database in list(_databases):
-            step(database)
+def _before_fork() -> None:
+    _forking[:] = _databases
+    for database in _forking:
+        database._before_fork()  # noqa: SLF001 - its own module
 
-    return run
+
+def _after_fork_in_parent() -> None:
+    for database in _forking:
+        database._after_fork_in_parent()  # noqa: SLF001
+    _forking.clear()
+
+
+def _after_fork_in_child() -> None:
+    for database in _forking:
+        database._after_fork_in_child()  # noqa: SLF001
+    _forking.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_each(Database._before_fork),  # noqa: SLF001 - its own module
-        after_in_parent=_each(Database._after_fork_in_parent),  # noqa: SLF001
-        after_in_child=_each(Database._after_fork_in_child),  # noqa: SLF001
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
