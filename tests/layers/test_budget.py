@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import logging
+import random
 import sqlite3
 from decimal import Decimal
 
+import anyio
 import pytest
 
-from budgets.fake_models import AT, BOOK, KINDS, FakeModel, Stack, make_request, run
+from budgets.fake_models import AT, BOOK, KINDS, Body, FakeModel, Stack, make_request, run
 from inferkit import _reaper
 from inferkit._errors import BudgetExceeded, ConfigurationError, LedgerError, Unavailable, UnpricedModel
-from inferkit._types import Chunk, Usage
+from inferkit._response import Response
+from inferkit._types import Chunk, Message, Usage
 from inferkit.budgets.bounds import input_tokens_bound
 from inferkit.budgets.budget import Budget, Scope
-from inferkit.budgets.ledger import Amounts, Balance
+from inferkit.budgets.ledger import Amounts, Balance, Line
 from inferkit.budgets.sqlite import SqliteLedger
 
 REPLY = [Chunk("Hi"), Chunk(" there", finish_reason="stop"), Chunk(usage=Usage(10, 5))]
@@ -375,10 +380,91 @@ def test_without_a_ledger_calls_pass_and_budgets_are_refused(ledger):
         run("direct", lambda runtime: main(runtime, scope(usd="5")))
 
 
-def lock(ledger_path):
-    connection = sqlite3.connect(ledger_path, isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
-    return connection
+@pytest.fixture
+def locker(ledger, tmp_path):
+    """Another program's connection, which can keep the ledger locked."""
+    connection = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None, check_same_thread=False)
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "trio"])
+def test_waiting_for_a_locked_ledger_does_not_stop_the_event_loop(kind, ledger, locker):
+    stack = Stack(ledger, FakeModel(REPLY))
+    ticks = []
+
+    async def main(runtime):
+        async def tick():
+            for number in range(20):  # the lock is given back only by a loop that runs
+                await runtime.sleep(0.001)
+                ticks.append(number)
+            locker.execute("COMMIT")
+
+        locker.execute("BEGIN IMMEDIATE")
+        async with anyio.create_task_group() as group:
+            group.start_soon(tick)
+            response = await stack(make_request(runtime, scope(usd="5")))
+        locker.execute("BEGIN IMMEDIATE")
+        async with anyio.create_task_group() as group:
+            group.start_soon(tick)
+            return await response.read()
+
+    assert len(run(kind, main)) == 3
+    assert len(ticks) == 40
+    assert posted(ledger) == Amounts(COST, 15, 1)
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "trio"])
+def test_a_caller_who_is_cancelled_while_waiting_holds_nothing(kind, ledger, locker):
+    model = FakeModel(REPLY)
+    stack = Stack(ledger, model)
+
+    async def main(runtime):
+        started = anyio.Event()
+
+        async def call():
+            started.set()
+            await stack(make_request(runtime, scope(usd="5")))
+
+        locker.execute("BEGIN IMMEDIATE")
+        if kind == "trio":
+            async with anyio.create_task_group() as group:
+                group.start_soon(call)
+                await started.wait()
+                await runtime.sleep(0.01)
+                group.cancel_scope.cancel()
+        else:
+            task = asyncio.ensure_future(call())
+            await started.wait()
+            await runtime.sleep(0.01)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        locker.execute("COMMIT")
+        with anyio.fail_after(10):
+            while ledger.balance("free:alice", MONTH).pending != Amounts() or not settled_down(ledger):
+                await runtime.sleep(0.001)
+
+    run(kind, main)
+    assert posted(ledger) == Amounts()
+    assert model.requests == []
+
+
+def settled_down(ledger):
+    """Whether the reservation that waited has been made and taken back: its account exists and nothing is held."""
+    return any(ledger.balances("free:alice"))
+
+
+def test_a_ledger_on_a_slow_disk_is_used_from_a_thread(kind, tmp_path):
+    ledger = SqliteLedger(tmp_path / "full.db", durability="full")
+    stack = Stack(ledger, FakeModel(REPLY))
+
+    async def main(runtime):
+        return await (await stack(make_request(runtime, scope(usd="5")))).read()
+
+    assert len(run(kind, main)) == 3
+    assert posted(ledger) == Amounts(COST, 15, 1)
+    ledger.close()
 
 
 class Broken(SqliteLedger):
@@ -470,6 +556,152 @@ def test_what_the_layer_decided_is_in_the_record(ledger):
     assert events[0].attributes["scope"] == ("free:alice",)
     assert events[0].attributes["remaining_nanos"] >= 0
     assert events[1].attributes["actual_nanos"] == COST
+
+
+def test_a_fallback_to_a_model_without_a_price_is_refused_before_it_is_sent(ledger):
+    model = FakeModel(Unavailable("down", provider="test", status=503), REPLY)
+
+    class Fallback(Stack):
+        async def attempt(self, request):
+            try:
+                return await super().attempt(request)
+            except Unavailable:
+                return await super().attempt(request.replace(model="unheard-of"))
+
+    async def main(runtime):
+        await Fallback(ledger, model)(make_request(runtime, scope(usd="5")))
+
+    with pytest.raises(UnpricedModel):
+        run("direct", main)
+    assert len(model.requests) == 1
+    assert posted(ledger) == Amounts()
+
+
+def test_a_failed_call_does_not_count_as_a_call_even_where_its_price_is_unknown(ledger):
+    stack = Stack(ledger, FakeModel(Unavailable("down", provider="test", status=503)))
+
+    async def main(runtime):
+        await stack(make_request(runtime, scope(calls=5), model="unheard-of"))
+
+    with pytest.raises(Unavailable):
+        run("direct", main)
+    assert posted(ledger) == Amounts()
+
+
+def test_a_longer_second_attempt_is_measured_anew(ledger):
+    model = FakeModel(Unavailable("down", provider="test", status=503), REPLY)
+
+    class Longer(Stack):
+        async def attempt(self, request):
+            try:
+                return await super().attempt(request)
+            except Unavailable:
+                more = (*request.messages, Message.assistant("x" * 1000))
+                return await super().attempt(request.replace(messages=more))
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5"), max_output_tokens=100)
+        response = await Longer(ledger, model)(request)
+        held = ledger.balance("free:alice", MONTH).pending.usd
+        await response.read()
+        return request, held
+
+    request, held = run("direct", main)
+    assert held > (input_tokens_bound(request) + 1000) * 1_000 + 100 * 2_000
+
+
+@pytest.mark.parametrize("limit", [{"usd": "0.001"}, {"tokens": 300}])
+def test_a_limit_on_each_call_holds_for_all_its_attempts_together(ledger, limit):
+    model = FakeModel(Unavailable("connection reset", provider="test"), REPLY)
+    each = Scope(Budget(per="call", name="each", **limit))
+
+    async def main(runtime):
+        await RetryOnce(ledger, model)(make_request(runtime, each))
+
+    with pytest.raises(BudgetExceeded, match="per call"):
+        run("direct", main)
+    assert len(model.requests) == 1
+
+
+def test_a_budget_without_a_period_does_not_promise_a_new_one(ledger):
+    async def main(runtime):
+        await Stack(ledger, FakeModel(REPLY))(make_request(runtime, scope(tokens=10, per="total")))
+
+    with pytest.raises(BudgetExceeded) as caught:
+        run("direct", main)
+    assert str(caught.value).endswith("raise the limit")
+    assert "anew" not in str(caught.value)
+
+
+def test_without_a_meter_what_was_held_is_what_is_charged(ledger):
+    stack = Stack(ledger, FakeModel(REPLY))
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5"), max_output_tokens=100)
+        await (await stack.budget(request, stack.model)).read()
+        return request
+
+    request = run("direct", main)
+    assert posted(ledger).usd == input_tokens_bound(request) * 1_000 + 100 * 2_000
+    (entry,) = ledger.entries()
+    assert entry.charge.estimated
+
+
+def test_holds_of_processes_that_died_are_ended_by_calls_that_come_later(ledger):
+    dead = Line("someone", "month:2026-10-01")
+    ledger.reserve("dead", [dead], Amounts(70), Amounts(70), at=AT - 1000, lease_seconds=60)
+
+    async def main(runtime):
+        await (await Stack(ledger, FakeModel(REPLY))(make_request(runtime))).read()
+
+    run("direct", main)
+    assert ledger.balance("someone", "month:2026-10-01") == Balance(posted=Amounts(70))
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "trio"])
+def test_many_calls_at_once_never_overspend(kind, ledger):
+    """The demand is many times the limit, replies differ in length, and some break off or are left."""
+    limit = "0.003"
+    chance = random.Random(3)
+
+    async def model(request):
+        words = chance.randrange(1, request.max_output_tokens + 1)
+        broken = Unavailable("gone", provider="test")
+        last = chance.choice([Chunk(finish_reason="stop", usage=Usage(80, words)), Chunk(finish_reason="stop"), broken])
+        if chance.random() < 0.2:
+            raise Unavailable("down", provider="test", status=503)
+        return Response(Body([Chunk("w") for _ in range(5)] + [last]), runtime=request.runtime)
+
+    stack = Stack(ledger, model)
+    refused = []
+
+    async def main(runtime):
+        async def call(number):
+            response = await stack(make_request(runtime, scope(usd=limit), max_output_tokens=200))
+            await runtime.sleep(0)
+            if number % 3 == 0:
+                await response.__anext__()
+                await response.aclose()
+            else:
+                await response.read()
+
+        async def calls(number):
+            for _ in range(4):
+                try:
+                    await call(number)
+                except BudgetExceeded:
+                    refused.append(number)
+                except Unavailable:
+                    pass
+
+        async with anyio.create_task_group() as group:
+            for number in range(50):
+                group.start_soon(calls, number)
+
+    run(kind, main)
+    assert refused
+    assert 0 < posted(ledger).usd <= 3_000_000
+    assert sum(entry.charge.usd for entry in ledger.entries()) == posted(ledger).usd
 
 
 @pytest.mark.parametrize(

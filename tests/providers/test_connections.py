@@ -499,15 +499,15 @@ def test_the_thread_that_keeps_deadlines_ends_when_nothing_runs(monkeypatch):
             assert _watch._thread is None
 
 
-def test_nobody_listening_is_unavailable(run):
+def test_nobody_listening_is_unavailable_and_cannot_have_been_billed(run):
     async def call(runtime):
         adapter = OpenAIChat(base_url="http://127.0.0.1:1/v1")
         with pytest.raises(Unavailable, match="cannot connect") as caught:
             await adapter(ask(runtime, deadline=runtime.now() + 30))
         await close(adapter, runtime)
-        return caught.value.retryable
+        return caught.value.retryable, caught.value.code
 
-    assert run(call)
+    assert run(call) == (True, "connect")
 
 
 def test_proxies_of_the_environment_are_used(run, monkeypatch):

@@ -8,6 +8,7 @@ Nothing here ever opens the file any other way: closing a second descriptor woul
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import random
 import sqlite3
@@ -28,6 +29,7 @@ __all__ = ["Database", "Durability"]
 
 Durability = Literal["normal", "full"]
 T = TypeVar("T")
+_log = logging.getLogger("inferkit")
 
 _APPLICATION_ID = 0x1F_E2_B0_0C
 _PAGE_SIZE = 1024  # a write costs a page: small ones make a transaction a sixth cheaper
@@ -40,6 +42,7 @@ _LOOK_SECONDS = 1.0
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
+_forking: list[Database] = []  # those that a fork in progress has closed
 _inherited: list[sqlite3.Connection] = []  # of another process: neither to be used nor to be closed here
 
 
@@ -57,12 +60,13 @@ class Database:
         self._durability = durability
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._cursor: sqlite3.Cursor
         self._inode = 0
         self._look_at = 0.0
         self._pid = os.getpid()
         self._count = 0
         self._tending = False
-        self.closed = False
+        self._tend_lock = threading.Lock()
         with self._translated():
             self.path.parent.mkdir(parents=True, exist_ok=True)
         self.write(lambda _: None)
@@ -105,9 +109,10 @@ class Database:
         connection = self._connection
         if connection is None:
             connection = self._connection = self._open()
+            self._cursor = connection.cursor()
         if time.monotonic() >= self._look_at:
             self._check_still_there()
-        cursor = connection.cursor()
+        cursor = self._cursor
         cursor.execute(begin)
         try:
             result = step(cursor)
@@ -216,15 +221,15 @@ class Database:
     def _tend(self) -> None:
         """Move what was written from the log into the file, so that no call has to. Runs in the background."""
         try:
-            connection = sqlite3.connect(self.path, isolation_level=None, timeout=0)
-            try:
+            with self._tend_lock, contextlib.closing(self._checkpointer()) as connection:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            finally:
-                connection.close()
-        except sqlite3.Error:
-            pass  # it is busy, or the next call finds what is wrong
+        except sqlite3.Error as error:  # it is busy, or the next call finds what is wrong
+            _log.debug("the ledger's log was not moved into its file: %s", error)
         finally:
             self._tending = False
+
+    def _checkpointer(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, isolation_level=None, timeout=0)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -262,15 +267,18 @@ class Database:
 
     def _before_fork(self) -> None:
         """Close, so that the child inherits nothing: SQLite's locks do not survive a fork, and it would not know."""
+        self._tend_lock.acquire()
         self._lock.acquire()
         with contextlib.suppress(sqlite3.Error):
             self._drop()
 
     def _after_fork_in_parent(self) -> None:
         self._lock.release()
+        self._tend_lock.release()
 
     def _after_fork_in_child(self) -> None:
         self._lock = threading.Lock()
+        self._tend_lock = threading.Lock()
         self._pid = os.getpid()
         self._tending = False
 
@@ -287,17 +295,23 @@ def _code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _each(step: Callable[[Database], None]) -> Callable[[], None]:
-    def run() -> None:
-        for database in list(_databases):
-            step(database)
+def _before_fork() -> None:
+    _forking[:] = _databases
+    for database in _forking:
+        database._before_fork()  # noqa: SLF001 - its own module
 
-    return run
+
+def _after_fork_in_parent() -> None:
+    for database in _forking:
+        database._after_fork_in_parent()  # noqa: SLF001
+    _forking.clear()
+
+
+def _after_fork_in_child() -> None:
+    for database in _forking:
+        database._after_fork_in_child()  # noqa: SLF001
+    _forking.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_each(Database._before_fork),  # noqa: SLF001 - its own module
-        after_in_parent=_each(Database._after_fork_in_parent),  # noqa: SLF001
-        after_in_child=_each(Database._after_fork_in_child),  # noqa: SLF001
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -73,8 +73,7 @@ class Balance:
     pending: Amounts = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """The call may go ahead and use up to `amounts`.
 
     `remaining` is what is left then, in each unit on its scarcest line. Units that no line limits are granted as
@@ -85,8 +84,7 @@ class Grant:
     remaining: tuple[int | None, int | None, int | None] = (None, None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """The call may not go ahead: `line` does not cover the least it needs of `unit`."""
 
     line: Line
@@ -96,8 +94,7 @@ class Refusal:
     pending: int
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """What a call turned out to cost. `usd` in nano-dollars; None where the model has no known price."""
 
     usd: int | None

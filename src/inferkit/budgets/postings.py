@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from inferkit._errors import LedgerError
 from inferkit.budgets.ledger import (
     NOTHING,
     Amounts,
@@ -118,7 +118,7 @@ def extend(
     if isinstance(answer, Grant):
         cursor.execute(_EXTEND, (*more, lease, call))
         if not cursor.rowcount:
-            _revive(cursor, call, lines, lease, at)
+            _revive(cursor, call, lease, at)
             cursor.execute(_EXTEND, (*more, lease, call))
     return answer
 
@@ -197,24 +197,23 @@ def _correct(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls
     """Settle a call whose lease ran out, by the difference to what was posted then."""
     posted = cursor.execute(_RELEASE_EXPIRED, (call,)).fetchall()
     for usd, tokens, number, accounts in posted:
-        charge = replace(charge, usd=(charge.usd or 0) - usd, output_tokens=charge.output_tokens - tokens)
+        charge = charge._replace(usd=(charge.usd or 0) - usd, output_tokens=charge.output_tokens - tokens)
         _move(cursor, Amounts(charge.usd or 0, charge.tokens, calls - number), NOTHING, accounts)
         _enter(cursor, call, "corrected", at, calls=calls - number, charge=charge, accounts=accounts)
     return bool(posted)
 
 
-def _revive(cursor: sqlite3.Cursor, call: str, lines: Sequence[Line], lease: float, at: float) -> None:
+def _revive(cursor: sqlite3.Cursor, call: str, lease: float, at: float) -> None:
     """Hold again what was posted when the lease ran out, since the call turns out to be running."""
     posted = cursor.execute(_RELEASE_EXPIRED, (call,)).fetchall()
-    accounts = _accounts_text(lines)
-    amounts = NOTHING
-    for usd, tokens, number, accounts in posted:
-        amounts = Amounts(usd, tokens, number)
-        back = Amounts(-usd, -tokens, -number)
-        _move(cursor, back, back, accounts)
-        charge = Charge(-usd, output_tokens=-tokens, attempts=0)
-        _enter(cursor, call, "corrected", at, calls=-number, charge=charge, accounts=accounts)
-    cursor.execute(_HOLD, (call, *amounts, accounts, lease, True, None, None))
+    if not posted:
+        raise LedgerError(f"call {call} holds nothing that could be extended; it was settled or never reserved")
+    usd, tokens, number, accounts = posted[0]
+    back = Amounts(-usd, -tokens, -number)
+    _move(cursor, back, back, accounts)
+    charge = Charge(-usd, output_tokens=-tokens, attempts=0)
+    _enter(cursor, call, "corrected", at, calls=-number, charge=charge, accounts=accounts)
+    cursor.execute(_HOLD, (call, usd, tokens, number, accounts, lease, True, None, None))
 
 
 def sweep(cursor: sqlite3.Cursor, at: float) -> int:
@@ -246,24 +245,8 @@ def _enter(
     charge: Charge,
     accounts: str = _NO_ACCOUNTS,
 ) -> None:
-    row = (
-        call,
-        kind,
-        at,
-        calls,
-        charge.usd,
-        charge.provider,
-        charge.model,
-        charge.input_tokens,
-        charge.output_tokens,
-        charge.cache_read_tokens,
-        charge.cache_write_tokens,
-        charge.attempts,
-        charge.estimated,
-        charge.outcome,
-        *charge.payer,
-        accounts,
-    )
+    *fields, estimated, outcome, payer = charge
+    row = (call, kind, at, calls, *fields, estimated, outcome, *payer, accounts)
     cursor.execute(_ENTER, row)
 
 

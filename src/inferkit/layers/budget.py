@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -30,6 +31,7 @@ __all__ = ["BudgetLayer"]
 T = TypeVar("T")
 _log = logging.getLogger("inferkit")
 _MARGIN_SECONDS = 60.0
+_SWEEP_SECONDS = 60.0
 
 
 class BudgetLayer:
@@ -67,6 +69,7 @@ class BudgetLayer:
         self._lease = lease_seconds
         self._blocks = on_store_error == "block"
         self._clock = clock
+        self._sweep_at = 0.0
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
@@ -150,6 +153,14 @@ class BudgetLayer:
 
         return await runtime.shield(elsewhere)
 
+    async def sweep_sometimes(self, runtime: Runtime, ledger: Ledger, at: float) -> None:
+        """End the holds of processes that died, so that reports show them as spent: first now, then once a minute."""
+        if at < self._sweep_at:
+            return
+        self._sweep_at = at + _SWEEP_SECONDS
+        with contextlib.suppress(LedgerError):  # the next reservation says what is wrong
+            await self.store(runtime, ledger, lambda *, wait: ledger.sweep(at, wait=wait))
+
     def now(self) -> float:
         """Seconds since the epoch."""
         return self._clock()
@@ -164,7 +175,9 @@ class _Reservation:
         self._request = request
         self._plan = plan
         self._lease = lease
+        self._lock = threading.Lock()
         self._left = False
+        self._made = False
 
     def _step(self, *, wait: bool) -> Grant | Refusal:
         plan, request = self._plan, self._request
@@ -178,7 +191,10 @@ class _Reservation:
             payer=Payer(request.user, request.tenant),
             wait=wait,
         )
-        if self._left:
+        with self._lock:
+            self._made = True
+            left = self._left
+        if left:
             self._void(wait=True)
         return answer
 
@@ -188,9 +204,12 @@ class _Reservation:
         except LedgerError:
             raise
         except BaseException:
-            self._left = True  # whichever of the two comes later takes it back
-            with contextlib.suppress(LedgerError):
-                await self._layer.store(self._request.runtime, self._ledger, self._void)
+            with self._lock:  # whichever of the two comes later takes it back
+                self._left = True
+                made = self._made
+            if made:
+                with contextlib.suppress(LedgerError):
+                    await self._layer.store(self._request.runtime, self._ledger, self._void)
             raise
 
     def _void(self, *, wait: bool) -> bool:
@@ -210,8 +229,7 @@ class _Settlement:
         """Settle what the attempts cost, or give everything back."""
         record = self._request.record
         outcome = "error" if isinstance(error, Exception) else "cancelled"
-        cost = record.cost_nanos
-        if cost == 0 and not any(attempt.usage.total_tokens for attempt in record.attempts):
+        if not any(attempt.usage.total_tokens or attempt.cost_nanos for attempt in record.attempts):
             if self.hold is not None and self.hold.plan.lines:
                 await self._write(self._request.runtime, self._void)
         else:
@@ -236,6 +254,7 @@ class _Settlement:
             return self._ledger.settle(request.record.id, charge, at=at, wait=wait)
 
         await self._write(runtime, step)
+        await self._layer.sweep_sometimes(runtime, self._ledger, at)
         if hold is not None and charge.usd is not None:
             request.record.note("budget", decision="settled", actual_nanos=charge.usd, estimated=charge.estimated)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from inferkit._errors import BudgetExceeded
 from inferkit._types import Usage
 from inferkit.budgets.bounds import input_tokens_bound
-from inferkit.budgets.ledger import Amounts, Charge, Grant, Payer, Refusal
+from inferkit.budgets.ledger import NOTHING, Amounts, Charge, Grant, Payer, Refusal
 from inferkit.budgets.money import format_usd, to_usd
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def charge_for(request: Request, hold: Hold | None, outcome: str) -> Charge:
     attempts = request.record.attempts
     payer = Payer(request.user, request.tenant)
     if not attempts:
-        held = Amounts() if hold is None else hold.held
+        held = NOTHING if hold is None else hold.held
         usd = held.usd if hold is not None and hold.counts_money else None
         return Charge(
             usd, request.provider, request.model, output_tokens=held.tokens, attempts=0, estimated=True,

@@ -137,12 +137,12 @@ class _Running:
         """Record the attempt, which came to nothing."""
         outcome: Outcome = "error" if isinstance(error, Exception) else "cancelled"
         if _cost_nothing(error):
-            self._record(outcome, error, Usage())
+            self._record(outcome, error, Usage(), billed=False)
         else:
             self._record(outcome, error, Usage(input_tokens=self._input_bound(), estimated=True))
 
     def _input_bound(self) -> int:
-        return input_tokens_bound(self.request) if self.hold is None else int(self.hold.input_bound(self.request))
+        return input_tokens_bound(self.request) if self.hold is None else self.hold.input_bound(self.request)
 
     def _final_usage(self, outcome: Outcome) -> Usage:
         """Give what was reported, and estimates for what was not: a broken stream's last report may be an old one."""
@@ -169,9 +169,10 @@ class _Running:
             return self.bytes
         return min(self.bytes, most)
 
-    def _record(self, outcome: Outcome, error: BaseException | None, usage: Usage) -> None:
+    def _record(self, outcome: Outcome, error: BaseException | None, usage: Usage, *, billed: bool = True) -> None:
         request, record = self.request, self.request.record
         provider = request.provider or ""
+        cost = None if self.price is None else self.price.cost(usage) if billed else 0
         record.attempts.append(
             Attempt(
                 number=request.attempt or len(record.attempts) + 1,
@@ -180,7 +181,7 @@ class _Running:
                 model=request.model,
                 outcome=outcome,
                 usage=usage,
-                cost_nanos=None if self.price is None else self.price.cost(usage),
+                cost_nanos=cost,
                 price_source=None if self.price is None else self.price.source,
                 seconds=request.runtime.now() - self.started,
                 first_chunk_seconds=None if self.first is None else self.first - self.started,

@@ -6,6 +6,7 @@ from inferkit._errors import ConfigurationError, InferkitError, Unavailable
 
 __all__ = ["cause_of", "network_error"]
 
+_NOT_SENT = "connect"  # the meter reads it: what never left cannot have been billed
 _REMEDY = "the network or the provider may be down; try again, or add a fallback model"
 
 
@@ -23,11 +24,13 @@ def network_error(error: Exception, provider: str) -> InferkitError | None:
             "PoolTimeout": "no connection became free in time; allow more connections or fewer calls at once",
             "WriteTimeout": "it did not take the request in time",
         }.get(type(error).__name__, "nothing came from it in time")
-        return Unavailable(f"{provider}: {what}", provider=provider)
+        sent = type(error).__name__ not in {"ConnectTimeout", "PoolTimeout"}
+        return Unavailable(f"{provider}: {what}", provider=provider, code=None if sent else _NOT_SENT)
     if names & {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL"}:
         return ConfigurationError(f"{provider}: the request could not be written as HTTP; check base_url= and headers=")
     if "ConnectError" in names:
-        return Unavailable(f"{provider}: cannot connect; check base_url=, or {_REMEDY}", provider=provider)
+        what = f"cannot connect; check base_url=, or {_REMEDY}"
+        return Unavailable(f"{provider}: {what}", provider=provider, code=_NOT_SENT)
     if names & {"TransportError", "HTTPError", "StreamError", "OSError"} or "ResourceError" in type(error).__name__:
         return Unavailable(f"{provider}: the connection broke ({type(error).__name__}); {_REMEDY}", provider=provider)
     return None

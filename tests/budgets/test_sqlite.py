@@ -1,0 +1,340 @@
+"""The ledger counts right, for one caller after the other."""
+
+import pytest
+from hypothesis import settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from inferkit._errors import ConfigurationError, LedgerError
+from inferkit.budgets.ledger import Amounts, Balance, Charge, Grant, Line, Payer, Refusal
+from inferkit.budgets.sqlite import SqliteLedger
+
+W = "month:2026-11-01"
+CALL = Amounts(calls=1)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    yield ledger
+    ledger.close()
+
+
+def reserve(ledger, call, usd, *lines, least=None, at=0.0, **options):
+    least = usd if least is None else least
+    options.setdefault("lease_seconds", 60)
+    return ledger.reserve(
+        call, lines or [Line("a", W, 100)], Amounts(usd, 0, 1), Amounts(least, 0, 1), at=at, **options
+    )
+
+
+def usd(ledger, account="a"):
+    balance = ledger.balance(account, W)
+    return balance.posted.usd, balance.pending.usd
+
+
+def test_a_reservation_is_pending_until_it_is_settled(ledger):
+    assert reserve(ledger, "1", 60) == Grant(Amounts(60, 0, 1), (40, None, None))
+    assert ledger.balance("a", W) == Balance(pending=Amounts(60, 0, 1))
+    assert ledger.settle("1", Charge(25, input_tokens=3, output_tokens=4), at=1.0)
+    assert ledger.balance("a", W) == Balance(Amounts(25, 7, 1))
+
+
+def test_running_calls_count(ledger):
+    reserve(ledger, "1", 60)
+    assert reserve(ledger, "2", 60) == Refusal(Line("a", W, 100), "usd", 100, 0, 60)
+    assert reserve(ledger, "3", 60, least=10) == Grant(Amounts(40, 0, 1), (0, None, None))
+    assert usd(ledger) == (0, 100)
+
+
+def test_all_lines_are_reserved_or_none(ledger):
+    rich, poor = Line("rich", W, 1000), Line("poor", W, 50)
+    assert reserve(ledger, "1", 60, rich, poor).line == poor
+    assert usd(ledger, "rich") == usd(ledger, "poor") == (0, 0)
+    assert reserve(ledger, "2", 60, rich, poor, least=10).amounts.usd == 50
+    assert usd(ledger, "rich") == usd(ledger, "poor") == (0, 50)
+
+
+@pytest.mark.parametrize("unit", ["usd", "tokens", "calls"])
+def test_each_unit_is_limited_alone(ledger, unit):
+    line = Line("a", W, **{unit: 3})
+    for call, most in (("1", 2), ("2", 2)):
+        answer = ledger.reserve(call, [line], Amounts(2, 2, 2), Amounts(most, most, most), at=0, lease_seconds=9)
+    assert (answer.unit, answer.limit, answer.posted, answer.pending) == (unit, 3, 0, 2)
+
+
+def test_windows_do_not_share(ledger):
+    assert isinstance(reserve(ledger, "1", 100, Line("a", "month:2026-11-01", 100)), Grant)
+    assert isinstance(reserve(ledger, "2", 100, Line("a", "month:2026-12-01", 100)), Grant)
+
+
+def test_a_call_is_settled_once(ledger):
+    reserve(ledger, "1", 60)
+    assert ledger.settle("1", Charge(25), at=1)
+    assert not ledger.settle("1", Charge(25), at=1)
+    assert not ledger.void("1", at=1)
+    assert usd(ledger) == (25, 0)
+    assert len(list(ledger.entries())) == 1
+
+
+def test_a_void_gives_everything_back_once(ledger):
+    reserve(ledger, "1", 60)
+    assert ledger.void("1", at=1)
+    assert not ledger.void("1", at=1)
+    assert ledger.balance("a", W) == Balance()
+    assert list(ledger.entries()) == []
+
+
+def test_more_than_was_held_is_posted_all_the_same(ledger):
+    reserve(ledger, "1", 100)
+    ledger.settle("1", Charge(130), at=1)
+    assert usd(ledger) == (130, 0)
+    assert isinstance(reserve(ledger, "2", 1), Refusal)
+
+
+def test_a_hold_is_extended_or_left_as_it_is(ledger):
+    reserve(ledger, "1", 60)
+    assert isinstance(ledger.extend("1", [Line("a", W, 100)], Amounts(41), at=1, lease_seconds=60), Refusal)
+    assert usd(ledger) == (0, 60)
+    assert isinstance(ledger.extend("1", [Line("a", W, 100)], Amounts(40), at=1, lease_seconds=60), Grant)
+    assert usd(ledger) == (0, 100)
+    ledger.settle("1", Charge(70), at=2)
+    assert usd(ledger) == (70, 0)
+
+
+def test_a_lease_that_runs_out_is_paid_at_what_was_held(ledger):
+    reserve(ledger, "1", 60, payer=Payer("alice", "acme"))
+    assert ledger.sweep(59) == 0
+    assert ledger.sweep(60) == 1
+    assert ledger.sweep(61) == 0
+    assert usd(ledger) == (60, 0)
+    (entry,) = ledger.entries()
+    assert (entry.kind, entry.charge.usd, entry.charge.estimated) == ("expired", 60, True)
+    assert entry.charge.payer == Payer("alice", "acme")
+
+
+def test_a_lease_of_a_call_that_was_never_sent_costs_nothing(ledger):
+    reserve(ledger, "1", 60, sent=False)
+    reserve(ledger, "2", 30, sent=False)
+    ledger.mark_sent("2")
+    ledger.sweep(60)
+    assert ledger.balance("a", W) == Balance(Amounts(30, 0, 1))
+
+
+def test_a_refusal_first_ends_what_ran_out(ledger):
+    reserve(ledger, "1", 100, sent=False)
+    assert isinstance(reserve(ledger, "2", 50, at=30), Refusal)
+    assert isinstance(reserve(ledger, "2", 50, at=60), Grant)
+
+
+@pytest.mark.parametrize(("sent", "at_expiry"), [(True, 60), (False, 0)])
+def test_settling_after_the_lease_ran_out_corrects(ledger, sent, at_expiry):
+    reserve(ledger, "1", 60, sent=sent)
+    ledger.sweep(60)
+    assert usd(ledger) == (at_expiry, 0)
+    assert ledger.settle("1", Charge(25, input_tokens=5, output_tokens=2), at=90)
+    assert not ledger.settle("1", Charge(25), at=90)
+    assert ledger.balance("a", W) == Balance(Amounts(25, 7, 1))
+    assert sum(entry.charge.usd for entry in ledger.entries()) == 25
+    assert sum(entry.calls for entry in ledger.entries()) == 1
+
+
+def test_a_void_after_the_lease_ran_out_takes_back_what_was_posted(ledger):
+    reserve(ledger, "1", 60)
+    ledger.sweep(60)
+    assert ledger.void("1", at=90)
+    assert ledger.balance("a", W) == Balance()
+    assert sum(entry.charge.usd for entry in ledger.entries()) == 0
+
+
+def test_extending_after_the_lease_ran_out_holds_it_all_again(ledger):
+    reserve(ledger, "1", 60)
+    ledger.sweep(60)
+    assert isinstance(ledger.extend("1", [Line("a", W, 100)], Amounts(20), at=70, lease_seconds=60), Grant)
+    assert ledger.balance("a", W) == Balance(pending=Amounts(80, 0, 1))
+    ledger.settle("1", Charge(75), at=90)
+    assert usd(ledger) == (75, 0)
+    assert sum(entry.charge.usd for entry in ledger.entries()) == 75
+
+
+def test_a_settled_call_cannot_hold_more(ledger):
+    reserve(ledger, "1", 60)
+    ledger.settle("1", Charge(25), at=1)
+    with pytest.raises(LedgerError, match="holds nothing"):
+        ledger.extend("1", [Line("a", W, 100)], Amounts(20), at=2, lease_seconds=60)
+    assert usd(ledger) == (25, 0)
+
+
+def test_a_cost_that_nothing_was_reserved_for_is_kept_in_the_book(ledger):
+    assert ledger.settle("1", Charge(25), at=1)
+    assert not ledger.settle("1", Charge(25), at=1)
+    assert ledger.record("2", Charge(5), at=2)
+    assert not ledger.record("2", Charge(5), at=2)
+    assert [(entry.call, entry.charge.usd) for entry in ledger.entries()] == [("1", 25), ("2", 5)]
+
+
+def test_the_book_is_read_by_time_and_payer(ledger):
+    for number in range(1200):
+        ledger.record(str(number), Charge(None if number == 0 else number, payer=Payer(f"u{number % 3}")), at=number)
+    assert [entry.call for entry in ledger.entries()] == [str(number) for number in range(1200)]
+    assert [entry.call for entry in ledger.entries(since=10, until=13)] == ["10", "11", "12"]
+    assert [entry.call for entry in ledger.entries(user="u1", until=8)] == ["1", "4", "7"]
+    (entry,) = ledger.entries(call="0")
+    assert entry.charge.usd is None
+    assert list(ledger.entries(tenant="acme")) == []
+
+
+def test_balances_are_listed(ledger):
+    reserve(ledger, "1", 60, Line("b", W, 100), Line("a", W))
+    assert [(account, window) for account, window, _ in ledger.balances()] == [("a", W), ("b", W)]
+    assert list(ledger.balances("b")) == [("b", W, Balance(pending=Amounts(60, 0, 1)))]
+
+
+def test_what_was_written_is_there_when_the_file_is_opened_again(ledger, tmp_path):
+    reserve(ledger, "1", 60)
+    other = SqliteLedger(tmp_path / "ledger.db", durability="full")
+    other.settle("1", Charge(25), at=1)
+    other.close()
+    assert usd(ledger) == usd(other) == (25, 0)
+    other.close()
+    ledger.check()
+
+
+def test_a_wrong_durability_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="durability"):
+        SqliteLedger(tmp_path / "x.db", durability="maximal")
+
+
+LIMITS = {"a": 100, "b": 60, "c": None}
+CALLS = st.integers(0, 6).map(str)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Whatever order the steps come in, the balances are those of a dictionary."""
+
+    def __init__(self):
+        super().__init__()
+        import tempfile
+
+        self.folder = tempfile.TemporaryDirectory()
+        self.ledger = SqliteLedger(f"{self.folder.name}/ledger.db")
+        self.now = 0
+        self.posted = dict.fromkeys(LIMITS, 0)
+        self.holds = {}
+        self.expired = {}
+        self.done = set()
+
+    def teardown(self):
+        self.ledger.close()
+        self.folder.cleanup()
+
+    def pending(self, account):
+        return sum(amount for amount, accounts, _, _ in self.holds.values() if account in accounts)
+
+    def free(self, accounts):
+        limits = [LIMITS[a] - self.posted[a] - self.pending(a) for a in accounts if LIMITS[a] is not None]
+        return min(limits, default=10**6)
+
+    def expire(self):
+        for call, (amount, accounts, lease, sent) in list(self.holds.items()):
+            if lease <= self.now:
+                del self.holds[call]
+                self.expired[call] = (amount if sent else 0, accounts)
+                for account in accounts if sent else ():
+                    self.posted[account] += amount
+
+    def lines(self, accounts):
+        return [Line(account, W, LIMITS[account]) for account in accounts]
+
+    @rule(
+        call=CALLS,
+        accounts=st.lists(st.sampled_from("abc"), min_size=1, unique=True),
+        wanted=st.integers(0, 80),
+        least=st.integers(0, 80),
+        sent=st.booleans(),
+    )
+    def reserve(self, call, accounts, wanted, least, sent):
+        if call in self.holds or call in self.expired or call in self.done:
+            return
+        least = min(least, wanted)
+        answer = self.ledger.reserve(
+            call, self.lines(accounts), Amounts(wanted), Amounts(least), at=self.now, lease_seconds=5, sent=sent
+        )
+        if self.free(accounts) < least:
+            self.expire()
+        free = self.free(accounts)
+        if free < least:
+            assert isinstance(answer, Refusal)
+        else:
+            assert answer.amounts.usd == min(wanted, free)
+            self.holds[call] = (answer.amounts.usd, tuple(accounts), self.now + 5, sent)
+
+    @precondition(lambda self: self.holds)
+    @rule(data=st.data(), more=st.integers(0, 50))
+    def extend(self, data, more):
+        call = data.draw(st.sampled_from(sorted(self.holds)))
+        amount, accounts, _, sent = self.holds[call]
+        answer = self.ledger.extend(call, self.lines(accounts), Amounts(more), at=self.now, lease_seconds=5)
+        if self.free(accounts) < more:
+            self.expire()
+        if self.free(accounts) < more:
+            assert isinstance(answer, Refusal)
+            return
+        assert isinstance(answer, Grant)
+        if call in self.expired:
+            amount, _ = self.expired.pop(call)
+            sent = True
+            for account in accounts:
+                self.posted[account] -= amount
+        self.holds[call] = (amount + more, accounts, self.now + 5, sent)
+
+    @rule(call=CALLS, cost=st.integers(0, 90))
+    def settle(self, call, cost):
+        known = call in self.holds or call in self.expired
+        if not known and call not in self.done:
+            return
+        assert self.ledger.settle(call, Charge(cost), at=self.now) is known
+        if known:
+            before, accounts = self.expired.pop(call, (0, ())) if call in self.expired else (0, self.holds.pop(call)[1])
+            for account in accounts:
+                self.posted[account] += cost - before
+            self.done.add(call)
+
+    @rule(call=CALLS)
+    def void(self, call):
+        assert self.ledger.void(call, at=self.now) is (call in self.holds or call in self.expired)
+        before, accounts = self.expired.pop(call, (0, ()))
+        for account in accounts:
+            self.posted[account] -= before
+            self.done.add(call)
+        self.holds.pop(call, None)
+
+    @rule()
+    def sweep(self):
+        before = len(self.holds)
+        self.expire()
+        assert self.ledger.sweep(self.now) == before - len(self.holds)
+
+    @rule(seconds=st.integers(1, 4))
+    def wait(self, seconds):
+        self.now += seconds
+
+    @rule()
+    def reopen(self):
+        self.ledger.close()
+
+    @invariant()
+    def balances_agree(self):
+        for account in LIMITS:
+            assert usd(self.ledger, account) == (self.posted[account], self.pending(account))
+
+    @invariant()
+    def the_book_adds_up_to_the_balances(self):
+        sums = dict.fromkeys(LIMITS, 0)
+        for entry in self.ledger.entries():
+            for account, _ in entry.accounts:
+                sums[account] += entry.charge.usd
+        assert sums == self.posted
+
+
+LedgerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestTheLedgerAgainstADictionary = LedgerMachine.TestCase

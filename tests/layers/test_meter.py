@@ -1,0 +1,210 @@
+"""Every attempt is priced, once, whatever became of it."""
+
+import asyncio
+
+import pytest
+
+from budgets.fake_models import BOOK, KINDS, FakeModel, make_request, run
+from inferkit._errors import (
+    AuthenticationFailed,
+    ConfigurationError,
+    DeadlineExceeded,
+    InvalidRequest,
+    NoRoute,
+    RateLimited,
+    StreamInterrupted,
+    Unavailable,
+)
+from inferkit._types import Chunk, ToolCallDelta, Usage
+from inferkit.budgets.bounds import input_tokens_bound
+from inferkit.budgets.prices import PriceBook
+from inferkit.layers.meter import Meter
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+def attempt_of(chunks, kind="direct", leave_after=None, **fields):
+    """Read a reply through a meter and return the one attempt, and its request."""
+
+    async def main(runtime):
+        request = make_request(runtime, **fields)
+        response = await Meter(BOOK)(request, FakeModel(chunks))
+        try:
+            if leave_after is None:
+                await response.read()
+            else:
+                for _ in range(leave_after):
+                    await response.__anext__()
+                await response.aclose()
+        except StreamInterrupted:
+            pass
+        return request
+
+    request = run(kind, main)
+    (attempt,) = request.record.attempts
+    return attempt, request
+
+
+def test_a_reply_is_priced_as_reported(kind):
+    attempt, _ = attempt_of(
+        [Chunk("Hi"), Chunk(finish_reason="stop"), Chunk(usage=Usage(10, 5, reasoning_tokens=2))], kind
+    )
+    assert attempt.usage == Usage(10, 5, reasoning_tokens=2)
+    assert (attempt.cost_nanos, attempt.price_source, attempt.outcome) == (20_000, "stated", "completed")
+    assert (attempt.provider, attempt.model, attempt.number, attempt.kind) == ("test", "cheap", 1, "primary")
+    assert 0 <= attempt.first_chunk_seconds <= attempt.seconds
+
+
+def test_usage_reported_in_parts_is_put_together_and_the_last_value_counts():
+    attempt, _ = attempt_of(
+        [
+            Chunk(usage=Usage(10, 1, cache_read_tokens=4)),
+            Chunk("Hello", usage=Usage(0, 3)),
+            Chunk(finish_reason="stop", usage=Usage(0, 7)),
+        ]
+    )
+    assert attempt.usage == Usage(10, 7, cache_read_tokens=4)
+
+
+def test_a_reply_without_a_report_is_estimated_from_the_bytes_that_came():
+    attempt, request = attempt_of(
+        [
+            Chunk("héllo", reasoning="hmm"),
+            Chunk(tool_calls=(ToolCallDelta(0, "1", "find", '{"a"'),)),
+            Chunk(finish_reason="stop"),
+        ]
+    )
+    assert attempt.usage == Usage(input_tokens_bound(request), 6 + 3 + 4 + 4, estimated=True)
+    assert attempt.cost_nanos == attempt.usage.input_tokens * 1000 + 17 * 2000
+
+
+def test_an_estimate_stays_within_the_cap_that_was_sent():
+    attempt, _ = attempt_of([Chunk("x" * 300), Chunk(finish_reason="length")], max_output_tokens=100)
+    assert attempt.usage.output_tokens == 100
+
+
+def test_an_estimate_exceeds_a_cap_that_was_plainly_not_kept():
+    attempt, _ = attempt_of([Chunk("x" * 3000), Chunk(finish_reason="stop")], max_output_tokens=100)
+    assert attempt.usage.output_tokens == 3000
+
+
+@pytest.mark.parametrize("ending", [None, StreamInterrupted("cut", provider="test")])
+def test_a_broken_stream_is_not_priced_at_its_first_report(kind, ending):
+    chunks = [Chunk(usage=Usage(10, 1)), Chunk("Hello, you"), ending or Chunk("more")]
+    attempt, _ = attempt_of(chunks, kind, leave_after=None if ending else 2)
+    assert attempt.usage == Usage(10, 10, estimated=True)
+    assert attempt.outcome == ("error" if ending else "closed")
+    assert attempt.error == ("StreamInterrupted" if ending else None)
+
+
+def test_a_stream_left_after_its_report_is_not_an_estimate():
+    chunks = [Chunk("Hi", finish_reason="stop", usage=Usage(10, 5)), Chunk()]
+    attempt, _ = attempt_of(chunks, leave_after=1)
+    assert (attempt.usage, attempt.outcome) == (Usage(10, 5), "closed")
+
+
+FREE_OF_CHARGE = [
+    RateLimited("slow down", provider="test", status=429),
+    Unavailable("down", provider="test", status=500),
+    Unavailable("no connection", provider="test", code="connect"),
+    InvalidRequest("no", provider="test", status=400),
+    AuthenticationFailed("no", provider="test", status=401),
+    ConfigurationError("no key"),
+    NoRoute("none"),
+]
+PERHAPS_BILLED = [
+    DeadlineExceeded("late"),
+    Unavailable("reset", provider="test"),
+    Unavailable("error in a stream", provider="test", status=200),
+    StreamInterrupted("cut", provider="test"),
+    KeyboardInterrupt(),
+    RuntimeError("a fault of the adapter"),
+]
+
+
+@pytest.mark.parametrize("error", FREE_OF_CHARGE, ids=str)
+def test_a_request_that_was_refused_costs_nothing(error):
+    attempt = failed_attempt(error, "direct")[0]
+    assert (attempt.usage, attempt.cost_nanos, attempt.error) == (Usage(), 0, type(error).__name__)
+
+
+def test_a_fee_for_each_request_is_not_due_where_the_request_was_refused():
+    book = PriceBook()
+    price = next(
+        (provider, model, found)
+        for provider, model in (("perplexity", "sonar"), ("perplexity", "sonar-pro"))
+        if (found := book.find(provider, model)) and found.cost(Usage()) > 0
+    )
+
+    async def main(runtime):
+        request = make_request(runtime, model=price[1]).replace(provider=price[0])
+        with pytest.raises(RateLimited):
+            await Meter(book)(request, FakeModel(RateLimited("no", provider="test", status=429)))
+        await (await Meter(book)(request, FakeModel([Chunk(finish_reason="stop", usage=Usage(1, 1))]))).read()
+        return request.record.attempts
+
+    refused, served = run("direct", main)
+    assert refused.cost_nanos == 0
+    assert served.cost_nanos > price[2].cost(Usage()) > 0
+
+
+@pytest.mark.parametrize("error", PERHAPS_BILLED, ids=repr)
+def test_a_request_that_may_have_been_served_costs_its_input(kind, error):
+    if kind != "direct" and isinstance(error, KeyboardInterrupt):
+        error = asyncio.CancelledError() if kind == "asyncio" else error
+    attempt, request = failed_attempt(error, kind)
+    assert attempt.usage == Usage(input_tokens_bound(request), 0, estimated=True)
+    assert attempt.cost_nanos == input_tokens_bound(request) * 1000
+    assert attempt.outcome == ("error" if isinstance(error, Exception) else "cancelled")
+
+
+def failed_attempt(error, kind):
+    async def main(runtime):
+        request = make_request(runtime)
+        with pytest.raises(type(error)):
+            await Meter(BOOK)(request, FakeModel(error))
+        return request
+
+    request = run(kind, main)
+    (attempt,) = request.record.attempts
+    return attempt, request
+
+
+def test_each_attempt_is_priced_at_the_model_that_served_it(kind):
+    meter = Meter(BOOK)
+    model = FakeModel(RateLimited("no", provider="test", status=429), [Chunk(usage=Usage(10, 5))])
+
+    async def main(runtime):
+        request = make_request(runtime)
+        with pytest.raises(RateLimited):
+            await meter(request.replace(attempt=1), model)
+        await (await meter(request.replace(attempt=2), model)).read()
+        await (await meter(request.replace(attempt=3, model="dear"), model)).read()
+        return request.record
+
+    record = run(kind, main)
+    assert [(a.number, a.kind, a.model) for a in record.attempts] == [
+        (1, "primary", "cheap"),
+        (2, "retry", "cheap"),
+        (3, "fallback", "dear"),
+    ]
+    assert [a.cost_nanos for a in record.attempts] == [0, 20_000, 200_000]
+    assert record.cost_nanos == 220_000
+
+
+def test_a_model_without_a_price_has_no_cost_rather_than_none():
+    attempt, request = attempt_of([Chunk("Hi", finish_reason="stop", usage=Usage(10, 5))], model="unheard-of")
+    assert (attempt.cost_nanos, attempt.price_source) == (None, None)
+    assert request.record.cost_nanos is None
+
+
+def test_chunks_pass_unchanged():
+    chunks = [Chunk("Hi"), Chunk(finish_reason="stop", usage=Usage(1, 1))]
+
+    async def main(runtime):
+        return await (await Meter(BOOK)(make_request(runtime), FakeModel(chunks))).read()
+
+    assert [a is b for a, b in zip(run("direct", main), chunks, strict=True)] == [True, True]
