@@ -1,0 +1,1 @@
+"""What inferkit costs, measured against what it is built on. Run `python -m benchmarks`; see docs/benchmarks.md."""

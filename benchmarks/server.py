@@ -1,0 +1,128 @@
+"""A Chat Completions server on the loopback device, in a process of its own: raw sockets and ready-made replies.
+
+It does as little as it can, so that it is not what is measured. What it answers depends on the URL:
+`/v1` answers at once, whole or as a stream of `EVENTS` events, `/paused/v1` sends the first event of a stream well
+before the others, `/failing/v1` refuses with the status 500.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["EVENTS", "MODEL", "serving"]
+
+EVENTS = 400
+MODEL = "gpt-4o-mini"
+_PAUSE_SECONDS = 0.01
+_TEXT = "Your order left the warehouse this morning and arrives on Thursday. Is there anything else? "
+_USAGE = {"prompt_tokens": 20, "completion_tokens": EVENTS, "total_tokens": 20 + EVENTS}
+
+
+def _answer(status: str, kind: str, body: bytes) -> bytes:
+    head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def _whole() -> bytes:
+    message = {"role": "assistant", "content": _TEXT * 4}
+    reply = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1760000000,
+        "model": MODEL,
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": _USAGE,
+    }
+    return _answer("200 OK", "application/json", json.dumps(reply).encode())
+
+
+def _event(delta: dict[str, str], *, finish: str | None = None, **more: Any) -> bytes:
+    event = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1760000000,
+        "model": MODEL,
+        "system_fingerprint": "fp_0000000000",
+        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}],
+        **more,
+    }
+    data = b"data: " + json.dumps(event).encode() + b"\n\n"
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+def _stream() -> tuple[bytes, bytes]:
+    """Give the head with the first event, and the rest."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    words = _TEXT.split()
+    events = [_event({"content": words[number % len(words)] + " "}) for number in range(EVENTS - 1)]
+    done = b"data: [DONE]\n\n"
+    end = f"{len(done):x}\r\n".encode() + done + b"\r\n0\r\n\r\n"
+    return head + events[0], b"".join(events[1:]) + _event({}, finish="stop", usage=_USAGE) + end
+
+
+_WHOLE = _whole()
+_FIRST, _REST = _stream()
+_REFUSED = _answer("500 Internal Server Error", "application/json", b'{"error": {"message": "the server is down"}}')
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self) -> None:
+        self._received = b""
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while True:
+            head, found, rest = self._received.partition(b"\r\n\r\n")
+            if not found:
+                return
+            length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
+            if len(rest) < length:
+                return
+            self._received = rest[length:]
+            self._reply(head, rest[:length])
+
+    def _reply(self, head: bytes, body: bytes) -> None:
+        send = self._transport.write
+        if head.startswith(b"POST /failing"):
+            send(_REFUSED)
+        elif b'"stream":true' not in body.replace(b" ", b""):
+            send(_WHOLE)
+        elif head.startswith(b"POST /paused"):
+            send(_FIRST)
+            asyncio.get_running_loop().call_later(_PAUSE_SECONDS, send, _REST)
+        else:
+            send(_FIRST + _REST)
+
+
+async def _serve() -> None:
+    server = await asyncio.get_running_loop().create_server(_Connection, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[str]:
+    """Run the server while the block runs; give its URL, without a path."""
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.server"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())
