@@ -104,6 +104,7 @@ def test_a_fork_goes_on_with_a_connection_of_its_own(tmp_path):
     ledger.reserve("parent", line, Amounts(10), Amounts(10), at=0, lease_seconds=60)
 
     def child():
+        assert ledger._database._connection is None, "the parent's connection must not be used here"
         assert isinstance(ledger.reserve("child", line, Amounts(5), Amounts(5), at=0, lease_seconds=60), Grant)
         ledger.settle("child", Charge(3), at=0)
 

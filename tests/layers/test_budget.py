@@ -8,6 +8,7 @@ import gc
 import logging
 import random
 import sqlite3
+import threading
 from decimal import Decimal
 
 import anyio
@@ -87,6 +88,18 @@ def test_a_budget_named_twice_pays_once(ledger):
 
     run("direct", main)
     assert posted(ledger) == Amounts(COST, 15, 1)
+
+
+@pytest.mark.parametrize("limits", [("5", "0.001"), ("0.001", "5")])
+def test_a_budget_named_twice_is_held_to_its_lower_limit(ledger, limits):
+    model = FakeModel(REPLY)
+
+    async def main(runtime):
+        scopes = [scope(usd=limit) for limit in limits]
+        await (await Stack(ledger, model)(make_request(runtime, *scopes))).read()
+
+    run("direct", main)
+    assert model.requests[0].max_output_tokens < 500
 
 
 def test_the_output_is_lowered_to_what_the_budget_buys(kind, ledger):
@@ -288,6 +301,28 @@ def test_a_second_attempt_is_covered_before_it_is_sent(kind, ledger):
     assert [(a.number, a.kind) for a in request.record.attempts] == [(1, "primary"), (2, "retry")]
 
 
+def test_a_third_attempt_holds_only_what_it_adds(ledger):
+    broken = Unavailable("connection reset", provider="test")
+    model = FakeModel(broken, broken, REPLY)
+
+    class RetryTwice(RetryOnce):
+        async def attempt(self, request):
+            try:
+                return await super().attempt(request)
+            except Unavailable:
+                return await Stack.attempt(self, request.replace(attempt=3))
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5"), max_output_tokens=100)
+        response = await RetryTwice(ledger, model)(request)
+        held = ledger.balance("free:alice", MONTH).pending.usd
+        await response.read()
+        return held, input_tokens_bound(request)
+
+    held, bound = run("direct", main)
+    assert held == 3 * bound * 1_000 + 100 * 2_000
+
+
 def test_a_second_attempt_that_the_budget_does_not_cover_is_refused(kind, ledger):
     model = FakeModel(Unavailable("connection reset", provider="test"), REPLY)
     stack = RetryOnce(ledger, model)
@@ -455,8 +490,26 @@ def settled_down(ledger):
     return any(ledger.balances("free:alice"))
 
 
-def test_a_ledger_on_a_slow_disk_is_used_from_a_thread(kind, tmp_path):
-    ledger = SqliteLedger(tmp_path / "full.db", durability="full")
+class Watched(SqliteLedger):
+    """A ledger that notes in which threads it is used."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.threads = set()
+
+    def reserve(self, *args, **options):
+        self.threads.add(threading.get_ident())
+        return super().reserve(*args, **options)
+
+    def settle(self, *args, **options):
+        self.threads.add(threading.get_ident())
+        return super().settle(*args, **options)
+
+
+@pytest.mark.parametrize(("durability", "elsewhere"), [("normal", False), ("full", True)])
+@pytest.mark.parametrize("kind", ["asyncio", "trio"])
+def test_only_a_ledger_that_waits_for_the_disk_is_used_from_a_thread(kind, tmp_path, durability, elsewhere):
+    ledger = Watched(tmp_path / "watched.db", durability=durability)
     stack = Stack(ledger, FakeModel(REPLY))
 
     async def main(runtime):
@@ -464,6 +517,7 @@ def test_a_ledger_on_a_slow_disk_is_used_from_a_thread(kind, tmp_path):
 
     assert len(run(kind, main)) == 3
     assert posted(ledger) == Amounts(COST, 15, 1)
+    assert (threading.get_ident() not in ledger.threads) is elsewhere
     ledger.close()
 
 
