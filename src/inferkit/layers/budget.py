@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from inferkit._errors import BudgetExceeded, ConfigurationError, LedgerError
 from inferkit.budgets.ledger import Grant, LedgerBusy, Payer
+from inferkit.layers.demand import Demand, demand_of
 from inferkit.layers.hold import Hold, charge_for, exceeded
-from inferkit.layers.plan import Plan, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,14 +80,14 @@ class BudgetLayer:
             return await call_next(request)
         settlement = _Settlement(self, ledger, request)
         if request.scopes:
-            plan = make_plan(
+            demand = demand_of(
                 request,
                 self._quote,
                 self._clock(),
                 default_output=self._default_output,
                 min_output=self._min_output,
             )
-            request = await self._reserve(ledger, request, plan, settlement)
+            request = await self._reserve(ledger, request, demand, settlement)
         try:
             response = await call_next(request)
         except BaseException as error:
@@ -99,17 +99,17 @@ class BudgetLayer:
             return response.through(_Truncated(response), on_close=settlement.at_end)
         return response.map(on_close=settlement.at_end)
 
-    async def _reserve(self, ledger: Ledger, request: Request, plan: Plan, settlement: _Settlement) -> Request:
+    async def _reserve(self, ledger: Ledger, request: Request, demand: Demand, settlement: _Settlement) -> Request:
         """Reserve, or refuse with `BudgetExceeded`; give the request as it may be sent."""
         record = request.record
         lease = self._lease
         if request.deadline is not None:
             lease = max(0.0, request.deadline - request.runtime.now()) + _MARGIN_SECONDS
-        answer: Grant | Refusal | None = plan.refusal
-        if answer is None and not plan.lines:
-            answer = Grant(plan.wanted)
+        answer: Grant | Refusal | None = demand.refusal
+        if answer is None and not demand.lines:
+            answer = Grant(demand.wanted)
         if answer is None:
-            call = _Reservation(self, ledger, request, plan=plan, lease=lease)
+            call = _Reservation(self, ledger, request, demand=demand, lease=lease)
             try:
                 answer = await call.make()
             except LedgerError as error:
@@ -121,16 +121,16 @@ class BudgetLayer:
                 return request
         if not isinstance(answer, Grant):
             record.note("budget", decision="refused", scope=answer.line.account, unit=answer.unit)
-            raise exceeded(request, plan, answer)
-        output = plan.output_within(answer.amounts)
-        hold = Hold(self, ledger, request, plan=plan, grant=answer, lease_seconds=lease)
+            raise exceeded(request, demand, answer)
+        output = demand.output_within(answer.amounts)
+        hold = Hold(self, ledger, request, demand=demand, grant=answer, lease=lease)
         record.hold = settlement.hold = hold
-        lowered = output is not None and output < (plan.output or 0)
+        lowered = output is not None and output < (demand.output or 0)
         if lowered:
             record.clamped = True
         facts: dict[str, Any] = {
             "decision": "lowered" if lowered else "reserved",
-            "scope": plan.accounts,
+            "scope": demand.accounts,
             "estimate_nanos": answer.amounts.usd,
         }
         if answer.remaining[0] is not None:
@@ -169,24 +169,24 @@ class BudgetLayer:
 class _Reservation:
     """One attempt to reserve, which is taken back if its caller is cancelled while it waits."""
 
-    def __init__(self, layer: BudgetLayer, ledger: Ledger, request: Request, *, plan: Plan, lease: float) -> None:
+    def __init__(self, layer: BudgetLayer, ledger: Ledger, request: Request, *, demand: Demand, lease: float) -> None:
         self._layer = layer
         self._ledger = ledger
         self._request = request
-        self._plan = plan
+        self._demand = demand
         self._lease = lease
         self._lock = threading.Lock()
         self._left = False
         self._made = False
 
     def _step(self, *, wait: bool) -> Grant | Refusal:
-        plan, request = self._plan, self._request
+        demand, request = self._demand, self._request
         answer = self._ledger.reserve(
             request.record.id,
-            plan.lines,
-            plan.wanted,
-            plan.minimum,
-            at=plan.at,
+            demand.lines,
+            demand.wanted,
+            demand.minimum,
+            at=demand.at,
             lease_seconds=self._lease,
             payer=Payer(request.user, request.tenant),
             wait=wait,
@@ -213,7 +213,7 @@ class _Reservation:
             raise
 
     def _void(self, *, wait: bool) -> bool:
-        return self._ledger.void(self._request.record.id, at=self._plan.at, wait=wait)
+        return self._ledger.void(self._request.record.id, at=self._demand.at, wait=wait)
 
 
 class _Settlement:
@@ -230,7 +230,7 @@ class _Settlement:
         record = self._request.record
         outcome = "error" if isinstance(error, Exception) else "cancelled"
         if not any(attempt.usage.total_tokens or attempt.cost_nanos for attempt in record.attempts):
-            if self.hold is not None and self.hold.plan.lines:
+            if self.hold is not None and self.hold.demand.lines:
                 await self._write(self._request.runtime, self._void)
         else:
             await self._settle(self._request.runtime, outcome)
@@ -249,7 +249,7 @@ class _Settlement:
         at = self._layer.now()
 
         def step(*, wait: bool) -> bool:
-            if hold is None or not hold.plan.lines:
+            if hold is None or not hold.demand.lines:
                 return self._ledger.record(request.record.id, charge, at=at, wait=wait)
             return self._ledger.settle(request.record.id, charge, at=at, wait=wait)
 

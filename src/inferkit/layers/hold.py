@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inferkit._types import Request
     from inferkit.budgets.ledger import Ledger
     from inferkit.layers.budget import BudgetLayer
-    from inferkit.layers.plan import Plan
+    from inferkit.layers.demand import Demand
 
 __all__ = ["Hold", "charge_for", "exceeded"]
 
@@ -29,22 +29,29 @@ class Hold:
     """
 
     def __init__(
-        self, layer: BudgetLayer, ledger: Ledger, request: Request, *, plan: Plan, grant: Grant, lease_seconds: float
+        self,
+        layer: BudgetLayer,
+        ledger: Ledger,
+        request: Request,
+        *,
+        demand: Demand,
+        grant: Grant,
+        lease: float,
     ) -> None:
-        self.plan = plan
+        self.demand = demand
         self.held = grant.amounts
-        self.counts_money = plan.counts_money
-        self.counts_tokens = plan.counts_tokens
-        self.truncates = all(scope.budget.on_exceed == "truncate" for scope in plan.scopes)
+        self.counts_money = demand.counts_money
+        self.counts_tokens = demand.counts_tokens
+        self.truncates = all(scope.budget.on_exceed == "truncate" for scope in demand.scopes)
         self._layer = layer
         self._ledger = ledger
         self._request = request
-        self._lease = lease_seconds
+        self._lease = lease
 
     def input_bound(self, request: Request) -> int:
         """Upper bound of a request's input in tokens, which need not be counted again while it stays as it was."""
-        if self.plan.output is not None and request.messages is self._request.messages:
-            return self.plan.input
+        if self.demand.output is not None and request.messages is self._request.messages:
+            return self.demand.input
         return input_tokens_bound(request)
 
     def left(self) -> tuple[int, int]:
@@ -65,14 +72,14 @@ class Hold:
         )
         if not any(more):
             return
-        plan, request, ledger = self.plan, self._request, self._ledger
+        demand, request, ledger = self.demand, self._request, self._ledger
         refusal = self._single_call_refusal(more)
-        if refusal is None and plan.lines:
+        if refusal is None and demand.lines:
 
             def step(*, wait: bool) -> Grant | Refusal:
                 return ledger.extend(
                     request.record.id,
-                    plan.lines,
+                    demand.lines,
                     more,
                     at=self._layer.now(),
                     lease_seconds=self._lease,
@@ -82,14 +89,14 @@ class Hold:
             answer = await self._layer.store(request.runtime, ledger, step)
             refusal = answer if isinstance(answer, Refusal) else None
         if refusal is not None:
-            raise exceeded(request, plan, refusal)
+            raise exceeded(request, demand, refusal)
         self.held = Amounts(self.held.usd + more.usd, self.held.tokens + more.tokens, self.held.calls)
 
     def _single_call_refusal(self, more: Amounts) -> Refusal | None:
-        for scope in self.plan.scopes:
+        for scope in self.demand.scopes:
             if scope.budget.per != "call":
                 continue
-            line = scope.line(self.plan.at)
+            line = scope.line(self.demand.at)
             if line.usd is not None and self.held.usd + more.usd > line.usd:
                 return Refusal(line, "usd", line.usd, self.held.usd, 0)
             if line.tokens is not None and self.held.tokens + more.tokens > line.tokens:
@@ -98,7 +105,7 @@ class Hold:
 
     def cut(self, partial: str) -> BudgetExceeded:
         """Give the error for a stream that ran past the hold."""
-        scope = next((s for s in self.plan.scopes if s.budget.on_exceed == "raise"), self.plan.scopes[0])
+        scope = next((s for s in self.demand.scopes if s.budget.on_exceed == "raise"), self.demand.scopes[0])
         budget = scope.budget
         unit = "usd" if budget.usd is not None else "tokens"
         error = BudgetExceeded(
@@ -114,13 +121,13 @@ class Hold:
         return error
 
 
-def exceeded(request: Request, plan: Plan, refusal: Refusal) -> BudgetExceeded:
+def exceeded(request: Request, demand: Demand, refusal: Refusal) -> BudgetExceeded:
     """Give the error for a call that a budget does not cover: which, how far it is, until when, what to do."""
     line, unit = refusal.line, refusal.unit
-    scope = next(s for s in plan.scopes if s.account == line.account and s.line(plan.at).window == line.window)
+    scope = next(s for s in demand.scopes if s.account == line.account and s.line(demand.at).window == line.window)
     used = refusal.posted + refusal.pending
-    needed = {"usd": plan.minimum.usd, "tokens": plan.minimum.tokens, "calls": plan.minimum.calls}[unit]
-    end = scope.budget.window(plan.at).end
+    needed = {"usd": demand.minimum.usd, "tokens": demand.minimum.tokens, "calls": demand.minimum.calls}[unit]
+    end = scope.budget.window(demand.at).end
     if scope.budget.per == "call":
         until, advice = "", "raise the limit, shorten the prompt, or use a cheaper model"
     elif end is None:

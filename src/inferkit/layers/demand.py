@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from inferkit.budgets.budget import Scope
     from inferkit.budgets.prices import Price
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["Demand", "demand_of"]
 
 _CALL = Amounts(calls=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Demand:
     """`lines` are the ledger's; limits on a single call are in `wanted` already, or in `refusal` if they forbid it.
 
     `output` is None where neither money nor tokens are limited. `at` is in seconds since the epoch.
@@ -56,20 +56,20 @@ class Plan:
         return most
 
 
-def make_plan(
+def demand_of(
     request: Request,
     quote: Callable[[Request], Sequence[Price]],
     at: float,
     *,
     default_output: int,
     min_output: int,
-) -> Plan:
+) -> Demand:
     """Work out what to reserve for a request with scopes. Raises what `quote` raises: `UnpricedModel`, `NoRoute`."""
     scopes: tuple[Scope, ...] = request.scopes
     counts_money = any(scope.budget.usd is not None for scope in scopes)
     counts_tokens = any(scope.budget.tokens is not None for scope in scopes)
     if not counts_money and not counts_tokens:
-        return Plan(at, scopes, _lines(scopes, at), _CALL, _CALL)
+        return Demand(at, scopes, _lines(scopes, at), _CALL, _CALL)
     prices = tuple(quote(request)) if counts_money else ()
     size = input_tokens_bound(request)
     output = default_output if request.max_output_tokens is None else request.max_output_tokens
@@ -82,7 +82,7 @@ def make_plan(
             refusal = refusal or _refusal(line, minimum)
             wanted = Amounts(_at_most(wanted.usd, line.usd), _at_most(wanted.tokens, line.tokens), 1)
     lines = _lines(scopes, at)
-    return Plan(at, scopes, lines, wanted, minimum, prices, size, output, refusal, counts_money, counts_tokens)
+    return Demand(at, scopes, lines, wanted, minimum, prices, size, output, refusal, counts_money, counts_tokens)
 
 
 def _bound(prices: tuple[Price, ...], size: int, output: int) -> Amounts:
