@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
+import threading
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from inferkit import Chunk, StreamError, StreamInterrupted, Unavailable
+from chat_wire import delta
+from inferkit import Chunk, DeadlineExceeded, OpenAIChat, StreamError, StreamInterrupted, Unavailable
 from inferkit._runtime import drive
 from inferkit.testing import FakeProvider, settled
+from wire import UNTIL_CLOSED, Wire, event, sse
 
 
 class Probe:
@@ -265,26 +269,50 @@ def test_a_cancelled_call_leaves_nothing_open(backend, where):
     World(backend).run(body)
 
 
+@pytest.mark.parametrize("name", ["direct", "portal"])
 @pytest.mark.parametrize("where", ["opening", "reading"])
-def test_an_interrupt_leaves_nothing_open(where):
+@pytest.mark.parametrize("streamed", [True, False])
+def test_an_interrupt_leaves_nothing_open(name, where, streamed):
     from worlds import World
 
-    def interrupt():
-        raise KeyboardInterrupt
+    async def interrupt():
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # as Ctrl-C does
+        if name == "portal":
+            await anyio.sleep_forever()
 
     async def body(world):
         script = [interrupt, "a"] if where == "opening" else ["a", interrupt, "b"]
         client, provider, probes = setup(world, *script)
         with pytest.raises(KeyboardInterrupt):
-            async with client.stream("any", "hi") as reply:
-                async for _ in reply:
-                    pass
+            if streamed:
+                async with client.stream("any", "hi") as reply:
+                    async for _ in reply:
+                        pass
+            else:
+                await client.complete("any", "hi")
+        await client.aclose()  # in a portal, after what was cancelled there
         assert provider.open_streams == 0
         if where == "reading":
             assert [probe.outcomes for probe in probes] == [["cancelled"], ["cancelled"]]
+
+    World(name).run(body)
+
+
+def test_a_silent_server_is_left_at_the_deadline_with_what_had_come(world):
+    async def body(world, url):
+        providers = {"wire": OpenAIChat(base_url=url, api_key="k")}
+        client = world.client(providers=providers, models={"any": "wire:m"})
+        with pytest.raises(DeadlineExceeded) as caught:
+            async with client.stream("any", "hi", timeout=0.5) as reply:
+                async for _ in reply:
+                    pass
+        assert caught.value.partial == "Hello"
+        assert [attempt.error for attempt in caught.value.attempts] == ["DeadlineExceeded"]
         await client.aclose()
 
-    World("direct").run(body)
+    with Wire(lambda _: sse([event(delta("Hel")), event(delta("lo")), UNTIL_CLOSED])) as wire:
+        world.run(body, wire.url)
+        assert wire.wait_until_closed()
 
 
 def test_the_last_chunks_tell_the_finish_reason_and_usage(world):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Portal"]
 
 T = TypeVar("T")
+_CLOSING_SECONDS = 5.0
 
 
 class Portal:
@@ -30,10 +31,23 @@ class Portal:
     def run(self, step: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
         """Run a step there and wait for its result, in the caller's context."""
 
-        async def there() -> T:
-            return await step(current_runtime())
+        over = threading.Event()
 
-        result: T = self._started().call(there)
+        async def there() -> T:
+            try:
+                return await step(current_runtime())
+            finally:
+                over.set()
+
+        future = self._started().start_task_soon(there)
+        try:
+            result: T = future.result()
+        except BaseException:
+            # Ctrl-C reaches the thread that waits here. The step must not run on without it, and it has to close
+            # what it opened.
+            if future.cancel():
+                over.wait(_CLOSING_SECONDS)
+            raise
         return result
 
     def _started(self) -> BlockingPortal:
