@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit._runtime import current_runtime
@@ -29,23 +30,40 @@ class Portal:
         self._portal: BlockingPortal | None = None
 
     def run(self, step: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
-        """Run a step there and wait for its result, in the caller's context."""
+        """Run a step there and wait for its result, in the caller's context.
 
+        Ctrl-C reaches the thread that waits here. The step must not run on without it, and has to close what it
+        opened before the interrupt is let through.
+        """
+        import anyio
+
+        scope: anyio.CancelScope | None = None
+        left = False
         over = threading.Event()
 
         async def there() -> T:
+            nonlocal scope
             try:
-                return await step(current_runtime())
+                with anyio.CancelScope() as scope:
+                    if left:
+                        scope.cancel()
+                    return await step(current_runtime())
+                raise CancelledError
             finally:
                 over.set()
 
-        future = self._started().start_task_soon(there)
+        def leave() -> None:
+            nonlocal left
+            left = True
+            if scope is not None:
+                scope.cancel()
+
+        portal = self._started()
         try:
-            result: T = future.result()
+            result: T = portal.start_task_soon(there).result()
         except BaseException:
-            # Ctrl-C reaches the thread that waits here. The step must not run on without it, and it has to close
-            # what it opened.
-            if future.cancel():
+            if not over.is_set():
+                portal.start_task_soon(leave)
                 over.wait(_CLOSING_SECONDS)
             raise
         return result
