@@ -57,7 +57,8 @@ STEPS: dict[str, Callable[[], None]] = {
     "evaluate": measure_files,
 }
 
-for name in sys.argv[1:] or STEPS:
-    if name not in STEPS:
-        sys.exit(f"unknown step {name!r}; the steps are {', '.join(STEPS)}")
-    STEPS[name]()
+if __name__ == "__main__":  # the process that makes batches imports this file too
+    for name in sys.argv[1:] or STEPS:
+        if name not in STEPS:
+            sys.exit(f"unknown step {name!r}; the steps are {', '.join(STEPS)}")
+        STEPS[name]()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+
 from inferkit.local.library import find_library
 from inferkit.local.llama import Llama
 
@@ -68,9 +69,7 @@ class Measured:
 
     def confusion(self) -> str:
         """The commonest wrong categories."""
-        return ", ".join(
-            f"{right} as {found} {count}" for (right, found), count in self.confused.most_common(14)
-        )
+        return ", ".join(f"{right} as {found} {count}" for (right, found), count in self.confused.most_common(14))
 
 
 def sets() -> dict[str, list[Ticket]]:

@@ -1,9 +1,10 @@
 """Writes the trained network as GGUF, in full precision or quantised."""
 
+import json
 from pathlib import Path
-from typing import Any
 
 import gguf
+import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Kind, LlamaFileType, TokenType
 from gguf.quants import quantize
@@ -22,10 +23,16 @@ FILE_TYPES = {
 
 def load(path: Path = CHECKPOINT) -> Network:
     """The network of a training run, ready to answer."""
-    kept: dict[str, Any] = torch.load(path, weights_only=True)
-    model = Network(Shape(**kept["shape"]))
-    model.load_state_dict(kept["weights"])
+    with np.load(path, allow_pickle=False) as kept:
+        model = Network(Shape(**json.loads(str(kept["shape"]))))
+        model.load_state_dict({name: torch.from_numpy(kept[name]) for name in kept.files if name != "shape"})
     return model.eval()
+
+
+def save(model: Network, path: Path = CHECKPOINT) -> None:
+    """Writes a network as plain arrays."""
+    weights = {name: weight.numpy() for name, weight in model.state_dict().items()}
+    np.savez(path, allow_pickle=False, shape=json.dumps(model.shape.record()), **weights)
 
 
 def _token_type(token: int, vocabulary: Vocabulary) -> TokenType:

@@ -19,7 +19,7 @@ class Shape:
     context: int = 512
     dropout: float = 0.1
 
-    def record(self) -> dict[str, float]:
+    def record(self) -> dict[str, int | float]:
         """The sizes by name."""
         return asdict(self)
 

@@ -9,5 +9,5 @@ WORK = HERE / "work"
 SHIPPED = HERE.parents[1] / "src" / "inferkit" / "local" / "models" / "triage-q8_0.gguf"
 
 VOCABULARY = WORK / "vocabulary.json"
-CHECKPOINT = WORK / "model.pt"
+CHECKPOINT = WORK / "model.npz"
 F32 = WORK / "triage-f32.gguf"
