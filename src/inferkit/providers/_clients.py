@@ -176,7 +176,10 @@ class Clients:
 def _build(url: str, headers: Mapping[str, str], body: bytes, extensions: dict[str, Any]) -> Any:
     import httpx
 
-    return httpx.Request("POST", _parsed(url), headers=headers, content=body, extensions=extensions)
+    parsed, host = _parsed(url)
+    # httpx would find these two by itself, in three times the time that the rest of the request takes
+    named = {"host": host, **headers, "content-length": str(len(body))}
+    return httpx.Request("POST", parsed, headers=named, stream=httpx.ByteStream(body), extensions=extensions)
 
 
 def _build_with(client: Any, url: str, headers: Mapping[str, str], body: bytes, extensions: dict[str, Any]) -> Any:
@@ -197,10 +200,12 @@ _TIMEOUT_ORDER = ("connect", "read", "write", "pool")
 
 
 @functools.lru_cache(maxsize=64)
-def _parsed(url: str) -> Any:
+def _parsed(url: str) -> tuple[Any, str]:
+    """Give a URL in httpx's form, and the host header that goes with it."""
     import httpx
 
-    return httpx.URL(url)
+    parsed = httpx.URL(url)
+    return parsed, parsed.netloc.decode("ascii")
 
 
 @functools.lru_cache(maxsize=1)
