@@ -89,9 +89,7 @@ def stream(hand: list[Ticket], vocabulary: Vocabulary, seed: int, size: int, sha
 
     while True:
         rows = [blank(row(draw(), vocabulary, rng), words, rng) for _ in range(size * 32)]
-        rows = sorted(
-            (one for one in rows if len(one.tokens) <= LENGTHS[-1]), key=lambda one: len(one.tokens)
-        )
+        rows = sorted((one for one in rows if len(one.tokens) <= LENGTHS[-1]), key=lambda one: len(one.tokens))
         batches = [pad(rows[at : at + size]) for at in range(0, len(rows) - size + 1, size)]
         rng.shuffle(batches)
         yield from batches

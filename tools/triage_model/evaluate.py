@@ -68,9 +68,7 @@ class Measured:
 
     def confusion(self) -> str:
         """The commonest wrong categories."""
-        return ", ".join(
-            f"{right} as {found} {count}" for (right, found), count in self.confused.most_common(14)
-        )
+        return ", ".join(f"{right} as {found} {count}" for (right, found), count in self.confused.most_common(14))
 
 
 def sets() -> dict[str, list[Ticket]]:

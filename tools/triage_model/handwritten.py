@@ -22,9 +22,7 @@ DEV_SHARE = 0.08
 def load(path: Path) -> list[Ticket]:
     """The messages of one file."""
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-    return [
-        Ticket(one_line(row["message"]), row["category"], row["priority"], row["order_id"]) for row in rows
-    ]
+    return [Ticket(one_line(row["message"]), row["category"], row["priority"], row["order_id"]) for row in rows]
 
 
 def split() -> tuple[list[Ticket], list[Ticket]]:

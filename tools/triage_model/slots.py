@@ -20,9 +20,7 @@ def words() -> dict[str, list[str]]:
 
 def shaped(shape: str, rng: random.Random) -> str:
     """Fills `9` with a digit and `A` with a capital letter."""
-    return "".join(
-        rng.choice(DIGITS) if mark == "9" else rng.choice(UPPER) if mark == "A" else mark for mark in shape
-    )
+    return "".join(rng.choice(DIGITS) if mark == "9" else rng.choice(UPPER) if mark == "A" else mark for mark in shape)
 
 
 SHAPES = (
@@ -42,16 +40,12 @@ def money(rng: random.Random) -> str:
     """An amount in one of the ways people type it."""
     whole = rng.choice([rng.randint(3, 99), rng.randint(100, 999), rng.randint(1000, 2500)])
     amount = rng.choice([f"{whole}.{rng.choice(['99', '50', '95', '00', '20'])}", str(whole)])
-    return rng.choice(["${}", "£{}", "€{}", "{} euros", "{} dollars", "{} pounds", "{} EUR", "{}"]).format(
-        amount
-    )
+    return rng.choice(["${}", "£{}", "€{}", "{} euros", "{} dollars", "{} pounds", "{} EUR", "{}"]).format(amount)
 
 
 def phone(rng: random.Random) -> str:
     """A telephone number, never an order number."""
-    return shaped(
-        rng.choice(["0999 999 9999", "+44 9999 999999", "555-0199", "(999) 555-0199", "09999 999999"]), rng
-    )
+    return shaped(rng.choice(["0999 999 9999", "+44 9999 999999", "555-0199", "(999) 555-0199", "09999 999999"]), rng)
 
 
 def postcode(rng: random.Random) -> str:
@@ -66,9 +60,7 @@ def tracking(rng: random.Random) -> str:
 
 def gibberish(rng: random.Random) -> str:
     """A run of keys without meaning."""
-    letters = rng.choice(
-        ["asdfghjkl", "qwertyuiop", string.ascii_lowercase, string.ascii_lowercase, "zxcvbnm,."]
-    )
+    letters = rng.choice(["asdfghjkl", "qwertyuiop", string.ascii_lowercase, string.ascii_lowercase, "zxcvbnm,."])
     return "".join(rng.choice(letters) for _ in range(rng.randint(2, 11)))
 
 

@@ -74,9 +74,7 @@ def category_accuracy(model: Network, rows: list[Ticket], vocabulary: Vocabulary
 
 
 def _optimizers(model: Network, guess: nn.Linear, plan: Plan) -> list[torch.optim.Optimizer]:
-    matrices = [
-        weight for name, weight in model.named_parameters() if weight.dim() == 2 and name.startswith("blk")
-    ]
+    matrices = [weight for name, weight in model.named_parameters() if weight.dim() == 2 and name.startswith("blk")]
     chosen = {id(weight) for weight in matrices}
     others = [weight for weight in model.parameters() if id(weight) not in chosen]
     return [

@@ -134,9 +134,7 @@ class Vocabulary:
         """Makes sure that no message can be cut into pieces of the JSON frame, and that answers read back."""
         for piece in FRAME:
             text = piece.replace(" ", SPACE)
-            if SPACE in text and any(
-                text[:at] in self.rank and text[at:] in self.rank for at in range(1, len(text))
-            ):
+            if SPACE in text and any(text[:at] in self.rank and text[at:] in self.rank for at in range(1, len(text))):
                 msg = f"{piece!r} can be reached by a merge"
                 raise ValueError(msg)
         reply = "Thank you for A-20817."
