@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Clients", "GivenClient", "Sender", "Timeouts"]
 
 _MAX_CONNECTIONS = 1000
-_MAX_IDLE_CONNECTIONS = 100
+# httpcore looks every idle connection over at each call, in the square of their number; a TLS handshake costs more
+_MAX_IDLE_CONNECTIONS = {"https": 100, "http": 20}
 _KEEP_IDLE_SECONDS = 30.0
 
 
@@ -149,7 +150,7 @@ class Clients:
             "verify": _certificates() if self._tls else False,
             "limits": httpx.Limits(
                 max_connections=_MAX_CONNECTIONS,
-                max_keepalive_connections=_MAX_IDLE_CONNECTIONS,
+                max_keepalive_connections=_MAX_IDLE_CONNECTIONS["https" if self._tls else "http"],
                 keepalive_expiry=_KEEP_IDLE_SECONDS,
             ),
         }
