@@ -38,8 +38,8 @@ _SETTINGS = {
     "sqlite_journal_mode": "wal",
     "sqlite_synchronous": 1,
     "sqlite_trusted_schema": 0,
-    "sqlite_cache_size": 512,  # pages of 4 KiB a connection; diskcache's 32 MiB, and as much again mapped, are for more
-    "sqlite_mmap_size": 0,
+    "sqlite_cache_size": 512,  # pages of 4 KiB for each connection; diskcache's own 32 MiB would come to fill memory
+    "sqlite_mmap_size": 4 * 2**20,  # of diskcache's 64 MiB
 }
 
 
