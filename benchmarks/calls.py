@@ -19,6 +19,7 @@ from inferkit import AsyncClient, Client, OpenAIChat, Price
 
 if TYPE_CHECKING:
     from benchmarks.timing import AsyncBlock, Block
+    from inferkit._engine import Settings
 
 __all__ = ["fallback", "miss_async", "miss_sync"]
 
@@ -41,6 +42,17 @@ def _stack_block(client: AsyncClient) -> AsyncBlock:
     return run
 
 
+def _label(row: str) -> str:
+    return f"whole stack {row}" if row.startswith("without") else row
+
+
+def _without_stores(given: Settings) -> Settings:
+    """Leave out what is kept between calls, and the budgets with it."""
+    given["cache"] = given["ledger"] = False
+    del given["budget"]
+    return given
+
+
 def miss_async(*, quick: bool) -> list[Figure]:
     """Measure an async call that the cache does not know, with and without spans, and the peers that are installed."""
 
@@ -52,15 +64,19 @@ def miss_async(*, quick: bool) -> list[Figure]:
             spans = await stack.enter_async_context(
                 AsyncClient(**settings(server, home / "traced", telemetry=traced()))
             )
+            uncached = await stack.enter_async_context(AsyncClient(**settings(server, home / "uncached", cache=False)))
+            light = await stack.enter_async_context(AsyncClient(**_without_stores(settings(server, home))))
             rows = {
                 "httpx": _httpx_block(bare, f"{server}/v1/chat/completions"),
                 "stack": _stack_block(plain),
                 "traced": _stack_block(spans),
+                "without a cache": _stack_block(uncached),
+                "without cache and ledger": _stack_block(light),
                 **peers.async_blocks(f"{server}/v1"),
             }
             times = await interleave_async(rows, calls=100 if quick else 200, rounds=5 if quick else 21)
         others = [
-            Figure(f"async call, {name} / httpx", times.ratio(name, "httpx"), "x")
+            Figure(f"async call, {_label(name)} / httpx", times.ratio(name, "httpx"), "x")
             for name in rows
             if name not in {"httpx", "stack", "traced"}
         ]

@@ -64,7 +64,8 @@ def concurrent_calls(*, quick: bool) -> list[Figure]:
             whole("whole stack", await stack.enter_async_context(AsyncClient(**settings(server, home / "plain"))))
             if find_spec("httpx_aiohttp") is not None:
                 bare("httpx over aiohttp", await stack.enter_async_context(_aiohttp_client()))
-                given = settings(server, home / "aiohttp", http_client=_aiohttp_client())
+                over_aiohttp = await stack.enter_async_context(_aiohttp_client())
+                given = settings(server, home / "aiohttp", http_client=over_aiohttp)
                 whole("whole stack over aiohttp", await stack.enter_async_context(AsyncClient(**given)))
             for call in rows.values():
                 await _block(call, 200)

@@ -294,11 +294,13 @@ class _LoopLock:
     def __init__(self, runtime: AsyncRuntime) -> None:
         import anyio
 
-        self._lock = anyio.Semaphore(1, fast_acquire=True)  # unlike anyio's Lock, any task may release it
+        self._lock = anyio.Semaphore(1)  # unlike anyio's Lock, any task may release it
         self._runtime = runtime
 
     async def acquire(self, deadline: float | None = None) -> None:
-        if deadline is None:
+        if self._lock.value:  # free, as nearly always: each chunk of a stream that may be shared comes by here
+            self._lock.acquire_nowait()
+        elif deadline is None:
             await self._lock.acquire()
         else:
             await self._runtime.within(deadline, self._lock.acquire())

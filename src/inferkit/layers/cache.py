@@ -12,6 +12,7 @@ from inferkit.caching.control import CACHE
 from inferkit.caching.entry import Entry, characters, condense
 from inferkit.caching.keys import cache_key
 from inferkit.caching.single_flight import Flights
+from inferkit.caching.write_behind import WriteBehind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +65,7 @@ class Cache:
             raise ConfigurationError(f"ttl is in seconds and above 0, or None for no limit; got {ttl}")
         self._identity = identity
         self._memory = memory
-        self._disk = disk
+        self._disk = None if disk is None else WriteBehind(disk)
         self._ttl = ttl
         self._max_characters = max_reply_characters
         self._flights = Flights()
@@ -75,14 +76,14 @@ class Cache:
             return self
         return Cache(
             self._memory,
-            self._disk,
+            None if self._disk is None else self._disk.tier,
             identity=identity,
             ttl=self._ttl,
             max_reply_characters=self._max_characters,
         )
 
     def close(self) -> None:
-        """Close this thread's connection to the disk. The cache can still be used, which opens it again."""
+        """Write what waits for the disk, and close this thread's connection. Using the cache again opens it again."""
         if self._disk is not None:
             self._disk.close()
 
@@ -95,8 +96,8 @@ class Cache:
             request.record.note("cache", result="bypass")
             return await call_next(request)
         disk = self._disk
-        if disk is not None and not disk.is_open:
-            await request.runtime.run_blocking(disk.open)
+        if disk is not None and not disk.tier.is_open:
+            await request.runtime.run_blocking(disk.tier.open)
         if mode == "refresh":
             return await self._call(key, request, call_next)
         landed = self._flights.landed

@@ -49,6 +49,8 @@ class Line:
 
     def answered(self, extensions: Mapping[str, Any]) -> None:
         """Note the socket that the answer comes over. One of HTTP/2 is other calls' too, and is not to be cut."""
+        if not self.runtime.blocking:
+            return  # `cut` is what ends it, and asking for the socket takes as long as two layers
         network = extensions.get("network_stream")
         shared = extensions.get("http_version") == b"HTTP/2"
         self._sock = None if network is None or shared else network.get_extra_info("socket")
