@@ -6,6 +6,7 @@ from inferkit._errors import ConfigurationError, InferkitError, Unavailable
 
 __all__ = ["cause_of", "network_error"]
 
+_UNSENT = "connect"  # no connection, so nothing was sent: the meter knows that such an attempt cost nothing
 _REMEDY = "the network or the provider may be down; try again, or add a fallback model"
 
 
@@ -23,11 +24,13 @@ def network_error(error: Exception, provider: str) -> InferkitError | None:
             "PoolTimeout": "no connection became free in time; allow more connections or fewer calls at once",
             "WriteTimeout": "it did not take the request in time",
         }.get(type(error).__name__, "nothing came from it in time")
-        return Unavailable(f"{provider}: {what}", provider=provider)
+        unsent = type(error).__name__ in {"ConnectTimeout", "PoolTimeout"}
+        return Unavailable(f"{provider}: {what}", provider=provider, code=_UNSENT if unsent else None)
     if names & {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL"}:
         return ConfigurationError(f"{provider}: the request could not be written as HTTP; check base_url= and headers=")
     if "ConnectError" in names:
-        return Unavailable(f"{provider}: cannot connect; check base_url=, or {_REMEDY}", provider=provider)
+        what = f"{provider}: cannot connect; check base_url=, or {_REMEDY}"
+        return Unavailable(what, provider=provider, code=_UNSENT)
     if names & {"TransportError", "HTTPError", "StreamError", "OSError"} or "ResourceError" in type(error).__name__:
         return Unavailable(f"{provider}: the connection broke ({type(error).__name__}); {_REMEDY}", provider=provider)
     return None
