@@ -217,12 +217,14 @@ class _Settlement:
                 await self._write(self._request.runtime, self._void)
         else:
             await self._settle(self._request.runtime, outcome)
+        record.hold = None
         if isinstance(error, BudgetExceeded):
             error.attempts = tuple(record.attempts)
 
     async def at_end(self, end: End) -> None:
         """Settle a call whose stream has ended."""
         await self._settle(end.runtime, end.outcome)
+        self._request.record.hold = None  # the two refer to each other: a cycle that would keep every prompt alive
         if isinstance(end.error, BudgetExceeded):
             end.error.attempts = tuple(self._request.record.attempts)
 
