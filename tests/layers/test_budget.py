@@ -292,6 +292,7 @@ def test_a_second_attempt_that_the_budget_does_not_cover_is_refused(kind, ledger
         with pytest.raises(BudgetExceeded) as caught:
             await stack(request)
         assert len(caught.value.attempts) == 1
+        assert "another attempt of this one needs $" in str(caught.value)
         return request
 
     request = run(kind, main)
