@@ -182,7 +182,27 @@ def test_options_reach_the_provider(world):
         ({"timeout": 0}, "number of seconds"),
         ({"timeout": "soon"}, "number of seconds"),
         ({"cache": "maybe"}, '"use", "bypass" or "refresh"'),
+        ({"cache": []}, '"use", "bypass" or "refresh"'),
         ({"tools": [{"type": "function"}]}, r"inferkit\.Tool"),
+        ({"tools": Tool("look")}, r"a list of inferkit\.Tool"),
+        ({"timeout": float("nan")}, "number of seconds"),
+        ({"temperature": "hot"}, "temperature is a number from 0"),
+        ({"temperature": float("nan")}, "temperature is a number from 0"),
+        ({"top_p": 5}, "from 0 to 1"),
+        ({"seed": 1.5}, "seed is a whole number"),
+        ({"stop": 5}, "stop is a text or a list of texts"),
+        ({"stop": [5]}, "stop is a text or a list of texts"),
+        ({"tool_choice": {}}, "tool_choice is a text"),
+        ({"response_schema": "object"}, "a JSON schema"),
+        ({"reasoning_effort": 3}, "reasoning_effort is a text"),
+        ({"extra": "top_k"}, "a dictionary"),
+        ({"extensions": [1]}, "a dictionary"),
+        ({"user": 5}, r"pass str\(\.\.\.\) of an id"),
+        ({"user": ""}, "not empty"),
+        ({"user": "\ud800"}, "user is a text"),
+        ({"tenant": ""}, "not empty"),
+        ({"budget": "5.00"}, "a Budget"),
+        ({"budget": [Budget(calls=1, name="a")]}, "a Budget"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_explained(options, said):
@@ -197,6 +217,26 @@ def test_an_option_that_makes_no_sense_is_explained(options, said):
     ("settings", "said"),
     [
         ({"modles": {}}, "unknown setting modles"),
+        ({"models": ["local"]}, "a dictionary of aliases"),
+        ({"models": {"any": 5}}, 'alias "any" needs at least one target'),
+        ({"default": 5}, "the name of an alias"),
+        ({"providers": {"fake": "openai"}}, "to an adapter"),
+        ({"providers": {"my:own": FakeProvider()}}, "without a colon"),
+        ({"prices": ["a:b"]}, "prices is a dictionary"),
+        ({"cache": "yes"}, "True, False or a Cache"),
+        ({"cache": None}, "True, False or a Cache"),
+        ({"ledger": None}, "True, False, a path"),
+        ({"ledger": 5}, "a path or a ledger"),
+        ({"ledger": ""}, "a path or a ledger"),
+        ({"max_retries": "2"}, "max_retries is 0 or more"),
+        ({"max_retries": 1.5}, "max_retries is 0 or more"),
+        ({"timeout": "5"}, "greater than 0"),
+        ({"timeout": float("nan")}, "greater than 0"),
+        ({"layers": lambda request, call_next: call_next(request)}, "a list of layers"),
+        ({"layers": [5]}, "a list of layers"),
+        ({"home": 5}, "a path"),
+        ({"telemetry": 5}, "a Telemetry"),
+        ({"budget": 5}, "a Budget"),
         ({"models": {"any": []}}, 'alias "any" needs at least one target'),
         ({"max_retries": -1}, "max_retries is 0 or more"),
         ({"timeout": -1}, "greater than 0"),
@@ -218,6 +258,23 @@ def test_an_unknown_name_lists_what_there_is(world):
         with pytest.raises(NoRoute, match=r'behind "smart"; the aliases are: any.*openai'):
             await client.complete("smart", "hi")
         await client.aclose()
+
+    world.run(body)
+
+
+def test_a_default_for_nothing_is_refused_when_the_client_is_made():
+    with pytest.raises(NoRoute, match='"nope"'):
+        Client(default="nope", ledger=False, cache=False)
+
+
+def test_an_option_that_is_none_is_one_that_was_not_given(world):
+    async def body(world):
+        provider = FakeProvider("Hello!")
+        async with llm(world, provider) as client:
+            names = ("max_output_tokens", "temperature", "stop", "tools", "extra", "user", "cache", "extensions")
+            assert (await client.complete("any", "hi", **dict.fromkeys(names))).text == "Hello!"
+        (request,) = provider.requests
+        assert (request.stop, request.tools, request.extra, request.user) == ((), (), {}, None)
 
     world.run(body)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inferkit._checks import check_options
 from inferkit._engine import sign
 from inferkit._errors import InferkitError
 from inferkit._record import CallRecord
@@ -25,6 +26,7 @@ class Call:
     def __init__(
         self, engine: Engine, model: str | None, messages: Messages, options: CallOptions, *, stream: bool
     ) -> None:
+        check_options(options)
         self.record = CallRecord()
         self.chunks: list[Chunk] = []
         self._engine = engine
