@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inferkit import _reaper
 from inferkit._checks import check_options
 from inferkit._engine import sign
 from inferkit._errors import InferkitError
@@ -66,6 +67,8 @@ class Call:
         except InferkitError as error:
             sign(error, self.record)
             raise
+        if self._stream:
+            _reaper.until_exit(self)
 
     async def next(self) -> Chunk:
         """Give the next chunk; raise `StopAsyncIteration` at the end."""
@@ -99,3 +102,8 @@ class Call:
         """Close the reply; `error` is what made the reader leave, if anything."""
         if self._response is not None:
             await self._response.aclose(error=error)
+
+    def abandon(self) -> None:
+        """End a stream that is still open when the interpreter exits."""
+        if self._response is not None:
+            self._response.abandon()
