@@ -11,6 +11,7 @@ import pytest
 from inferkit import (
     Budget,
     BudgetExceeded,
+    Cache,
     Chunk,
     Client,
     ConfigurationError,
@@ -18,7 +19,9 @@ from inferkit import (
     Message,
     ModelFileError,
     NoRoute,
+    OpenAIChat,
     Price,
+    Retry,
     Tool,
     ToolCallDelta,
     ToolCallPart,
@@ -241,6 +244,7 @@ def test_an_option_that_makes_no_sense_is_explained(options, said):
         ({"max_retries": -1}, "max_retries is 0 or more"),
         ({"timeout": -1}, "greater than 0"),
         ({"stack": [object()]}, "a function of the default layers"),
+        ({"stack": lambda layers: layers.pop(0) and None}, "returns the layers to use"),
         ({"on_unpriced": "free"}, "on_unpriced"),
         ({"on_store_error": "shrug"}, "on_store_error"),
         ({"budget": "5.00"}, "a Budget"),
@@ -260,6 +264,37 @@ def test_an_unknown_name_lists_what_there_is(world):
         await client.aclose()
 
     world.run(body)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Retry("2"), "max_retries is 0 or more"),
+        (lambda: Retry(-1), "max_retries is 0 or more"),
+        (lambda: Retry(base=-1), "in seconds"),
+        (lambda: Cache(5), "memory is a tier"),
+        (lambda: Cache(None, "folder"), "disk is a tier"),
+        (lambda: Cache(None, ttl="a day"), "ttl is in seconds"),
+        (lambda: OpenAIChat(api_key=5), "api_key= is a text"),
+        (lambda: OpenAIChat(base_url=5), "base_url= is a text"),
+        (lambda: OpenAIChat(headers=[("a", "b")]), "headers= is a dictionary"),
+        (lambda: OpenAIChat(headers={"x-number": 5}), "is a text; got a int"),
+        (lambda: OpenAIChat(headers={5: "a"}), "headers= has a name"),
+        (lambda: OpenAIChat(timeouts=5), "timeouts= is a Timeouts"),
+        (lambda: budgeted(usd="1", period="day"), "a budget has no period; its fields are: usd"),
+    ],
+)
+def test_a_part_that_is_set_up_wrongly_says_how_it_goes(make, said):
+    with pytest.raises(ConfigurationError, match=said):
+        make()
+
+
+@pytest.mark.parametrize("user", ["ana@example.org", "Zoë 👨‍👩‍👧", "a\u00a0b", "7"])
+def test_a_user_may_be_called_anything(user, tmp_path):
+    settings = {"providers": {"fake": FakeProvider()}, "models": {"any": "fake:m"}, "home": tmp_path}
+    with Client(prices={"fake:m": PRICE}, budget=Budget(usd="1", name="all"), **settings) as client:
+        client.complete("hi", user=user)
+        assert [entry.charge.payer.user for entry in client.ledger.entries(user=user)] == [user]
 
 
 def test_a_default_for_nothing_is_refused_when_the_client_is_made():

@@ -18,7 +18,7 @@ from inferkit.budgets.budget import Budget
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["check_options", "check_settings"]
+__all__ = ["are_layers", "check_options", "check_settings"]
 
 Rule = tuple["Callable[[Any], bool]", str]
 
@@ -35,8 +35,14 @@ def _is_time(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and bool(value) and value.isprintable()
+def _is_text(value: Any) -> bool:
+    if not isinstance(value, str) or not value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a character: neither the ledger nor a provider takes it
+        return False
+    return True
 
 
 def _is_mapping(value: Any) -> bool:
@@ -59,7 +65,8 @@ def _are_budgets(value: Any) -> bool:
     return isinstance(value, Budget) or (isinstance(value, Sequence) and all(map(_is_budget, value)))
 
 
-def _are_layers(value: Any) -> bool:
+def are_layers(value: Any) -> bool:
+    """Say whether these can be layers of a stack."""
     return isinstance(value, Iterable) and all(map(callable, value))
 
 
@@ -92,12 +99,12 @@ _OPTIONS: Mapping[str, Rule] = {
     "seed": (_is_whole, "a whole number"),
     "stop": (_are_stops, "a text or a list of texts"),
     "tools": (_are_tools, "a list of inferkit.Tool values"),
-    "tool_choice": (_is_name, 'a text, for example "auto"'),
+    "tool_choice": (_is_text, 'a text, for example "auto"'),
     "response_schema": (_is_mapping, "a JSON schema, as a dictionary"),
-    "reasoning_effort": (_is_name, 'a text, for example "low"'),
+    "reasoning_effort": (_is_text, 'a text, for example "low"'),
     "extra": (_is_mapping, "a dictionary of parameters"),
-    "user": (_is_name, "a text that is not empty; pass str(...) of an id"),
-    "tenant": (_is_name, "a text that is not empty; pass str(...) of an id"),
+    "user": (_is_text, "a text that is valid and not empty; pass str(...) of an id"),
+    "tenant": (_is_text, "a text that is valid and not empty; pass str(...) of an id"),
     "timeout": _SECONDS,
     "budget": (_is_budget, 'a Budget: Budget(usd="0.01", per="call", name="cheap")'),
     "cache": (lambda value: value in ("use", "bypass", "refresh"), '"use", "bypass" or "refresh"'),
@@ -106,7 +113,7 @@ _OPTIONS: Mapping[str, Rule] = {
 
 _SETTINGS: Mapping[str, Rule] = {
     "models": (_is_mapping, 'a dictionary of aliases, for example {"fast": ["openai:gpt-5-mini", "local"]}'),
-    "default": (_is_name, "the name of an alias or model"),
+    "default": (_is_text, "the name of an alias or model"),
     "providers": (_are_adapters, 'a dictionary from a name without a colon to an adapter, such as OpenAIChat("...")'),
     "prices": (_is_mapping, 'a dictionary, for example {"openai:gpt-5-mini": Price(input="0.25", output="2.00")}'),
     "budget": (_are_budgets, 'a Budget or several: Budget(usd="200", per="month", name="all")'),
@@ -114,7 +121,7 @@ _SETTINGS: Mapping[str, Rule] = {
     "ledger": (_is_ledger, "True, False, a path or a ledger"),
     "max_retries": (lambda value: _is_whole(value) and value >= 0, "0 or more, a whole number"),
     "timeout": _SECONDS,
-    "layers": (_are_layers, "a list of layers, which are callables of a request and the rest of the stack"),
+    "layers": (are_layers, "a list of layers, which are callables of a request and the rest of the stack"),
     "stack": (callable, "a function of the default layers, for example lambda layers: [*layers, mine]"),
     "home": (lambda value: isinstance(value, str | os.PathLike), "a path"),
     "telemetry": (_is_telemetry, "a Telemetry"),

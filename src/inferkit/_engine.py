@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from inferkit._catalog import Catalog
-from inferkit._checks import check_settings
+from inferkit._checks import are_layers, check_settings
 from inferkit._errors import ConfigurationError, InferkitError
 from inferkit._options import CallOptions, build_request
 from inferkit._stack import check_order, compose
@@ -133,7 +133,13 @@ class Engine:
         self._closed = False
         self.ledger, self._own_ledger = _open_ledger(settings.get("ledger", True), home)
         layers = self._default_layers(settings, home)
-        self.layers = tuple(settings["stack"](layers) if "stack" in settings else layers)
+        if "stack" in settings:
+            layers = settings["stack"](layers)  # type: ignore[assignment]  # it may be any sequence
+            if not are_layers(layers):
+                raise ConfigurationError(
+                    "stack= is a function that returns the layers to use; its result is not layers"
+                )
+        self.layers = tuple(layers)
         check_order(self.layers)
         self._handler = compose(self.layers, dispatch)
 
