@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from decimal import Decimal
 
 import anyio
@@ -443,3 +445,27 @@ def test_one_async_client_serves_several_event_loops():
         return (await client.complete("any", "hi")).text
 
     assert [asyncio.run(call()), anyio.run(call, backend="trio"), asyncio.run(call())] == ["hello"] * 3
+
+
+def test_a_forked_child_gets_a_portal_of_its_own():
+    script = """
+import os
+from inferkit import Client
+from inferkit.testing import FakeProvider
+
+providers = {"fake": FakeProvider("Hello!")}
+llm = Client(portal=True, providers=providers, models={"any": "fake:m"}, ledger=False, cache=False)
+llm.complete("hi")
+child = os.fork()
+if child == 0:
+    os._exit(len(llm.complete("hi").text))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), llm.complete("hi").text)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        start_new_session=True,
+    )
+    assert (ran.stdout, ran.stderr) == ("6 Hello!\n", "")

@@ -437,6 +437,7 @@ def test_a_ledger_that_fails_lets_the_call_pass_if_told_so(kind, broken, caplog)
     assert len(chunks) == 3
     assert [event.attributes["decision"] for event in request.record.events] == ["ledger failed", "not settled"]
     assert "without its budget" in caplog.text
+    assert "could not be entered" in caplog.text
 
 
 def test_a_reply_is_not_lost_to_a_ledger_that_fails_afterwards(kind, broken, caplog):

@@ -250,7 +250,10 @@ class _Settlement:
         try:
             await self._layer.store(runtime, self._ledger, step)
         except LedgerError as error:
-            _log.error("a call could not be settled; its hold is posted when its lease runs out: %s", error)
+            if self.hold is None:
+                _log.error("a call could not be entered in the ledger: %s", error)
+            else:
+                _log.error("a call could not be settled; its hold is posted when its lease runs out: %s", error)
             self._request.record.note("budget", decision="not settled", error=type(error).__name__)
 
 
