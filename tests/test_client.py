@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from decimal import Decimal
 
 import anyio
@@ -11,6 +13,7 @@ import pytest
 from inferkit import (
     Budget,
     BudgetExceeded,
+    Cache,
     Chunk,
     Client,
     ConfigurationError,
@@ -18,7 +21,9 @@ from inferkit import (
     Message,
     ModelFileError,
     NoRoute,
+    OpenAIChat,
     Price,
+    Retry,
     Tool,
     ToolCallDelta,
     ToolCallPart,
@@ -182,7 +187,27 @@ def test_options_reach_the_provider(world):
         ({"timeout": 0}, "number of seconds"),
         ({"timeout": "soon"}, "number of seconds"),
         ({"cache": "maybe"}, '"use", "bypass" or "refresh"'),
+        ({"cache": []}, '"use", "bypass" or "refresh"'),
         ({"tools": [{"type": "function"}]}, r"inferkit\.Tool"),
+        ({"tools": Tool("look")}, r"a list of inferkit\.Tool"),
+        ({"timeout": float("nan")}, "number of seconds"),
+        ({"temperature": "hot"}, "temperature is a number from 0"),
+        ({"temperature": float("nan")}, "temperature is a number from 0"),
+        ({"top_p": 5}, "from 0 to 1"),
+        ({"seed": 1.5}, "seed is a whole number"),
+        ({"stop": 5}, "stop is a text or a list of texts"),
+        ({"stop": [5]}, "stop is a text or a list of texts"),
+        ({"tool_choice": {}}, "tool_choice is a text"),
+        ({"response_schema": "object"}, "a JSON schema"),
+        ({"reasoning_effort": 3}, "reasoning_effort is a text"),
+        ({"extra": "top_k"}, "a dictionary"),
+        ({"extensions": [1]}, "a dictionary"),
+        ({"user": 5}, r"pass str\(\.\.\.\) of an id"),
+        ({"user": ""}, "not empty"),
+        ({"user": "\ud800"}, "user is a text"),
+        ({"tenant": ""}, "not empty"),
+        ({"budget": "5.00"}, "a Budget"),
+        ({"budget": [Budget(calls=1, name="a")]}, "a Budget"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_explained(options, said):
@@ -197,10 +222,31 @@ def test_an_option_that_makes_no_sense_is_explained(options, said):
     ("settings", "said"),
     [
         ({"modles": {}}, "unknown setting modles"),
+        ({"models": ["local"]}, "a dictionary of aliases"),
+        ({"models": {"any": 5}}, 'alias "any" needs at least one target'),
+        ({"default": 5}, "the name of an alias"),
+        ({"providers": {"fake": "openai"}}, "to an adapter"),
+        ({"providers": {"my:own": FakeProvider()}}, "without a colon"),
+        ({"prices": ["a:b"]}, "prices is a dictionary"),
+        ({"cache": "yes"}, "True, False or a Cache"),
+        ({"cache": None}, "True, False or a Cache"),
+        ({"ledger": None}, "True, False, a path"),
+        ({"ledger": 5}, "a path or a ledger"),
+        ({"ledger": ""}, "a path or a ledger"),
+        ({"max_retries": "2"}, "max_retries is 0 or more"),
+        ({"max_retries": 1.5}, "max_retries is 0 or more"),
+        ({"timeout": "5"}, "greater than 0"),
+        ({"timeout": float("nan")}, "greater than 0"),
+        ({"layers": lambda request, call_next: call_next(request)}, "a list of layers"),
+        ({"layers": [5]}, "a list of layers"),
+        ({"home": 5}, "a path"),
+        ({"telemetry": 5}, "a Telemetry"),
+        ({"budget": 5}, "a Budget"),
         ({"models": {"any": []}}, 'alias "any" needs at least one target'),
         ({"max_retries": -1}, "max_retries is 0 or more"),
         ({"timeout": -1}, "greater than 0"),
         ({"stack": [object()]}, "a function of the default layers"),
+        ({"stack": lambda layers: layers.pop(0) and None}, "returns the layers to use"),
         ({"on_unpriced": "free"}, "on_unpriced"),
         ({"on_store_error": "shrug"}, "on_store_error"),
         ({"budget": "5.00"}, "a Budget"),
@@ -218,6 +264,54 @@ def test_an_unknown_name_lists_what_there_is(world):
         with pytest.raises(NoRoute, match=r'behind "smart"; the aliases are: any.*openai'):
             await client.complete("smart", "hi")
         await client.aclose()
+
+    world.run(body)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Retry("2"), "max_retries is 0 or more"),
+        (lambda: Retry(-1), "max_retries is 0 or more"),
+        (lambda: Retry(base=-1), "in seconds"),
+        (lambda: Cache(5), "memory is a tier"),
+        (lambda: Cache(None, "folder"), "disk is a tier"),
+        (lambda: Cache(None, ttl="a day"), "ttl is in seconds"),
+        (lambda: OpenAIChat(api_key=5), "api_key= is a text"),
+        (lambda: OpenAIChat(base_url=5), "base_url= is a text"),
+        (lambda: OpenAIChat(headers=[("a", "b")]), "headers= is a dictionary"),
+        (lambda: OpenAIChat(headers={"x-number": 5}), "is a text; got a int"),
+        (lambda: OpenAIChat(headers={5: "a"}), "headers= has a name"),
+        (lambda: OpenAIChat(timeouts=5), "timeouts= is a Timeouts"),
+        (lambda: budgeted(usd="1", period="day"), "a budget has no period; its fields are: usd"),
+    ],
+)
+def test_a_part_that_is_set_up_wrongly_says_how_it_goes(make, said):
+    with pytest.raises(ConfigurationError, match=said):
+        make()
+
+
+@pytest.mark.parametrize("user", ["ana@example.org", "Zoë 👨‍👩‍👧", "a\u00a0b", "7"])
+def test_a_user_may_be_called_anything(user, tmp_path):
+    settings = {"providers": {"fake": FakeProvider()}, "models": {"any": "fake:m"}, "home": tmp_path}
+    with Client(prices={"fake:m": PRICE}, budget=Budget(usd="1", name="all"), **settings) as client:
+        client.complete("hi", user=user)
+        assert [entry.charge.payer.user for entry in client.ledger.entries(user=user)] == [user]
+
+
+def test_a_default_for_nothing_is_refused_when_the_client_is_made():
+    with pytest.raises(NoRoute, match='"nope"'):
+        Client(default="nope", ledger=False, cache=False)
+
+
+def test_an_option_that_is_none_is_one_that_was_not_given(world):
+    async def body(world):
+        provider = FakeProvider("Hello!")
+        async with llm(world, provider) as client:
+            names = ("max_output_tokens", "temperature", "stop", "tools", "extra", "user", "cache", "extensions")
+            assert (await client.complete("any", "hi", **dict.fromkeys(names))).text == "Hello!"
+        (request,) = provider.requests
+        assert (request.stop, request.tools, request.extra, request.user) == ((), (), {}, None)
 
     world.run(body)
 
@@ -351,3 +445,27 @@ def test_one_async_client_serves_several_event_loops():
         return (await client.complete("any", "hi")).text
 
     assert [asyncio.run(call()), anyio.run(call, backend="trio"), asyncio.run(call())] == ["hello"] * 3
+
+
+def test_a_forked_child_gets_a_portal_of_its_own():
+    script = """
+import os
+from inferkit import Client
+from inferkit.testing import FakeProvider
+
+providers = {"fake": FakeProvider("Hello!")}
+llm = Client(portal=True, providers=providers, models={"any": "fake:m"}, ledger=False, cache=False)
+llm.complete("hi")
+child = os.fork()
+if child == 0:
+    os._exit(len(llm.complete("hi").text))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), llm.complete("hi").text)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        start_new_session=True,
+    )
+    assert (ran.stdout, ran.stderr) == ("6 Hello!\n", "")

@@ -12,7 +12,7 @@ import anyio.lowlevel
 import pytest
 
 from chat_wire import delta
-from inferkit import Chunk, DeadlineExceeded, OpenAIChat, StreamError, StreamInterrupted, Unavailable
+from inferkit import Chunk, Client, DeadlineExceeded, OpenAIChat, StreamError, StreamInterrupted, Unavailable
 from inferkit._runtime import drive
 from inferkit.testing import FakeProvider, settled
 from wire import UNTIL_CLOSED, Wire, event, sse
@@ -350,3 +350,22 @@ def test_a_forked_child_does_not_end_the_streams_of_its_parent(how):
         await client.aclose()
 
     World("direct").run(body)
+
+
+def test_a_hook_that_fails_keeps_no_other_hook_of_a_dropped_stream_from_its_turn(caplog):
+    outer = Probe()
+
+    async def inner(request, call_next):
+        response = await call_next(request)
+        return response.map(on_close=lambda end: 1 / 0)
+
+    provider = FakeProvider(["a", "b"])
+    settings = {"providers": {"fake": provider}, "models": {"any": "fake:m"}, "ledger": False, "cache": False}
+    with Client(layers=[outer, inner], **settings) as client:
+        stream = client.stream("hi")
+        next(stream)
+        del stream
+        settled()
+    assert outer.outcomes == ["abandoned"]
+    assert provider.open_streams == 0
+    assert "ZeroDivisionError" in caplog.text

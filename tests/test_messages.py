@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from inferkit import ConfigurationError, ImagePart, Message, TextPart, ToolCallPart, ToolResultPart
+from inferkit import (
+    Chunk,
+    ConfigurationError,
+    ImagePart,
+    Message,
+    ReasoningPart,
+    TextPart,
+    ToolCallDelta,
+    ToolCallPart,
+    ToolResultPart,
+)
 from inferkit._messages import as_messages
 
 
@@ -56,6 +66,7 @@ def test_dictionaries_in_the_openai_form_are_understood():
         ([{"role": "user", "content": [{"type": "sound"}]}], "a part of message 0"),
         ([{"role": "tool", "content": "x"}], "tool_call_id"),
         ([{"role": "assistant", "tool_calls": [{"id": "x"}]}], "a tool call of message 0"),
+        ([{"role": "assistant", "tool_calls": 1}], '"tool_calls" of message 0 are a list'),
     ],
 )
 def test_what_cannot_be_understood_is_explained(given, said):
@@ -63,8 +74,28 @@ def test_what_cannot_be_understood_is_explained(given, said):
         as_messages(given)
 
 
-def test_a_message_never_shows_its_words():
-    assert "secret" not in repr(Message.user("a secret"))
+@pytest.mark.parametrize("parts", ["hello", ["hello"], [TextPart("hello")], ("hello",), None])
+def test_a_message_of_anything_but_parts_says_how_to_write_a_text(parts):
+    with pytest.raises(ConfigurationError, match=r'Message\.user\("\.\.\."\)'):
+        Message("user", parts)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        Message.user("a secret"),
+        TextPart("a secret"),
+        ReasoningPart("a secret", signature="secret"),
+        ToolCallPart("c1", "look", '{"for": "a secret"}'),
+        ToolResultPart("c1", "a secret"),
+        ToolCallDelta(0, "c1", "look", "a secret"),
+        ImagePart(url="https://example.org/secret.png"),
+        ImagePart(data=b"secret", media_type="image/png"),
+        Chunk(text="a secret"),
+    ],
+)
+def test_nothing_that_is_said_shows_in_a_repr(words):
+    assert "secret" not in repr(words)
 
 
 def test_an_image_needs_exactly_one_source():

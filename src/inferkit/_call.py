@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inferkit import _reaper
+from inferkit._checks import check_options
 from inferkit._engine import sign
 from inferkit._errors import InferkitError
 from inferkit._record import CallRecord
@@ -25,6 +27,7 @@ class Call:
     def __init__(
         self, engine: Engine, model: str | None, messages: Messages, options: CallOptions, *, stream: bool
     ) -> None:
+        check_options(options)
         self.record = CallRecord()
         self.chunks: list[Chunk] = []
         self._engine = engine
@@ -64,6 +67,8 @@ class Call:
         except InferkitError as error:
             sign(error, self.record)
             raise
+        if self._stream:
+            _reaper.until_exit(self)
 
     async def next(self) -> Chunk:
         """Give the next chunk; raise `StopAsyncIteration` at the end."""
@@ -97,3 +102,8 @@ class Call:
         """Close the reply; `error` is what made the reader leave, if anything."""
         if self._response is not None:
             await self._response.aclose(error=error)
+
+    def abandon(self) -> None:
+        """End a stream that is still open when the interpreter exits."""
+        if self._response is not None:
+            self._response.abandon()

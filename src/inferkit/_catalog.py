@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inferkit._errors import ConfigurationError, NoRoute
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from inferkit._types import Handler
 
@@ -60,6 +61,8 @@ class Catalog:
         for names in self._aliases.values():
             for name in names:
                 self._check(name)
+        if self.default not in self._aliases:
+            self._check(self.default)
 
     def resolve(self, name: str) -> tuple[Target, ...]:
         """Give the candidates for an alias or a `provider:model` name, best first.
@@ -120,7 +123,7 @@ _REMEMBERED = 1024  # names that are not aliases come from callers, perhaps from
 
 
 def _names(alias: str, targets: str | Sequence[str]) -> tuple[str, ...]:
-    names = (targets,) if isinstance(targets, str) else tuple(targets)
+    names = (targets,) if isinstance(targets, str) else tuple(targets) if isinstance(targets, Sequence) else ()
     if not names or not all(isinstance(name, str) and name for name in names):
         raise ConfigurationError(
             f'the alias "{alias}" needs at least one target, for example {{"{alias}": ["openai:gpt-5-mini", "local"]}}'

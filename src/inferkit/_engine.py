@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from inferkit._catalog import Catalog
+from inferkit._checks import are_layers, check_settings
 from inferkit._errors import ConfigurationError, InferkitError
 from inferkit._options import CallOptions, build_request
 from inferkit._stack import check_order, compose
@@ -122,18 +123,23 @@ class Engine:
     """A stack ready for calls. Made by a client, closed by it."""
 
     def __init__(self, settings: Settings) -> None:
-        _check(settings)
+        check_settings(settings, Settings.__annotations__)
+        settings = cast("Settings", {name: value for name, value in settings.items() if value is not None})
         home = settings.get("home")
         self.catalog = Catalog(settings.get("models"), settings.get("providers"), default=settings.get("default"))
         budget = settings.get("budget", ())
         self._budgets = (budget,) if isinstance(budget, Budget) else tuple(budget)
-        if not all(isinstance(one, Budget) for one in self._budgets):
-            raise ConfigurationError('budget= is a Budget or several: Budget(usd="200", per="month", name="all")')
         self._timeout = settings.get("timeout")
         self._closed = False
         self.ledger, self._own_ledger = _open_ledger(settings.get("ledger", True), home)
         layers = self._default_layers(settings, home)
-        self.layers = tuple(settings["stack"](layers) if "stack" in settings else layers)
+        if "stack" in settings:
+            layers = settings["stack"](layers)  # type: ignore[assignment]  # it may be any sequence
+            if not are_layers(layers):
+                raise ConfigurationError(
+                    "stack= is a function that returns the layers to use; its result is not layers"
+                )
+        self.layers = tuple(layers)
         check_order(self.layers)
         self._handler = compose(self.layers, dispatch)
 
@@ -207,22 +213,6 @@ class Engine:
             if hasattr(adapter, "aclose"):
                 await adapter.aclose()
         self.close()
-
-
-def _check(settings: Settings) -> None:
-    unknown = settings.keys() - Settings.__annotations__.keys()
-    if unknown:
-        known = ", ".join(sorted(Settings.__annotations__))
-        raise ConfigurationError(f"unknown setting {', '.join(sorted(unknown))}; the settings are: {known}")
-    timeout = settings.get("timeout")
-    if timeout is not None and timeout <= 0:
-        raise ConfigurationError(f"timeout is a number of seconds greater than 0; got {timeout!r}")
-    if settings.get("max_retries", 0) < 0:
-        raise ConfigurationError(f"max_retries is 0 or more; got {settings['max_retries']!r}")
-    if not callable(settings.get("stack", list)):
-        raise ConfigurationError(
-            "stack= is a function of the default layers, for example lambda layers: [*layers, mine]"
-        )
 
 
 def sign(error: InferkitError, record: CallRecord, partial: str = "") -> None:

@@ -21,7 +21,7 @@ def cache_folder(home: str | os.PathLike[str] | None = None) -> Path:
 def _folder(home: str | os.PathLike[str] | None, kind: str) -> Path:
     chosen = home or os.environ.get("INFERKIT_HOME")
     if chosen:
-        return Path(chosen)
+        return Path(chosen).expanduser().absolute()
     import platformdirs
 
     folder: Path = getattr(platformdirs, kind)("inferkit")

@@ -46,7 +46,10 @@ def _message(given: Any, place: int) -> Message:
             raise ConfigurationError(f'message {place} has the role "tool" and needs a "tool_call_id"')
         return Message("tool", (ToolResultPart(call, _plain(content, place)),))
     parts = _parts(content, place)
-    parts += tuple(_tool_call(call, place) for call in given.get("tool_calls") or ())
+    calls = given.get("tool_calls") or ()
+    if not isinstance(calls, Sequence):
+        raise ConfigurationError(f'the "tool_calls" of message {place} are a list')
+    parts += tuple(_tool_call(call, place) for call in calls)
     if not parts:
         raise ConfigurationError(f'message {place} has no "content"')
     return Message(role, parts)  # type: ignore[arg-type]  # Message itself refuses a role it does not know

@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from inferkit._forks import renew_after_fork
 from inferkit._runtime import current_runtime
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Portal:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._portal: BlockingPortal | None = None
+        renew_after_fork(self)
 
     def run(self, step: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
         """Run a step there and wait for its result, in the caller's context.
@@ -78,6 +80,11 @@ class Portal:
                 running.wait()
                 self._portal = ready[0]
             return self._portal
+
+    def renew(self) -> None:
+        """Start anew in a forked child, which has no other threads."""
+        self._lock = threading.Lock()
+        self._portal = None
 
     def close(self) -> None:
         """Stop the loop."""

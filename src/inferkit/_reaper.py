@@ -2,6 +2,9 @@
 
 A destructor runs at any point of any thread, perhaps in one that holds the ledger's lock, so it may not do the work
 itself: it only queues it. `queue.SimpleQueue.put` is the one queue operation that may be called from there.
+
+A stream that is still open when the interpreter exits is ended then, while everything that this needs is there. What is
+dropped later, while modules are being taken down, is left to the lease of its hold: a thread can be started no more.
 """
 
 from __future__ import annotations
@@ -10,27 +13,42 @@ import atexit
 import logging
 import os
 import queue
+import sys
 import threading
-from typing import TYPE_CHECKING
+import weakref
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["flush", "take"]
+__all__ = ["Abandonable", "flush", "take", "until_exit"]
 
 _log = logging.getLogger("inferkit")
 _queue: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
 _thread: threading.Thread | None = None
+_open: weakref.WeakValueDictionary[int, Abandonable] = weakref.WeakValueDictionary()
 _EXIT_SECONDS = 2.0
 generation = 0
 """How many forks lie between this process and the first one: what an earlier generation opened is not ours to end."""
 
 
+class Abandonable(Protocol):
+    """Something that can be ended from outside the place it belongs to, any number of times."""
+
+    def abandon(self) -> None:
+        """End it, if it has not ended."""
+
+
 def take(ending: Callable[[], object]) -> None:
     """Have `ending` called soon, from the reaper's thread. May be called from a destructor."""
     _queue.put(ending)
-    if _thread is None:
+    if _thread is None and not sys.is_finalizing():
         _start()
+
+
+def until_exit(stream: Abandonable) -> None:
+    """Have a stream abandoned at the interpreter's exit if somebody still holds it then."""
+    _open[id(stream)] = stream
 
 
 def flush(timeout: float | None = 5.0) -> bool:
@@ -67,8 +85,20 @@ def _after_fork() -> None:
     generation += 1
     _thread = None
     _queue = queue.SimpleQueue()
+    _open.clear()
 
 
-atexit.register(flush, _EXIT_SECONDS)
+def _at_exit() -> None:
+    for held in _open.valuerefs():
+        stream = held()
+        if stream is not None:
+            try:
+                stream.abandon()
+            except Exception:
+                _log.exception("a stream that was open at the exit could not be ended cleanly")
+    flush(_EXIT_SECONDS)
+
+
+atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

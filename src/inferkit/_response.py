@@ -220,19 +220,28 @@ class Response:
             _reaper.take(self.abandon)
 
     def abandon(self) -> None:
-        """End a stream that nobody holds any more, from outside the place it belongs to: the reaper's thread."""
+        """End a stream from outside the place it belongs to. Every part gets its turn, as in `_finish`."""
         if self._state is not _OPEN:
             return
         self._state = _CLOSED
         hooks, bodies = self._detach()
+        failure: Exception | None = None
         for body in bodies:
             if hasattr(body, "aclose"):
-                self._runtime.call_later_from_anywhere(body.aclose)
+                try:
+                    self._runtime.call_later_from_anywhere(body.aclose)
+                except Exception as caught:
+                    failure = failure or caught
         end = End("abandoned", None, _direct)
         for hook in hooks:
-            waiting = hook(end)
-            if waiting is not None:
-                drive(_wait_for(waiting))
+            try:
+                waiting = hook(end)
+                if waiting is not None:
+                    drive(_wait_for(waiting))
+            except Exception as caught:
+                failure = failure or caught
+        if failure is not None:
+            raise failure
 
     def _detach(self) -> tuple[list[Any], list[Any]]:
         hooks: list[Any] = []

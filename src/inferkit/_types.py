@@ -46,14 +46,14 @@ T = TypeVar("T")
 class TextPart:
     """Plain text."""
 
-    text: str
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
     """An image: `url` (an https or data URL), or `data` with its `media_type`."""
 
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     data: bytes | None = field(default=None, repr=False)
     media_type: str | None = None
 
@@ -70,7 +70,7 @@ class ToolCallPart:
 
     id: str
     name: str
-    arguments: str
+    arguments: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class ToolResultPart:
     """What a tool returned, for the call with the same `id`."""
 
     id: str
-    content: str
+    content: str = field(repr=False)
     is_error: bool = False
 
 
@@ -86,11 +86,12 @@ class ToolResultPart:
 class ReasoningPart:
     """The model's own reasoning, kept so that it can be sent back; `signature` is the provider's seal on it."""
 
-    text: str
-    signature: str | None = None
+    text: str = field(repr=False)
+    signature: str | None = field(default=None, repr=False)
 
 
 Part: TypeAlias = TextPart | ImagePart | ToolCallPart | ToolResultPart | ReasoningPart
+_PARTS = (TextPart, ImagePart, ToolCallPart, ToolResultPart, ReasoningPart)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -103,6 +104,10 @@ class Message:
     def __post_init__(self) -> None:
         if self.role not in _ROLES:
             raise ConfigurationError(f"a message's role is one of {', '.join(_ROLES)}; got {self.role!r}")
+        if not isinstance(self.parts, tuple) or not all(isinstance(part, _PARTS) for part in self.parts):
+            raise ConfigurationError(
+                'a message\'s parts are a tuple of parts; for a text, use Message.user("...") or Message.system("...")'
+            )
 
     def __repr__(self) -> str:
         """Say what kind of message it is, and nothing of what is in it."""
@@ -188,7 +193,7 @@ class ToolCallDelta:
     index: int
     id: str | None = None
     name: str | None = None
-    arguments: str = ""
+    arguments: str = field(default="", repr=False)
 
 
 class Chunk(NamedTuple):

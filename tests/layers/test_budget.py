@@ -332,6 +332,7 @@ def test_a_second_attempt_that_the_budget_does_not_cover_is_refused(kind, ledger
         with pytest.raises(BudgetExceeded) as caught:
             await stack(request)
         assert len(caught.value.attempts) == 1
+        assert "another attempt of this one needs $" in str(caught.value)
         return request
 
     request = run(kind, main)
@@ -576,6 +577,7 @@ def test_a_ledger_that_fails_lets_the_call_pass_if_told_so(kind, broken, caplog)
     assert len(chunks) == 3
     assert [event.attributes["decision"] for event in request.record.events] == ["ledger failed", "not settled"]
     assert "without its budget" in caplog.text
+    assert "could not be entered" in caplog.text
 
 
 def test_a_reply_is_not_lost_to_a_ledger_that_fails_afterwards(kind, broken, caplog):

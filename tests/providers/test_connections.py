@@ -16,6 +16,7 @@ import httpx2
 import pytest
 
 from chat_wire import USAGE_EVENT, ask, completion, delta
+from inferkit import Budget, Client, Price
 from inferkit._errors import (
     ConfigurationError,
     DeadlineExceeded,
@@ -508,6 +509,37 @@ def test_nobody_listening_is_unavailable_and_cannot_have_been_billed(run):
         return caught.value.retryable, caught.value.code
 
     assert run(call) == (True, "connect")
+
+
+def test_an_attempt_that_reached_nobody_costs_nothing(tmp_path):
+    adapter = OpenAIChat(base_url="http://127.0.0.1:1/v1", name="p")
+    with Client(
+        providers={"p": adapter},
+        models={"fast": "p:m"},
+        prices={"p:m": Price(input="1", output="1")},
+        budget=Budget(usd="1", per="total", name="all"),
+        max_retries=0,
+        home=tmp_path,
+    ) as llm:
+        with pytest.raises(Unavailable) as caught:
+            llm.complete("hi")
+        assert [attempt.cost_nanos for attempt in caught.value.attempts] == [0]
+        assert list(llm.ledger.entries()) == []
+        assert llm.ledger.balance("all", "total").pending.usd == 0
+    adapter.close()
+
+
+def test_a_redirect_costs_nothing(tmp_path):
+    with Wire(lambda _: [reply(b"", 307, location="http://127.0.0.1:1/")]) as wire:
+        adapter = OpenAIChat(base_url=wire.url, name="p")
+        prices = {"p:m": Price(input="1", output="1")}
+        with (
+            Client(providers={"p": adapter}, models={"fast": "p:m"}, prices=prices, home=tmp_path) as llm,
+            pytest.raises(InvalidRequest, match="it redirects") as caught,
+        ):
+            llm.complete("hi")
+        adapter.close()
+    assert [attempt.cost_nanos for attempt in caught.value.attempts] == [0]
 
 
 def test_proxies_of_the_environment_are_used(run, monkeypatch):

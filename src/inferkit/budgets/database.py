@@ -55,7 +55,7 @@ class Database:
     def __init__(self, path: str | os.PathLike[str], migrations: Sequence[str], durability: Durability) -> None:
         if durability not in ("normal", "full"):
             raise ConfigurationError(f'durability is "normal" or "full"; got {durability!r}')
-        self.path = Path(path).absolute()
+        self.path = Path(path).expanduser().absolute()
         self._migrations = migrations
         self._durability = durability
         self._lock = threading.Lock()

@@ -72,6 +72,10 @@ def budgeted(
         raise ConfigurationError('budgeted takes a budget: @budgeted(usd="5.00", per="month", key="user_id")')
     if budget is not None and limits:
         raise ConfigurationError(f"pass a Budget or its fields, not both (got also {', '.join(sorted(limits))})")
+    unknown = limits.keys() - Budget.__dataclass_fields__.keys()
+    if unknown:
+        fields = ", ".join(Budget.__dataclass_fields__)
+        raise ConfigurationError(f"a budget has no {', '.join(sorted(unknown))}; its fields are: {fields}")
     given = budget or Budget(**limits)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit._errors import ConfigurationError
+from inferkit._forks import renew_after_fork
 from inferkit.caching.entry import Entry, decode, encode
-from inferkit.caching.forks import renew_after_fork
 
 if TYPE_CHECKING:
     import os
@@ -53,7 +53,7 @@ class DiskTier:
     def __init__(self, folder: str | os.PathLike[str], *, size_limit: int = 512 * 2**20) -> None:
         if size_limit < 2**20:
             raise ConfigurationError(f"size_limit is in bytes and at least {2**20} (1 MiB); got {size_limit}")
-        self.folder = Path(folder).expanduser()
+        self.folder = Path(folder).expanduser().absolute()
         self._size_limit = size_limit
         self._store: Any = None
         self._inherited: list[Any] = []
@@ -139,7 +139,7 @@ class DiskTier:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._probe()
         store = diskcache.Cache(
-            str(self.folder.absolute()),
+            str(self.folder),
             timeout=_BUSY_SECONDS,
             disk=BytesDisk,
             size_limit=self._size_limit,

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from inferkit._errors import ConfigurationError
-from inferkit.caching.forks import renew_after_fork
+from inferkit._forks import renew_after_fork
 
 if TYPE_CHECKING:
     from inferkit.caching.entry import Entry

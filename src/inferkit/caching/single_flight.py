@@ -18,9 +18,9 @@ import threading
 from typing import TYPE_CHECKING
 
 from inferkit._errors import DeadlineExceeded, InferkitError, ProviderError, StreamInterrupted
+from inferkit._forks import renew_after_fork
 from inferkit._response import Response
 from inferkit._runtime import DirectRuntime
-from inferkit.caching.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -13,7 +13,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
-from inferkit.caching.forks import renew_after_fork
+from inferkit._forks import renew_after_fork
 
 if TYPE_CHECKING:
     from inferkit.caching.disk import DiskTier

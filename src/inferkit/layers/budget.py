@@ -234,12 +234,14 @@ class _Settlement:
                 await self._write(self._request.runtime, self._void)
         else:
             await self._settle(self._request.runtime, outcome)
+        record.hold = None
         if isinstance(error, BudgetExceeded):
             error.attempts = tuple(record.attempts)
 
     async def at_end(self, end: End) -> None:
         """Settle a call whose stream has ended."""
         await self._settle(end.runtime, end.outcome)
+        self._request.record.hold = None  # the two refer to each other: a cycle that would keep every prompt alive
         if isinstance(end.error, BudgetExceeded):
             end.error.attempts = tuple(self._request.record.attempts)
 
@@ -266,7 +268,10 @@ class _Settlement:
         try:
             await self._layer.store(runtime, self._ledger, step)
         except LedgerError as error:
-            _log.error("a call could not be settled; its hold is posted when its lease runs out: %s", error)
+            if self.hold is None:
+                _log.error("a call could not be entered in the ledger: %s", error)
+            else:
+                _log.error("a call could not be settled; its hold is posted when its lease runs out: %s", error)
             self._request.record.note("budget", decision="not settled", error=type(error).__name__)
 
 

@@ -61,8 +61,13 @@ class Cache:
         ttl: float | None = None,
         max_reply_characters: int = 500_000,
     ) -> None:
-        if ttl is not None and ttl <= 0:
-            raise ConfigurationError(f"ttl is in seconds and above 0, or None for no limit; got {ttl}")
+        for name, tier in (("memory", memory), ("disk", disk)):
+            if tier is not None and not (hasattr(tier, "get") and hasattr(tier, "put")):
+                raise ConfigurationError(
+                    f"{name} is a tier (MemoryTier or DiskTier) or None; got a {type(tier).__name__}"
+                )
+        if ttl is not None and not (isinstance(ttl, int | float) and ttl > 0):
+            raise ConfigurationError(f"ttl is in seconds and above 0, or None for no limit; got {ttl!r}")
         self._identity = identity
         self._memory = memory
         self._disk = None if disk is None else WriteBehind(disk)

@@ -89,7 +89,7 @@ class Hold:
             answer = await self._layer.store(request.runtime, ledger, step)
             refusal = answer if isinstance(answer, Refusal) else None
         if refusal is not None:
-            raise exceeded(request, demand, refusal)
+            raise exceeded(request, demand, refusal, more=more)
         self.held = Amounts(self.held.usd + more.usd, self.held.tokens + more.tokens, self.held.calls)
 
     def _single_call_refusal(self, more: Amounts) -> Refusal | None:
@@ -121,12 +121,20 @@ class Hold:
         return error
 
 
-def exceeded(request: Request, demand: Demand, refusal: Refusal) -> BudgetExceeded:
-    """Give the error for a call that a budget does not cover: which, how far it is, until when, what to do."""
+def exceeded(request: Request, demand: Demand, refusal: Refusal, *, more: Amounts | None = None) -> BudgetExceeded:
+    """Give the error for a call that a budget does not cover: which, how far it is, until when, what to do.
+
+    `more` is what another attempt needs beyond what the call holds already.
+    """
     line, unit = refusal.line, refusal.unit
     scope = next(s for s in demand.scopes if s.account == line.account and s.line(demand.at).window == line.window)
     used = refusal.posted + refusal.pending
-    needed = {"usd": demand.minimum.usd, "tokens": demand.minimum.tokens, "calls": demand.minimum.calls}[unit]
+    least = demand.minimum if more is None else more
+    needed = {"usd": least.usd, "tokens": least.tokens, "calls": least.calls}[unit]
+    need = f"the call needs at least {_amount(unit, needed)}"
+    if more is not None:
+        need = f"another attempt of this one needs {_amount(unit, needed)} more"
+    period = "in total" if scope.budget.per == "total" else f"per {scope.budget.per}"
     end = scope.budget.window(demand.at).end
     if scope.budget.per == "call":
         until, advice = "", "raise the limit, shorten the prompt, or use a cheaper model"
@@ -136,9 +144,8 @@ def exceeded(request: Request, demand: Demand, refusal: Refusal) -> BudgetExceed
         until, advice = f"; it starts anew at {end:%Y-%m-%d %H:%M} UTC", "wait until then, or raise the limit"
     running = f" and {_amount(unit, refusal.pending)} held by running calls" if refusal.pending else ""
     error = BudgetExceeded(
-        f"budget {line.account} of {_amount(unit, refusal.limit)} per {scope.budget.per} does not cover this call: "
-        f"{_amount(unit, refusal.posted)} spent{running}, and the call needs at least {_amount(unit, needed)}"
-        f"{until}; {advice}",
+        f"budget {line.account} of {_amount(unit, refusal.limit)} {period} does not cover this call: "
+        f"{_amount(unit, refusal.posted)} spent{running}, and {need}{until}; {advice}",
         scope=line.account,
         limit=to_usd(refusal.limit) if unit == "usd" else Decimal(refusal.limit),
         spent=to_usd(used) if unit == "usd" else Decimal(used),

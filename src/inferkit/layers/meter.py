@@ -25,7 +25,7 @@ __all__ = ["Meter"]
 _NEVER = 2**63
 _LONG_TOKEN = 8  # characters; no reply of ordinary text, code or JSON averages more a token
 _SLACK = 256  # characters
-_FIRST_ERROR_STATUS = 400
+_FIRST_STATUS_WITHOUT_REPLY = 300  # redirects are not followed
 
 
 class Meter:
@@ -216,5 +216,5 @@ def _cost_nothing(error: BaseException) -> bool:
     if not isinstance(error, ProviderError) or isinstance(error, StreamInterrupted):
         return False
     if error.status is not None:
-        return error.status >= _FIRST_ERROR_STATUS
+        return error.status >= _FIRST_STATUS_WITHOUT_REPLY
     return isinstance(error, Unavailable) and error.code == "connect"

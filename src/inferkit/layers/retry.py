@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from inferkit._errors import (
+    ConfigurationError,
     ContentFiltered,
     InferkitError,
     ProviderError,
@@ -59,6 +60,10 @@ class Retry:
         longest_wait: float = 60.0,
         random: Callable[[], float] = random.random,
     ) -> None:
+        if not isinstance(max_retries, int) or max_retries < 0:
+            raise ConfigurationError(f"max_retries is 0 or more, a whole number; got {max_retries!r}")
+        if base <= 0 or longest < base or longest_wait < 0:
+            raise ConfigurationError("base and longest are in seconds, base above 0 and longest at least as much")
         self._max_retries = max_retries
         self._base = base
         self._longest = longest

@@ -138,6 +138,7 @@ class Exchange:
     async def _release(self) -> None:
         with contextlib.suppress(IndexError):  # released already; taking it out is one step for every thread
             response = self._unreleased.pop()
+            self._line.cut = None  # it refers back here: a cycle that would keep the reply alive
             with contextlib.suppress(Exception):  # the connection is gone either way
                 if self._blocking:
                     response.close()

@@ -75,8 +75,9 @@ class Line:
 
     def unwatch(self) -> None:
         """Have it cut no more."""
-        if self._watch is not None:
-            self._watch.stop()
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.stop()
 
     def _end(self) -> None:
         self.expired = True

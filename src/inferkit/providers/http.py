@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from inferkit._errors import ConfigurationError
 from inferkit.providers._clients import Clients, GivenClient, Timeouts
 from inferkit.providers._exchange import Exchange
 from inferkit.providers._line import Line, deadline_passed
@@ -46,6 +47,8 @@ class Http:
         self._idle: dict[Any, int] = {}
         tls = url.startswith("https:")
         self._clients: Clients | GivenClient = Clients(tls=tls) if http_client is None else GivenClient(http_client)
+        if timeouts is not None and not isinstance(timeouts, Timeouts):
+            raise ConfigurationError("timeouts= is a Timeouts: Timeouts(connect=5, read=60), in seconds")
         self._timeouts = timeouts or self._clients.timeouts
 
     async def post(

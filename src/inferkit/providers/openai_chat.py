@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -19,7 +20,6 @@ from inferkit.providers._refusals import refusal
 from inferkit.providers.http import Http, Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Self
 
     from inferkit._types import Chunk, Request
@@ -74,8 +74,10 @@ class OpenAIChat:
         for header, value in (("openai-organization", organization), ("openai-project", project)):
             if value is not None:
                 self._fixed[header] = _clean(f"{header[7:]}=", value) or ""
+        if not isinstance(headers or {}, Mapping):
+            raise ConfigurationError("headers= is a dictionary of names and values")
         for header, value in (headers or {}).items():
-            if not _HEADER_NAME.fullmatch(header):
+            if not isinstance(header, str) or not _HEADER_NAME.fullmatch(header):
                 raise ConfigurationError("headers= has a name that is no HTTP header's")
             self._fixed[header.lower()] = _clean(f"headers[{header!r}]", value) or ""
         self._headers: tuple[str | None, dict[str, str]] | None = None
@@ -196,6 +198,8 @@ def _is_streamed(exchange: Exchange, *, asked: bool) -> bool:
 
 def _urls(base_url: str) -> tuple[str, str, bool]:
     """Check a base URL; return it without its slash, the URL to post to, and whether it is OpenAI's own."""
+    if not isinstance(base_url, str):
+        raise ConfigurationError(f"base_url= is a text like https://host/v1; got a {type(base_url).__name__}")
     try:
         parts = urlsplit(base_url)
         host = parts.hostname or ""
@@ -216,6 +220,8 @@ def _clean(what: str, secret: str | None) -> str | None:
     """Take the blanks off a credential, as they come with copying, and refuse what no header can carry."""
     if secret is None:
         return None
+    if not isinstance(secret, str):
+        raise ConfigurationError(f"{what} is a text; got a {type(secret).__name__}")
     secret = secret.strip()
     if not secret.isascii() or not secret.isprintable():
         raise ConfigurationError(f"{what} holds characters that an HTTP header cannot carry; copy it again")
