@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from inferkit._runtime import DirectRuntime, current_runtime, drive
+from inferkit._direct import DirectRuntime, drive
+from inferkit._loops import current_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -13,7 +13,7 @@ import pytest
 
 from chat_wire import delta
 from inferkit import Chunk, Client, DeadlineExceeded, OpenAIChat, StreamError, StreamInterrupted, Unavailable
-from inferkit._runtime import drive
+from inferkit._direct import drive
 from inferkit.testing import FakeProvider, settled
 from wire import UNTIL_CLOSED, Wire, event, sse
 

@@ -10,7 +10,8 @@ import anyio
 import pytest
 
 from inferkit import ConfigurationError, DeadlineExceeded
-from inferkit._runtime import DirectRuntime, current_runtime, drive
+from inferkit._direct import DirectRuntime, drive
+from inferkit._loops import current_runtime
 
 
 async def _waits_for_a_future():

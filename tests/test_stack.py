@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from inferkit import StackOrderWarning, compose
-from inferkit._runtime import drive
+from inferkit._direct import drive
 from inferkit._stack import check_order
 from inferkit.testing import FakeProvider, make_request
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit._call import Call
 from inferkit._engine import Engine, Settings
 from inferkit._errors import ConfigurationError
-from inferkit._runtime import current_runtime
+from inferkit._loops import current_runtime
 from inferkit._streams import AsyncStream, Run, Stream, directly
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit._forks import renew_after_fork
-from inferkit._runtime import current_runtime
+from inferkit._loops import current_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

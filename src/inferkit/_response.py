@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from inferkit import _reaper
+from inferkit._direct import DirectRuntime, drive
 from inferkit._errors import StreamError
-from inferkit._runtime import DirectRuntime, drive
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from inferkit._runtime import DirectRuntime, current_runtime, drive
+from inferkit._direct import DirectRuntime, drive
+from inferkit._loops import current_runtime
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator

@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from inferkit import _reaper
+from inferkit._direct import DirectRuntime
 from inferkit._record import CallRecord
 from inferkit._response import Response
-from inferkit._runtime import DirectRuntime
 from inferkit._types import Chunk, Message, Request, TextPart, Usage
 
 if TYPE_CHECKING:

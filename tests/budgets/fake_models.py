@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from inferkit._direct import DirectRuntime, drive
+from inferkit._loops import current_runtime
 from inferkit._record import CallRecord
 from inferkit._response import Response
-from inferkit._runtime import DirectRuntime, Runtime, current_runtime, drive
 from inferkit._types import Chunk, Message, Request
 from inferkit.budgets.prices import Price, PriceBook
 from inferkit.layers.budget import BudgetLayer
@@ -18,6 +19,7 @@ from inferkit.layers.meter import Meter
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
+    from inferkit._runtime import Runtime
     from inferkit.budgets.sqlite import SqliteLedger
 
 KINDS = ("direct", "asyncio", "trio")

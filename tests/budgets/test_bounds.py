@@ -5,7 +5,7 @@ import json
 from hypothesis import given, strategies as st
 
 from budgets.fake_models import make_request
-from inferkit._runtime import DirectRuntime
+from inferkit._direct import DirectRuntime
 from inferkit._types import (
     ImagePart,
     Message,

@@ -7,9 +7,10 @@ import anyio
 import pytest
 import trio
 
+from inferkit._direct import DirectRuntime, drive
+from inferkit._loops import current_runtime
 from inferkit._record import CallRecord
 from inferkit._response import Response
-from inferkit._runtime import DirectRuntime, current_runtime, drive
 from inferkit._types import Chunk, Message, Request, Usage
 
 SECONDS = 20  # no test waits this long unless something hangs

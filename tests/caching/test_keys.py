@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from caching.replies import ask
+from inferkit._direct import DirectRuntime
 from inferkit._record import CallRecord
-from inferkit._runtime import DirectRuntime
 from inferkit._types import (
     ImagePart,
     Message,

@@ -21,6 +21,7 @@ from caching.replies import (
     text_of,
 )
 from inferkit import _reaper
+from inferkit._direct import DirectRuntime, drive
 from inferkit._errors import (
     BudgetExceeded,
     ConfigurationError,
@@ -29,8 +30,8 @@ from inferkit._errors import (
     StreamError,
     StreamInterrupted,
 )
+from inferkit._loops import AsyncRuntime
 from inferkit._response import Response
-from inferkit._runtime import AsyncRuntime, DirectRuntime, drive
 from inferkit.caching import single_flight
 from inferkit.caching.single_flight import Flights
 

@@ -18,10 +18,10 @@ from caching.replies import (
     run_direct,
     text_of,
 )
+from inferkit._direct import drive
 from inferkit._errors import ConfigurationError, NoRoute, RateLimited, StreamInterrupted
 from inferkit._record import Attempt
 from inferkit._response import Response
-from inferkit._runtime import drive
 from inferkit._types import Chunk, ToolCallDelta, Usage
 from inferkit.caching.control import CACHE
 from inferkit.caching.disk import DiskTier

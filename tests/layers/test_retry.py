@@ -17,8 +17,8 @@ from inferkit import (
     Unavailable,
     compose,
 )
+from inferkit._direct import DirectRuntime, drive
 from inferkit._engine import dispatch
-from inferkit._runtime import DirectRuntime, drive
 from inferkit.layers.retry import backoff
 from inferkit.testing import FakeProvider, make_request
 

@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 import tiny_gguf
+from inferkit._direct import drive
 from inferkit._errors import (
     ConfigurationError,
     DeadlineExceeded,
@@ -19,7 +20,6 @@ from inferkit._errors import (
     StreamError,
     Unavailable,
 )
-from inferkit._runtime import drive
 from inferkit._types import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart
 from inferkit.local import ContextOverflow, Local, WorkerDied, adapter
 from inferkit.testing import make_request, settled

@@ -17,6 +17,7 @@ import pytest
 
 from chat_wire import USAGE_EVENT, ask, completion, delta
 from inferkit import Budget, Client, Price
+from inferkit._direct import DirectRuntime, drive
 from inferkit._errors import (
     ConfigurationError,
     DeadlineExceeded,
@@ -25,7 +26,7 @@ from inferkit._errors import (
     StreamError,
     Unavailable,
 )
-from inferkit._runtime import DirectRuntime, current_runtime, drive
+from inferkit._loops import current_runtime
 from inferkit.providers import _watch
 from inferkit.providers._line import Line
 from inferkit.providers.http import Http, Timeouts
@@ -328,7 +329,7 @@ def test_a_forked_child_has_connections_of_its_own():
 import os, sys, warnings
 sys.path[:0] = {[p for p in sys.path if p]!r}
 from chat_wire import ask
-from inferkit._runtime import DirectRuntime, drive
+from inferkit._direct import DirectRuntime, drive
 from inferkit.providers.openai_chat import OpenAIChat
 adapter = OpenAIChat(base_url={wire.url!r})
 def call():
@@ -627,7 +628,7 @@ import resource, sys
 sys.path[:0] = {[p for p in sys.path if p]!r}
 from chat_wire import ask
 from inferkit._errors import Unavailable
-from inferkit._runtime import DirectRuntime, drive
+from inferkit._direct import DirectRuntime, drive
 from inferkit.providers.openai_chat import OpenAIChat
 adapter = OpenAIChat(base_url={wire.url!r})
 def call():

@@ -417,7 +417,7 @@ def test_bytes_that_are_not_utf8_do_not_break_the_reply(served):
 
 def test_the_limits_name_follows_the_server():
     body = json.loads
-    from inferkit._runtime import DirectRuntime
+    from inferkit._direct import DirectRuntime
     from inferkit.providers._chat_request import body_of
 
     request = ask(DirectRuntime(), max_output_tokens=5)

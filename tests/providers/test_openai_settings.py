@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from chat_wire import ask, completion
+from inferkit._direct import DirectRuntime, drive
 from inferkit._errors import AuthenticationFailed, ConfigurationError, InferkitError
-from inferkit._runtime import DirectRuntime, drive
 from inferkit.providers._presets import PRESETS
 from inferkit.providers.openai_chat import OpenAIChat
 from wire import Wire, reply

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from .generate import ticket
-from .handwritten import Intents, vary
+from .handwritten import Intents, split, vary
 from .labels import CATEGORIES, Ticket
+from .places import VOCABULARY
 from .replies import reply
 from .vocabulary import BOS, UNK, Vocabulary
 
@@ -97,17 +98,16 @@ def stream(hand: list[Ticket], vocabulary: Vocabulary, seed: int, size: int, sha
         yield from batches
 
 
-def _produce(queue: Any, *what: Any) -> None:
+def _produce(queue: Any, seed: int, size: int, share: float) -> None:
     torch.set_num_threads(1)
-    for batch in stream(*what):
+    for batch in stream(split()[0], Vocabulary.load(VOCABULARY), seed, size, share):
         queue.put([part.numpy() for part in (batch.inputs, batch.targets, batch.costs, batch.categories)])
 
 
-def streamed(hand: list[Ticket], vocabulary: Vocabulary, seed: int, size: int, share: float) -> Iterator[Batch]:
+def streamed(seed: int, size: int, share: float) -> Iterator[Batch]:
     """The same batches, made in a process of their own, so that the network need not wait for them."""
     processes = multiprocessing.get_context("spawn")
     queue = processes.Queue(24)
-    given = (queue, hand, vocabulary, seed, size, share)
-    processes.Process(target=_produce, args=given, daemon=True).start()
+    processes.Process(target=_produce, args=(queue, seed, size, share), daemon=True).start()
     while True:
         yield Batch(*map(torch.from_numpy, queue.get()))

@@ -17,10 +17,10 @@ import copy
 import threading
 from typing import TYPE_CHECKING
 
+from inferkit._direct import DirectRuntime
 from inferkit._errors import DeadlineExceeded, InferkitError, ProviderError, StreamInterrupted
 from inferkit._forks import renew_after_fork
 from inferkit._response import Response
-from inferkit._runtime import DirectRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -7,10 +7,10 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inferkit._direct import DirectRuntime, drive
 from inferkit._errors import DeadlineExceeded, InvalidRequest, ModelFileError, StreamError
 from inferkit._messages import as_messages
 from inferkit._response import Response
-from inferkit._runtime import DirectRuntime, drive
 from inferkit._types import Chunk, ReasoningPart, TextPart, Usage
 from inferkit.local.engine import Engine, Settings
 from inferkit.local.errors import PROVIDER

@@ -9,9 +9,10 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+from inferkit._direct import DirectRuntime, drive
 from inferkit._errors import ConfigurationError
+from inferkit._loops import current_runtime
 from inferkit._response import Response
-from inferkit._runtime import DirectRuntime, current_runtime, drive
 from inferkit.providers._chat_body import StreamedReply, error_in, whole_reply
 from inferkit.providers._chat_reply import Malformed, parse
 from inferkit.providers._chat_request import body_of
