@@ -78,7 +78,7 @@ class Exchange:
 
     async def _read(self) -> bytes:
         line = self._line
-        if line.closed or line.expired:
+        if line.is_over:
             raise line.explain(ConnectionResetError(), self._provider)
         self._reading = True
         try:
