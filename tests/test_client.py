@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from decimal import Decimal
 
 import anyio
@@ -24,6 +25,7 @@ from inferkit import (
     OpenAIChat,
     Price,
     Retry,
+    SqliteLedger,
     Tool,
     ToolCallDelta,
     ToolCallPart,
@@ -31,6 +33,7 @@ from inferkit import (
     Usage,
     budgeted,
 )
+from inferkit.budgets.ledger import Amounts, Line
 from inferkit.testing import FakeProvider
 
 PRICE = Price(input="1", output="10")
@@ -469,3 +472,16 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), llm.complete("hi").tex
         start_new_session=True,
     )
     assert (ran.stdout, ran.stderr) == ("6 Hello!\n", "")
+
+
+def test_what_a_dead_process_held_is_in_the_book_once_a_client_opens_the_ledger(tmp_path):
+    path = tmp_path / "ledger.db"
+    amounts = Amounts(usd=1000, tokens=10, calls=1)
+    dead = SqliteLedger(path)
+    dead.reserve("dead", [Line("all", "total")], amounts, amounts, at=time.time() - 60, lease_seconds=30)
+    dead.reserve("alive", [Line("all", "total")], amounts, amounts, at=time.time(), lease_seconds=600)
+    dead.close()
+    with Client(ledger=path, cache=False) as client:
+        entries = [(entry.call, entry.kind, entry.charge.usd) for entry in client.ledger.entries()]
+        assert entries == [("dead", "expired", 1000)]
+        assert client.ledger.balance("all", "total").pending == amounts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from inferkit._catalog import Catalog
@@ -234,11 +235,11 @@ def _open_ledger(
 
     if given is False:
         return None, False
-    if given is True:
-        return SqliteLedger(ledger_file(home)), True
-    if isinstance(given, str | os.PathLike):
-        return SqliteLedger(given), True
-    return given, False
+    if given is not True and not isinstance(given, str | os.PathLike):
+        return given, False
+    ledger = SqliteLedger(ledger_file(home) if given is True else given)
+    ledger.sweep(time.time())  # what processes held that are dead by now belongs in the book
+    return ledger, True
 
 
 def _cache(given: bool | Cache, catalog: Catalog, home: str | os.PathLike[str] | None) -> Cache | None:

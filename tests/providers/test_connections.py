@@ -662,6 +662,26 @@ def test_a_body_limit_is_the_callers_to_choose():
         drive(http.aclose(runtime))
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_deadline_between_two_reads_leaves_no_generator_to_the_garbage_collector(backend):
+    import anyio
+
+    async def main():
+        with Wire(lambda _: sse([*HELLO, UNTIL_CLOSED])) as wire:
+            http = Http(wire.url, provider="acme")
+            runtime = current_runtime()
+            exchange = await http.post(b"{}", {}, runtime=runtime, deadline=runtime.now() + 30)
+            assert await exchange.read()
+            exchange._line.expired = True
+            with pytest.raises(DeadlineExceeded):
+                await exchange.read()
+            await exchange.aclose()
+            assert exchange._pieces.ag_frame is None
+            await http.aclose(runtime)
+
+    anyio.run(main, backend=backend)
+
+
 class _direct:  # noqa: N801 - reads as a function
     """An adapter for blocking calls, closed at the end."""
 

@@ -39,6 +39,8 @@ class Exchange:
         self._unreleased = [response]
         self._reading = False
         self._ended = False
+        self._wound = False  # released before its end, and its generators not ended yet
+        self._alone = response.extensions.get("http_version", b"").startswith(b"HTTP/1")
         self._inflater: Inflater | None = None
         line.answered(response.extensions)
         line.cut = self._release
@@ -76,10 +78,10 @@ class Exchange:
 
     async def _read(self) -> bytes:
         line = self._line
+        if line.is_over:
+            raise line.explain(ConnectionResetError(), self._provider)
         self._reading = True
         try:
-            if line.closed or line.expired:
-                line.check()
             while not self._ended:
                 piece: bytes | None = next(self._pieces, None) if self._blocking else await anext(self._pieces, None)
                 if piece is None:
@@ -94,6 +96,8 @@ class Exchange:
             self._reading = False
             if line.closed:
                 await self._release()
+            if self._wound:
+                await self._unwind()
         return b""
 
     async def read_whole(self) -> bytes:
@@ -146,19 +150,23 @@ class Exchange:
                         self._line.give_back()
                     self._pieces.close()
                 else:
+                    self._wound = not self._ended
                     await response.aclose()
-                    if not self._ended and not self._reading:
-                        await self._unwind(response.extensions.get("http_version", b""))
+                    if not self._reading:  # otherwise whoever reads does it, when the read is over
+                        await self._unwind()
 
-    async def _unwind(self, version: bytes) -> None:
+    async def _unwind(self) -> None:
         """End the HTTP library's generators, which are nested and would be left to the garbage collector.
 
         Over a connection of its own that is closed, they end by themselves once what was received is used up.
         """
-        if version.startswith(b"HTTP/1"):
-            for _ in range(_BUFFERED_PIECES):
-                await anext(self._pieces)
-        await self._pieces.aclose()
+        if self._wound:
+            self._wound = False
+            with contextlib.suppress(Exception):  # the connection is gone either way
+                if self._alone:
+                    for _ in range(_BUFFERED_PIECES):
+                        await anext(self._pieces)
+                await self._pieces.aclose()
 
     def fault(self, what: str) -> Unavailable:
         """Make the error for an answer that is not what it should be."""

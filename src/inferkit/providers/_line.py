@@ -96,9 +96,14 @@ class Line:
         if self._sock is not None:
             shut_down(self._sock, self._process)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the line was closed or cut."""
+        return self.closed or self.expired
+
     def check(self) -> None:
         """Raise if the line was closed or cut."""
-        if self.closed or self.expired:
+        if self.is_over:
             raise ConnectionResetError
 
     def within(self, seconds: float) -> float:
