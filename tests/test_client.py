@@ -319,6 +319,17 @@ def test_an_option_that_is_none_is_one_that_was_not_given(world):
     world.run(body)
 
 
+def test_a_prompt_in_the_place_of_the_name_is_not_repeated(world):
+    async def body(world):
+        client = llm(world, FakeProvider())
+        with pytest.raises(NoRoute, match="pass the model first") as caught:
+            await client.complete("Swordfish is my secret", "any")
+        assert "Swordfish" not in str(caught.value)
+        await client.aclose()
+
+    world.run(body)
+
+
 def test_an_alias_for_nothing_is_refused_when_the_client_is_made():
     with pytest.raises(NoRoute, match='"opneai:gpt-5"'):
         Client(models={"smart": "opneai:gpt-5"})

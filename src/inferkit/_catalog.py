@@ -95,6 +95,17 @@ class Catalog:
         """Give the adapters that this catalog made itself, and therefore closes."""
         return list(self._made.values())
 
+    def refuse_text(self, name: str) -> None:
+        """Raise `NoRoute` for what cannot be a model's name: a prompt in its place must not get into traces."""
+        provider = name.partition(":")[0]
+        if name in self._aliases or provider in self._providers or provider == "local":
+            return
+        if len(name) > _LONGEST_NAME or any(character.isspace() for character in name):
+            raise NoRoute(
+                "what was passed as the model's name does not look like one; pass the model first and the messages "
+                'second: complete("fast", "What is...?")'
+            )
+
     def _check(self, name: str) -> None:
         provider, _, model = name.partition(":")
         known = provider in self._providers or provider == "local" or provider in _presets()
@@ -119,6 +130,7 @@ class Catalog:
         return Target(provider, model, adapter)
 
 
+_LONGEST_NAME = 200
 _REMEMBERED = 1024  # names that are not aliases come from callers, perhaps from their users: remember some, not all
 
 

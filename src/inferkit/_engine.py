@@ -181,8 +181,10 @@ class Engine:
         """Send one call through the stack; give its response and its deadline."""
         if self._closed:
             raise RuntimeError("this client is closed; make another one")
+        name = model or self.catalog.default
+        self.catalog.refuse_text(name)
         request = build_request(
-            model or self.catalog.default,
+            name,
             messages,
             options,
             runtime=runtime,
