@@ -68,9 +68,11 @@ class AsyncStream(_Facts):
     def __aiter__(self) -> AsyncIterator[Chunk]:
         return self
 
-    async def __anext__(self) -> Chunk:
-        if not self._call.opened:
-            await self._call.open(current_runtime())
+    def __anext__(self) -> Coroutine[Any, Any, Chunk]:
+        return self._call.next() if self._call.opened else self._first()
+
+    async def _first(self) -> Chunk:
+        await self._call.open(current_runtime())
         return await self._call.next()
 
     async def aclose(self) -> None:
