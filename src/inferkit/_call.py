@@ -81,22 +81,34 @@ class Call:
                 assert self._runtime is not None
                 chunk = await self._runtime.within(self._deadline, response.__anext__())
         except InferkitError as error:
-            sign(error, self.record, "".join([chunk.text for chunk in self.chunks]))
+            self._sign(error)
             raise
         self.chunks.append(chunk)
         return chunk
 
+    def _sign(self, error: InferkitError) -> None:
+        sign(error, self.record, "".join([chunk.text for chunk in self.chunks]))
+
     async def read(self, runtime: Runtime) -> Reply:
         """Send the call and read its reply to the end."""
         await self.open(runtime)
+        response = self._response
+        assert response is not None
         try:
-            while True:
-                await self.next()
+            if self._deadline is None:
+                async for chunk in response:
+                    self.chunks.append(chunk)
+            else:
+                while True:
+                    await self.next()
         except StopAsyncIteration:
-            return self.reply
+            pass
         except BaseException as error:
+            if isinstance(error, InferkitError):
+                self._sign(error)
             await self.close(error)
             raise
+        return self.reply
 
     async def close(self, error: BaseException | None = None) -> None:
         """Close the reply; `error` is what made the reader leave, if anything."""
