@@ -58,6 +58,9 @@ class ListedPrice(Price):
 
     def possible_rates(self, input_tokens: int) -> tuple[Rates, ...]:
         """See `Price`. Smaller tiers count too: a dearer rate may lie below the one that the bound falls into."""
+        first = self._tariffs[0].tiers
+        if len(self._tariffs) == len(first) == 1:  # as most are
+            return (first[0][1],)
         tariffs = [self._current()]
         if len(self._tariffs) > 1:
             tariffs.append(self._current(datetime.now(UTC) + _A_CALL))
