@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from otlp import Receiver
+
 COMMAND = [sys.executable, "-W", "error", "-m", "inferkit"]
 
 
@@ -61,3 +63,18 @@ def test_help_is_shown(arguments):
 def test_the_version_is_shown():
     done = run("--version")
     assert done.stdout.startswith("inferkit 0.")
+
+
+def test_the_demo_sends_its_spans_and_says_so():
+    with Receiver() as receiver:
+        done = run("demo", "--jaeger", receiver.address)
+    assert done.returncode == 0, done.stderr
+    assert f"The spans were sent to {receiver.address}/v1/traces." in done.stdout
+    assert {"inferkit.call", "inferkit.stream"} <= receiver.names()
+
+
+def test_spans_that_nobody_takes_are_not_said_to_be_sent():
+    done = run("demo", "--jaeger", "http://127.0.0.1:9")
+    assert "The spans could not be sent" in done.stdout
+    assert "were sent" not in done.stdout
+    assert done.stderr == ""

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from typing import TYPE_CHECKING
 
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from inferkit import Budget, BudgetExceeded, Client, Price, budgeted
-from inferkit.telemetry.export import export_to_jaeger
+from inferkit.telemetry.export import otlp_exporter
 from inferkit.telemetry.instruments import Telemetry
 from inferkit.telemetry.tree import SpanCollector, trace_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from decimal import Decimal
+
+    from opentelemetry.sdk.trace.export import SpanExporter
 
     from inferkit import Reply
 
@@ -34,19 +38,20 @@ OTHERS = (
 )
 PRICE = Price(input="0.05", output="0.20")
 LIMIT = "0.00004"
-INTRODUCTION = f"""\
-A @budgeted function streams answers from a quantised model that runs on this machine.
-User "ana" may spend ${LIMIT} this month. The model is priced at ${PRICE.input} in and ${PRICE.output} out
-per million tokens, as a machine of your own might be."""
+INTRODUCTION = (
+    'A @budgeted function streams answers from a quantised model that runs on this machine. User "ana" may spend '
+    f"${LIMIT} this month. The model is priced at ${PRICE.input} in and ${PRICE.output} out per million tokens, as a "
+    "machine of your own might be."
+)
 
 
 def run_demo(*, jaeger: str | None = None, model: str | None = None, console: Console | None = None) -> None:
     """Stream an answer, repeat it from the cache, run into a budget, and show costs and trace."""
     out = console or Console()
     collector = SpanCollector()
-    provider = TracerProvider()
+    provider = TracerProvider(resource=Resource.create({"service.name": "inferkit-demo"}))
     provider.add_span_processor(SimpleSpanProcessor(collector))
-    export = None if jaeger is None else export_to_jaeger(jaeger, service_name="inferkit-demo", provider=provider)
+    destination = None if jaeger is None else otlp_exporter(jaeger)
     target = "local" if model is None else f"local:{model}"
     with tempfile.TemporaryDirectory(prefix="inferkit-demo-", ignore_cleanup_errors=True) as home:
         llm = Client(
@@ -58,8 +63,8 @@ def run_demo(*, jaeger: str | None = None, model: str | None = None, console: Co
         with llm:
             _play(out, llm, collector)
     provider.shutdown()
-    if export is not None:
-        out.print(f"The spans were sent to {export.endpoint}.")
+    if destination is not None:
+        _send(out, collector, *destination)
 
 
 def _play(out: Console, llm: Client, collector: SpanCollector) -> None:
@@ -127,3 +132,14 @@ def _costs(answered: list[tuple[str, Reply | None]]) -> Table:
         counts = str(usage.input_tokens), str(usage.output_tokens)
         table.add_row(question, by, *counts, _dollars(reply.cost), _dollars(reply.saved) if reply.saved else "")
     return table
+
+
+def _send(out: Console, collector: SpanCollector, endpoint: str, exporter: SpanExporter) -> None:
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # what becomes of it is said here
+    if exporter.export(collector.spans) is SpanExportResult.SUCCESS:
+        out.print(f"The spans were sent to {endpoint}.")
+    else:
+        out.print(
+            Text(f"The spans could not be sent to {endpoint}: see that Jaeger runs and listens there.", style="red")
+        )
+    exporter.shutdown()

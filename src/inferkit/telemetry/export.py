@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from typing import Self
 
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
 
-__all__ = ["Export", "export_to_jaeger"]
+__all__ = ["Export", "export_to_jaeger", "otlp_exporter"]
+
+_SECONDS = 5.0  # for one batch, its retries included
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,23 @@ def export_to_jaeger(
 
     Raises `ConfigurationError` where the exporter is not installed or the endpoint is no http(s) address.
     """
+    endpoint, exporter = otlp_exporter(endpoint)
+    from opentelemetry import trace
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    processor = BatchSpanProcessor(exporter)
+    chosen = provider or trace.get_tracer_provider()
+    if not isinstance(chosen, TracerProvider):
+        chosen = TracerProvider(resource=Resource.create({"service.name": service_name}))
+        trace.set_tracer_provider(chosen)
+    chosen.add_span_processor(processor)
+    return Export(endpoint, processor)
+
+
+def otlp_exporter(endpoint: str) -> tuple[str, SpanExporter]:
+    """Make the exporter for a collector; give its full address too. Raises as `export_to_jaeger` does."""
     from urllib.parse import urlsplit
 
     parts = urlsplit(endpoint)
@@ -62,16 +82,7 @@ def export_to_jaeger(
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError as error:
-        raise ConfigurationError("the OTLP exporter is an extra: install inferkit[otlp]") from error
-    from opentelemetry import trace
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-    processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint))
-    chosen = provider or trace.get_tracer_provider()
-    if not isinstance(chosen, TracerProvider):
-        chosen = TracerProvider(resource=Resource.create({"service.name": service_name}))
-        trace.set_tracer_provider(chosen)
-    chosen.add_span_processor(processor)
-    return Export(endpoint, processor)
+        raise ConfigurationError(
+            "the OTLP exporter is not installed: install opentelemetry-exporter-otlp-proto-http"
+        ) from error
+    return endpoint, OTLPSpanExporter(endpoint=endpoint, timeout=_SECONDS)
