@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         ToolResultPart,
         Usage,
     )
-    from inferkit.budgets.budget import Budget
+    from inferkit.budgets.budget import Budget, Remaining, Spent, Threshold
     from inferkit.budgets.decorator import budgeted
     from inferkit.budgets.prices import Price
     from inferkit.budgets.sqlite import SqliteLedger
@@ -110,7 +110,7 @@ _load = lazily(
             "ToolResultPart",
             "Usage",
         ),
-        "budgets.budget": ("Budget",),
+        "budgets.budget": ("Budget", "Remaining", "Spent", "Threshold"),
         "budgets.decorator": ("budgeted",),
         "budgets.prices": ("Price",),
         "budgets.sqlite": ("SqliteLedger",),
@@ -154,11 +154,13 @@ __all__ = [
     "ProviderError",
     "RateLimited",
     "ReasoningPart",
+    "Remaining",
     "Reply",
     "Request",
     "Response",
     "Retry",
     "Runtime",
+    "Spent",
     "SqliteLedger",
     "StackOrderWarning",
     "Stream",
@@ -166,6 +168,7 @@ __all__ = [
     "StreamInterrupted",
     "Target",
     "TextPart",
+    "Threshold",
     "Tool",
     "ToolCallDelta",
     "ToolCallPart",

@@ -11,7 +11,7 @@ from inferkit._checks import are_layers, check_settings
 from inferkit._errors import ConfigurationError, InferkitError
 from inferkit._options import CallOptions, build_request
 from inferkit._stack import check_order, compose
-from inferkit.budgets.budget import Budget, Scope
+from inferkit.budgets.budget import Budget, Scope, all_scopes
 from inferkit.budgets.decorator import current_scopes
 from inferkit.budgets.prices import Price, PriceBook
 
@@ -92,7 +92,7 @@ class Settings(TypedDict, total=False):
     - `prices`: dollars per million tokens of models that the price list does not know, or at your own rates; keys are
       `"provider:model"` or `"provider:*"`. `on_unpriced` says what a call under a budget does without a price: "block"
       (the default) or a `Price` to assume.
-    - `budget`: one `Budget` or several that every call is charged to; per user where calls name one (`user=`).
+    - `budget`: one `Budget` or several that every call is charged to; `each="user"` makes it one for each user.
     - `cache`: True (memory and disk), False, or a `Cache`.
     - `ledger`: True (SQLite in the user's data folder), False, a path, or a ledger. `on_store_error` says what a call
       under a budget does while the ledger is down: "block" (the default) or "allow".
@@ -129,7 +129,7 @@ class Engine:
         home = settings.get("home")
         self.catalog = Catalog(settings.get("models"), settings.get("providers"), default=settings.get("default"))
         budget = settings.get("budget", ())
-        self._budgets = (budget,) if isinstance(budget, Budget) else tuple(budget)
+        self._scopes = tuple(Scope(one) for one in ((budget,) if isinstance(budget, Budget) else budget))
         self._timeout = settings.get("timeout")
         self._closed = False
         self.ledger, self._own_ledger = _open_ledger(settings.get("ledger", True), home)
@@ -160,12 +160,11 @@ class Engine:
 
     def scopes(self, options: CallOptions) -> tuple[Scope, ...]:
         """Say which budgets pay for a call: the client's, those of `@budgeted` functions, and the call's own."""
-        scopes = [Scope(budget, options.get("user")) for budget in self._budgets]
-        scopes += current_scopes()
+        scopes = (*self._scopes, *current_scopes())
         own = options.get("budget")
         if own is not None:
-            scopes.append(Scope(own, options.get("user")))
-        return tuple(scopes)
+            scopes = (*scopes, Scope(own))
+        return all_scopes(scopes, options.get("user"), options.get("tenant")) if scopes else ()
 
     async def open(
         self,

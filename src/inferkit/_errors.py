@@ -2,7 +2,7 @@
 
 ```
 InferkitError               .request_id .attempts
-├ BudgetExceeded            .scope .limit .spent .partial
+├ BudgetExceeded            .scope .limit .spent .resets_at .partial
 ├ DeadlineExceeded          (also a TimeoutError) .partial
 ├ NoRoute
 ├ ConfigurationError        (also a ValueError)
@@ -23,6 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from decimal import Decimal
 
     from inferkit._record import Attempt
@@ -72,8 +73,9 @@ class BudgetExceeded(InferkitError):
     """A budget does not cover the call. Nothing was sent, or the stream was cut at the cap.
 
     `scope` names the budget (for example `free-tier:alice`), `unit` what it counts (`usd`, `tokens` or `calls`),
-    `limit` and `spent` are in that unit (`spent` includes what running calls hold), and `partial` is the text
-    received before a running stream was cut.
+    `limit` and `spent` are in that unit (`spent` includes what running calls hold), `resets_at` is when the budget has
+    room again by itself (None: never, or not known), and `partial` is the text received before a running stream was
+    cut.
     """
 
     def __init__(
@@ -85,9 +87,11 @@ class BudgetExceeded(InferkitError):
         spent: Decimal,
         unit: str = "usd",
         partial: str = "",
+        resets_at: datetime | None = None,
     ) -> None:
         super().__init__(message)
         self.scope = scope
+        self.resets_at = resets_at
         self.limit = limit
         self.spent = spent
         self.unit = unit

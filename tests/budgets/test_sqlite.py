@@ -259,13 +259,13 @@ class LedgerMachine(RuleBasedStateMachine):
         answer = self.ledger.reserve(
             call, self.lines(accounts), Amounts(wanted), Amounts(least), at=self.now, lease_seconds=5, sent=sent
         )
-        if self.free(accounts) < least:
+        if wanted and self.free(accounts) < least:
             self.expire()
         free = self.free(accounts)
-        if free < least:
+        if wanted and free < least:
             assert isinstance(answer, Refusal)
         else:
-            assert answer.amounts.usd == min(wanted, free)
+            assert answer.amounts.usd == min(wanted, max(0, free))
             self.holds[call] = (answer.amounts.usd, tuple(accounts), self.now + 5, sent)
 
     @precondition(lambda self: self.holds)
@@ -274,9 +274,9 @@ class LedgerMachine(RuleBasedStateMachine):
         call = data.draw(st.sampled_from(sorted(self.holds)))
         amount, accounts, _, sent = self.holds[call]
         answer = self.ledger.extend(call, self.lines(accounts), Amounts(more), at=self.now, lease_seconds=5)
-        if self.free(accounts) < more:
+        if more and self.free(accounts) < more:
             self.expire()
-        if self.free(accounts) < more:
+        if more and self.free(accounts) < more:
             assert isinstance(answer, Refusal)
             return
         assert isinstance(answer, Grant)

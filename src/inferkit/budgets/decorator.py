@@ -17,9 +17,12 @@ from inferkit._errors import ConfigurationError
 from inferkit.budgets.budget import Budget, Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextvars import Token
+    from datetime import timedelta
     from decimal import Decimal
 
+    from inferkit.budgets.budget import Share, Threshold
     from inferkit.budgets.windows import Period
 
 __all__ = ["budgeted", "current_scopes"]
@@ -46,12 +49,18 @@ def budgeted(
     usd: str | int | Decimal | None = None,
     tokens: int | None = None,
     calls: int | None = None,
-    per: Period = "month",
+    per: Period | timedelta = "month",
     key: Key = None,
     name: str | None = None,
     zone: str = "UTC",
     anchor_day: int = 1,
     on_exceed: Literal["raise", "truncate"] = "raise",
+    each: Literal["user", "tenant"] | None = None,
+    within: Budget | None = None,
+    warn_at: Share | Sequence[Share] = (),
+    on_threshold: Callable[[Threshold], object] | None = None,
+    grace: Share = 0,
+    rollover: Share = 0,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 

@@ -1,8 +1,12 @@
 """What a ledger does, whatever stores it: reserve before money can be spent, settle once after.
 
-An account has a balance for each window: what was posted (spent) and what is pending (held by calls that still run).
-A reservation covers all lines of a call or none. A hold is leased: where its process dies, the lease runs out, and a
-call that had been sent is posted at the amount held, marked as estimated; settling it late corrects that.
+An account has a balance for each window: what was posted (spent), what is pending (held by calls that still run), and
+what it may use beyond its limit (topped up, or carried over from the window before). A reservation covers all lines of
+a call or none. A hold is leased: where its process dies, the lease runs out, and a call that had been sent is posted at
+the amount held, marked as estimated; settling it late corrects that.
+
+Beside the balances a ledger keeps two books that are only ever added to: entries (what calls cost) and credits (what
+moved limits).
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ __all__ = [
     "Amounts",
     "Balance",
     "Charge",
+    "Credit",
+    "CreditKind",
+    "Crossing",
     "Entry",
     "EntryKind",
     "Grant",
@@ -34,6 +41,7 @@ __all__ = [
 
 Unit = Literal["usd", "tokens", "calls"]
 EntryKind = Literal["settled", "expired", "corrected"]
+CreditKind = Literal["topped up", "carried in", "carried out"]
 
 
 class Amounts(NamedTuple):
@@ -44,14 +52,27 @@ class Amounts(NamedTuple):
     calls: int = 0
 
 
+NOTHING = Amounts()
+
+
 class Line(NamedTuple):
-    """One account that a call is charged to, and its limits in this window; None where a unit is not limited."""
+    """One account that a call is charged to, and its limits in this window; None where a unit is not limited.
+
+    `grace` may be used beyond the limits. `carry` is how much of each unit may be carried over from the window before,
+    whose label is `previous`. A rolling window names in `since` the oldest of the short windows that it is the sum of.
+    `warn_at` are the shares of the limit to be told of, in thousandths, ascending.
+    """
 
     account: str
     window: str
     usd: int | None = None
     tokens: int | None = None
     calls: int | None = None
+    grace: Amounts = NOTHING
+    since: str | None = None
+    previous: str | None = None
+    carry: Amounts | None = None
+    warn_at: tuple[int, ...] = ()
 
 
 class Payer(NamedTuple):
@@ -61,16 +82,16 @@ class Payer(NamedTuple):
     tenant: str | None = None
 
 
-NOTHING = Amounts()
 NOBODY = Payer()
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What was spent from an account in a window, and what running calls hold of it."""
+    """What was spent from an account in a window, what running calls hold of it, and what was added to its limit."""
 
     posted: Amounts = NOTHING
     pending: Amounts = NOTHING
+    extra: Amounts = NOTHING
 
 
 class Grant(NamedTuple):
@@ -85,13 +106,28 @@ class Grant(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """The call may not go ahead: `line` does not cover the least it needs of `unit`."""
+    """The call may not go ahead: `line` does not cover the least it needs of `unit`.
+
+    `limit` is what the line allows with everything that was added to it. For a rolling window `oldest` is the first
+    short window in which something was spent.
+    """
 
     line: Line
     unit: Unit
     limit: int
     posted: int
     pending: int
+    oldest: str | None = None
+
+
+class Crossing(NamedTuple):
+    """An account's use passed a share of its limit, in thousandths: told once in a window."""
+
+    line: Line
+    unit: Unit
+    share: int
+    used: int
+    limit: int
 
 
 class Charge(NamedTuple):
@@ -131,6 +167,16 @@ class Entry:
     accounts: tuple[tuple[str, str], ...] = field(default=())
 
 
+class Credit(NamedTuple):
+    """Something was added to an account's limit in a window, or taken from it, at an instant."""
+
+    at: float
+    kind: CreditKind
+    account: str
+    window: str
+    amounts: Amounts
+
+
 class LedgerBusy(LedgerError):
     """Another process is writing just now, and the caller did not want to wait."""
 
@@ -139,7 +185,8 @@ class Ledger(Protocol):
     """Where balances are kept. All methods are safe from any thread and raise `LedgerError` when they cannot be sure.
 
     `quick` is true where a call with `wait=False` takes microseconds, so that it may run on an event loop; it raises
-    `LedgerBusy` rather than wait for another process then. Instants (`at`) are seconds since the epoch.
+    `LedgerBusy` rather than wait for another process then. Instants (`at`) are seconds since the epoch. A call's id is
+    charged once, whatever is repeated.
     """
 
     quick: bool
@@ -157,7 +204,10 @@ class Ledger(Protocol):
         payer: Payer = NOBODY,
         wait: bool = True,
     ) -> Grant | Refusal:
-        """Hold up to `wanted` on every line, at least `minimum` on each, or nothing at all."""
+        """Hold up to `wanted` on every line, at least `minimum` on each, or nothing at all.
+
+        Raises `LedgerError` for a call that holds something already or was settled.
+        """
 
     def extend(
         self, call: str, lines: Sequence[Line], more: Amounts, *, at: float, lease_seconds: float, wait: bool = True
@@ -179,8 +229,14 @@ class Ledger(Protocol):
     def sweep(self, at: float, *, wait: bool = True) -> int:
         """Post or void the holds whose lease ran out, and return how many there were."""
 
-    def balance(self, account: str, window: str) -> Balance:
-        """Give an account's balance in a window; zero where nothing was ever charged."""
+    def warn(self, lines: Sequence[Line], *, wait: bool = True) -> list[Crossing]:
+        """Give the shares in `warn_at` that were passed and that nobody was given in this window before."""
+
+    def top_up(self, line: Line, amounts: Amounts, *, at: float, wait: bool = True) -> None:
+        """Add to what an account may use. What is not used when the window ends stays for the next."""
+
+    def balance(self, account: str, window: str, *, since: str | None = None) -> Balance:
+        """Give an account's balance in a window; zero where nothing was ever charged. `since` as in `Line`."""
 
     def entries(
         self,
@@ -192,3 +248,6 @@ class Ledger(Protocol):
         call: str | None = None,
     ) -> Iterator[Entry]:
         """Go through the book in the order it was written, from `since` until before `until`."""
+
+    def credits(self, account: str | None = None) -> Iterator[Credit]:
+        """Go through what was added to limits (of one account), in the order it was written."""

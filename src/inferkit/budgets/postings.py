@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from inferkit._errors import LedgerError
+from inferkit.budgets import balances
 from inferkit.budgets.ledger import (
     NOTHING,
     Amounts,
@@ -21,7 +22,6 @@ from inferkit.budgets.ledger import (
     Line,
     Payer,
     Refusal,
-    Unit,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
-    "BALANCE",
     "MIGRATIONS",
     "entry",
     "extend",
@@ -67,11 +66,24 @@ MIGRATIONS = (
     ) STRICT;
     CREATE INDEX entries_call ON entries (call)
     """,
+    """
+    ALTER TABLE balances ADD COLUMN usd_extra INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN tokens_extra INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN calls_extra INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN usd_credit INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN tokens_credit INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN calls_credit INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN warned INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE credits (
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, account TEXT NOT NULL, window TEXT NOT NULL,
+        usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL
+    ) STRICT
+    """,
 )
 
-BALANCE = "SELECT usd, tokens, calls, usd_held, tokens_held, calls_held FROM balances WHERE account = ? AND window = ?"
 _HOLD_BALANCE = (
-    "INSERT INTO balances VALUES (?, ?, 0, 0, 0, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+    "INSERT INTO balances (account, window, usd, tokens, calls, usd_held, tokens_held, calls_held) "
+    "VALUES (?, ?, 0, 0, 0, ?, ?, ?) ON CONFLICT DO UPDATE SET "
     "usd_held = usd_held + excluded.usd_held, tokens_held = tokens_held + excluded.tokens_held, "
     "calls_held = calls_held + excluded.calls_held"
 )
@@ -87,8 +99,8 @@ _RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, ca
 _SWEEP = "DELETE FROM holds WHERE lease <= ? RETURNING call, usd, tokens, calls, accounts, sent, user, tenant"
 _ENTER = "INSERT INTO entries VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _NO_ACCOUNTS = "[]"
+_IS_KNOWN = "SELECT 1 FROM holds WHERE call = ? UNION ALL SELECT 1 FROM entries WHERE call = ? LIMIT 1"
 _IS_ENTERED = "SELECT 1 FROM entries WHERE call = ? LIMIT 1"
-_UNITS: tuple[Unit, ...] = ("usd", "tokens", "calls")
 
 
 def reserve(
@@ -104,6 +116,8 @@ def reserve(
     payer: Payer,
 ) -> Grant | Refusal:
     """Hold what every line can spare, or nothing."""
+    if cursor.execute(_IS_KNOWN, (call, call)).fetchone():
+        raise LedgerError(f"call {call} was reserved before; give every call an id of its own")
     answer = _hold(cursor, lines, wanted, minimum, at)
     if isinstance(answer, Grant):
         cursor.execute(_HOLD, (call, *answer.amounts, _accounts_text(lines), lease, sent, *payer))
@@ -147,30 +161,32 @@ def record(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float) -> bool
 def _hold(
     cursor: sqlite3.Cursor, lines: Sequence[Line], wanted: Amounts, minimum: Amounts, at: float
 ) -> Grant | Refusal:
-    answer = _decide(cursor, lines, wanted, minimum)
+    answer = _decide(cursor, lines, wanted, minimum, at)
     if isinstance(answer, Refusal) and sweep(cursor, at):
-        answer = _decide(cursor, lines, wanted, minimum)
+        answer = _decide(cursor, lines, wanted, minimum, at)
     if isinstance(answer, Grant):
         for line in lines:
             cursor.execute(_HOLD_BALANCE, (line.account, line.window, *answer.amounts))
     return answer
 
 
-def _decide(cursor: sqlite3.Cursor, lines: Sequence[Line], wanted: Amounts, minimum: Amounts) -> Grant | Refusal:
+def _decide(
+    cursor: sqlite3.Cursor, lines: Sequence[Line], wanted: Amounts, minimum: Amounts, at: float
+) -> Grant | Refusal:
     """Find what every line can spare. The same amount is held on all lines, so the scarcest decides."""
     granted: list[int] = list(wanted)
     free: list[int | None] = [None, None, None]
     for line in lines:
-        row = cursor.execute(BALANCE, (line.account, line.window)).fetchone() or (0, 0, 0, 0, 0, 0)
+        used = balances.used(cursor, line, at)
         limits = (line.usd, line.tokens, line.calls)
         for unit in range(3):
             limit = limits[unit]
             if limit is None:
                 continue
-            left = limit - row[unit] - row[unit + 3]
-            if left < minimum[unit]:
-                return Refusal(line, _UNITS[unit], limit, row[unit], row[unit + 3])
-            granted[unit] = min(granted[unit], left)
+            left = limit + line.grace[unit] - used[unit]
+            if left < minimum[unit] and wanted[unit]:  # what costs nothing is free, also after the limit
+                return balances.refusal(cursor, line, unit)
+            granted[unit] = min(granted[unit], max(0, left))
             known = free[unit]
             free[unit] = left if known is None else min(known, left)
     remaining = tuple(None if left is None else left - granted[unit] for unit, left in enumerate(free))

@@ -8,9 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inferkit.budgets import postings
+from inferkit.budgets import balances, postings
 from inferkit.budgets.database import Database, Durability
-from inferkit.budgets.ledger import NOBODY, Amounts, Balance, Charge, Entry, Grant, Line, Payer, Refusal
+from inferkit.budgets.ledger import (
+    NOBODY,
+    Amounts,
+    Balance,
+    Charge,
+    Credit,
+    Crossing,
+    Entry,
+    Grant,
+    Line,
+    Payer,
+    Refusal,
+)
 
 if TYPE_CHECKING:
     import os
@@ -86,20 +98,32 @@ class SqliteLedger:
         """See `Ledger`."""
         return self._database.write(lambda cursor: postings.sweep(cursor, at), wait=wait)
 
-    def balance(self, account: str, window: str) -> Balance:
+    def warn(self, lines: Sequence[Line], *, wait: bool = True) -> list[Crossing]:
+        """See `Ledger`. Nothing is locked while no share was passed, as is nearly always so."""
+        if not any(self._database.write(lambda cursor: balances.crossings(cursor, lines), wait=wait, begin="BEGIN")):
+            return []
+        return self._database.write(lambda cursor: balances.warn(cursor, lines), wait=wait)
+
+    def top_up(self, line: Line, amounts: Amounts, *, at: float, wait: bool = True) -> None:
         """See `Ledger`."""
-        rows: list[Any] = self._database.read(postings.BALANCE, (account, window))
-        return Balance(Amounts(*rows[0][:3]), Amounts(*rows[0][3:])) if rows else Balance()
+        self._database.write(lambda cursor: balances.top_up(cursor, line, amounts, at), wait=wait)
+
+    def balance(self, account: str, window: str, *, since: str | None = None) -> Balance:
+        """See `Ledger`."""
+        return self._database.write(
+            lambda cursor: balances.balance(cursor, Line(account, window, since=since)), begin="BEGIN"
+        )
 
     def balances(self, account: str | None = None) -> Iterator[tuple[str, str, Balance]]:
         """Go through all balances (of one account): account, window, balance."""
-        rows: list[Any] = self._database.read(
-            "SELECT account, window, usd, tokens, calls, usd_held, tokens_held, calls_held FROM balances "
-            "WHERE ?1 IS NULL OR account = ?1 ORDER BY account, window",
-            (account,),
-        )
-        for name, window, *amounts in rows:
-            yield name, window, Balance(Amounts(*amounts[:3]), Amounts(*amounts[3:]))
+        for name, window, *amounts in self._database.read(balances.ALL, (account,)):
+            yield str(name), str(window), balances.as_balance(amounts)
+
+    def credits(self, account: str | None = None) -> Iterator[Credit]:
+        """See `Ledger`."""
+        rows: list[Any] = self._database.read(balances.CREDITS, (account,))
+        for at, kind, name, window, *amounts in rows:
+            yield Credit(at, kind, name, window, Amounts(*amounts))
 
     def entries(
         self,

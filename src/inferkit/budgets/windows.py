@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from inferkit._errors import ConfigurationError
 
-__all__ = ["PERIODS", "Period", "Window", "current_window", "window", "zone_named"]
+__all__ = ["PERIODS", "Period", "Window", "current_window", "rolling_end", "rolling_window", "window", "zone_named"]
 
 Period = Literal["call", "hour", "day", "week", "month", "year", "total"]
 PERIODS: tuple[str, ...] = get_args(Period)
@@ -97,6 +97,32 @@ def _anchored(year: int, month: int, anchor_day: int) -> date:
 def _midnight(day: date, tz: ZoneInfo) -> datetime:
     """Give the first instant of a day: its first midnight, or where the clocks skip that, the instant they do."""
     return datetime(day.year, day.month, day.day, tzinfo=tz).astimezone(UTC)
+
+
+_SHORT_WINDOWS = 60
+
+
+def rolling_window(length: timedelta, at: float) -> tuple[Window, str]:
+    """Give the short window of a rolling one that contains `at`, and the label of the oldest that still counts.
+
+    A rolling window is the sum of sixty short ones and the running one. What was spent in the oldest counts until all
+    of it is over, so that no stretch of time of this length ever sees more than the limit; it is free again up to a
+    sixtieth of the length late. Labels sort by time.
+    """
+    seconds = length.total_seconds()
+    width = seconds / _SHORT_WINDOWS
+    number = int(at // width)
+    start = datetime.fromtimestamp(number * width, UTC)
+    kind = f"rolling-{seconds:.0f}s"
+    end = start + timedelta(seconds=width)
+    return Window(f"{kind}:{number:015d}", start, end), f"{kind}:{max(0, number - _SHORT_WINDOWS):015d}"
+
+
+def rolling_end(length: timedelta, label: str) -> datetime:
+    """Give the instant at which what was spent in the short window of this label no longer counts."""
+    width = length.total_seconds() / _SHORT_WINDOWS
+    number = int(label.partition(":")[2])
+    return datetime.fromtimestamp((number + _SHORT_WINDOWS + 1) * width, UTC)
 
 
 _current: dict[tuple[Period, str, int], tuple[float, float, Window]] = {}

@@ -10,10 +10,13 @@ import contextlib
 import logging
 import threading
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from inferkit._errors import BudgetExceeded, ConfigurationError, LedgerError
+from inferkit.budgets.budget import Threshold
 from inferkit.budgets.ledger import Grant, LedgerBusy, Payer
+from inferkit.budgets.money import to_usd
 from inferkit.layers.demand import Demand, demand_of
 from inferkit.layers.hold import Hold, charge_for, exceeded
 
@@ -120,6 +123,7 @@ class BudgetLayer:
                 record.note("budget", decision="ledger failed", error=type(error).__name__)
                 return request
         if not isinstance(answer, Grant):
+            await self.warn(request.runtime, ledger, request, demand)
             record.note("budget", decision="refused", scope=answer.line.account, unit=answer.unit)
             raise exceeded(request, demand, answer)
         output = demand.output_within(answer.amounts)
@@ -152,6 +156,27 @@ class BudgetLayer:
             return await runtime.run_blocking(lambda: step(wait=True))
 
         return await runtime.shield(elsewhere)
+
+    async def warn(self, runtime: Runtime, ledger: Ledger, request: Request, demand: Demand) -> None:
+        """Tell of the shares of budgets that were passed just now, in an event and to whoever wants to know."""
+        watched = [line for line in demand.lines if line.warn_at]
+        if not watched:
+            return
+        try:
+            crossings = await self.store(runtime, ledger, lambda *, wait: ledger.warn(watched, wait=wait))
+        except LedgerError as error:  # the call itself was settled, or says what is wrong
+            _log.error("whether a budget's threshold was passed is not known: %s", error)
+            return
+        for crossing in crossings:
+            line, share = crossing.line, Decimal(crossing.share) / 1000
+            request.record.note("budget", decision="threshold", scope=line.account, share=float(share))
+            told = Threshold(
+                line.account, share, crossing.unit, _in_unit(crossing.unit, crossing.used),
+                _in_unit(crossing.unit, crossing.limit),
+            )  # fmt: skip
+            for scope in demand.scopes:
+                if scope.account == line.account and scope.budget.on_threshold is not None:
+                    _tell(scope.budget.on_threshold, told)
 
     async def sweep_sometimes(self, runtime: Runtime, ledger: Ledger, at: float) -> None:
         """End the holds of processes that died, so that reports show them as spent: first now, then once a minute."""
@@ -256,6 +281,8 @@ class _Settlement:
             return self._ledger.settle(request.record.id, charge, at=at, wait=wait)
 
         await self._write(runtime, step)
+        if hold is not None:
+            await self._layer.warn(runtime, self._ledger, request, hold.demand)
         await self._layer.sweep_sometimes(runtime, self._ledger, at)
         if hold is not None and charge.usd is not None:
             request.record.note("budget", decision="settled", actual_nanos=charge.usd, estimated=charge.estimated)
@@ -273,6 +300,17 @@ class _Settlement:
             else:
                 _log.error("a call could not be settled; its hold is posted when its lease runs out: %s", error)
             self._request.record.note("budget", decision="not settled", error=type(error).__name__)
+
+
+def _in_unit(unit: str, amount: int) -> Decimal:
+    return to_usd(amount) if unit == "usd" else Decimal(amount)
+
+
+def _tell(on_threshold: Callable[[Threshold], object], threshold: Threshold) -> None:
+    try:
+        on_threshold(threshold)
+    except Exception:  # the call has ended, and its reply must not be lost to this
+        _log.exception("on_threshold of budget %s failed", threshold.scope)
 
 
 def _name_the_cause(chunk: Chunk) -> Chunk:

@@ -98,12 +98,11 @@ def _lines(scopes: tuple[Scope, ...], at: float) -> tuple[Line, ...]:
         line = scope.line(at)
         known = lines.get((line.account, line.window))
         if known is not None:
-            line = Line(
-                line.account,
-                line.window,
-                _lower(known.usd, line.usd),
-                _lower(known.tokens, line.tokens),
-                _lower(known.calls, line.calls),
+            line = line._replace(
+                usd=_lower(known.usd, line.usd),
+                tokens=_lower(known.tokens, line.tokens),
+                calls=_lower(known.calls, line.calls),
+                grace=Amounts(*map(min, known.grace, line.grace)),
             )
         lines[line.account, line.window] = line
     return tuple(lines.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,13 @@ from inferkit._types import Usage
 from inferkit.budgets.bounds import input_tokens_bound
 from inferkit.budgets.ledger import NOTHING, Amounts, Charge, Grant, Payer, Refusal
 from inferkit.budgets.money import format_usd, to_usd
+from inferkit.budgets.windows import rolling_end
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from inferkit._types import Request
+    from inferkit.budgets.budget import Budget
     from inferkit.budgets.ledger import Ledger
     from inferkit.layers.budget import BudgetLayer
     from inferkit.layers.demand import Demand
@@ -134,26 +139,34 @@ def exceeded(request: Request, demand: Demand, refusal: Refusal, *, more: Amount
     need = f"the call needs at least {_amount(unit, needed)}"
     if more is not None:
         need = f"another attempt of this one needs {_amount(unit, needed)} more"
-    period = "in total" if scope.budget.per == "total" else f"per {scope.budget.per}"
-    end = scope.budget.window(demand.at).end
+    end = _free_again(scope.budget, refusal, demand.at)
     if scope.budget.per == "call":
         until, advice = "", "raise the limit, shorten the prompt, or use a cheaper model"
     elif end is None:
         until, advice = "", "raise the limit"
     else:
-        until, advice = f"; it starts anew at {end:%Y-%m-%d %H:%M} UTC", "wait until then, or raise the limit"
+        anew = "it starts anew" if line.since is None else "some of it comes free"
+        until, advice = f"; {anew} at {end:%Y-%m-%d %H:%M} UTC", "wait until then, or raise the limit"
     running = f" and {_amount(unit, refusal.pending)} held by running calls" if refusal.pending else ""
     error = BudgetExceeded(
-        f"budget {line.account} of {_amount(unit, refusal.limit)} {period} does not cover this call: "
+        f"budget {line.account} of {_amount(unit, refusal.limit)} {scope.budget.period} does not cover this call: "
         f"{_amount(unit, refusal.posted)} spent{running}, and {need}{until}; {advice}",
         scope=line.account,
         limit=to_usd(refusal.limit) if unit == "usd" else Decimal(refusal.limit),
         spent=to_usd(used) if unit == "usd" else Decimal(used),
         unit=unit,
+        resets_at=end,
     )
     error.request_id = request.record.id
     error.attempts = tuple(request.record.attempts)
     return error
+
+
+def _free_again(budget: Budget, refusal: Refusal, at: float) -> datetime | None:
+    """Give the end of the period, or when the first of what was spent in a rolling window leaves it."""
+    if isinstance(budget.per, timedelta):
+        return None if refusal.oldest is None else rolling_end(budget.per, refusal.oldest)
+    return budget.window(at).end
 
 
 def charge_for(request: Request, hold: Hold | None, outcome: str) -> Charge:
