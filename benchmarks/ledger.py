@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from benchmarks.figures import Figure
 from benchmarks.timing import interleave
 from inferkit import Budget, SqliteLedger
+from inferkit.budgets.book import Charge
 from inferkit.budgets.budget import Scope
-from inferkit.budgets.ledger import Amounts, Charge, Grant
+from inferkit.budgets.ledger import Amounts, Grant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

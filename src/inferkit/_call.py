@@ -33,7 +33,7 @@ class Call:
         self._engine = engine
         self._asked = model, messages, options
         self._stream = stream
-        self._scopes = engine.scopes(options)  # read here, in the caller's own context
+        self._payers = engine.payers(options)  # read here, in the caller's own context
         self._response: Response | None = None
         self._deadline: float | None = None
         self._runtime: Runtime | None = None
@@ -62,7 +62,7 @@ class Call:
                 runtime=runtime,
                 record=self.record,
                 stream=self._stream,
-                scopes=self._scopes,
+                payers=self._payers,
             )
         except InferkitError as error:
             sign(error, self.record)

@@ -65,6 +65,10 @@ def _are_budgets(value: Any) -> bool:
     return isinstance(value, Budget) or (isinstance(value, Sequence) and all(map(_is_budget, value)))
 
 
+def _are_plans(value: Any) -> bool:
+    return isinstance(value, os.PathLike | Sequence) and value != ""
+
+
 def are_layers(value: Any) -> bool:
     """Say whether these can be layers of a stack."""
     return isinstance(value, Iterable) and all(map(callable, value))
@@ -105,6 +109,8 @@ _OPTIONS: Mapping[str, Rule] = {
     "extra": (_is_mapping, "a dictionary of parameters"),
     "user": (_is_text, "a text that is valid and not empty; pass str(...) of an id"),
     "tenant": (_is_text, "a text that is valid and not empty; pass str(...) of an id"),
+    "feature": (_is_text, 'a text, for example "search"'),
+    "plan": (_is_text, 'the name of a plan, for example "pro"'),
     "timeout": _SECONDS,
     "budget": (_is_budget, 'a Budget: Budget(usd="0.01", per="call", name="cheap")'),
     "cache": (lambda value: value in ("use", "bypass", "refresh"), '"use", "bypass" or "refresh"'),
@@ -117,6 +123,8 @@ _SETTINGS: Mapping[str, Rule] = {
     "providers": (_are_adapters, 'a dictionary from a name without a colon to an adapter, such as OpenAIChat("...")'),
     "prices": (_is_mapping, 'a dictionary, for example {"openai:gpt-5-mini": Price(input="0.25", output="2.00")}'),
     "budget": (_are_budgets, 'a Budget or several: Budget(usd="200", per="month", name="all")'),
+    "plans": (_are_plans, 'a list of Plan values, or the path of a TOML file: [Plan("pro", price="99", ...)]'),
+    "default_plan": (_is_text, 'the name of a plan, for example "free"'),
     "cache": (_is_cache, "True, False or a Cache"),
     "ledger": (_is_ledger, "True, False, a path or a ledger"),
     "max_retries": (lambda value: _is_whole(value) and value >= 0, "0 or more, a whole number"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from inferkit._portal import Portal
     from inferkit._reply import Reply
     from inferkit._types import Layer, Messages
+    from inferkit.budgets.plans import Plans
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -58,6 +59,11 @@ class AsyncClient:
     def ledger(self) -> Any:
         """The ledger that this client writes to, or None."""
         return self._engine.ledger
+
+    @property
+    def plans(self) -> Plans:
+        """Who is on which plan. Raises `ConfigurationError` for a client without `plans=`."""
+        return self._engine.known_plans()
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -110,6 +116,11 @@ class Client:
     def ledger(self) -> Any:
         """The ledger that this client writes to, or None."""
         return self._engine.ledger
+
+    @property
+    def plans(self) -> Plans:
+        """Who is on which plan. Raises `ConfigurationError` for a client without `plans=`."""
+        return self._engine.known_plans()
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 from inferkit._catalog import Catalog
 from inferkit._checks import are_layers, check_settings
 from inferkit._errors import ConfigurationError, InferkitError
-from inferkit._options import CallOptions, build_request
+from inferkit._options import CallOptions, Payers, build_request
 from inferkit._stack import check_order, compose
-from inferkit.budgets.budget import Budget, Scope, all_scopes
+from inferkit.budgets.budget import Budget, Scope
 from inferkit.budgets.decorator import current_scopes
 from inferkit.budgets.prices import Price, PriceBook
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from inferkit._runtime import Runtime
     from inferkit._types import Handler, Layer, Messages, Request
     from inferkit.budgets.ledger import Ledger
+    from inferkit.budgets.plan import Plan
+    from inferkit.budgets.plans import Plans
     from inferkit.layers.cache import Cache
     from inferkit.layers.retry import Retry
     from inferkit.telemetry.instruments import Telemetry
@@ -40,11 +42,14 @@ def default_stack(
     prices: PriceBook | None = None,
     cache: Cache | None = None,
     ledger: Ledger | None = None,
+    plans: Plans | None = None,
     retry: Retry | None = None,
     telemetry: Telemetry | None = None,
     on_store_error: Literal["block", "allow"] = "block",
 ) -> list[Layer]:
     """Give the layers in the order that is right for nearly everybody: trace, cache, budget, route, retry, meter.
+
+    With a ledger, what costs nothing is counted between the trace and the cache.
 
     A layer of your own goes where its work belongs: after the trace it sees each call once, after the retry each
     attempt.
@@ -53,6 +58,7 @@ def default_stack(
     from inferkit.layers.meter import Meter
     from inferkit.layers.retry import Retry
     from inferkit.layers.route import Route
+    from inferkit.layers.tally import TallyLayer
     from inferkit.layers.trace import Trace
     from inferkit.layers.trace_attempt import TraceAttempt
     from inferkit.telemetry.instruments import Telemetry
@@ -61,8 +67,14 @@ def default_stack(
     book = prices or PriceBook()
     layers: list[Layer | None] = [
         Trace(telemetry),
+        None if ledger is None else TallyLayer(ledger),
         cache,
-        BudgetLayer(ledger, quote=lambda request: quote(catalog, book, request), on_store_error=on_store_error),
+        BudgetLayer(
+            ledger,
+            quote=lambda request: quote(catalog, book, request),
+            plans=plans,
+            on_store_error=on_store_error,
+        ),
         Route(catalog),
         retry or Retry(),
         TraceAttempt(telemetry),
@@ -93,6 +105,8 @@ class Settings(TypedDict, total=False):
       `"provider:model"` or `"provider:*"`. `on_unpriced` says what a call under a budget does without a price: "block"
       (the default) or a `Price` to assume.
     - `budget`: one `Budget` or several that every call is charged to; `each="user"` makes it one for each user.
+    - `plans`: what customers pay and may use (see `Plan`), or the TOML file that says so; `default_plan` is that of
+      users and tenants who were assigned none. `client.plans` assigns.
     - `cache`: True (memory and disk), False, or a `Cache`.
     - `ledger`: True (SQLite in the user's data folder), False, a path, or a ledger. `on_store_error` says what a call
       under a budget does while the ledger is down: "block" (the default) or "allow".
@@ -109,6 +123,8 @@ class Settings(TypedDict, total=False):
     prices: Mapping[str, Price]
     on_unpriced: Literal["block"] | Price
     budget: Budget | Sequence[Budget]
+    plans: Sequence[Plan] | str | os.PathLike[str]
+    default_plan: str
     cache: bool | Cache
     ledger: bool | str | os.PathLike[str] | Ledger
     on_store_error: Literal["block", "allow"]
@@ -133,6 +149,7 @@ class Engine:
         self._timeout = settings.get("timeout")
         self._closed = False
         self.ledger, self._own_ledger = _open_ledger(settings.get("ledger", True), home)
+        self.plans = _plans(settings.get("plans"), settings.get("default_plan"), self.ledger)
         layers = self._default_layers(settings, home)
         if "stack" in settings:
             layers = settings["stack"](layers)  # type: ignore[assignment]  # it may be any sequence
@@ -152,19 +169,16 @@ class Engine:
             prices=PriceBook(settings.get("prices", {}), on_unpriced=settings.get("on_unpriced", "block")),
             cache=_cache(settings.get("cache", True), self.catalog, home),
             ledger=self.ledger,
+            plans=self.plans,
             retry=Retry(settings.get("max_retries", 2)),
             telemetry=settings.get("telemetry"),
             on_store_error=settings.get("on_store_error", "block"),
         )
         return [trace, *settings.get("layers", ()), *others]
 
-    def scopes(self, options: CallOptions) -> tuple[Scope, ...]:
+    def payers(self, options: CallOptions) -> Payers:
         """Say which budgets pay for a call: the client's, those of `@budgeted` functions, and the call's own."""
-        scopes = (*self._scopes, *current_scopes())
-        own = options.get("budget")
-        if own is not None:
-            scopes = (*scopes, Scope(own))
-        return all_scopes(scopes, options.get("user"), options.get("tenant")) if scopes else ()
+        return Payers.of(options, current_scopes(), self._scopes)
 
     async def open(
         self,
@@ -175,7 +189,7 @@ class Engine:
         runtime: Runtime,
         record: CallRecord,
         stream: bool,
-        scopes: tuple[Scope, ...],
+        payers: Payers,
     ) -> tuple[Response, float | None]:
         """Send one call through the stack; give its response and its deadline."""
         if self._closed:
@@ -189,13 +203,19 @@ class Engine:
             runtime=runtime,
             record=record,
             stream=stream,
-            scopes=scopes,
+            payers=payers,
             timeout=self._timeout,
         )
         deadline = request.deadline
         if deadline is None:
             return await self._handler(request), None
         return await runtime.within(deadline + GRACE, self._handler(request)), deadline + GRACE
+
+    def known_plans(self) -> Plans:
+        """Give the plans that were passed in."""
+        if self.plans is None:
+            raise ConfigurationError('this client knows no plans; pass plans=[Plan("pro", price="99", ...)]')
+        return self.plans
 
     def close(self) -> None:
         """Close what this engine opened itself; what the caller passed in stays open."""
@@ -241,6 +261,21 @@ def _open_ledger(
     ledger = SqliteLedger(ledger_file(home) if given is True else given)
     ledger.sweep(time.time())  # what processes held that are dead by now belongs in the book
     return ledger, True
+
+
+def _plans(given: Sequence[Plan] | str | os.PathLike[str] | None, default: str | None, ledger: Any) -> Plans | None:
+    import os
+
+    from inferkit.budgets.plan_file import read_plans
+    from inferkit.budgets.plans import Plans
+
+    if given is None:
+        if default is not None:
+            raise ConfigurationError("default_plan names one of the plans; pass them too: plans=[Plan(...)]")
+        return None
+    if ledger is None:
+        raise ConfigurationError("plans need a ledger to keep count in; leave ledger=False out")
+    return Plans(read_plans(given) if isinstance(given, str | os.PathLike) else given, ledger, default=default)
 
 
 def _cache(given: bool | Cache, catalog: Catalog, home: str | os.PathLike[str] | None) -> Cache | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from inferkit._messages import as_messages
 from inferkit._types import Messages, Request, Tool
+from inferkit.budgets.budget import Scope, all_scopes
 from inferkit.caching.control import CACHE
 
 if TYPE_CHECKING:
@@ -13,18 +14,21 @@ if TYPE_CHECKING:
 
     from inferkit._record import CallRecord
     from inferkit._runtime import Runtime
-    from inferkit.budgets.budget import Budget, Scope
+    from inferkit.budgets.budget import Budget
 
-__all__ = ["CallOptions", "build_request"]
+__all__ = ["CallOptions", "Payers", "build_request"]
 
 
 class CallOptions(TypedDict, total=False):
     """The keyword arguments of `complete` and `stream`.
 
-    `timeout` is in seconds, for the whole call with its retries. `user` is charged under budgets that are per user and
-    never sent to a provider. `tenant` is the boundary that no cached reply crosses. `cache` is "use" (the default),
-    "bypass" (neither read nor written) or "refresh" (written anew). `extra` holds provider-specific parameters, sent
-    as they are. An option that is None counts as not given, but for `timeout=None`, which lifts the client's.
+    `timeout` is in seconds, for the whole call with its retries. `user` is charged under budgets that are for each
+    user, and never sent to a provider (default: the innermost key of `@budgeted` around the call). `tenant` is the
+    boundary that no cached reply crosses. `feature` says in reports what the call is for (default: the innermost
+    `@budgeted` function). `plan` is the user's plan, or without a user the tenant's, as the application knows it; where
+    the ledger says otherwise, it is assigned from now on. `cache` is "use" (the default), "bypass" (neither read nor
+    written) or "refresh" (written anew). `extra` holds provider-specific parameters, sent as they are. An option that
+    is None counts as not given, but for `timeout=None`, which lifts the client's.
     """
 
     max_output_tokens: int
@@ -39,6 +43,8 @@ class CallOptions(TypedDict, total=False):
     extra: Mapping[str, Any]
     user: str
     tenant: str
+    feature: str
+    plan: str
     timeout: float
     budget: Budget
     cache: Literal["use", "bypass", "refresh"]
@@ -46,6 +52,31 @@ class CallOptions(TypedDict, total=False):
 
 
 _SENT = ("max_output_tokens", "temperature", "top_p", "seed", "tool_choice", "response_schema", "reasoning_effort")
+
+
+class Payers(NamedTuple):
+    """Who pays for a call and whom it is for, as read at the door, in the caller's own context."""
+
+    scopes: tuple[Scope, ...] = ()
+    user: str | None = None
+    feature: str | None = None
+
+    @classmethod
+    def of(cls, options: CallOptions, around: Sequence[Scope], first: Sequence[Scope] = ()) -> Payers:
+        """Put together the budgets `first`, those of the functions `around` the call, and the call's own.
+
+        Raises `ConfigurationError` where a budget is for each user or tenant, and the call names none.
+        """
+        user, feature = options.get("user"), options.get("feature")
+        for scope in around:  # the innermost is the last
+            user = options.get("user") or scope.key or user
+            feature = options.get("feature") or scope.feature or feature
+        own = options.get("budget")
+        scopes = (*first, *around) if own is None else (*first, *around, Scope(own))
+        return cls(all_scopes(scopes, user, options.get("tenant")) if scopes else (), user, feature)
+
+
+NO_PAYERS = Payers()
 
 
 def build_request(
@@ -56,7 +87,7 @@ def build_request(
     runtime: Runtime,
     record: CallRecord,
     stream: bool,
-    scopes: tuple[Scope, ...] = (),
+    payers: Payers = NO_PAYERS,
     timeout: float | None = None,
 ) -> Request:
     """Make the request of what the caller passed. Raises `ConfigurationError` for messages that make no sense."""
@@ -76,9 +107,11 @@ def build_request(
         stream=stream,
         tools=tuple(options.get("tools") or ()),
         extra=options.get("extra") or {},
-        user=options.get("user"),
+        user=payers.user,
         tenant=options.get("tenant"),
-        scopes=scopes,
+        feature=payers.feature,
+        plan=options.get("plan"),
+        scopes=payers.scopes,
         deadline=None if seconds is None else runtime.now() + seconds,
         extensions=extensions,
         **fields,

@@ -27,7 +27,8 @@ class Attempt:
     """One request that was sent to one model, and what came of it.
 
     `cost_nanos` is in nano-dollars; None where the model has no known price. `seconds` is the time from sending to
-    the end, `first_chunk_seconds` to the first chunk. `error` is the type of the error, never its text.
+    the end, `first_chunk_seconds` to the first chunk. `error` is the type of the error, never its text. `saved_nanos`
+    is what the provider's prompt cache saved, below zero where writing to it cost more.
     """
 
     number: int
@@ -41,6 +42,8 @@ class Attempt:
     seconds: float
     first_chunk_seconds: float | None = None
     error: str | None = None
+    finish_reason: str | None = None
+    saved_nanos: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,9 @@ class CallRecord:
     """The facts of one call.
 
     `id` identifies the call in the ledger and in traces. `attempts` holds those that ended, `provider` and `model`
-    name what served the reply. `hold` is the budget
-    layer's reservation while there is one, `clamped` says that it lowered the output tokens. `saved_nanos` is what a
-    cache hit would have cost.
+    name what served the reply. `plan` is the name of the plan that the call is under. `hold` is the budget layer's
+    reservation while there is one, `clamped` says that it lowered the output tokens. `saved_nanos` is what a cache hit
+    would have cost.
     """
 
     id: str = field(default_factory=_new_id)
@@ -75,8 +78,10 @@ class CallRecord:
     cache: CacheResult | None = None
     cache_tier: str | None = None
     saved_nanos: int = 0
+    plan: str | None = None
     hold: Any = None
     clamped: bool = False
+    degraded: str | None = None
     trace_id: str | None = None
     attempt_spans: list[Any] = field(default_factory=list)
 

@@ -250,8 +250,8 @@ class Request:
 
     `model` is the name the caller used; below the retry layer it is the provider's own name for it, with `provider`
     and `target` set. `deadline` is an instant of `runtime.now()` in seconds, `scopes` the budgets that pay, `tenant`
-    the boundary that no cached reply crosses, `attempt` the number of the attempt (from 1; 0 before the first),
-    `span` the call's span.
+    the boundary that no cached reply crosses, `feature` what the call is for, `plan` the user's plan where the caller
+    says which, `attempt` the number of the attempt (from 1; 0 before the first), `span` the call's span.
     """
 
     model: str
@@ -275,6 +275,8 @@ class Request:
     scopes: tuple[Any, ...] = ()
     user: str | None = None
     tenant: str | None = None
+    feature: str | None = None
+    plan: str | None = None
     deadline: float | None = None
     attempt: int = 0
     attempt_kind: AttemptKind = "primary"

@@ -14,7 +14,8 @@ import sys
 import threading
 
 from inferkit._errors import LedgerError
-from inferkit.budgets.ledger import Amounts, Charge, Grant, Line
+from inferkit.budgets.book import Charge
+from inferkit.budgets.ledger import Amounts, Grant, Line
 from inferkit.budgets.sqlite import SqliteLedger
 
 ACCOUNT, WINDOW = "free:alice", "month:2026-11-01"

@@ -5,7 +5,8 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from inferkit._errors import ConfigurationError, LedgerError
-from inferkit.budgets.ledger import Amounts, Balance, Charge, Grant, Line, Payer, Refusal
+from inferkit.budgets.book import Charge, Payer
+from inferkit.budgets.ledger import Amounts, Balance, Grant, Line, Refusal
 from inferkit.budgets.sqlite import SqliteLedger
 
 W = "month:2026-11-01"

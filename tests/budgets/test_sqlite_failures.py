@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from inferkit._errors import LedgerError
+from inferkit.budgets.book import Charge
 from inferkit.budgets.database import Database
-from inferkit.budgets.ledger import Charge
 from inferkit.budgets.sqlite import SqliteLedger
 
 WORKER = Path(__file__).with_name("ledger_worker.py")

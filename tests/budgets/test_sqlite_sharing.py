@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from inferkit._errors import LedgerError
+from inferkit.budgets.book import Charge
 from inferkit.budgets.database import Database
-from inferkit.budgets.ledger import Amounts, Charge, Grant, LedgerBusy, Line
+from inferkit.budgets.ledger import Amounts, Grant, LedgerBusy, Line
 from inferkit.budgets.sqlite import SqliteLedger
 
 W = "month:2026-11-01"

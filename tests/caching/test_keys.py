@@ -47,6 +47,8 @@ DOES_NOT = {
     "candidates": ("openai:gpt-5-mini",),
     "scopes": ("user:alice",),
     "user": "alice",
+    "feature": "search",
+    "plan": "pro",
     "deadline": 12.5,
     "attempt": 3,
     "attempt_kind": "retry",

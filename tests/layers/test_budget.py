@@ -19,6 +19,7 @@ from inferkit import _reaper
 from inferkit._errors import BudgetExceeded, ConfigurationError, LedgerError, Unavailable, UnpricedModel
 from inferkit._response import Response
 from inferkit._types import Chunk, Message, Usage
+from inferkit.budgets.book import Payer
 from inferkit.budgets.bounds import input_tokens_bound
 from inferkit.budgets.budget import Budget, Scope
 from inferkit.budgets.ledger import Amounts, Balance, Line
@@ -65,7 +66,7 @@ def test_a_call_is_charged_what_it_cost(kind, ledger):
     assert "".join(chunk.text for chunk in run(kind, main)) == "Hi there"
     assert posted(ledger) == Amounts(COST, 15, 1)
     (entry,) = ledger.entries()
-    assert (entry.charge.usd, entry.charge.model, entry.charge.payer) == (COST, "cheap", ("alice", "acme"))
+    assert (entry.charge.usd, entry.charge.model, entry.charge.payer) == (COST, "cheap", Payer("alice", "acme"))
     assert not entry.charge.estimated
 
 

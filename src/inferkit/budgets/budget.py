@@ -266,10 +266,14 @@ def _shares_of(limits: tuple[int | None, ...], share: int) -> Amounts:
 
 @dataclass(frozen=True)
 class Scope:
-    """One payer of a call: a budget, and whose share of it (`key`, for example a user's id)."""
+    """One payer of a call: a budget, and whose share of it (`key`, for example a user's id).
+
+    `feature` is the function that made it pay.
+    """
 
     budget: Budget
     key: str | None = None
+    feature: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.budget.name is None:

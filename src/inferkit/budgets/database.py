@@ -127,9 +127,9 @@ class Database:
             _reaper.take(self._tend)
         return result
 
-    def read(self, query: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-        """Run one query and return its rows."""
-        return self.write(lambda cursor: cursor.execute(query, parameters).fetchall(), begin="BEGIN")
+    def read(self, query: str, parameters: tuple[object, ...] = (), *, wait: bool = True) -> list[tuple[object, ...]]:
+        """Run one query and return its rows. Raises as `write` does."""
+        return self.write(lambda cursor: cursor.execute(query, parameters).fetchall(), wait=wait, begin="BEGIN")
 
     def pages(self, query: Callable[[int], tuple[str, tuple[object, ...]]], size: int) -> Iterator[tuple[object, ...]]:
         """Go through many rows, whose first column is their growing id, without keeping anyone waiting meanwhile."""

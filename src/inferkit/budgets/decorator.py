@@ -100,9 +100,10 @@ def _decorated(function: Callable[P, R], given: Budget, key: Key) -> Callable[P,
             "and on the methods of a class"
         )
     budget = given if given.name is not None else given.named(_account_name(function))
+    feature = getattr(function, "__qualname__", None)
     find = _key_finder(function, key)
     if find is None:
-        shared = (Scope(budget),)
+        shared = (Scope(budget, None, feature),)
         return _in_scope(function, lambda _args, _kwargs: _scopes.get() + shared)
     signature = inspect.signature(function)
 
@@ -115,7 +116,7 @@ def _decorated(function: Callable[P, R], given: Budget, key: Key) -> Callable[P,
                 f"budget {budget.name} is kept by key, and {what} gave {value!r}; give every caller a key, "
                 'for example "anonymous" for those without one'
             )
-        return (*_scopes.get(), Scope(budget, str(value)))
+        return (*_scopes.get(), Scope(budget, str(value), feature))
 
     return _in_scope(function, scopes_of)
 

@@ -5,42 +5,39 @@ what it may use beyond its limit (topped up, or carried over from the window bef
 a call or none. A hold is leased: where its process dies, the lease runs out, and a call that had been sent is posted at
 the amount held, marked as estimated; settling it late corrects that.
 
-Beside the balances a ledger keeps two books that are only ever added to: entries (what calls cost) and credits (what
-moved limits).
+Beside the balances a ledger keeps a book for reports (see `book`), and credits: what moved limits, which are only ever
+added to.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from inferkit._errors import LedgerError
+from inferkit.budgets.book import NOBODY, Payer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from inferkit.budgets.book import Assignment, Charge, Entry, Tally
 
 __all__ = [
-    "NOBODY",
     "NOTHING",
     "Amounts",
     "Balance",
-    "Charge",
     "Credit",
     "CreditKind",
     "Crossing",
-    "Entry",
-    "EntryKind",
     "Grant",
     "Ledger",
     "LedgerBusy",
     "Line",
-    "Payer",
     "Refusal",
     "Unit",
 ]
 
 Unit = Literal["usd", "tokens", "calls"]
-EntryKind = Literal["settled", "expired", "corrected"]
 CreditKind = Literal["topped up", "carried in", "carried out"]
 
 
@@ -73,16 +70,6 @@ class Line(NamedTuple):
     previous: str | None = None
     carry: Amounts | None = None
     warn_at: tuple[int, ...] = ()
-
-
-class Payer(NamedTuple):
-    """Who caused a call, for reports."""
-
-    user: str | None = None
-    tenant: str | None = None
-
-
-NOBODY = Payer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,43 +115,6 @@ class Crossing(NamedTuple):
     share: int
     used: int
     limit: int
-
-
-class Charge(NamedTuple):
-    """What a call turned out to cost. `usd` in nano-dollars; None where the model has no known price."""
-
-    usd: int | None
-    provider: str | None = None
-    model: str | None = None
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    attempts: int = 1
-    estimated: bool = False
-    outcome: str | None = None
-    payer: Payer = NOBODY
-
-    @property
-    def tokens(self) -> int:
-        """Input and output together."""
-        return self.input_tokens + self.output_tokens
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the ledger's book. `at` is in seconds since the epoch, amounts may be negative in a correction.
-
-    A call has one entry, "settled". Where its lease ran out it has "expired" instead, and "corrected" by the difference
-    if its process came back. `accounts` are the (account, window) pairs it was charged to.
-    """
-
-    call: str
-    kind: EntryKind
-    at: float
-    calls: int
-    charge: Charge
-    accounts: tuple[tuple[str, str], ...] = field(default=())
 
 
 class Credit(NamedTuple):
@@ -251,3 +201,26 @@ class Ledger(Protocol):
 
     def credits(self, account: str | None = None) -> Iterator[Credit]:
         """Go through what was added to limits (of one account), in the order it was written."""
+
+    def tally(self, tallies: Iterable[Tally], *, wait: bool = True) -> None:
+        """Add to the counts of calls that cost nothing. The counts of an hour of equal kind, payer and model add up."""
+
+    def tallies(self, *, since: float | None = None, until: float | None = None) -> Iterator[Tally]:
+        """Go through these counts, hour by hour."""
+
+    def assign(self, assignment: Assignment, *, wait: bool = True) -> None:
+        """Put a customer on a plan from an instant on."""
+
+    def assignment(
+        self, *, user: str | None = None, tenant: str | None = None, at: float, wait: bool = True
+    ) -> Assignment | None:
+        """Give the assignment of a user or a tenant that holds at an instant."""
+
+    def assignments(self) -> Iterator[Assignment]:
+        """Go through all assignments in the order of their instants."""
+
+    def define(self, definitions: Mapping[str, str], *, at: float) -> None:
+        """Keep the definitions of plans, by name, so that a report of this ledger knows them."""
+
+    def definitions(self) -> dict[str, str]:
+        """Give the latest definition of every plan."""

@@ -6,23 +6,13 @@ the sum of the holds on it.
 
 from __future__ import annotations
 
-import functools
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inferkit._errors import LedgerError
 from inferkit.budgets import balances
-from inferkit.budgets.ledger import (
-    NOTHING,
-    Amounts,
-    Charge,
-    Entry,
-    EntryKind,
-    Grant,
-    Line,
-    Payer,
-    Refusal,
-)
+from inferkit.budgets.book import NOBODY, Charge, Payer
+from inferkit.budgets.entries import NO_ACCOUNTS, accounts_of, accounts_text, enter
+from inferkit.budgets.ledger import NOTHING, Amounts, Grant, Line, Refusal
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MIGRATIONS",
-    "entry",
     "extend",
     "mark_sent",
     "record",
@@ -77,6 +66,30 @@ MIGRATIONS = (
     CREATE TABLE credits (
         id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, account TEXT NOT NULL, window TEXT NOT NULL,
         usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL
+    ) STRICT;
+    ALTER TABLE holds ADD COLUMN feature TEXT;
+    ALTER TABLE holds ADD COLUMN plan TEXT;
+    ALTER TABLE entries ADD COLUMN reasoning_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN finish_reason TEXT;
+    ALTER TABLE entries ADD COLUMN asked TEXT;
+    ALTER TABLE entries ADD COLUMN degraded INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN prompt_cache_saved INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN routing_saved INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN parts TEXT;
+    ALTER TABLE entries ADD COLUMN feature TEXT;
+    ALTER TABLE entries ADD COLUMN plan TEXT;
+    CREATE TABLE tallies (
+        hour INTEGER NOT NULL, kind TEXT NOT NULL, user TEXT NOT NULL, tenant TEXT NOT NULL, feature TEXT NOT NULL,
+        plan TEXT NOT NULL, asked TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, scope TEXT NOT NULL,
+        calls INTEGER NOT NULL, usd INTEGER NOT NULL,
+        PRIMARY KEY (hour, kind, user, tenant, feature, plan, asked, provider, model, scope)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE assignments (
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, user TEXT, tenant TEXT, plan TEXT, seats INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX assignments_user ON assignments (user, tenant);
+    CREATE TABLE definitions (
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, plan TEXT NOT NULL, definition TEXT NOT NULL
     ) STRICT
     """,
 )
@@ -92,13 +105,13 @@ _MOVE = (
     "usd_held = usd_held - ?, tokens_held = tokens_held - ?, calls_held = calls_held - ? "
     "WHERE account = ? AND window = ?"
 )
-_HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _EXTEND = "UPDATE holds SET usd = usd + ?, tokens = tokens + ?, calls = calls + ?, lease = max(lease, ?) WHERE call = ?"
 _RELEASE = "DELETE FROM holds WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"
-_SWEEP = "DELETE FROM holds WHERE lease <= ? RETURNING call, usd, tokens, calls, accounts, sent, user, tenant"
-_ENTER = "INSERT INTO entries VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_NO_ACCOUNTS = "[]"
+_SWEEP = (
+    "DELETE FROM holds WHERE lease <= ? RETURNING call, usd, tokens, calls, accounts, sent, user, tenant, feature, plan"
+)
 _IS_KNOWN = "SELECT 1 FROM holds WHERE call = ? UNION ALL SELECT 1 FROM entries WHERE call = ? LIMIT 1"
 _IS_ENTERED = "SELECT 1 FROM entries WHERE call = ? LIMIT 1"
 
@@ -120,7 +133,7 @@ def reserve(
         raise LedgerError(f"call {call} was reserved before; give every call an id of its own")
     answer = _hold(cursor, lines, wanted, minimum, at)
     if isinstance(answer, Grant):
-        cursor.execute(_HOLD, (call, *answer.amounts, _accounts_text(lines), lease, sent, *payer))
+        cursor.execute(_HOLD, (call, *answer.amounts, accounts_text(lines), lease, sent, *payer))
     return answer
 
 
@@ -154,7 +167,7 @@ def record(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float) -> bool
     """Enter a call without accounts, once."""
     if cursor.execute(_IS_ENTERED, (call,)).fetchone():
         return False
-    _enter(cursor, call, "settled", at, calls=1, charge=charge)
+    enter(cursor, call, "settled", at, calls=1, charge=charge)
     return True
 
 
@@ -204,8 +217,8 @@ def settle(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls: 
     elif cursor.execute(_IS_ENTERED, (call,)).fetchone():
         return False
     else:
-        accounts = _NO_ACCOUNTS  # nothing was reserved; the book keeps the cost all the same
-    _enter(cursor, call, "settled", at, calls=calls, charge=charge, accounts=accounts)
+        accounts = NO_ACCOUNTS  # nothing was reserved; the book keeps the cost all the same
+    enter(cursor, call, "settled", at, calls=calls, charge=charge, accounts=accounts)
     return True
 
 
@@ -215,7 +228,7 @@ def _correct(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls
     for usd, tokens, number, accounts in posted:
         charge = charge._replace(usd=(charge.usd or 0) - usd, output_tokens=charge.output_tokens - tokens)
         _move(cursor, Amounts(charge.usd or 0, charge.tokens, calls - number), NOTHING, accounts)
-        _enter(cursor, call, "corrected", at, calls=calls - number, charge=charge, accounts=accounts)
+        enter(cursor, call, "corrected", at, calls=calls - number, charge=charge, accounts=accounts)
     return bool(posted)
 
 
@@ -228,62 +241,24 @@ def _revive(cursor: sqlite3.Cursor, call: str, lease: float, at: float) -> None:
     back = Amounts(-usd, -tokens, -number)
     _move(cursor, back, back, accounts)
     charge = Charge(-usd, output_tokens=-tokens, attempts=0)
-    _enter(cursor, call, "corrected", at, calls=-number, charge=charge, accounts=accounts)
-    cursor.execute(_HOLD, (call, usd, tokens, number, accounts, lease, True, None, None))
+    enter(cursor, call, "corrected", at, calls=-number, charge=charge, accounts=accounts)
+    cursor.execute(_HOLD, (call, usd, tokens, number, accounts, lease, True, *NOBODY))
 
 
 def sweep(cursor: sqlite3.Cursor, at: float) -> int:
     """End the holds whose lease ran out: what was sent is posted at the amount held, as an estimate."""
     rows = cursor.execute(_SWEEP, (at,)).fetchall()
-    for call, usd, tokens, calls, accounts, sent, user, tenant in rows:
+    for call, usd, tokens, calls, accounts, sent, *payer in rows:
         held = Amounts(usd, tokens, calls)
         posted = held if sent else NOTHING
         _move(cursor, posted, held, accounts)
         cursor.execute("INSERT INTO expired VALUES (?, ?, ?, ?, ?)", (call, *posted, accounts))
         if sent:
-            charge = Charge(usd, output_tokens=tokens, estimated=True, payer=Payer(user, tenant))
-            _enter(cursor, call, "expired", at, calls=calls, charge=charge, accounts=accounts)
+            charge = Charge(usd, output_tokens=tokens, estimated=True, payer=Payer(*payer))
+            enter(cursor, call, "expired", at, calls=calls, charge=charge, accounts=accounts)
     return len(rows)
 
 
 def _move(cursor: sqlite3.Cursor, posted: Amounts, released: Amounts, accounts: str) -> None:
-    for account, window in _accounts(accounts):
+    for account, window in accounts_of(accounts):
         cursor.execute(_MOVE, (*posted, *released, account, window))
-
-
-def _enter(
-    cursor: sqlite3.Cursor,
-    call: str,
-    kind: EntryKind,
-    at: float,
-    *,
-    calls: int,
-    charge: Charge,
-    accounts: str = _NO_ACCOUNTS,
-) -> None:
-    *fields, estimated, outcome, payer = charge
-    row = (call, kind, at, calls, *fields, estimated, outcome, *payer, accounts)
-    cursor.execute(_ENTER, row)
-
-
-def entry(row: tuple[Any, ...]) -> Entry:
-    """Read a row of the book."""
-    _, call, kind, at, calls, usd, provider, model, in_, out, read, write, tries, estimated, outcome, *who, accounts = (
-        row
-    )
-    charge = Charge(usd, provider, model, in_, out, read, write, tries, bool(estimated), outcome, Payer(*who))
-    return Entry(call, kind, at, calls, charge, _accounts(accounts))
-
-
-def _accounts_text(lines: Sequence[Line]) -> str:
-    return _json(tuple((line.account, line.window) for line in lines))
-
-
-@functools.lru_cache(maxsize=1024)
-def _json(accounts: tuple[tuple[str, str], ...]) -> str:
-    return json.dumps(accounts)
-
-
-@functools.lru_cache(maxsize=1024)
-def _accounts(text: str) -> tuple[tuple[str, str], ...]:
-    return tuple((account, window) for account, window in json.loads(text))

@@ -8,25 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inferkit.budgets import balances, postings
+from inferkit.budgets import balances, customers, entries, postings
+from inferkit.budgets.book import NOBODY, Assignment, Charge, Entry, Payer, Tally
 from inferkit.budgets.database import Database, Durability
-from inferkit.budgets.ledger import (
-    NOBODY,
-    Amounts,
-    Balance,
-    Charge,
-    Credit,
-    Crossing,
-    Entry,
-    Grant,
-    Line,
-    Payer,
-    Refusal,
-)
+from inferkit.budgets.ledger import Amounts, Balance, Credit, Crossing, Grant, Line, Refusal
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["SqliteLedger"]
 
@@ -137,11 +126,43 @@ class SqliteLedger:
         """See `Ledger`."""
         asked = (("at >= ?", since), ("at < ?", until), ("user = ?", user), ("tenant = ?", tenant), ("call = ?", call))
         conditions = [(condition, value) for condition, value in asked if value is not None]
-        where = " AND ".join(["id > ?", *(condition for condition, _ in conditions)])
-        query = f"SELECT * FROM entries WHERE {where} ORDER BY id LIMIT {_PAGE}"  # noqa: S608 - no value is in it
+        query = entries.page([condition for condition, _ in conditions], _PAGE)
         values = tuple(value for _, value in conditions)
         for row in self._database.pages(lambda last: (query, (last, *values)), _PAGE):
-            yield postings.entry(row)
+            yield entries.as_entry(row)
+
+    def tally(self, tallies: Iterable[Tally], *, wait: bool = True) -> None:
+        """See `Ledger`."""
+        self._database.write(lambda cursor: customers.tally(cursor, tallies), wait=wait)
+
+    def tallies(self, *, since: float | None = None, until: float | None = None) -> Iterator[Tally]:
+        """See `Ledger`."""
+        yield from map(customers.as_tally, self._database.read(customers.TALLIES, (since, until)))
+
+    def assign(self, assignment: Assignment, *, wait: bool = True) -> None:
+        """See `Ledger`."""
+        self._database.write(lambda cursor: customers.assign(cursor, assignment), wait=wait)
+
+    def assignment(
+        self, *, user: str | None = None, tenant: str | None = None, at: float, wait: bool = True
+    ) -> Assignment | None:
+        """See `Ledger`."""
+        rows: list[Any] = self._database.read(customers.ASSIGNMENT, (user, tenant, at), wait=wait)
+        return Assignment(*rows[0]) if rows else None
+
+    def assignments(self) -> Iterator[Assignment]:
+        """See `Ledger`."""
+        rows: list[Any] = self._database.read(customers.ASSIGNMENTS)
+        yield from (Assignment(*row) for row in rows)
+
+    def define(self, definitions: Mapping[str, str], *, at: float) -> None:
+        """See `Ledger`."""
+        self._database.write(lambda cursor: customers.define(cursor, definitions, at))
+
+    def definitions(self) -> dict[str, str]:
+        """See `Ledger`."""
+        rows: list[Any] = self._database.read(customers.DEFINITIONS)
+        return dict(rows)
 
     def check(self) -> None:
         """Read the whole file, and raise `LedgerError` if it is damaged."""

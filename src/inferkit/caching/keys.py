@@ -34,6 +34,8 @@ NOT_IN_KEY = frozenset(
         "deadline",  # when it must be over
         "scopes",  # who pays
         "user",  # who asks: the boundary that no reply crosses is `tenant`
+        "feature",  # what the reply is for
+        "plan",
         "attempt",
         "attempt_kind",
         "target",  # which candidate serves it

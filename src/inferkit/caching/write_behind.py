@@ -7,13 +7,12 @@ not yet written is lost, as a cache may lose anything.
 
 from __future__ import annotations
 
-import atexit
 import threading
 import time
-import weakref
 from typing import TYPE_CHECKING
 
 from inferkit._forks import renew_after_fork
+from inferkit._gather import Gathering
 
 if TYPE_CHECKING:
     from inferkit.caching.disk import DiskTier
@@ -23,7 +22,6 @@ __all__ = ["WriteBehind"]
 
 _GATHER_SECONDS = 0.25
 _MOST_WAITING = 500
-_all: weakref.WeakSet[WriteBehind] = weakref.WeakSet()
 
 
 class WriteBehind:
@@ -33,10 +31,11 @@ class WriteBehind:
         self.tier = tier
         self._waiting: dict[bytes, tuple[Entry, float | None]] = {}
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
         self._next_at = 0.0
+        self._gathering = Gathering(
+            self._write, name="inferkit-cache-writer", seconds=_GATHER_SECONDS, leave=self._leave
+        )
         renew_after_fork(self)
-        _all.add(self)
 
     def get(self, key: bytes) -> Entry | None:
         """Look an entry up, whether it was written yet or not."""
@@ -47,21 +46,23 @@ class WriteBehind:
         """Keep an entry, for `ttl` seconds where given."""
         now = time.monotonic()
         with self._lock:
-            at_once = self._thread is None and now >= self._next_at
+            at_once = self._gathering.idle and now >= self._next_at
             self._next_at = now + _GATHER_SECONDS
             if not at_once:
                 self._waiting[key] = (entry, ttl)
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="inferkit-cache-writer", daemon=True)
-                    self._thread.start()
             too_many = len(self._waiting) >= _MOST_WAITING
         if at_once:
             self.tier.put(key, entry, ttl=ttl)
-        elif too_many:
+            return
+        self._gathering.more()
+        if too_many:
             self.flush()
 
     def flush(self) -> None:
         """Write what waits."""
+        self._gathering.flush()
+
+    def _write(self) -> None:
         with self._lock:
             waiting = dict(self._waiting)
         if waiting:
@@ -70,6 +71,9 @@ class WriteBehind:
                 for key, written in waiting.items():
                     if self._waiting.get(key) is written:
                         del self._waiting[key]
+
+    def _leave(self) -> None:
+        self.tier.leave()
 
     def close(self) -> None:
         """Write what waits, and close this thread's connection."""
@@ -80,20 +84,3 @@ class WriteBehind:
         """Leave what waits to the parent."""
         self._waiting = {}
         self._lock = threading.Lock()
-        self._thread = None
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(_GATHER_SECONDS)
-            self.flush()
-            with self._lock:
-                if not self._waiting:
-                    self._thread = None
-                    break
-        self.tier.leave()
-
-
-@atexit.register
-def _flush_all() -> None:
-    for behind in list(_all):
-        behind.flush()

@@ -13,12 +13,13 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from inferkit._errors import BudgetExceeded, ConfigurationError, LedgerError
-from inferkit.budgets.budget import Threshold
-from inferkit.budgets.ledger import Grant, LedgerBusy, Payer
+from inferkit._errors import BudgetExceeded, ConfigurationError, InferkitError, LedgerError
+from inferkit.budgets.budget import Threshold, all_scopes
+from inferkit.budgets.ledger import Grant, LedgerBusy
 from inferkit.budgets.money import to_usd
+from inferkit.layers.charge import charge_for, payer_of
 from inferkit.layers.demand import Demand, demand_of
-from inferkit.layers.hold import Hold, charge_for, exceeded
+from inferkit.layers.hold import Hold, exceeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from inferkit._runtime import Runtime
     from inferkit._types import Chunk, Handler, Request
     from inferkit.budgets.ledger import Ledger, Refusal
+    from inferkit.budgets.plans import Plans
     from inferkit.budgets.prices import Price
 
 __all__ = ["BudgetLayer"]
@@ -40,10 +42,11 @@ _SWEEP_SECONDS = 60.0
 class BudgetLayer:
     """Charges each call to `request.scopes`, and enters calls without any in the ledger's book.
 
-    `quote` gives the prices of the models that may serve a request, of which the dearest is reserved. A call whose
-    caller sets no `max_output_tokens` is held to `default_output_tokens`; one for which the budget buys fewer than
-    `min_output_tokens` is refused with `BudgetExceeded`. A hold is leased for `lease_seconds`, or until the call's
-    deadline. `on_store_error` says whether a call goes ahead when the ledger cannot be written: "block" or "allow".
+    `plans` says which allowance each customer has. `quote` gives the prices of the models that may serve a request, of
+    which the dearest is reserved. A call whose caller sets no `max_output_tokens` is held to `default_output_tokens`;
+    one for which the budget buys fewer than `min_output_tokens` is refused with `BudgetExceeded`. A hold is leased for
+    `lease_seconds`, or until the call's deadline. `on_store_error` says whether a call goes ahead when the ledger
+    cannot be written: "block" or "allow".
     """
 
     role = "budget"
@@ -53,6 +56,7 @@ class BudgetLayer:
         ledger: Ledger | None,
         *,
         quote: Callable[[Request], Sequence[Price]],
+        plans: Plans | None = None,
         default_output_tokens: int = 4096,
         min_output_tokens: int = 16,
         lease_seconds: float = 600.0,
@@ -67,6 +71,7 @@ class BudgetLayer:
             raise ConfigurationError(f"lease_seconds is above zero; got {lease_seconds}")
         self._ledger = ledger
         self._quote = quote
+        self._plans = plans
         self._default_output = default_output_tokens
         self._min_output = min_output_tokens
         self._lease = lease_seconds
@@ -81,6 +86,8 @@ class BudgetLayer:
             if request.scopes:
                 raise ConfigurationError("a budget needs a ledger to keep count in; pass ledger=SqliteLedger(path)")
             return await call_next(request)
+        if self._plans is not None:
+            request = await self._under_plan(self._plans, ledger, request)
         settlement = _Settlement(self, ledger, request)
         if request.scopes:
             demand = demand_of(
@@ -101,6 +108,33 @@ class BudgetLayer:
         if settlement.hold is not None and settlement.hold.truncates:
             return response.through(_Truncated(response), on_close=settlement.at_end)
         return response.map(on_close=settlement.at_end)
+
+    async def _under_plan(self, plans: Plans, ledger: Ledger, request: Request) -> Request:
+        """Add the allowance of the customer's plan to what pays."""
+        user, tenant, stated = request.user, request.tenant, request.plan
+        try:
+            standing = plans.remembered(user, tenant)
+            if standing is None:
+                standing = await self.store(
+                    request.runtime, ledger, lambda *, wait: plans.look_up(user, tenant, wait=wait)
+                )
+            if stated is not None and (standing.plan is None or standing.plan.name != stated):
+                standing = await self.store(
+                    request.runtime, ledger, lambda *, wait: plans.follow(stated, user, tenant, wait=wait)
+                )
+        except LedgerError as error:
+            if self._blocks:
+                error.request_id = request.record.id
+                raise
+            _log.warning("a call goes ahead without its plan, as configured: %s", error)
+            return request
+        if standing.plan is None:
+            return request
+        request.record.plan = standing.plan.name
+        scope = plans.scope(standing, user, tenant)
+        return (
+            request if scope is None else request.replace(scopes=(*request.scopes, *all_scopes((scope,), user, tenant)))
+        )
 
     async def _reserve(self, ledger: Ledger, request: Request, demand: Demand, settlement: _Settlement) -> Request:
         """Reserve, or refuse with `BudgetExceeded`; give the request as it may be sent."""
@@ -186,6 +220,14 @@ class BudgetLayer:
         with contextlib.suppress(LedgerError):  # the next reservation says what is wrong
             await self.store(runtime, ledger, lambda *, wait: ledger.sweep(at, wait=wait))
 
+    def candidates(self, request: Request) -> Sequence[Price]:
+        """Give the prices of the models that may serve a request, if there are several and all are known."""
+        with contextlib.suppress(InferkitError):
+            prices = self._quote(request)
+            if len(prices) > 1 or request.record.degraded:
+                return prices
+        return ()
+
     def now(self) -> float:
         """Seconds since the epoch."""
         return self._clock()
@@ -213,7 +255,7 @@ class _Reservation:
             demand.minimum,
             at=demand.at,
             lease_seconds=self._lease,
-            payer=Payer(request.user, request.tenant),
+            payer=payer_of(request),
             wait=wait,
         )
         with self._lock:
@@ -272,7 +314,7 @@ class _Settlement:
 
     async def _settle(self, runtime: Runtime, outcome: str) -> None:
         request, hold = self._request, self.hold
-        charge = charge_for(request, hold, outcome)
+        charge = charge_for(request, hold, outcome, self._layer.candidates(request))
         at = self._layer.now()
 
         def step(*, wait: bool) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from inferkit._errors import BudgetExceeded
 from inferkit._types import Usage
 from inferkit.budgets.bounds import input_tokens_bound
-from inferkit.budgets.ledger import NOTHING, Amounts, Charge, Grant, Payer, Refusal
+from inferkit.budgets.ledger import Amounts, Grant, Refusal
 from inferkit.budgets.money import format_usd, to_usd
 from inferkit.budgets.windows import rolling_end
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from inferkit.layers.budget import BudgetLayer
     from inferkit.layers.demand import Demand
 
-__all__ = ["Hold", "charge_for", "exceeded"]
+__all__ = ["Hold", "exceeded"]
 
 
 class Hold:
@@ -167,36 +167,6 @@ def _free_again(budget: Budget, refusal: Refusal, at: float) -> datetime | None:
     if isinstance(budget.per, timedelta):
         return None if refusal.oldest is None else rolling_end(budget.per, refusal.oldest)
     return budget.window(at).end
-
-
-def charge_for(request: Request, hold: Hold | None, outcome: str) -> Charge:
-    """Add up what a call's attempts cost. Without a meter inside, what was held is all that is known."""
-    attempts = request.record.attempts
-    payer = Payer(request.user, request.tenant)
-    if not attempts:
-        held = NOTHING if hold is None else hold.held
-        usd = held.usd if hold is not None and hold.counts_money else None
-        return Charge(
-            usd, request.provider, request.model, output_tokens=held.tokens, attempts=0, estimated=True,
-            outcome=outcome, payer=payer,
-        )  # fmt: skip
-    usage = Usage()
-    for attempt in attempts:
-        usage += attempt.usage
-    last = attempts[-1]
-    return Charge(
-        request.record.cost_nanos,
-        last.provider,
-        last.model,
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_tokens,
-        len(attempts),
-        usage.estimated,
-        outcome,
-        payer,
-    )
 
 
 def _amount(unit: str, amount: int) -> str:

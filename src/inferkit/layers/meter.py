@@ -6,6 +6,7 @@ nothing, the bytes that were seen are an upper bound on the tokens, and the atte
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from inferkit._errors import ConfigurationError, NoRoute, ProviderError, StreamInterrupted, Unavailable
@@ -62,7 +63,7 @@ class _Running:
     """One attempt while it runs."""
 
     __slots__ = (
-        "bytes", "cut_at", "finished", "first", "hold", "most", "parts", "price", "request", "started", "usage",
+        "bytes", "cut_at", "first", "hold", "most", "parts", "price", "reason", "request", "started", "usage",
         "was_cut",
     )  # fmt: skip
 
@@ -74,7 +75,7 @@ class _Running:
         self.first: float | None = None
         self.bytes = 0
         self.usage: Usage | None = None
-        self.finished = False
+        self.reason: str | None = None
         self.was_cut = False
         self.most = _NEVER  # output tokens that the hold pays for
         self.cut_at = _NEVER  # bytes that cannot be fewer tokens than that
@@ -111,7 +112,7 @@ class _Running:
         if chunk.usage is not None:
             self.usage = chunk.usage if self.usage is None else _latest(self.usage, chunk.usage)
         if chunk.finish_reason is not None:
-            self.finished = True
+            self.reason = chunk.finish_reason
         elif self.bytes > self.cut_at or (chunk.usage is not None and chunk.usage.output_tokens > self.most):
             return self._cut(chunk)
         return chunk
@@ -122,7 +123,7 @@ class _Running:
             self.bytes += utf8_length(call.arguments) + utf8_length(call.name or "")
 
     def _cut(self, chunk: Chunk) -> Chunk:
-        if self.hold is None or self.finished or self.was_cut:
+        if self.hold is None or self.reason is not None or self.was_cut:
             return chunk
         self.was_cut = True
         if self.hold.truncates:
@@ -147,7 +148,7 @@ class _Running:
     def _final_usage(self, outcome: Outcome) -> Usage:
         """Give what was reported, and estimates for what was not: a broken stream's last report may be an old one."""
         usage = self.usage or Usage()
-        final = outcome == "completed" or self.finished
+        final = outcome == "completed" or self.reason is not None
         if final and usage.input_tokens and (usage.output_tokens or not self.bytes):
             return usage
         output = usage.output_tokens
@@ -186,6 +187,8 @@ class _Running:
                 seconds=request.runtime.now() - self.started,
                 first_chunk_seconds=None if self.first is None else self.first - self.started,
                 error=None if error is None else type(error).__name__,
+                finish_reason="budget" if self.was_cut else self.reason,
+                saved_nanos=0 if self.price is None or not billed else _saved(self.price, usage),
             )
         )
 
@@ -207,6 +210,13 @@ def _latest(before: Usage, after: Usage) -> Usage:
         after.reasoning_tokens or before.reasoning_tokens,
         after.estimated or before.estimated,
     )
+
+
+def _saved(price: Price, usage: Usage) -> int:
+    """Give what the provider's prompt cache saved: nothing of it, at the price of plain input, less what it cost."""
+    if not usage.cache_read_tokens and not usage.cache_write_tokens:
+        return 0
+    return price.cost(dataclasses.replace(usage, cache_read_tokens=0, cache_write_tokens=0)) - price.cost(usage)
 
 
 def _cost_nothing(error: BaseException) -> bool:

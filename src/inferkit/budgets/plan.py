@@ -1,0 +1,194 @@
+"""What customers pay, and what they may use for it: the unit economics of an offer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from inferkit._errors import ConfigurationError
+from inferkit.budgets.budget import Budget, Scope
+from inferkit.budgets.money import to_nanos, to_usd
+from inferkit.budgets.windows import zone_named
+
+if TYPE_CHECKING:
+    from inferkit.budgets.budget import Share
+
+__all__ = ["Billing", "Plan", "plan_from"]
+
+Billing = Literal["day", "week", "month", "year"]
+_MOST_SEATS = 1_000_000
+_ALLOWANCE_FIELDS = frozenset(Budget.__dataclass_fields__) - {"each", "within", "on_threshold"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An offer: its `price` in dollars for each `per`, and the `allowance` that each customer has for it.
+
+    With `per_seat` the price is for each seat. `seats` is how many a customer has whose assignment names none. The
+    allowance is a `Budget` for each user, or with `pooled` one of `seats` times that size, which all users of a tenant
+    share. Where only a `target_margin` is given ("0.7": seven tenths of the price are to remain), the allowance is what
+    the rest of the price buys. "unlimited" is an allowance too, if it is said.
+
+    A customer who changes plans in the middle of a period takes along what was used of it.
+
+    Raises `ConfigurationError` for a plan that makes no sense, or that limits nothing without saying so.
+    """
+
+    name: str
+    price: str | int | Decimal = 0
+    per: Billing = "month"
+    per_seat: bool = False
+    seats: int = 1
+    allowance: Budget | Literal["unlimited"] | None = None
+    pooled: bool = False
+    target_margin: Share | None = None
+    zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
+            raise ConfigurationError(f'a plan has a name, for example "pro"; got {self.name!r}')
+        price = to_nanos(self.price, f'the price of plan "{self.name}"')
+        if self.per not in get_args(Billing):
+            raise ConfigurationError(
+                f'plan "{self.name}" is paid for each {", ".join(get_args(Billing))}; got {self.per!r}'
+            )
+        zone_named(self.zone)
+        self.check_seats(self.seats)
+        margin = self._margin()
+        allowance = self._allowance(price, margin)
+        object.__setattr__(self, "_fixed", (price, margin, allowance))
+
+    def check_seats(self, seats: int) -> None:
+        """Raise `ConfigurationError` for what cannot be a number of seats."""
+        if type(seats) is not int or not 1 <= seats <= _MOST_SEATS:
+            raise ConfigurationError(f'plan "{self.name}" is sold for a whole number of seats from 1; got {seats!r}')
+
+    def _margin(self) -> Decimal | None:
+        if self.target_margin is None:
+            return None
+        nanos = to_nanos(self.target_margin, f'target_margin of plan "{self.name}"')
+        if nanos >= 10**9:
+            raise ConfigurationError(
+                f'target_margin of plan "{self.name}" is the share of the price that is to remain, for example "0.7"; '
+                f"got {self.target_margin!r}"
+            )
+        return Decimal(nanos).scaleb(-9)
+
+    def _allowance(self, price: int, margin: Decimal | None) -> Budget | None:
+        given = self.allowance
+        if given == "unlimited":
+            return None
+        if given is None:
+            if margin is None or price == 0:
+                raise ConfigurationError(
+                    f'plan "{self.name}" limits nothing; give it an allowance=Budget(usd="5"), a price and a '
+                    'target_margin="0.7", or allowance="unlimited"'
+                )
+            given = Budget(usd=to_usd(int(price * (1 - margin))), per=self.per, zone=self.zone)
+        if not isinstance(given, Budget):
+            raise ConfigurationError(
+                f'the allowance of plan "{self.name}" is a Budget or "unlimited"; got {type(given).__name__}'
+            )
+        if given.each is not None:
+            raise ConfigurationError(
+                f"the allowance of plan \"{self.name}\" is each user's, or everybody's with pooled=True; "
+                "leave each= out of it"
+            )
+        return given.named("pooled-allowance" if self.pooled else "allowance")
+
+    @property
+    def price_nanos(self) -> int:
+        """The price in nano-dollars, of one seat where it is per seat."""
+        return cast("int", self.__dict__["_fixed"][0])
+
+    @property
+    def margin(self) -> Decimal | None:
+        """The share of the price that is to remain."""
+        return cast("Decimal | None", self.__dict__["_fixed"][1])
+
+    @property
+    def budget(self) -> Budget | None:
+        """The allowance of one user, or of one seat; None where it is unlimited."""
+        return cast("Budget | None", self.__dict__["_fixed"][2])
+
+    def scope(self, seats: int, *, user: str | None, tenant: str | None) -> Scope | None:
+        """Give what pays for a call of a customer: None where the plan is unlimited.
+
+        Raises `ConfigurationError` for a call that does not say whose allowance it is to use.
+        """
+        budget = self.budget
+        if budget is None:
+            return None
+        key = (tenant or user) if self.pooled else user
+        if key is None:
+            raise ConfigurationError(f'plan "{self.name}" has an allowance for each user; pass user=... with the call')
+        return Scope(_times(budget, seats) if self.pooled else budget, key)
+
+    def revenue(self, seats: int) -> int:
+        """What a customer pays for a whole period, in nano-dollars."""
+        return self.price_nanos * (seats if self.per_seat else 1)
+
+    def definition(self) -> str:
+        """Write the plan down as JSON, for `plan_from`."""
+        fields = _plain(self, {"name", "allowance"})
+        if isinstance(self.allowance, Budget):
+            fields["allowance"] = _plain(self.allowance, set(Budget.__dataclass_fields__) - _ALLOWANCE_FIELDS)
+        elif self.allowance is not None:
+            fields["allowance"] = self.allowance
+        return json.dumps(fields, sort_keys=True)
+
+
+def plan_from(name: str, fields: Mapping[str, Any]) -> Plan:
+    """Make a plan of what a file says: the fields of `Plan`, and as `allowance` those of a `Budget`.
+
+    Raises `ConfigurationError` for fields that there are not.
+    """
+    given = _known(fields, frozenset(Plan.__dataclass_fields__) - {"name"}, f'plan "{name}"')
+    allowance = given.get("allowance")
+    if isinstance(allowance, Mapping):
+        limits = _known(allowance, _ALLOWANCE_FIELDS, f'the allowance of plan "{name}"')
+        if isinstance(limits.get("per"), Mapping):
+            limits["per"] = timedelta(**limits["per"])
+        given["allowance"] = Budget(**limits)
+    return Plan(name, **given)
+
+
+def _known(fields: Mapping[str, Any], known: frozenset[str], what: str) -> dict[str, Any]:
+    unknown = sorted(set(fields) - known)
+    if unknown:
+        raise ConfigurationError(f"{what} has no {', '.join(unknown)}; its fields are: {', '.join(sorted(known))}")
+    return dict(fields)
+
+
+def _plain(thing: Plan | Budget, without: set[str]) -> dict[str, Any]:
+    """Give the fields that differ from their defaults, as JSON has them."""
+    plain = {}
+    for field in dataclasses.fields(thing):
+        value = getattr(thing, field.name)
+        if field.name not in without and value != field.default and value is not None:
+            plain[field.name] = _text(value)
+    return plain
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_text(each) for each in value]
+    if isinstance(value, timedelta):
+        return {"seconds": value.total_seconds()}
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def _times(budget: Budget, seats: int) -> Budget:
+    if seats == 1:
+        return budget
+    return dataclasses.replace(
+        budget,
+        usd=None if budget.nanos is None else to_usd(budget.nanos * seats),
+        tokens=None if budget.tokens is None else budget.tokens * seats,
+        calls=None if budget.calls is None else budget.calls * seats,
+    )

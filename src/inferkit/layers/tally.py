@@ -1,0 +1,87 @@
+"""Counts the calls that cost nothing: answered from the cache, by an identical call, or refused by a budget.
+
+What calls cost is in the ledger's entries. These counts are for reports alone: they gather in memory and are written
+together, and a killed process loses its last seconds of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from inferkit._errors import BudgetExceeded, LedgerError
+from inferkit._forks import renew_after_fork
+from inferkit._gather import Gathering
+from inferkit.budgets.book import Payer, Tally, TallyKind
+from inferkit.layers.charge import payer_of
+
+if TYPE_CHECKING:
+    from inferkit._response import End, Response
+    from inferkit._types import Handler, Request
+    from inferkit.budgets.ledger import Ledger
+
+__all__ = ["TallyLayer"]
+
+_log = logging.getLogger("inferkit")
+_HOUR = 3600
+_Key = tuple[int, TallyKind, Payer, str, str, str, str]
+
+
+class TallyLayer:
+    """Counts them by the hour, customer, feature and model, in `ledger`."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._counts: dict[_Key, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+        self._gathering = Gathering(self._write, name="inferkit-tally-writer")
+        renew_after_fork(self)
+
+    async def __call__(self, request: Request, call_next: Handler) -> Response:
+        """See `Layer`."""
+        try:
+            response = await call_next(request)
+        except BudgetExceeded as error:
+            if not request.record.attempts:
+                self._count(request, "refused", scope=error.scope)
+            raise
+        if request.record.cache == "hit":
+            self._count(request, "hit")
+        elif request.record.cache == "coalesced":
+
+            def at_end(end: End) -> None:
+                if end.outcome == "completed":
+                    self._count(request, "coalesced")
+
+            return response.map(on_close=at_end)
+        return response
+
+    def close(self) -> None:
+        """Write what was counted."""
+        self._gathering.flush()
+
+    def renew(self) -> None:
+        """Leave what waits to the parent, in a forked child."""
+        self._counts = {}
+        self._lock = threading.Lock()
+
+    def _count(self, request: Request, kind: TallyKind, scope: str = "") -> None:
+        record = request.record
+        hour = int(time.time() // _HOUR) * _HOUR
+        key = (hour, kind, payer_of(request), request.model, record.provider, record.model, scope)
+        with self._lock:
+            calls, usd = self._counts.get(key, (0, 0))
+            self._counts[key] = (calls + 1, usd + record.saved_nanos)
+        self._gathering.more()
+
+    def _write(self) -> None:
+        with self._lock:
+            counts, self._counts = self._counts, {}
+        if not counts:
+            return
+        try:
+            self._ledger.tally([Tally(*key, *count) for key, count in counts.items()])
+        except LedgerError as error:
+            _log.warning("%d counts of calls that cost nothing are lost: %s", len(counts), error)
