@@ -62,8 +62,8 @@ def budgeted(
 
     `key` divides the budget, one share for each value: the name of an argument of the function, or a callable that gets
     the function's arguments. The function may be sync, async, a generator, an async generator, or a method. Without a
-    name, the budget is the function's own; two functions share a budget that has one. Tasks that the function starts
-    are charged too; threads are if they run in a copy of its context (`contextvars.copy_context().run`).
+    name, the budget is the function's own; two functions share a budget that has one. Tasks and threads that the
+    function starts are charged too, also what it submits to a `ThreadPoolExecutor`; other processes are not.
 
     Raises `ConfigurationError` at decoration for a wrong budget or key; when called, for a key that is None. A call
     that the budget does not cover raises `BudgetExceeded` inside the function.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,27 @@ if TYPE_CHECKING:
 __all__ = ["Entered", "current_scopes"]
 
 _scopes: ContextVar[tuple[Scope, ...]] = ContextVar("inferkit_scopes", default=())
+_carried = False  # whether threads get the scopes too
 
 
 def current_scopes() -> tuple[Scope, ...]:
     """Give the budgets that pay for a call made here: those of all decorated functions around it, outermost first."""
     return _scopes.get()
+
+
+def _place(scopes: tuple[Scope, ...]) -> Token[tuple[Scope, ...]]:
+    if not _carried:
+        _carry()
+    return _scopes.set(scopes)
+
+
+def _carry() -> None:
+    global _carried  # noqa: PLW0603 - a fact about this process
+    if not sys.is_finalizing():  # no thread starts any more, and nothing can be imported
+        from inferkit.budgets.threads import carry_into_threads
+
+        carry_into_threads()
+        _carried = True
 
 
 class Entered:
@@ -31,7 +48,7 @@ class Entered:
         self._token: Token[tuple[Scope, ...]] | None = None
 
     def __enter__(self) -> None:
-        self._token = _scopes.set(self._scopes)
+        self._token = _place(self._scopes)
 
     def __exit__(self, *_: object) -> None:
         assert self._token is not None
