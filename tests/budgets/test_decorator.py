@@ -315,7 +315,7 @@ def test_a_wrong_call_fails_as_it_would_without_a_budget():
 
 
 def test_decorating_the_wrong_thing_is_refused():
-    with pytest.raises(ConfigurationError, match="takes a budget"):
+    with pytest.raises(ConfigurationError, match="takes a Budget or its fields: @budgeted"):
         budgeted(plain)
     with pytest.raises(ConfigurationError, match="not both"):
         budgeted(FREE, usd="5")

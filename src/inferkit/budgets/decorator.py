@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from inferkit._errors import ConfigurationError
+from inferkit.budgets.arguments import budget_given
 from inferkit.budgets.budget import Budget, Scope
 from inferkit.budgets.generators import AsyncGeneratorInScopes, GeneratorInScopes
 from inferkit.budgets.scopes import Entered, current_scopes
@@ -68,15 +69,7 @@ def budgeted(
     Raises `ConfigurationError` at decoration for a wrong budget or key; when called, for a key that is None. A call
     that the budget does not cover raises `BudgetExceeded` inside the function.
     """
-    if callable(budget) or (budget is not None and not isinstance(budget, Budget)):
-        raise ConfigurationError('budgeted takes a budget: @budgeted(usd="5.00", per="month", key="user_id")')
-    if budget is not None and limits:
-        raise ConfigurationError(f"pass a Budget or its fields, not both (got also {', '.join(sorted(limits))})")
-    unknown = limits.keys() - Budget.__dataclass_fields__.keys()
-    if unknown:
-        fields = ", ".join(Budget.__dataclass_fields__)
-        raise ConfigurationError(f"a budget has no {', '.join(sorted(unknown))}; its fields are: {fields}")
-    given = budget or Budget(**limits)
+    given = budget_given(budget, limits, example='@budgeted(usd="5.00", per="month", key="user_id")')
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         return _decorated(function, given, key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
@@ -12,14 +11,14 @@ if TYPE_CHECKING:
 
     from inferkit.budgets.budget import Scope
 
-__all__ = ["Entered", "current_scopes"]
+__all__ = ["Entered", "current_scopes", "join", "leave"]
 
 _scopes: ContextVar[tuple[Scope, ...]] = ContextVar("inferkit_scopes", default=())
 _carried = False  # whether threads get the scopes too
 
 
 def current_scopes() -> tuple[Scope, ...]:
-    """Give the budgets that pay for a call made here: those of all decorated functions around it, outermost first."""
+    """Give the budgets that pay for a call made here: of the functions and blocks around it, outermost first."""
     return _scopes.get()
 
 
@@ -38,8 +37,26 @@ def _carry() -> None:
         _carried = True
 
 
+def join(scope: Scope) -> None:
+    """Have a scope pay too, until it leaves."""
+    _place((*_scopes.get(), scope))
+
+
+def leave(scope: Scope) -> None:
+    """Have a scope that joined pay no more, wherever it stands by now.
+
+    A block that was held across a `yield` may end after others have joined, which must stay, and in another context,
+    which has nothing to leave. So this takes out the one scope, and does not put back what was there before.
+    """
+    scopes = _scopes.get()
+    for place in reversed(range(len(scopes))):
+        if scopes[place] is scope:
+            _scopes.set(scopes[:place] + scopes[place + 1 :])
+            break
+
+
 class Entered:
-    """Puts scopes in place for as long as a block runs."""
+    """Puts scopes in place while a function, or a step of it, runs, and puts back what was there before."""
 
     __slots__ = ("_scopes", "_token")
 
@@ -51,6 +68,14 @@ class Entered:
         self._token = _place(self._scopes)
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> tuple[Scope, ...]:
+        """Put back what was there before; give the scopes that this leaves, with those of blocks that are open yet."""
         assert self._token is not None
-        with contextlib.suppress(ValueError):  # a coroutine that nobody awaits any more is closed in another context,
-            _scopes.reset(self._token)  # which has nothing to reset
+        left = _scopes.get()
+        try:
+            _scopes.reset(self._token)
+        except ValueError:  # a coroutine that nobody awaits any more is closed in another context,
+            return self._scopes  # which has nothing to reset
+        return left
