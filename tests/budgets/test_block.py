@@ -155,8 +155,10 @@ def test_a_block_entered_again_is_the_same_account(llm):
         llm.complete("Hi")
     assert accounts() == []
     with cap:
-        with cap:
-            pass
+        with budget(calls=5, name="other"):
+            with cap:
+                pass
+            assert accounts() == [cap.account, "other"]
         assert accounts() == [cap.account]
         llm.complete("Hi")
     assert cap.usage(ledger=llm.ledger).calls == 2

@@ -152,6 +152,14 @@ def test_a_pools_task_gets_its_arguments_and_gives_its_result():
     assert accounts() == []
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="needs pools of interpreters")
+def test_a_pool_of_interpreters_gets_its_tasks_as_they_are():
+    from concurrent.futures import InterpreterPoolExecutor
+
+    with InterpreterPoolExecutor(1) as pool:
+        assert paid_by("ana", lambda: pool.submit(len, "abc").result(10)) == 3
+
+
 def test_a_thread_from_asyncio_is_paid_for_by_whoever_sends_work_there():
     @budgeted(FREE, key="user")
     async def work(user):
