@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         ToolResultPart,
         Usage,
     )
+    from inferkit.budgets.block import BudgetBlock, budget
     from inferkit.budgets.budget import Budget, Remaining, Spent, Threshold
     from inferkit.budgets.decorator import budgeted
     from inferkit.budgets.prices import Price
@@ -110,6 +111,7 @@ _load = lazily(
             "ToolResultPart",
             "Usage",
         ),
+        "budgets.block": ("BudgetBlock", "budget"),
         "budgets.budget": ("Budget", "Remaining", "Spent", "Threshold"),
         "budgets.decorator": ("budgeted",),
         "budgets.prices": ("Price",),
@@ -127,6 +129,7 @@ __all__ = [
     "Attempt",
     "AuthenticationFailed",
     "Budget",
+    "BudgetBlock",
     "BudgetExceeded",
     "Cache",
     "CallRecord",
@@ -176,6 +179,7 @@ __all__ = [
     "Unavailable",
     "UnpricedModel",
     "Usage",
+    "budget",
     "budgeted",
     "compose",
     "default_stack",

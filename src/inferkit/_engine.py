@@ -12,8 +12,8 @@ from inferkit._errors import ConfigurationError, InferkitError
 from inferkit._options import CallOptions, Payers, build_request
 from inferkit._stack import check_order, compose
 from inferkit.budgets.budget import Budget, Scope
-from inferkit.budgets.decorator import current_scopes
 from inferkit.budgets.prices import Price, PriceBook
+from inferkit.budgets.scopes import current_scopes
 
 if TYPE_CHECKING:
     import os

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from concurrent.futures import CancelledError
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit._forks import renew_after_fork
@@ -75,7 +76,9 @@ class Portal:
             if self._portal is None:
                 ready: list[BlockingPortal] = []
                 running = threading.Event()
-                thread = threading.Thread(target=_serve, args=(ready, running), name="inferkit-portal", daemon=True)
+                thread = threading.Thread(
+                    target=Context().run, args=(_serve, ready, running), name="inferkit-portal", daemon=True
+                )  # in an empty context, since it outlives the budget of whoever makes the first call
                 thread.start()
                 running.wait()
                 self._portal = ready[0]

@@ -16,6 +16,7 @@ import queue
 import sys
 import threading
 import weakref
+from contextvars import Context
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def flush(timeout: float | None = 5.0) -> bool:
 
 def _start() -> None:
     global _thread  # noqa: PLW0603 - one thread a process
-    thread = threading.Thread(target=_run, name="inferkit-reaper", daemon=True)
+    # in an empty context, since it outlives the budget of whoever drops the first stream
+    thread = threading.Thread(target=Context().run, args=(_run,), name="inferkit-reaper", daemon=True)
     _thread = thread
     try:
         thread.start()

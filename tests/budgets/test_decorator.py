@@ -14,7 +14,8 @@ import trio.lowlevel
 
 from inferkit._errors import ConfigurationError
 from inferkit.budgets.budget import Budget
-from inferkit.budgets.decorator import budgeted, current_scopes
+from inferkit.budgets.decorator import budgeted
+from inferkit.budgets.scopes import current_scopes
 
 
 def accounts():
@@ -215,7 +216,7 @@ def test_a_generator_is_paid_for_by_those_who_called_it():
     assert next(make()) == ["team", "free:alice"]
 
 
-def test_tasks_are_charged_and_threads_in_a_copied_context():
+def test_tasks_and_threads_of_a_function_are_charged():
     @budgeted(FREE, key="user")
     async def outer(user):
         async def child():
@@ -231,7 +232,7 @@ def test_tasks_are_charged_and_threads_in_a_copied_context():
             bare = pool.submit(accounts).result()
             return bare, pool.submit(contextvars.copy_context().run, accounts).result()
 
-    assert in_threads("alice") == ([], ["free:alice"])
+    assert in_threads("alice") == (["free:alice"], ["free:alice"])
 
 
 def test_threads_do_not_see_each_other():
@@ -314,7 +315,7 @@ def test_a_wrong_call_fails_as_it_would_without_a_budget():
 
 
 def test_decorating_the_wrong_thing_is_refused():
-    with pytest.raises(ConfigurationError, match="takes a budget"):
+    with pytest.raises(ConfigurationError, match="takes a Budget or its fields: @budgeted"):
         budgeted(plain)
     with pytest.raises(ConfigurationError, match="not both"):
         budgeted(FREE, usd="5")

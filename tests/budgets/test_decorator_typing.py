@@ -1,4 +1,4 @@
-"""A decorated function keeps its types."""
+"""A decorated function keeps its types, and a block with a budget has some."""
 
 import subprocess
 import sys
@@ -10,8 +10,7 @@ CODE = """
 from collections.abc import AsyncIterator, Iterator
 from typing import assert_type
 
-from inferkit.budgets.budget import Budget
-from inferkit.budgets.decorator import budgeted
+from inferkit import Budget, BudgetBlock, Remaining, SqliteLedger, Spent, budget, budgeted
 
 
 @budgeted(usd="5.00", per="month", key="user")
@@ -41,10 +40,26 @@ async def main() -> None:
     assert_type(async_generator(), AsyncIterator[str])
 
 
+def block(ledger: SqliteLedger) -> int:
+    with budget(usd="0.10", name="run", key="ana") as spent:
+        assert_type(spent, BudgetBlock)
+        assert_type(spent.usage(ledger=ledger), Spent)
+        assert_type(spent.remaining(ledger=ledger), Remaining)
+        return plain("a")[0]
+
+
+async def async_block() -> str:
+    async with budget(Budget(calls=5), key="ana") as spent:
+        return assert_type(spent.account, str)
+
+
 plain(5)  # type: ignore[arg-type]
 plain()  # type: ignore[call-arg]
 budgeted(usd=5.0)  # type: ignore[call-overload]
 budgeted(calls=5, per="fortnight")  # type: ignore[call-overload]
+budget(usd=0.1)  # type: ignore[call-overload]
+budget(Budget(calls=5), key=None)  # type: ignore[call-overload]
+budget(Budget(calls=5), usd="0.10")  # type: ignore[call-overload]
 """
 
 

@@ -1,0 +1,121 @@
+"""`with budget(...)`: the calls that a block of code makes are paid for by a budget."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from inferkit._errors import ConfigurationError
+from inferkit.budgets.arguments import budget_given
+from inferkit.budgets.budget import Scope
+from inferkit.budgets.scopes import join, leave
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
+    from decimal import Decimal
+    from typing import Self
+
+    from inferkit.budgets.budget import Budget, Remaining, Share, Spent, Threshold
+    from inferkit.budgets.ledger import Ledger
+    from inferkit.budgets.windows import Period
+
+__all__ = ["BudgetBlock", "budget"]
+
+
+@overload
+def budget(given: Budget, /, *, key: str = ...) -> BudgetBlock: ...
+
+
+@overload
+def budget(
+    *,
+    usd: str | int | Decimal | None = None,
+    tokens: int | None = None,
+    calls: int | None = None,
+    per: Period | timedelta = ...,
+    key: str = ...,
+    name: str | None = None,
+    zone: str = "UTC",
+    anchor_day: int = 1,
+    on_exceed: Literal["raise", "truncate"] = "raise",
+    each: Literal["user", "tenant"] | None = None,
+    within: Budget | None = None,
+    warn_at: Share | Sequence[Share] = (),
+    on_threshold: Callable[[Threshold], object] | None = None,
+    grace: Share = 0,
+    rollover: Share = 0,
+) -> BudgetBlock: ...
+
+
+def budget(given: Budget | None = None, /, **options: Any) -> BudgetBlock:
+    """Charge the model calls of a block of code to a budget: `Budget`'s fields, or a `Budget`.
+
+    ```python
+    with budget(usd="0.10") as spent:  # or: async with
+        run_agent()
+    print(spent.usage(ledger=llm.ledger).usd)
+    ```
+
+    The tasks and threads that the block starts are charged too. Without a name the budget is this block's own, and its
+    fields are then meant in total (`per="total"`) if they do not say otherwise; budgets of one name share what was
+    spent. `key` says whose share of the budget pays.
+
+    Do not hold a block across a `yield`, unless the generator is `@budgeted` itself: what its reader does in between
+    would be charged. (`contextlib.contextmanager` is fine: there that is what one wants.)
+
+    Raises `ConfigurationError` for a wrong budget or key. A call that the budget does not cover raises
+    `BudgetExceeded` inside the block.
+    """
+    keyed = "key" in options
+    key = options.pop("key", None)
+    if given is None and options.get("name") is None:
+        options.setdefault("per", "total")
+    whole = budget_given(given, options, example='with budget(usd="0.10") as spent: ...')
+    if keyed and (not isinstance(key, str) or not key):
+        raise ConfigurationError(
+            f"a budget's key is a text that says whose share pays; got {key!r}; give everybody one, "
+            'for example "anonymous" for those without'
+        )
+    return BudgetBlock(Scope(whole.named(f"block-{os.urandom(8).hex()}"), key))
+
+
+class BudgetBlock:
+    """What `budget(...)` gives: a context manager, sync and async, that knows what was spent in it.
+
+    It stands for one account, however often it is entered: again, inside itself, or by several tasks at once.
+    """
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    @property
+    def account(self) -> str:
+        """The name of what pays, in the ledger and in messages."""
+        return self.scope.account
+
+    def usage(self, *, ledger: Ledger, at: float | None = None) -> Spent:
+        """Say what was spent, as `Budget.usage` does, during the block or after it."""
+        return self.scope.budget.usage(self.scope.key, ledger=ledger, at=at)
+
+    def remaining(self, *, ledger: Ledger, at: float | None = None) -> Remaining:
+        """Say what is left, as `Budget.remaining` does."""
+        return self.scope.budget.remaining(self.scope.key, ledger=ledger, at=at)
+
+    def __repr__(self) -> str:
+        return f"<BudgetBlock {self.account}>"
+
+    def __enter__(self) -> Self:
+        join(self.scope)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        leave(self.scope)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.__exit__()

@@ -1,0 +1,81 @@
+"""Which budgets pay for the calls made just now: the one context variable of the library."""
+
+from __future__ import annotations
+
+import sys
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from contextvars import Token
+
+    from inferkit.budgets.budget import Scope
+
+__all__ = ["Entered", "current_scopes", "join", "leave"]
+
+_scopes: ContextVar[tuple[Scope, ...]] = ContextVar("inferkit_scopes", default=())
+_carried = False  # whether threads get the scopes too
+
+
+def current_scopes() -> tuple[Scope, ...]:
+    """Give the budgets that pay for a call made here: of the functions and blocks around it, outermost first."""
+    return _scopes.get()
+
+
+def _place(scopes: tuple[Scope, ...]) -> Token[tuple[Scope, ...]]:
+    if not _carried:
+        _carry()
+    return _scopes.set(scopes)
+
+
+def _carry() -> None:
+    global _carried  # noqa: PLW0603 - a fact about this process
+    if not sys.is_finalizing():  # no thread starts any more, and nothing can be imported
+        from inferkit.budgets.threads import carry_into_threads
+
+        carry_into_threads()
+        _carried = True
+
+
+def join(scope: Scope) -> None:
+    """Have a scope pay too, until it leaves."""
+    _place((*_scopes.get(), scope))
+
+
+def leave(scope: Scope) -> None:
+    """Have a scope that joined pay no more, wherever it stands by now.
+
+    A block that was held across a `yield` may end after others have joined, which must stay, and in another context,
+    which has nothing to leave. So this takes out the one scope, and does not put back what was there before.
+    """
+    scopes = _scopes.get()
+    for place in reversed(range(len(scopes))):
+        if scopes[place] is scope:
+            _scopes.set(scopes[:place] + scopes[place + 1 :])
+            break
+
+
+class Entered:
+    """Puts scopes in place while a function, or a step of it, runs, and puts back what was there before."""
+
+    __slots__ = ("_scopes", "_token")
+
+    def __init__(self, scopes: tuple[Scope, ...]) -> None:
+        self._scopes = scopes
+        self._token: Token[tuple[Scope, ...]] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _place(self._scopes)
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> tuple[Scope, ...]:
+        """Put back what was there before; give the scopes that this leaves, with those of blocks that are open yet."""
+        assert self._token is not None
+        left = _scopes.get()
+        try:
+            _scopes.reset(self._token)
+        except ValueError:  # a coroutine that nobody awaits any more is closed in another context,
+            return self._scopes  # which has nothing to reset
+        return left

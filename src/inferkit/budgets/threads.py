@@ -1,0 +1,111 @@
+"""Lets the budgets that pay for a function pay for the threads it starts too: a new thread begins without any context.
+
+`Thread.start` and `ThreadPoolExecutor.submit` are wrapped when a scope is first entered, so that an application without
+budgets on its functions keeps them as they are. Only the scopes are carried, nothing else of the context.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from inferkit.budgets.scopes import Entered, current_scopes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from inferkit.budgets.budget import Scope
+
+__all__ = ["carry_into_threads"]
+
+_lock = threading.RLock()  # reentrant, since a destructor or a signal may enter a scope in the middle of it
+_carried = False
+
+
+def carry_into_threads() -> None:
+    """Have every thread started, and every task submitted, from now on paid for by the scopes it was started in.
+
+    Does nothing the second time. What other libraries wrapped these methods in stays in place, inside.
+    """
+    global _carried  # noqa: PLW0603 - a fact about this process
+    with _lock:
+        if _carried:
+            return
+        threading.Thread.start = _carrying_start(threading.Thread.start)  # type: ignore[assignment]
+        if "start" in vars(threading.Timer):  # a library wrapped it, and knows only the start from before
+            threading.Timer.start = _carrying_start(threading.Timer.start)  # type: ignore[assignment]
+        ThreadPoolExecutor.submit = _carrying_submit(ThreadPoolExecutor.submit)  # type: ignore[method-assign]
+        _carried = True  # last: a child forked before this wraps once more, which is harmless
+
+
+def _carrying_start(start: Callable[[Any], None]) -> Callable[[Any], None]:
+    @functools.wraps(start)
+    def carrying(thread: threading.Thread) -> None:
+        scopes = current_scopes()
+        if not scopes:
+            return start(thread)
+        given = thread.__dict__.get("run")
+        # on the instance, since any subclass may have a `run` of its own
+        thread.__dict__["run"] = functools.partial(_run, scopes, thread, given)
+        try:
+            return start(thread)
+        except RuntimeError:  # it cannot be started now; whoever starts it later pays for it
+            _put_back(thread, given)
+            raise
+
+    return carrying
+
+
+def _run(
+    scopes: tuple[Scope, ...],
+    thread: threading.Thread,
+    given: Callable[[], None] | None,
+    *_: object,  # some libraries call the `run` that they wrap with the thread, as if it were a function of the class
+) -> None:
+    _put_back(thread, given)  # which also ends the cycle of the thread and what it runs
+    with Entered(scopes):
+        thread.run()
+
+
+def _put_back(thread: threading.Thread, given: Callable[[], None] | None) -> None:
+    if given is None:
+        thread.__dict__.pop("run", None)
+    else:
+        thread.__dict__["run"] = given
+
+
+def _carrying_submit(submit: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
+    @functools.wraps(submit)
+    def carrying(pool: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        scopes = current_scopes()
+        with Entered(()):  # a worker may be started for this task, and will do other people's after it
+            if _is_elsewhere(pool):
+                return submit(pool, fn, *args, **kwargs)
+            return submit(pool, _in_scopes, scopes, fn, *args, **kwargs)
+
+    return carrying
+
+
+def _in_scopes(scopes: tuple[Scope, ...], fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    with Entered(scopes):
+        return fn(*args, **kwargs)
+
+
+def _is_elsewhere(pool: ThreadPoolExecutor) -> bool:
+    """Say whether a pool's threads run interpreters of their own, to which scopes are strangers (Python 3.14)."""
+    module = sys.modules.get("concurrent.futures.interpreter")
+    return module is not None and isinstance(pool, module.InterpreterPoolExecutor)
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - a thread of the parent may have held it
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
