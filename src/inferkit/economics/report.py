@@ -1,0 +1,268 @@
+"""What a period cost, what it brought in, and what was saved and wasted: one pass over the ledger's book.
+
+All groupings come from one table of cells (customer, user, feature, plan, model), so that they add up to the same
+totals. A customer's revenue is spread over its calls evenly.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from inferkit.economics.calls import name_of, recorded_calls, shares
+from inferkit.economics.revenue import Customer, Stay, revenue_of, stays
+from inferkit.economics.waste import Savings, Waste, saved_by_tallies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from inferkit.budgets.book import Entry
+    from inferkit.budgets.ledger import Ledger
+    from inferkit.budgets.plan import Plan
+    from inferkit.budgets.prices import Price
+
+__all__ = ["DIMENSIONS", "Dimension", "Period", "Report", "Row", "build_report"]
+
+Dimension = Literal["customer", "user", "tenant", "plan", "feature", "model"]
+DIMENSIONS: tuple[Dimension, ...] = ("customer", "user", "tenant", "plan", "feature", "model")
+
+
+class Period(NamedTuple):
+    """From `since` until before `until`, aware instants. Days are those of the time zone `zone`."""
+
+    since: datetime
+    until: datetime
+    zone: str = "UTC"
+
+
+class Cell(NamedTuple):
+    """What calls have in common. None where it is not known."""
+
+    customer: Customer
+    user: str | None
+    tenant: str | None
+    plan: str | None
+    feature: str | None
+    model: str | None
+
+
+@dataclass(slots=True)
+class Sums:
+    """Amounts of a cell; money in nano-dollars."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    revenue: int = 0
+
+    def add(self, other: Sums) -> None:
+        """Add the amounts of another one."""
+        self.calls += other.calls
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.cost += other.cost
+        self.revenue += other.revenue
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table. Money is in nano-dollars; `plans` are those that its calls and revenue belong to."""
+
+    name: str | None
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost: int
+    revenue: int
+    plans: tuple[str, ...] = ()
+
+    @property
+    def margin(self) -> int:
+        """What remains of the revenue, in nano-dollars; below zero for a loss."""
+        return self.revenue - self.cost
+
+    @property
+    def margin_share(self) -> Decimal | None:
+        """The margin as a share of the revenue; None where there is none."""
+        return Decimal(self.margin) / self.revenue if self.revenue else None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The economics of a period.
+
+    `unprofitable` are the customers that cost more than they brought in, the worst first; `below_target` those that
+    left less than their plan's target margin. `days` is the cost of each day by model. `unpriced` counts calls whose
+    cost is not known and is missing here, `estimated` those whose cost is an upper bound, `unknown_plans` plans whose
+    price is not known.
+    """
+
+    period: Period
+    cells: Mapping[Cell, Sums]
+    days: Mapping[str, Mapping[str | None, int]]
+    savings: Savings
+    waste: Waste
+    refused: Mapping[str, int]
+    plans: Mapping[str, Plan]
+    unpriced: int = 0
+    estimated: int = 0
+    unknown_plans: tuple[str, ...] = field(default=())
+
+    @property
+    def total(self) -> Row:
+        """All of it."""
+        return _row(None, self.cells.items())
+
+    def by(self, dimension: Dimension) -> list[Row]:
+        """Give a row for each user, plan, feature, model..., the most expensive first."""
+        groups: dict[str | None, list[tuple[Cell, Sums]]] = defaultdict(list)
+        for cell, sums in self.cells.items():
+            value = cell.customer.name if dimension == "customer" else getattr(cell, dimension)
+            groups[value].append((cell, sums))
+        rows = [_row(name, group) for name, group in groups.items()]
+        return sorted(rows, key=lambda row: (-row.cost, -row.revenue, row.name or ""))
+
+    @property
+    def unprofitable(self) -> list[Row]:
+        """Customers that cost more than they brought in."""
+        return sorted((row for row in self.by("customer") if row.margin < 0), key=lambda row: row.margin)
+
+    @property
+    def below_target(self) -> list[Row]:
+        """Customers that left something, but less than the target margin of their plan."""
+        return [row for row in self.by("customer") if row.margin >= 0 and self._misses_target(row)]
+
+    def _misses_target(self, row: Row) -> bool:
+        targets = [plan.margin for name in row.plans if (plan := self.plans.get(name)) and plan.margin is not None]
+        return bool(targets) and row.margin_share is not None and row.margin_share < max(targets)
+
+
+def build_report(
+    ledger: Ledger,
+    period: Period,
+    *,
+    plans: Iterable[Plan],
+    default_plan: str | None = None,
+    baseline: Price | None = None,
+) -> Report:
+    """Read the book of `ledger` and work out the economics of a period.
+
+    `plans` say what customers pay, `default_plan` is that of customers who were assigned none, from their first call
+    in the period on. `baseline` prices the calls of local models, to say what they saved. Raises `LedgerError`.
+    """
+    known = {plan.name: plan for plan in plans}
+    since, until = period.since.timestamp(), period.until.timestamp()
+    assigned = stays(ledger.assignments(), since, until)
+    builder = _Builder(assigned, ZoneInfo(period.zone), baseline)
+    for entry in recorded_calls(ledger, since, until):
+        builder.add(entry)
+    builder.spread(assigned + builder.unassigned(default_plan, until), known)
+    savings, refused = saved_by_tallies(ledger.tallies(since=since, until=until), builder.savings)
+    named = {stay.plan for stay in assigned} | {cell.plan for cell in builder.cells if cell.plan is not None}
+    return Report(
+        period,
+        dict(builder.cells),
+        {day: dict(costs) for day, costs in sorted(builder.days.items())},
+        savings,
+        builder.waste,
+        refused,
+        known,
+        builder.unpriced,
+        builder.estimated,
+        tuple(sorted(named - known.keys())),
+    )
+
+
+class _Builder:
+    """Adds up calls."""
+
+    def __init__(self, assigned: Iterable[Stay], zone: ZoneInfo, baseline: Price | None) -> None:
+        self.cells: dict[Cell, Sums] = defaultdict(Sums)
+        self.days: dict[str, dict[str | None, int]] = defaultdict(lambda: defaultdict(int))
+        self.waste = Waste()
+        self.savings = Savings(baseline=baseline)
+        self.unpriced = self.estimated = 0
+        self._customers = {stay.customer for stay in assigned}
+        self._first: dict[Customer, float] = {}
+        self._zone = zone
+        self._day = ("", 0.0, 0.0)
+
+    def add(self, entry: Entry) -> None:
+        charge = entry.charge
+        user, tenant, feature, plan = charge.payer
+        customer = self._customer(user, tenant)
+        self._first.setdefault(customer, entry.at)
+        if charge.usd is None:
+            self.unpriced += entry.calls
+        elif charge.estimated:
+            self.estimated += entry.calls
+        day = self._day_of(entry.at)
+        for share in shares(charge, entry.calls):
+            model = name_of(share.provider, share.model)
+            cell = Cell(customer, user, tenant, plan, feature, model)
+            self.cells[cell].add(Sums(share.calls, share.input_tokens, share.output_tokens, share.usd))
+            self.days[day][model] += share.usd
+        self.waste.add(entry)
+        self.savings.add(entry)
+
+    def _customer(self, user: str | None, tenant: str | None) -> Customer:
+        for customer in (Customer(user=user), Customer(tenant=tenant)):
+            if customer in self._customers and customer != Customer():
+                return customer
+        return Customer(user=user) if user is not None else Customer(tenant=tenant)
+
+    def _day_of(self, at: float) -> str:
+        if not self._day[1] <= at < self._day[2]:
+            moment = datetime.fromtimestamp(at, self._zone)
+            start = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+            # until the next full hour at most: the clocks change only then
+            hour = datetime.fromtimestamp(at - at % 900, UTC).timestamp()
+            self._day = (start.date().isoformat(), hour, hour + 900)
+        return self._day[0]
+
+    def unassigned(self, default_plan: str | None, until: float) -> list[Stay]:
+        """Give the stays of customers that made calls and were assigned no plan."""
+        if default_plan is None:
+            return []
+        return [
+            Stay(customer, default_plan, 1, first, until)
+            for customer, first in self._first.items()
+            if customer not in self._customers and customer != Customer()
+        ]
+
+    def spread(self, all_stays: Iterable[Stay], plans: Mapping[str, Plan]) -> None:
+        """Spread what each stay brings in over the customer's calls, evenly; without calls it stands by itself."""
+        cells_of: dict[Customer, list[Cell]] = defaultdict(list)
+        for cell in self.cells:
+            cells_of[cell.customer].append(cell)
+        for stay in all_stays:
+            revenue = revenue_of(stay, plans)
+            mine = [cell for cell in cells_of[stay.customer] if self.cells[cell].calls > 0]
+            same = [cell for cell in mine if cell.plan == stay.plan] or mine
+            if not same:
+                alone = Cell(stay.customer, stay.customer.user, stay.customer.tenant, stay.plan, None, None)
+                self.cells[alone].revenue += revenue
+                continue
+            calls = sum(self.cells[cell].calls for cell in same)
+            passed = 0
+            for cell in same:
+                before = revenue * passed // calls
+                passed += self.cells[cell].calls
+                self.cells[cell].revenue += revenue * passed // calls - before
+
+
+def _row(name: str | None, group: Iterable[tuple[Cell, Sums]]) -> Row:
+    total = Sums()
+    plans: set[str] = set()
+    for cell, sums in group:
+        total.add(sums)
+        if cell.plan is not None:
+            plans.add(cell.plan)
+    return Row(
+        name, total.calls, total.input_tokens, total.output_tokens, total.cost, total.revenue, tuple(sorted(plans))
+    )
