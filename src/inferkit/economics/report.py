@@ -18,14 +18,14 @@ from inferkit.economics.revenue import Customer, Stay, revenue_of, stays
 from inferkit.economics.waste import Savings, Waste, saved_by_tallies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from inferkit.budgets.book import Entry
+    from inferkit.budgets.book import Entry, Tally
     from inferkit.budgets.ledger import Ledger
     from inferkit.budgets.plan import Plan
     from inferkit.budgets.prices import Price
 
-__all__ = ["DIMENSIONS", "Dimension", "Period", "Report", "Row", "build_report"]
+__all__ = ["DIMENSIONS", "Dimension", "Period", "Report", "Row", "build_report", "summarise"]
 
 Dimension = Literal["customer", "user", "tenant", "plan", "feature", "model"]
 DIMENSIONS: tuple[Dimension, ...] = ("customer", "user", "tenant", "plan", "feature", "model")
@@ -147,23 +147,42 @@ def build_report(
     period: Period,
     *,
     plans: Iterable[Plan],
-    default_plan: str | None = None,
     baseline: Price | None = None,
 ) -> Report:
     """Read the book of `ledger` and work out the economics of a period.
 
-    `plans` say what customers pay, `default_plan` is that of customers who were assigned none, from their first call
-    in the period on. `baseline` prices the calls of local models, to say what they saved. Raises `LedgerError`.
+    `plans` say what customers pay. Those who were assigned none pay for the plan that their calls were under, from the
+    first such call in the period on. `baseline` prices the calls of local models, to say what they saved. Raises
+    `LedgerError`.
     """
-    known = {plan.name: plan for plan in plans}
     since, until = period.since.timestamp(), period.until.timestamp()
-    assigned = stays(ledger.assignments(), since, until)
+    return summarise(
+        recorded_calls(ledger, since, until),
+        stays(ledger.assignments(), since, until),
+        ledger.tallies(since=since, until=until),
+        period,
+        plans={plan.name: plan for plan in plans},
+        baseline=baseline,
+    )
+
+
+def summarise(
+    calls: Iterable[Entry],
+    assigned: Sequence[Stay],
+    tallies: Iterable[Tally],
+    period: Period,
+    *,
+    plans: Mapping[str, Plan],
+    baseline: Price | None,
+) -> Report:
+    """Do as `build_report`, with calls, stays and tallies from wherever they come."""
     builder = _Builder(assigned, ZoneInfo(period.zone), baseline)
-    for entry in recorded_calls(ledger, since, until):
+    for entry in calls:
         builder.add(entry)
-    builder.spread(assigned + builder.unassigned(default_plan, until), known)
-    savings, refused = saved_by_tallies(ledger.tallies(since=since, until=until), builder.savings)
-    named = {stay.plan for stay in assigned} | {cell.plan for cell in builder.cells if cell.plan is not None}
+    everyone = [*assigned, *builder.unassigned(period.until.timestamp())]
+    builder.spread(everyone, plans)
+    savings, refused = saved_by_tallies(tallies, builder.savings)
+    named = {stay.plan for stay in everyone} | {cell.plan for cell in builder.cells if cell.plan is not None}
     return Report(
         period,
         dict(builder.cells),
@@ -171,10 +190,10 @@ def build_report(
         savings,
         builder.waste,
         refused,
-        known,
+        plans,
         builder.unpriced,
         builder.estimated,
-        tuple(sorted(named - known.keys())),
+        tuple(sorted(named - plans.keys())),
     )
 
 
@@ -188,7 +207,7 @@ class _Builder:
         self.savings = Savings(baseline=baseline)
         self.unpriced = self.estimated = 0
         self._customers = {stay.customer for stay in assigned}
-        self._first: dict[Customer, float] = {}
+        self._first: dict[Customer, tuple[str, float]] = {}  # the plan of those who were assigned none, and since when
         self._zone = zone
         self._day = ("", 0.0, 0.0)
 
@@ -196,7 +215,8 @@ class _Builder:
         charge = entry.charge
         user, tenant, feature, plan = charge.payer
         customer = self._customer(user, tenant)
-        self._first.setdefault(customer, entry.at)
+        if plan is not None and customer not in self._customers:
+            self._first.setdefault(customer, (plan, entry.at))
         if charge.usd is None:
             self.unpriced += entry.calls
         elif charge.estimated:
@@ -225,15 +245,9 @@ class _Builder:
             self._day = (start.date().isoformat(), hour, hour + 900)
         return self._day[0]
 
-    def unassigned(self, default_plan: str | None, until: float) -> list[Stay]:
-        """Give the stays of customers that made calls and were assigned no plan."""
-        if default_plan is None:
-            return []
-        return [
-            Stay(customer, default_plan, 1, first, until)
-            for customer, first in self._first.items()
-            if customer not in self._customers and customer != Customer()
-        ]
+    def unassigned(self, until: float) -> list[Stay]:
+        """Give the stays of customers that were assigned no plan and made calls under the default one."""
+        return [Stay(customer, plan, 1, first, until) for customer, (plan, first) in self._first.items()]
 
     def spread(self, all_stays: Iterable[Stay], plans: Mapping[str, Plan]) -> None:
         """Spread what each stay brings in over the customer's calls, evenly; without calls it stands by itself."""

@@ -1,0 +1,109 @@
+"""What would have been under other plans, limits and prices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from inferkit.budgets.money import format_usd
+from inferkit.economics.calls import recorded_calls
+from inferkit.economics.replay import Effect, Replay
+from inferkit.economics.report import Report, summarise
+from inferkit.economics.revenue import Customer, stays
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inferkit.budgets.ledger import Ledger
+    from inferkit.budgets.prices import Price
+    from inferkit.economics.scenario import Scenario
+
+__all__ = ["WhatIf", "play"]
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """The economics of a period as they would have been.
+
+    `effects` says what each limit did, `users` is how many there were at all.
+    """
+
+    scenario: Scenario
+    before: Report
+    after: Report
+    effects: Mapping[str, Effect]
+    users: int
+
+    @property
+    def refused(self) -> int:
+        """How many calls would have been refused."""
+        return sum(effect.refused for effect in self.effects.values())
+
+    @property
+    def refused_users(self) -> int:
+        """How many users would have had a call refused."""
+        met: set[Customer] = set()
+        return len(met.union(*(effect.users for effect in self.effects.values())))
+
+    @property
+    def saved(self) -> int:
+        """Nano-dollars that would not have been spent; below zero where it would have cost more."""
+        return self.before.total.cost - self.after.total.cost
+
+    @property
+    def sentences(self) -> list[str]:
+        """Say it in words: what each limit did, then what comes of all of it."""
+        found = [self._sentence(name, effect) for name, effect in self.effects.items()]
+        found += [
+            f"{self._name(budget.name or '')} would have met nobody."
+            for budget in self.scenario.limits
+            if budget.name not in self.effects
+        ]
+        before, after = self.before.total, self.after.total
+        found.append(
+            f"In all: cost {format_usd(after.cost)} instead of {format_usd(before.cost)}, "
+            f"revenue {format_usd(after.revenue)} instead of {format_usd(before.revenue)}, "
+            f"margin {format_usd(after.margin)} instead of {format_usd(before.margin)}."
+        )
+        return found
+
+    def _sentence(self, name: str, effect: Effect) -> str:
+        share = Decimal(100 * len(effect.users)) / max(1, self.users)
+        return (
+            f"{self._name(name)} would have refused {share:.1f} % of users ({len(effect.users):,} of {self.users:,}) "
+            f"and saved {format_usd(effect.saved)}: {effect.refused:,} calls refused, {effect.cut:,} cut short."
+        )
+
+    def _name(self, name: str) -> str:
+        for budget in self.scenario.limits:
+            if budget.name == name:
+                whose = f" for each {budget.each}" if budget.each else ""
+                amounts = [
+                    text
+                    for text, given in (
+                        (format_usd(budget.nanos or 0), budget.usd),
+                        (f"{budget.tokens or 0:,} tokens", budget.tokens),
+                        (f"{budget.calls or 0:,} calls", budget.calls),
+                    )
+                    if given is not None
+                ]
+                return f"A limit of {' and '.join(amounts)} {budget.period}{whose}"
+        return name[:1].upper() + name[1:]
+
+
+def play(ledger: Ledger, before: Report, scenario: Scenario, *, baseline: Price | None = None) -> WhatIf:
+    """Replay the calls of a report's period. Raises `ConfigurationError`, `UnpricedModel` and `LedgerError`."""
+    period = before.period
+    since, until = period.since.timestamp(), period.until.timestamp()
+    assigned = stays(ledger.assignments(), since, until)
+    replay = Replay(scenario, before.plans, assigned, (since, until))
+    after = summarise(
+        replay.run(recorded_calls(ledger, since, until)),
+        replay.stays(assigned),
+        ledger.tallies(since=since, until=until),
+        period,
+        plans=replay.plans,
+        baseline=baseline,
+    )
+    return WhatIf(scenario, before, after, replay.effects, len(replay.users - {Customer()}))
