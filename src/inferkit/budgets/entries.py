@@ -23,7 +23,8 @@ _COLUMNS = (
     "routing_saved, parts, user, tenant, feature, plan, accounts"
 )
 _ENTER = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 26)})"  # noqa: S608 - columns alone
-_FIRST, _CHARGE, _PAYER = 5, 16, 4  # id to calls; usd to routing_saved; user to plan
+_FIRST, _CHARGE = 5, 16  # how many columns lead to calls, and to routing_saved
+_FLAGS = tuple(Charge._fields.index(name) for name in ("estimated", "degraded"))
 
 
 def enter(
@@ -53,8 +54,9 @@ def as_entry(row: Sequence[Any]) -> Entry:
     _, call, kind, at, calls = row[:_FIRST]
     *fields, parts = row[_FIRST : _FIRST + _CHARGE + 1]
     *payer, accounts = row[_FIRST + _CHARGE + 1 :]
-    charge = Charge._make((*fields, _parts(parts), Payer(*payer)))
-    charge = charge._replace(estimated=bool(charge.estimated), degraded=bool(charge.degraded))
+    for flag in _FLAGS:
+        fields[flag] = bool(fields[flag])
+    charge = Charge._make((*fields, _parts(parts), Payer._make(payer)))
     return Entry(call, kind, at, calls, charge, accounts_of(accounts))
 
 

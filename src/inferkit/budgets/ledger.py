@@ -20,7 +20,7 @@ from inferkit.budgets.book import NOBODY, Payer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from inferkit.budgets.book import Assignment, Charge, Entry, Tally
+    from inferkit.budgets.book import Assignment, Charge, Entry, EntryKind, Tally
 
 __all__ = [
     "NOTHING",
@@ -196,6 +196,7 @@ class Ledger(Protocol):
         user: str | None = None,
         tenant: str | None = None,
         call: str | None = None,
+        kind: EntryKind | None = None,
     ) -> Iterator[Entry]:
         """Go through the book in the order it was written, from `since` until before `until`."""
 

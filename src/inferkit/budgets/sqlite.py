@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inferkit.budgets import balances, customers, entries, postings
-from inferkit.budgets.book import NOBODY, Assignment, Charge, Entry, Payer, Tally
+from inferkit.budgets.book import NOBODY, Assignment, Charge, Entry, EntryKind, Payer, Tally
 from inferkit.budgets.database import Database, Durability
 from inferkit.budgets.ledger import Amounts, Balance, Credit, Crossing, Grant, Line, Refusal
 
@@ -122,9 +122,17 @@ class SqliteLedger:
         user: str | None = None,
         tenant: str | None = None,
         call: str | None = None,
+        kind: EntryKind | None = None,
     ) -> Iterator[Entry]:
         """See `Ledger`."""
-        asked = (("at >= ?", since), ("at < ?", until), ("user = ?", user), ("tenant = ?", tenant), ("call = ?", call))
+        asked = (
+            ("at >= ?", since),
+            ("at < ?", until),
+            ("user = ?", user),
+            ("tenant = ?", tenant),
+            ("call = ?", call),
+            ("kind = ?", kind),
+        )
         conditions = [(condition, value) for condition, value in asked if value is not None]
         query = entries.page([condition for condition, _ in conditions], _PAGE)
         values = tuple(value for _, value in conditions)

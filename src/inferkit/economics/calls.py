@@ -35,9 +35,8 @@ def recorded_calls(ledger: Ledger, since: float, until: float) -> Iterator[Entry
     period, the correction comes by itself.
     """
     corrections: dict[str, list[Entry]] = {}
-    for entry in ledger.entries(since=since):
-        if entry.kind == "corrected":
-            corrections.setdefault(entry.call, []).append(entry)
+    for entry in ledger.entries(since=since, kind="corrected"):
+        corrections.setdefault(entry.call, []).append(entry)
     for entry in ledger.entries(since=since, until=until):
         if entry.kind == "settled":
             yield entry
