@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from inferkit.budgets.money import format_usd
 from inferkit.economics.calls import recorded_calls
 from inferkit.economics.replay import Effect, Replay
 from inferkit.economics.report import Report, summarise
 from inferkit.economics.revenue import Customer, stays
+from inferkit.economics.words import money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,9 +62,9 @@ class WhatIf:
         ]
         before, after = self.before.total, self.after.total
         found.append(
-            f"In all: cost {format_usd(after.cost)} instead of {format_usd(before.cost)}, "
-            f"revenue {format_usd(after.revenue)} instead of {format_usd(before.revenue)}, "
-            f"margin {format_usd(after.margin)} instead of {format_usd(before.margin)}."
+            f"In all: cost {money(after.cost)} instead of {money(before.cost)}, "
+            f"revenue {money(after.revenue)} instead of {money(before.revenue)}, "
+            f"margin {money(after.margin)} instead of {money(before.margin)}."
         )
         return found
 
@@ -72,7 +72,7 @@ class WhatIf:
         share = Decimal(100 * len(effect.users)) / max(1, self.users)
         return (
             f"{self._name(name)} would have refused {share:.1f} % of users ({len(effect.users):,} of {self.users:,}) "
-            f"and saved {format_usd(effect.saved)}: {effect.refused:,} calls refused, {effect.cut:,} cut short."
+            f"and saved {money(effect.saved)}: {effect.refused:,} calls refused, {effect.cut:,} cut short."
         )
 
     def _name(self, name: str) -> str:
@@ -82,7 +82,7 @@ class WhatIf:
                 amounts = [
                     text
                     for text, given in (
-                        (format_usd(budget.nanos or 0), budget.usd),
+                        (money(budget.nanos or 0), budget.usd),
                         (f"{budget.tokens or 0:,} tokens", budget.tokens),
                         (f"{budget.calls or 0:,} calls", budget.calls),
                     )

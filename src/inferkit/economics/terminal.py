@@ -1,0 +1,130 @@
+"""A report as tables in a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from inferkit.economics.words import count, money, name, period, share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rich.console import RenderableType
+
+    from inferkit.economics.report import Dimension, Report, Row
+    from inferkit.economics.waste import Amount
+    from inferkit.economics.what_if import WhatIf
+
+__all__ = ["as_tables"]
+
+
+def as_tables(report: Report, what_if: WhatIf | None, *, by: Sequence[Dimension], top: int) -> RenderableType:
+    """Give what rich prints: the totals, a table for each of `by` with its `top` rows, losses, savings and waste."""
+    total = report.total
+    head = Text()
+    head.append(f"{period(report.period)}\n", style="bold")
+    head.append(
+        f"revenue {money(total.revenue)}   cost {money(total.cost)}   margin {money(total.margin)} "
+        f"({share(total.margin_share)})   {count(total.calls)} calls"
+    )
+    parts: list[RenderableType] = [head]
+    parts += [_rows(f"by {dimension}", report.by(dimension), top) for dimension in by]
+    if report.unprofitable:
+        parts.append(_rows("cost more than they bring in", report.unprofitable, top, plans=True))
+    if report.below_target:
+        parts.append(_rows("below their plan's target margin", report.below_target, top, plans=True))
+    parts.append(_amounts("saved", report.savings.kinds, report.savings.usd))
+    parts.append(_amounts("wasted", report.waste.kinds, report.waste.usd))
+    if report.refused:
+        parts.append(_refused(report.refused, top))
+    parts += [Text(f"note: {note}", style="dim") for note in notes(report)]
+    if what_if is not None:
+        parts += _what_if(what_if)
+    return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts))
+
+
+def notes(report: Report) -> Iterable[str]:
+    """Say what the figures leave out."""
+    if report.unpriced:
+        yield f"{count(report.unpriced)} calls have no known price, and count as nothing here"
+    if report.estimated:
+        yield f"{count(report.estimated)} calls are at an upper bound, since their provider reported no usage"
+    for plan in report.unknown_plans:
+        yield f'the price of plan "{plan}" is not known: name it in a file of plans (--plans)'
+    if report.total.revenue:
+        yield "a customer's revenue is spread over its calls evenly"
+
+
+def _rows(title: str, rows: Sequence[Row], top: int, *, plans: bool = False) -> Table:
+    table = _table(title)
+    table.add_column()
+    if plans:
+        table.add_column("plan")
+    for column in ("calls", "cost", "revenue", "margin", "%"):
+        table.add_column(column, justify="right")
+    for row in rows[:top]:
+        figures = [count(row.calls), money(row.cost), money(row.revenue), money(row.margin), share(row.margin_share)]
+        named = [escape(", ".join(row.plans))] if plans else []
+        loss = "red" if row.margin < 0 < row.revenue else None
+        table.add_row(escape(name(row.name)), *named, *figures, style=loss)
+    if len(rows) > top:
+        rest = rows[top:]
+        costs, revenues = sum(row.cost for row in rest), sum(row.revenue for row in rest)
+        table.add_row(
+            f"{count(len(rest))} more", *([""] if plans else []), count(sum(row.calls for row in rest)), money(costs),
+            money(revenues), money(revenues - costs), "", style="dim",
+        )  # fmt: skip
+    return table
+
+
+def _amounts(title: str, kinds: Mapping[str, Amount], total: int) -> Table:
+    table = _table(title)
+    table.add_column()
+    table.add_column("times", justify="right")
+    table.add_column("amount", justify="right")
+    for kind, amount in kinds.items():
+        if amount.calls:
+            table.add_row(kind, count(amount.calls), money(amount.usd))
+    table.add_row("in all", "", money(total), style="bold")
+    return table
+
+
+def _refused(refused: Mapping[str, int], top: int) -> Table:
+    table = _table("refused")
+    table.add_column("budget")
+    table.add_column("calls", justify="right")
+    for scope, calls in list(refused.items())[:top]:
+        table.add_row(escape(name(scope)), count(calls))
+    if len(refused) > top:
+        table.add_row(f"{count(len(refused) - top)} more", count(sum(list(refused.values())[top:])), style="dim")
+    return table
+
+
+def _what_if(what_if: WhatIf) -> list[RenderableType]:
+    table = _table(f"what if: {escape(what_if.scenario.name)}")
+    table.add_column("plan")
+    for column in ("cost", "then", "revenue", "then", "margin", "then"):
+        table.add_column(column, justify="right")
+    before = {row.name: row for row in what_if.before.by("plan")}
+    after = {row.name: row for row in what_if.after.by("plan")}
+    for plan in sorted(before.keys() | after.keys(), key=lambda plan: plan or ""):
+        table.add_row(escape(name(plan)), *_compared(before.get(plan), after.get(plan)))
+    table.add_row("in all", *_compared(what_if.before.total, what_if.after.total), style="bold")
+    return [table, Text("\n".join(what_if.sentences))]
+
+
+def _compared(before: Row | None, after: Row | None) -> list[str]:
+    figures = []
+    for figure in ("cost", "revenue", "margin"):
+        figures += [money(0 if row is None else getattr(row, figure)) for row in (before, after)]
+    return figures
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
