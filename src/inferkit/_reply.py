@@ -50,7 +50,7 @@ class Reply:
         for chunk in chunks:
             usage = chunk.usage or usage
             finish_reason = chunk.finish_reason or finish_reason
-        served = record.attempts[-1] if record.attempts else None
+        served = record.served
         cost = record.cost_nanos
         return cls(
             id=record.id,

@@ -254,7 +254,7 @@ class _Settlement:
         """Settle what the attempts cost, or give everything back."""
         record = self._request.record
         outcome = "error" if isinstance(error, Exception) else "cancelled"
-        if not any(attempt.usage.total_tokens or attempt.cost_nanos for attempt in record.attempts):
+        if not record.running and not any(each.usage.total_tokens or each.cost_nanos for each in record.attempts):
             if self.hold is not None and self.hold.demand.lines:
                 await self._write(self._request.runtime, self._void)
         else:

@@ -216,7 +216,7 @@ class _Recording:
 
 
 def _is_by_fallback(record: CallRecord) -> bool:
-    return bool(record.attempts) and record.attempts[-1].kind == "fallback"
+    return record.served is not None and record.served.kind == "fallback"
 
 
 class _Replay:

@@ -26,7 +26,7 @@ __all__ = ["Hold", "charge_for", "exceeded"]
 
 
 class Hold:
-    """A reservation that covers the attempts of one call.
+    """A reservation that covers the attempts of one call, also where several run at the same time.
 
     `counts_money` and `counts_tokens` say what the budgets that pay are limited in. `truncates` is true where a stream
     that runs past the hold ends with the finish reason "budget" rather than with `BudgetExceeded`: only if every budget
@@ -60,42 +60,62 @@ class Hold:
         return input_tokens_bound(request)
 
     def left(self) -> tuple[int, int]:
-        """Nano-dollars and tokens that the attempts so far have left of what is held."""
-        usage = Usage()
-        nanos = 0
-        for attempt in self._request.record.attempts:
-            usage += attempt.usage
-            nanos += attempt.cost_nanos or 0
-        return self.held.usd - nanos, self.held.tokens - usage.total_tokens
+        """Nano-dollars and tokens of what is held that no attempt has used, and none that runs may still use."""
+        record = self._request.record
+        nanos, tokens = self.held.usd, self.held.tokens
+        for attempt in record.attempts:
+            nanos -= attempt.cost_nanos or 0
+            tokens -= attempt.usage.total_tokens
+        for most_nanos, most_tokens in list(record.running.values()):  # one may end meanwhile, in any thread
+            nanos -= most_nanos
+            tokens -= most_tokens
+        return nanos, tokens
 
-    async def ensure(self, nanos: int, tokens: int = 0) -> None:
-        """Make sure that what is left covers an attempt that may cost so much. Raises `BudgetExceeded` if it cannot."""
+    async def ensure(self, attempt: object, nanos: int, tokens: int = 0) -> None:
+        """Commit to `attempt` what it may cost, until it leaves `record.running`; hold more where too little is left.
+
+        Raises `BudgetExceeded` where the budgets do not allow that; then nothing is committed.
+        """
+        running = self._request.record.running
+        running[attempt] = nanos, tokens
         left_nanos, left_tokens = self.left()
         more = Amounts(
-            max(0, nanos - left_nanos) if self.counts_money else 0,
-            max(0, tokens - left_tokens) if self.counts_tokens else 0,
+            max(0, -left_nanos) if self.counts_money and nanos else 0,
+            max(0, -left_tokens) if self.counts_tokens else 0,
         )
-        if not any(more):
-            return
-        demand, request, ledger = self.demand, self._request, self._ledger
-        refusal = self._single_call_refusal(more)
-        if refusal is None and demand.lines:
+        if any(more):
+            try:
+                await self._hold_more(more)
+            except BaseException:
+                del running[attempt]
+                raise
 
-            def step(*, wait: bool) -> Grant | Refusal:
-                return ledger.extend(
-                    request.record.id,
-                    demand.lines,
-                    more,
-                    at=self._layer.now(),
-                    lease_seconds=self._lease,
-                    wait=wait,
-                )
-
-            answer = await self._layer.store(request.runtime, ledger, step)
-            refusal = answer if isinstance(answer, Refusal) else None
+    async def _hold_more(self, more: Amounts) -> None:
+        refusal = self._single_call_refusal(more) or await self._extend(more)
         if refusal is not None:
-            raise exceeded(request, demand, refusal, more=more)
+            raise exceeded(self._request, self.demand, refusal, more=more)
+
+    def _count(self, more: Amounts) -> None:
         self.held = Amounts(self.held.usd + more.usd, self.held.tokens + more.tokens, self.held.calls)
+
+    async def _extend(self, more: Amounts) -> Refusal | None:
+        ledger, request, lines = self._ledger, self._request, self.demand.lines
+        self._count(more)  # before waiting: an attempt that starts meanwhile asks only for what it needs itself
+        if not lines:
+            return None
+
+        def step(*, wait: bool) -> Grant | Refusal:
+            return ledger.extend(
+                request.record.id, lines, more, at=self._layer.now(), lease_seconds=self._lease, wait=wait
+            )
+
+        answer = None
+        try:
+            answer = await self._layer.store(request.runtime, ledger, step)
+        finally:
+            if not isinstance(answer, Grant):
+                self._count(Amounts(-more.usd, -more.tokens))
+        return None if isinstance(answer, Grant) else answer
 
     def _single_call_refusal(self, more: Amounts) -> Refusal | None:
         for scope in self.demand.scopes:
@@ -170,10 +190,13 @@ def _free_again(budget: Budget, refusal: Refusal, at: float) -> datetime | None:
 
 
 def charge_for(request: Request, hold: Hold | None, outcome: str) -> Charge:
-    """Add up what a call's attempts cost. Without a meter inside, what was held is all that is known."""
-    attempts = request.record.attempts
+    """Add up what a call's attempts cost; those that somebody left running count as what they may cost at most.
+
+    Without a meter inside, what was held is all that is known.
+    """
+    attempts, running = request.record.attempts, list(request.record.running.values())
     payer = Payer(request.user, request.tenant)
-    if not attempts:
+    if not attempts and not running:
         held = NOTHING if hold is None else hold.held
         usd = held.usd if hold is not None and hold.counts_money else None
         return Charge(
@@ -183,17 +206,17 @@ def charge_for(request: Request, hold: Hold | None, outcome: str) -> Charge:
     usage = Usage()
     for attempt in attempts:
         usage += attempt.usage
-    last = attempts[-1]
+    cost, served = request.record.cost_nanos, request.record.served
     return Charge(
-        request.record.cost_nanos,
-        last.provider,
-        last.model,
+        None if cost is None else cost + sum(nanos for nanos, _ in running),
+        served.provider if served else request.provider,
+        served.model if served else request.model,
         usage.input_tokens,
-        usage.output_tokens,
+        usage.output_tokens + sum(tokens for _, tokens in running),
         usage.cache_read_tokens,
         usage.cache_write_tokens,
-        len(attempts),
-        usage.estimated,
+        len(attempts) + len(running),
+        usage.estimated or bool(running),
         outcome,
         payer,
     )
