@@ -28,6 +28,8 @@ from inferkit.caching.disk import DiskTier
 from inferkit.caching.memory import MemoryTier
 from inferkit.layers import cache as cache_module
 from inferkit.layers.cache import Cache
+from inferkit.testing import FakeProvider
+from worlds import closing
 
 
 def identity(request):
@@ -620,3 +622,17 @@ def test_a_call_that_looked_just_before_the_reply_was_kept_looks_again():
     assert drive(answer(cache, request, provider)) == "Hello"
     assert provider.calls == 1
     assert request.record.cache == "hit"
+
+
+def test_a_clients_identical_calls_in_flight_share_one_stream(world):
+    provider = FakeProvider("One reply for all")
+
+    async def body(world):
+        client = world.client(providers={"fake": provider}, models={"any": "fake:m"}, cache=True)
+        async with closing(client) as llm, llm.stream("any", "Hi") as first:
+            await anext(first)
+            return await llm.complete("any", "Hi")
+
+    reply = world.run(body)
+    assert (reply.text, reply.cache) == ("One reply for all", "coalesced")
+    assert len(provider.requests) == 1

@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import copy
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from inferkit._direct import DirectRuntime
 from inferkit._errors import DeadlineExceeded, InferkitError, ProviderError, StreamInterrupted
 from inferkit._forks import renew_after_fork
 from inferkit._response import Response
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     from inferkit._record import CallRecord
     from inferkit._response import End
-    from inferkit._runtime import Runtime
     from inferkit._types import Chunk, Request
 
 __all__ = ["Flights"]
@@ -36,11 +34,11 @@ _WAITING, _OPEN, _PRIVATE, _REFUSED, _BROKEN, _LANDED = range(6)
 
 
 class Flights:
-    """The calls in flight that others may join. They are kept apart by runtime; all plain threads count as one."""
+    """The calls in flight that others may join. They are kept apart by event loop; all plain threads count as one."""
 
     def __init__(self) -> None:
         self.landed = 0
-        self._flights: dict[tuple[bytes, Runtime | None], _Flight] = {}
+        self._flights: dict[tuple[bytes, Any], _Flight] = {}
         self._guard = threading.Lock()
         renew_after_fork(self)
 
@@ -59,8 +57,7 @@ class Flights:
         budget, or has less than half of their own time left. A `ProviderError` at the opening is shared by all who
         waited for it; after any other failure, the next one leads.
         """
-        runtime = request.runtime
-        place = (key, None if isinstance(runtime, DirectRuntime) else runtime)
+        place = (key, request.runtime.place)
         while True:
             flight = self._board(place, request)
             if flight is None:
@@ -124,7 +121,7 @@ class Flights:
             headers=source.headers,
         )
 
-    def _board(self, place: tuple[bytes, Runtime | None], request: Request) -> _Flight | None:
+    def _board(self, place: tuple[bytes, Any], request: Request) -> _Flight | None:
         with self._guard:
             flight = self._flights.get(place)
             if flight is None:
@@ -181,7 +178,7 @@ class _Flight:
         "state",
     )
 
-    def __init__(self, flights: Flights, place: tuple[bytes, Runtime | None], request: Request) -> None:
+    def __init__(self, flights: Flights, place: tuple[bytes, Any], request: Request) -> None:
         self.flights = flights
         self.place = place
         self.runtime = request.runtime
