@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from inferkit._catalog import Catalog
 from inferkit._checks import are_layers, check_settings
-from inferkit._errors import ConfigurationError, InferkitError
+from inferkit._errors import ConfigurationError, InferkitError, NoRoute
 from inferkit._options import CallOptions, build_request
 from inferkit._stack import check_order, compose
 from inferkit.budgets.budget import Budget, Scope, all_scopes
@@ -17,7 +17,7 @@ from inferkit.budgets.prices import Price, PriceBook
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from inferkit._record import CallRecord
     from inferkit._response import Response
@@ -130,6 +130,9 @@ class Engine:
         self.catalog = Catalog(settings.get("models"), settings.get("providers"), default=settings.get("default"))
         budget = settings.get("budget", ())
         self._scopes = tuple(Scope(one) for one in ((budget,) if isinstance(budget, Budget) else budget))
+        self._prices = PriceBook(settings.get("prices", {}), on_unpriced=settings.get("on_unpriced", "block"))
+        self._found: set[tuple[str, bool]] = set()
+        self._check_smaller_models([each for scope in self._scopes for each in _with_larger(scope.budget)])
         self._timeout = settings.get("timeout")
         self._closed = False
         self.ledger, self._own_ledger = _open_ledger(settings.get("ledger", True), home)
@@ -149,7 +152,7 @@ class Engine:
 
         trace, *others = default_stack(
             self.catalog,
-            prices=PriceBook(settings.get("prices", {}), on_unpriced=settings.get("on_unpriced", "block")),
+            prices=self._prices,
             cache=_cache(settings.get("cache", True), self.catalog, home),
             ledger=self.ledger,
             retry=Retry(settings.get("max_retries", 2)),
@@ -164,7 +167,30 @@ class Engine:
         own = options.get("budget")
         if own is not None:
             scopes = (*scopes, Scope(own))
-        return all_scopes(scopes, options.get("user"), options.get("tenant")) if scopes else ()
+        if not scopes:
+            return ()
+        scopes = all_scopes(scopes, options.get("user"), options.get("tenant"))
+        self._check_smaller_models([scope.budget for scope in scopes])
+        return scopes
+
+    def _check_smaller_models(self, budgets: Sequence[Budget]) -> None:
+        """Raise `ConfigurationError` now where a call that one of these budgets degrades would have nowhere to go."""
+        for budget in budgets:
+            name = budget.degrade_to
+            if name is None:
+                continue
+            counts_money = any(each.usd is not None for each in budgets)
+            if (name, counts_money) in self._found:
+                continue
+            try:
+                for provider, model in self.catalog.names(name):
+                    if counts_money:
+                        self._prices.price(provider, model)
+            except NoRoute as error:
+                raise ConfigurationError(
+                    f"budget {budget.name} cannot degrade to what is not there: {error}"
+                ) from error
+            self._found.add((name, counts_money))
 
     async def open(
         self,
@@ -215,6 +241,12 @@ class Engine:
             if hasattr(adapter, "aclose"):
                 await adapter.aclose()
         self.close()
+
+
+def _with_larger(budget: Budget | None) -> Iterator[Budget]:
+    while budget is not None:
+        yield budget
+        budget = budget.within
 
 
 def sign(error: InferkitError, record: CallRecord, partial: str = "") -> None:

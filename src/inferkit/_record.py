@@ -65,7 +65,8 @@ class CallRecord:
     `id` identifies the call in the ledger and in traces. `attempts` holds those that ended, `running` what each of
     those in flight may cost at most (nano-dollars, tokens; zero where nothing is held for it). `provider` and `model`
     name what served the reply. `hold` is the budget layer's reservation while there is one, `clamped` says that it
-    lowered the output tokens. `saved_nanos` is what a cache hit would have cost.
+    lowered the output tokens, `degraded` names the budget (its account) that took the call to a smaller model.
+    `saved_nanos` is what a cache hit would have cost.
     """
 
     id: str = field(default_factory=_new_id)
@@ -79,6 +80,7 @@ class CallRecord:
     saved_nanos: int = 0
     hold: Any = None
     clamped: bool = False
+    degraded: str | None = None
     trace_id: str | None = None
     attempt_spans: list[Any] = field(default_factory=list)
 

@@ -54,8 +54,9 @@ class Flights:
         """Open a stream with `lead`, or share the one that an identical call opened: then with that call's record.
 
         Followers get a call of their own where the leader's is not theirs to share: it was cut to fit the leader's
-        budget, or has less than half of their own time left. A `ProviderError` at the opening is shared by all who
-        waited for it; after any other failure, the next one leads.
+        budget, or taken to a smaller model by a budget that does not pay for theirs, or has less than half of their own
+        time left. A `ProviderError` at the opening is shared by all who waited for it; after any other failure, the
+        next one leads.
         """
         place = (key, request.runtime.place)
         while True:
@@ -70,7 +71,7 @@ class Flights:
             if joined is not None:
                 return joined
             await self._leave(flight, None)
-            if flight.state == _PRIVATE:
+            if flight.state == _PRIVATE or not _shares_budget(flight.record, request):
                 return await lead(), None
 
     async def _enter(
@@ -89,7 +90,7 @@ class Flights:
             lock.release()
         if flight.state == _REFUSED:
             raise flight.error_for_reader()
-        if flight.state in (_OPEN, _LANDED):
+        if flight.state in (_OPEN, _LANDED) and _shares_budget(flight.record, request):
             return self._reader(flight, request.deadline), flight.record
         return None
 
@@ -262,6 +263,11 @@ class _Reader:
             raise flight.error_for_reader()
         self._next = index + 1
         return chunks[index]
+
+
+def _shares_budget(leader: CallRecord, request: Request) -> bool:
+    """Whether a call of this follower's own would fare no better: a smaller model may be for the leader alone."""
+    return leader.degraded is None or any(scope.account == leader.degraded for scope in request.scopes)
 
 
 def _leaves_time(leader: float | None, follower: float | None, now: Callable[[], float]) -> bool:
