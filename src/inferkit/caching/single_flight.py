@@ -17,7 +17,7 @@ import copy
 import threading
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import DeadlineExceeded, InferkitError, ProviderError, StreamInterrupted
+from inferkit._errors import BudgetExceeded, DeadlineExceeded, InferkitError, ProviderError, StreamInterrupted
 from inferkit._forks import renew_after_fork
 from inferkit._response import Response
 
@@ -108,13 +108,13 @@ class Flights:
             return source
         flight.source = source
         flight.state = _OPEN
-        return self._reader(flight, None)  # the leader's deadline is kept where the stream comes from
+        return self._reader(flight, None, leads=True)  # the leader's deadline is kept where the stream comes from
 
-    def _reader(self, flight: _Flight, deadline: float | None) -> Response:
+    def _reader(self, flight: _Flight, deadline: float | None, *, leads: bool = False) -> Response:
         source = flight.source
         assert source is not None
         return Response(
-            _Reader(flight, deadline),
+            _Reader(flight, deadline, leads=leads),
             runtime=flight.runtime,
             on_close=lambda end: self._leave(flight, end),
             model=source.model,
@@ -220,10 +220,13 @@ class _Flight:
                 self.lock = self.runtime.lock()
             lock.release()
 
-    def error_for_reader(self) -> BaseException:
-        """Give the failure to the first who asks, and to the others a copy: each call adds its own facts to it."""
+    def error_for_reader(self, *, leads: bool = False) -> BaseException:
+        """Give the failure to the first who asks, and to the others a copy: each call adds its own facts to it.
+
+        The leader's cancellation and the end of its budget are not the others', nor is whose budget that is.
+        """
         failure = self.failure
-        if not isinstance(failure, Exception):  # somebody else's cancellation is not this reader's
+        if not isinstance(failure, Exception) or (isinstance(failure, BudgetExceeded) and not leads):
             return StreamInterrupted(
                 "the call that this one shared was broken off",
                 provider=self.record.provider,
@@ -240,10 +243,11 @@ class _Flight:
 class _Reader:
     """Reads a flight's buffer from its beginning."""
 
-    __slots__ = ("_deadline", "_flight", "_next")
+    __slots__ = ("_deadline", "_flight", "_leads", "_next")
 
-    def __init__(self, flight: _Flight, deadline: float | None) -> None:
+    def __init__(self, flight: _Flight, deadline: float | None, *, leads: bool) -> None:
         self._flight = flight
+        self._leads = leads
         self._deadline = deadline
         self._next = 0
 
@@ -260,7 +264,7 @@ class _Reader:
         if index >= len(chunks):
             if flight.state == _LANDED:
                 raise StopAsyncIteration
-            raise flight.error_for_reader()
+            raise flight.error_for_reader(leads=self._leads)
         self._next = index + 1
         return chunks[index]
 
