@@ -424,3 +424,32 @@ def test_a_limit_that_degraded_calls_pass_is_told(ledger):
         call("direct", ledger, model, seat)
     assert [request.model for request in model.requests] == ["cheap", "free", "free"]
     assert [(each.scope, each.unit, each.used) for each in told] == [("seat", "tokens", 160)]
+
+
+@pytest.mark.parametrize("limits", [{"usd": "0.00025"}, {"tokens": 200}], ids=str)
+def test_a_limit_on_each_call_that_covers_no_retry_takes_it_to_the_smaller_model(kind, ledger, limits):
+    model = FakeModel(RESET, REPLY)
+    each = degrading(per="call", name="each", **limits)
+    request, record = call(kind, ledger, model, each, stack=Again(ledger, model), max_output_tokens=50)
+    assert (request.model, request.max_output_tokens) == ("free", 50)
+    assert (record.degraded, [attempt.model for attempt in record.attempts]) == ("each", ["cheap", "free"])
+
+
+def test_the_next_budget_degrades_a_retry_where_the_first_ones_model_is_not_covered(kind, ledger):
+    """The stated length is kept: the second budget does not cover all of it, so it takes the call further."""
+    model = FakeModel(RESET, REPLY)
+    scopes = degrading("dear", tokens=210), degrading("free", name="team", usd="0.001")
+    stack = Again(ledger, model)
+    request, record = call(kind, ledger, model, *scopes, stack=stack, max_output_tokens=50)
+    assert (request.model, request.max_output_tokens) == ("free", 50)
+    steps = [event.attributes for event in record.events if event.attributes["decision"] == "degraded"]
+    assert [(step["scope"], step["to"]) for step in steps] == [("seat", "dear"), ("team", "free")]
+
+
+def test_a_retry_whose_smaller_model_is_too_dear_for_any_call_is_refused(kind, ledger):
+    model = FakeModel(RESET)
+    scopes = degrading("dear", tokens=210), refusing("each", usd="0.0005", per="call")
+    with pytest.raises(BudgetExceeded) as caught:
+        call(kind, ledger, model, *scopes, stack=Again(ledger, model), max_output_tokens=50)
+    assert caught.value.scope == "each"
+    assert [request.model for request in model.requests] == ["cheap"]
