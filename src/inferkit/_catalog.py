@@ -82,6 +82,14 @@ class Catalog:
                 self._resolved[name] = candidates
         return candidates
 
+    def names(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Give provider and model of each candidate without making its adapter. Raises `NoRoute`."""
+        known = self._aliases.get(name)
+        if known is None:
+            self._check(name)
+            known = (name,)
+        return tuple((provider, model) for provider, _, model in (one.partition(":") for one in known))
+
     def identity(self, name: str) -> str:
         """Say what stands behind a name, for the cache key."""
         known = self._identities.get(name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from inferkit._catalog import Catalog
 from inferkit._checks import are_layers, check_settings
-from inferkit._errors import ConfigurationError, InferkitError
+from inferkit._errors import ConfigurationError, InferkitError, NoRoute
 from inferkit._options import CallOptions, Payers, build_request
 from inferkit._stack import check_order, compose
 from inferkit.budgets.budget import Budget, Scope
@@ -17,7 +17,7 @@ from inferkit.budgets.scopes import current_scopes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from inferkit._record import CallRecord
     from inferkit._response import Response
@@ -146,27 +146,39 @@ class Engine:
         self.catalog = Catalog(settings.get("models"), settings.get("providers"), default=settings.get("default"))
         budget = settings.get("budget", ())
         self._scopes = tuple(Scope(one) for one in ((budget,) if isinstance(budget, Budget) else budget))
+        self._prices = PriceBook(settings.get("prices", {}), on_unpriced=settings.get("on_unpriced", "block"))
+        self._found: set[tuple[str, bool]] = set()
+        self._check_smaller_models([each for scope in self._scopes for each in _with_larger(scope.budget)])
         self._timeout = settings.get("timeout")
         self._closed = False
         self.ledger, self._own_ledger = _open_ledger(settings.get("ledger", True), home)
-        self.plans = _plans(settings.get("plans"), settings.get("default_plan"), self.ledger)
-        layers = self._default_layers(settings, home)
-        if "stack" in settings:
-            layers = settings["stack"](layers)  # type: ignore[assignment]  # it may be any sequence
-            if not are_layers(layers):
-                raise ConfigurationError(
-                    "stack= is a function that returns the layers to use; its result is not layers"
-                )
-        self.layers = tuple(layers)
+        try:
+            self.plans = _plans(settings.get("plans"), settings.get("default_plan"), self.ledger)
+            if self.plans is not None:
+                for allowance in self.plans.allowances:
+                    self._check_smaller_models(list(_with_larger(allowance)))
+            self.layers = tuple(self._stack(settings, home))
+        except BaseException:
+            self._close_ledger()
+            raise
         check_order(self.layers)
         self._handler = compose(self.layers, dispatch)
+
+    def _stack(self, settings: Settings, home: str | os.PathLike[str] | None) -> Sequence[Layer]:
+        layers = self._default_layers(settings, home)
+        if "stack" not in settings:
+            return layers
+        chosen = settings["stack"](layers)
+        if not are_layers(chosen):
+            raise ConfigurationError("stack= is a function that returns the layers to use; its result is not layers")
+        return chosen
 
     def _default_layers(self, settings: Settings, home: str | os.PathLike[str] | None) -> list[Layer]:
         from inferkit.layers.retry import Retry
 
         trace, *others = default_stack(
             self.catalog,
-            prices=PriceBook(settings.get("prices", {}), on_unpriced=settings.get("on_unpriced", "block")),
+            prices=self._prices,
             cache=_cache(settings.get("cache", True), self.catalog, home),
             ledger=self.ledger,
             plans=self.plans,
@@ -178,7 +190,29 @@ class Engine:
 
     def payers(self, options: CallOptions) -> Payers:
         """Say which budgets pay for a call: the client's, those of `@budgeted` functions, and the call's own."""
-        return Payers.of(options, current_scopes(), self._scopes)
+        payers = Payers.of(options, current_scopes(), self._scopes)
+        if payers.scopes:
+            self._check_smaller_models([scope.budget for scope in payers.scopes])
+        return payers
+
+    def _check_smaller_models(self, budgets: Sequence[Budget]) -> None:
+        """Raise `ConfigurationError` now where a call that one of these budgets degrades would have nowhere to go."""
+        for budget in budgets:
+            name = budget.degrade_to
+            if name is None:
+                continue
+            counts_money = any(each.usd is not None for each in budgets)
+            if (name, counts_money) in self._found:
+                continue
+            try:
+                for provider, model in self.catalog.names(name):
+                    if counts_money:
+                        self._prices.price(provider, model)
+            except NoRoute as error:
+                raise ConfigurationError(
+                    f"budget {budget.name} cannot degrade to what is not there: {error}"
+                ) from error
+            self._found.add((name, counts_money))
 
     async def open(
         self,
@@ -226,6 +260,9 @@ class Engine:
         for layer in self.layers:
             if hasattr(layer, "close"):
                 layer.close()
+        self._close_ledger()
+
+    def _close_ledger(self) -> None:
         if self._own_ledger and self.ledger is not None:
             self.ledger.close()
 
@@ -235,6 +272,12 @@ class Engine:
             if hasattr(adapter, "aclose"):
                 await adapter.aclose()
         self.close()
+
+
+def _with_larger(budget: Budget | None) -> Iterator[Budget]:
+    while budget is not None:
+        yield budget
+        budget = budget.within
 
 
 def sign(error: InferkitError, record: CallRecord, partial: str = "") -> None:

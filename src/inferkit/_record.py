@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt", "AttemptKind", "CacheResult", "CallRecord", "Event", "Outcome"]
 
-AttemptKind = Literal["primary", "retry", "fallback"]
+AttemptKind = Literal["primary", "retry", "fallback", "hedge"]
 CacheResult = Literal["hit", "coalesced", "miss", "bypass"]
 Outcome = Literal["completed", "closed", "cancelled", "abandoned", "error"]
 
@@ -26,6 +26,7 @@ Outcome = Literal["completed", "closed", "cancelled", "abandoned", "error"]
 class Attempt:
     """One request that was sent to one model, and what came of it.
 
+    `kind` is "hedge" for one that was started while another of the same call was running.
     `cost_nanos` is in nano-dollars; None where the model has no known price. `seconds` is the time from sending to
     the end, `first_chunk_seconds` to the first chunk. `error` is the type of the error, never its text. `saved_nanos`
     is what the provider's prompt cache saved, below zero where writing to it cost more.
@@ -64,14 +65,16 @@ def _new_id() -> str:
 class CallRecord:
     """The facts of one call.
 
-    `id` identifies the call in the ledger and in traces. `attempts` holds those that ended, `provider` and `model`
+    `id` identifies the call in the ledger and in traces. `attempts` holds those that ended, `running` what each of
+    those in flight may cost at most (nano-dollars, tokens; zero where nothing is held for it). `provider` and `model`
     name what served the reply. `plan` is the name of the plan that the call is under. `hold` is the budget layer's
-    reservation while there is one, `clamped` says that it lowered the output tokens. `saved_nanos` is what a cache hit
-    would have cost.
+    reservation while there is one, `clamped` says that it lowered the output tokens, `degraded` names the budget (its
+    account) that took the call to a smaller model. `saved_nanos` is what a cache hit would have cost.
     """
 
     id: str = field(default_factory=_new_id)
     attempts: list[Attempt] = field(default_factory=list)
+    running: dict[Any, tuple[int, int]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     provider: str = ""
     model: str = ""
@@ -88,6 +91,12 @@ class CallRecord:
     def note(self, name: str, /, **attributes: Any) -> None:
         """Leave an event for the trace."""
         self.events.append(Event(time.time_ns(), name, attributes))
+
+    @property
+    def served(self) -> Attempt | None:
+        """The attempt that gave the reply: the last that ran to its end, since lost hedges may end after it."""
+        completed = (attempt for attempt in reversed(self.attempts) if attempt.outcome == "completed")
+        return next(completed, self.attempts[-1] if self.attempts else None)
 
     @property
     def cost_nanos(self) -> int | None:

@@ -23,9 +23,9 @@ class Reply:
 
     `usage` is that of the model that served it, `cost` that of all attempts, in US dollars (None where a model has no
     known price). For a cache hit the cost is 0 and `saved` is what the call would have cost. `cache` is "hit",
-    "coalesced", "miss", "bypass" or None without a cache. `attempts` lists what was sent. `id` names the call in the
-    ledger and in traces, `trace_id` is the trace's hex id where one was recorded. `raw` holds the provider's own
-    events.
+    "coalesced", "miss", "bypass" or None without a cache. `degraded` is true where a budget that did not cover the call
+    took it to its `degrade_to`. `attempts` lists what was sent. `id` names the call in the ledger and in traces,
+    `trace_id` is the trace's hex id where one was recorded. `raw` holds the provider's own events.
     """
 
     id: str
@@ -39,6 +39,7 @@ class Reply:
     provider: str
     finish_reason: str | None
     cache: CacheResult | None
+    degraded: bool
     attempts: tuple[Attempt, ...]
     trace_id: str | None
     raw: tuple[Any, ...] = field(repr=False)
@@ -50,7 +51,7 @@ class Reply:
         for chunk in chunks:
             usage = chunk.usage or usage
             finish_reason = chunk.finish_reason or finish_reason
-        served = record.attempts[-1] if record.attempts else None
+        served = record.served
         cost = record.cost_nanos
         return cls(
             id=record.id,
@@ -64,6 +65,7 @@ class Reply:
             provider=record.provider,
             finish_reason=finish_reason,
             cache=record.cache,
+            degraded=record.degraded is not None,
             attempts=tuple(record.attempts),
             trace_id=record.trace_id,
             raw=tuple([chunk.raw for chunk in chunks if chunk.raw is not None]),

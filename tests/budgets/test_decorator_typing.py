@@ -28,7 +28,7 @@ def generator() -> Iterator[bytes]:
     yield b""
 
 
-@budgeted(tokens=5)
+@budgeted(tokens=5, on_exceed="degrade", degrade_to="local")
 async def async_generator() -> AsyncIterator[str]:
     yield ""
 

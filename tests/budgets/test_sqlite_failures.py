@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,28 @@ def test_a_ledger_deleted_while_in_use_is_an_error(tmp_path, monkeypatch):
     with pytest.raises(LedgerError, match="deleted or replaced"):
         ledger.record("2", Charge(1), at=0)
     ledger.close()
+
+
+def test_a_closed_ledger_is_one_file_also_if_it_was_just_being_tended(tmp_path, monkeypatch):
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    ledger.record("1", Charge(1), at=0)
+    database, names = ledger._database, []
+
+    def close():
+        ledger.close()
+        names.extend(sorted(path.name for path in tmp_path.iterdir()))
+
+    closing = threading.Thread(target=close)
+    open_one = database._checkpointer
+
+    def open_while_it_is_closed():
+        connection = open_one()
+        connection.execute("SELECT count(*) FROM balances").fetchone()
+        closing.start()
+        closing.join(0.2)  # it is over by then unless it waits for the tending, as it should
+        return connection
+
+    monkeypatch.setattr(database, "_checkpointer", open_while_it_is_closed)
+    database._tend()
+    closing.join()
+    assert names == ["ledger.db"]

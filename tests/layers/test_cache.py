@@ -18,6 +18,7 @@ from caching.replies import (
     run_direct,
     text_of,
 )
+from inferkit import Budget, BudgetExceeded, Price
 from inferkit._direct import drive
 from inferkit._errors import ConfigurationError, NoRoute, RateLimited, StreamInterrupted
 from inferkit._record import Attempt
@@ -28,6 +29,8 @@ from inferkit.caching.disk import DiskTier
 from inferkit.caching.memory import MemoryTier
 from inferkit.layers import cache as cache_module
 from inferkit.layers.cache import Cache
+from inferkit.testing import FakeProvider
+from worlds import closing
 
 
 def identity(request):
@@ -620,3 +623,52 @@ def test_a_call_that_looked_just_before_the_reply_was_kept_looks_again():
     assert drive(answer(cache, request, provider)) == "Hello"
     assert provider.calls == 1
     assert request.record.cache == "hit"
+
+
+def test_a_clients_identical_calls_in_flight_share_one_stream(world):
+    provider = FakeProvider("One reply for all")
+
+    async def body(world):
+        client = world.client(providers={"fake": provider}, models={"any": "fake:m"}, cache=True)
+        async with closing(client) as llm, llm.stream("any", "Hi") as first:
+            await anext(first)
+            return await llm.complete("any", "Hi")
+
+    reply = world.run(body)
+    assert (reply.text, reply.cache) == ("One reply for all", "coalesced")
+    assert len(provider.requests) == 1
+
+
+def test_a_stream_that_one_callers_budget_cuts_is_only_interrupted_for_the_others(world):
+    """The provider ignores the length, and the first caller's budget pays no more."""
+    budget = Budget(usd="5", each="user", name="seat")
+
+    async def body(world):
+        client = world.client(
+            providers={"fake": FakeProvider(["word " * 100] * 50)},
+            models={"any": "fake:m"},
+            prices={"fake:m": Price(input="1", output="2")},
+            budget=budget,
+            ledger=True,
+            cache=True,
+        )
+        async with closing(client) as llm:
+            streams = [llm.stream("any", "Hi", user=user, max_output_tokens=100) for user in ("ana", "bob")]
+            async with streams[0] as ana, streams[1] as bob:
+                await anext(ana)
+                assert bob.reply.cache == "coalesced"
+                with pytest.raises(BudgetExceeded) as cut:
+                    await rest_of(ana)
+                with pytest.raises(StreamInterrupted) as interrupted:
+                    await rest_of(bob)
+            return cut.value, interrupted.value
+
+    cut, interrupted = world.run(body)
+    assert cut.scope == "seat:ana"
+    assert "ana" not in str(interrupted)
+    assert interrupted.partial.startswith("word word")
+
+
+async def rest_of(stream):
+    async for _ in stream:
+        pass

@@ -7,8 +7,9 @@ import signal
 
 import pytest
 
-from inferkit import Local, StreamInterrupted
+from inferkit import Budget, Local, Price, StreamInterrupted
 from inferkit.local import ContextOverflow
+from inferkit.testing import FakeProvider
 from worlds import closing
 
 
@@ -29,6 +30,34 @@ def test_a_path_is_all_it_takes(world, endless_path):
     assert again.usage.cache_read_tokens > 0
     assert (first.provider, first.cost, first.finish_reason) == ("local", 0, "length")
     assert first.attempts[0].model == "endless"
+
+
+def test_once_a_budget_is_used_up_the_local_model_answers_and_costs_nothing(world, endless_path):
+    budget = Budget(usd="0.0001", name="all", on_exceed="degrade", degrade_to=f"local:{endless_path}")
+    big = FakeProvider("A dear reply")
+
+    async def body(world):
+        client = world.client(
+            providers={"big": big},
+            models={"any": "big:m"},
+            prices={"big:m": Price(input="10", output="20")},
+            budget=budget,
+            ledger=True,
+        )
+        async with closing(client) as llm:
+            whole = await llm.complete("a", max_output_tokens=4)
+            async with llm.stream("a", max_output_tokens=4) as stream:
+                text = "".join([chunk.text async for chunk in stream])
+            entries = list(getattr(llm, "inner", llm).ledger.entries())
+        return whole, stream.reply, text, entries
+
+    whole, streamed, text, entries = world.run(body)
+    assert whole.text == streamed.text == text != ""
+    for reply, entry in zip((whole, streamed), entries, strict=True):
+        assert (reply.provider, reply.degraded, reply.cost) == ("local", True, 0)
+        assert (entry.charge.usd, entry.charge.provider, entry.charge.output_tokens) == (0, "local", 4)
+        assert [account for account, _ in entry.accounts] == ["all"]
+    assert big.requests == []
 
 
 def test_a_stream_that_is_left_stops_the_model_and_closing_the_client_ends_it(world, endless_path):

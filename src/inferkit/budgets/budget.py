@@ -77,8 +77,10 @@ class Budget:
     the trace and to `on_threshold`. `grace` is the share of the limit that may be used beyond it ("0.1"), `rollover`
     the share of a limit that may be carried, unused, into the next period ("1" for all of it).
 
-    When a running stream reaches the limit, `on_exceed` decides: "raise" `BudgetExceeded`, or "truncate" it with the
-    finish reason "budget".
+    `on_exceed` says what happens when the limit is reached. "raise": calls are refused with `BudgetExceeded`, and a
+    running stream is cut with it. "truncate": a running stream ends with the finish reason "budget". "degrade": calls
+    go to `degrade_to`, an alias or "provider:model", for example "local"; there they are held to what is left of the
+    money, and to no other limit of this budget. A running stream ends as with "truncate".
     """
 
     usd: str | int | Decimal | None = None
@@ -88,7 +90,8 @@ class Budget:
     name: str | None = None
     zone: str = "UTC"
     anchor_day: int = 1
-    on_exceed: Literal["raise", "truncate"] = "raise"
+    on_exceed: Literal["raise", "truncate", "degrade"] = "raise"
+    degrade_to: str | None = None
     each: Literal["user", "tenant"] | None = None
     within: Budget | None = None
     warn_at: Share | Sequence[Share] = ()
@@ -123,8 +126,9 @@ class Budget:
         return nanos, self.tokens, self.calls
 
     def _check_choices(self) -> None:
-        if self.on_exceed not in ("raise", "truncate"):
-            raise ConfigurationError(f'on_exceed is "raise" or "truncate"; got {self.on_exceed!r}')
+        if self.on_exceed not in ("raise", "truncate", "degrade"):
+            raise ConfigurationError(f'on_exceed is "raise", "truncate" or "degrade"; got {self.on_exceed!r}')
+        self._check_smaller_model()
         if self.name is not None and not _is_name(self.name):
             raise ConfigurationError(f"a budget's name is a short text without a colon; got {self.name!r}")
         if self.each not in (None, "user", "tenant"):
@@ -133,6 +137,15 @@ class Budget:
             raise ConfigurationError('within is a budget with a name: within=Budget(usd="1000", name="company")')
         if self.on_threshold is not None and not (callable(self.on_threshold) and self.warn_at):
             raise ConfigurationError('on_threshold is a function, and needs warn_at="0.8" to say when it is called')
+
+    def _check_smaller_model(self) -> None:
+        if self.on_exceed != "degrade":
+            if self.degrade_to is not None:
+                raise ConfigurationError('degrade_to goes with on_exceed="degrade"; add that, or leave degrade_to out')
+        elif not (isinstance(self.degrade_to, str) and self.degrade_to.strip()):
+            raise ConfigurationError(
+                'on_exceed="degrade" needs the model to go to: degrade_to="local", an alias, or "provider:model"'
+            )
 
     def _check_period(self) -> None:
         zone_named(self.zone)

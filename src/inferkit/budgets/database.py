@@ -143,7 +143,7 @@ class Database:
 
     def close(self) -> None:
         """Close the file. A ledger that is used again opens it again."""
-        with self._lock:
+        with self._tend_lock, self._lock:  # the last connection to be closed puts everything into the one file
             self._drop()
 
     def _drop(self) -> None:

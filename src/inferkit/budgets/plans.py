@@ -13,7 +13,7 @@ from inferkit.budgets.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from inferkit.budgets.budget import Scope
+    from inferkit.budgets.budget import Budget, Scope
     from inferkit.budgets.ledger import Ledger
 
 __all__ = ["Plans", "Standing"]
@@ -65,6 +65,11 @@ class Plans:
             known = ", ".join(self._plans) or "none"
             raise ConfigurationError(f'there is no plan "{name}"; the plans are: {known}')
         return plan
+
+    @property
+    def allowances(self) -> list[Budget]:
+        """The allowances of all plans that limit anything."""
+        return [plan.budget for plan in self._plans.values() if plan.budget is not None]
 
     def assign(
         self,

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import copy
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from inferkit._direct import DirectRuntime
-from inferkit._errors import DeadlineExceeded, InferkitError, ProviderError, StreamInterrupted
+from inferkit._errors import BudgetExceeded, DeadlineExceeded, InferkitError, ProviderError, StreamInterrupted
 from inferkit._forks import renew_after_fork
 from inferkit._response import Response
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     from inferkit._record import CallRecord
     from inferkit._response import End
-    from inferkit._runtime import Runtime
     from inferkit._types import Chunk, Request
 
 __all__ = ["Flights"]
@@ -36,11 +34,11 @@ _WAITING, _OPEN, _PRIVATE, _REFUSED, _BROKEN, _LANDED = range(6)
 
 
 class Flights:
-    """The calls in flight that others may join. They are kept apart by runtime; all plain threads count as one."""
+    """The calls in flight that others may join. They are kept apart by event loop; all plain threads count as one."""
 
     def __init__(self) -> None:
         self.landed = 0
-        self._flights: dict[tuple[bytes, Runtime | None], _Flight] = {}
+        self._flights: dict[tuple[bytes, Any], _Flight] = {}
         self._guard = threading.Lock()
         renew_after_fork(self)
 
@@ -56,11 +54,11 @@ class Flights:
         """Open a stream with `lead`, or share the one that an identical call opened: then with that call's record.
 
         Followers get a call of their own where the leader's is not theirs to share: it was cut to fit the leader's
-        budget, or has less than half of their own time left. A `ProviderError` at the opening is shared by all who
-        waited for it; after any other failure, the next one leads.
+        budget, or taken to a smaller model by a budget that does not pay for theirs, or has less than half of their own
+        time left. A `ProviderError` at the opening is shared by all who waited for it; after any other failure, the
+        next one leads.
         """
-        runtime = request.runtime
-        place = (key, None if isinstance(runtime, DirectRuntime) else runtime)
+        place = (key, request.runtime.place)
         while True:
             flight = self._board(place, request)
             if flight is None:
@@ -73,7 +71,7 @@ class Flights:
             if joined is not None:
                 return joined
             await self._leave(flight, None)
-            if flight.state == _PRIVATE:
+            if flight.state == _PRIVATE or not _shares_budget(flight.record, request):
                 return await lead(), None
 
     async def _enter(
@@ -92,7 +90,7 @@ class Flights:
             lock.release()
         if flight.state == _REFUSED:
             raise flight.error_for_reader()
-        if flight.state in (_OPEN, _LANDED):
+        if flight.state in (_OPEN, _LANDED) and _shares_budget(flight.record, request):
             return self._reader(flight, request.deadline), flight.record
         return None
 
@@ -110,13 +108,13 @@ class Flights:
             return source
         flight.source = source
         flight.state = _OPEN
-        return self._reader(flight, None)  # the leader's deadline is kept where the stream comes from
+        return self._reader(flight, None, leads=True)  # the leader's deadline is kept where the stream comes from
 
-    def _reader(self, flight: _Flight, deadline: float | None) -> Response:
+    def _reader(self, flight: _Flight, deadline: float | None, *, leads: bool = False) -> Response:
         source = flight.source
         assert source is not None
         return Response(
-            _Reader(flight, deadline),
+            _Reader(flight, deadline, leads=leads),
             runtime=flight.runtime,
             on_close=lambda end: self._leave(flight, end),
             model=source.model,
@@ -124,7 +122,7 @@ class Flights:
             headers=source.headers,
         )
 
-    def _board(self, place: tuple[bytes, Runtime | None], request: Request) -> _Flight | None:
+    def _board(self, place: tuple[bytes, Any], request: Request) -> _Flight | None:
         with self._guard:
             flight = self._flights.get(place)
             if flight is None:
@@ -181,7 +179,7 @@ class _Flight:
         "state",
     )
 
-    def __init__(self, flights: Flights, place: tuple[bytes, Runtime | None], request: Request) -> None:
+    def __init__(self, flights: Flights, place: tuple[bytes, Any], request: Request) -> None:
         self.flights = flights
         self.place = place
         self.runtime = request.runtime
@@ -222,10 +220,13 @@ class _Flight:
                 self.lock = self.runtime.lock()
             lock.release()
 
-    def error_for_reader(self) -> BaseException:
-        """Give the failure to the first who asks, and to the others a copy: each call adds its own facts to it."""
+    def error_for_reader(self, *, leads: bool = False) -> BaseException:
+        """Give the failure to the first who asks, and to the others a copy: each call adds its own facts to it.
+
+        The leader's cancellation and the end of its budget are not the others', nor is whose budget that is.
+        """
         failure = self.failure
-        if not isinstance(failure, Exception):  # somebody else's cancellation is not this reader's
+        if not isinstance(failure, Exception) or (isinstance(failure, BudgetExceeded) and not leads):
             return StreamInterrupted(
                 "the call that this one shared was broken off",
                 provider=self.record.provider,
@@ -242,10 +243,11 @@ class _Flight:
 class _Reader:
     """Reads a flight's buffer from its beginning."""
 
-    __slots__ = ("_deadline", "_flight", "_next")
+    __slots__ = ("_deadline", "_flight", "_leads", "_next")
 
-    def __init__(self, flight: _Flight, deadline: float | None) -> None:
+    def __init__(self, flight: _Flight, deadline: float | None, *, leads: bool) -> None:
         self._flight = flight
+        self._leads = leads
         self._deadline = deadline
         self._next = 0
 
@@ -262,9 +264,14 @@ class _Reader:
         if index >= len(chunks):
             if flight.state == _LANDED:
                 raise StopAsyncIteration
-            raise flight.error_for_reader()
+            raise flight.error_for_reader(leads=self._leads)
         self._next = index + 1
         return chunks[index]
+
+
+def _shares_budget(leader: CallRecord, request: Request) -> bool:
+    """Whether a call of this follower's own would fare no better: a smaller model may be for the leader alone."""
+    return leader.degraded is None or any(scope.account == leader.degraded for scope in request.scopes)
 
 
 def _leaves_time(leader: float | None, follower: float | None, now: Callable[[], float]) -> bool:

@@ -82,9 +82,11 @@ def shares(charge: Charge, calls: int) -> list[Share]:
 def served_by(charge: Charge) -> int:
     """Give the index of the attempt whose reply the caller got."""
     completed = [index for index, part in enumerate(charge.parts) if part.outcome == "completed"]
-    return completed[0] if completed else len(charge.parts) - 1
+    return completed[-1] if completed else len(charge.parts) - 1
 
 
 def name_of(provider: str | None, model: str | None) -> str | None:
     """Name a model as callers do; None where it is not known, since the process died."""
-    return None if model is None else f"{provider}:{model}" if provider else model
+    if not model:
+        return None
+    return f"{provider}:{model}" if provider else model

@@ -18,6 +18,7 @@ from inferkit.budgets.budget import Threshold, all_scopes
 from inferkit.budgets.ledger import Grant, LedgerBusy
 from inferkit.budgets.money import to_usd
 from inferkit.layers.charge import charge_for, payer_of
+from inferkit.layers.degrade import Degrading, degraded
 from inferkit.layers.demand import Demand, demand_of
 from inferkit.layers.hold import Hold, exceeded
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from inferkit._response import End, Response
     from inferkit._runtime import Runtime
     from inferkit._types import Chunk, Handler, Request
-    from inferkit.budgets.ledger import Ledger, Refusal
+    from inferkit.budgets.budget import Scope
+    from inferkit.budgets.ledger import Amounts, Ledger, Refusal
     from inferkit.budgets.plans import Plans
     from inferkit.budgets.prices import Price
 
@@ -44,9 +46,9 @@ class BudgetLayer:
 
     `plans` says which allowance each customer has. `quote` gives the prices of the models that may serve a request, of
     which the dearest is reserved. A call whose caller sets no `max_output_tokens` is held to `default_output_tokens`;
-    one for which the budget buys fewer than `min_output_tokens` is refused with `BudgetExceeded`. A hold is leased for
-    `lease_seconds`, or until the call's deadline. `on_store_error` says whether a call goes ahead when the ledger
-    cannot be written: "block" or "allow".
+    one for which the budget buys fewer than `min_output_tokens` is refused with `BudgetExceeded`, or taken to the
+    smaller model that the budget names. A hold is leased for `lease_seconds`, or until the call's deadline.
+    `on_store_error` says whether a call goes ahead when the ledger cannot be written: "block" or "allow".
     """
 
     role = "budget"
@@ -90,16 +92,9 @@ class BudgetLayer:
             request = await self._under_plan(self._plans, ledger, request)
         settlement = _Settlement(self, ledger, request)
         if request.scopes:
-            demand = demand_of(
-                request,
-                self._quote,
-                self._clock(),
-                default_output=self._default_output,
-                min_output=self._min_output,
-            )
-            request = await self._reserve(ledger, request, demand, settlement)
+            request = await self._reserve(ledger, request, settlement)
         try:
-            response = await call_next(request)
+            response = await self._send(request, call_next, settlement)
         except BaseException as error:
             await settlement.after_failure(error)
             raise
@@ -132,49 +127,97 @@ class BudgetLayer:
             return request
         request.record.plan = standing.plan.name
         scope = plans.scope(standing, user, tenant)
-        return (
-            request if scope is None else request.replace(scopes=(*request.scopes, *all_scopes((scope,), user, tenant)))
-        )
+        if scope is None:
+            return request
+        return request.replace(scopes=(*request.scopes, *all_scopes((scope,), user, tenant)))
 
-    async def _reserve(self, ledger: Ledger, request: Request, demand: Demand, settlement: _Settlement) -> Request:
+    async def _reserve(self, ledger: Ledger, asked: Request, settlement: _Settlement) -> Request:
         """Reserve, or refuse with `BudgetExceeded`; give the request as it may be sent."""
-        record = request.record
-        lease = self._lease
-        if request.deadline is not None:
-            lease = max(0.0, request.deadline - request.runtime.now()) + _MARGIN_SECONDS
-        answer: Grant | Refusal | None = demand.refusal
-        if answer is None and not demand.lines:
-            answer = Grant(demand.wanted)
-        if answer is None:
-            call = _Reservation(self, ledger, request, demand=demand, lease=lease)
+        request, at, degrading = asked, self._clock(), Degrading.of(asked)
+        while True:
+            demand = self._demand(request, at, degrading)
             try:
-                answer = await call.make()
+                answer = await self._ask(ledger, request, demand)
             except LedgerError as error:
                 if self._blocks:
-                    error.request_id = record.id
+                    error.request_id = request.record.id
                     raise
                 _log.warning("a call goes ahead without its budget, as configured: %s", error)
-                record.note("budget", decision="ledger failed", error=type(error).__name__)
+                request.record.note("budget", decision="ledger failed", error=type(error).__name__)
                 return request
-        if not isinstance(answer, Grant):
-            await self.warn(request.runtime, ledger, request, demand)
-            record.note("budget", decision="refused", scope=answer.line.account, unit=answer.unit)
-            raise exceeded(request, demand, answer)
-        output = demand.output_within(answer.amounts)
-        hold = Hold(self, ledger, request, demand=demand, grant=answer, lease=lease)
-        record.hold = settlement.hold = hold
-        lowered = output is not None and output < (demand.output or 0)
-        if lowered:
-            record.clamped = True
+            if isinstance(answer, Grant):
+                return self._hold(ledger, request, demand, answer, settlement)
+            scope = demand.refuser(answer)
+            if scope is None:
+                await self.warn(request.runtime, ledger, request, demand)
+                request.record.note("budget", decision="refused", scope=answer.line.account, unit=answer.unit)
+                raise exceeded(request, demand, answer)
+            degrading = degrading.by(scope)
+            request = degraded(asked, scope, answer, instead_of=request.model)
+
+    def _demand(self, request: Request, at: float, degrading: Degrading) -> Demand:
+        return demand_of(
+            request,
+            self._quote,
+            at,
+            default_output=self._default_output,
+            min_output=self._min_output,
+            degrading=degrading,
+        )
+
+    async def _ask(self, ledger: Ledger, request: Request, demand: Demand) -> Grant | Refusal:
+        if demand.refusal is not None:
+            return demand.refusal
+        if not demand.lines:
+            return Grant(demand.wanted)
+        if demand.whole:
+            answer = await _Reservation(self, ledger, request, demand, least=demand.wanted).make()
+            if isinstance(answer, Grant) or demand.refuser(answer) is not None:
+                return answer
+        return await _Reservation(self, ledger, request, demand, least=demand.minimum).make()
+
+    def lease_of(self, request: Request) -> float:
+        """How long a hold for this request lasts, in seconds."""
+        if request.deadline is None:
+            return self._lease
+        return max(0.0, request.deadline - request.runtime.now()) + _MARGIN_SECONDS
+
+    def _hold(self, ledger: Ledger, request: Request, demand: Demand, grant: Grant, settlement: _Settlement) -> Request:
+        record, output = request.record, demand.output_within(grant.amounts)
+        lease = self.lease_of(request)
+        record.hold = settlement.hold = Hold(self, ledger, request, demand=demand, grant=grant, lease=lease)
+        record.clamped = _is_lowered(output, demand)
         facts: dict[str, Any] = {
-            "decision": "lowered" if lowered else "reserved",
+            "decision": "lowered" if record.clamped else "reserved",
             "scope": demand.accounts,
-            "estimate_nanos": answer.amounts.usd,
+            "estimate_nanos": grant.amounts.usd,
         }
-        if answer.remaining[0] is not None:
-            facts["remaining_nanos"] = answer.remaining[0]
+        if grant.remaining[0] is not None:
+            facts["remaining_nanos"] = grant.remaining[0]
         record.note("budget", **facts)
         return request if output is None else request.replace(max_output_tokens=output)
+
+    async def _send(self, request: Request, call_next: Handler, settlement: _Settlement) -> Response:
+        """Call on, and once more for each budget that does not cover another attempt and names a smaller model."""
+        hold, scope = settlement.hold, None
+        while True:
+            try:
+                if hold is not None and scope is not None:
+                    request = await self._turn(request, hold, scope, settlement.asked)
+                return await call_next(request)
+            except BudgetExceeded as error:
+                scope = None if hold is None else hold.refuser(error)
+                if scope is None:
+                    raise
+
+    async def _turn(self, request: Request, hold: Hold, scope: Scope, asked: Request) -> Request:
+        """Take a call to the scope's smaller model, after attempts that came to nothing."""
+        assert hold.refusal is not None
+        smaller = degraded(asked, scope, hold.refusal, instead_of=request.model)
+        demand = self._demand(smaller, hold.demand.at, hold.demand.degrading.by(scope))
+        output = await hold.turn_to(demand)
+        smaller.record.clamped = _is_lowered(output, demand)
+        return smaller if output is None else smaller.replace(max_output_tokens=output)
 
     async def store(self, runtime: Runtime, ledger: Ledger, step: Callable[..., T]) -> T:
         """Run one step of the ledger: here if that is quick, or else in a thread. `step` takes `wait`."""
@@ -193,7 +236,7 @@ class BudgetLayer:
 
     async def warn(self, runtime: Runtime, ledger: Ledger, request: Request, demand: Demand) -> None:
         """Tell of the shares of budgets that were passed just now, in an event and to whoever wants to know."""
-        watched = [line for line in demand.lines if line.warn_at]
+        watched = [line for line in demand.watched if line.warn_at]
         if not watched:
             return
         try:
@@ -236,12 +279,12 @@ class BudgetLayer:
 class _Reservation:
     """One attempt to reserve, which is taken back if its caller is cancelled while it waits."""
 
-    def __init__(self, layer: BudgetLayer, ledger: Ledger, request: Request, *, demand: Demand, lease: float) -> None:
+    def __init__(self, layer: BudgetLayer, ledger: Ledger, request: Request, demand: Demand, *, least: Amounts) -> None:
         self._layer = layer
         self._ledger = ledger
         self._request = request
         self._demand = demand
-        self._lease = lease
+        self._least = least
         self._lock = threading.Lock()
         self._left = False
         self._made = False
@@ -252,9 +295,9 @@ class _Reservation:
             request.record.id,
             demand.lines,
             demand.wanted,
-            demand.minimum,
+            self._least,
             at=demand.at,
-            lease_seconds=self._lease,
+            lease_seconds=self._layer.lease_of(request),
             payer=payer_of(request),
             wait=wait,
         )
@@ -289,18 +332,18 @@ class _Settlement:
     def __init__(self, layer: BudgetLayer, ledger: Ledger, request: Request) -> None:
         self._layer = layer
         self._ledger = ledger
-        self._request = request
+        self.asked = request
         self.hold: Hold | None = None
 
     async def after_failure(self, error: BaseException) -> None:
         """Settle what the attempts cost, or give everything back."""
-        record = self._request.record
+        record = self.asked.record
         outcome = "error" if isinstance(error, Exception) else "cancelled"
-        if not any(attempt.usage.total_tokens or attempt.cost_nanos for attempt in record.attempts):
+        if not record.running and not any(each.usage.total_tokens or each.cost_nanos for each in record.attempts):
             if self.hold is not None and self.hold.demand.lines:
-                await self._write(self._request.runtime, self._void)
+                await self._write(self.asked.runtime, self._void)
         else:
-            await self._settle(self._request.runtime, outcome)
+            await self._settle(self.asked.runtime, outcome)
         record.hold = None
         if isinstance(error, BudgetExceeded):
             error.attempts = tuple(record.attempts)
@@ -308,12 +351,12 @@ class _Settlement:
     async def at_end(self, end: End) -> None:
         """Settle a call whose stream has ended."""
         await self._settle(end.runtime, end.outcome)
-        self._request.record.hold = None  # the two refer to each other: a cycle that would keep every prompt alive
+        self.asked.record.hold = None  # the two refer to each other: a cycle that would keep every prompt alive
         if isinstance(end.error, BudgetExceeded):
-            end.error.attempts = tuple(self._request.record.attempts)
+            end.error.attempts = tuple(self.asked.record.attempts)
 
     async def _settle(self, runtime: Runtime, outcome: str) -> None:
-        request, hold = self._request, self.hold
+        request, hold = self.asked, self.hold
         charge = charge_for(request, hold, outcome, self._layer.candidates(request))
         at = self._layer.now()
 
@@ -330,7 +373,7 @@ class _Settlement:
             request.record.note("budget", decision="settled", actual_nanos=charge.usd, estimated=charge.estimated)
 
     def _void(self, *, wait: bool) -> bool:
-        return self._ledger.void(self._request.record.id, at=self._layer.now(), wait=wait)
+        return self._ledger.void(self.asked.record.id, at=self._layer.now(), wait=wait)
 
     async def _write(self, runtime: Runtime, step: Callable[..., bool]) -> None:
         """Write to the ledger. The reply is there and must not be lost to a ledger that fails: the lease settles it."""
@@ -341,7 +384,11 @@ class _Settlement:
                 _log.error("a call could not be entered in the ledger: %s", error)
             else:
                 _log.error("a call could not be settled; its hold is posted when its lease runs out: %s", error)
-            self._request.record.note("budget", decision="not settled", error=type(error).__name__)
+            self.asked.record.note("budget", decision="not settled", error=type(error).__name__)
+
+
+def _is_lowered(output: int | None, demand: Demand) -> bool:
+    return output is not None and output < (demand.output or 0)
 
 
 def _in_unit(unit: str, amount: int) -> Decimal:

@@ -40,7 +40,8 @@ class Cache:
 
     A reply is kept if its stream was read to the end and ended by itself: with "stop", "tool_calls", or "length" where
     it was the caller who set the length and not a budget. Filtered replies, unknown endings, replies of a fallback
-    (which would outlive the outage) and replies over `max_reply_characters` are not kept.
+    (which would outlive the outage), those of a smaller model that a budget took the call to (which would outlive the
+    exhaustion) and replies over `max_reply_characters` are not kept.
 
     Every temperature is cached: a repeated request gets its first reply again, and a sampled one no longer varies.
     That is what a cache is for, and guessing from a temperature would surprise where it is left to the provider's
@@ -174,7 +175,7 @@ class Cache:
 
     def _keep(self, key: bytes, recording: _Recording, record: CallRecord, response: Response) -> None:
         try:
-            if not recording.is_clean(clamped=record.clamped) or _is_by_fallback(record):
+            if not recording.is_clean(clamped=record.clamped) or record.degraded or _is_by_fallback(record):
                 return
             entry = Entry(
                 condense(recording.chunks),
@@ -216,7 +217,7 @@ class _Recording:
 
 
 def _is_by_fallback(record: CallRecord) -> bool:
-    return bool(record.attempts) and record.attempts[-1].kind == "fallback"
+    return record.served is not None and record.served.kind == "fallback"
 
 
 class _Replay:
@@ -248,7 +249,7 @@ def _replay(request: Request, entry: Entry, tier: str) -> Response:
 
 def _follow(record: CallRecord, response: Response, leader: CallRecord) -> Response:
     record.cache = "coalesced"
-    record.provider, record.model = leader.provider, leader.model
+    record.provider, record.model, record.degraded = leader.provider, leader.model, leader.degraded
     record.note("cache", result="coalesced", leader=leader.id)
 
     def note_saving(end: End) -> None:

@@ -25,52 +25,57 @@ def payer_of(request: Request) -> Payer:
 
 
 def charge_for(request: Request, hold: Hold | None, outcome: str, prices: Sequence[Price] = ()) -> Charge:
-    """Add up what a call's attempts cost. Without a meter inside, what was held is all that is known.
+    """Add up what a call's attempts cost; those that somebody left running count as what they may cost at most.
 
-    `prices` are those of all models that might have served the request as it was asked for.
+    Without a meter inside, what was held is all that is known. `prices` are those of all models that might have served
+    the request as it was asked for.
     """
     record = request.record
-    attempts = record.attempts
+    attempts, running, served = record.attempts, record.running, record.served
     payer = payer_of(request)
-    if not attempts:
+    if served is None and not running:
         held = NOTHING if hold is None else hold.held
         usd = held.usd if hold is not None and hold.counts_money else None
         return Charge(
             usd, request.provider, request.model, output_tokens=held.tokens, attempts=0, estimated=True,
             outcome=outcome, asked=request.model, payer=payer,
         )  # fmt: skip
-    served = attempts[-1] if len(attempts) == 1 else _served(attempts)
-    usage = served.usage
-    reason = served.finish_reason
+    usage = served.usage if served is not None and len(attempts) == 1 else _together(attempts)
+    cost, output = record.cost_nanos, usage.output_tokens
     parts: tuple[Part, ...] = ()
-    if len(attempts) > 1:
-        usage = sum((attempt.usage for attempt in attempts), Usage())
-        parts = tuple(map(_part, attempts))
+    if running:
+        cost = None if cost is None else cost + sum(nanos for nanos, _ in running.values())
+        output += sum(tokens for _, tokens in running.values())
+    if len(attempts) + len(running) > 1:
+        parts = (*map(_part, attempts), *(_unfinished(nanos, tokens) for nanos, tokens in running.values()))
+    reason = None if served is None else served.finish_reason
     return Charge(
-        record.cost_nanos,
-        served.provider,
-        served.model,
+        cost,
+        request.provider if served is None else served.provider,
+        request.model if served is None else served.model,
         usage.input_tokens,
-        usage.output_tokens,
+        output,
         usage.cache_read_tokens,
         usage.cache_write_tokens,
         usage.reasoning_tokens,
-        len(attempts),
-        usage.estimated,
+        len(attempts) + len(running),
+        usage.estimated or bool(running),
         outcome,
         "budget" if reason == "length" and record.clamped else reason,
         request.model,
         record.degraded is not None,
-        prompt_cache_saved=sum(attempt.saved_nanos for attempt in attempts),
-        routing_saved=_saved_by_routing(served, prices),
-        parts=parts,
-        payer=payer,
+        sum([attempt.saved_nanos for attempt in attempts]),
+        0 if served is None else _saved_by_routing(served, prices),
+        parts,
+        payer,
     )
 
 
-def _served(attempts: Sequence[Attempt]) -> Attempt:
-    """Give the attempt whose reply the caller got: a hedge that lost may have ended after the one that won."""
-    return next((attempt for attempt in attempts if attempt.outcome == "completed"), attempts[-1])
+def _together(attempts: Sequence[Attempt]) -> Usage:
+    usage = Usage()
+    for attempt in attempts:
+        usage += attempt.usage
+    return usage
 
 
 def _part(attempt: Attempt) -> Part:
@@ -87,6 +92,10 @@ def _part(attempt: Attempt) -> Part:
         usage.cache_write_tokens,
         usage.reasoning_tokens,
     )
+
+
+def _unfinished(nanos: int, tokens: int) -> Part:
+    return Part("hedge", "", "", "abandoned", nanos, 0, tokens)
 
 
 def _saved_by_routing(served: Attempt, prices: Sequence[Price]) -> int:

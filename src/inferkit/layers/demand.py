@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from inferkit.budgets.bounds import input_tokens_bound
 from inferkit.budgets.ledger import Amounts, Line, Refusal, Unit
+from inferkit.layers.degrade import Degrading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["Demand", "demand_of"]
 
 _CALL = Amounts(calls=1)
+_NONE = Degrading()
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """`lines` are the ledger's; limits on a single call are in `wanted` already, or in `refusal` if they forbid it.
 
-    `output` is None where neither money nor tokens are limited. `at` is in seconds since the epoch.
+    `output` is None where neither money nor tokens are limited. `at` is in seconds since the epoch. `whole` is true
+    where a budget would rather take the call to a smaller model than lower the output that the caller stated; the lines
+    of such budgets come first.
     """
 
     at: float
@@ -38,11 +42,22 @@ class Demand:
     refusal: Refusal | None = None
     counts_money: bool = False
     counts_tokens: bool = False
+    degrading: Degrading = _NONE
+    whole: bool = False
 
     @property
     def accounts(self) -> tuple[str, ...]:
         """Who pays."""
         return tuple(scope.account for scope in self.scopes)
+
+    @property
+    def watched(self) -> tuple[Line, ...]:
+        """The lines with all their limits, also those that the call was not held to."""
+        return _lines(self.scopes, self.at, _NONE) if self.degrading.done else self.lines
+
+    def refuser(self, refusal: Refusal) -> Scope | None:
+        """Give the scope that refused, if it may take the call to a smaller model."""
+        return self.degrading.refuser(self.scopes, self.at, refusal)
 
     def output_within(self, amounts: Amounts) -> int | None:
         """How many output tokens the call may ask for when it holds this much; None: as many as it likes."""
@@ -63,39 +78,48 @@ def demand_of(
     *,
     default_output: int,
     min_output: int,
+    degrading: Degrading = _NONE,
 ) -> Demand:
     """Work out what to reserve for a request with scopes. Raises what `quote` raises: `UnpricedModel`, `NoRoute`."""
     scopes: tuple[Scope, ...] = request.scopes
     counts_money = any(scope.budget.usd is not None for scope in scopes)
-    counts_tokens = any(scope.budget.tokens is not None for scope in scopes)
+    counts_tokens = any(scope.budget.tokens is not None and scope not in degrading.done for scope in scopes)
     if not counts_money and not counts_tokens:
-        return Demand(at, scopes, _lines(scopes, at), _CALL, _CALL)
+        return Demand(at, scopes, _lines(scopes, at, degrading), _CALL, _CALL, degrading=degrading)
     prices = tuple(quote(request)) if counts_money else ()
     size = input_tokens_bound(request)
     output = default_output if request.max_output_tokens is None else request.max_output_tokens
     wanted = _bound(prices, size, output)
     minimum = _bound(prices, size, min(output, min_output))
+    whole = request.max_output_tokens is not None and bool(degrading.able)
+    able = degrading.able if whole else ()
     refusal = None
-    for scope in scopes:
+    for scope in _last(able, scopes):
         if scope.budget.per == "call":
-            line = scope.line(at)
-            refusal = refusal or _refusal(line, minimum)
+            line = degrading.line(scope, at)
+            refusal = refusal or _refusal(line, wanted if scope in able else minimum)
             wanted = Amounts(_at_most(wanted.usd, line.usd), _at_most(wanted.tokens, line.tokens), 1)
-    lines = _lines(scopes, at)
-    return Demand(at, scopes, lines, wanted, minimum, prices, size, output, refusal, counts_money, counts_tokens)
+    lines = _lines(_last(able, scopes)[::-1] if able else scopes, at, degrading)
+    return Demand(
+        at, scopes, lines, wanted, minimum, prices, size, output, refusal, counts_money, counts_tokens, degrading, whole
+    )
+
+
+def _last(able: tuple[Scope, ...], scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
+    return tuple(sorted(scopes, key=able.__contains__)) if able else scopes
 
 
 def _bound(prices: tuple[Price, ...], size: int, output: int) -> Amounts:
     return Amounts(max((price.upper_bound(size, output) for price in prices), default=0), size + output, 1)
 
 
-def _lines(scopes: tuple[Scope, ...], at: float) -> tuple[Line, ...]:
+def _lines(scopes: tuple[Scope, ...], at: float, degrading: Degrading) -> tuple[Line, ...]:
     """Give one line an account and window: budgets that share an account are one payer, held to the lowest limit."""
     lines: dict[tuple[str, str], Line] = {}
     for scope in scopes:
         if scope.budget.per == "call":
             continue
-        line = scope.line(at)
+        line = degrading.line(scope, at)
         known = lines.get((line.account, line.window))
         if known is not None:
             line = line._replace(

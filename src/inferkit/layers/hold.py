@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from inferkit._errors import BudgetExceeded
-from inferkit._types import Usage
 from inferkit.budgets.bounds import input_tokens_bound
 from inferkit.budgets.ledger import Amounts, Grant, Refusal
 from inferkit.budgets.money import format_usd, to_usd
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from inferkit._types import Request
-    from inferkit.budgets.budget import Budget
+    from inferkit.budgets.budget import Budget, Scope
     from inferkit.budgets.ledger import Ledger
     from inferkit.layers.budget import BudgetLayer
     from inferkit.layers.demand import Demand
@@ -26,11 +25,11 @@ __all__ = ["Hold", "exceeded"]
 
 
 class Hold:
-    """A reservation that covers the attempts of one call.
+    """A reservation that covers the attempts of one call, also where several run at the same time.
 
     `counts_money` and `counts_tokens` say what the budgets that pay are limited in. `truncates` is true where a stream
-    that runs past the hold ends with the finish reason "budget" rather than with `BudgetExceeded`: only if every budget
-    that pays says so.
+    that runs past the hold ends with the finish reason "budget" rather than with `BudgetExceeded`: unless a budget that
+    pays says "raise".
     """
 
     def __init__(
@@ -47,7 +46,8 @@ class Hold:
         self.held = grant.amounts
         self.counts_money = demand.counts_money
         self.counts_tokens = demand.counts_tokens
-        self.truncates = all(scope.budget.on_exceed == "truncate" for scope in demand.scopes)
+        self.truncates = all(scope.budget.on_exceed != "raise" for scope in demand.scopes)
+        self.refusal: Refusal | None = None
         self._layer = layer
         self._ledger = ledger
         self._request = request
@@ -60,48 +60,105 @@ class Hold:
         return input_tokens_bound(request)
 
     def left(self) -> tuple[int, int]:
-        """Nano-dollars and tokens that the attempts so far have left of what is held."""
-        usage = Usage()
-        nanos = 0
-        for attempt in self._request.record.attempts:
-            usage += attempt.usage
-            nanos += attempt.cost_nanos or 0
-        return self.held.usd - nanos, self.held.tokens - usage.total_tokens
+        """Nano-dollars and tokens of what is held that no attempt has used, and none that runs may still use."""
+        record = self._request.record
+        nanos, tokens = self.held.usd, self.held.tokens
+        for attempt in record.attempts:
+            nanos -= attempt.cost_nanos or 0
+            tokens -= attempt.usage.total_tokens
+        for most_nanos, most_tokens in list(record.running.values()):  # one may end meanwhile, in any thread
+            nanos -= most_nanos
+            tokens -= most_tokens
+        return nanos, tokens
 
-    async def ensure(self, nanos: int, tokens: int = 0) -> None:
-        """Make sure that what is left covers an attempt that may cost so much. Raises `BudgetExceeded` if it cannot."""
+    async def ensure(self, attempt: object, nanos: int, tokens: int = 0) -> None:
+        """Commit to `attempt` what it may cost, until it leaves `record.running`; hold more where too little is left.
+
+        Raises `BudgetExceeded` where the budgets do not allow that; then nothing is committed.
+        """
+        running, more = self._request.record.running, self._missing(nanos, tokens)
+        running[attempt] = nanos, tokens
+        try:
+            await self._hold_more(more)
+        except BaseException:
+            del running[attempt]
+            raise
+
+    def _missing(self, nanos: int, tokens: int) -> Amounts:
+        """What costs nothing is covered, whatever is left."""
         left_nanos, left_tokens = self.left()
-        more = Amounts(
-            max(0, nanos - left_nanos) if self.counts_money else 0,
+        return Amounts(
+            max(0, nanos - left_nanos) if self.counts_money and nanos else 0,
             max(0, tokens - left_tokens) if self.counts_tokens else 0,
         )
+
+    async def _hold_more(self, more: Amounts) -> None:
         if not any(more):
             return
-        demand, request, ledger = self.demand, self._request, self._ledger
-        refusal = self._single_call_refusal(more)
-        if refusal is None and demand.lines:
+        self.refusal = self._single_call_refusal(more) or await self._extend(more)
+        if self.refusal is not None:
+            raise exceeded(self._request, self.demand, self.refusal, more=more)
 
-            def step(*, wait: bool) -> Grant | Refusal:
-                return ledger.extend(
-                    request.record.id,
-                    demand.lines,
-                    more,
-                    at=self._layer.now(),
-                    lease_seconds=self._lease,
-                    wait=wait,
-                )
+    def refuser(self, error: BudgetExceeded) -> Scope | None:
+        """Give the scope that refused another attempt, if it may take the call to a smaller model."""
+        if self.refusal is None or self.refusal.line.account != error.scope:
+            return None
+        return self.demand.refuser(self.refusal)
 
-            answer = await self._layer.store(request.runtime, ledger, step)
-            refusal = answer if isinstance(answer, Refusal) else None
-        if refusal is not None:
-            raise exceeded(request, demand, refusal, more=more)
+    async def turn_to(self, demand: Demand) -> int | None:
+        """Hold what the call needs from here on, by another model; give how many output tokens it may ask for.
+
+        What its attempts cost so far stays charged. Raises `BudgetExceeded` where even the least is not covered.
+        """
+        self.demand, self.refusal = demand, demand.refusal
+        self.counts_money, self.counts_tokens = demand.counts_money, demand.counts_tokens
+        if self.refusal is not None:
+            raise exceeded(self._request, demand, self.refusal)
+        least, more = self._missing(*demand.minimum[:2]), self._missing(*demand.wanted[:2])
+        while True:
+            try:
+                await self._hold_more(more)
+                break
+            except BudgetExceeded as error:
+                lower = None if demand.whole and self.refuser(error) else _lowered(more, least, self.refusal)
+                if lower is None:
+                    raise
+                more = lower
+        nanos, tokens = self.left()
+        return demand.output_within(
+            Amounts(
+                max(0, nanos) if self.counts_money else demand.wanted.usd,
+                tokens if self.counts_tokens else demand.wanted.tokens,
+            )
+        )
+
+    def _count(self, more: Amounts) -> None:
         self.held = Amounts(self.held.usd + more.usd, self.held.tokens + more.tokens, self.held.calls)
+
+    async def _extend(self, more: Amounts) -> Refusal | None:
+        ledger, request, lines = self._ledger, self._request, self.demand.lines
+        self._count(more)  # before waiting: an attempt that starts meanwhile asks only for what it needs itself
+        if not lines:
+            return None
+
+        def step(*, wait: bool) -> Grant | Refusal:
+            return ledger.extend(
+                request.record.id, lines, more, at=self._layer.now(), lease_seconds=self._lease, wait=wait
+            )
+
+        answer = None
+        try:
+            answer = await self._layer.store(request.runtime, ledger, step)
+        finally:
+            if not isinstance(answer, Grant):
+                self._count(Amounts(-more.usd, -more.tokens))
+        return None if isinstance(answer, Grant) else answer
 
     def _single_call_refusal(self, more: Amounts) -> Refusal | None:
         for scope in self.demand.scopes:
             if scope.budget.per != "call":
                 continue
-            line = scope.line(self.demand.at)
+            line = self.demand.degrading.line(scope, self.demand.at)
             if line.usd is not None and self.held.usd + more.usd > line.usd:
                 return Refusal(line, "usd", line.usd, self.held.usd, 0)
             if line.tokens is not None and self.held.tokens + more.tokens > line.tokens:
@@ -124,6 +181,15 @@ class Hold:
         )
         error.request_id = self._request.record.id
         return error
+
+
+def _lowered(more: Amounts, least: Amounts, refusal: Refusal | None) -> Amounts | None:
+    """Give as much of what was refused as the line that refused it can spare, if that is enough."""
+    if refusal is None:
+        return None
+    unit = Amounts._fields.index(refusal.unit)
+    spare = refusal.limit - refusal.posted - refusal.pending
+    return more._replace(**{refusal.unit: spare}) if least[unit] <= spare < more[unit] else None
 
 
 def exceeded(request: Request, demand: Demand, refusal: Refusal, *, more: Amounts | None = None) -> BudgetExceeded:

@@ -15,7 +15,7 @@ from inferkit._types import Chunk, Usage
 from inferkit.budgets.bounds import input_tokens_bound, utf8_length
 
 if TYPE_CHECKING:
-    from inferkit._record import AttemptKind, CallRecord, Outcome
+    from inferkit._record import AttemptKind, Outcome
     from inferkit._response import End, Response
     from inferkit._types import Handler, Request
     from inferkit.budgets.prices import Price, PriceBook
@@ -32,9 +32,9 @@ _FIRST_STATUS_WITHOUT_REPLY = 300  # redirects are not followed
 class Meter:
     """Adds an `Attempt` to the call's record for each request that goes through, exactly once, when it has ended.
 
-    Where the budget layer holds something for the call, an attempt that the hold does not cover is refused before it is
-    sent (`BudgetExceeded`), and a stream that runs past what the hold buys, because its provider ignores
-    `max_output_tokens`, is cut.
+    Where the budget layer holds something for the call, an attempt that the hold does not cover, beside those that run
+    already, is refused before it is sent (`BudgetExceeded`), and a stream that runs past what the hold buys, because
+    its provider ignores `max_output_tokens`, is cut.
     """
 
     def __init__(self, prices: PriceBook) -> None:
@@ -50,7 +50,7 @@ class Meter:
         running = _Running(request, price)
         if hold is not None:
             await running.cover(hold)
-        running.started = request.runtime.now()
+        running.start()
         try:
             response = await call_next(request)
         except BaseException as error:
@@ -63,7 +63,7 @@ class _Running:
     """One attempt while it runs."""
 
     __slots__ = (
-        "bytes", "cut_at", "first", "hold", "most", "parts", "price", "reason", "request", "started", "usage",
+        "bytes", "cut_at", "first", "hold", "kind", "most", "parts", "price", "reason", "request", "started", "usage",
         "was_cut",
     )  # fmt: skip
 
@@ -71,6 +71,7 @@ class _Running:
         self.request = request
         self.price = price
         self.hold: Hold | None = None
+        self.kind = _kind(request)
         self.started = 0.0
         self.first: float | None = None
         self.bytes = 0
@@ -82,21 +83,24 @@ class _Running:
         self.parts: list[str] = []
 
     async def cover(self, hold: Hold) -> None:
-        """Make sure that what is held pays for this attempt, and find out where to cut it."""
+        """Make sure that what is held pays for this attempt, and find out where it would have used that up."""
         output = self.request.max_output_tokens
         if output is None:
             return  # only calls are counted
         tokens = hold.input_bound(self.request)
         nanos = 0 if self.price is None else self.price.upper_bound(tokens, output)
-        await hold.ensure(nanos, tokens + output)
+        await hold.ensure(self, nanos, tokens + output)
         self.hold = hold
-        left_nanos, left_tokens = hold.left()
-        most = left_tokens - tokens if hold.counts_tokens else _NEVER
-        if hold.counts_money and self.price is not None:
-            affordable = self.price.affordable_output(tokens, left_nanos)
-            most = most if affordable is None else min(most, affordable)
-        self.most = max(output, most)
-        self.cut_at = self.most * _LONG_TOKEN + _SLACK
+        self._allow(output)
+
+    def _allow(self, output: int) -> None:
+        self.most = output
+        self.cut_at = output * _LONG_TOKEN + _SLACK
+
+    def start(self) -> None:
+        """Count as running from here on."""
+        self.request.record.running.setdefault(self, (0, 0))
+        self.started = self.request.runtime.now()
 
     def see(self, chunk: Chunk) -> Chunk:
         """Count a chunk. Runs for every chunk of every call."""
@@ -125,10 +129,24 @@ class _Running:
     def _cut(self, chunk: Chunk) -> Chunk:
         if self.hold is None or self.reason is not None or self.was_cut:
             return chunk
+        self._take_what_is_left(self.hold)
+        if self.bytes <= self.cut_at and (chunk.usage is None or chunk.usage.output_tokens <= self.most):
+            return chunk
         self.was_cut = True
         if self.hold.truncates:
             return Chunk(text=chunk.text, finish_reason="budget")
         raise self.hold.cut("".join(self.parts))
+
+    def _take_what_is_left(self, hold: Hold) -> None:
+        """Use more than was committed to this attempt, where more is held: for a dearer candidate, for example."""
+        running, tokens = self.request.record.running, hold.input_bound(self.request)
+        most_nanos, most_tokens = (max(0, left) + own for left, own in zip(hold.left(), running[self], strict=True))
+        running[self] = most_nanos, most_tokens
+        most = most_tokens - tokens if hold.counts_tokens else _NEVER
+        if hold.counts_money and self.price is not None:
+            affordable = self.price.affordable_output(tokens, most_nanos)
+            most = most if affordable is None else min(most, affordable)
+        self._allow(max(self.most, most))
 
     def end(self, end: End) -> None:
         """Record the attempt, whose stream has ended."""
@@ -177,7 +195,7 @@ class _Running:
         record.attempts.append(
             Attempt(
                 number=request.attempt or len(record.attempts) + 1,
-                kind=_kind(record, provider, request.model),
+                kind=self.kind,
                 provider=provider,
                 model=request.model,
                 outcome=outcome,
@@ -191,13 +209,17 @@ class _Running:
                 saved_nanos=0 if self.price is None or not billed else _saved(self.price, usage),
             )
         )
+        record.running.pop(self, None)
 
 
-def _kind(record: CallRecord, provider: str, model: str) -> AttemptKind:
+def _kind(request: Request) -> AttemptKind:
+    record = request.record
+    if record.running:
+        return "hedge"
     if not record.attempts:
         return "primary"
     last = record.attempts[-1]
-    return "retry" if (last.provider, last.model) == (provider, model) else "fallback"
+    return "retry" if (last.provider, last.model) == (request.provider or "", request.model) else "fallback"
 
 
 def _latest(before: Usage, after: Usage) -> Usage:

@@ -77,6 +77,7 @@ class Retry:
         allowed = max(1 + self._max_retries, len(remaining))
         not_before: dict[str, float] = {}
         number = round_number = 0
+        before = len(request.record.attempts)  # a budget may have taken the call to a smaller model after these
         failure: ProviderError | None = None
         try:
             while True:
@@ -85,14 +86,14 @@ class Retry:
                         continue
                     number += 1
                     try:
-                        response = await _begin(_attempt(request, target, number, round_number), call_next)
+                        response = await _begin(_attempt(request, target, before + number, round_number), call_next)
                         request.record.provider, request.record.model = target.provider, target.model
                         return response  # noqa: TRY300 - what else is tried is the loop's business
                     except ContentFiltered:
                         raise
                     except ProviderError as error:
                         failure = error
-                        _note_failure(request, target, number, error)
+                        _note_failure(request, target, before + number, error)
                         if not error.retryable:
                             remaining.remove(target)
                         elif error.retry_after is not None:

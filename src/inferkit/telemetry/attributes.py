@@ -33,14 +33,14 @@ def call_ended(model: str, record: CallRecord, outcome: str) -> dict[str, Any]:
         facts[names.CACHE_RESULT] = record.cache
     if record.cache_tier is not None:
         facts[names.CACHE_TIER] = record.cache_tier
-    if record.attempts:
-        last = record.attempts[-1]
-        facts[names.SERVED_BY] = f"{last.provider}:{last.model}"
+    served = record.served
+    if served is not None:
+        facts[names.SERVED_BY] = f"{served.provider}:{served.model}"
         facts[names.INPUT_TOKENS] = sum(attempt.usage.input_tokens for attempt in record.attempts)
         facts[names.OUTPUT_TOKENS] = sum(attempt.usage.output_tokens for attempt in record.attempts)
         facts[names.USAGE_ESTIMATED] = any(attempt.usage.estimated for attempt in record.attempts)
-        if last.price_source is not None:
-            facts[names.COST_SOURCE] = last.price_source
+        if served.price_source is not None:
+            facts[names.COST_SOURCE] = served.price_source
     cost = record.cost_nanos
     if cost is not None:
         facts[names.COST_AMOUNT] = cost / NANOS
@@ -58,7 +58,7 @@ def attempt_started(request: Request) -> dict[str, Any]:
         names.REQUEST_MODEL: request.model,
         names.REQUEST_STREAM: request.stream,
         names.ATTEMPT_NUMBER: request.attempt,
-        names.ATTEMPT_KIND: request.attempt_kind,
+        names.ATTEMPT_KIND: "hedge" if request.record.running else request.attempt_kind,
     }
     parameters = (
         (names.REQUEST_MAX_TOKENS, request.max_output_tokens),
