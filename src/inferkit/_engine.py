@@ -89,9 +89,9 @@ class Settings(TypedDict, total=False):
     - `models`: aliases, each to `"provider:model"` or a list of them in order of preference; `"local"` is the
       embedded model. `default` is the alias used where a call names none (the first one).
     - `providers`: adapters of your own, by name.
-    - `prices`: dollars per million tokens of models that the price list does not know, or at your own rates; keys are
-      `"provider:model"` or `"provider:*"`. `on_unpriced` says what a call under a budget does without a price: "block"
-      (the default) or a `Price` to assume.
+    - `prices`: a `Price` for each model that the price list does not know, or that has your own rates; keys are
+      `"provider:model"`, `"model"` or `"provider:*"`. `on_unpriced` says what a call under a budget does without a
+      price: "block" (the default) or a `Price` to assume.
     - `budget`: one `Budget` or several that every call is charged to; `each="user"` makes it one for each user.
     - `cache`: True (memory and disk), False, or a `Cache`.
     - `ledger`: True (SQLite in the user's data folder), False, a path, or a ledger. `on_store_error` says what a call
