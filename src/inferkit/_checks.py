@@ -119,6 +119,7 @@ _SETTINGS: Mapping[str, Rule] = {
     "budget": (_are_budgets, 'a Budget or several: Budget(usd="200", per="month", name="all")'),
     "cache": (_is_cache, "True, False or a Cache"),
     "ledger": (_is_ledger, "True, False, a path or a ledger"),
+    "estimates": (lambda value: value in ("strict", "learned"), '"strict" or "learned"'),
     "max_retries": (lambda value: _is_whole(value) and value >= 0, "0 or more, a whole number"),
     "timeout": _SECONDS,
     "layers": (are_layers, "a list of layers, which are callables of a request and the rest of the stack"),

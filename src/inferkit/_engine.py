@@ -43,12 +43,14 @@ def default_stack(
     retry: Retry | None = None,
     telemetry: Telemetry | None = None,
     on_store_error: Literal["block", "allow"] = "block",
+    estimates: Literal["strict", "learned"] = "strict",
 ) -> list[Layer]:
     """Give the layers in the order that is right for nearly everybody: trace, cache, budget, route, retry, meter.
 
     A layer of your own goes where its work belongs: after the trace it sees each call once, after the retry each
     attempt.
     """
+    from inferkit.budgets.estimates import LearnedEstimates
     from inferkit.layers.budget import BudgetLayer
     from inferkit.layers.meter import Meter
     from inferkit.layers.retry import Retry
@@ -59,14 +61,24 @@ def default_stack(
 
     telemetry = telemetry or Telemetry()
     book = prices or PriceBook()
+    learned = None
+    if estimates == "learned":
+        learned = LearnedEstimates(
+            lambda request: [(target.provider, target.model) for target in catalog.resolve(request.model)]
+        )
     layers: list[Layer | None] = [
         Trace(telemetry),
         cache,
-        BudgetLayer(ledger, quote=lambda request: quote(catalog, book, request), on_store_error=on_store_error),
+        BudgetLayer(
+            ledger,
+            quote=lambda request: quote(catalog, book, request),
+            learned=learned,
+            on_store_error=on_store_error,
+        ),
         Route(catalog),
         retry or Retry(),
         TraceAttempt(telemetry),
-        Meter(book),
+        Meter(book, learned),
     ]
     return [layer for layer in layers if layer is not None]
 
@@ -96,6 +108,9 @@ class Settings(TypedDict, total=False):
     - `cache`: True (memory and disk), False, or a `Cache`.
     - `ledger`: True (SQLite in the user's data folder), False, a path, or a ledger. `on_store_error` says what a call
       under a budget does while the ledger is down: "block" (the default) or "allow".
+    - `estimates`: how a budget counts input before it is sent. "strict" (the default) is an upper bound, four
+      times what English takes; "learned" goes by the model's recent calls, and a call that comes to more than they
+      did may then overspend by the difference.
     - `max_retries`: requests after the first one, in all. `timeout`: seconds for a whole call, if it names none.
     - `layers`: layers of your own, seen once by each call, after the trace and before the cache.
     - `stack`: a function that is given the layers (see `default_stack`) and returns those to use, in order.
@@ -112,6 +127,7 @@ class Settings(TypedDict, total=False):
     cache: bool | Cache
     ledger: bool | str | os.PathLike[str] | Ledger
     on_store_error: Literal["block", "allow"]
+    estimates: Literal["strict", "learned"]
     max_retries: int
     timeout: float
     layers: Sequence[Layer]
@@ -155,6 +171,7 @@ class Engine:
             retry=Retry(settings.get("max_retries", 2)),
             telemetry=settings.get("telemetry"),
             on_store_error=settings.get("on_store_error", "block"),
+            estimates=settings.get("estimates", "strict"),
         )
         return [trace, *settings.get("layers", ()), *others]
 

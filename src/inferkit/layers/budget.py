@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from inferkit._response import End, Response
     from inferkit._runtime import Runtime
     from inferkit._types import Chunk, Handler, Request
+    from inferkit.budgets.estimates import LearnedEstimates
     from inferkit.budgets.ledger import Ledger, Refusal
     from inferkit.budgets.prices import Price
 
@@ -42,7 +43,8 @@ class BudgetLayer:
 
     `quote` gives the prices of the models that may serve a request, of which the dearest is reserved. A call whose
     caller sets no `max_output_tokens` is held to `default_output_tokens`; one for which the budget buys fewer than
-    `min_output_tokens` is refused with `BudgetExceeded`. A hold is leased for `lease_seconds`, or until the call's
+    `min_output_tokens` is refused with `BudgetExceeded`. The input counts as what `learned` expects, or as its strict
+    bound. A hold is leased for `lease_seconds`, or until the call's
     deadline. `on_store_error` says whether a call goes ahead when the ledger cannot be written: "block" or "allow".
     """
 
@@ -53,6 +55,7 @@ class BudgetLayer:
         ledger: Ledger | None,
         *,
         quote: Callable[[Request], Sequence[Price]],
+        learned: LearnedEstimates | None = None,
         default_output_tokens: int = 4096,
         min_output_tokens: int = 16,
         lease_seconds: float = 600.0,
@@ -67,6 +70,7 @@ class BudgetLayer:
             raise ConfigurationError(f"lease_seconds is above zero; got {lease_seconds}")
         self._ledger = ledger
         self._quote = quote
+        self.learned = learned
         self._default_output = default_output_tokens
         self._min_output = min_output_tokens
         self._lease = lease_seconds
@@ -89,6 +93,7 @@ class BudgetLayer:
                 self._clock(),
                 default_output=self._default_output,
                 min_output=self._min_output,
+                learned=self.learned,
             )
             request = await self._reserve(ledger, request, demand, settlement)
         try:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from inferkit._errors import ConfigurationError, NoRoute, ProviderError, StreamInterrupted, Unavailable
 from inferkit._record import Attempt
 from inferkit._types import Chunk, Usage
-from inferkit.budgets.bounds import input_tokens_bound, utf8_length
+from inferkit.budgets.bounds import utf8_length
+from inferkit.budgets.estimates import input_tokens
 
 if TYPE_CHECKING:
     from inferkit._record import AttemptKind, CallRecord, Outcome
     from inferkit._response import End, Response
     from inferkit._types import Handler, Request
+    from inferkit.budgets.estimates import LearnedEstimates
     from inferkit.budgets.prices import Price, PriceBook
     from inferkit.layers.hold import Hold
 
@@ -33,11 +35,12 @@ class Meter:
 
     Where the budget layer holds something for the call, an attempt that the hold does not cover is refused before it is
     sent (`BudgetExceeded`), and a stream that runs past what the hold buys, because its provider ignores
-    `max_output_tokens`, is cut.
+    `max_output_tokens`, is cut. What a provider reports as input is what `learned` learns from.
     """
 
-    def __init__(self, prices: PriceBook) -> None:
+    def __init__(self, prices: PriceBook, learned: LearnedEstimates | None = None) -> None:
         self._prices = prices
+        self._learned = learned
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
@@ -46,7 +49,7 @@ class Meter:
         hold: Hold | None = request.record.hold
         if price is None and hold is not None and hold.counts_money:
             price = self._prices.price(provider, request.model)  # says what is missing
-        running = _Running(request, price)
+        running = _Running(request, price, self._learned)
         if hold is not None:
             await running.cover(hold)
         running.started = request.runtime.now()
@@ -62,13 +65,14 @@ class _Running:
     """One attempt while it runs."""
 
     __slots__ = (
-        "bytes", "cut_at", "finished", "first", "hold", "most", "parts", "price", "request", "started", "usage",
-        "was_cut",
+        "bytes", "cut_at", "finished", "first", "hold", "learned", "most", "parts", "price", "request", "started",
+        "usage", "was_cut",
     )  # fmt: skip
 
-    def __init__(self, request: Request, price: Price | None) -> None:
+    def __init__(self, request: Request, price: Price | None, learned: LearnedEstimates | None) -> None:
         self.request = request
         self.price = price
+        self.learned = learned
         self.hold: Hold | None = None
         self.started = 0.0
         self.first: float | None = None
@@ -131,7 +135,10 @@ class _Running:
 
     def end(self, end: End) -> None:
         """Record the attempt, whose stream has ended."""
-        self._record(end.outcome, end.error, self._final_usage(end.outcome))
+        usage = self._final_usage(end.outcome)
+        if self.learned is not None and not usage.estimated:
+            self.learned.learn(self.request, usage.input_tokens)
+        self._record(end.outcome, end.error, usage)
 
     def fail(self, error: BaseException) -> None:
         """Record the attempt, which came to nothing."""
@@ -142,7 +149,7 @@ class _Running:
             self._record(outcome, error, Usage(input_tokens=self._input_bound(), estimated=True))
 
     def _input_bound(self) -> int:
-        return input_tokens_bound(self.request) if self.hold is None else self.hold.input_bound(self.request)
+        return input_tokens(self.request, self.learned) if self.hold is None else self.hold.input_bound(self.request)
 
     def _final_usage(self, outcome: Outcome) -> Usage:
         """Give what was reported, and estimates for what was not: a broken stream's last report may be an old one."""
