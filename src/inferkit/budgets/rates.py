@@ -54,6 +54,11 @@ class Rates:
         return left // dearest if dearest else None
 
     @property
+    def reasoning_is_dearer(self) -> bool:
+        """Whether a reasoning token costs more than another one of output."""
+        return self.reasoning > self.output
+
+    @property
     def _dearest_input(self) -> int:
         return max(self.input, self.cache_read, self.cache_write)
 

@@ -65,8 +65,8 @@ class _Running:
     """One attempt while it runs."""
 
     __slots__ = (
-        "bytes", "cut_at", "finished", "first", "hold", "learned", "most", "parts", "price", "request", "started",
-        "usage", "was_cut",
+        "bytes", "cut_at", "finished", "first", "hold", "learned", "most", "parts", "price", "reasoning", "request",
+        "started", "usage", "was_cut",
     )  # fmt: skip
 
     def __init__(self, request: Request, price: Price | None, learned: LearnedEstimates | None) -> None:
@@ -77,6 +77,7 @@ class _Running:
         self.started = 0.0
         self.first: float | None = None
         self.bytes = 0
+        self.reasoning = 0  # bytes among them
         self.usage: Usage | None = None
         self.finished = False
         self.was_cut = False
@@ -121,7 +122,9 @@ class _Running:
         return chunk
 
     def _see_more(self, chunk: Chunk) -> None:
-        self.bytes += utf8_length(chunk.reasoning)
+        size = utf8_length(chunk.reasoning)
+        self.reasoning += size
+        self.bytes += size
         for call in chunk.tool_calls:
             self.bytes += utf8_length(call.arguments) + utf8_length(call.name or "")
 
@@ -157,17 +160,15 @@ class _Running:
         final = outcome == "completed" or self.finished
         if final and usage.input_tokens and (usage.output_tokens or not self.bytes):
             return usage
-        output = usage.output_tokens
+        tokens = usage.input_tokens or self._input_bound()
+        output, reasoning = usage.output_tokens, usage.reasoning_tokens
         if not final or not output:
             output = max(output, self._seen_tokens())
+            if self.price is not None and self.price.rates(tokens).reasoning_is_dearer:
+                reasoning = max(reasoning, min(self.reasoning, output))
         return Usage(
-            usage.input_tokens or self._input_bound(),
-            output,
-            usage.cache_read_tokens,
-            usage.cache_write_tokens,
-            usage.reasoning_tokens,
-            estimated=True,
-        )
+            tokens, output, usage.cache_read_tokens, usage.cache_write_tokens, reasoning, estimated=True
+        )  # fmt: skip
 
     def _seen_tokens(self) -> int:
         """Give an upper bound of the tokens that were seen, which is the cap unless it was plainly not kept."""
