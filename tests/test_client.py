@@ -254,6 +254,7 @@ def test_an_option_that_makes_no_sense_is_explained(options, said):
         ({"on_store_error": "shrug"}, "on_store_error"),
         ({"budget": "5.00"}, "a Budget"),
         ({"prices": {"a:b": "1"}}, "is a Price"),
+        ({"estimates": "guess"}, 'estimates is "strict" or "learned"'),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_explained(settings, said):

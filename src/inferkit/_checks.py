@@ -127,6 +127,7 @@ _SETTINGS: Mapping[str, Rule] = {
     "default_plan": (_is_text, 'the name of a plan, for example "free"'),
     "cache": (_is_cache, "True, False or a Cache"),
     "ledger": (_is_ledger, "True, False, a path or a ledger"),
+    "estimates": (lambda value: value in ("strict", "learned"), '"strict" or "learned"'),
     "max_retries": (lambda value: _is_whole(value) and value >= 0, "0 or more, a whole number"),
     "timeout": _SECONDS,
     "layers": (are_layers, "a list of layers, which are callables of a request and the rest of the stack"),

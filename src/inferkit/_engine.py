@@ -46,6 +46,7 @@ def default_stack(
     retry: Retry | None = None,
     telemetry: Telemetry | None = None,
     on_store_error: Literal["block", "allow"] = "block",
+    estimates: Literal["strict", "learned"] = "strict",
 ) -> list[Layer]:
     """Give the layers in the order that is right for nearly everybody: trace, cache, budget, route, retry, meter.
 
@@ -54,6 +55,7 @@ def default_stack(
     A layer of your own goes where its work belongs: after the trace it sees each call once, after the retry each
     attempt.
     """
+    from inferkit.budgets.estimates import LearnedEstimates
     from inferkit.layers.budget import BudgetLayer
     from inferkit.layers.meter import Meter
     from inferkit.layers.retry import Retry
@@ -65,6 +67,11 @@ def default_stack(
 
     telemetry = telemetry or Telemetry()
     book = prices or PriceBook()
+    learned = None
+    if estimates == "learned":
+        learned = LearnedEstimates(
+            lambda request: [(target.provider, target.model) for target in catalog.resolve(request.model)]
+        )
     layers: list[Layer | None] = [
         Trace(telemetry),
         None if ledger is None else TallyLayer(ledger),
@@ -73,12 +80,13 @@ def default_stack(
             ledger,
             quote=lambda request: quote(catalog, book, request),
             plans=plans,
+            learned=learned,
             on_store_error=on_store_error,
         ),
         Route(catalog),
         retry or Retry(),
         TraceAttempt(telemetry),
-        Meter(book),
+        Meter(book, learned),
     ]
     return [layer for layer in layers if layer is not None]
 
@@ -101,15 +109,18 @@ class Settings(TypedDict, total=False):
     - `models`: aliases, each to `"provider:model"` or a list of them in order of preference; `"local"` is the
       embedded model. `default` is the alias used where a call names none (the first one).
     - `providers`: adapters of your own, by name.
-    - `prices`: dollars per million tokens of models that the price list does not know, or at your own rates; keys are
-      `"provider:model"` or `"provider:*"`. `on_unpriced` says what a call under a budget does without a price: "block"
-      (the default) or a `Price` to assume.
+    - `prices`: a `Price` for each model that the price list does not know, or that has your own rates; keys are
+      `"provider:model"`, `"model"` or `"provider:*"`. `on_unpriced` says what a call under a budget does without a
+      price: "block" (the default) or a `Price` to assume.
     - `budget`: one `Budget` or several that every call is charged to; `each="user"` makes it one for each user.
     - `plans`: what customers pay and may use (see `Plan`), or the TOML file that says so; `default_plan` is that of
       users and tenants who were assigned none. `client.plans` assigns.
     - `cache`: True (memory and disk), False, or a `Cache`.
     - `ledger`: True (SQLite in the user's data folder), False, a path, or a ledger. `on_store_error` says what a call
       under a budget does while the ledger is down: "block" (the default) or "allow".
+    - `estimates`: how a budget counts input before it is sent. "strict" (the default) is an upper bound, four
+      times what English takes; "learned" goes by the model's recent calls, and a call that comes to more than they
+      did may then overspend by the difference.
     - `max_retries`: requests after the first one, in all. `timeout`: seconds for a whole call, if it names none.
     - `layers`: layers of your own, seen once by each call, after the trace and before the cache.
     - `stack`: a function that is given the layers (see `default_stack`) and returns those to use, in order.
@@ -128,6 +139,7 @@ class Settings(TypedDict, total=False):
     cache: bool | Cache
     ledger: bool | str | os.PathLike[str] | Ledger
     on_store_error: Literal["block", "allow"]
+    estimates: Literal["strict", "learned"]
     max_retries: int
     timeout: float
     layers: Sequence[Layer]
@@ -185,6 +197,7 @@ class Engine:
             retry=Retry(settings.get("max_retries", 2)),
             telemetry=settings.get("telemetry"),
             on_store_error=settings.get("on_store_error", "block"),
+            estimates=settings.get("estimates", "strict"),
         )
         return [trace, *settings.get("layers", ()), *others]
 

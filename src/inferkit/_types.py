@@ -159,7 +159,8 @@ class Usage:
     """Tokens of one attempt or one call.
 
     `input_tokens` includes cached ones, `output_tokens` includes reasoning, whatever the provider's own way of
-    counting. `estimated` is true where the provider reported nothing and the count is inferkit's own upper bound.
+    counting. `estimated` is true where the provider reported nothing and the count is inferkit's own: an upper bound,
+    unless the client learns its estimates.
     """
 
     input_tokens: int = 0

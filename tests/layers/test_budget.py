@@ -451,45 +451,53 @@ def test_waiting_for_a_locked_ledger_does_not_stop_the_event_loop(kind, ledger, 
     assert posted(ledger) == Amounts(COST, 15, 1)
 
 
+class Telling(SqliteLedger):
+    """A ledger that tells the loop when a thread is about to wait for it, and when something was given back."""
+
+    def reserve(self, *args, wait, **options):
+        if wait:
+            anyio.from_thread.run_sync(self.waited_for.set)
+        return super().reserve(*args, wait=wait, **options)
+
+    def void(self, *args, **options):
+        done = super().void(*args, **options)
+        anyio.from_thread.run_sync(self.gave_back.set)
+        return done
+
+
 @pytest.mark.parametrize("kind", ["asyncio", "trio"])
-def test_a_caller_who_is_cancelled_while_waiting_holds_nothing(kind, ledger, locker):
+def test_a_caller_who_is_cancelled_while_waiting_holds_nothing(kind, locker, tmp_path):
     model = FakeModel(REPLY)
+    ledger = Telling(tmp_path / "ledger.db")
     stack = Stack(ledger, model)
 
     async def main(runtime):
-        started = anyio.Event()
+        ledger.waited_for, ledger.gave_back = anyio.Event(), anyio.Event()
 
         async def call():
-            started.set()
             await stack(make_request(runtime, scope(usd="5")))
 
         locker.execute("BEGIN IMMEDIATE")
         if kind == "trio":
             async with anyio.create_task_group() as group:
                 group.start_soon(call)
-                await started.wait()
-                await runtime.sleep(0.01)
+                await ledger.waited_for.wait()
                 group.cancel_scope.cancel()
         else:
             task = asyncio.ensure_future(call())
-            await started.wait()
-            await runtime.sleep(0.01)
+            await ledger.waited_for.wait()
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         locker.execute("COMMIT")
         with anyio.fail_after(10):
-            while ledger.balance("free:alice", MONTH).pending != Amounts() or not settled_down(ledger):
-                await runtime.sleep(0.001)
+            await ledger.gave_back.wait()
 
     run(kind, main)
+    assert any(ledger.balances("free:alice")), "nothing was reserved that could have been given back"
     assert posted(ledger) == Amounts()
     assert model.requests == []
-
-
-def settled_down(ledger):
-    """Whether the reservation that waited has been made and taken back: its account exists and nothing is held."""
-    return any(ledger.balances("free:alice"))
+    ledger.close()
 
 
 class Watched(SqliteLedger):

@@ -17,7 +17,7 @@ from inferkit._errors import (
 )
 from inferkit._types import Chunk, ToolCallDelta, Usage
 from inferkit.budgets.bounds import input_tokens_bound
-from inferkit.budgets.prices import PriceBook
+from inferkit.budgets.prices import Price, PriceBook
 from inferkit.layers.meter import Meter
 
 
@@ -79,6 +79,22 @@ def test_a_reply_without_a_report_is_estimated_from_the_bytes_that_came():
     )
     assert attempt.usage == Usage(input_tokens_bound(request), 6 + 3 + 4 + 4, estimated=True)
     assert attempt.cost_nanos == attempt.usage.input_tokens * 1000 + 17 * 2000
+
+
+@pytest.mark.parametrize(("reasoning", "cost"), [("9", 6 * 9_000 + 2 * 2_000), ("1", 8 * 2_000), (None, 8 * 2_000)])
+def test_reasoning_that_was_seen_is_estimated_at_its_own_price_where_that_is_dearer(reasoning, cost):
+    """How the bytes divide into tokens of the two kinds is not known, and the estimate is an upper bound."""
+    book = PriceBook({"test:thinker": Price("0", "2", reasoning=reasoning)})
+
+    async def main(runtime):
+        request = make_request(runtime, model="thinker")
+        broken = StreamInterrupted("cut", provider="test")
+        response = await Meter(book)(request, FakeModel([Chunk(reasoning="hmm..."), Chunk("Hi"), broken]))
+        with pytest.raises(StreamInterrupted):
+            await response.read()
+        return request.record.attempts[0]
+
+    assert run("direct", main).cost_nanos == cost
 
 
 def test_an_estimate_stays_within_the_cap_that_was_sent():

@@ -15,7 +15,7 @@ from inferkit._types import ImagePart, ReasoningPart, TextPart, ToolCallPart
 if TYPE_CHECKING:
     from inferkit._types import Message, Part, Request, Tool
 
-__all__ = ["IMAGE_TOKENS", "input_tokens_bound", "utf8_length"]
+__all__ = ["IMAGE_TOKENS", "has_images", "input_tokens_bound", "unscaled_tokens", "utf8_length"]
 
 IMAGE_TOKENS = 50_000
 """What one image counts as. Providers scale images down; the dearest known way of counting comes to 48,169 tokens."""
@@ -41,6 +41,25 @@ def input_tokens_bound(request: Request) -> int:
     if request.extra:
         total += _json_length(request.extra)
     return total
+
+
+def unscaled_tokens(request: Request) -> int:
+    """Give the part of `input_tokens_bound` that is not the length of a text: markers, images, and what is `extra`."""
+    total = _REQUEST_TOKENS
+    for message in request.messages:
+        total += _MESSAGE_TOKENS
+        for part in message.parts:
+            if isinstance(part, TextPart | ReasoningPart):
+                total += _PART_TOKENS
+            else:
+                total += IMAGE_TOKENS if isinstance(part, ImagePart) else _TOOL_TOKENS
+    total += _TOOL_TOKENS * (len(request.tools) + (request.response_schema is not None))
+    return total + _json_length(request.extra) if request.extra else total
+
+
+def has_images(request: Request) -> bool:
+    """Whether part of the input is not text."""
+    return any(isinstance(part, ImagePart) for message in request.messages for part in message.parts)
 
 
 def _message_bound(message: Message) -> int:

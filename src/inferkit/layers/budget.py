@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from inferkit._runtime import Runtime
     from inferkit._types import Chunk, Handler, Request
     from inferkit.budgets.budget import Scope
+    from inferkit.budgets.estimates import LearnedEstimates
     from inferkit.budgets.ledger import Amounts, Ledger, Refusal
     from inferkit.budgets.plans import Plans
     from inferkit.budgets.prices import Price
@@ -45,10 +46,11 @@ class BudgetLayer:
     """Charges each call to `request.scopes`, and enters calls without any in the ledger's book.
 
     `plans` says which allowance each customer has. `quote` gives the prices of the models that may serve a request, of
-    which the dearest is reserved. A call whose caller sets no `max_output_tokens` is held to `default_output_tokens`;
-    one for which the budget buys fewer than `min_output_tokens` is refused with `BudgetExceeded`, or taken to the
-    smaller model that the budget names. A hold is leased for `lease_seconds`, or until the call's deadline.
-    `on_store_error` says whether a call goes ahead when the ledger cannot be written: "block" or "allow".
+    which the dearest is reserved. The input counts as what `learned` expects, or as its strict bound. A call whose
+    caller sets no `max_output_tokens` is held to `default_output_tokens`; one for which the budget buys fewer than
+    `min_output_tokens` is refused with `BudgetExceeded`, or taken to the smaller model that the budget names. A hold is
+    leased for `lease_seconds`, or until the call's deadline. `on_store_error` says whether a call goes ahead when the
+    ledger cannot be written: "block" or "allow".
     """
 
     role = "budget"
@@ -59,6 +61,7 @@ class BudgetLayer:
         *,
         quote: Callable[[Request], Sequence[Price]],
         plans: Plans | None = None,
+        learned: LearnedEstimates | None = None,
         default_output_tokens: int = 4096,
         min_output_tokens: int = 16,
         lease_seconds: float = 600.0,
@@ -74,6 +77,7 @@ class BudgetLayer:
         self._ledger = ledger
         self._quote = quote
         self._plans = plans
+        self.learned = learned
         self._default_output = default_output_tokens
         self._min_output = min_output_tokens
         self._lease = lease_seconds
@@ -163,6 +167,7 @@ class BudgetLayer:
             default_output=self._default_output,
             min_output=self._min_output,
             degrading=degrading,
+            learned=self.learned,
         )
 
     async def _ask(self, ledger: Ledger, request: Request, demand: Demand) -> Grant | Refusal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from inferkit.budgets.bounds import input_tokens_bound
@@ -10,10 +10,11 @@ from inferkit.budgets.ledger import Amounts, Line, Refusal, Unit
 from inferkit.layers.degrade import Degrading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from inferkit._types import Request
     from inferkit.budgets.budget import Scope
+    from inferkit.budgets.estimates import LearnedEstimates, Model
     from inferkit.budgets.prices import Price
 
 __all__ = ["Demand", "demand_of"]
@@ -26,9 +27,10 @@ _NONE = Degrading()
 class Demand:
     """`lines` are the ledger's; limits on a single call are in `wanted` already, or in `refusal` if they forbid it.
 
-    `output` is None where neither money nor tokens are limited. `at` is in seconds since the epoch. `whole` is true
-    where a budget would rather take the call to a smaller model than lower the output that the caller stated; the lines
-    of such budgets come first.
+    `input` is the most that the request may come to on any model that may serve it; where that is learned, `estimates`
+    has what it is on each. `output` is None where neither money nor tokens are limited. `at` is in seconds since the
+    epoch. `whole` is true where a budget would rather take the call to a smaller model than lower the output that the
+    caller stated; the lines of such budgets come first.
     """
 
     at: float
@@ -38,6 +40,7 @@ class Demand:
     minimum: Amounts
     prices: tuple[Price, ...] = ()
     input: int = 0
+    estimates: Mapping[Model, int] = field(default_factory=dict)
     output: int | None = None
     refusal: Refusal | None = None
     counts_money: bool = False
@@ -79,6 +82,7 @@ def demand_of(
     default_output: int,
     min_output: int,
     degrading: Degrading = _NONE,
+    learned: LearnedEstimates | None = None,
 ) -> Demand:
     """Work out what to reserve for a request with scopes. Raises what `quote` raises: `UnpricedModel`, `NoRoute`."""
     scopes: tuple[Scope, ...] = request.scopes
@@ -87,7 +91,8 @@ def demand_of(
     if not counts_money and not counts_tokens:
         return Demand(at, scopes, _lines(scopes, at, degrading), _CALL, _CALL, degrading=degrading)
     prices = tuple(quote(request)) if counts_money else ()
-    size = input_tokens_bound(request)
+    estimates = {} if learned is None else learned.of_candidates(request)
+    size = max(estimates.values()) if estimates else input_tokens_bound(request)
     output = default_output if request.max_output_tokens is None else request.max_output_tokens
     wanted = _bound(prices, size, output)
     minimum = _bound(prices, size, min(output, min_output))
@@ -101,7 +106,20 @@ def demand_of(
             wanted = Amounts(_at_most(wanted.usd, line.usd), _at_most(wanted.tokens, line.tokens), 1)
     lines = _lines(_last(able, scopes)[::-1] if able else scopes, at, degrading)
     return Demand(
-        at, scopes, lines, wanted, minimum, prices, size, output, refusal, counts_money, counts_tokens, degrading, whole
+        at,
+        scopes,
+        lines,
+        wanted,
+        minimum,
+        prices,
+        size,
+        estimates,
+        output,
+        refusal,
+        counts_money,
+        counts_tokens,
+        degrading,
+        whole,
     )
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from inferkit._errors import BudgetExceeded
-from inferkit.budgets.bounds import input_tokens_bound
+from inferkit.budgets.estimates import input_tokens
 from inferkit.budgets.ledger import Amounts, Grant, Refusal
 from inferkit.budgets.money import format_usd, to_usd
 from inferkit.budgets.windows import rolling_end
@@ -54,10 +54,18 @@ class Hold:
         self._lease = lease
 
     def input_bound(self, request: Request) -> int:
-        """Upper bound of a request's input in tokens, which need not be counted again while it stays as it was."""
-        if self.demand.output is not None and request.messages is self._request.messages:
-            return self.demand.input
-        return input_tokens_bound(request)
+        """How many input tokens a request may come to on its model: as was reserved for, while it stays as it was.
+
+        What other calls taught in the meantime does not count: a call that was granted must not fail over it.
+        """
+        demand = self.demand
+        if demand.output is not None and request.messages is self._request.messages:
+            if not demand.estimates:
+                return demand.input
+            reserved = demand.estimates.get((request.provider or "", request.model))
+            if reserved is not None:
+                return reserved
+        return input_tokens(request, self._layer.learned)
 
     def left(self) -> tuple[int, int]:
         """Nano-dollars and tokens of what is held that no attempt has used, and none that runs may still use."""

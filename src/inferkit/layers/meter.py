@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from inferkit._errors import ConfigurationError, NoRoute, ProviderError, StreamInterrupted, Unavailable
 from inferkit._record import Attempt
 from inferkit._types import Chunk, Usage
-from inferkit.budgets.bounds import input_tokens_bound, utf8_length
+from inferkit.budgets.bounds import utf8_length
+from inferkit.budgets.estimates import input_tokens
 
 if TYPE_CHECKING:
     from inferkit._record import AttemptKind, Outcome
     from inferkit._response import End, Response
     from inferkit._types import Handler, Request
+    from inferkit.budgets.estimates import LearnedEstimates
     from inferkit.budgets.prices import Price, PriceBook
     from inferkit.layers.hold import Hold
 
@@ -34,11 +36,12 @@ class Meter:
 
     Where the budget layer holds something for the call, an attempt that the hold does not cover, beside those that run
     already, is refused before it is sent (`BudgetExceeded`), and a stream that runs past what the hold buys, because
-    its provider ignores `max_output_tokens`, is cut.
+    its provider ignores `max_output_tokens`, is cut. What a provider reports as input is what `learned` learns from.
     """
 
-    def __init__(self, prices: PriceBook) -> None:
+    def __init__(self, prices: PriceBook, learned: LearnedEstimates | None = None) -> None:
         self._prices = prices
+        self._learned = learned
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
@@ -47,7 +50,7 @@ class Meter:
         hold: Hold | None = request.record.hold
         if price is None and hold is not None and hold.counts_money:
             price = self._prices.price(provider, request.model)  # says what is missing
-        running = _Running(request, price)
+        running = _Running(request, price, self._learned)
         if hold is not None:
             await running.cover(hold)
         running.start()
@@ -63,18 +66,20 @@ class _Running:
     """One attempt while it runs."""
 
     __slots__ = (
-        "bytes", "cut_at", "first", "hold", "kind", "most", "parts", "price", "reason", "request", "started", "usage",
-        "was_cut",
+        "bytes", "cut_at", "first", "hold", "kind", "learned", "most", "parts", "price", "reason", "reasoning",
+        "request", "started", "usage", "was_cut",
     )  # fmt: skip
 
-    def __init__(self, request: Request, price: Price | None) -> None:
+    def __init__(self, request: Request, price: Price | None, learned: LearnedEstimates | None) -> None:
         self.request = request
         self.price = price
+        self.learned = learned
         self.hold: Hold | None = None
         self.kind = _kind(request)
         self.started = 0.0
         self.first: float | None = None
         self.bytes = 0
+        self.reasoning = 0  # bytes among them
         self.usage: Usage | None = None
         self.reason: str | None = None
         self.was_cut = False
@@ -122,7 +127,9 @@ class _Running:
         return chunk
 
     def _see_more(self, chunk: Chunk) -> None:
-        self.bytes += utf8_length(chunk.reasoning)
+        size = utf8_length(chunk.reasoning)
+        self.reasoning += size
+        self.bytes += size
         for call in chunk.tool_calls:
             self.bytes += utf8_length(call.arguments) + utf8_length(call.name or "")
 
@@ -150,7 +157,10 @@ class _Running:
 
     def end(self, end: End) -> None:
         """Record the attempt, whose stream has ended."""
-        self._record(end.outcome, end.error, self._final_usage(end.outcome))
+        usage = self._final_usage(end.outcome)
+        if self.learned is not None and not usage.estimated:
+            self.learned.learn(self.request, usage.input_tokens)
+        self._record(end.outcome, end.error, usage)
 
     def fail(self, error: BaseException) -> None:
         """Record the attempt, which came to nothing."""
@@ -161,7 +171,7 @@ class _Running:
             self._record(outcome, error, Usage(input_tokens=self._input_bound(), estimated=True))
 
     def _input_bound(self) -> int:
-        return input_tokens_bound(self.request) if self.hold is None else self.hold.input_bound(self.request)
+        return input_tokens(self.request, self.learned) if self.hold is None else self.hold.input_bound(self.request)
 
     def _final_usage(self, outcome: Outcome) -> Usage:
         """Give what was reported, and estimates for what was not: a broken stream's last report may be an old one."""
@@ -169,17 +179,15 @@ class _Running:
         final = outcome == "completed" or self.reason is not None
         if final and usage.input_tokens and (usage.output_tokens or not self.bytes):
             return usage
-        output = usage.output_tokens
+        tokens = usage.input_tokens or self._input_bound()
+        output, reasoning = usage.output_tokens, usage.reasoning_tokens
         if not final or not output:
             output = max(output, self._seen_tokens())
+            if self.price is not None and self.price.rates(tokens).reasoning_is_dearer:
+                reasoning = max(reasoning, min(self.reasoning, output))
         return Usage(
-            usage.input_tokens or self._input_bound(),
-            output,
-            usage.cache_read_tokens,
-            usage.cache_write_tokens,
-            usage.reasoning_tokens,
-            estimated=True,
-        )
+            tokens, output, usage.cache_read_tokens, usage.cache_write_tokens, reasoning, estimated=True
+        )  # fmt: skip
 
     def _seen_tokens(self) -> int:
         """Give an upper bound of the tokens that were seen, which is the cap unless it was plainly not kept."""
