@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Scenario", "read_scenario"]
 
 _TABLES = ("plans", "default_plan", "users", "tenants", "limits", "prices", "reroute")
+_PRICE_FIELDS = [name for name in Price.__dataclass_fields__ if name != "source"]
 _LIMIT_FIELDS = ("usd", "tokens", "calls", "per", "zone", "anchor_day", "each", "name", "grace")
 
 
@@ -94,11 +95,22 @@ def _limits(tables: Any, where: str) -> tuple[Budget, ...]:
 def _prices(tables: Any, where: str) -> dict[str, Price]:
     if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
         raise ConfigurationError(f'in {where}, prices are tables: [prices."openai:gpt-5"], with input = "1.25"')
-    known = [name for name in Price.__dataclass_fields__ if name != "source"]
-    return {
-        name: Price(**_known(table, known, f'in {where}, the price of "{name}"'), source="what-if")
-        for name, table in tables.items()
-    }
+    return {name: _price(table, f'in {where}, the price of "{name}"') for name, table in tables.items()}
+
+
+def _price(table: Any, what: str) -> Price:
+    """Make a price; those above a number of tokens and from a date on are tables in it."""
+    if not isinstance(table, Mapping):
+        raise ConfigurationError(f"{what} is a table of amounts")
+    fields = _known(table, _PRICE_FIELDS, what)
+    for name, key in (("above", _tokens), ("changes", str)):
+        if isinstance(fields.get(name), Mapping):
+            fields[name] = {key(start): _price(each, what) for start, each in fields[name].items()}
+    return Price(**fields, source="what-if")
+
+
+def _tokens(text: str) -> int:
+    return int(text) if text.isdecimal() else 0  # which a price refuses, and says why
 
 
 def _known(table: Mapping[str, Any], known: Any, what: str) -> dict[str, Any]:
