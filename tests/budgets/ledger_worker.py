@@ -1,9 +1,9 @@
 """A process that spends from a ledger: `python ledger_worker.py PATH MODE ...`, told what to do on the command line.
 
-spend   THREADS CALLS LIMIT   spend with several threads until done; prints what was spent, in nano-dollars
-forever BILLED                spend until killed; each cost is written to the file BILLED before it is settled
-full    BYTES                 spend until the file cannot grow; prints the error
-once                          make one reservation; prints "granted", or the error
+spend   THREADS CALLS LIMIT DURABILITY   spend with several threads until done; prints what was spent, in nano-dollars
+forever BILLED                           spend until killed; each cost is written to BILLED before it is settled
+full    BYTES                            spend until the file cannot grow; prints the error
+once                                     make one reservation; prints "granted", or the error
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def spend(ledger: SqliteLedger, limit: int, call: str, price: int) -> int:
     return cost
 
 
-def spend_with_threads(path: str, threads: int, calls: int, limit: int) -> None:
-    ledger = SqliteLedger(path)
+def spend_with_threads(path: str, threads: int, calls: int, limit: int, durability: str) -> None:
+    ledger = SqliteLedger(path, durability)
     spent = [0] * threads
 
     def work(number: int) -> None:
@@ -92,7 +92,8 @@ def once(path: str) -> None:
 if __name__ == "__main__":
     where, mode, *rest = sys.argv[1:]
     if mode == "spend":
-        spend_with_threads(where, *map(int, rest))
+        *counts, durability = rest
+        spend_with_threads(where, *map(int, counts), durability)
     elif mode == "forever":
         spend_forever(where, *rest)
     elif mode == "full":

@@ -1,7 +1,7 @@
 """The ledger in a SQLite file: each step is one short transaction.
 
 `durability="normal"` loses nothing to a killed process, and at most the last moments to a power cut; `"full"` waits for
-the disk at every step.
+the disk at every step, once for all threads that come at the same time.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.budgets import balances, postings
 from inferkit.budgets.database import Database, Durability
+from inferkit.budgets.group_commit import GroupedDatabase
 from inferkit.budgets.ledger import (
     NOBODY,
     Amounts,
@@ -41,7 +42,10 @@ class SqliteLedger:
     """
 
     def __init__(self, path: str | os.PathLike[str], durability: Durability = "normal") -> None:
-        self._database = Database(path, postings.MIGRATIONS, durability)
+        if durability == "full":
+            self._database: Database = GroupedDatabase(path, postings.MIGRATIONS)
+        else:
+            self._database = Database(path, postings.MIGRATIONS, durability)
         self.quick = durability == "normal"
 
     def __repr__(self) -> str:
