@@ -168,7 +168,7 @@ def test_a_step_that_fails_alone_raises_what_it_raised(database):
 
 def test_a_commit_that_fails_fails_for_all_that_share_it(database):
     database._connection.execute("PRAGMA foreign_keys=ON")  # a debt of nobody makes the commit itself fail
-    steps = {"good": insert("good"), "debt": insert("nobody", "debts")}
+    steps = {"debt": insert("nobody", "debts"), "good": insert("good")}
     outcomes = crowd(database).run(("first", insert("first")), steps)
     assert outcomes["first"] == 1
     failures = [outcomes["good"], outcomes["debt"]]
