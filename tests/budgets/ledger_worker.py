@@ -1,6 +1,7 @@
 """A process that spends from a ledger: `python ledger_worker.py PATH MODE ...`, told what to do on the command line.
 
 spend   THREADS CALLS LIMIT DURABILITY   spend with several threads until done; prints what was spent, in nano-dollars
+warned  CALLS LIMIT                      spend calls until done; prints the shares that it was told of, in thousandths
 forever BILLED                           spend until killed; each cost is written to BILLED before it is settled
 full    BYTES                            spend until the file cannot grow; prints the error
 once                                     make one reservation; prints "granted", or the error
@@ -45,6 +46,17 @@ def spend_with_threads(path: str, threads: int, calls: int, limit: int, durabili
     for thread in running:
         thread.join()
     print(sum(spent))
+
+
+def spend_and_be_warned(path: str, calls: int, limit: int) -> None:
+    ledger = SqliteLedger(path)
+    line = Line(ACCOUNT, WINDOW, calls=limit, warn_at=(250, 500, 750))
+    for turn in range(calls):
+        call = f"{os.getpid()}-{turn}"
+        ledger.reserve(call, [line], Amounts(calls=1), Amounts(calls=1), at=0.0, lease_seconds=60)
+        ledger.settle(call, Charge(0), at=0.0)
+        for crossing in ledger.warn([line]):
+            print(crossing.share)
 
 
 def spend_forever(path: str, billed: str) -> None:
@@ -94,6 +106,8 @@ if __name__ == "__main__":
     if mode == "spend":
         *counts, durability = rest
         spend_with_threads(where, *map(int, counts), durability)
+    elif mode == "warned":
+        spend_and_be_warned(where, *map(int, rest))
     elif mode == "forever":
         spend_forever(where, *rest)
     elif mode == "full":

@@ -63,6 +63,12 @@ def test_processes_of_threads_never_overspend(tmp_path, durability, processes):
     ledger.close()
 
 
+def test_a_share_of_the_limit_is_told_to_one_of_four_processes(tmp_path):
+    workers = [start(tmp_path / "ledger.db", "warned", 100, 500) for _ in range(4)]
+    told = [worker.communicate(timeout=120)[0].split() for worker in workers]
+    assert sorted(share for shares in told for share in shares) == ["250", "500", "750"]
+
+
 def test_a_killed_process_loses_nothing_that_was_spent(tmp_path):
     path, billed = tmp_path / "ledger.db", tmp_path / "billed"
     ledger = SqliteLedger(path)
