@@ -1,9 +1,12 @@
-"""What keeping a budget costs: reserve and settle in one process, and four processes on one ledger."""
+"""What keeping a budget costs: alone, by four processes on one ledger, and by threads that wait for the disk."""
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
+import statistics
 import tempfile
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -12,21 +15,24 @@ from typing import TYPE_CHECKING
 from benchmarks.figures import Figure
 from benchmarks.timing import interleave
 from inferkit import Budget, SqliteLedger
+from inferkit.budgets import postings
 from inferkit.budgets.book import Charge
 from inferkit.budgets.budget import Scope
+from inferkit.budgets.database import Database
 from inferkit.budgets.ledger import Amounts, Grant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from benchmarks.timing import Block
     from inferkit.budgets.ledger import Line
 
-__all__ = ["ledger_pairs", "ledger_processes"]
+__all__ = ["ledger_full", "ledger_pairs", "ledger_processes"]
 
 _WANTED = Amounts(usd=1000, tokens=100, calls=1)
 _CHARGE = Charge(700, "openai", "gpt-4o-mini", 20, 40)
 _PROCESSES = 4
+_THREADS = 16
 _START_SECONDS = 1.5  # until all processes have been started
 
 
@@ -99,3 +105,46 @@ def ledger_processes(*, quick: bool) -> list[Figure]:
         Figure("budget, 4 processes, slowest / fastest", min(counts) / max(counts), "x", at_least=0.25),
         Figure("budget, 4 processes, calls granted beyond the limit", granted - calls, "calls", at_most=0),
     ]
+
+
+def ledger_full(*, quick: bool) -> list[Figure]:
+    """Measure sixteen threads that wait for the disk at every step: together, and each for itself."""
+    seconds, rounds = (0.3, 2) if quick else (2.0, 5)
+    rates: dict[str, list[float]] = {"together": [], "alone": []}
+    numbers = itertools.count()
+    with tempfile.TemporaryDirectory() as folder:
+        ledgers = {row: SqliteLedger(Path(folder) / f"{row}.sqlite", durability="full") for row in rates}
+        one_by_one = Database(Path(folder) / "alone.sqlite", postings.MIGRATIONS, "full")
+        ledgers["alone"].close()
+        ledgers["alone"]._database = one_by_one  # noqa: SLF001 - the same file, with one commit for each step
+        for _ in range(rounds):
+            for row, ledger in ledgers.items():
+                rates[row].append(_threads_on(ledger, seconds, numbers))
+        for ledger in ledgers.values():
+            ledger.close()
+    rate = statistics.median(rates["together"])
+    ratios = [one / other for one, other in zip(rates["together"], rates["alone"], strict=True)]
+    return [
+        Figure("budget, full durability, 16 threads, pairs a second in all", rate, "/s"),
+        Figure("budget, full durability, 16 threads / one commit a step", statistics.median(ratios), "x", at_least=2),
+    ]
+
+
+def _threads_on(ledger: SqliteLedger, seconds: float, numbers: Iterator[int]) -> float:
+    """Reserve and settle in sixteen threads; give the pairs a second of all of them."""
+    lines = [Scope(Budget(usd="1000000", per="month", name="everything")).line(time.time())]
+    counts = [0] * _THREADS
+    end = time.perf_counter() + seconds
+
+    def work(thread: int) -> None:
+        while time.perf_counter() < end:
+            assert _pair(ledger, lines, f"call-{next(numbers)}")
+            counts[thread] += 1
+
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(_THREADS)]
+    begun = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / (time.perf_counter() - begun)

@@ -1,9 +1,10 @@
 """A process that spends from a ledger: `python ledger_worker.py PATH MODE ...`, told what to do on the command line.
 
-spend   THREADS CALLS LIMIT   spend with several threads until done; prints what was spent, in nano-dollars
-forever BILLED                spend until killed; each cost is written to the file BILLED before it is settled
-full    BYTES                 spend until the file cannot grow; prints the error
-once                          make one reservation; prints "granted", or the error
+spend   THREADS CALLS LIMIT DURABILITY   spend with several threads until done; prints what was spent, in nano-dollars
+warned  CALLS LIMIT                      spend calls until done; prints the shares that it was told of, in thousandths
+forever BILLED                           spend until killed; each cost is written to BILLED before it is settled
+full    BYTES                            spend until the file cannot grow; prints the error
+once                                     make one reservation; prints "granted", or the error
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def spend(ledger: SqliteLedger, limit: int, call: str, price: int) -> int:
     return cost
 
 
-def spend_with_threads(path: str, threads: int, calls: int, limit: int) -> None:
-    ledger = SqliteLedger(path)
+def spend_with_threads(path: str, threads: int, calls: int, limit: int, durability: str) -> None:
+    ledger = SqliteLedger(path, durability)
     spent = [0] * threads
 
     def work(number: int) -> None:
@@ -46,6 +47,17 @@ def spend_with_threads(path: str, threads: int, calls: int, limit: int) -> None:
     for thread in running:
         thread.join()
     print(sum(spent))
+
+
+def spend_and_be_warned(path: str, calls: int, limit: int) -> None:
+    ledger = SqliteLedger(path)
+    line = Line(ACCOUNT, WINDOW, calls=limit, warn_at=(250, 500, 750))
+    for turn in range(calls):
+        call = f"{os.getpid()}-{turn}"
+        ledger.reserve(call, [line], Amounts(calls=1), Amounts(calls=1), at=0.0, lease_seconds=60)
+        ledger.settle(call, Charge(0), at=0.0)
+        for crossing in ledger.warn([line]):
+            print(crossing.share)
 
 
 def spend_forever(path: str, billed: str) -> None:
@@ -93,7 +105,10 @@ def once(path: str) -> None:
 if __name__ == "__main__":
     where, mode, *rest = sys.argv[1:]
     if mode == "spend":
-        spend_with_threads(where, *map(int, rest))
+        *counts, durability = rest
+        spend_with_threads(where, *map(int, counts), durability)
+    elif mode == "warned":
+        spend_and_be_warned(where, *map(int, rest))
     elif mode == "forever":
         spend_forever(where, *rest)
     elif mode == "full":

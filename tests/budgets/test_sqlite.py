@@ -165,6 +165,48 @@ def test_a_settled_call_cannot_hold_more(ledger):
     assert usd(ledger) == (25, 0)
 
 
+def test_a_call_is_reserved_once_and_a_second_time_charges_nothing(ledger):
+    reserve(ledger, "1", 60)
+    with pytest.raises(LedgerError, match=r"call 1 was reserved before; give every call an id of its own"):
+        reserve(ledger, "1", 10)
+    assert usd(ledger) == (0, 60)
+    ledger.settle("1", Charge(25), at=1)
+    with pytest.raises(LedgerError, match="reserved before"):
+        reserve(ledger, "1", 10)
+    assert usd(ledger) == (25, 0)
+    ledger.record("2", Charge(5), at=1)
+    with pytest.raises(LedgerError, match="reserved before"):
+        reserve(ledger, "2", 10)
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_call_whose_lease_ran_out_is_not_reserved_again(ledger, sent):
+    reserve(ledger, "1", 60, sent=sent)
+    ledger.sweep(60)
+    with pytest.raises(LedgerError, match="reserved before"):
+        reserve(ledger, "1", 10, at=61, sent=sent)
+    assert ledger.sweep(200) == 0
+
+
+def test_a_call_that_was_refused_or_given_back_may_be_tried_again(ledger):
+    assert isinstance(reserve(ledger, "1", 101), Refusal)
+    assert isinstance(reserve(ledger, "1", 60), Grant)
+    ledger.void("1", at=1)
+    assert isinstance(reserve(ledger, "1", 60), Grant)
+
+
+def test_what_corrects_an_expired_lease_stands_for_the_same_payer(ledger):
+    alice = Payer("alice", "acme")
+    reserve(ledger, "1", 60, payer=alice)
+    reserve(ledger, "2", 40, payer=alice)
+    ledger.sweep(60)
+    ledger.void("1", at=70)
+    ledger.extend("2", [Line("a", W, 100)], Amounts(20), at=70, lease_seconds=60)
+    assert sum(entry.charge.usd for entry in ledger.entries(user="alice", tenant="acme")) == 0
+    ledger.sweep(130)
+    assert [entry.charge.usd for entry in ledger.entries(user="alice")] == [60, 40, -60, -40, 60]
+
+
 def test_a_cost_that_nothing_was_reserved_for_is_kept_in_the_book(ledger):
     assert ledger.settle("1", Charge(25), at=1)
     assert not ledger.settle("1", Charge(25), at=1)

@@ -50,9 +50,10 @@ def test_64_threads_spend_a_budget_to_the_last_call_and_no_further(tmp_path):
     ledger.close()
 
 
-def test_four_processes_of_threads_never_overspend(tmp_path):
-    path, limit = tmp_path / "ledger.db", 40_000
-    workers = [start(path, "spend", 8, 20, limit) for _ in range(4)]
+@pytest.mark.parametrize(("durability", "processes"), [("normal", 4), ("full", 2)])  # the disk is slow for more
+def test_processes_of_threads_never_overspend(tmp_path, durability, processes):
+    path, limit = tmp_path / "ledger.db", 10_000 * processes
+    workers = [start(path, "spend", 8, 20, limit, durability) for _ in range(processes)]
     spent = sum(int(worker.communicate(timeout=120)[0]) for worker in workers)
     ledger = SqliteLedger(path)
     balance = ledger.balance("free:alice", W)
@@ -61,6 +62,12 @@ def test_four_processes_of_threads_never_overspend(tmp_path):
     assert limit - 1000 < spent <= limit
     assert sum(entry.charge.usd for entry in ledger.entries()) == spent
     ledger.close()
+
+
+def test_a_share_of_the_limit_is_told_to_one_of_four_processes(tmp_path):
+    workers = [start(tmp_path / "ledger.db", "warned", 100, 500) for _ in range(4)]
+    told = [worker.communicate(timeout=120)[0].split() for worker in workers]
+    assert sorted(share for shares in told for share in shares) == ["250", "500", "750"]
 
 
 def test_a_killed_process_loses_nothing_that_was_spent(tmp_path):
@@ -118,8 +125,9 @@ def test_a_fork_goes_on_with_a_connection_of_its_own(tmp_path):
 
 @posix_only
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_fork_in_the_middle_of_other_threads_calls_works(tmp_path):
-    ledger = SqliteLedger(tmp_path / "ledger.db")
+@pytest.mark.parametrize("durability", ["normal", "full"])
+def test_a_fork_in_the_middle_of_other_threads_calls_works(tmp_path, durability):
+    ledger = SqliteLedger(tmp_path / "ledger.db", durability)
     line = [Line("a", W)]
     stop = threading.Event()
 
@@ -156,6 +164,15 @@ def test_a_process_forked_behind_pythons_back_opens_the_file_anew(tmp_path, monk
     assert ledger._database._connection is not inherited
     assert inherited.execute("SELECT count(*) FROM entries").fetchone() == (2,), "the inherited one must stay open"
     inherited.close()
+    ledger.close()
+
+
+def test_a_transaction_that_an_interrupt_left_open_is_undone_by_the_next(tmp_path):
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    ledger._database._connection.execute("BEGIN IMMEDIATE")
+    ledger._database._connection.execute("DELETE FROM balances")
+    ledger.record("1", Charge(1), at=0)
+    assert [entry.call for entry in ledger.entries()] == ["1"]
     ledger.close()
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ALL", "CREDITS", "as_balance", "balance", "crossings", "refusal", "top_up", "used", "warn"]
 
+_NEVER = 2**31  # thousandths; more than any share that somebody wants to be told of
 _UNITS: tuple[Unit, ...] = ("usd", "tokens", "calls")
 _USED = (
     "SELECT usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra "
@@ -28,6 +29,7 @@ _SUMS = ", ".join(f"sum({column})" for column in _WHOLE.split(", "))
 _RANGE = "FROM balances WHERE account = ? AND window >= ? AND window < ?"
 _ROLLING = f"SELECT {_SUMS}, max(warned), min(CASE WHEN usd + tokens + calls > 0 THEN window END) {_RANGE}"
 _BEFORE = f"SELECT window, {_WHOLE}, usd_credit, tokens_credit, calls_credit {_RANGE} ORDER BY window DESC LIMIT 1"
+_LAST = f"SELECT max(window) {_RANGE}"  # where clocks differ, the next window may be open already
 _OPEN = "INSERT INTO balances (account, window, usd, tokens, calls, usd_held, tokens_held, calls_held) VALUES (?, ?, 0, 0, 0, 0, 0, 0) ON CONFLICT DO NOTHING"  # noqa: E501
 _ADD = (
     "UPDATE balances SET usd_extra = usd_extra + ?, tokens_extra = tokens_extra + ?, calls_extra = calls_extra + ?, "
@@ -75,8 +77,9 @@ def top_up(cursor: sqlite3.Cursor, line: Line, amounts: Amounts, at: float) -> N
     """Add to what an account may use from now on."""
     used(cursor, line, at)
     cursor.execute(_OPEN, (line.account, line.window))
-    _add(cursor, line.account, line.window, amounts, amounts)
-    _note(cursor, Credit(at, "topped up", line.account, line.window, amounts))
+    (window,) = cursor.execute(_LAST, (line.account, line.window, _after_all(line.window))).fetchone()
+    _add(cursor, line.account, window, amounts, amounts)
+    _note(cursor, Credit(at, "topped up", line.account, window, amounts))
 
 
 def crossings(cursor: sqlite3.Cursor, lines: Sequence[Line]) -> list[Crossing]:
@@ -88,7 +91,9 @@ def warn(cursor: sqlite3.Cursor, lines: Sequence[Line]) -> list[Crossing]:
     """Give them, and note that they were told."""
     found = crossings(cursor, lines)
     for crossing in found:
-        cursor.execute(_WARNED, (crossing.share, crossing.line.account, crossing.line.window))
+        account, window = crossing.line[:2]
+        cursor.execute(_OPEN, (account, window))  # after a refusal the running part of a rolling window has no row yet
+        cursor.execute(_WARNED, (crossing.share, account, window))
     return found
 
 
@@ -150,6 +155,7 @@ def _carry(cursor: sqlite3.Cursor, line: Line, before: Sequence[Any], at: float)
         return
     _add(cursor, line.account, before[0], Amounts(*(-each for each in moved)), Amounts(*(-each for each in credit)))
     _add(cursor, line.account, line.window, Amounts(*moved), Amounts(*credit))
+    cursor.execute(_WARNED, (_NEVER, line.account, before[0]))  # a share of what stayed behind would say nothing
     _note(cursor, Credit(at, "carried out", line.account, before[0], Amounts(*(-each for each in moved))))
     _note(cursor, Credit(at, "carried in", line.account, line.window, Amounts(*moved)))
 

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from inferkit._errors import ConfigurationError
 from inferkit.budgets.ledger import NOTHING, Amounts, Line
 from inferkit.budgets.money import to_nanos, to_usd
-from inferkit.budgets.windows import PERIODS, Period, Window, current_window, rolling_window, zone_named
+from inferkit.budgets.windows import (
+    PERIODS,
+    Period,
+    Window,
+    current_window,
+    rolling_window,
+    window_before,
+    zone_named,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +37,7 @@ Share = str | int | Decimal
 _MOST = 2**53  # beyond any real limit, and far from what the ledger's 64 bits can add up
 _LAST_DAY = 31
 _THOUSAND = 1000
-_SHORTEST = timedelta(minutes=1)
+_SHORTEST, _LONGEST = timedelta(minutes=1), timedelta(days=3653)
 
 
 class Threshold(NamedTuple):
@@ -108,9 +117,11 @@ class Budget:
         object.__setattr__(self, "warn_at", given)  # hashable, as a frozen dataclass is
         warn_at = tuple(sorted({_share(share, "warn_at", lowest=1) for share in given}))
         grace = _shares_of(limits, _share(self.grace, "grace"))
-        rollover = _share(self.rollover, "rollover")
+        rollover = _share(self.rollover, "rollover", highest=_THOUSAND)
         if rollover and (self.per in ("call", "total") or isinstance(self.per, timedelta)):
             raise ConfigurationError(f"a budget {self.period} has no next period to roll over into; leave rollover out")
+        if self.per == "call" and (warn_at or any(grace)):
+            raise ConfigurationError("a budget per call keeps no account; warn_at and grace are for those of a period")
         carry = _shares_of(limits, rollover) if rollover else None
         object.__setattr__(self, "_fixed", (*limits, grace, carry, warn_at))
 
@@ -137,6 +148,11 @@ class Budget:
             raise ConfigurationError('within is a budget with a name: within=Budget(usd="1000", name="company")')
         if self.on_threshold is not None and not (callable(self.on_threshold) and self.warn_at):
             raise ConfigurationError('on_threshold is a function, and needs warn_at="0.8" to say when it is called')
+        if inspect.iscoroutinefunction(self.on_threshold):
+            raise ConfigurationError(
+                "on_threshold is called, not awaited, since a call may end where no event loop runs; pass a plain "
+                "function, which may start a task"
+            )
 
     def _check_smaller_model(self) -> None:
         if self.on_exceed != "degrade":
@@ -150,8 +166,10 @@ class Budget:
     def _check_period(self) -> None:
         zone_named(self.zone)
         if isinstance(self.per, timedelta):
-            if self.per < _SHORTEST:
-                raise ConfigurationError(f"a rolling window is at least a minute long; got {self.per}")
+            if not _SHORTEST <= self.per <= _LONGEST or self.per.microseconds:
+                raise ConfigurationError(
+                    f"a rolling window is a whole number of seconds, from a minute to ten years; got {self.per}"
+                )
         elif self.per not in PERIODS:
             raise ConfigurationError(
                 f"a budget's period is one of {', '.join(PERIODS)}, or a timedelta for a rolling one; got {self.per!r}"
@@ -193,8 +211,7 @@ class Budget:
         window = current_window(self.per, at, self.zone, self.anchor_day)
         previous = None
         if carry is not None and window.start is not None:
-            before = window.start.timestamp() - 1
-            previous = current_window(self.per, before, self.zone, self.anchor_day).label
+            previous = window_before(self.per, window.start, self.zone, self.anchor_day).label
         return Line(account, window.label, usd, tokens, calls, grace, None, previous, carry, warn_at)
 
     def usage(self, key: str | None = None, *, ledger: Ledger, at: float | None = None) -> Spent:
@@ -243,7 +260,7 @@ class Budget:
         """
         amounts = Amounts(0 if usd is None else to_nanos(usd, "a top-up's usd"), tokens, calls)
         line = self._account_line(key, at)
-        if not any(amounts) or any(type(each) is not int or each < 0 for each in amounts):
+        if not any(amounts) or any(type(each) is not int or each < 0 for each in amounts) or max(amounts[1:]) > _MOST:
             raise ConfigurationError('a top-up adds dollars, tokens or calls, whole numbers above zero: usd="5.00"')
         for unit, limit, amount in zip(Amounts._fields, line[2:5], amounts, strict=True):
             if amount and limit is None:
@@ -262,14 +279,17 @@ def _is_name(name: object) -> bool:
     return isinstance(name, str) and bool(name.strip()) and ":" not in name and name.isprintable()
 
 
-def _share(share: Share, what: str, *, lowest: int = 0) -> int:
+def _share(share: Share, what: str, *, lowest: int = 0, highest: int = 10 * _THOUSAND) -> int:
     """Turn a share into thousandths."""
     thousandths = Decimal(-1)
     if isinstance(share, str | int | Decimal) and not isinstance(share, bool):
-        with contextlib.suppress(InvalidOperation):
+        with contextlib.suppress(ArithmeticError):  # what is no number, or one too large to multiply
             thousandths = Decimal(share) * _THOUSAND
-    if not thousandths.is_finite() or not lowest <= thousandths <= 10 * _THOUSAND or thousandths != int(thousandths):
-        raise ConfigurationError(f'{what} is a share of the limit in thousandths, for example "0.8"; got {share!r}')
+    if not thousandths.is_finite() or not lowest <= thousandths <= highest or thousandths != int(thousandths):
+        raise ConfigurationError(
+            f'{what} is a share of the limit in thousandths, at most {highest // _THOUSAND}, for example "0.8"; '
+            f"got {share!r}"
+        )
     return int(thousandths)
 
 

@@ -25,7 +25,9 @@ from inferkit.budgets.ledger import LedgerBusy
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Database", "Durability"]
+__all__ = ["WRITING", "Database", "Durability"]
+
+WRITING = "BEGIN IMMEDIATE"
 
 Durability = Literal["normal", "full"]
 T = TypeVar("T")
@@ -75,20 +77,31 @@ class Database:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
 
-    def write(self, step: Callable[[sqlite3.Cursor], T], *, wait: bool = True, begin: str = "BEGIN IMMEDIATE") -> T:
-        """Run `step` in one transaction of its own. Raises `LedgerError`; `LedgerBusy` only without `wait`."""
+    def write(
+        self,
+        step: Callable[[sqlite3.Cursor], T],
+        *,
+        wait: bool = True,
+        begin: str = WRITING,
+        since: float | None = None,
+    ) -> T:
+        """Run `step` in one transaction of its own. Raises `LedgerError`; `LedgerBusy` only without `wait`.
+
+        `since` is the instant of `time.monotonic` from which the caller has waited, if that was before this.
+        """
         if self._pid != os.getpid():
             self._after_bare_fork()
-        give_up: float | None = None
+        give_up = None if since is None else since + _WAIT_SECONDS
         pause = _PAUSES[0]
         while True:
-            if not self._lock.acquire(timeout=-1 if wait else _INLINE_SECONDS):
-                raise LedgerBusy(f"the ledger {self.path} is in use by another thread")
             try:
-                return self._transaction(step, begin)
+                if wait:
+                    with self._lock:  # not acquire(): an interrupt between that and a `try` would keep it for ever
+                        return self._transaction(step, begin)
+                return self._without_waiting(step, begin)
             except sqlite3.OperationalError as error:
                 if _code(error) not in _BUSY:
-                    raise self._explain(error) from error
+                    raise self.explain(error) from error
                 if not wait:
                     raise LedgerBusy(f"the ledger {self.path} is in use by another process") from error
                 if give_up is None:
@@ -99,11 +112,17 @@ class Database:
                         "find the program that keeps a transaction open on it (a database browser, a backup)"
                     ) from error
             except sqlite3.Error as error:
-                raise self._explain(error) from error
-            finally:
-                self._lock.release()
+                raise self.explain(error) from error
             time.sleep(random.uniform(0, pause))  # noqa: S311 - to be different, not to be secret
             pause = min(pause * 2, _PAUSES[1])
+
+    def _without_waiting(self, step: Callable[[sqlite3.Cursor], T], begin: str) -> T:
+        if not self._lock.acquire(timeout=_INLINE_SECONDS):
+            raise LedgerBusy(f"the ledger {self.path} is in use by another thread")
+        try:
+            return self._transaction(step, begin)
+        finally:
+            self._lock.release()
 
     def _transaction(self, step: Callable[[sqlite3.Cursor], T], begin: str) -> T:
         connection = self._connection
@@ -112,11 +131,14 @@ class Database:
             self._cursor = connection.cursor()
         if time.monotonic() >= self._look_at:
             self._check_still_there()
+        if connection.in_transaction:  # an interrupt that came during a rollback left it open
+            connection.rollback()
         cursor = self._cursor
         cursor.execute(begin)
         try:
             result = step(cursor)
-            cursor.execute("COMMIT")
+            if connection.in_transaction:  # a group of steps commits by itself, so as to know that it did
+                cursor.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 connection.rollback()
@@ -247,7 +269,8 @@ class Database:
             "it away to begin with an empty one, which forgets what was spent"
         )
 
-    def _explain(self, error: sqlite3.Error) -> LedgerError:
+    def explain(self, error: sqlite3.Error) -> LedgerError:
+        """Give the error that says what is wrong with this file and what to do."""
         code = _code(error)
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return self._damaged()

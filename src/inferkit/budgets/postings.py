@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from inferkit._errors import LedgerError
 from inferkit.budgets import balances
-from inferkit.budgets.book import NOBODY, Charge, Payer
+from inferkit.budgets.book import Charge, Payer
 from inferkit.budgets.entries import NO_ACCOUNTS, accounts_of, accounts_text, enter
 from inferkit.budgets.ledger import NOTHING, Amounts, Grant, Line, Refusal
 
@@ -112,7 +112,11 @@ _RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, ca
 _SWEEP = (
     "DELETE FROM holds WHERE lease <= ? RETURNING call, usd, tokens, calls, accounts, sent, user, tenant, feature, plan"
 )
-_IS_KNOWN = "SELECT 1 FROM holds WHERE call = ? UNION ALL SELECT 1 FROM entries WHERE call = ? LIMIT 1"
+_IS_KNOWN = (
+    "SELECT 1 FROM holds WHERE call = ?1 UNION ALL SELECT 1 FROM entries WHERE call = ?1 "
+    "UNION ALL SELECT 1 FROM expired WHERE call = ?1 LIMIT 1"
+)
+_PAYER = "SELECT user, tenant, feature, plan FROM entries WHERE call = ? ORDER BY id LIMIT 1"
 _IS_ENTERED = "SELECT 1 FROM entries WHERE call = ? LIMIT 1"
 
 
@@ -129,7 +133,7 @@ def reserve(
     payer: Payer,
 ) -> Grant | Refusal:
     """Hold what every line can spare, or nothing."""
-    if cursor.execute(_IS_KNOWN, (call, call)).fetchone():
+    if cursor.execute(_IS_KNOWN, (call,)).fetchone():
         raise LedgerError(f"call {call} was reserved before; give every call an id of its own")
     answer = _hold(cursor, lines, wanted, minimum, at)
     if isinstance(answer, Grant):
@@ -160,7 +164,7 @@ def void(cursor: sqlite3.Cursor, call: str, at: float) -> bool:
     held = cursor.execute(_RELEASE, (call,)).fetchall()
     for *amounts, accounts in held:
         _move(cursor, NOTHING, Amounts(*amounts), accounts)
-    return bool(held) or _correct(cursor, call, Charge(0, attempts=0), at, 0)
+    return bool(held) or _correct(cursor, call, Charge(0, attempts=0, payer=_payer(cursor, call)), at, 0)
 
 
 def record(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float) -> bool:
@@ -240,9 +244,15 @@ def _revive(cursor: sqlite3.Cursor, call: str, lease: float, at: float) -> None:
     usd, tokens, number, accounts = posted[0]
     back = Amounts(-usd, -tokens, -number)
     _move(cursor, back, back, accounts)
-    charge = Charge(-usd, output_tokens=-tokens, attempts=0)
+    payer = _payer(cursor, call)
+    charge = Charge(-usd, output_tokens=-tokens, attempts=0, payer=payer)
     enter(cursor, call, "corrected", at, calls=-number, charge=charge, accounts=accounts)
-    cursor.execute(_HOLD, (call, usd, tokens, number, accounts, lease, True, *NOBODY))
+    cursor.execute(_HOLD, (call, usd, tokens, number, accounts, lease, True, *payer))
+
+
+def _payer(cursor: sqlite3.Cursor, call: str) -> Payer:
+    """Find whom a call was entered for when its lease ran out."""
+    return Payer(*(cursor.execute(_PAYER, (call,)).fetchone() or ()))
 
 
 def sweep(cursor: sqlite3.Cursor, at: float) -> int:

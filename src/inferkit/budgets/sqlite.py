@@ -1,7 +1,7 @@
 """The ledger in a SQLite file: each step is one short transaction.
 
 `durability="normal"` loses nothing to a killed process, and at most the last moments to a power cut; `"full"` waits for
-the disk at every step.
+the disk at every step, once for all threads that come at the same time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.budgets import balances, customers, entries, postings
 from inferkit.budgets.book import NOBODY, Assignment, Charge, Entry, EntryKind, Payer, Tally
 from inferkit.budgets.database import Database, Durability
+from inferkit.budgets.group_commit import GroupedDatabase
 from inferkit.budgets.ledger import Amounts, Balance, Credit, Crossing, Grant, Line, Refusal
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ class SqliteLedger:
     """
 
     def __init__(self, path: str | os.PathLike[str], durability: Durability = "normal") -> None:
-        self._database = Database(path, postings.MIGRATIONS, durability)
+        if durability == "full":
+            self._database: Database = GroupedDatabase(path, postings.MIGRATIONS)
+        else:
+            self._database = Database(path, postings.MIGRATIONS, durability)
         self.quick = durability == "normal"
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import calendar
 import functools
+import math
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, get_args
@@ -15,7 +16,17 @@ from zoneinfo import ZoneInfo
 
 from inferkit._errors import ConfigurationError
 
-__all__ = ["PERIODS", "Period", "Window", "current_window", "rolling_end", "rolling_window", "window", "zone_named"]
+__all__ = [
+    "PERIODS",
+    "Period",
+    "Window",
+    "current_window",
+    "rolling_end",
+    "rolling_window",
+    "window",
+    "window_before",
+    "zone_named",
+]
 
 Period = Literal["call", "hour", "day", "week", "month", "year", "total"]
 PERIODS: tuple[str, ...] = get_args(Period)
@@ -65,6 +76,12 @@ def window(per: Period, at: float, zone: str = "UTC", anchor_day: int = 1) -> Wi
         first = following  # clocks set back across midnight show the day before once more; it is over all the same
 
 
+@functools.lru_cache(maxsize=256)
+def window_before(per: Period, start: datetime, zone: str, anchor_day: int) -> Window:
+    """Give the period that ends where the one that begins at `start` begins."""
+    return window(per, start.timestamp() - 1, zone, anchor_day)
+
+
 def _first_day(per: Period, day: date, anchor_day: int) -> date:
     if per == "day":
         return day
@@ -109,20 +126,17 @@ def rolling_window(length: timedelta, at: float) -> tuple[Window, str]:
     of it is over, so that no stretch of time of this length ever sees more than the limit; it is free again up to a
     sixtieth of the length late. Labels sort by time.
     """
-    seconds = length.total_seconds()
-    width = seconds / _SHORT_WINDOWS
-    number = int(at // width)
-    start = datetime.fromtimestamp(number * width, UTC)
-    kind = f"rolling-{seconds:.0f}s"
-    end = start + timedelta(seconds=width)
+    seconds = int(length.total_seconds())
+    number = int(at * _SHORT_WINDOWS) // seconds  # whole numbers, so that its end is not missed by a rounding
+    start, end = (datetime.fromtimestamp(each * seconds / _SHORT_WINDOWS, UTC) for each in (number, number + 1))
+    kind = f"rolling-{seconds}s"
     return Window(f"{kind}:{number:015d}", start, end), f"{kind}:{max(0, number - _SHORT_WINDOWS):015d}"
 
 
 def rolling_end(length: timedelta, label: str) -> datetime:
-    """Give the instant at which what was spent in the short window of this label no longer counts."""
-    width = length.total_seconds() / _SHORT_WINDOWS
-    number = int(label.partition(":")[2])
-    return datetime.fromtimestamp((number + _SHORT_WINDOWS + 1) * width, UTC)
+    """Give the first full second at which what was spent in the short window of this label no longer counts."""
+    over = int(label.partition(":")[2]) + _SHORT_WINDOWS + 1
+    return datetime.fromtimestamp(math.ceil(over * length.total_seconds() / _SHORT_WINDOWS), UTC)
 
 
 _current: dict[tuple[Period, str, int], tuple[float, float, Window]] = {}

@@ -256,9 +256,8 @@ class BudgetLayer:
                 line.account, share, crossing.unit, _in_unit(crossing.unit, crossing.used),
                 _in_unit(crossing.unit, crossing.limit),
             )  # fmt: skip
-            for scope in demand.scopes:
-                if scope.account == line.account and scope.budget.on_threshold is not None:
-                    _tell(scope.budget.on_threshold, told)
+            for on_threshold in demand.told_of(line, crossing.share):
+                _tell(on_threshold, told)
 
     async def sweep_sometimes(self, runtime: Runtime, ledger: Ledger, at: float) -> None:
         """End the holds of processes that died, so that reports show them as spent: first now, then once a minute."""

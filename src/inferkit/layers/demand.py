@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from inferkit.budgets.bounds import input_tokens_bound
-from inferkit.budgets.ledger import Amounts, Line, Refusal, Unit
+from inferkit.budgets.ledger import NOTHING, Amounts, Line, Refusal, Unit
 from inferkit.layers.degrade import Degrading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from inferkit._types import Request
-    from inferkit.budgets.budget import Scope
+    from inferkit.budgets.budget import Scope, Threshold
     from inferkit.budgets.estimates import LearnedEstimates, Model
     from inferkit.budgets.prices import Price
 
@@ -51,7 +51,16 @@ class Demand:
     @property
     def accounts(self) -> tuple[str, ...]:
         """Who pays."""
-        return tuple(scope.account for scope in self.scopes)
+        return tuple(dict.fromkeys(scope.account for scope in self.scopes))
+
+    def told_of(self, line: Line, share: int) -> list[Callable[[Threshold], object]]:
+        """Whom to call when a share (in thousandths) of a line was passed: each once, whoever else pays from it too."""
+        found: list[Callable[[Threshold], object]] = []
+        for scope in self.scopes:
+            own, call = scope.line(self.at), scope.budget.on_threshold
+            if own[:2] == line[:2] and share in own.warn_at and call is not None and call not in found:
+                found.append(call)
+        return found
 
     @property
     def watched(self) -> tuple[Line, ...]:
@@ -139,21 +148,32 @@ def _lines(scopes: tuple[Scope, ...], at: float, degrading: Degrading) -> tuple[
             continue
         line = degrading.line(scope, at)
         known = lines.get((line.account, line.window))
-        if known is not None:
-            line = line._replace(
-                usd=_lower(known.usd, line.usd),
-                tokens=_lower(known.tokens, line.tokens),
-                calls=_lower(known.calls, line.calls),
-                grace=Amounts(*map(min, known.grace, line.grace)),
-            )
-        lines[line.account, line.window] = line
+        lines[line.account, line.window] = line if known is None else _merged(known, line)
     return tuple(lines.values())
 
 
-def _lower(one: int | None, other: int | None) -> int | None:
-    if one is None or other is None:
-        return one if other is None else other
-    return min(one, other)
+def _merged(one: Line, other: Line) -> Line:
+    """Give the line of a payer that two budgets name: of each unit the lowest limit, grace and rest to carry over."""
+    limits: list[int | None] = []
+    grace, carry = [], []
+    for unit in range(3):
+        limiting = [(limit, line) for line in (one, other) if (limit := line[2:5][unit]) is not None]
+        limits.append(min((limit for limit, _ in limiting), default=None))
+        grace.append(min((line.grace[unit] for _, line in limiting), default=0))
+        carry.append(min(((line.carry or NOTHING)[unit] for _, line in limiting), default=0))
+    usd, tokens, calls = limits
+    return Line(
+        one.account,
+        one.window,
+        usd,
+        tokens,
+        calls,
+        Amounts(*grace),
+        one.since,
+        one.previous or other.previous,
+        Amounts(*carry) if one.carry or other.carry else None,
+        tuple(sorted({*one.warn_at, *other.warn_at})),
+    )
 
 
 def _at_most(wanted: int, limit: int | None) -> int:

@@ -219,11 +219,15 @@ def exceeded(request: Request, demand: Demand, refusal: Refusal, *, more: Amount
     elif end is None:
         until, advice = "", "raise the limit"
     else:
-        anew = "it starts anew" if line.since is None else "some of it comes free"
-        until, advice = f"; {anew} at {end:%Y-%m-%d %H:%M} UTC", "wait until then, or raise the limit"
+        anew = f"it starts anew at {end:%Y-%m-%d %H:%M}"
+        if line.since is not None:
+            anew = f"some of it comes free at {end:%Y-%m-%d %H:%M:%S}"
+        until, advice = f"; {anew} UTC", "wait until then, or raise the limit"
     running = f" and {_amount(unit, refusal.pending)} held by running calls" if refusal.pending else ""
+    limit = {"usd": line.usd, "tokens": line.tokens, "calls": line.calls}[unit] or 0
+    whole = "" if limit == refusal.limit else f" ({_amount(unit, refusal.limit)} with grace and credit)"
     error = BudgetExceeded(
-        f"budget {line.account} of {_amount(unit, refusal.limit)} {scope.budget.period} does not cover this call: "
+        f"budget {line.account} of {_amount(unit, limit)} {scope.budget.period}{whole} does not cover this call: "
         f"{_amount(unit, refusal.posted)} spent{running}, and {need}{until}; {advice}",
         scope=line.account,
         limit=to_usd(refusal.limit) if unit == "usd" else Decimal(refusal.limit),
