@@ -52,6 +52,7 @@ class Reply:
             usage = chunk.usage or usage
             finish_reason = chunk.finish_reason or finish_reason
         served = record.served
+        completed = served if served is not None and served.outcome == "completed" else None
         cost = record.cost_nanos
         return cls(
             id=record.id,
@@ -61,8 +62,8 @@ class Reply:
             usage=usage or (served.usage if served else Usage()),
             cost=None if cost is None else to_usd(cost),
             saved=to_usd(record.saved_nanos),
-            model=record.model,
-            provider=record.provider,
+            model=completed.model if completed else record.model,
+            provider=completed.provider if completed else record.provider,
             finish_reason=finish_reason,
             cache=record.cache,
             degraded=record.degraded is not None,

@@ -136,6 +136,20 @@ def test_a_budget_that_buys_too_little_refuses_before_anything_is_sent(kind, led
     assert posted(ledger) == Amounts()
 
 
+@pytest.mark.parametrize(("asked", "reason"), [(None, "budget"), (2, "length")])
+def test_a_length_that_the_caller_did_not_ask_for_is_named_after_the_budget(ledger, asked, reason):
+    """So that the cache does not keep the stump of a reply for those who have no budget."""
+    long = FakeModel([Chunk("Hello there", finish_reason="length", usage=Usage(10, 2))])
+    stack = Stack(ledger, long, default_output_tokens=2, min_output_tokens=1)
+
+    async def main(runtime):
+        response = await stack(make_request(runtime, scope(usd="5"), max_output_tokens=asked))
+        return [chunk.finish_reason async for chunk in response]
+
+    assert run("direct", main) == [reason]
+    assert [entry.charge.finish_reason for entry in ledger.entries()] == [reason]
+
+
 def test_a_call_is_not_clamped_where_its_own_limit_is_covered(ledger):
     model = FakeModel(REPLY)
 

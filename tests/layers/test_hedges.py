@@ -120,6 +120,7 @@ def test_a_lost_hedge_costs_what_was_seen_of_it_and_the_ledger_says_so(loop):
     reply, slow, _, refusals, charge, posted = hedged_call(loop, usd(2 * most_of_one()))
     assert refusals == []
     assert (reply.text, reply.finish_reason) == ("Good morning", "stop")
+    assert reply.provider == "quick"
     costs = {attempt.kind: (attempt.provider, attempt.outcome, attempt.cost_nanos) for attempt in reply.attempts}
     assert costs == {
         "hedge": ("quick", "completed", 1 * 1_000 + 2 * 10_000),

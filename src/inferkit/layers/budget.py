@@ -102,7 +102,7 @@ class BudgetLayer:
         except BaseException as error:
             await settlement.after_failure(error)
             raise
-        if request.record.clamped:
+        if settlement.hold is not None and settlement.hold.sets_length:
             response = response.map(_name_the_cause)
         if settlement.hold is not None and settlement.hold.truncates:
             return response.through(_Truncated(response), on_close=settlement.at_end)

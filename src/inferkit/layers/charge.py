@@ -61,7 +61,7 @@ def charge_for(request: Request, hold: Hold | None, outcome: str, prices: Sequen
         len(attempts) + len(running),
         usage.estimated or bool(running),
         outcome,
-        "budget" if reason == "length" and record.clamped else reason,
+        "budget" if reason == "length" and hold is not None and hold.sets_length else reason,
         request.model,
         record.degraded is not None,
         sum([attempt.saved_nanos for attempt in attempts]),

@@ -53,6 +53,12 @@ class Hold:
         self._request = request
         self._lease = lease
 
+    @property
+    def sets_length(self) -> bool:
+        """Whether it is the budgets that say how long the reply may be, and not the caller."""
+        asked = self._request
+        return self.demand.output is not None and (asked.max_output_tokens is None or asked.record.clamped)
+
     def input_bound(self, request: Request) -> int:
         """How many input tokens a request may come to on its model: as was reserved for, while it stays as it was.
 
