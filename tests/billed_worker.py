@@ -1,13 +1,15 @@
 """A process that makes calls under a budget: `python billed_worker.py URL LEDGER MODE ...`, told what to do.
 
 spend USD KINDS NUMBER   with 16 threads, once a line came in, until the budget is spent; prints how many were answered
-forever USD              one call after the other, until killed
+fork USD                 for each line that comes in, a fork that makes one call after the other until it is killed;
+                         prints its process id
 """
 
 from __future__ import annotations
 
 import itertools
 import os
+import signal
 import sys
 import threading
 
@@ -100,9 +102,20 @@ def spend(llm, usd, kinds, number):
     print(spenders.answered)
 
 
-def forever(llm):
+def call_forever(llm):
     for turn in itertools.count():
         ask(llm, f"all {os.getpid()} {turn}")
+
+
+def fork(url, ledger, usd):
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    with client(url, ledger, usd) as llm:
+        ask(llm, "all first")  # and import everything, once for all
+    for _ in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            call_forever(client(url, ledger, usd))
+        print(pid, flush=True)
 
 
 if __name__ == "__main__":
@@ -110,4 +123,4 @@ if __name__ == "__main__":
     if mode == "spend":
         spend(client(url, ledger, usd), usd, *rest)
     else:
-        forever(client(url, ledger, usd))
+        fork(url, ledger, usd)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 import zlib
+from collections import Counter
 
 from chat_wire import completion, delta
-from wire import CLOSE, UNTIL_CLOSED, event, reply, sse
+from wire import CLOSE, HANG_SECONDS, UNTIL_CLOSED, event, reply, sse
 
 INPUT_NANOS, OUTPUT_NANOS = 1_000, 10_000  # a token: $1 and $10 a million
 INPUT_TOKENS, MOST_OUTPUT = 20, 400
@@ -33,15 +34,18 @@ def cost(output):
 
 
 class Billing:
-    """A `Wire`'s script. A call is billed before it is answered; what is refused with a 500 is not billed.
+    """A `Wire`'s script. A call is billed before it is answered.
 
-    The first `together` requests are answered when all of them are there.
+    Where it is `unreliable`, one prompt in 16 is refused with a 500 at first, which is not billed. The first `together`
+    requests are answered when all of them are there.
     """
 
-    def __init__(self, together=0):
+    def __init__(self, *, unreliable=False, together=0):
+        self.unreliable = unreliable
         self.billed = []
+        self._callers = Counter()
         self.refused = set()
-        self._lock = threading.Lock()
+        self._noted = threading.Condition()
         self._awaited = together
         self._all_there = threading.Event()
 
@@ -50,19 +54,26 @@ class Billing:
         """In nano-dollars."""
         return sum(self.billed)
 
+    def wait_until_billed(self, caller, times):
+        """Wait until a caller, whom its prompts name, has been billed so many times."""
+        with self._noted:
+            assert self._noted.wait_for(lambda: self._callers[caller] >= times, HANG_SECONDS), "nobody calls"
+
     def __call__(self, request):
         asked = request.json
         prompt = asked["messages"][-1]["content"]
-        with self._lock:
+        with self._noted:
             self._awaited -= 1
             if self._awaited <= 0:
                 self._all_there.set()
-            refuses = number_of(prompt) % 16 == 0 and prompt not in self.refused
+            refuses = self.unreliable and number_of(prompt) % 16 == 0 and prompt not in self.refused
             if refuses:
                 self.refused.add(prompt)
             else:
                 output = min(wanted(prompt), asked["max_tokens"])
                 self.billed.append(cost(output))
+                self._callers[prompt.split()[1]] += 1
+                self._noted.notify_all()
         yield self._all_there
         if refuses:
             yield reply({"error": {"message": "down"}}, 500)
