@@ -21,6 +21,7 @@ _PLACES = {
     "cache-hits": ("benchmarks.cache_hits", "cache_hits"),
     "ledger": ("benchmarks.ledger", "ledger_pairs"),
     "ledger-processes": ("benchmarks.ledger", "ledger_processes"),
+    "kills": ("benchmarks.kills", "kills"),
     "concurrency": ("benchmarks.concurrency", "concurrent_calls"),
     "import": ("benchmarks.processes", "imports"),
     "memory": ("benchmarks.processes", "memory"),
