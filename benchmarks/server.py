@@ -2,7 +2,8 @@
 
 It does as little as it can, so that it is not what is measured. What it answers depends on the URL:
 `/v1` answers at once, whole or as a stream of `EVENTS` events, `/paused/v1` sends the first event of a stream well
-before the others, `/failing/v1` refuses with the status 500.
+before the others, `/failing/v1` refuses with the status 500. `/billing/v1` answers with as many tokens as it likes, and
+writes what it bills for them into its book before: lines of the question and nano-dollars.
 """
 
 from __future__ import annotations
@@ -10,20 +11,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import random
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-__all__ = ["EVENTS", "MODEL", "serving"]
+__all__ = ["EVENTS", "INPUT_NANOS", "MODEL", "OUTPUT_NANOS", "serving"]
 
 EVENTS = 400
 MODEL = "gpt-4o-mini"
+INPUT_NANOS, OUTPUT_NANOS = 1_000, 10_000  # a token
 _PAUSE_SECONDS = 0.01
 _TEXT = "Your order left the warehouse this morning and arrives on Thursday. Is there anything else? "
-_USAGE = {"prompt_tokens": 20, "completion_tokens": EVENTS, "total_tokens": 20 + EVENTS}
+_INPUT_TOKENS = 20
+
+
+def _usage(output: int) -> dict[str, int]:
+    return {"prompt_tokens": _INPUT_TOKENS, "completion_tokens": output, "total_tokens": _INPUT_TOKENS + output}
 
 
 def _answer(status: str, kind: str, body: bytes) -> bytes:
@@ -31,7 +40,7 @@ def _answer(status: str, kind: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-def _whole() -> bytes:
+def _whole(output: int) -> bytes:
     message = {"role": "assistant", "content": _TEXT * 4}
     reply = {
         "id": "chatcmpl-1",
@@ -39,7 +48,7 @@ def _whole() -> bytes:
         "created": 1760000000,
         "model": MODEL,
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        "usage": _USAGE,
+        "usage": _usage(output),
     }
     return _answer("200 OK", "application/json", json.dumps(reply).encode())
 
@@ -58,23 +67,24 @@ def _event(delta: dict[str, str], *, finish: str | None = None, **more: Any) -> 
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
-def _stream() -> tuple[bytes, bytes]:
+def _stream(events: int, output: int) -> tuple[bytes, bytes]:
     """Give the head with the first event, and the rest."""
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     words = _TEXT.split()
-    events = [_event({"content": words[number % len(words)] + " "}) for number in range(EVENTS - 1)]
+    sent = [_event({"content": words[number % len(words)] + " "}) for number in range(events - 1)]
     done = b"data: [DONE]\n\n"
     end = f"{len(done):x}\r\n".encode() + done + b"\r\n0\r\n\r\n"
-    return head + events[0], b"".join(events[1:]) + _event({}, finish="stop", usage=_USAGE) + end
+    return head + sent[0], b"".join(sent[1:]) + _event({}, finish="stop", usage=_usage(output)) + end
 
 
-_WHOLE = _whole()
-_FIRST, _REST = _stream()
+_WHOLE = _whole(EVENTS)
+_FIRST, _REST = _stream(EVENTS, EVENTS)
 _REFUSED = _answer("500 Internal Server Error", "application/json", b'{"error": {"message": "the server is down"}}')
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self) -> None:
+    def __init__(self, book: int) -> None:
+        self._book = book
         self._received = b""
         self._transport: Any = None
 
@@ -97,6 +107,8 @@ class _Connection(asyncio.Protocol):
         send = self._transport.write
         if head.startswith(b"POST /failing"):
             send(_REFUSED)
+        elif head.startswith(b"POST /billing"):
+            send(self._bill(json.loads(body)))
         elif b'"stream":true' not in body.replace(b" ", b""):
             send(_WHOLE)
         elif head.startswith(b"POST /paused"):
@@ -105,17 +117,24 @@ class _Connection(asyncio.Protocol):
         else:
             send(_FIRST + _REST)
 
+    def _bill(self, asked: dict[str, Any]) -> bytes:
+        output = random.randint(1, asked["max_tokens"])
+        question = asked["messages"][-1]["content"]
+        os.write(self._book, f"{question} {_INPUT_TOKENS * INPUT_NANOS + output * OUTPUT_NANOS}\n".encode())
+        return b"".join(_stream(3, output)) if asked.get("stream") else _whole(output)
 
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(_Connection, "127.0.0.1", 0)
+
+async def _serve(book: str) -> None:
+    writing = os.open(book, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    server = await asyncio.get_running_loop().create_server(lambda: _Connection(writing), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[str]:
+def serving(book: str | Path = os.devnull) -> Iterator[str]:
     """Run the server while the block runs; give its URL, without a path."""
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.server"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.server", book], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield f"http://127.0.0.1:{int(process.stdout.readline())}"
@@ -125,4 +144,4 @@ def serving() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(_serve(sys.argv[1]))

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
 import threading
+from decimal import Decimal
+from pathlib import Path
 
-from inferkit import Budget, BudgetExceeded, Chunk, Client, Price, Response, Usage
+from billed_worker import THREADS, prompts
+from billing import MOST_OUTPUT, Billing, cost, wanted
+from inferkit import Budget, BudgetExceeded, Chunk, Client, Price, Response, SqliteLedger, Usage
+from inferkit.budgets.ledger import Amounts
+from wire import Wire
 
 LIMIT = 250_000_000  # nano-dollars
+WORKER = Path(__file__).with_name("billed_worker.py")
 
 
-class Billing:
+class Sending:
     """A provider that bills what it sends, and sends all that it is allowed to."""
 
     def __init__(self):
@@ -33,7 +43,7 @@ class _Body:
 
 
 def test_64_threads_are_never_billed_more_than_their_budget_and_leave_little_of_it(tmp_path):
-    provider = Billing()
+    provider = Sending()
     refusals = []
     llm = Client(
         providers={"billing": provider},
@@ -61,3 +71,56 @@ def test_64_threads_are_never_billed_more_than_their_budget_and_leave_little_of_
     assert len(provider.billed) + len(refusals) == 512
     assert posted == sum(provider.billed)
     assert LIMIT - 2 * 4_020_000 <= posted <= LIMIT
+
+
+PROCESSES, TIMES = 4, 7  # processes, and how many times the limit they ask for
+CALL = cost(MOST_OUTPUT)
+
+
+def spend_together(tmp_path, kinds):
+    """Let four processes of 16 threads ask for seven times their limit; give what came of it."""
+    asked = [
+        prompt
+        for number in range(PROCESSES)
+        for thread in range(THREADS)
+        for prompt in prompts(kinds.split("+"), number, thread)
+    ]
+    limit = sum(cost(wanted(prompt)) for prompt in asked) // TIMES
+    usd, path = f"{Decimal(limit).scaleb(-9):f}", tmp_path / "ledger.sqlite3"
+    provider = Billing(unreliable=True, together=PROCESSES * THREADS)
+    with Wire(provider) as wire, contextlib.ExitStack() as running:
+        workers = []
+        for number in range(PROCESSES):
+            command = [sys.executable, WORKER, wire.url, path, "spend", usd, kinds, str(number)]
+            worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            running.enter_context(worker)
+            running.callback(worker.kill)
+            workers.append(worker)
+        for worker in workers:
+            assert worker.stdout.readline() == "ready\n"
+        for worker in workers:
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        answered = [int(worker.communicate(timeout=60)[0]) for worker in workers]
+    with contextlib.closing(SqliteLedger(path)) as ledger:
+        (balance,) = [balance for _, _, balance in ledger.balances()]
+        entries = list(ledger.entries())
+    assert [worker.returncode for worker in workers] == [0] * PROCESSES
+    assert sum(answered) == len(provider.billed) == len(entries) < len(asked) // 2
+    assert min(answered) > 0
+    assert provider.refused
+    assert sum(entry.charge.usd for entry in entries) == balance.posted.usd
+    assert balance.pending == Amounts()
+    return provider.invoice, balance.posted.usd, limit
+
+
+def test_4_processes_of_16_threads_are_billed_what_the_ledger_says_and_leave_less_than_two_calls(tmp_path):
+    invoice, posted, limit = spend_together(tmp_path, "all")
+    assert posted == invoice
+    assert limit - 2 * CALL <= invoice <= limit
+
+
+def test_4_processes_of_16_threads_stay_within_their_budget_when_streams_are_left_or_break(tmp_path):
+    invoice, posted, limit = spend_together(tmp_path, "all+leave+all+break")
+    assert invoice <= posted <= limit  # what was not reported is estimated from above
+    assert limit - 2 * CALL <= posted

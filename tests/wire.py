@@ -138,7 +138,10 @@ def _receive(sock: socket.socket, buffer: bytes, number: int) -> tuple[Received,
     headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
     length = int(headers.get("content-length", "0"))
     while len(rest) < length:
-        rest += sock.recv(65536)
+        data = sock.recv(65536)
+        if not data:  # the client died in the middle of it
+            return None
+        rest += data
     return Received(line, headers, rest[:length], number), rest[length:]
 
 
