@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from inferkit import _reaper
 from inferkit._errors import LedgerError
 from inferkit.budgets.database import Database
 from inferkit.budgets.ledger import Charge
@@ -28,6 +29,7 @@ def filled(path, entries=200):
     ledger = SqliteLedger(path)
     for number in range(entries):
         ledger.record(str(number), Charge(1), at=0)
+    assert _reaper.flush(30)  # while it still moves the log into the file, closing does not
     ledger.close()
 
 
