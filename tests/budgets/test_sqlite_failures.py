@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from inferkit import _reaper
 from inferkit._errors import LedgerError
 from inferkit.budgets.book import Charge
 from inferkit.budgets.database import Database
@@ -29,6 +30,7 @@ def filled(path, entries=200):
     ledger = SqliteLedger(path)
     for number in range(entries):
         ledger.record(str(number), Charge(1), at=0)
+    assert _reaper.flush(30)  # while it still moves the log into the file, closing does not
     ledger.close()
 
 

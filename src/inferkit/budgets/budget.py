@@ -75,16 +75,17 @@ class Budget:
     """A limit in dollars, tokens or calls (any of them, at least one) for each period.
 
     `per` is "call" (one model call), "hour", "day", "week", "month", "year", "total", or a `timedelta` for a rolling
-    window of that length. Days and longer are calendar periods in the IANA time zone `zone`; a month begins on
-    `anchor_day`, or on the last day of a shorter month.
+    window of that length, in whole seconds from a minute to ten years. Days and longer are calendar periods in the IANA
+    time zone `zone`; a month begins on `anchor_day`, or on the last day of a shorter month.
 
     `name` is the account in the ledger: budgets of one name share what was spent. On a function, a budget without one
     takes the function's name. `each` divides a budget by the `user` or the `tenant` that a call names: each has the
     whole limit. `within` is a larger budget that pays too: a user's within a team's within the company's.
 
     `warn_at` are shares of the limit ("0.8"), each told once a period, after the call that passed it, as an event of
-    the trace and to `on_threshold`. `grace` is the share of the limit that may be used beyond it ("0.1"), `rollover`
-    the share of a limit that may be carried, unused, into the next period ("1" for all of it).
+    the trace and to `on_threshold`, a plain function, which may start a task. `grace` is the share of the limit that
+    may be used beyond it ("0.1"), `rollover` the share of a limit that may be carried, unused, into the next period
+    ("1" for all of it).
 
     `on_exceed` says what happens when the limit is reached. "raise": calls are refused with `BudgetExceeded`, and a
     running stream is cut with it. "truncate": a running stream ends with the finish reason "budget". "degrade": calls
