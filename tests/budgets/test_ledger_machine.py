@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from budgets.ledger_model import SHORTS, UNITS, Account, Model
 from inferkit._errors import LedgerError
-from inferkit.budgets.ledger import Amounts, Charge, Grant, Refusal
+from inferkit.budgets.book import Charge
+from inferkit.budgets.ledger import Amounts, Grant, Refusal
 from inferkit.budgets.sqlite import SqliteLedger
 
 ACCOUNTS = (
