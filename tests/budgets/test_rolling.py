@@ -163,3 +163,12 @@ def test_short_windows_tile_time_and_their_labels_sort_by_it(length):
         labels.append(found.label)
     assert labels == sorted(labels)
     assert 66 <= len(set(labels)) <= 68
+
+
+def test_what_no_longer_counts_is_forgotten_so_that_the_ledger_does_not_grow_with_every_second(ledger):
+    budget = Budget(calls=10**6, per=timedelta(minutes=1), name="every-second")
+    for second in range(1000):
+        assert spend(ledger, budget, 1, at=NOON + second)
+    rows = list(ledger.balances("every-second"))
+    assert 60 < len(rows) < 600
+    assert budget.usage(ledger=ledger, at=NOON + 999).calls == 61  # sixty seconds and the running one

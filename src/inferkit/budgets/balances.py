@@ -37,6 +37,11 @@ _ADD = (
     "WHERE account = ? AND window = ?"
 )
 _CREDIT = "INSERT INTO credits VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"
+_FORGET = (
+    "DELETE FROM balances WHERE account = ? AND window >= ? AND window < ? "
+    "AND usd_held = 0 AND tokens_held = 0 AND calls_held = 0"
+)
+_KEPT = 7 * 60  # short windows, beside those that count: a clock that steps back by seven lengths finds them again
 _WARNED = "UPDATE balances SET warned = max(warned, ?) WHERE account = ? AND window = ?"
 ALL = f"SELECT account, window, {_WHOLE} FROM balances WHERE ?1 IS NULL OR account = ?1 ORDER BY account, window"  # noqa: S608
 CREDITS = (
@@ -47,6 +52,7 @@ CREDITS = (
 def used(cursor: sqlite3.Cursor, line: Line, at: float) -> Sequence[int]:
     """Give what is spent and held, less what was added to the limit; the first call of a window opens it."""
     if line.since is not None:
+        cursor.execute(_FORGET, (line.account, *_long_over(line.since)))
         whole = _row(cursor, line)
         return [whole[unit] + whole[unit + 3] - whole[unit + 6] for unit in range(3)]
     row: Sequence[int] | None = cursor.execute(_USED, (line.account, line.window)).fetchone()
@@ -115,6 +121,12 @@ def _row(cursor: sqlite3.Cursor, line: Line) -> Sequence[Any]:
         return cursor.execute(_ONE, (line.account, line.window)).fetchone() or (0,) * 10 + (None,)
     row = cursor.execute(_ROLLING, (line.account, line.since, _after_all(line.window))).fetchone()
     return (0,) * 10 + (None,) if row[0] is None else row
+
+
+def _long_over(since: str) -> tuple[str, str]:
+    """Give the range of short windows that no longer count, and will not: a window of a minute has one a second."""
+    kind, _, number = since.partition(":")
+    return f"{kind}:", f"{kind}:{max(0, int(number) - _KEPT):0{len(number)}d}"
 
 
 def _after_all(window: str) -> str:
