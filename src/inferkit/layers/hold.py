@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from inferkit._errors import BudgetExceeded
 from inferkit.budgets.estimates import input_tokens
 from inferkit.budgets.ledger import Amounts, Grant, Refusal
-from inferkit.budgets.money import format_usd, to_usd
-from inferkit.budgets.windows import rolling_end
+from inferkit.layers.refusal import exceeded, ran_past
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from inferkit._types import Request
-    from inferkit.budgets.budget import Budget, Scope
-    from inferkit.budgets.ledger import Ledger
-    from inferkit.layers.budget import BudgetLayer
+    from inferkit.budgets.budget import Scope
+    from inferkit.budgets.estimates import LearnedEstimates
     from inferkit.layers.demand import Demand
+    from inferkit.layers.teller import Teller
 
-__all__ = ["Hold", "exceeded"]
+__all__ = ["Hold"]
 
 
 class Hold:
@@ -34,13 +29,13 @@ class Hold:
 
     def __init__(
         self,
-        layer: BudgetLayer,
-        ledger: Ledger,
+        teller: Teller,
         request: Request,
         *,
         demand: Demand,
         grant: Grant,
         lease: float,
+        learned: LearnedEstimates | None = None,
     ) -> None:
         self.demand = demand
         self.held = grant.amounts
@@ -48,10 +43,10 @@ class Hold:
         self.counts_tokens = demand.counts_tokens
         self.truncates = all(scope.budget.on_exceed != "raise" for scope in demand.scopes)
         self.refusal: Refusal | None = None
-        self._layer = layer
-        self._ledger = ledger
+        self._teller = teller
         self._request = request
         self._lease = lease
+        self._learned = learned
 
     @property
     def sets_length(self) -> bool:
@@ -71,7 +66,7 @@ class Hold:
             reserved = demand.estimates.get((request.provider or "", request.model))
             if reserved is not None:
                 return reserved
-        return input_tokens(request, self._layer.learned)
+        return input_tokens(request, self._learned)
 
     def left(self) -> tuple[int, int]:
         """Nano-dollars and tokens of what is held that no attempt has used, and none that runs may still use."""
@@ -150,19 +145,19 @@ class Hold:
         self.held = Amounts(self.held.usd + more.usd, self.held.tokens + more.tokens, self.held.calls)
 
     async def _extend(self, more: Amounts) -> Refusal | None:
-        ledger, request, lines = self._ledger, self._request, self.demand.lines
+        ledger, request, lines = self._teller.ledger, self._request, self.demand.lines
         self._count(more)  # before waiting: an attempt that starts meanwhile asks only for what it needs itself
         if not lines:
             return None
 
         def step(*, wait: bool) -> Grant | Refusal:
             return ledger.extend(
-                request.record.id, lines, more, at=self._layer.now(), lease_seconds=self._lease, wait=wait
+                request.record.id, lines, more, at=self._teller.now(), lease_seconds=self._lease, wait=wait
             )
 
         answer = None
         try:
-            answer = await self._layer.store(request.runtime, ledger, step)
+            answer = await self._teller.take(request.runtime, step)
         finally:
             if not isinstance(answer, Grant):
                 self._count(Amounts(-more.usd, -more.tokens))
@@ -181,20 +176,7 @@ class Hold:
 
     def cut(self, partial: str) -> BudgetExceeded:
         """Give the error for a stream that ran past the hold."""
-        scope = next((s for s in self.demand.scopes if s.budget.on_exceed == "raise"), self.demand.scopes[0])
-        budget = scope.budget
-        unit = "usd" if budget.usd is not None else "tokens"
-        error = BudgetExceeded(
-            f"the reply was cut: it ran past what budget {scope.account} held for it, because the provider did not "
-            "keep to max_output_tokens",
-            scope=scope.account,
-            limit=to_usd(budget.nanos or 0) if unit == "usd" else Decimal(budget.tokens or 0),
-            spent=to_usd(self.held.usd) if unit == "usd" else Decimal(self.held.tokens),
-            unit=unit,
-            partial=partial,
-        )
-        error.request_id = self._request.record.id
-        return error
+        return ran_past(self._request, self.demand, self.held, partial)
 
 
 def _lowered(more: Amounts, least: Amounts, refusal: Refusal | None) -> Amounts | None:
@@ -204,56 +186,3 @@ def _lowered(more: Amounts, least: Amounts, refusal: Refusal | None) -> Amounts 
     unit = Amounts._fields.index(refusal.unit)
     spare = refusal.limit - refusal.posted - refusal.pending
     return more._replace(**{refusal.unit: spare}) if least[unit] <= spare < more[unit] else None
-
-
-def exceeded(request: Request, demand: Demand, refusal: Refusal, *, more: Amounts | None = None) -> BudgetExceeded:
-    """Give the error for a call that a budget does not cover: which, how far it is, until when, what to do.
-
-    `more` is what another attempt needs beyond what the call holds already.
-    """
-    line, unit = refusal.line, refusal.unit
-    scope = next(s for s in demand.scopes if s.account == line.account and s.line(demand.at).window == line.window)
-    used = refusal.posted + refusal.pending
-    least = demand.minimum if more is None else more
-    needed = {"usd": least.usd, "tokens": least.tokens, "calls": least.calls}[unit]
-    need = f"the call needs at least {_amount(unit, needed)}"
-    if more is not None:
-        need = f"another attempt of this one needs {_amount(unit, needed)} more"
-    end = _free_again(scope.budget, refusal, demand.at)
-    if scope.budget.per == "call":
-        until, advice = "", "raise the limit, shorten the prompt, or use a cheaper model"
-    elif end is None:
-        until, advice = "", "raise the limit"
-    else:
-        anew = f"it starts anew at {end:%Y-%m-%d %H:%M}"
-        if line.since is not None:
-            anew = f"some of it comes free at {end:%Y-%m-%d %H:%M:%S}"
-        until, advice = f"; {anew} UTC", "wait until then, or raise the limit"
-    running = f" and {_amount(unit, refusal.pending)} held by running calls" if refusal.pending else ""
-    limit = {"usd": line.usd, "tokens": line.tokens, "calls": line.calls}[unit] or 0
-    whole = "" if limit == refusal.limit else f" ({_amount(unit, refusal.limit)} with grace and credit)"
-    error = BudgetExceeded(
-        f"budget {line.account} of {_amount(unit, limit)} {scope.budget.period}{whole} does not cover this call: "
-        f"{_amount(unit, refusal.posted)} spent{running}, and {need}{until}; {advice}",
-        scope=line.account,
-        limit=to_usd(refusal.limit) if unit == "usd" else Decimal(refusal.limit),
-        spent=to_usd(used) if unit == "usd" else Decimal(used),
-        unit=unit,
-        resets_at=end,
-    )
-    error.request_id = request.record.id
-    error.attempts = tuple(request.record.attempts)
-    return error
-
-
-def _free_again(budget: Budget, refusal: Refusal, at: float) -> datetime | None:
-    """Give the end of the period, or when the first of what was spent in a rolling window leaves it."""
-    if isinstance(budget.per, timedelta):
-        return None if refusal.oldest is None else rolling_end(budget.per, refusal.oldest)
-    return budget.window(at).end
-
-
-def _amount(unit: str, amount: int) -> str:
-    if unit == "usd":
-        return format_usd(amount)
-    return f"{amount:,} {unit if amount != 1 else unit[:-1]}"

@@ -1,0 +1,92 @@
+"""What a caller is told whom a budget refuses: which budget, how far it is, until when, and what to do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from inferkit._errors import BudgetExceeded
+from inferkit.budgets.money import format_usd, to_usd
+from inferkit.budgets.windows import rolling_end
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from inferkit._types import Request
+    from inferkit.budgets.budget import Budget
+    from inferkit.budgets.ledger import Amounts, Refusal
+    from inferkit.layers.demand import Demand
+
+__all__ = ["exceeded", "ran_past"]
+
+
+def exceeded(request: Request, demand: Demand, refusal: Refusal, *, more: Amounts | None = None) -> BudgetExceeded:
+    """Give the error for a call that a budget does not cover.
+
+    `more` is what another attempt needs beyond what the call holds already.
+    """
+    line, unit = refusal.line, refusal.unit
+    scope = next(s for s in demand.scopes if s.account == line.account and s.line(demand.at).window == line.window)
+    used = refusal.posted + refusal.pending
+    least = demand.minimum if more is None else more
+    needed = {"usd": least.usd, "tokens": least.tokens, "calls": least.calls}[unit]
+    need = f"the call needs at least {_amount(unit, needed)}"
+    if more is not None:
+        need = f"another attempt of this one needs {_amount(unit, needed)} more"
+    end = _free_again(scope.budget, refusal, demand.at)
+    if scope.budget.per == "call":
+        until, advice = "", "raise the limit, shorten the prompt, or use a cheaper model"
+    elif end is None:
+        until, advice = "", "raise the limit"
+    else:
+        anew = f"it starts anew at {end:%Y-%m-%d %H:%M}"
+        if line.since is not None:
+            anew = f"some of it comes free at {end:%Y-%m-%d %H:%M:%S}"
+        until, advice = f"; {anew} UTC", "wait until then, or raise the limit"
+    running = f" and {_amount(unit, refusal.pending)} held by running calls" if refusal.pending else ""
+    limit = {"usd": line.usd, "tokens": line.tokens, "calls": line.calls}[unit] or 0
+    whole = "" if limit == refusal.limit else f" ({_amount(unit, refusal.limit)} with grace and credit)"
+    error = BudgetExceeded(
+        f"budget {line.account} of {_amount(unit, limit)} {scope.budget.period}{whole} does not cover this call: "
+        f"{_amount(unit, refusal.posted)} spent{running}, and {need}{until}; {advice}",
+        scope=line.account,
+        limit=to_usd(refusal.limit) if unit == "usd" else Decimal(refusal.limit),
+        spent=to_usd(used) if unit == "usd" else Decimal(used),
+        unit=unit,
+        resets_at=end,
+    )
+    error.request_id = request.record.id
+    error.attempts = tuple(request.record.attempts)
+    return error
+
+
+def ran_past(request: Request, demand: Demand, held: Amounts, partial: str) -> BudgetExceeded:
+    """Give the error for a stream that ran past what was held for it."""
+    scope = next((s for s in demand.scopes if s.budget.on_exceed == "raise"), demand.scopes[0])
+    budget = scope.budget
+    unit = "usd" if budget.usd is not None else "tokens"
+    error = BudgetExceeded(
+        f"the reply was cut: it ran past what budget {scope.account} held for it, because the provider did not "
+        "keep to max_output_tokens",
+        scope=scope.account,
+        limit=to_usd(budget.nanos or 0) if unit == "usd" else Decimal(budget.tokens or 0),
+        spent=to_usd(held.usd) if unit == "usd" else Decimal(held.tokens),
+        unit=unit,
+        partial=partial,
+    )
+    error.request_id = request.record.id
+    return error
+
+
+def _free_again(budget: Budget, refusal: Refusal, at: float) -> datetime | None:
+    """Give the end of the period, or when the first of what was spent in a rolling window leaves it."""
+    if isinstance(budget.per, timedelta):
+        return None if refusal.oldest is None else rolling_end(budget.per, refusal.oldest)
+    return budget.window(at).end
+
+
+def _amount(unit: str, amount: int) -> str:
+    if unit == "usd":
+        return format_usd(amount)
+    return f"{amount:,} {unit if amount != 1 else unit[:-1]}"

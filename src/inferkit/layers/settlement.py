@@ -1,0 +1,93 @@
+"""What the budget layer does once, when a call is over: charge what it cost, or give everything back."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from inferkit._errors import BudgetExceeded, InferkitError, LedgerError
+from inferkit.layers.charge import charge_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from inferkit._response import End
+    from inferkit._runtime import Runtime
+    from inferkit._types import Request
+    from inferkit.budgets.prices import Price
+    from inferkit.layers.hold import Hold
+    from inferkit.layers.teller import Teller
+
+__all__ = ["Settlement"]
+
+_log = logging.getLogger("inferkit")
+
+
+class Settlement:
+    """`asked` is the call as its caller asked for it, `hold` what is held for it, if anything."""
+
+    def __init__(self, teller: Teller, asked: Request, quote: Callable[[Request], Sequence[Price]]) -> None:
+        self.asked = asked
+        self.hold: Hold | None = None
+        self._teller = teller
+        self._quote = quote
+
+    async def after_failure(self, error: BaseException) -> None:
+        """Settle what the attempts cost, or give everything back."""
+        record = self.asked.record
+        outcome = "error" if isinstance(error, Exception) else "cancelled"
+        if not record.running and not any(each.usage.total_tokens or each.cost_nanos for each in record.attempts):
+            if self.hold is not None and self.hold.demand.lines:
+                await self._write(self.asked.runtime, self._void)
+        else:
+            await self._settle(self.asked.runtime, outcome)
+        record.hold = None
+        if isinstance(error, BudgetExceeded):
+            error.attempts = tuple(record.attempts)
+
+    async def at_end(self, end: End) -> None:
+        """Settle a call whose stream has ended."""
+        await self._settle(end.runtime, end.outcome)
+        self.asked.record.hold = None  # the two refer to each other: a cycle that would keep every prompt alive
+        if isinstance(end.error, BudgetExceeded):
+            end.error.attempts = tuple(self.asked.record.attempts)
+
+    async def _settle(self, runtime: Runtime, outcome: str) -> None:
+        request, hold, ledger = self.asked, self.hold, self._teller.ledger
+        charge = charge_for(request, hold, outcome, self._candidates())
+        at = self._teller.now()
+
+        def step(*, wait: bool) -> bool:
+            if hold is None or not hold.demand.lines:
+                return ledger.record(request.record.id, charge, at=at, wait=wait)
+            return ledger.settle(request.record.id, charge, at=at, wait=wait)
+
+        await self._write(runtime, step)
+        if hold is not None:
+            await self._teller.warn(runtime, request, hold.demand)
+        await self._teller.sweep_sometimes(runtime, at)
+        if hold is not None and charge.usd is not None:
+            request.record.note("budget", decision="settled", actual_nanos=charge.usd, estimated=charge.estimated)
+
+    def _candidates(self) -> Sequence[Price]:
+        """Give the prices of the models that might have served the call, if there are several and all are known."""
+        with contextlib.suppress(InferkitError):
+            prices = self._quote(self.asked)
+            if len(prices) > 1 or self.asked.record.degraded:
+                return prices
+        return ()
+
+    def _void(self, *, wait: bool) -> bool:
+        return self._teller.ledger.void(self.asked.record.id, at=self._teller.now(), wait=wait)
+
+    async def _write(self, runtime: Runtime, step: Callable[..., bool]) -> None:
+        """Write to the ledger. The reply is there and must not be lost to a ledger that fails: the lease settles it."""
+        try:
+            await self._teller.take(runtime, step)
+        except LedgerError as error:
+            if self.hold is None:
+                _log.error("a call could not be entered in the ledger: %s", error)
+            else:
+                _log.error("a call could not be settled; its hold is posted when its lease runs out: %s", error)
+            self.asked.record.note("budget", decision="not settled", error=type(error).__name__)
