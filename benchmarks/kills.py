@@ -152,7 +152,7 @@ def kills(*, quick: bool) -> list[Figure]:
         posted: Counter[str] = Counter()
         with contextlib.closing(SqliteLedger(path)) as ledger:
             left = ledger.sweep(time.time() + _A_DAY)
-            held = sum(balance.pending.usd for _, _, balance in ledger.balances())
+            balances = [balance for _, _, balance in ledger.balances()]
             for entry in ledger.entries():
                 posted[entry.charge.payer.user or ""] += entry.charge.usd or 0
     whole = [margin for margin in margins if margin is not None]
@@ -166,7 +166,18 @@ def kills(*, quick: bool) -> list[Figure]:
         ),
         Figure("kills, shortest margin of posted and held over billed", min(whole), "nano$", at_least=0),
         Figure("kills, calls that held something when they died", left, "calls"),
-        Figure("kills, held after all leases ran out", held, "nano$", at_most=0),
+        Figure(
+            "kills, held after all leases ran out",
+            sum(balance.pending.usd for balance in balances),
+            "nano$",
+            at_most=0,
+        ),
+        Figure(
+            "kills, entries and balances apart in the end",
+            abs(posted.total() - sum(balance.posted.usd for balance in balances)),
+            "nano$",
+            at_most=0,
+        ),
         Figure(
             "kills, calls for which less was posted than billed in the end",
             sum(posted[call] < nanos for call, nanos in billed.items()),

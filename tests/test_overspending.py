@@ -9,11 +9,13 @@ import threading
 from decimal import Decimal
 from pathlib import Path
 
-from billed_worker import THREADS, prompts
+import pytest
+
+from billed_worker import THREADS, client, prompts
 from billing import MOST_OUTPUT, Billing, cost, wanted
-from inferkit import Budget, BudgetExceeded, Chunk, Client, Price, Response, SqliteLedger, Usage
+from inferkit import Budget, BudgetExceeded, Chunk, Client, InferkitError, Price, Response, SqliteLedger, Usage
 from inferkit.budgets.ledger import Amounts
-from wire import Wire
+from wire import CLOSE, Wire
 
 LIMIT = 250_000_000  # nano-dollars
 WORKER = Path(__file__).with_name("billed_worker.py")
@@ -71,6 +73,26 @@ def test_64_threads_are_never_billed_more_than_their_budget_and_leave_little_of_
     assert len(provider.billed) + len(refusals) == 512
     assert posted == sum(provider.billed)
     assert LIMIT - 2 * 4_020_000 <= posted <= LIMIT
+
+
+def test_replies_that_are_lost_on_the_way_are_paid_for_as_if_they_had_come(tmp_path):
+    """The provider writes each reply to its end, bills it, and the connection breaks."""
+    billed = []
+
+    def script(request):
+        billed.append(cost(request.json["max_tokens"]))
+        yield CLOSE
+
+    errors = []
+    with Wire(script) as wire, contextlib.closing(client(wire.url, tmp_path / "ledger.db", "0.05")) as llm:
+        while not any(isinstance(error, BudgetExceeded) for error in errors):
+            with pytest.raises(InferkitError) as caught:
+                llm.complete(f"question {len(errors)}", max_output_tokens=400)
+            errors.append(caught.value)
+        ((_, _, balance),) = llm.ledger.balances()
+    assert len(billed) > len(errors) > 1, "each call tries again"
+    assert sum(billed) <= balance.posted.usd <= 50_000_000
+    assert balance.pending == Amounts()
 
 
 PROCESSES, TIMES = 4, 7  # processes, and how many times the limit they ask for

@@ -286,7 +286,8 @@ def test_an_attempt_that_may_have_been_billed_is_paid_for(kind, ledger):
         return request
 
     request = run(kind, main)
-    assert posted(ledger) == Amounts(input_tokens_bound(request) * 1_000, input_tokens_bound(request), 1)
+    bound = input_tokens_bound(request)
+    assert posted(ledger) == Amounts(bound * 1_000 + 4096 * 2_000, bound + 4096, 1)
 
 
 class RetryOnce(Stack):
@@ -307,12 +308,12 @@ def test_a_second_attempt_is_covered_before_it_is_sent(kind, ledger):
         request = make_request(runtime, scope(usd="5"), max_output_tokens=100)
         response = await stack(request)
         bound = input_tokens_bound(request)
-        assert ledger.balance("free:alice", MONTH).pending.usd == 2 * bound * 1_000 + 100 * 2_000
+        assert ledger.balance("free:alice", MONTH).pending.usd == 2 * (bound * 1_000 + 100 * 2_000)
         await response.read()
         return request
 
     request = run(kind, main)
-    assert posted(ledger).usd == input_tokens_bound(request) * 1_000 + COST
+    assert posted(ledger).usd == input_tokens_bound(request) * 1_000 + 100 * 2_000 + COST
     assert [(a.number, a.kind) for a in request.record.attempts] == [(1, "primary"), (2, "retry")]
 
 
@@ -335,7 +336,7 @@ def test_a_third_attempt_holds_only_what_it_adds(ledger):
         return held, input_tokens_bound(request)
 
     held, bound = run("direct", main)
-    assert held == 3 * bound * 1_000 + 100 * 2_000
+    assert held == 3 * (bound * 1_000 + 100 * 2_000)
 
 
 def test_a_second_attempt_that_the_budget_does_not_cover_is_refused(kind, ledger):
@@ -343,7 +344,7 @@ def test_a_second_attempt_that_the_budget_does_not_cover_is_refused(kind, ledger
     stack = RetryOnce(ledger, model)
 
     async def main(runtime):
-        request = make_request(runtime, scope(usd="0.001"))
+        request = make_request(runtime, scope(usd="0.001"), max_output_tokens=400)
         with pytest.raises(BudgetExceeded) as caught:
             await stack(request)
         assert len(caught.value.attempts) == 1
@@ -352,7 +353,7 @@ def test_a_second_attempt_that_the_budget_does_not_cover_is_refused(kind, ledger
 
     request = run(kind, main)
     assert len(model.requests) == 1
-    assert posted(ledger).usd == input_tokens_bound(request) * 1_000
+    assert posted(ledger).usd == input_tokens_bound(request) * 1_000 + 400 * 2_000
 
 
 RUNAWAY = [Chunk("word " * 100) for _ in range(50)]

@@ -177,9 +177,15 @@ def test_a_request_that_may_have_been_served_costs_its_input(kind, error):
     assert attempt.outcome == ("error" if isinstance(error, Exception) else "cancelled")
 
 
-def failed_attempt(error, kind):
+@pytest.mark.parametrize(("stream", "output"), [(False, 50), (True, 0)])
+def test_a_whole_reply_that_was_lost_may_have_been_billed_to_its_last_token(stream, output):
+    attempt, request = failed_attempt(PERHAPS_BILLED[0], "direct", max_output_tokens=50, stream=stream)
+    assert attempt.usage == Usage(input_tokens_bound(request), output, estimated=True)
+
+
+def failed_attempt(error, kind, **fields):
     async def main(runtime):
-        request = make_request(runtime)
+        request = make_request(runtime, **fields)
         with pytest.raises(type(error)):
             await Meter(BOOK)(request, FakeModel(error))
         return request

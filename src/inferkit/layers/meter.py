@@ -168,7 +168,11 @@ class _Running:
         if _cost_nothing(error):
             self._record(outcome, error, Usage(), billed=False)
         else:
-            self._record(outcome, error, Usage(input_tokens=self._input_bound(), estimated=True))
+            self._record(outcome, error, Usage(self._input_bound(), self._unseen_tokens(), estimated=True))
+
+    def _unseen_tokens(self) -> int:
+        """Give what may be billed of a reply that never came: a whole one may have been written to its end."""
+        return 0 if self.request.stream else self.request.max_output_tokens or 0
 
     def _input_bound(self) -> int:
         return input_tokens(self.request, self.learned) if self.hold is None else self.hold.input_bound(self.request)
