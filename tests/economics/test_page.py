@@ -201,6 +201,7 @@ def test_a_page_shows_what_a_ledger_has(tmp_path):
     ledger.tally([Tally(int(at), "hit", Payer("ana"), "fast", "openai", "gpt-5", "", 5, DOLLAR)])
     period = Period(START, datetime(2026, 12, 1, tzinfo=UTC))
     page = Page(render_page(build_report(ledger, period, plans=PLANS)))
+    ledger.close()
     assert "Of $20.00 in revenue, $8.00 (40.0 %) remain after the $12.00 that 48 calls cost." in page.text
     assert page.tables["Features"][1] == ["search", "48", "$12.00", "100.0 %", "$20.00", "$8.00", "40.0 %"]
     assert page.tables["Models"][1] == ["openai:gpt-5", "48", "48,000", "4,800", "$0.25", "$12.00", "100.0 %"]
