@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from inferkit.economics.report import Period
 
-__all__ = ["NOTHING", "count", "day", "money", "name", "period", "plural", "share"]
+__all__ = ["MONTHS", "NOTHING", "count", "day", "money", "name", "period", "plural", "printable", "share"]
 
 NOTHING = "\N{EN DASH}"
+_JOINED = "\N{NO-BREAK SPACE}"
 MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
@@ -48,7 +49,7 @@ def share(value: Decimal | None, *, digits: int = 1) -> str:
     if value is None:
         return NOTHING
     percent = (value * 100).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP, _EXACT)
-    return f"{abs(percent) if percent == 0 else percent:,}\N{NO-BREAK SPACE}%"
+    return f"{abs(percent) if percent == 0 else percent:,}{_JOINED}%"
 
 
 def count(number: int) -> str:
@@ -63,9 +64,14 @@ def plural(number: int, one: str, many: str | None = None) -> str:
 
 def name(value: str | None, otherwise: str = "(none)") -> str:
     """Write a name that came from outside: what cannot be printed as its escape, so that it can do nothing."""
-    if value is None:
-        return otherwise
-    return value if value.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
+    return otherwise if value is None else printable(value)
+
+
+def printable(text: str) -> str:
+    """Write control characters, marks that turn a line's direction, and half characters as their escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == _JOINED else ascii(c)[1:-1] for c in text)
 
 
 def day(date: date) -> str:
