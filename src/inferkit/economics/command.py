@@ -133,9 +133,9 @@ def _rendered(report: Report, what_if: WhatIf | None, form: Format) -> str:
         from inferkit.economics.as_json import as_json
 
         return as_json(report, what_if)
-    from inferkit.economics.page import render_page
+    from inferkit.economics.page import render_page, what_if_sections
 
-    return render_page(report, what_if=what_if)
+    return render_page(report, what_if=[] if what_if is None else what_if_sections(what_if))
 
 
 def _print(report: Report, what_if: WhatIf | None, *, by: Sequence[Dimension], top: int, output: str | None) -> None:

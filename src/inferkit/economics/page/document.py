@@ -6,17 +6,17 @@ from decimal import Decimal
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from inferkit.economics.customers import customers_of
-from inferkit.economics.findings import findings
-from inferkit.economics.markup import Section, Table, escape, render_section
-from inferkit.economics.sections import sections
-from inferkit.economics.tables import revenue_known
+from inferkit.economics.page.customers import customers_of
+from inferkit.economics.page.findings import findings
+from inferkit.economics.page.markup import Section, Table, escape, render_section
+from inferkit.economics.page.sections import sections
+from inferkit.economics.page.tables import revenue_known
 from inferkit.economics.words import NOTHING, count, money, name, period, plural, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from inferkit.economics.customers import Customers
+    from inferkit.economics.page.customers import Customers
     from inferkit.economics.report import Report
 
 __all__ = ["Section", "Table", "render_page"]
@@ -30,7 +30,7 @@ def render_page(
     The page loads nothing and runs nothing; a policy in it forbids that too.
     """
     customers = customers_of(report)
-    style = files("inferkit.economics").joinpath("page.css").read_text(encoding="utf-8")
+    style = files("inferkit.economics.page").joinpath("style.css").read_text(encoding="utf-8")
     body = "\n".join(
         render_section(section, number)
         for number, section in enumerate([*sections(report, customers), *what_if], start=1)

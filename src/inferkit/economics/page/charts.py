@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from inferkit.budgets.money import NANOS_PER_USD, to_usd
-from inferkit.economics.markup import escape
+from inferkit.economics.page.markup import escape
 from inferkit.economics.words import money, name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from inferkit.economics.timeline import Timeline
+    from inferkit.economics.page.timeline import Timeline
 
 __all__ = ["columns", "legend", "paired_bars"]
 

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from economics.made_reports import DOLLAR, PLANS, START, report
-from economics.pages import Page
+from economics.page.made_reports import DOLLAR, PLANS, START, report
+from economics.page.pages import Page
 from inferkit.budgets.book import Charge, Payer, Tally
 from inferkit.budgets.plans import Plans
 from inferkit.budgets.sqlite import SqliteLedger
 from inferkit.economics.page import Section, Table, render_page
+from inferkit.economics.page.sections import MEANINGS
 from inferkit.economics.report import Period, build_report
-from inferkit.economics.sections import MEANINGS
 from inferkit.economics.waste import Savings, Waste
 
 EVIL = '"><script>alert("x")</script>\' & \x1b[2J\u202e\ud800'

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from economics.made_reports import DOLLAR, report
-from inferkit.economics.findings import findings
+from economics.page.made_reports import DOLLAR, report
+from inferkit.economics.page.findings import findings
 from inferkit.economics.waste import Waste
 
 

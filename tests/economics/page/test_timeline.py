@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from economics.made_reports import DOLLAR, report
-from inferkit.economics.timeline import timeline
+from economics.page.made_reports import DOLLAR, report
+from inferkit.economics.page.timeline import timeline
 
 
 def spent(days, length=None, models=("m",), start=datetime(2026, 11, 1, tzinfo=UTC)):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from inferkit.economics.markup import Section, Table, render_section
+from inferkit.economics.page.markup import Section, Table, render_section
 
 
 def bars(*values):

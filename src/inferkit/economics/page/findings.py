@@ -5,14 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from inferkit.economics.customers import customers_of
-from inferkit.economics.tables import revenue_known
+from inferkit.economics.page.customers import customers_of
+from inferkit.economics.page.tables import revenue_known
 from inferkit.economics.words import money, name, plural, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inferkit.economics.customers import Customers
+    from inferkit.economics.page.customers import Customers
     from inferkit.economics.report import Report, Row
 
 __all__ = ["findings"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from inferkit.economics.markup import Section, Table
-from inferkit.economics.tables import Line, bars, lines, plans_of, result, revenue_known, target_of, together
+from inferkit.economics.page.markup import Section, Table
+from inferkit.economics.page.tables import Line, bars, lines, plans_of, result, revenue_known, target_of, together
 from inferkit.economics.words import count, money, plural, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from inferkit.economics.customers import Customers
+    from inferkit.economics.page.customers import Customers
     from inferkit.economics.report import Report, Row
 
 __all__ = ["customer_sections"]

@@ -5,8 +5,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from inferkit.economics.charts import columns, paired_bars
-from inferkit.economics.timeline import Series, Timeline
+from inferkit.economics.page.charts import columns, paired_bars
+from inferkit.economics.page.timeline import Series, Timeline
 
 DOLLAR = 10**9
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from inferkit.economics.charts import columns, legend, paired_bars, series_class
-from inferkit.economics.customer_sections import customer_sections
-from inferkit.economics.markup import Section, Table
+from inferkit.economics.page.charts import columns, legend, paired_bars, series_class
+from inferkit.economics.page.customer_sections import customer_sections
+from inferkit.economics.page.markup import Section, Table
+from inferkit.economics.page.tables import bars, lines, result, revenue_known, target_of
+from inferkit.economics.page.timeline import timeline
 from inferkit.economics.report import Row
-from inferkit.economics.tables import bars, lines, result, revenue_known, target_of
-from inferkit.economics.timeline import timeline
 from inferkit.economics.words import NOTHING, count, money, name, plural, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from inferkit.economics.customers import Customers
+    from inferkit.economics.page.customers import Customers
     from inferkit.economics.report import Report
     from inferkit.economics.waste import Amount
 
