@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit._errors import ConfigurationError
@@ -65,7 +66,7 @@ def read_scenario(path: str | os.PathLike[str]) -> Scenario:
     if default is not None and not isinstance(default, str):
         raise ConfigurationError(f"in {where}, default_plan is the name of a plan; write it above the first table")
     return Scenario(
-        where,
+        Path(path).name,
         {plan.name: plan for plan in plans_of(document, where)},
         default,
         document.get("users", {}),

@@ -56,7 +56,7 @@ class WhatIf:
         """Say it in words: what each limit did, then what comes of all of it."""
         found = [self._sentence(name, effect) for name, effect in self.effects.items()]
         found += [
-            f"{self._name(budget.name or '')} would have met nobody."
+            f"{self.named(budget.name or '')} would have met nobody."
             for budget in self.scenario.limits
             if budget.name not in self.effects
         ]
@@ -71,11 +71,12 @@ class WhatIf:
     def _sentence(self, name: str, effect: Effect) -> str:
         share = Decimal(100 * len(effect.users)) / max(1, self.users)
         return (
-            f"{self._name(name)} would have refused {share:.1f} % of users ({len(effect.users):,} of {self.users:,}) "
+            f"{self.named(name)} would have refused {share:.1f} % of users ({len(effect.users):,} of {self.users:,}) "
             f"and saved {money(effect.saved)}: {effect.refused:,} calls refused, {effect.cut:,} cut short."
         )
 
-    def _name(self, name: str) -> str:
+    def named(self, name: str) -> str:
+        """Give a limit in words."""
         for budget in self.scenario.limits:
             if budget.name == name:
                 whose = f" for each {budget.each}" if budget.each else ""

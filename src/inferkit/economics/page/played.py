@@ -50,7 +50,13 @@ def _limits(what_if: WhatIf) -> Table:
     return Table(
         ("Limit", "Users refused", "Calls refused", "Cut short", "Saved"),
         [
-            (limit, count(len(effect.users)), count(effect.refused), count(effect.cut), money(effect.saved))
+            (
+                what_if.named(limit),
+                count(len(effect.users)),
+                count(effect.refused),
+                count(effect.cut),
+                money(effect.saved),
+            )
             for limit, effect in what_if.effects.items()
         ],
     )
