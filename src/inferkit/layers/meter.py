@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from inferkit._types import Handler, Request
     from inferkit.budgets.estimates import LearnedEstimates
     from inferkit.budgets.prices import Price, PriceBook
-    from inferkit.layers.hold import Hold
+    from inferkit.layers.budget.hold import Hold
 
 __all__ = ["Meter"]
 

@@ -15,7 +15,7 @@ from inferkit._errors import BudgetExceeded, LedgerError
 from inferkit._forks import renew_after_fork
 from inferkit._gather import Gathering
 from inferkit.budgets.book import Payer, Tally, TallyKind
-from inferkit.layers.charge import payer_of
+from inferkit.layers.budget.charge import payer_of
 
 if TYPE_CHECKING:
     from inferkit._response import End, Response

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from inferkit._runtime import Runtime
     from inferkit._types import Request
     from inferkit.budgets.ledger import Ledger
-    from inferkit.layers.demand import Demand
+    from inferkit.layers.budget.demand import Demand
 
 __all__ = ["Teller"]
 

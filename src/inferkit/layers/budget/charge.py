@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from inferkit._record import Attempt
     from inferkit._types import Request
     from inferkit.budgets.prices import Price
-    from inferkit.layers.hold import Hold
+    from inferkit.layers.budget.hold import Hold
 
 __all__ = ["charge_for", "payer_of"]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from inferkit._types import Request
     from inferkit.budgets.budget import Budget
     from inferkit.budgets.ledger import Amounts, Refusal
-    from inferkit.layers.demand import Demand
+    from inferkit.layers.budget.demand import Demand
 
 __all__ = ["exceeded", "ran_past"]
 

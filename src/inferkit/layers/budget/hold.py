@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from inferkit._errors import BudgetExceeded
 from inferkit.budgets.estimates import input_tokens
 from inferkit.budgets.ledger import Amounts, Grant, Refusal
-from inferkit.layers.refusal import exceeded, ran_past
+from inferkit.layers.budget.refusal import exceeded, ran_past
 
 if TYPE_CHECKING:
     from inferkit._types import Request
     from inferkit.budgets.budget import Scope
     from inferkit.budgets.estimates import LearnedEstimates
-    from inferkit.layers.demand import Demand
-    from inferkit.layers.teller import Teller
+    from inferkit.layers.budget.demand import Demand
+    from inferkit.layers.budget.teller import Teller
 
 __all__ = ["Hold"]
 

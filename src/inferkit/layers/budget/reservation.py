@@ -7,13 +7,13 @@ import threading
 from typing import TYPE_CHECKING
 
 from inferkit._errors import LedgerError
-from inferkit.layers.charge import payer_of
+from inferkit.layers.budget.charge import payer_of
 
 if TYPE_CHECKING:
     from inferkit._types import Request
     from inferkit.budgets.ledger import Amounts, Grant, Refusal
-    from inferkit.layers.demand import Demand
-    from inferkit.layers.teller import Teller
+    from inferkit.layers.budget.demand import Demand
+    from inferkit.layers.budget.teller import Teller
 
 __all__ = ["Reservation"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from inferkit.budgets.bounds import input_tokens_bound
 from inferkit.budgets.ledger import NOTHING, Amounts, Line, Refusal, Unit
-from inferkit.layers.degrade import Degrading
+from inferkit.layers.budget.degrade import Degrading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from inferkit._errors import BudgetExceeded, InferkitError, LedgerError
-from inferkit.layers.charge import charge_for
+from inferkit.layers.budget.charge import charge_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from inferkit._runtime import Runtime
     from inferkit._types import Request
     from inferkit.budgets.prices import Price
-    from inferkit.layers.hold import Hold
-    from inferkit.layers.teller import Teller
+    from inferkit.layers.budget.hold import Hold
+    from inferkit.layers.budget.teller import Teller
 
 __all__ = ["Settlement"]
 

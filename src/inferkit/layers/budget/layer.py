@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from inferkit._errors import BudgetExceeded, ConfigurationError, LedgerError
 from inferkit.budgets.budget import all_scopes
 from inferkit.budgets.ledger import Grant
-from inferkit.layers.degrade import Degrading, degraded
-from inferkit.layers.demand import Demand, demand_of
-from inferkit.layers.ending import Truncated, name_the_cause
-from inferkit.layers.hold import Hold
-from inferkit.layers.refusal import exceeded
-from inferkit.layers.reservation import Reservation
-from inferkit.layers.settlement import Settlement
-from inferkit.layers.teller import Teller
+from inferkit.layers.budget.degrade import Degrading, degraded
+from inferkit.layers.budget.demand import Demand, demand_of
+from inferkit.layers.budget.ending import Truncated, name_the_cause
+from inferkit.layers.budget.hold import Hold
+from inferkit.layers.budget.refusal import exceeded
+from inferkit.layers.budget.reservation import Reservation
+from inferkit.layers.budget.settlement import Settlement
+from inferkit.layers.budget.teller import Teller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

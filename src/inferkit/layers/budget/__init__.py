@@ -1,0 +1,7 @@
+"""The budget layer, and what it is made of: demand, reservation, hold, settlement."""
+
+from __future__ import annotations
+
+from inferkit.layers.budget.layer import BudgetLayer
+
+__all__ = ["BudgetLayer"]
