@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from inferkit._errors import BudgetExceeded, ConfigurationError, InferkitError, LedgerError
-from inferkit.budgets.budget import Threshold, all_scopes
+from inferkit.budgets.budget import Threshold
 from inferkit.budgets.ledger import Grant, LedgerBusy
 from inferkit.budgets.money import to_usd
 from inferkit.layers.charge import charge_for, payer_of
@@ -111,29 +111,23 @@ class BudgetLayer:
     async def _under_plan(self, plans: Plans, ledger: Ledger, request: Request) -> Request:
         """Add the allowance of the customer's plan to what pays."""
         user, tenant, stated = request.user, request.tenant, request.plan
-        try:
-            standing = plans.remembered(user, tenant)
-            if standing is None:
+        standing = plans.remembered(user, tenant, stated)
+        if standing is None:
+            try:
                 standing = await self.store(
-                    request.runtime, ledger, lambda *, wait: plans.look_up(user, tenant, wait=wait)
+                    request.runtime, ledger, lambda *, wait: plans.look_up(user, tenant, stated, wait=wait)
                 )
-            if stated is not None and (standing.plan is None or standing.plan.name != stated):
-                standing = await self.store(
-                    request.runtime, ledger, lambda *, wait: plans.follow(stated, user, tenant, wait=wait)
-                )
-        except LedgerError as error:
-            if self._blocks:
-                error.request_id = request.record.id
-                raise
-            _log.warning("a call goes ahead without its plan, as configured: %s", error)
-            return request
+            except LedgerError as error:
+                if self._blocks:
+                    error.request_id = request.record.id
+                    raise
+                _log.warning("a call goes ahead without its plan, as configured: %s", error)
+                return request
         if standing.plan is None:
             return request
         request.record.plan = standing.plan.name
-        scope = plans.scope(standing, user, tenant)
-        if scope is None:
-            return request
-        return request.replace(scopes=(*request.scopes, *all_scopes((scope,), user, tenant)))
+        scopes = plans.scopes(standing, user, tenant)
+        return request.replace(scopes=(*request.scopes, *scopes)) if scopes else request
 
     async def _reserve(self, ledger: Ledger, asked: Request, settlement: _Settlement) -> Request:
         """Reserve, or refuse with `BudgetExceeded`; give the request as it may be sent."""
