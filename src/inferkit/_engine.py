@@ -74,7 +74,7 @@ def default_stack(
         )
     layers: list[Layer | None] = [
         Trace(telemetry),
-        None if ledger is None else TallyLayer(ledger),
+        None if ledger is None else TallyLayer(ledger, plans),
         cache,
         BudgetLayer(
             ledger,
