@@ -74,7 +74,7 @@ def default_stack(
         )
     layers: list[Layer | None] = [
         Trace(telemetry),
-        None if ledger is None else TallyLayer(ledger),
+        None if ledger is None else TallyLayer(ledger, plans),
         cache,
         BudgetLayer(
             ledger,
@@ -204,6 +204,9 @@ class Engine:
     def payers(self, options: CallOptions) -> Payers:
         """Say which budgets pay for a call: the client's, those of `@budgeted` functions, and the call's own."""
         payers = Payers.of(options, current_scopes(), self._scopes)
+        plan = options.get("plan")
+        if plan is not None:
+            self.known_plans().named(plan)  # also where the cache would have answered
         if payers.scopes:
             self._check_smaller_models([scope.budget for scope in payers.scopes])
         return payers

@@ -18,12 +18,14 @@ __all__ = ["Gathering"]
 
 _log = logging.getLogger("inferkit")
 _all: weakref.WeakSet[Gathering] = weakref.WeakSet()
+_exiting = False
 
 
 class Gathering:
     """Calls `write` from a thread of its own, `seconds` after `more`, as long as there is more; and at the exit.
 
-    `leave` is called from that thread before it ends. A forked child leaves to its parent what waits there.
+    `leave` is called from that thread before it ends. Where no thread can be started (the interpreter exits), `more`
+    writes by itself. A forked child leaves to its parent what waits there.
     """
 
     def __init__(
@@ -38,9 +40,7 @@ class Gathering:
         self._leave = leave
         self._name = name
         self._seconds = seconds
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._more = False
+        self.renew()
         renew_after_fork(self)
         _all.add(self)
 
@@ -50,34 +50,48 @@ class Gathering:
         return self._thread is None
 
     def more(self) -> None:
-        """Say that there is something to write."""
-        self._more = True
-        if self._thread is not None:
-            return
+        """Say that there is something to write. What goes wrong then is logged."""
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+            self._more = True
+            if not _exiting and (self._thread is not None or self._start()):
+                return
+        self.try_to_flush()
 
     def flush(self) -> None:
-        """Write now."""
-        self._write()
+        """Write now. What another thread is writing is written when this returns."""
+        with self._writing:
+            self._write()
+
+    def try_to_flush(self) -> None:
+        """Write now; what goes wrong is logged."""
+        try:
+            self.flush()
+        except Exception:
+            _log.exception("%s failed", self._name)
 
     def renew(self) -> None:
         """Start afresh in a forked child."""
         self._lock = threading.Lock()
-        self._thread = None
+        self._writing = threading.RLock()  # a signal's handler may come to write while its thread does
+        self._thread: threading.Thread | None = None
         self._more = False
+
+    def _start(self) -> bool:
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        self._thread = thread
+        return True
 
     def _run(self) -> None:
         while True:
             time.sleep(self._seconds)
-            self._more = False
-            try:
-                self._write()
-            except Exception:
-                _log.exception("%s failed", self._name)
             with self._lock:
+                self._more = False
+            self.try_to_flush()
+            with self._lock:  # so that nobody finds a thread here that will not look again
                 if not self._more:
                     self._thread = None
                     break
@@ -87,5 +101,7 @@ class Gathering:
 
 @atexit.register
 def _flush_all() -> None:
+    global _exiting  # noqa: PLW0603 - a fact about this process
+    _exiting = True
     for gathering in list(_all):
-        gathering.flush()
+        gathering.try_to_flush()

@@ -25,10 +25,10 @@ class CallOptions(TypedDict, total=False):
     `timeout` is in seconds, for the whole call with its retries. `user` is charged under budgets that are for each
     user, and never sent to a provider (default: the innermost key of `@budgeted` around the call). `tenant` is the
     boundary that no cached reply crosses. `feature` says in reports what the call is for (default: the innermost
-    `@budgeted` function). `plan` is the user's plan, or without a user the tenant's, as the application knows it; where
-    the ledger says otherwise, it is assigned from now on. `cache` is "use" (the default), "bypass" (neither read nor
-    written) or "refresh" (written anew). `extra` holds provider-specific parameters, sent as they are. An option that
-    is None counts as not given, but for `timeout=None`, which lifts the client's.
+    `@budgeted` function). `plan` is the user's plan, or without a user, or where it is pooled, the tenant's, as the
+    application knows it; where the ledger says otherwise, it is assigned from now on. `cache` is "use" (the default),
+    "bypass" (neither read nor written) or "refresh" (written anew). `extra` holds provider-specific parameters, sent as
+    they are. An option that is None counts as not given, but for `timeout=None`, which lifts the client's.
     """
 
     max_output_tokens: int

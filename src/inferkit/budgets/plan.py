@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from inferkit._errors import ConfigurationError
 from inferkit.budgets.budget import Budget, Scope
-from inferkit.budgets.money import to_nanos, to_usd
+from inferkit.budgets.money import NANOS_PER_USD, to_nanos, to_usd
 from inferkit.budgets.windows import zone_named
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ __all__ = ["Billing", "Plan", "plan_from"]
 
 Billing = Literal["day", "week", "month", "year"]
 _MOST_SEATS = 1_000_000
-_ALLOWANCE_FIELDS = frozenset(Budget.__dataclass_fields__) - {"each", "within", "on_threshold"}
+_OWN, _POOLED = "allowance", "pooled-allowance"  # accounts: a user and a tenant may have the same id
+_ALLOWANCE_FIELDS = frozenset(Budget.__dataclass_fields__) - {"name", "each", "within", "on_threshold"}
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,10 @@ class Plan:
     With `per_seat` the price is for each seat. `seats` is how many a customer has whose assignment names none. The
     allowance is a `Budget` for each user, or with `pooled` one of `seats` times that size, which all users of a tenant
     share. Where only a `target_margin` is given ("0.7": seven tenths of the price are to remain), the allowance is what
-    the rest of the price buys. "unlimited" is an allowance too, if it is said.
+    the rest of the price buys, in equal parts for the seats. "unlimited" is an allowance too, if it is said.
 
-    A customer who changes plans in the middle of a period takes along what was used of it.
+    A customer who changes plans in the middle of a period takes along what was used of it, where both allowances are
+    for the same period, and both are pooled or both are not.
 
     Raises `ConfigurationError` for a plan that makes no sense, or that limits nothing without saying so.
     """
@@ -58,48 +60,51 @@ class Plan:
                 f'plan "{self.name}" is paid for each {", ".join(get_args(Billing))}; got {self.per!r}'
             )
         zone_named(self.zone)
+        for flag in ("per_seat", "pooled"):
+            if not isinstance(getattr(self, flag), bool):
+                raise ConfigurationError(
+                    f'{flag} of plan "{self.name}" is true or false; got {type(getattr(self, flag)).__name__}'
+                )
+        object.__setattr__(self, "_fixed", (price, self._margin(), self._checked_allowance()))
         self.check_seats(self.seats)
-        margin = self._margin()
-        allowance = self._allowance(price, margin)
-        object.__setattr__(self, "_fixed", (price, margin, allowance))
 
     def check_seats(self, seats: int) -> None:
         """Raise `ConfigurationError` for what cannot be a number of seats."""
         if type(seats) is not int or not 1 <= seats <= _MOST_SEATS:
             raise ConfigurationError(f'plan "{self.name}" is sold for a whole number of seats from 1; got {seats!r}')
+        self.allowance_for(seats)
 
-    def _margin(self) -> Decimal | None:
+    def _margin(self) -> int | None:
         if self.target_margin is None:
             return None
-        nanos = to_nanos(self.target_margin, f'target_margin of plan "{self.name}"')
-        if nanos >= 10**9:
+        billionths = to_nanos(self.target_margin, f'target_margin of plan "{self.name}"')
+        if billionths >= NANOS_PER_USD:
             raise ConfigurationError(
                 f'target_margin of plan "{self.name}" is the share of the price that is to remain, for example "0.7"; '
                 f"got {self.target_margin!r}"
             )
-        return Decimal(nanos).scaleb(-9)
+        return billionths
 
-    def _allowance(self, price: int, margin: Decimal | None) -> Budget | None:
+    def _checked_allowance(self) -> Budget | None:
         given = self.allowance
-        if given == "unlimited":
+        if given is None or given == "unlimited":
             return None
-        if given is None:
-            if margin is None or price == 0:
-                raise ConfigurationError(
-                    f'plan "{self.name}" limits nothing; give it an allowance=Budget(usd="5"), a price and a '
-                    'target_margin="0.7", or allowance="unlimited"'
-                )
-            given = Budget(usd=to_usd(int(price * (1 - margin))), per=self.per, zone=self.zone)
         if not isinstance(given, Budget):
             raise ConfigurationError(
-                f'the allowance of plan "{self.name}" is a Budget or "unlimited"; got {type(given).__name__}'
+                f'the allowance of plan "{self.name}" is a Budget (in a file, a table: allowance = {{usd = "5"}}) or '
+                f'"unlimited"; got {type(given).__name__}'
             )
         if given.each is not None:
             raise ConfigurationError(
                 f"the allowance of plan \"{self.name}\" is each user's, or everybody's with pooled=True; "
                 "leave each= out of it"
             )
-        return given.named("pooled-allowance" if self.pooled else "allowance")
+        if given.name is not None:
+            raise ConfigurationError(
+                f'the allowance of plan "{self.name}" is counted under one name in all plans, so that a customer who '
+                "changes plans takes along what was used; leave name= out of it"
+            )
+        return given.named(_OWN)
 
     @property
     def price_nanos(self) -> int:
@@ -109,25 +114,52 @@ class Plan:
     @property
     def margin(self) -> Decimal | None:
         """The share of the price that is to remain."""
-        return cast("Decimal | None", self.__dict__["_fixed"][1])
+        billionths: int | None = self.__dict__["_fixed"][1]
+        return None if billionths is None else Decimal(billionths).scaleb(-9)
 
     @property
     def budget(self) -> Budget | None:
-        """The allowance of one user, or of one seat; None where it is unlimited."""
-        return cast("Budget | None", self.__dict__["_fixed"][2])
+        """The allowance of a customer whose assignment names no seats; None where it is unlimited."""
+        return self.allowance_for(self.seats)
+
+    def allowance_for(self, seats: int) -> Budget | None:
+        """Give the allowance of each user, or with `pooled` of all together; None where it is unlimited."""
+        budget: Budget | None = self.__dict__["_fixed"][2]
+        if budget is not None:
+            return _times(budget, seats) if self.pooled else budget
+        if self.allowance == "unlimited":
+            return None
+        margin: int | None = self.__dict__["_fixed"][1]
+        if margin is None or self.price_nanos == 0:
+            raise ConfigurationError(
+                f'plan "{self.name}" limits nothing; give it an allowance=Budget(usd="5"), a price and a '
+                'target_margin="0.7", or allowance="unlimited"'
+            )
+        rest = self.revenue(seats) * (NANOS_PER_USD - margin) // NANOS_PER_USD // (1 if self.pooled else seats)
+        if rest == 0:
+            raise ConfigurationError(
+                f'the target_margin of plan "{self.name}" leaves nothing for {seats} seats; raise its price'
+            )
+        return Budget(usd=to_usd(rest), per=self.per, zone=self.zone, name=_OWN)
 
     def scope(self, seats: int, *, user: str | None, tenant: str | None) -> Scope | None:
         """Give what pays for a call of a customer: None where the plan is unlimited.
 
-        Raises `ConfigurationError` for a call that does not say whose allowance it is to use.
+        A user whose plan is not a tenant's is the customer alone: leave `tenant` out. Raises `ConfigurationError` for a
+        call that does not say whose allowance it is to use.
         """
-        budget = self.budget
+        budget = self.allowance_for(seats)
         if budget is None:
             return None
-        key = (tenant or user) if self.pooled else user
-        if key is None:
-            raise ConfigurationError(f'plan "{self.name}" has an allowance for each user; pass user=... with the call')
-        return Scope(_times(budget, seats) if self.pooled else budget, key)
+        if self.pooled and tenant is not None:
+            return Scope(dataclasses.replace(budget, name=_POOLED), tenant)
+        if user is None:
+            raise ConfigurationError(
+                f'plan "{self.name}" has an allowance for each {"tenant or user" if self.pooled else "user"}, and the '
+                f"call names none; pass user=... with the call{' or tenant=...' if self.pooled else ''} (calls of your "
+                'own too: put user="internal" on a plan with allowance="unlimited")'
+            )
+        return Scope(budget, user)
 
     def revenue(self, seats: int) -> int:
         """What a customer pays for a whole period, in nano-dollars."""
@@ -149,13 +181,21 @@ def plan_from(name: str, fields: Mapping[str, Any]) -> Plan:
     Raises `ConfigurationError` for fields that there are not.
     """
     given = _known(fields, frozenset(Plan.__dataclass_fields__) - {"name"}, f'plan "{name}"')
-    allowance = given.get("allowance")
-    if isinstance(allowance, Mapping):
-        limits = _known(allowance, _ALLOWANCE_FIELDS, f'the allowance of plan "{name}"')
+    if isinstance(given.get("allowance"), Mapping):
+        given["allowance"] = _allowance(given["allowance"], f'the allowance of plan "{name}"')
+    return Plan(name, **given)
+
+
+def _allowance(fields: Mapping[str, Any], what: str) -> Budget:
+    limits = _known(fields, _ALLOWANCE_FIELDS, what)
+    try:
         if isinstance(limits.get("per"), Mapping):
             limits["per"] = timedelta(**limits["per"])
-        given["allowance"] = Budget(**limits)
-    return Plan(name, **given)
+        return Budget(**limits)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{what}: {error}") from error
+    except (TypeError, OverflowError) as error:
+        raise ConfigurationError(f"{what} has a rolling period of whole numbers: per = {{hours = 12}}") from error
 
 
 def _known(fields: Mapping[str, Any], known: frozenset[str], what: str) -> dict[str, Any]:
@@ -179,7 +219,7 @@ def _text(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_text(each) for each in value]
     if isinstance(value, timedelta):
-        return {"seconds": value.total_seconds()}
+        return {"seconds": int(value.total_seconds())}
     return str(value) if isinstance(value, Decimal) else value
 
 

@@ -34,7 +34,10 @@ def plans_of(document: Mapping[str, Any], where: str) -> list[Plan]:
     tables = document.get("plans", {})
     if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
         raise ConfigurationError(f'in {where}, plans are tables: [plans.pro], with price = "99"')
-    return [plan_from(name, table) for name, table in tables.items()]
+    try:
+        return [plan_from(name, table) for name, table in tables.items()]
+    except ConfigurationError as error:
+        raise ConfigurationError(f"in {where}, {error}") from error
 
 
 def read_toml(path: str | os.PathLike[str], known: Iterable[str]) -> dict[str, Any]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit._errors import ConfigurationError
 from inferkit.budgets.book import Assignment
+from inferkit.budgets.budget import all_scopes
 from inferkit.budgets.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from decimal import Decimal
 
-    from inferkit.budgets.budget import Budget, Scope
+    from inferkit.budgets.budget import Budget, Remaining, Scope, Spent
     from inferkit.budgets.ledger import Ledger
 
 __all__ = ["Plans", "Standing"]
@@ -23,10 +24,14 @@ _MOST_REMEMBERED = 10_000
 
 
 class Standing(NamedTuple):
-    """A customer's plan and seats. Without a plan nothing is owed and nothing limited."""
+    """A customer's plan and seats; `own` where the customer is the user alone, and not a tenant.
+
+    Without a plan nothing is owed and nothing limited.
+    """
 
     plan: Plan | None
     seats: int = 1
+    own: bool = False
 
 
 class Plans:
@@ -50,12 +55,15 @@ class Plans:
                 raise ConfigurationError(f'plans are Plan values: Plan("pro", price="99"); got {type(plan).__name__}')
         self._plans = {plan.name: plan for plan in given}
         if len(self._plans) != len(given):
-            raise ConfigurationError("two plans have the same name")
+            names = [plan.name for plan in given]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ConfigurationError(f'two plans have the name "{twice}"; give each a name of its own')
         self._ledger = ledger
         self._clock = clock
         self._default = Standing(None) if default is None else Standing(self.named(default), self.named(default).seats)
+        self._changes = 0
         self._known: dict[tuple[str | None, str | None], tuple[float, Standing]] = {}
-        self._scope = functools.lru_cache(maxsize=_MOST_REMEMBERED)(_scope)
+        self._scopes: dict[tuple[str | None, str | None], tuple[Standing, tuple[Scope, ...]]] = {}
         ledger.define({plan.name: plan.definition() for plan in given}, at=clock())
 
     def named(self, name: str) -> Plan:
@@ -83,67 +91,129 @@ class Plans:
         """Put a user or a tenant on a plan from `at` on (seconds since the epoch; default: now); None ends it.
 
         `seats` is how many the customer pays for (default: what the plan says). Saying what is so already changes
-        nothing. Raises `ConfigurationError` for an unknown plan, and `LedgerError`.
+        nothing. An assignment in the future stays until another one is made for the same instant. Raises
+        `ConfigurationError` for an unknown plan, and `LedgerError`.
         """
         if (user is None) == (tenant is None):
             raise ConfigurationError("a plan is assigned to a user or to a tenant: assign(plan, user=...)")
+        for name in (user, tenant):
+            if name is not None and (not isinstance(name, str) or not name):
+                raise ConfigurationError(f"users and tenants are texts that are not empty; got {name!r}")
         number = 1
         if plan is not None:
             known = self.named(plan)
             number = known.seats if seats is None else seats
             known.check_seats(number)
-        self._ledger.assign(Assignment(self._clock() if at is None else at, user, tenant, plan, number))
-        self._known.clear()
+        self._put(Assignment(self._clock() if at is None else at, user, tenant, plan, number))
 
     def of(self, *, user: str | None = None, tenant: str | None = None) -> Standing:
         """Say which plan a call of this user and tenant is under. Raises `LedgerError`."""
         return self.remembered(user, tenant) or self.look_up(user, tenant)
 
-    def remembered(self, user: str | None, tenant: str | None) -> Standing | None:
-        """Give a customer's plan if it was looked up just now."""
-        known = self._known.get((user, tenant))
-        return known[1] if known is not None and self._clock() < known[0] else None
+    def usage(self, *, user: str | None = None, tenant: str | None = None) -> Spent | None:
+        """Say what was used of a customer's allowance in this period; None without one. Raises as `Budget.usage`."""
+        scope = self._allowance(user, tenant)
+        return None if scope is None else scope.budget.usage(scope.key, ledger=self._ledger, at=self._clock())
 
-    def look_up(self, user: str | None, tenant: str | None, *, wait: bool = True) -> Standing:
-        """Ask the ledger for a customer's plan."""
-        now = self._clock()
-        found = None
-        if user is not None:
-            found = self._assigned(self._ledger.assignment(user=user, at=now, wait=wait))
-        if found is None and tenant is not None:
-            found = self._assigned(self._ledger.assignment(tenant=tenant, at=now, wait=wait))
-        standing = found or self._default
+    def remaining(self, *, user: str | None = None, tenant: str | None = None) -> Remaining | None:
+        """Say what is left of a customer's allowance in this period; None without one. Raises as `Budget.usage`."""
+        scope = self._allowance(user, tenant)
+        return None if scope is None else scope.budget.remaining(scope.key, ledger=self._ledger, at=self._clock())
+
+    def top_up(
+        self,
+        *,
+        user: str | None = None,
+        tenant: str | None = None,
+        usd: str | int | Decimal | None = None,
+        tokens: int = 0,
+        calls: int = 0,
+    ) -> None:
+        """Add to what a customer may use, as `Budget.top_up` does. Raises `ConfigurationError` without an allowance."""
+        scope = self._allowance(user, tenant)
+        if scope is None:
+            raise ConfigurationError("this customer has no allowance that could be topped up")
+        scope.budget.top_up(
+            scope.key, ledger=self._ledger, usd=usd, tokens=tokens, calls=calls, at=self._clock()
+        )  # fmt: skip
+
+    def remembered(self, user: str | None, tenant: str | None, stated: str | None = None) -> Standing | None:
+        """Give a customer's plan if it was looked up just now, and is the one that the application says, if any."""
+        known = self._known.get((user, tenant))
+        if known is None or not 0 < known[0] - self._clock() <= _REMEMBER_SECONDS:  # clocks are set back, too
+            return None
+        return known[1] if stated is None or _is(known[1], stated) else None
+
+    def look_up(
+        self, user: str | None, tenant: str | None, stated: str | None = None, *, wait: bool = True
+    ) -> Standing:
+        """Ask the ledger for a customer's plan; where the application says another one, it is assigned from now on."""
+        now, changes = self._clock(), self._changes
+        found = self._assignment(user, tenant, now, wait=wait)
+        name = found.plan if found is not None else self._default.plan and self._default.plan.name
+        if stated is not None and stated != name:
+            found = self._stated(
+                self.named(stated), user, tenant, now, own=found is not None and found.user is not None
+            )
+            self._put(found, wait=wait)
+            changes += 1
+        standing = self._default if found is None else self._standing(found)
         if len(self._known) >= _MOST_REMEMBERED:
             self._known.clear()
-        self._known[user, tenant] = (now + _REMEMBER_SECONDS, standing)
+        if changes == self._changes:  # or else somebody has assigned a plan since the ledger was asked
+            self._known[user, tenant] = (now + _REMEMBER_SECONDS, standing)
         return standing
 
-    def follow(self, plan: str, user: str | None, tenant: str | None, *, wait: bool = True) -> Standing:
-        """Put a customer on the plan that the application says, and give the new standing."""
-        if user is None and tenant is None:
-            raise ConfigurationError(f'the call says plan="{plan}", but not whose it is; pass user=... or tenant=...')
-        known = self.named(plan)
-        assignment = Assignment(self._clock(), user, None if user is not None else tenant, plan, known.seats)
-        self._ledger.assign(assignment, wait=wait)
-        self._known.pop((user, tenant), None)
-        return self.look_up(user, tenant, wait=wait)
-
-    def scope(self, standing: Standing, user: str | None, tenant: str | None) -> Scope | None:
+    def scopes(self, standing: Standing, user: str | None, tenant: str | None) -> tuple[Scope, ...]:
         """Give what pays under a plan. Raises `ConfigurationError` for a call that does not say whose allowance."""
-        return None if standing.plan is None else self._scope(standing, user, tenant)
+        known = self._scopes.get((user, tenant))
+        if known is not None and known[0] is standing:
+            return known[1]
+        scope = self._scope(standing, user, tenant)
+        scopes = () if scope is None else all_scopes((scope,), user, tenant)
+        if len(self._scopes) >= _MOST_REMEMBERED:
+            self._scopes.clear()
+        self._scopes[user, tenant] = (standing, scopes)
+        return scopes
 
-    def _assigned(self, assignment: Assignment | None) -> Standing | None:
-        if assignment is None or assignment.plan is None:
+    def _allowance(self, user: str | None, tenant: str | None) -> Scope | None:
+        return self._scope(self.of(user=user, tenant=tenant), user, tenant)
+
+    def _scope(self, standing: Standing, user: str | None, tenant: str | None) -> Scope | None:
+        if standing.plan is None:
             return None
-        plan = self._plans.get(assignment.plan)
+        return standing.plan.scope(standing.seats, user=user, tenant=None if standing.own else tenant)
+
+    def _put(self, assignment: Assignment, *, wait: bool = True) -> None:
+        self._ledger.assign(assignment, wait=wait)
+        self._changes += 1
+        self._known.clear()
+
+    def _assignment(self, user: str | None, tenant: str | None, at: float, *, wait: bool) -> Assignment | None:
+        for whose in ({"user": user}, {"tenant": tenant}):
+            if None not in whose.values():
+                found = self._ledger.assignment(**whose, at=at, wait=wait)
+                if found is not None and found.plan is not None:
+                    return found
+        return None
+
+    def _stated(self, plan: Plan, user: str | None, tenant: str | None, at: float, *, own: bool) -> Assignment:
+        """Give the assignment of who is on a plan: the user, or the tenant whose users share it."""
+        if user is None and tenant is None:
+            raise ConfigurationError(f'the call says plan="{plan.name}", but not whose; pass user=... or tenant=...')
+        if tenant is not None and (user is None or (plan.pooled and not own)):
+            return Assignment(at, None, tenant, plan.name, plan.seats)
+        return Assignment(at, user, None, plan.name, plan.seats)
+
+    def _standing(self, assignment: Assignment) -> Standing:
+        plan = self._plans.get(assignment.plan or "")
         if plan is None:
             who = f'user "{assignment.user}"' if assignment.user is not None else f'tenant "{assignment.tenant}"'
             raise ConfigurationError(
                 f'{who} is on plan "{assignment.plan}", which is not among plans=; keep plans that customers are on'
             )
-        return Standing(plan, assignment.seats)
+        return Standing(plan, assignment.seats, own=assignment.user is not None)
 
 
-def _scope(standing: Standing, user: str | None, tenant: str | None) -> Scope | None:
-    assert standing.plan is not None
-    return standing.plan.scope(standing.seats, user=user, tenant=tenant)
+def _is(standing: Standing, name: str) -> bool:
+    return standing.plan is not None and standing.plan.name == name

@@ -145,7 +145,8 @@ class SqliteLedger:
 
     def tally(self, tallies: Iterable[Tally], *, wait: bool = True) -> None:
         """See `Ledger`."""
-        self._database.write(lambda cursor: customers.tally(cursor, tallies), wait=wait)
+        given = list(tallies)  # the step may be run twice
+        self._database.write(lambda cursor: customers.tally(cursor, given), wait=wait)
 
     def tallies(self, *, since: float | None = None, until: float | None = None) -> Iterator[Tally]:
         """See `Ledger`."""

@@ -6,12 +6,13 @@ together, and a killed process loses its last seconds of them.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from typing import TYPE_CHECKING
 
-from inferkit._errors import BudgetExceeded, LedgerError
+from inferkit._errors import BudgetExceeded, ConfigurationError, LedgerError
 from inferkit._forks import renew_after_fork
 from inferkit._gather import Gathering
 from inferkit.budgets.book import Payer, Tally, TallyKind
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from inferkit._response import End, Response
     from inferkit._types import Handler, Request
     from inferkit.budgets.ledger import Ledger
+    from inferkit.budgets.plans import Plans
 
 __all__ = ["TallyLayer"]
 
@@ -30,10 +32,14 @@ _Key = tuple[int, TallyKind, Payer, str, str, str, str]
 
 
 class TallyLayer:
-    """Counts them by the hour, customer, feature and model, in `ledger`."""
+    """Counts them by the hour, customer, feature, plan and model, in `ledger`.
 
-    def __init__(self, ledger: Ledger) -> None:
+    A reply from the cache needs no plan, so `plans` is asked for that when the counts are written.
+    """
+
+    def __init__(self, ledger: Ledger, plans: Plans | None = None) -> None:
         self._ledger = ledger
+        self._plans = plans
         self._counts: dict[_Key, tuple[int, int]] = {}
         self._lock = threading.Lock()
         self._gathering = Gathering(self._write, name="inferkit-tally-writer")
@@ -82,6 +88,14 @@ class TallyLayer:
         if not counts:
             return
         try:
-            self._ledger.tally([Tally(*key, *count) for key, count in counts.items()])
+            self._ledger.tally([self._tally(key, count) for key, count in counts.items()])
         except LedgerError as error:
             _log.warning("%d counts of calls that cost nothing are lost: %s", len(counts), error)
+
+    def _tally(self, key: _Key, count: tuple[int, int]) -> Tally:
+        payer = key[2]
+        if self._plans is not None and payer.plan is None:
+            with contextlib.suppress(ConfigurationError):  # a plan that is no longer there
+                plan = self._plans.of(user=payer.user, tenant=payer.tenant).plan
+                payer = payer if plan is None else payer._replace(plan=plan.name)
+        return Tally(*key[:2], payer, *key[3:], *count)

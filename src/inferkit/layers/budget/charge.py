@@ -99,6 +99,6 @@ def _unfinished(nanos: int, tokens: int) -> Part:
 
 
 def _saved_by_routing(served: Attempt, prices: Sequence[Price]) -> int:
-    if served.cost_nanos is None or not prices:
+    if served.cost_nanos is None or not served.usage.total_tokens:  # nothing was served, and nothing saved
         return 0
-    return max(0, *(price.cost(served.usage) - served.cost_nanos for price in prices))
+    return max((0, *(price.cost(served.usage) - served.cost_nanos for price in prices)))

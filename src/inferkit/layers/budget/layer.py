@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from inferkit._errors import BudgetExceeded, ConfigurationError, LedgerError
-from inferkit.budgets.budget import all_scopes
 from inferkit.budgets.ledger import Grant
 from inferkit.layers.budget.degrade import Degrading, degraded
 from inferkit.layers.budget.demand import Demand, demand_of
@@ -107,27 +106,23 @@ class BudgetLayer:
     async def _under_plan(self, plans: Plans, teller: Teller, request: Request) -> Request:
         """Add the allowance of the customer's plan to what pays."""
         user, tenant, stated = request.user, request.tenant, request.plan
-        try:
-            standing = plans.remembered(user, tenant)
-            if standing is None:
-                standing = await teller.take(request.runtime, lambda *, wait: plans.look_up(user, tenant, wait=wait))
-            if stated is not None and (standing.plan is None or standing.plan.name != stated):
+        standing = plans.remembered(user, tenant, stated)
+        if standing is None:
+            try:
                 standing = await teller.take(
-                    request.runtime, lambda *, wait: plans.follow(stated, user, tenant, wait=wait)
+                    request.runtime, lambda *, wait: plans.look_up(user, tenant, stated, wait=wait)
                 )
-        except LedgerError as error:
-            if self._blocks:
-                error.request_id = request.record.id
-                raise
-            _log.warning("a call goes ahead without its plan, as configured: %s", error)
-            return request
+            except LedgerError as error:
+                if self._blocks:
+                    error.request_id = request.record.id
+                    raise
+                _log.warning("a call goes ahead without its plan, as configured: %s", error)
+                return request
         if standing.plan is None:
             return request
         request.record.plan = standing.plan.name
-        scope = plans.scope(standing, user, tenant)
-        if scope is None:
-            return request
-        return request.replace(scopes=(*request.scopes, *all_scopes((scope,), user, tenant)))
+        scopes = plans.scopes(standing, user, tenant)
+        return request.replace(scopes=(*request.scopes, *scopes)) if scopes else request
 
     async def _reserve(self, teller: Teller, asked: Request, settlement: Settlement) -> Request:
         """Reserve, or refuse with `BudgetExceeded`; give the request as it may be sent."""
