@@ -17,9 +17,9 @@ from benchmarks.timing import interleave
 from inferkit import Budget, SqliteLedger
 from inferkit.budgets import postings
 from inferkit.budgets.book import Charge
-from inferkit.budgets.budget import Scope
 from inferkit.budgets.database import Database
 from inferkit.budgets.ledger import Amounts, Grant
+from inferkit.budgets.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,9 +10,9 @@ import pytest
 
 from inferkit import Budget, BudgetExceeded, ConfigurationError, LedgerError, Price, SqliteLedger, budget, budgeted
 from inferkit._options import Payers
+from inferkit.budgets.context import current_scopes
 from inferkit.budgets.ledger import Amounts
 from inferkit.budgets.plan import Plan
-from inferkit.budgets.scopes import current_scopes
 from inferkit.testing import FakeProvider
 
 FREE = Plan("free", allowance=Budget(calls=2))

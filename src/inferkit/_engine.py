@@ -11,9 +11,10 @@ from inferkit._checks import are_layers, check_settings
 from inferkit._errors import ConfigurationError, InferkitError, NoRoute
 from inferkit._options import CallOptions, Payers, build_request
 from inferkit._stack import check_order, compose
-from inferkit.budgets.budget import Budget, Scope
+from inferkit.budgets.budget import Budget
+from inferkit.budgets.context import current_scopes
 from inferkit.budgets.prices import Price, PriceBook
-from inferkit.budgets.scopes import current_scopes
+from inferkit.budgets.scope import Scope
 
 if TYPE_CHECKING:
     import os

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from inferkit._messages import as_messages
 from inferkit._types import Messages, Request, Tool
-from inferkit.budgets.budget import Scope, all_scopes
+from inferkit.budgets.scope import Scope, all_scopes
 from inferkit.caching.control import CACHE
 
 if TYPE_CHECKING:

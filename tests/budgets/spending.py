@@ -6,8 +6,8 @@ import itertools
 from datetime import UTC, datetime
 
 from inferkit.budgets.book import Charge
-from inferkit.budgets.budget import Scope
 from inferkit.budgets.ledger import Amounts, Grant, Refusal
+from inferkit.budgets.scope import Scope
 
 _numbers = itertools.count()
 

@@ -12,7 +12,7 @@ import anyio.lowlevel
 import pytest
 
 from inferkit import Budget, BudgetExceeded, Client, ConfigurationError, Price, budget, budgeted
-from inferkit.budgets.scopes import current_scopes
+from inferkit.budgets.context import current_scopes
 from inferkit.testing import FakeProvider
 
 FREE = Budget(usd="5.00", name="free")

@@ -3,8 +3,9 @@
 import pytest
 
 from inferkit._errors import ConfigurationError
-from inferkit.budgets.budget import Budget, Scope
+from inferkit.budgets.budget import Budget
 from inferkit.budgets.ledger import Line
+from inferkit.budgets.scope import Scope
 
 
 @pytest.mark.parametrize(

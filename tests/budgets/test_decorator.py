@@ -14,8 +14,8 @@ import trio.lowlevel
 
 from inferkit._errors import ConfigurationError
 from inferkit.budgets.budget import Budget
+from inferkit.budgets.context import current_scopes
 from inferkit.budgets.decorator import budgeted
-from inferkit.budgets.scopes import current_scopes
 
 
 def accounts():

@@ -15,8 +15,8 @@ from inferkit import Budget, BudgetExceeded, ConfigurationError, Remaining, Spen
 from inferkit._record import CallRecord
 from inferkit._types import Chunk, Usage
 from inferkit.budgets.book import Charge
-from inferkit.budgets.budget import Scope
 from inferkit.budgets.ledger import Amounts
+from inferkit.budgets.scope import Scope
 from inferkit.budgets.sqlite import SqliteLedger
 
 REPLY = [Chunk("Hi", finish_reason="stop"), Chunk(usage=Usage(10, 5))]

@@ -11,8 +11,9 @@ import pytest
 from budgets.spending import instant, most, reserve, spend
 from inferkit._errors import ConfigurationError
 from inferkit.budgets.book import Charge
-from inferkit.budgets.budget import Budget, Scope
+from inferkit.budgets.budget import Budget
 from inferkit.budgets.ledger import Amounts, Grant, Refusal
+from inferkit.budgets.scope import Scope
 from inferkit.budgets.sqlite import SqliteLedger
 
 OCTOBER, NOVEMBER = instant("2026-10-15 12:00"), instant("2026-11-15 12:00")

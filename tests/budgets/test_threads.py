@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from inferkit import Budget, BudgetExceeded, Client, budgeted
-from inferkit.budgets.scopes import current_scopes
+from inferkit.budgets.context import current_scopes
 from inferkit.testing import FakeProvider
 
 FREE = Budget(usd="5.00", name="free")
@@ -308,7 +308,7 @@ from concurrent.futures import ThreadPoolExecutor
 before = threading.Thread.start, ThreadPoolExecutor.submit
 import inferkit
 from inferkit import budgeted
-from inferkit.budgets.scopes import current_scopes
+from inferkit.budgets.context import current_scopes
 
 def accounts():
     return [scope.account for scope in current_scopes()]

@@ -11,8 +11,9 @@ from hypothesis import given, settings, strategies as st
 
 from inferkit._errors import ConfigurationError
 from inferkit.budgets.book import Charge
-from inferkit.budgets.budget import Budget, Scope
+from inferkit.budgets.budget import Budget
 from inferkit.budgets.ledger import Amounts, Grant
+from inferkit.budgets.scope import Scope
 from inferkit.budgets.sqlite import SqliteLedger
 from inferkit.budgets.windows import current_window, rolling_end, rolling_window, window, zone_named
 

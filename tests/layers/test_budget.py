@@ -21,8 +21,9 @@ from inferkit._response import Response
 from inferkit._types import Chunk, Message, Usage
 from inferkit.budgets.book import Payer
 from inferkit.budgets.bounds import input_tokens_bound
-from inferkit.budgets.budget import Budget, Scope
+from inferkit.budgets.budget import Budget
 from inferkit.budgets.ledger import Amounts, Balance, Line
+from inferkit.budgets.scope import Scope
 from inferkit.budgets.sqlite import SqliteLedger
 
 REPLY = [Chunk("Hi"), Chunk(" there", finish_reason="stop"), Chunk(usage=Usage(10, 5))]

@@ -8,8 +8,8 @@ from budgets.fake_models import KINDS, FakeModel, Stack, make_request, run
 from inferkit import Budget, BudgetExceeded, ConfigurationError, Price, Unavailable, UnpricedModel, budgeted
 from inferkit._types import Chunk, Usage
 from inferkit.budgets.bounds import input_tokens_bound
-from inferkit.budgets.budget import Scope
 from inferkit.budgets.ledger import Amounts
+from inferkit.budgets.scope import Scope
 from inferkit.budgets.sqlite import SqliteLedger
 from inferkit.testing import FakeProvider
 from worlds import closing

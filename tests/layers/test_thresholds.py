@@ -15,8 +15,8 @@ from budgets.fake_models import AT, FakeModel, Stack, make_request, run
 from inferkit import Budget, BudgetExceeded, Client, ConfigurationError, LedgerError, Price, Threshold
 from inferkit._types import Chunk, Usage
 from inferkit.budgets.book import Charge
-from inferkit.budgets.budget import Scope
 from inferkit.budgets.ledger import Amounts, Line
+from inferkit.budgets.scope import Scope
 from inferkit.budgets.sqlite import SqliteLedger
 from inferkit.testing import FakeProvider
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from inferkit._errors import ConfigurationError
 from inferkit.budgets.arguments import budget_given
-from inferkit.budgets.budget import Scope
-from inferkit.budgets.scopes import join, leave
+from inferkit.budgets.context import join, leave
+from inferkit.budgets.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from typing import Self
 
-    from inferkit.budgets.budget import Budget, Remaining, Share, Spent, Threshold
+    from inferkit.budgets.budget import Budget, Remaining, Spent, Threshold
     from inferkit.budgets.ledger import Ledger
+    from inferkit.budgets.terms import Share
     from inferkit.budgets.windows import Period
 
 __all__ = ["BudgetBlock", "budget"]

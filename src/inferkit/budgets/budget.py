@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import inspect
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from inferkit._errors import ConfigurationError
-from inferkit.budgets.ledger import NOTHING, Amounts, Line
+from inferkit.budgets.ledger import Amounts, Line
 from inferkit.budgets.money import to_nanos, to_usd
-from inferkit.budgets.windows import (
-    PERIODS,
-    Period,
-    Window,
-    current_window,
-    rolling_window,
-    window_before,
-    zone_named,
-)
+from inferkit.budgets.scope import Scope
+from inferkit.budgets.terms import MOST, terms_of
+from inferkit.budgets.windows import Period, Window, current_window, rolling_window, window_before
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from decimal import Decimal
 
     from inferkit.budgets.ledger import Ledger
+    from inferkit.budgets.terms import Share, Terms
 
-__all__ = ["Budget", "Remaining", "Scope", "Spent", "Threshold", "all_scopes"]
-
-Share = str | int | Decimal
-_MOST = 2**53  # beyond any real limit, and far from what the ledger's 64 bits can add up
-_LAST_DAY = 31
-_THOUSAND = 1000
-_SHORTEST, _LONGEST = timedelta(minutes=1), timedelta(days=3653)
+__all__ = ["Budget", "Remaining", "Spent", "Threshold"]
 
 
 class Threshold(NamedTuple):
@@ -110,81 +97,16 @@ class Budget:
     rollover: Share = 0
 
     def __post_init__(self) -> None:
-        limits = self._checked_limits()
-        self._check_period()
-        self._check_choices()
         one = not isinstance(self.warn_at, Sequence) or isinstance(self.warn_at, str)
         given: tuple[Any, ...] = (self.warn_at,) if one else tuple(self.warn_at)  # type: ignore[arg-type]
         object.__setattr__(self, "warn_at", given)  # hashable, as a frozen dataclass is
-        warn_at = tuple(sorted({_share(share, "warn_at", lowest=1) for share in given}))
-        grace = _shares_of(limits, _share(self.grace, "grace"))
-        rollover = _share(self.rollover, "rollover", highest=_THOUSAND)
-        if rollover and (self.per in ("call", "total") or isinstance(self.per, timedelta)):
-            raise ConfigurationError(f"a budget {self.period} has no next period to roll over into; leave rollover out")
-        if self.per == "call" and (warn_at or any(grace)):
-            raise ConfigurationError("a budget per call keeps no account; warn_at and grace are for those of a period")
-        carry = _shares_of(limits, rollover) if rollover else None
-        object.__setattr__(self, "_fixed", (*limits, grace, carry, warn_at))
-
-    def _checked_limits(self) -> tuple[int | None, int | None, int | None]:
-        if self.usd is None and self.tokens is None and self.calls is None:
-            raise ConfigurationError('a budget needs a limit: usd="5.00", tokens=100_000 or calls=50')
-        nanos = None if self.usd is None else to_nanos(self.usd, "a budget's usd")
-        if nanos == 0:
-            raise ConfigurationError("a budget of zero dollars allows nothing; give an amount, or leave usd out")
-        for unit, limit in (("tokens", self.tokens), ("calls", self.calls)):
-            if limit is not None and (type(limit) is not int or not 0 < limit <= _MOST):
-                raise ConfigurationError(f"a budget's {unit} is a whole number above zero; got {limit!r}")
-        return nanos, self.tokens, self.calls
-
-    def _check_choices(self) -> None:
-        if self.on_exceed not in ("raise", "truncate", "degrade"):
-            raise ConfigurationError(f'on_exceed is "raise", "truncate" or "degrade"; got {self.on_exceed!r}')
-        self._check_smaller_model()
-        if self.name is not None and not _is_name(self.name):
-            raise ConfigurationError(f"a budget's name is a short text without a colon; got {self.name!r}")
-        if self.each not in (None, "user", "tenant"):
-            raise ConfigurationError(f'each is "user" or "tenant"; got {self.each!r}')
-        if self.within is not None and not (isinstance(self.within, Budget) and self.within.name):
-            raise ConfigurationError('within is a budget with a name: within=Budget(usd="1000", name="company")')
-        if self.on_threshold is not None and not (callable(self.on_threshold) and self.warn_at):
-            raise ConfigurationError('on_threshold is a function, and needs warn_at="0.8" to say when it is called')
-        if inspect.iscoroutinefunction(self.on_threshold):
-            raise ConfigurationError(
-                "on_threshold is called, not awaited, since a call may end where no event loop runs; pass a plain "
-                "function, which may start a task"
-            )
-
-    def _check_smaller_model(self) -> None:
-        if self.on_exceed != "degrade":
-            if self.degrade_to is not None:
-                raise ConfigurationError('degrade_to goes with on_exceed="degrade"; add that, or leave degrade_to out')
-        elif not (isinstance(self.degrade_to, str) and self.degrade_to.strip()):
-            raise ConfigurationError(
-                'on_exceed="degrade" needs the model to go to: degrade_to="local", an alias, or "provider:model"'
-            )
-
-    def _check_period(self) -> None:
-        zone_named(self.zone)
-        if isinstance(self.per, timedelta):
-            if not _SHORTEST <= self.per <= _LONGEST or self.per.microseconds:
-                raise ConfigurationError(
-                    f"a rolling window is a whole number of seconds, from a minute to ten years; got {self.per}"
-                )
-        elif self.per not in PERIODS:
-            raise ConfigurationError(
-                f"a budget's period is one of {', '.join(PERIODS)}, or a timedelta for a rolling one; got {self.per!r}"
-            )
-        if type(self.anchor_day) is not int or not 1 <= self.anchor_day <= _LAST_DAY:
-            raise ConfigurationError(f"anchor_day is a day of the month, 1 to 31; got {self.anchor_day!r}")
-        if self.anchor_day != 1 and self.per != "month":
-            raise ConfigurationError(f'anchor_day goes with per="month"; this budget is {self.period}')
+        object.__setattr__(self, "_terms", terms_of(self))
 
     @property
     def nanos(self) -> int | None:
         """The limit in nano-dollars."""
-        nanos: int | None = self.__dict__["_fixed"][0]
-        return nanos
+        terms: Terms = self.__dict__["_terms"]
+        return terms.usd
 
     @property
     def period(self) -> str:
@@ -205,7 +127,7 @@ class Budget:
 
     def line(self, account: str, at: float) -> Line:
         """Give what the ledger has to check and charge under this budget for a call at this instant."""
-        usd, tokens, calls, grace, carry, warn_at = self.__dict__["_fixed"]
+        usd, tokens, calls, grace, carry, warn_at = self.__dict__["_terms"]
         if isinstance(self.per, timedelta):
             short, since = rolling_window(self.per, at)
             return Line(account, short.label, usd, tokens, calls, grace, since, None, None, warn_at)
@@ -261,7 +183,7 @@ class Budget:
         """
         amounts = Amounts(0 if usd is None else to_nanos(usd, "a top-up's usd"), tokens, calls)
         line = self._account_line(key, at)
-        if not any(amounts) or any(type(each) is not int or each < 0 for each in amounts) or max(amounts[1:]) > _MOST:
+        if not any(amounts) or any(type(each) is not int or each < 0 for each in amounts) or max(amounts[1:]) > MOST:
             raise ConfigurationError('a top-up adds dollars, tokens or calls, whole numbers above zero: usd="5.00"')
         for unit, limit, amount in zip(Amounts._fields, line[2:5], amounts, strict=True):
             if amount and limit is None:
@@ -274,76 +196,3 @@ class Budget:
         if key is None and self.each is not None:
             raise ConfigurationError(f"budget {self.name} is kept for each {self.each}; say which: key=...")
         return self.line(Scope(self, key).account, time.time() if at is None else at)
-
-
-def _is_name(name: object) -> bool:
-    return isinstance(name, str) and bool(name.strip()) and ":" not in name and name.isprintable()
-
-
-def _share(share: Share, what: str, *, lowest: int = 0, highest: int = 10 * _THOUSAND) -> int:
-    """Turn a share into thousandths."""
-    thousandths = Decimal(-1)
-    if isinstance(share, str | int | Decimal) and not isinstance(share, bool):
-        with contextlib.suppress(ArithmeticError):  # what is no number, or one too large to multiply
-            thousandths = Decimal(share) * _THOUSAND
-    if not thousandths.is_finite() or not lowest <= thousandths <= highest or thousandths != int(thousandths):
-        raise ConfigurationError(
-            f'{what} is a share of the limit in thousandths, at most {highest // _THOUSAND}, for example "0.8"; '
-            f"got {share!r}"
-        )
-    return int(thousandths)
-
-
-def _shares_of(limits: tuple[int | None, ...], share: int) -> Amounts:
-    return Amounts(*(0 if limit is None else limit * share // _THOUSAND for limit in limits)) if share else NOTHING
-
-
-@dataclass(frozen=True)
-class Scope:
-    """One payer of a call: a budget, and whose share of it (`key`, for example a user's id).
-
-    `feature` is the function that made it pay.
-    """
-
-    budget: Budget
-    key: str | None = None
-    feature: str | None = field(default=None, compare=False)
-
-    def __post_init__(self) -> None:
-        if self.budget.name is None:
-            raise ConfigurationError('a budget that is not on a function needs a name: Budget(..., name="free-tier")')
-        name = self.budget.name
-        object.__setattr__(self, "_account", name if self.key is None else f"{name}:{self.key}")
-
-    @property
-    def account(self) -> str:
-        """The name of what pays, in the ledger and in messages."""
-        account: str = self.__dict__["_account"]
-        return account
-
-    def line(self, at: float) -> Line:
-        """Give what the ledger has to check and charge for a call at this instant."""
-        return self.budget.line(self.account, at)
-
-
-def all_scopes(scopes: Sequence[Scope], user: str | None, tenant: str | None) -> tuple[Scope, ...]:
-    """Give the scopes with a share for each budget that is divided, and with the budgets that they lie within.
-
-    Raises `ConfigurationError` for a call that does not say whose share it is.
-    """
-    found: list[Scope] = []
-    names: dict[str, Any] = {"user": user, "tenant": tenant}
-    for scope in scopes:
-        budget: Budget | None = scope.budget
-        key = scope.key
-        while budget is not None:
-            if key is None and budget.each is not None:
-                key = names[budget.each]
-                if key is None:
-                    raise ConfigurationError(
-                        f"budget {budget.name} is kept for each {budget.each}, and the call names none; "
-                        f"pass {budget.each}=..."
-                    )
-            found.append(scope if key == scope.key and budget is scope.budget else Scope(budget, key))
-            budget, key = budget.within, None
-    return tuple(found)

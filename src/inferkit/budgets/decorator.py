@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overlo
 
 from inferkit._errors import ConfigurationError
 from inferkit.budgets.arguments import budget_given
-from inferkit.budgets.budget import Budget, Scope
+from inferkit.budgets.context import Entered, current_scopes
 from inferkit.budgets.generators import AsyncGeneratorInScopes, GeneratorInScopes
-from inferkit.budgets.scopes import Entered, current_scopes
+from inferkit.budgets.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
     from decimal import Decimal
 
-    from inferkit.budgets.budget import Share, Threshold
+    from inferkit.budgets.budget import Budget, Threshold
+    from inferkit.budgets.terms import Share
     from inferkit.budgets.windows import Period
 
 __all__ = ["budgeted"]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any
 
-from inferkit.budgets.scopes import Entered
+from inferkit.budgets.context import Entered
 
 if TYPE_CHECKING:
-    from inferkit.budgets.budget import Scope
+    from inferkit.budgets.scope import Scope
 
 __all__ = ["AsyncGeneratorInScopes", "GeneratorInScopes"]
 

@@ -11,12 +11,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from inferkit._errors import ConfigurationError
-from inferkit.budgets.budget import Budget, Scope
+from inferkit.budgets.budget import Budget
 from inferkit.budgets.money import NANOS_PER_USD, to_nanos, to_usd
+from inferkit.budgets.scope import Scope
 from inferkit.budgets.windows import zone_named
 
 if TYPE_CHECKING:
-    from inferkit.budgets.budget import Share
+    from inferkit.budgets.terms import Share
 
 __all__ = ["Billing", "Plan", "plan_from"]
 

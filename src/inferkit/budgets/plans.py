@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit._errors import ConfigurationError
 from inferkit.budgets.book import Assignment
-from inferkit.budgets.budget import all_scopes
 from inferkit.budgets.plan import Plan
+from inferkit.budgets.scope import all_scopes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from decimal import Decimal
 
-    from inferkit.budgets.budget import Budget, Remaining, Scope, Spent
+    from inferkit.budgets.budget import Budget, Remaining, Spent
     from inferkit.budgets.ledger import Ledger
+    from inferkit.budgets.scope import Scope
 
 __all__ = ["Plans", "Standing"]
 

@@ -13,13 +13,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from inferkit.budgets.scopes import Entered, current_scopes
+from inferkit.budgets.context import Entered, current_scopes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from inferkit.budgets.budget import Scope
+    from inferkit.budgets.scope import Scope
 
 __all__ = ["carry_into_threads"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit._errors import ConfigurationError
 from inferkit._types import Usage
-from inferkit.budgets.budget import Scope
+from inferkit.budgets.scope import Scope
 from inferkit.economics.calls import name_of
 from inferkit.economics.revenue import Customer, Stay
 

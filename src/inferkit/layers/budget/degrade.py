@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from inferkit._types import Request
-    from inferkit.budgets.budget import Scope
     from inferkit.budgets.ledger import Line, Refusal
+    from inferkit.budgets.scope import Scope
 
 __all__ = ["Degrading", "degraded"]
 

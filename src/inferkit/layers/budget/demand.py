@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from inferkit._types import Request
-    from inferkit.budgets.budget import Scope, Threshold
+    from inferkit.budgets.budget import Threshold
     from inferkit.budgets.estimates import LearnedEstimates, Model
     from inferkit.budgets.prices import Price
+    from inferkit.budgets.scope import Scope
 
 __all__ = ["Demand", "demand_of"]
 

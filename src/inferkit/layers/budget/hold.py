@@ -11,8 +11,8 @@ from inferkit.layers.budget.refusal import exceeded, ran_past
 
 if TYPE_CHECKING:
     from inferkit._types import Request
-    from inferkit.budgets.budget import Scope
     from inferkit.budgets.estimates import LearnedEstimates
+    from inferkit.budgets.scope import Scope
     from inferkit.layers.budget.demand import Demand
     from inferkit.layers.budget.teller import Teller
 

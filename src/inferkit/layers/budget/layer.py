@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
     from inferkit._response import Response
     from inferkit._types import Handler, Request
-    from inferkit.budgets.budget import Scope
     from inferkit.budgets.estimates import LearnedEstimates
     from inferkit.budgets.ledger import Ledger, Refusal
     from inferkit.budgets.plans import Plans
     from inferkit.budgets.prices import Price
+    from inferkit.budgets.scope import Scope
 
 __all__ = ["BudgetLayer"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from contextvars import Token
 
-    from inferkit.budgets.budget import Scope
+    from inferkit.budgets.scope import Scope
 
 __all__ = ["Entered", "current_scopes", "join", "leave"]
 
