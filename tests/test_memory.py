@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 
 import pytest
@@ -46,6 +47,9 @@ def dropped(llm, messages):
 
 @pytest.fixture
 def collector():
+    for thread in threading.enumerate():
+        if thread.name.endswith("-writer"):  # of an earlier test: what it holds would become garbage within this one
+            thread.join(timeout=10)
     yield gc
     gc.enable()
 
