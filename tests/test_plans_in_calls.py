@@ -8,10 +8,19 @@ from datetime import timedelta
 
 import pytest
 
-from inferkit import Budget, BudgetExceeded, ConfigurationError, LedgerError, Price, SqliteLedger, budget, budgeted
+from inferkit import (
+    Budget,
+    BudgetExceeded,
+    ConfigurationError,
+    LedgerError,
+    Plan,
+    Price,
+    SqliteLedger,
+    budget,
+    budgeted,
+)
 from inferkit._options import Payers
 from inferkit.budgets.ledger import Amounts
-from inferkit.budgets.plan import Plan
 from inferkit.budgets.scopes import current_scopes
 from inferkit.testing import FakeProvider
 
