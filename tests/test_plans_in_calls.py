@@ -8,11 +8,20 @@ from datetime import timedelta
 
 import pytest
 
-from inferkit import Budget, BudgetExceeded, ConfigurationError, LedgerError, Price, SqliteLedger, budget, budgeted
+from inferkit import (
+    Budget,
+    BudgetExceeded,
+    ConfigurationError,
+    LedgerError,
+    Plan,
+    Price,
+    SqliteLedger,
+    budget,
+    budgeted,
+)
 from inferkit._options import Payers
 from inferkit.budgets.context import current_scopes
 from inferkit.budgets.ledger import Amounts
-from inferkit.budgets.plan import Plan
 from inferkit.testing import FakeProvider
 
 FREE = Plan("free", allowance=Budget(calls=2))

@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from inferkit.budgets.block import BudgetBlock, budget
     from inferkit.budgets.budget import Budget, Remaining, Spent, Threshold
     from inferkit.budgets.decorator import budgeted
+    from inferkit.budgets.plan import Plan
+    from inferkit.budgets.plans import Plans, Standing
     from inferkit.budgets.prices import Price
     from inferkit.budgets.sqlite import SqliteLedger
     from inferkit.layers.cache import Cache
@@ -114,6 +116,8 @@ _load = lazily(
         "budgets.block": ("BudgetBlock", "budget"),
         "budgets.budget": ("Budget", "Remaining", "Spent", "Threshold"),
         "budgets.decorator": ("budgeted",),
+        "budgets.plan": ("Plan",),
+        "budgets.plans": ("Plans", "Standing"),
         "budgets.prices": ("Price",),
         "budgets.sqlite": ("SqliteLedger",),
         "layers.cache": ("Cache",),
@@ -153,6 +157,8 @@ __all__ = [
     "NoRoute",
     "OpenAIChat",
     "Part",
+    "Plan",
+    "Plans",
     "Price",
     "ProviderError",
     "RateLimited",
@@ -166,6 +172,7 @@ __all__ = [
     "Spent",
     "SqliteLedger",
     "StackOrderWarning",
+    "Standing",
     "Stream",
     "StreamError",
     "StreamInterrupted",

@@ -6,8 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from inferkit import Budget, Client, ConfigurationError
-from inferkit.budgets.plan import Plan
+from inferkit import Budget, Client, ConfigurationError, Plan
 from inferkit.budgets.plan_file import read_plans
 from inferkit.testing import FakeProvider
 

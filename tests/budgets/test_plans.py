@@ -5,15 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
 from budgets.fake_models import AT
-from inferkit import Budget, ConfigurationError, LedgerError
+from inferkit import Budget, ConfigurationError, LedgerError, Plan
 from inferkit.budgets.book import Assignment, Charge
 from inferkit.budgets.ledger import Amounts
-from inferkit.budgets.plan import Plan
 from inferkit.budgets.plans import Plans, Standing
 from inferkit.budgets.sqlite import SqliteLedger
 
@@ -237,6 +237,8 @@ def test_a_tenants_plan_that_is_no_longer_there_names_the_tenant(plans, ledger):
         ({"plan": "pro"}, "to a user or to a tenant: assign(plan, user=...)"),
         ({"plan": "pro", "user": "ana", "tenant": "acme"}, "to a user or to a tenant"),
         ({"plan": "pro", "user": 17}, "texts that are not empty; got 17"),
+        ({"plan": "pro", "user": "ana", "at": datetime(2026, 1, 1, tzinfo=UTC)}, "at is in seconds since the epoch"),
+        ({"plan": "pro", "user": "ana", "at": float("nan")}, "at is in seconds since the epoch"),
         ({"plan": "pro", "tenant": ""}, "texts that are not empty"),
         (
             {"plan": "team", "tenant": "acme", "seats": 0},
@@ -362,7 +364,7 @@ def test_customers_of_several_processes_are_all_written_down(tmp_path, ledger):
     program = """
 import sys
 from inferkit import Budget, SqliteLedger
-from inferkit.budgets.plan import Plan
+from inferkit import Plan
 from inferkit.budgets.plans import Plans
 
 plans = Plans([Plan("pro", allowance=Budget(usd="5"))], SqliteLedger(sys.argv[1]))

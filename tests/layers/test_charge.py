@@ -8,6 +8,7 @@ import pytest
 from inferkit import (
     Budget,
     BudgetExceeded,
+    Plan,
     Price,
     ProviderError,
     Response,
@@ -20,7 +21,6 @@ from inferkit import (
 from inferkit._types import Chunk, Usage
 from inferkit.budgets.book import Charge, Part, Payer
 from inferkit.budgets.ledger import Amounts, Line
-from inferkit.budgets.plan import Plan
 from inferkit.testing import FakeProvider
 from worlds import World
 

@@ -11,11 +11,10 @@ import threading
 
 import pytest
 
-from inferkit import Budget, BudgetExceeded, Client, LedgerError, NoRoute, Price, Response, budgeted
+from inferkit import Budget, BudgetExceeded, Client, LedgerError, NoRoute, Plan, Price, Response, budgeted
 from inferkit._direct import drive
 from inferkit._home import ledger_file
 from inferkit.budgets.book import Assignment, Payer, Tally
-from inferkit.budgets.plan import Plan
 from inferkit.budgets.sqlite import SqliteLedger
 from inferkit.layers import tally
 from inferkit.layers.tally import TallyLayer

@@ -167,7 +167,7 @@ class Plan:
         return self.price_nanos * (seats if self.per_seat else 1)
 
     def definition(self) -> str:
-        """Write the plan down as JSON, for `plan_from`."""
+        """Write the plan down as JSON, for `plan_from`; `within` and `on_threshold` of its allowance are not in it."""
         fields = _plain(self, {"name", "allowance"})
         if isinstance(self.allowance, Budget):
             fields["allowance"] = _plain(self.allowance, set(Budget.__dataclass_fields__) - _ALLOWANCE_FIELDS)

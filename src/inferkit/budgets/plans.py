@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,7 +40,7 @@ class Plans:
     """The plans on offer, and who is on which.
 
     A call is under the plan of its user, else of its tenant, else under `default`. Another process sees a new
-    assignment within five seconds.
+    assignment within five seconds. All methods wait for the ledger: microseconds, unless another program locks it.
     """
 
     def __init__(
@@ -100,6 +101,8 @@ class Plans:
         for name in (user, tenant):
             if name is not None and (not isinstance(name, str) or not name):
                 raise ConfigurationError(f"users and tenants are texts that are not empty; got {name!r}")
+        if at is not None and not (isinstance(at, int | float) and math.isfinite(at)):
+            raise ConfigurationError(f"at is in seconds since the epoch, datetime.timestamp() gives them; got {at!r}")
         number = 1
         if plan is not None:
             known = self.named(plan)
