@@ -13,6 +13,7 @@ import trio
 import trio.lowlevel
 
 from inferkit._errors import ConfigurationError
+from inferkit.budgets.arguments import BudgetFields
 from inferkit.budgets.budget import Budget
 from inferkit.budgets.context import current_scopes
 from inferkit.budgets.decorator import budgeted
@@ -326,3 +327,7 @@ def test_decorating_the_wrong_thing_is_refused():
         budgeted(calls=5)(functools.partial(plain, "alice"))
     with pytest.raises(ConfigurationError, match="needs a limit"):
         budgeted(per="day")
+
+
+def test_a_function_and_a_block_take_every_field_of_a_budget():
+    assert BudgetFields.__annotations__.keys() == Budget.__dataclass_fields__.keys()

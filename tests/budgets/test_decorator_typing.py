@@ -49,6 +49,8 @@ def block(ledger: SqliteLedger) -> int:
 
 
 async def async_block() -> str:
+    async with budget(calls=5, on_exceed="degrade", degrade_to="local"):
+        plain("a")
     async with budget(Budget(calls=5), key="ana") as spent:
         return assert_type(spent.account, str)
 

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from inferkit._errors import ConfigurationError
 from inferkit.budgets.budget import Budget
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import timedelta
+    from decimal import Decimal
 
-__all__ = ["budget_given"]
+    from inferkit.budgets.budget import Threshold
+    from inferkit.budgets.terms import Share
+    from inferkit.budgets.windows import Period
+
+__all__ = ["BudgetFields", "budget_given"]
+
+
+class BudgetFields(TypedDict, total=False):
+    """The fields of a `Budget`, which says what they mean."""
+
+    usd: str | int | Decimal | None
+    tokens: int | None
+    calls: int | None
+    per: Period | timedelta
+    name: str | None
+    zone: str
+    anchor_day: int
+    on_exceed: Literal["raise", "truncate", "degrade"]
+    degrade_to: str | None
+    each: Literal["user", "tenant"] | None
+    within: Budget | None
+    warn_at: Share | Sequence[Share]
+    on_threshold: Callable[[Threshold], object] | None
+    grace: Share
+    rollover: Share
 
 
 def budget_given(budget: object, fields: Mapping[str, Any], *, example: str) -> Budget:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from inferkit._errors import ConfigurationError
 from inferkit.budgets.arguments import budget_given
@@ -11,15 +11,11 @@ from inferkit.budgets.context import join, leave
 from inferkit.budgets.scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import timedelta
-    from decimal import Decimal
-    from typing import Self
+    from typing import Self, Unpack
 
-    from inferkit.budgets.budget import Budget, Remaining, Spent, Threshold
+    from inferkit.budgets.arguments import BudgetFields
+    from inferkit.budgets.budget import Budget, Remaining, Spent
     from inferkit.budgets.ledger import Ledger
-    from inferkit.budgets.terms import Share
-    from inferkit.budgets.windows import Period
 
 __all__ = ["BudgetBlock", "budget"]
 
@@ -29,24 +25,7 @@ def budget(given: Budget, /, *, key: str = ...) -> BudgetBlock: ...
 
 
 @overload
-def budget(
-    *,
-    usd: str | int | Decimal | None = None,
-    tokens: int | None = None,
-    calls: int | None = None,
-    per: Period | timedelta = ...,
-    key: str = ...,
-    name: str | None = None,
-    zone: str = "UTC",
-    anchor_day: int = 1,
-    on_exceed: Literal["raise", "truncate"] = "raise",
-    each: Literal["user", "tenant"] | None = None,
-    within: Budget | None = None,
-    warn_at: Share | Sequence[Share] = (),
-    on_threshold: Callable[[Threshold], object] | None = None,
-    grace: Share = 0,
-    rollover: Share = 0,
-) -> BudgetBlock: ...
+def budget(*, key: str = ..., **fields: Unpack[BudgetFields]) -> BudgetBlock: ...
 
 
 def budget(given: Budget | None = None, /, **options: Any) -> BudgetBlock:

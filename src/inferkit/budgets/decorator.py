@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from inferkit._errors import ConfigurationError
 from inferkit.budgets.arguments import budget_given
@@ -17,13 +17,10 @@ from inferkit.budgets.generators import AsyncGeneratorInScopes, GeneratorInScope
 from inferkit.budgets.scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import timedelta
-    from decimal import Decimal
+    from typing import Unpack
 
-    from inferkit.budgets.budget import Budget, Threshold
-    from inferkit.budgets.terms import Share
-    from inferkit.budgets.windows import Period
+    from inferkit.budgets.arguments import BudgetFields
+    from inferkit.budgets.budget import Budget
 
 __all__ = ["budgeted"]
 
@@ -37,25 +34,7 @@ def budgeted(budget: Budget, /, *, key: Key = None) -> Callable[[Callable[P, R]]
 
 
 @overload
-def budgeted(
-    *,
-    usd: str | int | Decimal | None = None,
-    tokens: int | None = None,
-    calls: int | None = None,
-    per: Period | timedelta = "month",
-    key: Key = None,
-    name: str | None = None,
-    zone: str = "UTC",
-    anchor_day: int = 1,
-    on_exceed: Literal["raise", "truncate", "degrade"] = "raise",
-    degrade_to: str | None = None,
-    each: Literal["user", "tenant"] | None = None,
-    within: Budget | None = None,
-    warn_at: Share | Sequence[Share] = (),
-    on_threshold: Callable[[Threshold], object] | None = None,
-    grace: Share = 0,
-    rollover: Share = 0,
-) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def budgeted(*, key: Key = None, **fields: Unpack[BudgetFields]) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 
 def budgeted(
