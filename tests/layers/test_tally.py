@@ -86,24 +86,20 @@ def test_nothing_is_counted_for_calls_that_were_made(world, open_client, home):
     assert counted(home) == []
 
 
-def test_calls_that_shared_a_stream_are_counted_with_what_it_cost(world, open_client, home):
-    gate = world.gate()
-
+def test_calls_that_shared_a_stream_to_its_end_are_counted_with_what_it_cost(world, open_client, home):
     async def body(world):
-        async with open_client([gate, "Hello", " there"]) as llm:
-
-            async def follow():
-                await gate.wait_until_reached()
-                opening = llm.complete("any", "Hi", user="ben")
-                gate.open()
-                await opening
-
-            await world.beside(lambda: llm.complete("any", "Hi", user="ana"), follow, follow)
+        async with open_client() as llm, llm.stream("any", "Hi", user="ana") as first:
+            await first.__anext__()
+            async with llm.stream("any", "Hi", user="cleo") as left_early:
+                await left_early.__anext__()
+            async with llm.stream("any", "Hi", user="ben") as second:
+                async for _ in second:
+                    pass
+            async for _ in first:
+                pass
 
     world.run(body)
-    found = counted(home)
-    assert sum(each.calls for each in found) == 2
-    assert {(each.payer.user, each.model, each.usd // each.calls) for each in found} == {("ben", "m", COST)}
+    assert counted(home) == [Tally(0, "coalesced", Payer("ben"), "any", "fake", "m", "", 1, COST)]
 
 
 def test_refused_calls_are_counted_with_the_budget_that_refused_them(world, open_client, home):
@@ -344,3 +340,21 @@ def test_a_name_that_is_missing_is_none_when_it_is_read_back(ledger):
     with sqlite3.connect(ledger._database.path) as connection:
         assert connection.execute("SELECT count(*) FROM tallies").fetchone() == (1,)
     connection.close()
+
+
+def test_counts_are_right_where_the_ledger_has_to_run_a_step_again(ledger, monkeypatch):
+    write = ledger._database.write
+
+    def twice(step, **options):
+        def again(cursor):
+            cursor.execute("SAVEPOINT first")
+            step(cursor)
+            cursor.execute("ROLLBACK TO first")
+            return step(cursor)
+
+        return write(again, **options)
+
+    monkeypatch.setattr(ledger._database, "write", twice)
+    ledger.tally(Tally(0, "hit", usd=usd) for usd in (1, 2))
+    monkeypatch.undo()
+    assert list(ledger.tallies()) == [Tally(0, "hit", calls=2, usd=3)]
