@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from datetime import timedelta
@@ -24,6 +25,7 @@ from inferkit.budgets.context import current_scopes
 from inferkit.budgets.ledger import Amounts
 from inferkit.testing import FakeProvider
 
+numbers = itertools.count()
 FREE = Plan("free", allowance=Budget(calls=2))
 PRO = Plan("pro", price="99", allowance=Budget(calls=4))
 TEAM = Plan("team", price="25", per_seat=True, seats=2, pooled=True, allowance=Budget(calls=2))
@@ -276,7 +278,7 @@ def test_all_budgets_of_a_call_pay_or_none(run, ledger):
     async def body(app):
         app.plans.assign("free", user="ana")
 
-        @budgeted(calls=100, key="user_id", name="function")
+        @budgeted(calls=100, key="user_id", name="function", each="user")
         async def answer(user_id):
             return await app.call(tenant="acme", budget=Budget(calls=100, name="call"))
 
@@ -412,22 +414,22 @@ def who(ledger):
     return payer.user, payer.feature and payer.feature.rpartition(".")[2]
 
 
-def test_a_call_is_made_for_the_key_of_the_innermost_function_and_for_that_function(run, ledger):
+def test_a_report_names_the_outermost_key_and_the_innermost_function(run, ledger):
     async def body(app):
         @budgeted(calls=100, name="inner")
         async def inner(**options):
             await app.call(**options)
 
-        @budgeted(calls=100, key="user_id", name="middle")
-        async def middle(user_id, **options):
+        @budgeted(calls=100, key="document", name="middle")
+        async def middle(document, **options):
             await inner(**options)
 
         @budgeted(calls=100, key="name", name="outer")
         async def outer(name):
-            await middle(name.upper())
+            await middle(f"letter to {name}")
 
         await outer("ana")
-        assert who(ledger) == ("ANA", "inner"), "the innermost key, and the innermost function"
+        assert who(ledger) == ("ana", "inner"), "the document is no user"
         await middle("ben", user="cleo", feature="search")
         assert who(ledger) == ("cleo", "search"), "what the call says wins"
         await app.call()
@@ -436,11 +438,15 @@ def test_a_call_is_made_for_the_key_of_the_innermost_function_and_for_that_funct
     run(body)
 
 
-def test_a_users_key_is_what_the_plan_is_for(run, ledger):
+def test_a_key_of_a_budget_for_each_user_is_what_the_plan_is_for(run, ledger):
     async def body(app):
-        @budgeted(calls=100, key="user_id", name="own")
-        async def answer(user_id):
+        @budgeted(calls=100, key="document", name="document")
+        async def summarise(document):
             return await app.call()
+
+        @budgeted(calls=100, key="user_id", name="own", each="user")
+        async def answer(user_id):
+            return await summarise(f"letter {next(numbers)}")
 
         await answer("ana")
         await answer("ana")
@@ -449,6 +455,34 @@ def test_a_users_key_is_what_the_plan_is_for(run, ledger):
         await answer("ben")
 
     run(body, default_plan="free")
+
+
+def test_a_key_that_may_be_anything_gets_nobody_an_allowance(run, ledger):
+    """Or else every document would have one of its own."""
+
+    async def body(app):
+        @budgeted(calls=100, key="document", name="document")
+        async def summarise(document):
+            return await app.call()
+
+        with pytest.raises(ConfigurationError, match="pass user="):
+            await summarise("letter")
+
+    run(body, default_plan="free")
+
+
+def test_a_key_of_a_budget_for_each_tenant_is_the_calls_tenant(run, ledger):
+    async def body(app):
+        app.plans.assign("team", tenant="acme", seats=1)
+
+        @budgeted(calls=100, key="company", name="company", each="tenant")
+        async def answer(company):
+            return await app.call()
+
+        await answer("acme")
+
+    run(body, plans=[Plan("team", allowance=Budget(calls=2), pooled=True)])
+    assert (payers(ledger)[-1].tenant, payers(ledger)[-1].plan) == ("acme", "team")
 
 
 def test_a_block_with_a_key_names_the_user_and_one_without_changes_nothing(run, ledger):
@@ -464,7 +498,7 @@ def test_a_block_with_a_key_names_the_user_and_one_without_changes_nothing(run, 
 
 
 def test_a_thread_is_for_the_user_of_who_started_it():
-    @budgeted(calls=100, key="user_id")
+    @budgeted(calls=100, key="user_id", each="user")
     def answer(user_id):
         found = []
         thread = threading.Thread(target=lambda: found.append(Payers.of({}, current_scopes())))

@@ -23,12 +23,13 @@ class CallOptions(TypedDict, total=False):
     """The keyword arguments of `complete` and `stream`.
 
     `timeout` is in seconds, for the whole call with its retries. `user` is charged under budgets that are for each
-    user, and never sent to a provider (default: the innermost key of `@budgeted` around the call). `tenant` is the
-    boundary that no cached reply crosses. `feature` says in reports what the call is for (default: the innermost
-    `@budgeted` function). `plan` is the user's plan, or without a user, or where it is pooled, the tenant's, as the
-    application knows it; where the ledger says otherwise, it is assigned from now on. `cache` is "use" (the default),
-    "bypass" (neither read nor written) or "refresh" (written anew). `extra` holds provider-specific parameters, sent as
-    they are. An option that is None counts as not given, but for `timeout=None`, which lifts the client's.
+    user, and never sent to a provider; `tenant` is the boundary that no cached reply crosses (default for both: the key
+    of the innermost function around the call whose budget is for each user, or tenant). `feature` says in reports what
+    the call is for (default: the innermost `@budgeted` function). `plan` is the user's plan, or without a user, or
+    where it is pooled, the tenant's, as the application knows it; where the ledger says otherwise, it is assigned from
+    now on. `cache` is "use" (the default), "bypass" (neither read nor written) or "refresh" (written anew). `extra`
+    holds provider-specific parameters, sent as they are. An option that is None counts as not given, but for
+    `timeout=None`, which lifts the client's.
     """
 
     max_output_tokens: int
@@ -59,21 +60,31 @@ class Payers(NamedTuple):
 
     scopes: tuple[Scope, ...] = ()
     user: str | None = None
+    tenant: str | None = None
     feature: str | None = None
+    key: str | None = None
 
     @classmethod
     def of(cls, options: CallOptions, around: Sequence[Scope], first: Sequence[Scope] = ()) -> Payers:
         """Put together the budgets `first`, those of the functions `around` the call, and the call's own.
 
-        Raises `ConfigurationError` where a budget is for each user or tenant, and the call names none.
+        Whom the call is for, it says itself; or else the innermost key of a budget that is for `each` user or tenant
+        does. `key` is the outermost of the others, which may be anything. Raises `ConfigurationError` where a budget
+        is for each user or tenant, and nobody says whom the call is for.
         """
-        user, feature = options.get("user"), options.get("feature")
-        for scope in around:  # the innermost is the last
-            user = options.get("user") or scope.key or user
-            feature = options.get("feature") or scope.feature or feature
+        user, tenant, feature, key = options.get("user"), options.get("tenant"), options.get("feature"), None
+        for scope in reversed(around):  # the innermost is the last
+            feature = feature or scope.feature
+            each = scope.budget.each
+            if each == "user":
+                user = user or scope.key
+            elif each == "tenant":
+                tenant = tenant or scope.key
+            else:
+                key = scope.key or key
         own = options.get("budget")
         scopes = (*first, *around) if own is None else (*first, *around, Scope(own))
-        return cls(all_scopes(scopes, user, options.get("tenant")) if scopes else (), user, feature)
+        return cls(all_scopes(scopes, user, tenant) if scopes else (), user, tenant, feature, key)
 
 
 NO_PAYERS = Payers()
@@ -99,6 +110,7 @@ def build_request(
     if cache != "use":
         extensions[CACHE] = cache
     seconds = options.get("timeout", timeout)
+    record.key = payers.key
     return Request(
         model=model,
         messages=as_messages(messages),
@@ -108,7 +120,7 @@ def build_request(
         tools=tuple(options.get("tools") or ()),
         extra=options.get("extra") or {},
         user=payers.user,
-        tenant=options.get("tenant"),
+        tenant=payers.tenant,
         feature=payers.feature,
         plan=options.get("plan"),
         scopes=payers.scopes,

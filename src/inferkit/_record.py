@@ -67,9 +67,10 @@ class CallRecord:
 
     `id` identifies the call in the ledger and in traces. `attempts` holds those that ended, `running` what each of
     those in flight may cost at most (nano-dollars, tokens; zero where nothing is held for it). `provider` and `model`
-    name what served the reply. `plan` is the name of the plan that the call is under. `hold` is the budget layer's
-    reservation while there is one, `clamped` says that it lowered the output tokens, `degraded` names the budget (its
-    account) that took the call to a smaller model. `saved_nanos` is what a cache hit would have cost.
+    name what served the reply. `plan` is the name of the plan that the call is under, `key` the outermost key of
+    the budgeted functions around it, which reports take for a user where nobody says who that is. `hold` is the budget
+    layer's reservation while there is one, `clamped` says that it lowered the output tokens, `degraded` names the
+    budget (its account) that took the call to a smaller model. `saved_nanos` is what a cache hit would have cost.
     """
 
     id: str = field(default_factory=_new_id)
@@ -82,6 +83,7 @@ class CallRecord:
     cache_tier: str | None = None
     saved_nanos: int = 0
     plan: str | None = None
+    key: str | None = None
     hold: Any = None
     clamped: bool = False
     degraded: str | None = None

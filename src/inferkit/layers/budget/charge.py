@@ -20,8 +20,9 @@ __all__ = ["charge_for", "payer_of"]
 
 
 def payer_of(request: Request) -> Payer:
-    """Say who caused a call, for what, and under which plan."""
-    return Payer(request.user, request.tenant, request.feature, request.record.plan)
+    """Say who caused a call, for what, and under which plan. For reports alone, so a key may stand for the user."""
+    record = request.record
+    return Payer(request.user or record.key, request.tenant, request.feature, record.plan)
 
 
 def charge_for(request: Request, hold: Hold | None, outcome: str, prices: Sequence[Price] = ()) -> Charge:
