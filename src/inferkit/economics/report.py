@@ -6,9 +6,10 @@ totals. A customer's revenue is spread over its calls evenly.
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -18,7 +19,7 @@ from inferkit.economics.revenue import Customer, Stay, revenue_of, stays
 from inferkit.economics.waste import Savings, Waste, saved_by_tallies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from inferkit.budgets.book import Entry, Tally
     from inferkit.budgets.ledger import Ledger
@@ -29,6 +30,7 @@ __all__ = ["DIMENSIONS", "Dimension", "Period", "Report", "Row", "build_report",
 
 Dimension = Literal["customer", "user", "tenant", "plan", "feature", "model"]
 DIMENSIONS: tuple[Dimension, ...] = ("customer", "user", "tenant", "plan", "feature", "model")
+_QUARTER = 900  # seconds; the clocks of no zone change within one
 
 
 class Period(NamedTuple):
@@ -120,22 +122,25 @@ class Report:
 
     def by(self, dimension: Dimension) -> list[Row]:
         """Give a row for each user, plan, feature, model..., the most expensive first."""
-        groups: dict[str | None, list[tuple[Cell, Sums]]] = defaultdict(list)
-        for cell, sums in self.cells.items():
-            value = cell.customer.name if dimension == "customer" else getattr(cell, dimension)
-            groups[value].append((cell, sums))
-        rows = [_row(name, group) for name, group in groups.items()]
-        return sorted(rows, key=lambda row: (-row.cost, -row.revenue, row.name or ""))
+        if dimension == "customer":
+            return _rows(self.cells, lambda cell: cell.customer)
+        return _rows(self.cells, operator.attrgetter(dimension))
 
     @property
     def unprofitable(self) -> list[Row]:
         """Customers that cost more than they brought in."""
-        return sorted((row for row in self.by("customer") if row.margin < 0), key=lambda row: row.margin)
+        return sorted((row for row in self._customers if row.margin < 0), key=lambda row: row.margin)
 
     @property
     def below_target(self) -> list[Row]:
         """Customers that left something, but less than the target margin of their plan."""
-        return [row for row in self.by("customer") if row.margin >= 0 and self._misses_target(row)]
+        return [row for row in self._customers if row.margin >= 0 and self._misses_target(row)]
+
+    @property
+    def _customers(self) -> list[Row]:
+        """Those that have a name; calls that name nobody are no customer's."""
+        named = {cell: sums for cell, sums in self.cells.items() if cell.customer != Customer()}
+        return _rows(named, lambda cell: cell.customer)
 
     def _misses_target(self, row: Row) -> bool:
         targets = [plan.margin for name in row.plans if (plan := self.plans.get(name)) and plan.margin is not None]
@@ -209,14 +214,16 @@ class _Builder:
         self._customers = {stay.customer for stay in assigned}
         self._first: dict[Customer, tuple[str, float]] = {}  # the plan of those who were assigned none, and since when
         self._zone = zone
-        self._day = ("", 0.0, 0.0)
+        self._day = (-1.0, "")
 
     def add(self, entry: Entry) -> None:
         charge = entry.charge
         user, tenant, feature, plan = charge.payer
         customer = self._customer(user, tenant)
         if plan is not None and customer not in self._customers:
-            self._first.setdefault(customer, (plan, entry.at))
+            first = self._first.get(customer)
+            if first is None or entry.at < first[1]:
+                self._first[customer] = (plan, entry.at)
         if charge.usd is None:
             self.unpriced += entry.calls
         elif charge.estimated:
@@ -237,37 +244,44 @@ class _Builder:
         return Customer(user=user) if user is not None else Customer(tenant=tenant)
 
     def _day_of(self, at: float) -> str:
-        if not self._day[1] <= at < self._day[2]:
-            moment = datetime.fromtimestamp(at, self._zone)
-            start = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-            # until the next full hour at most: the clocks change only then
-            hour = datetime.fromtimestamp(at - at % 900, UTC).timestamp()
-            self._day = (start.date().isoformat(), hour, hour + 900)
-        return self._day[0]
+        """Give the date, of which a quarter of an hour has only one, in every zone."""
+        quarter = at // _QUARTER
+        if self._day[0] != quarter:
+            self._day = (quarter, datetime.fromtimestamp(at, self._zone).date().isoformat())
+        return self._day[1]
 
     def unassigned(self, until: float) -> list[Stay]:
         """Give the stays of customers that were assigned no plan and made calls under the default one."""
         return [Stay(customer, plan, 1, first, until) for customer, (plan, first) in self._first.items()]
 
     def spread(self, all_stays: Iterable[Stay], plans: Mapping[str, Plan]) -> None:
-        """Spread what each stay brings in over the customer's calls, evenly; without calls it stands by itself."""
-        cells_of: dict[Customer, list[Cell]] = defaultdict(list)
-        for cell in self.cells:
-            cells_of[cell.customer].append(cell)
+        """Spread what each stay brings in over the customer's calls under the plan, evenly, or else over all of them.
+
+        Without calls it stands by itself.
+        """
+        cells_of: dict[Customer, list[tuple[Cell, int]]] = defaultdict(list)
+        for cell, sums in self.cells.items():
+            if sums.calls > 0:
+                cells_of[cell.customer].append((cell, sums.calls))
         for stay in all_stays:
-            revenue = revenue_of(stay, plans)
-            mine = [cell for cell in cells_of[stay.customer] if self.cells[cell].calls > 0]
-            same = [cell for cell in mine if cell.plan == stay.plan] or mine
+            revenue, mine = revenue_of(stay, plans), cells_of.get(stay.customer, [])
+            same = [(cell, calls) for cell, calls in mine if cell.plan == stay.plan] or mine
             if not same:
-                alone = Cell(stay.customer, stay.customer.user, stay.customer.tenant, stay.plan, None, None)
-                self.cells[alone].revenue += revenue
-                continue
-            calls = sum(self.cells[cell].calls for cell in same)
+                same = [(Cell(stay.customer, stay.customer.user, stay.customer.tenant, stay.plan, None, None), 1)]
+            all_calls = sum(calls for _, calls in same)
             passed = 0
-            for cell in same:
-                before = revenue * passed // calls
-                passed += self.cells[cell].calls
-                self.cells[cell].revenue += revenue * passed // calls - before
+            for cell, calls in same:
+                before = revenue * passed // all_calls
+                passed += calls
+                self.cells[cell._replace(plan=stay.plan)].revenue += revenue * passed // all_calls - before
+
+
+def _rows(cells: Mapping[Cell, Sums], key: Callable[[Cell], Customer | str | None]) -> list[Row]:
+    groups: dict[Customer | str | None, list[tuple[Cell, Sums]]] = defaultdict(list)
+    for cell, sums in cells.items():
+        groups[key(cell)].append((cell, sums))
+    rows = [_row(of.name if isinstance(of, Customer) else of, group) for of, group in groups.items()]
+    return sorted(rows, key=lambda row: (-row.cost, -row.revenue, row.name or ""))
 
 
 def _row(name: str | None, group: Iterable[tuple[Cell, Sums]]) -> Row:
