@@ -18,7 +18,7 @@ from inferkit.budgets.windows import zone_named
 if TYPE_CHECKING:
     from inferkit.budgets.budget import Share
 
-__all__ = ["Billing", "Plan", "plan_from"]
+__all__ = ["Billing", "Plan", "budget_from", "known_fields", "plan_from"]
 
 Billing = Literal["day", "week", "month", "year"]
 _MOST_SEATS = 1_000_000
@@ -57,6 +57,11 @@ class Plan:
             raise ConfigurationError(
                 f'plan "{self.name}" is paid for each {", ".join(get_args(Billing))}; got {self.per!r}'
             )
+        for flag in ("per_seat", "pooled"):
+            if not isinstance(getattr(self, flag), bool):
+                raise ConfigurationError(
+                    f'{flag} of plan "{self.name}" is true or false, without quotes; got {getattr(self, flag)!r}'
+                )
         zone_named(self.zone)
         self.check_seats(self.seats)
         margin = self._margin()
@@ -127,7 +132,8 @@ class Plan:
         key = (tenant or user) if self.pooled else user
         if key is None:
             raise ConfigurationError(f'plan "{self.name}" has an allowance for each user; pass user=... with the call')
-        return Scope(_times(budget, seats) if self.pooled else budget, key)
+        grows = self.pooled and (self.per_seat or self.allowance is not None)  # not beyond a price that does not
+        return Scope(_times(budget, seats) if grows else budget, key)
 
     def revenue(self, seats: int) -> int:
         """What a customer pays for a whole period, in nano-dollars."""
@@ -148,20 +154,40 @@ def plan_from(name: str, fields: Mapping[str, Any]) -> Plan:
 
     Raises `ConfigurationError` for fields that there are not.
     """
-    given = _known(fields, frozenset(Plan.__dataclass_fields__) - {"name"}, f'plan "{name}"')
+    given = known_fields(fields, frozenset(Plan.__dataclass_fields__) - {"name"}, f'plan "{name}"')
     allowance = given.get("allowance")
     if isinstance(allowance, Mapping):
-        limits = _known(allowance, _ALLOWANCE_FIELDS, f'the allowance of plan "{name}"')
-        if isinstance(limits.get("per"), Mapping):
-            limits["per"] = timedelta(**limits["per"])
-        given["allowance"] = Budget(**limits)
+        given["allowance"] = budget_from(allowance, _ALLOWANCE_FIELDS, f'the allowance of plan "{name}"')
     return Plan(name, **given)
 
 
-def _known(fields: Mapping[str, Any], known: frozenset[str], what: str) -> dict[str, Any]:
+def budget_from(fields: Mapping[str, Any], known: frozenset[str], what: str) -> Budget:
+    """Make a budget of what a file says: the fields of `Budget`, and as `per` also a table: `{ hours = 5 }`.
+
+    Raises `ConfigurationError` for fields that are not among the `known`; `what` names the budget in its message.
+    """
+    given = known_fields(fields, known, what)
+    if isinstance(given.get("per"), Mapping):
+        given["per"] = _length(given["per"], what)
+    return Budget(**given)
+
+
+def _length(fields: Mapping[str, Any], what: str) -> timedelta:
+    try:
+        return timedelta(**{unit: float(number) for unit, number in fields.items()})
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigurationError(
+            f"the period of {what} is a name, or a table of days, hours, minutes and seconds: per = {{ hours = 5 }}"
+        ) from None
+
+
+def known_fields(fields: Mapping[str, Any], known: frozenset[str], what: str) -> dict[str, Any]:
+    """Give a table's fields. Raises `ConfigurationError` for one that there is not, or a zone that is no text."""
     unknown = sorted(set(fields) - known)
     if unknown:
         raise ConfigurationError(f"{what} has no {', '.join(unknown)}; its fields are: {', '.join(sorted(known))}")
+    if not isinstance(fields.get("zone", ""), str):
+        raise ConfigurationError(f'the zone of {what} is the name of a time zone: zone = "Europe/Berlin"')
     return dict(fields)
 
 

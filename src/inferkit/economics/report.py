@@ -220,7 +220,7 @@ class _Builder:
         charge = entry.charge
         user, tenant, feature, plan = charge.payer
         customer = self._customer(user, tenant)
-        if plan is not None and customer not in self._customers:
+        if plan is not None and customer != Customer() and customer not in self._customers:
             first = self._first.get(customer)
             if first is None or entry.at < first[1]:
                 self._first[customer] = (plan, entry.at)
