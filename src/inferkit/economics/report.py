@@ -226,7 +226,7 @@ class _Builder:
                 self._first[customer] = (plan, entry.at)
         if charge.usd is None:
             self.unpriced += entry.calls
-        elif charge.estimated:
+        elif charge.estimated and entry.calls > 0:
             self.estimated += entry.calls
         day = self._day_of(entry.at)
         for share in shares(charge, entry.calls):
