@@ -33,10 +33,11 @@ class Accounts:
 
     def room(self, line: Line) -> Room:
         """Give what is left of a line's limits, its grace included."""
-        used = self._used_of(line)
-        return Room._make(
-            None if limit is None else limit + grace - spent
-            for limit, grace, spent in zip(line[2:5], line.grace, used, strict=True)
+        used, grace = self._used_of(line), line.grace
+        return Room(
+            None if line.usd is None else line.usd + grace.usd - used.usd,
+            None if line.tokens is None else line.tokens + grace.tokens - used.tokens,
+            None if line.calls is None else line.calls + grace.calls - used.calls,
         )
 
     def charge(self, lines: Iterable[Line], amounts: Amounts) -> None:

@@ -211,7 +211,7 @@ class _Builder:
         self.waste = Waste()
         self.savings = Savings(baseline=baseline)
         self.unpriced = self.estimated = 0
-        self._customers = {stay.customer for stay in assigned}
+        self._assigned = {stay.customer for stay in assigned}
         self._first: dict[Customer, tuple[str, float]] = {}  # the plan of those who were assigned none, and since when
         self._zone = zone
         self._day = (-1.0, "")
@@ -220,7 +220,7 @@ class _Builder:
         charge = entry.charge
         user, tenant, feature, plan = charge.payer
         customer = self._customer(user, tenant)
-        if plan is not None and customer != Customer() and customer not in self._customers:
+        if plan is not None and customer != Customer() and customer not in self._assigned:
             first = self._first.get(customer)
             if first is None or entry.at < first[1]:
                 self._first[customer] = (plan, entry.at)
@@ -238,10 +238,12 @@ class _Builder:
         self.savings.add(entry)
 
     def _customer(self, user: str | None, tenant: str | None) -> Customer:
-        for customer in (Customer(user=user), Customer(tenant=tenant)):
-            if customer in self._customers and customer != Customer():
-                return customer
-        return Customer(user=user) if user is not None else Customer(tenant=tenant)
+        """Give who pays for a call: the user if it has a plan of its own, or else the tenant if that has one."""
+        own = Customer(user=user)
+        if user is not None and own in self._assigned:
+            return own
+        shared = Customer(tenant=tenant)
+        return shared if user is None or (tenant is not None and shared in self._assigned) else own
 
     def _day_of(self, at: float) -> str:
         """Give the date, of which a quarter of an hour has only one, in every zone."""

@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from inferkit.economics.calls import recorded_calls
-from inferkit.economics.replay import Effect, Replay, allowance_of
+from inferkit.economics.replay import Effect, Replay
 from inferkit.economics.report import Report, summarise
 from inferkit.economics.revenue import Customer, stays
+from inferkit.economics.standings import allowance_of
 from inferkit.economics.words import count, money, plural
 
 if TYPE_CHECKING:
@@ -104,10 +105,10 @@ def play(ledger: Ledger, before: Report, scenario: Scenario, *, baseline: Price 
         replay.lead_in(recorded_calls(ledger, begins, since))
     after = summarise(
         replay.run(recorded_calls(ledger, since, until)),
-        replay.stays(assigned),
+        replay.standings.stays(assigned),
         ledger.tallies(since=since, until=until),
         period,
-        plans=replay.plans,
+        plans=replay.standings.plans,
         baseline=baseline,
     )
     return WhatIf(scenario, before, after, replay.effects, len(replay.users))
