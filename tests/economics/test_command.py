@@ -157,6 +157,25 @@ def test_plans_of_a_file_come_before_those_of_the_ledger(book, tmp_path):
     )
 
 
+def test_a_price_that_is_raised_later_changes_no_past_month(book):
+    ledger = SqliteLedger(book)
+    for price, when in (("62", "2025-10-31"), ("93", "2025-11-01"), ("124", "2025-12-01")):
+        ledger.define({"pro": Plan("pro", price=price, allowance="unlimited").definition()}, at=at(when))
+    ledger.close()
+    for month, revenue in (
+        ("2025-08", "0"),
+        ("2025-09", "31"),
+        ("2025-10", "62"),
+        ("2025-11", "93"),
+        ("2025-12", "124"),
+    ):
+        found = json.loads(ask(book, "--month", month, "--format", "json"))
+        assert Decimal(found["total"]["revenue"]) == Decimal(revenue), month
+    assert json.loads(ledger.definitions()["pro"])["price"] == "124"
+    assert json.loads(ledger.definitions(before=0)["pro"])["price"] == "31"
+    ledger.close()
+
+
 def test_a_baseline_says_what_local_models_saved(book):
     found = json.loads(ask(book, *OCTOBER, "--baseline", "openai:gpt-4o", "--format", "json"))
     assert found["savings"]["local models"] == {"calls": 1, "usd": "0.000074999"}

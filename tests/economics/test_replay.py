@@ -106,7 +106,9 @@ def test_a_scenario_that_changes_nothing_changes_nothing(tmp_path, calls, assign
     plans = {"pro": PRO}
     replay = Replay(read_scenario(path), plans, assigned)
     before = summarise(calls, assigned, [], NOVEMBER, plans=plans, baseline=None)
-    after = summarise(replay.run(calls), replay.standings.stays(assigned), [], NOVEMBER, plans=replay.standings.plans, baseline=None)
+    after = summarise(
+        replay.run(calls), replay.standings.stays(assigned), [], NOVEMBER, plans=replay.standings.plans, baseline=None
+    )
     assert after == before
 
 

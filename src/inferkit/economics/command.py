@@ -96,7 +96,7 @@ def write_report(
     try:
         _keep_apart(output, ledger=_file(ledger), plans=plans, what_if=what_if)
         price = _price(baseline)
-        report = build_report(book, period, plans=_plans(book, plans), baseline=price)
+        report = build_report(book, period, plans=_plans(book, plans, period.until), baseline=price)
         played = None
         if what_if is not None:
             from inferkit.economics.scenario import read_scenario
@@ -130,9 +130,10 @@ def _keep_apart(output: str | None, **inputs: str | Path | None) -> None:
                 raise ConfigurationError(f"{output} is what --{name.replace('_', '-')} names; write to another file")
 
 
-def _plans(ledger: SqliteLedger, path: str | None) -> list[Plan]:
-    """Give the plans that the ledger knows, and over them those of a file."""
-    known = {name: plan_from(name, json.loads(text)) for name, text in ledger.definitions().items()}
+def _plans(ledger: SqliteLedger, path: str | None, until: datetime) -> list[Plan]:
+    """Give the plans as the ledger knows them at the end of the period, and over them those of a file."""
+    definitions = ledger.definitions(before=until.timestamp())
+    known = {name: plan_from(name, json.loads(text)) for name, text in definitions.items()}
     if path is not None:
         known |= {plan.name: plan for plan in read_plans(path)}
     return list(known.values())
