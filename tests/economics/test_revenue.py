@@ -142,6 +142,13 @@ def test_those_who_were_assigned_none_pay_from_their_first_call_under_the_defaul
     assert revenues(report, "user") == {"ana": 15 * USD, "ben": 0}
 
 
+def test_a_default_plan_is_paid_for_all_its_seats_and_by_nobody_for_calls_that_name_nobody(ledger):
+    enter(ledger, 1, "2026-11-01", tenant="acme", plan="team")
+    enter(ledger, 1, "2026-11-01", plan="team")
+    report = report_of(ledger, plans=PLANS)
+    assert revenues(report, "customer") == {"acme": 50 * USD, "(nobody)": 0}
+
+
 def test_a_plan_whose_price_is_not_known_is_named(ledger):
     assign(ledger, "2026-10-20", "gone", user="ana")
     enter(ledger, 1, user="ben", plan="lost")
