@@ -91,6 +91,8 @@ def test_a_full_file_says_all_of_it(read):
     [
         ("[limits", "plan.toml is not a TOML file"),
         (b"\xff", "plan.toml is not a TOML file"),
+        pytest.param("default_plan = " + "9" * 5000, "plan.toml is not a TOML file", id="long"),
+        pytest.param("limits = " + "[" * 5000 + "]" * 5000, "plan.toml is not a TOML file", id="deep"),
         ("[limit]\nusd = 5", "unknown tables: limit; known are: plans, default_plan, users"),
         ("default_plan = 5", "default_plan is the name of a plan"),
         ("[users]\nana = 5", r"\[users\] is a table of names"),
@@ -122,7 +124,11 @@ def test_a_full_file_says_all_of_it(read):
         ("[prices.'x:m']\ninput = 5\noutput = 1\nabove = { many = { input = 1, output = 1 } }", 'got "many"'),
         ("[prices.'x:m']\ninput = 5\noutput = 1\nabove.0 = { input = 1, output = 1 }", "got 0"),
         ("[prices.'x:m']\ninput = 5\noutput = 1\nabove.9 = 5", 'the price of "x:m" is a table of amounts'),
-        ("[prices.'x:m']\ninput = 5\noutput = 1\nabove." + "9" * 5000 + " = { input = 1, output = 1 }", "got"),
+        pytest.param(
+            "[prices.'x:m']\ninput = 5\noutput = 1\nabove." + "9" * 5000 + " = { input = 1, output = 1 }",
+            "is another above a number of tokens",
+            id="long-tier",
+        ),
         ("[prices.'x:m']\ninput = 5\noutput = 1\nchanges.soon = { input = 1, output = 1 }", "changes at a date"),
         ("plans = 5", "plans are tables"),
         ("[plans]\npro = 5", "plans are tables"),
