@@ -103,8 +103,8 @@ def test_the_price_is_for_all_seats_or_for_each():
         ({"price": "-1"}, 'the price of plan "pro" is zero dollars or more'),
         ({"price": "a lot"}, "plain number of dollars"),
         ({"per": "hour"}, 'plan "pro" is paid for each day, week, month, year'),
-        ({"per_seat": "no"}, 'per_seat of plan "pro" is true or false; got str'),
-        ({"pooled": 1}, 'pooled of plan "pro" is true or false; got int'),
+        ({"per_seat": "no"}, 'per_seat of plan "pro" is true or false, without quotes'),
+        ({"pooled": 1}, 'pooled of plan "pro" is true or false, without quotes'),
         ({"seats": 0}, "a whole number of seats from 1; got 0"),
         ({"seats": True}, "a whole number of seats from 1"),
         ({"seats": 10**7}, "a whole number of seats"),
@@ -193,9 +193,8 @@ def test_a_definition_says_only_what_was_said():
         ({"allowance": {"name": "free"}}, 'the allowance of plan "pro" has no name'),
         ({"allowance": {}}, 'the allowance of plan "pro": a budget needs a limit'),
         ({"allowance": {"usd": 5.5}}, 'the allowance of plan "pro": a budget\'s usd is given as a string'),
-        ({"allowance": {"calls": 5, "per": {"fortnights": 1}}}, "has a rolling period of whole numbers: per = {hours"),
-        ({"allowance": {"calls": 5, "per": {"hours": Decimal("1.5")}}}, "has a rolling period of whole numbers"),
-        ({"allowance": {"calls": 5, "per": {"days": 10**12}}}, "has a rolling period of whole numbers"),
+        ({"allowance": {"calls": 5, "per": {"fortnights": 1}}}, "is a name, or a table of days, hours, minutes and"),
+        ({"allowance": {"calls": 5, "per": {"days": 10**12}}}, "is a name, or a table of days, hours"),
         ({"allowance": {"calls": 5, "per": {"seconds": 5}}}, "from a minute to ten years"),
     ],
 )
@@ -203,3 +202,8 @@ def test_fields_that_there_are_not_are_refused_with_those_that_there_are(fields,
     with pytest.raises(ConfigurationError) as caught:
         plan_from("pro", fields)
     assert said in str(caught.value)
+
+
+def test_a_rolling_period_may_be_written_as_people_say_it():
+    plan = plan_from("pro", {"allowance": {"calls": 5, "per": {"hours": Decimal("1.5")}}})
+    assert plan.budget.per == timedelta(minutes=90)

@@ -10,7 +10,17 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["ASSIGNMENT", "ASSIGNMENTS", "DEFINITIONS", "TALLIES", "as_tally", "assign", "define", "tally"]
+__all__ = [
+    "ASSIGNMENT",
+    "ASSIGNMENTS",
+    "DEFINITIONS",
+    "TALLIES",
+    "as_tally",
+    "assign",
+    "define",
+    "defined",
+    "tally",
+]
 
 _TALLY = (
     "INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
@@ -23,7 +33,7 @@ TALLIES = (
 _FIELDS = "SELECT at, user, tenant, plan, seats FROM assignments"
 ASSIGNMENT = f"{_FIELDS} WHERE user IS ? AND tenant IS ? AND at <= ? ORDER BY at DESC, id DESC LIMIT 1"
 ASSIGNMENTS = f"{_FIELDS} ORDER BY at, id"
-DEFINITIONS = "SELECT plan, definition FROM definitions ORDER BY id"
+DEFINITIONS = "SELECT plan, definition, at FROM definitions ORDER BY id"
 
 
 def tally(cursor: sqlite3.Cursor, tallies: Iterable[Tally]) -> None:
@@ -46,9 +56,18 @@ def assign(cursor: sqlite3.Cursor, assignment: Assignment) -> None:
         cursor.execute("INSERT INTO assignments VALUES (NULL, ?, ?, ?, ?, ?)", (at, user, tenant, plan, seats))
 
 
+def defined(rows: Iterable[Sequence[Any]], before: float | None) -> dict[str, str]:
+    """Find what each plan was just before an instant; one that was defined later is what it was at first."""
+    found: dict[str, str] = {}
+    for plan, definition, at in rows:
+        if before is None or at < before or plan not in found:
+            found[plan] = definition
+    return found
+
+
 def define(cursor: sqlite3.Cursor, definitions: Mapping[str, str], at: float) -> None:
     """Write down the definitions that are new."""
-    known = dict(cursor.execute(DEFINITIONS).fetchall())
+    known = defined(cursor.execute(DEFINITIONS).fetchall(), None)
     for plan, definition in definitions.items():
         if known.get(plan) != definition:
             cursor.execute("INSERT INTO definitions VALUES (NULL, ?, ?, ?)", (at, plan, definition))

@@ -223,5 +223,5 @@ class Ledger(Protocol):
     def define(self, definitions: Mapping[str, str], *, at: float) -> None:
         """Keep the definitions of plans, by name, so that a report of this ledger knows them."""
 
-    def definitions(self) -> dict[str, str]:
-        """Give the latest definition of every plan."""
+    def definitions(self, *, before: float | None = None) -> dict[str, str]:
+        """Give the latest definition of every plan, or that which held just before an instant, or else its first."""

@@ -19,7 +19,7 @@ from inferkit.budgets.windows import zone_named
 if TYPE_CHECKING:
     from inferkit.budgets.terms import Share
 
-__all__ = ["Billing", "Plan", "plan_from"]
+__all__ = ["Billing", "Plan", "budget_from", "known_fields", "plan_from"]
 
 Billing = Literal["day", "week", "month", "year"]
 _MOST_SEATS = 1_000_000
@@ -64,7 +64,7 @@ class Plan:
         for flag in ("per_seat", "pooled"):
             if not isinstance(getattr(self, flag), bool):
                 raise ConfigurationError(
-                    f'{flag} of plan "{self.name}" is true or false; got {type(getattr(self, flag)).__name__}'
+                    f'{flag} of plan "{self.name}" is true or false, without quotes; got {getattr(self, flag)!r}'
                 )
         object.__setattr__(self, "_fixed", (price, self._margin(), self._checked_allowance()))
         self.check_seats(self.seats)
@@ -181,28 +181,42 @@ def plan_from(name: str, fields: Mapping[str, Any]) -> Plan:
 
     Raises `ConfigurationError` for fields that there are not.
     """
-    given = _known(fields, frozenset(Plan.__dataclass_fields__) - {"name"}, f'plan "{name}"')
+    given = known_fields(fields, frozenset(Plan.__dataclass_fields__) - {"name"}, f'plan "{name}"')
     if isinstance(given.get("allowance"), Mapping):
-        given["allowance"] = _allowance(given["allowance"], f'the allowance of plan "{name}"')
+        given["allowance"] = budget_from(given["allowance"], _ALLOWANCE_FIELDS, f'the allowance of plan "{name}"')
     return Plan(name, **given)
 
 
-def _allowance(fields: Mapping[str, Any], what: str) -> Budget:
-    limits = _known(fields, _ALLOWANCE_FIELDS, what)
+def budget_from(fields: Mapping[str, Any], known: frozenset[str], what: str) -> Budget:
+    """Make a budget of what a file says: the fields of `Budget`, and as `per` also a table: `{ hours = 5 }`.
+
+    Raises `ConfigurationError` for fields that are not among the `known`; `what` names the budget in its message.
+    """
+    given = known_fields(fields, known, what)
+    if isinstance(given.get("per"), Mapping):
+        given["per"] = _length(given["per"], what)
     try:
-        if isinstance(limits.get("per"), Mapping):
-            limits["per"] = timedelta(**limits["per"])
-        return Budget(**limits)
+        return Budget(**given)
     except ConfigurationError as error:
         raise ConfigurationError(f"{what}: {error}") from error
-    except (TypeError, OverflowError) as error:
-        raise ConfigurationError(f"{what} has a rolling period of whole numbers: per = {{hours = 12}}") from error
 
 
-def _known(fields: Mapping[str, Any], known: frozenset[str], what: str) -> dict[str, Any]:
+def _length(fields: Mapping[str, Any], what: str) -> timedelta:
+    try:
+        return timedelta(**{unit: float(number) for unit, number in fields.items()})
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigurationError(
+            f"the period of {what} is a name, or a table of days, hours, minutes and seconds: per = {{ hours = 5 }}"
+        ) from None
+
+
+def known_fields(fields: Mapping[str, Any], known: frozenset[str], what: str) -> dict[str, Any]:
+    """Give a table's fields. Raises `ConfigurationError` for one that there is not, or a zone that is no text."""
     unknown = sorted(set(fields) - known)
     if unknown:
         raise ConfigurationError(f"{what} has no {', '.join(unknown)}; its fields are: {', '.join(sorted(known))}")
+    if not isinstance(fields.get("zone", ""), str):
+        raise ConfigurationError(f'the zone of {what} is the name of a time zone: zone = "Europe/Berlin"')
     return dict(fields)
 
 

@@ -46,7 +46,7 @@ def read_toml(path: str | os.PathLike[str], known: Iterable[str]) -> dict[str, A
         document = tomllib.loads(Path(path).read_text("utf-8"), parse_float=Decimal)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # besides syntax: numbers too long for Python, tables too deep
         raise ConfigurationError(f"{path} is not a TOML file: {error}") from error
     unknown = sorted(set(document) - set(known))
     if unknown:

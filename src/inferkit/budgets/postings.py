@@ -230,7 +230,10 @@ def _correct(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls
     """Settle a call whose lease ran out, by the difference to what was posted then."""
     posted = cursor.execute(_RELEASE_EXPIRED, (call,)).fetchall()
     for usd, tokens, number, accounts in posted:
-        charge = charge._replace(usd=(charge.usd or 0) - usd, output_tokens=charge.output_tokens - tokens)
+        known = charge.usd is not None or usd
+        charge = charge._replace(
+            usd=(charge.usd or 0) - usd if known else None, output_tokens=charge.output_tokens - tokens
+        )
         _move(cursor, Amounts(charge.usd or 0, charge.tokens, calls - number), NOTHING, accounts)
         enter(cursor, call, "corrected", at, calls=calls - number, charge=charge, accounts=accounts)
     return bool(posted)

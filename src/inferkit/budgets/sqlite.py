@@ -172,10 +172,10 @@ class SqliteLedger:
         """See `Ledger`."""
         self._database.write(lambda cursor: customers.define(cursor, definitions, at))
 
-    def definitions(self) -> dict[str, str]:
+    def definitions(self, *, before: float | None = None) -> dict[str, str]:
         """See `Ledger`."""
         rows: list[Any] = self._database.read(customers.DEFINITIONS)
-        return dict(rows)
+        return customers.defined(rows, before)
 
     def check(self) -> None:
         """Read the whole file, and raise `LedgerError` if it is damaged."""

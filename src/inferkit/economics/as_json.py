@@ -32,6 +32,7 @@ def as_json(report: Report, what_if: WhatIf | None = None) -> str:
                 name: {
                     "refused_calls": effect.refused,
                     "cut_calls": effect.cut,
+                    "degraded_calls": effect.degraded,
                     "refused_users": len(effect.users),
                     "saved": _usd(effect.saved),
                 }

@@ -1,8 +1,13 @@
-"""The calls of a period as the ledger's book has them, each once: what was corrected later is corrected here."""
+"""The calls of a period as the ledger's book has them: what was posted for a lost call and corrected later, as one.
+
+Each entry counts in the period in which it was written, so that a report of a past period never changes, and periods
+that adjoin add up.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -29,35 +34,64 @@ class Share(NamedTuple):
 
 
 def recorded_calls(ledger: Ledger, since: float, until: float) -> Iterator[Entry]:
-    """Go through the calls that ended from `since` until before `until` (seconds since the epoch).
+    """Go through the calls that were entered from `since` until before `until` (seconds since the epoch).
 
-    Where a call's lease ran out and it came back, its correction is added to it; if the call itself lies before the
-    period, the correction comes by itself.
+    A call whose lease ran out and that came back is given as it was. Where its lease ran out before the period, what
+    was posted then is given too, taken back.
     """
-    corrections: dict[str, list[Entry]] = {}
-    for entry in ledger.entries(since=since, kind="corrected"):
-        corrections.setdefault(entry.call, []).append(entry)
+    corrections: dict[str, deque[Entry]] = defaultdict(deque)
+    for entry in ledger.entries(since=since, until=until, kind="corrected"):
+        corrections[entry.call].append(entry)
+    merged: Counter[str] = Counter()
     for entry in ledger.entries(since=since, until=until):
+        waiting = corrections.get(entry.call)
         if entry.kind == "settled":
             yield entry
         elif entry.kind == "expired":
-            yield _corrected(entry, corrections.pop(entry.call, ()))
-    for late in corrections.values():
-        yield from (entry for entry in late if entry.at < until)
+            if waiting:
+                merged[entry.call] += 1
+                yield from _if_anything(_corrected(entry, waiting.popleft()))
+            else:
+                yield entry
+        elif merged[entry.call]:
+            merged[entry.call] -= 1
+        else:
+            if waiting:
+                waiting.popleft()
+            yield from _corrected_later(ledger, entry)
 
 
-def _corrected(expired: Entry, corrections: list[Entry] | tuple[()]) -> Entry:
-    entry = expired
-    for correction in corrections:
-        before, after = entry.charge, correction.charge
-        charge = after._replace(
-            usd=(before.usd or 0) + (after.usd or 0),
-            input_tokens=before.input_tokens + after.input_tokens,
-            output_tokens=before.output_tokens + after.output_tokens,
-            payer=before.payer,
-        )
-        entry = dataclasses.replace(entry, kind="settled", calls=entry.calls + correction.calls, charge=charge)
-    return entry
+def _corrected(expired: Entry, correction: Entry) -> Entry:
+    """Give the call as it was: what was posted when its lease ran out, and the difference."""
+    before, after = expired.charge, correction.charge
+    charge = after._replace(
+        usd=None if after.usd is None else (before.usd or 0) + after.usd,
+        output_tokens=before.output_tokens + after.output_tokens,
+        payer=before.payer,
+    )
+    return dataclasses.replace(expired, kind="settled", calls=expired.calls + correction.calls, charge=charge)
+
+
+def _corrected_later(ledger: Ledger, correction: Entry) -> Iterator[Entry]:
+    expired = None
+    for entry in ledger.entries(call=correction.call):
+        if entry == correction:
+            break
+        if entry.kind == "expired":
+            expired = dataclasses.replace(entry, at=correction.at)
+    if expired is None:
+        yield correction
+        return
+    posted = expired.charge
+    back = posted._replace(usd=-(posted.usd or 0), output_tokens=-posted.output_tokens)
+    yield dataclasses.replace(expired, calls=-expired.calls, charge=back)
+    yield from _if_anything(_corrected(expired, correction))
+
+
+def _if_anything(entry: Entry) -> Iterator[Entry]:
+    """Leave out a call that was given back, or that goes on and has an entry to come."""
+    if entry.calls or entry.charge.usd or entry.charge.tokens:
+        yield entry
 
 
 def shares(charge: Charge, calls: int) -> list[Share]:

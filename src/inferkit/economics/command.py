@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -15,11 +16,12 @@ from inferkit.budgets.plan import Plan, plan_from
 from inferkit.budgets.plan_file import read_plans
 from inferkit.budgets.prices import Price, PriceBook
 from inferkit.budgets.sqlite import SqliteLedger
-from inferkit.budgets.windows import window, zone_named
+from inferkit.budgets.windows import zone_named
 from inferkit.economics.report import DIMENSIONS, Period, Report, build_report
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from zoneinfo import ZoneInfo
 
     from inferkit.economics.report import Dimension
     from inferkit.economics.what_if import WhatIf
@@ -27,41 +29,45 @@ if TYPE_CHECKING:
 __all__ = ["Format", "dimensions_of", "period_of", "write_report"]
 
 Format = Literal["table", "json", "html"]
-_DAY = 86400.0
+_NARROWEST = 80  # columns; below that, figures would lose digits
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000  # what lies outside overflows in one zone or the other
 
 
 def period_of(since: str | None, until: str | None, month: str | None, zone: str) -> Period:
-    """Read a period: a month ("2026-11"), or dates or instants; by default the running month up to now.
+    """Read a period: a month ("2026-11"), or dates or instants; by default the running month.
 
-    Dates begin at midnight in `zone`. Raises `ConfigurationError`.
+    Dates begin at midnight in `zone`. The period ends now at the latest. Raises `ConfigurationError`.
     """
     tz = zone_named(zone)
     now = datetime.now(UTC).astimezone(tz)
-    if month is not None:
-        if since is not None or until is not None:
-            raise ConfigurationError("give a month, or since and until, not both")
-        start = _instant(f"{month}-01", f'a month is written 2026-11; got "{month}"', zone)
-        end = window("month", start.timestamp() + _DAY, zone).end
-        assert end is not None
-        return Period(start, min(end.astimezone(tz), max(now, start)), zone)
-    first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    start = first if since is None else _instant(since, _form(since), zone)
-    end = now if until is None else _instant(until, _form(until), zone)
+    if month is None:
+        start = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0) if since is None else _instant(since, tz)
+        end = now if until is None else _instant(until, tz)
+    elif since is None and until is None:
+        start = _read(month, lambda text: datetime.strptime(text, "%Y-%m").replace(tzinfo=tz), "a month", "2026-11")
+        end = (start + timedelta(days=31)).replace(day=1)
+    else:
+        raise ConfigurationError("give a month, or since and until, not both")
+    if start >= now:
+        raise ConfigurationError(f"the period begins in the future ({start:%Y-%m-%d %H:%M})")
     if start >= end:
         raise ConfigurationError(f"the period ends ({end:%Y-%m-%d %H:%M}) before it begins ({start:%Y-%m-%d %H:%M})")
-    return Period(start, end, zone)
+    return Period(start, min(end, now), zone)
 
 
-def _form(text: str) -> str:
-    return f'an instant is written 2026-11-01 or 2026-11-01T12:00; got "{text}"'
+def _instant(text: str, tz: ZoneInfo) -> datetime:
+    moment = _read(text, datetime.fromisoformat, "an instant", "2026-11-01 or 2026-11-01T12:00")
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=tz)
 
 
-def _instant(text: str, form: str, zone: str) -> datetime:
+def _read(text: str, read: Callable[[str], datetime], what: str, form: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
+        moment = read(text)
     except ValueError:
-        raise ConfigurationError(form) from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone_named(zone))
+        moment = None
+    if moment is None or not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise ConfigurationError(f'{what} is written {form}; got "{text}"')
+    return moment
 
 
 def dimensions_of(text: str) -> list[Dimension]:
@@ -70,7 +76,7 @@ def dimensions_of(text: str) -> list[Dimension]:
     for name in names:
         if name not in DIMENSIONS:
             raise ConfigurationError(f'a report is by {", ".join(DIMENSIONS)}; got "{name}"')
-    return cast("list[Dimension]", names)
+    return cast("list[Dimension]", list(dict.fromkeys(names)))
 
 
 def write_report(
@@ -88,8 +94,9 @@ def write_report(
     """Do what the command does. Raises `ConfigurationError`, `UnpricedModel` and `LedgerError`."""
     book = _ledger(ledger)
     try:
+        _keep_apart(output, ledger=_file(ledger), plans=plans, what_if=what_if)
         price = _price(baseline)
-        report = build_report(book, period, plans=_plans(book, plans), baseline=price)
+        report = build_report(book, period, plans=_plans(book, plans, period.until), baseline=price)
         played = None
         if what_if is not None:
             from inferkit.economics.scenario import read_scenario
@@ -104,16 +111,29 @@ def write_report(
         book.close()
 
 
+def _file(ledger: str | None) -> Path:
+    return ledger_file() if ledger is None else Path(ledger).expanduser()
+
+
 def _ledger(path: str | None) -> SqliteLedger:
-    file = ledger_file() if path is None else Path(path)
+    file = _file(path)
     if not file.is_file():
         raise ConfigurationError(f"there is no ledger at {file}; name the one that your application writes: --ledger")
     return SqliteLedger(file)
 
 
-def _plans(ledger: SqliteLedger, path: str | None) -> list[Plan]:
-    """Give the plans that the ledger knows, and over them those of a file."""
-    known = {name: plan_from(name, json.loads(text)) for name, text in ledger.definitions().items()}
+def _keep_apart(output: str | None, **inputs: str | Path | None) -> None:
+    """Raise `ConfigurationError` for an output that is one of the inputs: a ledger that is written over is lost."""
+    for name, file in inputs.items():
+        with contextlib.suppress(OSError):  # one of the two is not there
+            if output is not None and file is not None and Path(output).samefile(file):
+                raise ConfigurationError(f"{output} is what --{name.replace('_', '-')} names; write to another file")
+
+
+def _plans(ledger: SqliteLedger, path: str | None, until: datetime) -> list[Plan]:
+    """Give the plans as the ledger knows them at the end of the period, and over them those of a file."""
+    definitions = ledger.definitions(before=until.timestamp())
+    known = {name: plan_from(name, json.loads(text)) for name, text in definitions.items()}
     if path is not None:
         known |= {plan.name: plan for plan in read_plans(path)}
     return list(known.values())
@@ -125,7 +145,10 @@ def _price(baseline: str | None) -> Price | None:
     provider, colon, model = baseline.partition(":")
     if not colon:
         raise ConfigurationError(f'baseline is a model, written "provider:model"; got "{baseline}"')
-    return PriceBook().price(provider, model)
+    price = PriceBook().find(provider, model)
+    if price is None:
+        raise ConfigurationError(f'baseline is "{baseline}", which has no known price; name a listed model')
+    return price
 
 
 def _rendered(report: Report, what_if: WhatIf | None, form: Format) -> str:
@@ -145,7 +168,8 @@ def _print(report: Report, what_if: WhatIf | None, *, by: Sequence[Dimension], t
 
     tables = as_tables(report, what_if, by=by, top=top)
     if output is None:
-        Console().print(tables)
+        _never_fail_at("replace")
+        Console(width=max(_NARROWEST, Console().width)).print(tables)
         return
     text = io.StringIO()
     Console(width=120, file=text).print(tables)
@@ -154,9 +178,16 @@ def _print(report: Report, what_if: WhatIf | None, *, by: Sequence[Dimension], t
 
 def _write(text: str, output: str | None) -> None:
     if output is None:
+        _never_fail_at("xmlcharrefreplace")  # for a page; JSON is plain ASCII
         sys.stdout.write(text + "\n")
         return
     try:
         Path(output).write_text(text, "utf-8")
     except OSError as error:
         raise ConfigurationError(f"{output} cannot be written: {error.strerror}") from error
+
+
+def _never_fail_at(errors: str) -> None:
+    """Write what the terminal's encoding does not have in another way."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=errors)

@@ -6,24 +6,28 @@ totals. A customer's revenue is spread over its calls evenly.
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from inferkit.economics.calls import name_of, recorded_calls, shares
-from inferkit.economics.revenue import Customer, Stay, revenue_of, stays
-from inferkit.economics.waste import Savings, Waste, saved_by_tallies
+from inferkit.economics.calls import recorded_calls
+from inferkit.economics.revenue import Customer, stays
+from inferkit.economics.tabulation import Cell, Sums, Tabulation
+from inferkit.economics.waste import saved_by_tallies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from inferkit.budgets.book import Entry, Tally
     from inferkit.budgets.ledger import Ledger
     from inferkit.budgets.plan import Plan
     from inferkit.budgets.prices import Price
+    from inferkit.economics.revenue import Stay
+    from inferkit.economics.waste import Savings, Waste
 
 __all__ = ["DIMENSIONS", "Dimension", "Period", "Report", "Row", "build_report", "summarise"]
 
@@ -37,36 +41,6 @@ class Period(NamedTuple):
     since: datetime
     until: datetime
     zone: str = "UTC"
-
-
-class Cell(NamedTuple):
-    """What calls have in common. None where it is not known."""
-
-    customer: Customer
-    user: str | None
-    tenant: str | None
-    plan: str | None
-    feature: str | None
-    model: str | None
-
-
-@dataclass(slots=True)
-class Sums:
-    """Amounts of a cell; money in nano-dollars."""
-
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: int = 0
-    revenue: int = 0
-
-    def add(self, other: Sums) -> None:
-        """Add the amounts of another one."""
-        self.calls += other.calls
-        self.input_tokens += other.input_tokens
-        self.output_tokens += other.output_tokens
-        self.cost += other.cost
-        self.revenue += other.revenue
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +94,25 @@ class Report:
 
     def by(self, dimension: Dimension) -> list[Row]:
         """Give a row for each user, plan, feature, model..., the most expensive first."""
-        groups: dict[str | None, list[tuple[Cell, Sums]]] = defaultdict(list)
-        for cell, sums in self.cells.items():
-            value = cell.customer.name if dimension == "customer" else getattr(cell, dimension)
-            groups[value].append((cell, sums))
-        rows = [_row(name, group) for name, group in groups.items()]
-        return sorted(rows, key=lambda row: (-row.cost, -row.revenue, row.name or ""))
+        if dimension == "customer":
+            return _rows(self.cells, lambda cell: cell.customer)
+        return _rows(self.cells, operator.attrgetter(dimension))
 
     @property
     def unprofitable(self) -> list[Row]:
         """Customers that cost more than they brought in."""
-        return sorted((row for row in self.by("customer") if row.margin < 0), key=lambda row: row.margin)
+        return sorted((row for row in self._customers if row.margin < 0), key=lambda row: row.margin)
 
     @property
     def below_target(self) -> list[Row]:
         """Customers that left something, but less than the target margin of their plan."""
-        return [row for row in self.by("customer") if row.margin >= 0 and self._misses_target(row)]
+        return [row for row in self._customers if row.margin >= 0 and self._misses_target(row)]
+
+    @property
+    def _customers(self) -> list[Row]:
+        """Those that have a name; calls that name nobody are no customer's."""
+        named = {cell: sums for cell, sums in self.cells.items() if cell.customer != Customer()}
+        return _rows(named, lambda cell: cell.customer)
 
     def _misses_target(self, row: Row) -> bool:
         targets = [plan.margin for name in row.plans if (plan := self.plans.get(name)) and plan.margin is not None]
@@ -176,98 +153,33 @@ def summarise(
     baseline: Price | None,
 ) -> Report:
     """Do as `build_report`, with calls, stays and tallies from wherever they come."""
-    builder = _Builder(assigned, ZoneInfo(period.zone), baseline)
+    table = Tabulation(assigned, ZoneInfo(period.zone), baseline)
     for entry in calls:
-        builder.add(entry)
-    everyone = [*assigned, *builder.unassigned(period.until.timestamp())]
-    builder.spread(everyone, plans)
-    savings, refused = saved_by_tallies(tallies, builder.savings)
-    named = {stay.plan for stay in everyone} | {cell.plan for cell in builder.cells if cell.plan is not None}
+        table.add(entry)
+    everyone = [*assigned, *table.unassigned(plans, period.until.timestamp())]
+    table.spread(everyone, plans)
+    savings, refused = saved_by_tallies(tallies, table.savings)
+    named = {stay.plan for stay in everyone} | {cell.plan for cell in table.cells if cell.plan is not None}
     return Report(
         period,
-        dict(builder.cells),
-        {day: dict(costs) for day, costs in sorted(builder.days.items())},
+        dict(table.cells),
+        {day: dict(costs) for day, costs in sorted(table.days.items())},
         savings,
-        builder.waste,
+        table.waste,
         refused,
         plans,
-        builder.unpriced,
-        builder.estimated,
+        table.unpriced,
+        table.estimated,
         tuple(sorted(named - plans.keys())),
     )
 
 
-class _Builder:
-    """Adds up calls."""
-
-    def __init__(self, assigned: Iterable[Stay], zone: ZoneInfo, baseline: Price | None) -> None:
-        self.cells: dict[Cell, Sums] = defaultdict(Sums)
-        self.days: dict[str, dict[str | None, int]] = defaultdict(lambda: defaultdict(int))
-        self.waste = Waste()
-        self.savings = Savings(baseline=baseline)
-        self.unpriced = self.estimated = 0
-        self._customers = {stay.customer for stay in assigned}
-        self._first: dict[Customer, tuple[str, float]] = {}  # the plan of those who were assigned none, and since when
-        self._zone = zone
-        self._day = ("", 0.0, 0.0)
-
-    def add(self, entry: Entry) -> None:
-        charge = entry.charge
-        user, tenant, feature, plan = charge.payer
-        customer = self._customer(user, tenant)
-        if plan is not None and customer not in self._customers:
-            self._first.setdefault(customer, (plan, entry.at))
-        if charge.usd is None:
-            self.unpriced += entry.calls
-        elif charge.estimated:
-            self.estimated += entry.calls
-        day = self._day_of(entry.at)
-        for share in shares(charge, entry.calls):
-            model = name_of(share.provider, share.model)
-            cell = Cell(customer, user, tenant, plan, feature, model)
-            self.cells[cell].add(Sums(share.calls, share.input_tokens, share.output_tokens, share.usd))
-            self.days[day][model] += share.usd
-        self.waste.add(entry)
-        self.savings.add(entry)
-
-    def _customer(self, user: str | None, tenant: str | None) -> Customer:
-        for customer in (Customer(user=user), Customer(tenant=tenant)):
-            if customer in self._customers and customer != Customer():
-                return customer
-        return Customer(user=user) if user is not None else Customer(tenant=tenant)
-
-    def _day_of(self, at: float) -> str:
-        if not self._day[1] <= at < self._day[2]:
-            moment = datetime.fromtimestamp(at, self._zone)
-            start = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-            # until the next full hour at most: the clocks change only then
-            hour = datetime.fromtimestamp(at - at % 900, UTC).timestamp()
-            self._day = (start.date().isoformat(), hour, hour + 900)
-        return self._day[0]
-
-    def unassigned(self, until: float) -> list[Stay]:
-        """Give the stays of customers that were assigned no plan and made calls under the default one."""
-        return [Stay(customer, plan, 1, first, until) for customer, (plan, first) in self._first.items()]
-
-    def spread(self, all_stays: Iterable[Stay], plans: Mapping[str, Plan]) -> None:
-        """Spread what each stay brings in over the customer's calls, evenly; without calls it stands by itself."""
-        cells_of: dict[Customer, list[Cell]] = defaultdict(list)
-        for cell in self.cells:
-            cells_of[cell.customer].append(cell)
-        for stay in all_stays:
-            revenue = revenue_of(stay, plans)
-            mine = [cell for cell in cells_of[stay.customer] if self.cells[cell].calls > 0]
-            same = [cell for cell in mine if cell.plan == stay.plan] or mine
-            if not same:
-                alone = Cell(stay.customer, stay.customer.user, stay.customer.tenant, stay.plan, None, None)
-                self.cells[alone].revenue += revenue
-                continue
-            calls = sum(self.cells[cell].calls for cell in same)
-            passed = 0
-            for cell in same:
-                before = revenue * passed // calls
-                passed += self.cells[cell].calls
-                self.cells[cell].revenue += revenue * passed // calls - before
+def _rows(cells: Mapping[Cell, Sums], key: Callable[[Cell], Customer | str | None]) -> list[Row]:
+    groups: dict[Customer | str | None, list[tuple[Cell, Sums]]] = defaultdict(list)
+    for cell, sums in cells.items():
+        groups[key(cell)].append((cell, sums))
+    rows = [_row(of.name if isinstance(of, Customer) else of, group) for of, group in groups.items()]
+    return sorted(rows, key=lambda row: (-row.cost, -row.revenue, row.name or ""))
 
 
 def _row(name: str | None, group: Iterable[tuple[Cell, Sums]]) -> Row:

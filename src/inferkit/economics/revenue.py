@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit.budgets.windows import window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from inferkit.budgets.book import Assignment
-    from inferkit.budgets.plan import Plan
+    from inferkit.budgets.plan import Billing, Plan
 
 __all__ = ["Customer", "Stay", "revenue_of", "stays"]
 
@@ -61,24 +62,32 @@ def stays(assignments: Iterable[Assignment], since: float, until: float) -> list
 def revenue_of(stay: Stay, plans: Mapping[str, Plan]) -> int:
     """Give what a stay brings in, in nano-dollars: a month that is stayed in for half its length brings half its price.
 
-    A plan that is not known brings nothing.
+    Stays that adjoin bring together what one stay would. A plan that is not known brings nothing.
     """
     plan = plans.get(stay.plan)
     if plan is None or not plan.price_nanos:
         return 0
     price = plan.revenue(stay.seats)
     total = 0
-    for start, end in _billing_periods(plan, stay.start, stay.end):
-        overlap = min(end, stay.end) - max(start, stay.start)
-        total += price * round(overlap * 1000) // round((end - start) * 1000)
+    for start, end in _billing_periods(plan.per, plan.zone, stay.start, stay.end):
+        length = _milliseconds(end - start)
+        owed = [price * _milliseconds(min(end, max(start, at)) - start) // length for at in (stay.start, stay.end)]
+        total += owed[1] - owed[0]
     return total
 
 
-def _billing_periods(plan: Plan, start: float, end: float) -> Iterator[tuple[float, float]]:
-    at = start
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+@functools.lru_cache(maxsize=1024)
+def _billing_periods(per: Billing, zone: str, start: float, end: float) -> tuple[tuple[float, float], ...]:
+    """Give the bounds of those that overlap; most customers of a plan stay for the same time."""
+    found, at = [], start
     while at < end:
-        period = window(plan.per, at, plan.zone)
+        period = window(per, at, zone)
         assert period.start is not None
         assert period.end is not None
-        yield period.start.timestamp(), period.end.timestamp()
         at = period.end.timestamp()
+        found.append((period.start.timestamp(), at))
+    return tuple(found)

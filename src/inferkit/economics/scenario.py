@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit._errors import ConfigurationError
-from inferkit.budgets.budget import Budget
+from inferkit.budgets.plan import budget_from, known_fields
 from inferkit.budgets.plan_file import plans_of, read_toml
 from inferkit.budgets.prices import Price, PriceBook
 
 if TYPE_CHECKING:
     import os
 
+    from inferkit.budgets.budget import Budget
     from inferkit.budgets.plan import Plan
 
 __all__ = ["Scenario", "read_scenario"]
 
 _TABLES = ("plans", "default_plan", "users", "tenants", "limits", "prices", "reroute")
-_PRICE_FIELDS = [name for name in Price.__dataclass_fields__ if name != "source"]
-_LIMIT_FIELDS = ("usd", "tokens", "calls", "per", "zone", "anchor_day", "each", "name", "grace")
+_PRICE_FIELDS = frozenset(Price.__dataclass_fields__) - {"source"}
+_LIMIT_FIELDS = frozenset(("usd", "tokens", "calls", "per", "zone", "anchor_day", "each", "name", "grace"))
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ class Scenario:
     """What to replay the recorded calls against; what is left out stays as it was.
 
     `plans` replace those of the same name, and their allowances are applied. `users` and `tenants` name the plan that
-    each is on, `default_plan` that of the others. `limits` are budgets for everybody, each user or each tenant.
-    `prices` are other prices of models, and `reroute` sends the calls of a model to another one.
+    each is on, whose allowance is applied too, `default_plan` that of those who are on none. `limits` are budgets for
+    everybody, each user or each tenant. `prices` are other prices of models, and `reroute` sends the calls of a model
+    to another one.
     """
 
     name: str
@@ -62,6 +63,9 @@ def read_scenario(path: str | os.PathLike[str]) -> Scenario:
     for table in ("users", "tenants", "reroute"):
         if not _is_names(document.get(table, {})):
             raise ConfigurationError(f'in {where}, [{table}] is a table of names: "one" = "other"')
+    for name in document.get("reroute", {}):
+        if ":" not in name:
+            raise ConfigurationError(f'in {where}, [reroute] sends "provider:model" to another; got "{name}"')
     default = document.get("default_plan")
     if default is not None and not isinstance(default, str):
         raise ConfigurationError(f"in {where}, default_plan is the name of a plan; write it above the first table")
@@ -84,13 +88,13 @@ def _is_names(table: Any) -> bool:
 def _limits(tables: Any, where: str) -> tuple[Budget, ...]:
     if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
         raise ConfigurationError(f'in {where}, limits are a list of tables: [[limits]], with usd = "5"')
-    found = []
+    found: dict[str, Budget] = {}
     for number, table in enumerate(tables, 1):
-        fields = _known(table, _LIMIT_FIELDS, f"in {where}, limit {number}")
-        if isinstance(fields.get("per"), Mapping):
-            fields["per"] = timedelta(**fields["per"])
-        found.append(Budget(**fields).named(f"limit-{number}"))
-    return tuple(found)
+        limit = budget_from(table, _LIMIT_FIELDS, f"limit {number} in {where}").named(f"limit-{number}")
+        if limit.name in found:
+            raise ConfigurationError(f'in {where}, two limits are named "{limit.name}"; give each a name of its own')
+        found[limit.name or ""] = limit
+    return tuple(found.values())
 
 
 def _prices(tables: Any, where: str) -> dict[str, Price]:
@@ -103,19 +107,19 @@ def _price(table: Any, what: str) -> Price:
     """Make a price; those above a number of tokens and from a date on are tables in it."""
     if not isinstance(table, Mapping):
         raise ConfigurationError(f"{what} is a table of amounts")
-    fields = _known(table, _PRICE_FIELDS, what)
-    for name, key in (("above", _tokens), ("changes", str)):
-        if isinstance(fields.get(name), Mapping):
-            fields[name] = {key(start): _price(each, what) for start, each in fields[name].items()}
+    fields = known_fields(table, _PRICE_FIELDS, what)
+    missing = [name for name in ("input", "output") if name not in fields]
+    if missing:
+        raise ConfigurationError(f"{what} says nothing of {' and '.join(missing)}, in dollars per million tokens")
+    if isinstance(fields.get("above"), Mapping):
+        fields["above"] = {_tokens(start, what): _price(each, what) for start, each in fields["above"].items()}
+    if isinstance(fields.get("changes"), Mapping):
+        fields["changes"] = {date: _price(each, what) for date, each in fields["changes"].items()}
     return Price(**fields, source="what-if")
 
 
-def _tokens(text: str) -> int:
-    return int(text) if text.isdecimal() else 0  # which a price refuses, and says why
-
-
-def _known(table: Mapping[str, Any], known: Any, what: str) -> dict[str, Any]:
-    unknown = sorted(set(table) - set(known))
-    if unknown:
-        raise ConfigurationError(f"{what} has no {', '.join(unknown)}; its fields are: {', '.join(known)}")
-    return dict(table)
+def _tokens(text: str, what: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigurationError(f'{what} is another above a number of tokens, such as 200_000; got "{text}"') from None

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from inferkit.economics.words import count, money, name, period, share
+from inferkit.economics.words import count, money, name, period, plural, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["as_tables"]
 
+_NAME_WIDTH = 12  # characters, however long the figures are
+
 
 def as_tables(report: Report, what_if: WhatIf | None, *, by: Sequence[Dimension], top: int) -> RenderableType:
     """Give what rich prints: the totals, a table for each of `by` with its `top` rows, losses, savings and waste."""
@@ -31,7 +32,7 @@ def as_tables(report: Report, what_if: WhatIf | None, *, by: Sequence[Dimension]
     head.append(f"{period(report.period)}\n", style="bold")
     head.append(
         f"revenue {money(total.revenue)}   cost {money(total.cost)}   margin {money(total.margin)} "
-        f"({share(total.margin_share)})   {count(total.calls)} calls"
+        f"({share(total.margin_share)})   {plural(total.calls, 'call')}"
     )
     parts: list[RenderableType] = [head]
     parts += [_rows(f"by {dimension}", report.by(dimension), top) for dimension in by]
@@ -43,7 +44,7 @@ def as_tables(report: Report, what_if: WhatIf | None, *, by: Sequence[Dimension]
     parts.append(_amounts("wasted", report.waste.kinds, report.waste.usd))
     if report.refused:
         parts.append(_refused(report.refused, top))
-    parts += [Text(f"note: {note}", style="dim") for note in notes(report)]
+    parts += _lines([f"note: {note}" for note in notes(report)], style="dim")
     if what_if is not None:
         parts += _what_if(what_if)
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts))
@@ -51,10 +52,10 @@ def as_tables(report: Report, what_if: WhatIf | None, *, by: Sequence[Dimension]
 
 def notes(report: Report) -> Iterable[str]:
     """Say what the figures leave out."""
-    if report.unpriced:
-        yield f"{count(report.unpriced)} calls have no known price, and count as nothing here"
-    if report.estimated:
-        yield f"{count(report.estimated)} calls are at an upper bound, since their provider reported no usage"
+    if report.unpriced > 0:
+        yield f"the price of {plural(report.unpriced, 'call')} is not known; they count as nothing here"
+    if report.estimated > 0:
+        yield f"{plural(report.estimated, 'call')} at an upper bound: no usage was reported, or the process died"
     for plan in report.unknown_plans:
         yield f'the price of plan "{plan}" is not known: name it in a file of plans (--plans)'
     if report.total.revenue:
@@ -63,16 +64,16 @@ def notes(report: Report) -> Iterable[str]:
 
 def _rows(title: str, rows: Sequence[Row], top: int, *, plans: bool = False) -> Table:
     table = _table(title)
-    table.add_column()
+    table.add_column(overflow="fold", min_width=_NAME_WIDTH)
     if plans:
-        table.add_column("plan")
+        table.add_column("plan", overflow="fold")
     for column in ("calls", "cost", "revenue", "margin", "%"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for row in rows[:top]:
         figures = [count(row.calls), money(row.cost), money(row.revenue), money(row.margin), share(row.margin_share)]
-        named = [escape(", ".join(row.plans))] if plans else []
+        named = [_line(", ".join(row.plans))] if plans else []
         loss = "red" if row.margin < 0 < row.revenue else None
-        table.add_row(escape(name(row.name)), *named, *figures, style=loss)
+        table.add_row(_line(name(row.name)), *named, *figures, style=loss)
     if len(rows) > top:
         rest = rows[top:]
         costs, revenues = sum(row.cost for row in rest), sum(row.revenue for row in rest)
@@ -86,8 +87,8 @@ def _rows(title: str, rows: Sequence[Row], top: int, *, plans: bool = False) -> 
 def _amounts(title: str, kinds: Mapping[str, Amount], total: int) -> Table:
     table = _table(title)
     table.add_column()
-    table.add_column("times", justify="right")
-    table.add_column("amount", justify="right")
+    table.add_column("times", justify="right", no_wrap=True)
+    table.add_column("amount", justify="right", no_wrap=True)
     for kind, amount in kinds.items():
         if amount.calls:
             table.add_row(kind, count(amount.calls), money(amount.usd))
@@ -97,26 +98,26 @@ def _amounts(title: str, kinds: Mapping[str, Amount], total: int) -> Table:
 
 def _refused(refused: Mapping[str, int], top: int) -> Table:
     table = _table("refused")
-    table.add_column("budget")
-    table.add_column("calls", justify="right")
+    table.add_column("budget", overflow="fold")
+    table.add_column("calls", justify="right", no_wrap=True)
     for scope, calls in list(refused.items())[:top]:
-        table.add_row(escape(name(scope)), count(calls))
+        table.add_row(_line(scope), count(calls))
     if len(refused) > top:
         table.add_row(f"{count(len(refused) - top)} more", count(sum(list(refused.values())[top:])), style="dim")
     return table
 
 
 def _what_if(what_if: WhatIf) -> list[RenderableType]:
-    table = _table(f"what if: {escape(what_if.scenario.name)}")
-    table.add_column("plan")
+    table = _table(f"what if: {what_if.scenario.name}")
+    table.add_column("plan", overflow="fold")
     for column in ("cost", "then", "revenue", "then", "margin", "then"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     before = {row.name: row for row in what_if.before.by("plan")}
     after = {row.name: row for row in what_if.after.by("plan")}
     for plan in sorted(before.keys() | after.keys(), key=lambda plan: plan or ""):
-        table.add_row(escape(name(plan)), *_compared(before.get(plan), after.get(plan)))
+        table.add_row(_line(name(plan)), *_compared(before.get(plan), after.get(plan)))
     table.add_row("in all", *_compared(what_if.before.total, what_if.after.total), style="bold")
-    return [table, Text("\n".join(what_if.sentences))]
+    return [table, *_lines(what_if.sentences)]
 
 
 def _compared(before: Row | None, after: Row | None) -> list[str]:
@@ -127,4 +128,16 @@ def _compared(before: Row | None, after: Row | None) -> list[str]:
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    return Table(
+        title=_line(title, style="bold"), title_justify="left", title_style="", box=None, pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )  # fmt: skip
+
+
+def _lines(texts: Sequence[str], style: str = "") -> list[RenderableType]:
+    return [Text("\n").join([_line(text, style) for text in texts])] if texts else []
+
+
+def _line(text: str, style: str = "") -> Text:
+    """Give a text that names from outside are in: neither markup nor control characters do anything."""
+    return Text(name(text), style=style)

@@ -10,7 +10,8 @@ from inferkit.economics.calls import recorded_calls
 from inferkit.economics.replay import Effect, Replay
 from inferkit.economics.report import Report, summarise
 from inferkit.economics.revenue import Customer, stays
-from inferkit.economics.words import money
+from inferkit.economics.standings import allowance_of
+from inferkit.economics.words import count, money, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,11 +56,9 @@ class WhatIf:
     def sentences(self) -> list[str]:
         """Say it in words: what each limit did, then what comes of all of it."""
         found = [self._sentence(name, effect) for name, effect in self.effects.items()]
-        found += [
-            f"{self.named(budget.name or '')} would have met nobody."
-            for budget in self.scenario.limits
-            if budget.name not in self.effects
-        ]
+        limits = [budget.name or "" for budget in self.scenario.limits]
+        limits += [allowance_of(plan) for plan in self.scenario.plans.values() if plan.budget is not None]
+        found += [f"{self.named(name)} would have met nobody." for name in limits if name not in self.effects]
         before, after = self.before.total, self.after.total
         found.append(
             f"In all: cost {money(after.cost)} instead of {money(before.cost)}, "
@@ -70,9 +69,12 @@ class WhatIf:
 
     def _sentence(self, name: str, effect: Effect) -> str:
         share = Decimal(100 * len(effect.users)) / max(1, self.users)
+        done = f"{plural(effect.refused, 'call')} refused, {count(effect.cut)} cut short"
+        if effect.degraded:
+            done += f", {count(effect.degraded)} taken to a smaller model"
         return (
             f"{self.named(name)} would have refused {share:.1f} % of users ({len(effect.users):,} of {self.users:,}) "
-            f"and saved {money(effect.saved)}: {effect.refused:,} calls refused, {effect.cut:,} cut short."
+            f"and saved {money(effect.saved)}: {done}."
         )
 
     def named(self, name: str) -> str:
@@ -84,8 +86,8 @@ class WhatIf:
                     text
                     for text, given in (
                         (money(budget.nanos or 0), budget.usd),
-                        (f"{budget.tokens or 0:,} tokens", budget.tokens),
-                        (f"{budget.calls or 0:,} calls", budget.calls),
+                        (plural(budget.tokens or 0, "token"), budget.tokens),
+                        (plural(budget.calls or 0, "call"), budget.calls),
                     )
                     if given is not None
                 ]
@@ -94,17 +96,20 @@ class WhatIf:
 
 
 def play(ledger: Ledger, before: Report, scenario: Scenario, *, baseline: Price | None = None) -> WhatIf:
-    """Replay the calls of a report's period. Raises `ConfigurationError`, `UnpricedModel` and `LedgerError`."""
+    """Replay the calls of a report's period. Raises `ConfigurationError` and `LedgerError`."""
     period = before.period
     since, until = period.since.timestamp(), period.until.timestamp()
     assigned = stays(ledger.assignments(), since, until)
-    replay = Replay(scenario, before.plans, assigned, (since, until))
+    replay = Replay(scenario, before.plans, assigned)
+    begins = replay.begins(since)
+    if begins < since:
+        replay.lead_in(recorded_calls(ledger, begins, since))
     after = summarise(
         replay.run(recorded_calls(ledger, since, until)),
-        replay.stays(assigned),
+        replay.standings.stays(assigned),
         ledger.tallies(since=since, until=until),
         period,
-        plans=replay.plans,
+        plans=replay.standings.plans,
         baseline=baseline,
     )
-    return WhatIf(scenario, before, after, replay.effects, len(replay.users - {Customer()}))
+    return WhatIf(scenario, before, after, replay.effects, len(replay.users))
