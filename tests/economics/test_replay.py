@@ -228,6 +228,24 @@ def test_a_pooled_allowance_is_shared_by_a_tenant_and_grows_with_its_seats(ledge
     assert done(alone) == {'the allowance of plan "team"': (0, 1, 0, 3 * USD)}  # ana's second
 
 
+def test_a_user_with_a_plan_of_its_own_has_the_whole_of_it_and_leaves_the_tenants_alone(ledger, what_if):
+    assign(ledger, "2026-10-01", "team", tenant="acme", seats=1)
+    assign(ledger, "2026-10-01", "team", user="ana", seats=2)
+    for user in ("ana", "ben"):
+        for day in (1, 2):
+            enter(ledger, 4 * USD, f"2026-11-0{day}", user=user, tenant="acme", plan="team")
+    found = what_if('[plans.team]\nprice = "10"\nper_seat = true\npooled = true\nallowance = { usd = "5" }')
+    assert done(found) == {'the allowance of plan "team"': (0, 1, 0, 3 * USD)}  # ben's second
+    assert costs(found.after, "user") == {"ana": 8 * USD, "ben": 5 * USD}
+
+
+def test_what_a_target_margin_leaves_of_a_flat_price_is_divided_by_the_seats(ledger, what_if):
+    assign(ledger, "2026-10-01", "team", tenant="acme", seats=2)
+    enter(ledger, 4 * USD, user="ana", tenant="acme", plan="team")
+    found = what_if('[plans.team]\nprice = "12"\ntarget_margin = "0.5"')
+    assert done(found) == {'the allowance of plan "team"': (0, 1, 0, 1 * USD)}
+
+
 def test_an_allowance_that_degrades_takes_calls_to_its_model(ledger, what_if):
     for day in (1, 2, 3):
         enter(ledger, 4 * USD, f"2026-11-0{day}", user="ana", plan="pro", input_tokens=1000, output_tokens=1000)
