@@ -38,6 +38,15 @@ class Book:
             assert self.reached.wait_for(lambda: any(item in taken for taken in self.written), 10), "never written"
 
 
+@pytest.fixture(autouse=True)
+def _no_thread_stays():
+    known = set(_gather._all)
+    yield
+    for gathering in set(_gather._all) - known:
+        gathering._write = list
+        gathering.close()
+
+
 def writers(name="test-writer"):
     return [thread for thread in threading.enumerate() if thread.name == name]
 
@@ -61,6 +70,17 @@ def test_what_comes_meanwhile_is_written_together():
     assert book.written == []
     book.gathering.flush()
     assert book.written == [["a", "b", "c"]]
+
+
+def test_closing_writes_what_waits_and_leaves_no_thread():
+    book = Book(seconds=3600, name="closed")
+    book.put("a")
+    book.gathering.close()
+    assert book.written[0] == ["a"]
+    assert writers("closed") == []
+    book.put("b")
+    assert len(writers("closed")) == 1, "it may be used again"
+    book.gathering.close()
 
 
 def test_nothing_is_forgotten_when_it_comes_just_as_the_thread_ends():

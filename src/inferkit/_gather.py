@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
-import time
 import weakref
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ __all__ = ["Gathering"]
 _log = logging.getLogger("inferkit")
 _all: weakref.WeakSet[Gathering] = weakref.WeakSet()
 _exiting = False
+_JOIN_SECONDS = 1.0
 
 
 class Gathering:
@@ -62,6 +62,14 @@ class Gathering:
         with self._writing:
             self._write()
 
+    def close(self) -> None:
+        """Write now, and let the thread end. `more` starts another one."""
+        self.flush()
+        thread = self._thread
+        self._hurry.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_JOIN_SECONDS)
+
     def try_to_flush(self) -> None:
         """Write now; what goes wrong is logged."""
         try:
@@ -74,10 +82,12 @@ class Gathering:
         self._lock = threading.Lock()
         self._writing = threading.RLock()  # a signal's handler may come to write while its thread does
         self._thread: threading.Thread | None = None
+        self._hurry = threading.Event()
         self._more = False
 
     def _start(self) -> bool:
-        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._hurry = threading.Event()
+        thread = threading.Thread(target=self._run, args=(self._hurry,), name=self._name, daemon=True)
         try:
             thread.start()
         except RuntimeError:
@@ -85,9 +95,9 @@ class Gathering:
         self._thread = thread
         return True
 
-    def _run(self) -> None:
+    def _run(self, hurry: threading.Event) -> None:
         while True:
-            time.sleep(self._seconds)
+            hurry.wait(self._seconds)
             with self._lock:
                 self._more = False
             self.try_to_flush()

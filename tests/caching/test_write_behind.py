@@ -33,7 +33,9 @@ def slow(monkeypatch):
 
 @pytest.fixture
 def behind(tier, slow):
-    return WriteBehind(tier)
+    behind = WriteBehind(tier)
+    yield behind
+    behind.close()
 
 
 def test_a_lone_write_is_on_disk_at_once(behind, tier):

@@ -77,7 +77,7 @@ class WriteBehind:
 
     def close(self) -> None:
         """Write what waits, and close this thread's connection."""
-        self.flush()
+        self._gathering.close()
         self.tier.close()
 
     def renew(self) -> None:

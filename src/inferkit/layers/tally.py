@@ -66,7 +66,7 @@ class TallyLayer:
 
     def close(self) -> None:
         """Write what was counted."""
-        self._gathering.flush()
+        self._gathering.close()
 
     def renew(self) -> None:
         """Leave what waits to the parent, in a forked child."""
