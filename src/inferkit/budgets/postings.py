@@ -178,6 +178,10 @@ def record(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float) -> bool
 def _hold(
     cursor: sqlite3.Cursor, lines: Sequence[Line], wanted: Amounts, minimum: Amounts, at: float
 ) -> Grant | Refusal:
+    if len(lines) == 1:
+        whole = balances.hold_whole(cursor, lines[0], wanted)
+        if whole is not None:
+            return whole
     answer = _decide(cursor, lines, wanted, minimum, at)
     if isinstance(answer, Refusal) and sweep(cursor, at):
         answer = _decide(cursor, lines, wanted, minimum, at)
