@@ -179,3 +179,12 @@ def test_a_closed_ledger_is_one_file_also_if_it_was_just_being_tended(tmp_path, 
     database._tend()
     closing.join()
     assert names == ["ledger.db"]
+
+
+def test_what_was_to_be_done_for_a_ledger_that_is_closed_by_now_makes_no_file_anew(tmp_path):
+    """The background comes round to it when the file may have been moved away."""
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    ledger.close()
+    (tmp_path / "ledger.db").unlink()
+    ledger._database._tend()
+    assert list(tmp_path.iterdir()) == []

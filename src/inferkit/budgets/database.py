@@ -243,12 +243,17 @@ class Database:
     def _tend(self) -> None:
         """Move what was written from the log into the file, so that no call has to. Runs in the background."""
         try:
-            with self._tend_lock, contextlib.closing(self._checkpointer()) as connection:
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            with self._tend_lock:
+                if self._connection is not None:  # what was closed is in the file, which may be gone by now
+                    self._checkpoint()
         except sqlite3.Error as error:  # it is busy, or the next call finds what is wrong
             _log.debug("the ledger's log was not moved into its file: %s", error)
         finally:
             self._tending = False
+
+    def _checkpoint(self) -> None:
+        with contextlib.closing(self._checkpointer()) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _checkpointer(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, isolation_level=None, timeout=0)
