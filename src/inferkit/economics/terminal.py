@@ -55,7 +55,7 @@ def notes(report: Report) -> Iterable[str]:
     if report.unpriced > 0:
         yield f"the price of {plural(report.unpriced, 'call')} is not known; they count as nothing here"
     if report.estimated > 0:
-        yield f"{plural(report.estimated, 'call')} at an upper bound: no usage was reported, or the process died"
+        yield f"{plural(report.estimated, 'call')} estimated: no usage was reported, or the process died"
     for plan in report.unknown_plans:
         yield f'the price of plan "{plan}" is not known: name it in a file of plans (--plans)'
     if report.total.revenue:
@@ -112,10 +112,8 @@ def _what_if(what_if: WhatIf) -> list[RenderableType]:
     table.add_column("plan", overflow="fold")
     for column in ("cost", "then", "revenue", "then", "margin", "then"):
         table.add_column(column, justify="right", no_wrap=True)
-    before = {row.name: row for row in what_if.before.by("plan")}
-    after = {row.name: row for row in what_if.after.by("plan")}
-    for plan in sorted(before.keys() | after.keys(), key=lambda plan: plan or ""):
-        table.add_row(_line(name(plan)), *_compared(before.get(plan), after.get(plan)))
+    for plan, before, after in what_if.by("plan"):
+        table.add_row(_line(name(plan)), *_compared(before, after))
     table.add_row("in all", *_compared(what_if.before.total, what_if.after.total), style="bold")
     return [table, *_lines(what_if.sentences)]
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from inferkit.budgets.ledger import Ledger
     from inferkit.budgets.prices import Price
+    from inferkit.economics.report import Dimension, Row
     from inferkit.economics.scenario import Scenario
 
 __all__ = ["WhatIf", "play"]
@@ -51,6 +52,12 @@ class WhatIf:
     def saved(self) -> int:
         """Nano-dollars that would not have been spent; below zero where it would have cost more."""
         return self.before.total.cost - self.after.total.cost
+
+    def by(self, dimension: Dimension) -> list[tuple[str | None, Row | None, Row | None]]:
+        """Give the name of each plan, model..., with its row before and after; None where it has none."""
+        before, after = ({row.name: row for row in report.by(dimension)} for report in (self.before, self.after))
+        names = sorted(before.keys() | after.keys(), key=lambda name: name or "")
+        return [(name, before.get(name), after.get(name)) for name in names]
 
     @property
     def sentences(self) -> list[str]:

@@ -8,8 +8,6 @@ from inferkit.economics.page.markup import Section, Table
 from inferkit.economics.words import count, money, name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from inferkit.economics.report import Dimension, Row
     from inferkit.economics.what_if import WhatIf
 
@@ -29,17 +27,11 @@ def what_if_sections(what_if: WhatIf) -> list[Section]:
 
 
 def _by(what_if: WhatIf, dimension: Dimension) -> Table:
-    before, after = ({row.name: row for row in report.by(dimension)} for report in (what_if.before, what_if.after))
-    names = sorted(before.keys() | after.keys(), key=lambda each: each or "")
     return Table(
         (dimension.capitalize(), *(column for figure in _FIGURES for column in (figure.capitalize(), "then"))),
-        [(name(each), *_compared(before, after, each)) for each in names],
+        [(name(each), *_figures(before, after)) for each, before, after in what_if.by(dimension)],
         total=("In all", *_figures(what_if.before.total, what_if.after.total)),
     )
-
-
-def _compared(before: Mapping[str | None, Row], after: Mapping[str | None, Row], each: str | None) -> list[str]:
-    return _figures(before.get(each), after.get(each))
 
 
 def _figures(*rows: Row | None) -> list[str]:
