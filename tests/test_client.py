@@ -184,7 +184,9 @@ def test_options_reach_the_provider(world):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"max_tokens": 5}, "unknown option max_tokens"),
+        ({"max_tokens": 5}, r"unknown option max_tokens; the limit of the reply is max_output_tokens"),
+        ({"max_completion_tokens": 5}, r"is max_output_tokens"),
+        ({"top_k": 5}, r"unknown option top_k; .* go into extra="),
         ({"max_output_tokens": 0}, "whole number from 1"),
         ({"max_output_tokens": True}, "whole number from 1"),
         ({"timeout": 0}, "number of seconds"),

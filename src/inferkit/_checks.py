@@ -137,6 +137,7 @@ _SETTINGS: Mapping[str, Rule] = {
 }
 
 _NOT_NONE = ("cache", "ledger")
+_LENGTHS = ("max_tokens", "max_completion_tokens")  # what other libraries call `max_output_tokens`
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -145,6 +146,8 @@ def check_options(options: Mapping[str, Any]) -> None:
         rule = _OPTIONS.get(name)
         if rule is None:
             unknown = ", ".join(sorted(options.keys() - _OPTIONS.keys()))
+            if name in _LENGTHS:
+                raise ConfigurationError(f"unknown option {name}; the limit of the reply is max_output_tokens=...")
             raise ConfigurationError(f"unknown option {unknown}; provider-specific parameters go into extra={{...}}")
         if value is not None and not rule[0](value):
             raise _explained(name, rule, value)

@@ -797,3 +797,57 @@ def test_wrong_settings_are_refused(options):
 def test_the_price_book_of_these_tests_is_what_they_assume():
     assert BOOK.price("test", "cheap").cost(Usage(10, 5)) == COST
     assert Balance().posted == Amounts()
+
+
+HIDDEN = [
+    ({"max_completion_tokens": 100_000}, "max_output_tokens"),
+    ({"max_tokens": 100_000}, "max_output_tokens"),
+    ({"max_tokens": None}, "max_output_tokens"),  # which would take the limit off
+    ({"max_output_tokens": 100_000}, "max_output_tokens"),
+    ({"num_predict": -1}, "max_output_tokens"),
+    ({"best_of": 8}, "one reply"),
+    ({"n": 2}, "one reply"),
+    ({"n": [2]}, "one reply"),
+    ({"n": True}, "one reply"),
+]
+
+
+@pytest.mark.parametrize(("extra", "said"), HIDDEN)
+@pytest.mark.parametrize("limits", [{"usd": "0.01"}, {"tokens": 1000}], ids=["money", "tokens"])
+def test_extra_is_no_way_round_a_budget(kind, ledger, limits, extra, said):
+    model = FakeModel(REPLY)
+    stack = Stack(ledger, model)
+
+    async def main(runtime):
+        with pytest.raises(ConfigurationError, match=said):
+            await stack(make_request(runtime, scope(**limits), max_output_tokens=10, extra=extra))
+
+    run(kind, main)
+    assert model.requests == []
+    assert posted(ledger) == Amounts()
+
+
+@pytest.mark.parametrize("limits", [{}, {"calls": 5}], ids=["no budget", "calls"])
+def test_what_moves_no_budget_passes_as_extra(kind, ledger, limits):
+    model = FakeModel(REPLY)
+    stack = Stack(ledger, model)
+    extra = {"max_tokens": 7, "n": 1}
+
+    async def main(runtime):
+        scopes = (scope(**limits),) if limits else ()
+        await (await stack(make_request(runtime, *scopes, extra=extra))).read()
+
+    run(kind, main)
+    assert [request.extra for request in model.requests] == [extra]
+
+
+def test_extra_that_moves_no_cost_passes_under_a_budget(kind, ledger):
+    model = FakeModel(REPLY)
+    stack = Stack(ledger, model)
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5"), extra={"logprobs": True, "n": 1, "best_of": 1})
+        await (await stack(request)).read()
+
+    run(kind, main)
+    assert len(model.requests) == 1

@@ -441,6 +441,7 @@ def test_reasoning_goes_back_where_a_server_takes_it(served):
     [
         ((), {"extra": {"stream": False}}, "stream"),
         ((), {"extra": {"n": 2}}, "one"),
+        ((), {"extra": {"n": [2]}}, "one"),
         ((), {"extra": {"model": "x"}}, "model"),
         ((), {"extra": {"x": object()}}, "JSON"),
         ((Message.user("secret \ud83d"),), {}, "surrogates"),

@@ -74,7 +74,7 @@ def _merge(payload: dict[str, Any], extra: Mapping[str, Any]) -> None:
     for name, instead in _OWN_FIELDS.items():
         if name in extra:
             raise ConfigurationError(f"extra= cannot set {name!r}; use {instead}")
-    if extra.get("n") not in {None, 1}:
+    if extra.get("n") not in (None, 1):  # a tuple: what is passed may not be hashable
         raise ConfigurationError("extra= asks for n > 1 replies, and a call gives one; make several calls")
     options = payload.get("stream_options")
     payload.update(extra)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from inferkit.budgets.bounds import input_tokens_bound
 from inferkit.budgets.ledger import NOTHING, Amounts, Line, Refusal, Unit
 from inferkit.layers.budget.degrade import Degrading
+from inferkit.layers.budget.hidden_limits import refuse_hidden_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -94,12 +95,17 @@ def demand_of(
     degrading: Degrading = _NONE,
     learned: LearnedEstimates | None = None,
 ) -> Demand:
-    """Work out what to reserve for a request with scopes. Raises what `quote` raises: `UnpricedModel`, `NoRoute`."""
+    """Work out what to reserve for a request with scopes.
+
+    Raises what `quote` raises (`UnpricedModel`, `NoRoute`), and `ConfigurationError` for an `extra=` that would have
+    the provider write more than the budget reserves.
+    """
     scopes: tuple[Scope, ...] = request.scopes
     counts_money = any(scope.budget.usd is not None for scope in scopes)
     counts_tokens = any(scope.budget.tokens is not None and scope not in degrading.done for scope in scopes)
     if not counts_money and not counts_tokens:
         return Demand(at, scopes, _lines(scopes, at, degrading), _CALL, _CALL, degrading=degrading)
+    refuse_hidden_limits(request.extra)
     prices = tuple(quote(request)) if counts_money else ()
     estimates = {} if learned is None else learned.of_candidates(request)
     size = max(estimates.values()) if estimates else input_tokens_bound(request)
