@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from inferkit.caching.bytes_disk import DamagedRowError
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.entry import Entry
 
+DESCRIPTORS = Path("/proc/self/fd")
 KEY = b"k" * 32
 ENTRY = Entry((Chunk("Hello"), Chunk(finish_reason="stop", usage=Usage(7, 2))), stored_at=1.5, cost_nanos=9)
 
@@ -349,6 +351,46 @@ def test_many_threads_share_a_tier(tier):
     for thread in threads:
         thread.join(60)
     assert wrong == []
+
+
+@pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="counts this process's open files")
+def test_threads_that_ended_leave_no_connection_behind(tier, folder):
+    tier.put(KEY, ENTRY)
+
+    def descriptors():
+        return sum(os.path.realpath(each).startswith(str(folder)) for each in DESCRIPTORS.iterdir())
+
+    before = descriptors()
+    found = []
+    for _ in range(5):
+        thread = threading.Thread(target=lambda: found.append(tier.get(KEY)))
+        thread.start()
+        thread.join(60)
+    assert found == [ENTRY] * 5
+    assert descriptors() == before > 0
+    tier.close()
+    assert descriptors() == 0
+
+
+def test_a_look_up_does_not_wait_for_a_write(tier):
+    tier.put(KEY, ENTRY)
+    with tier._opened().transact():
+        thread = threading.Thread(target=lambda: found.append(tier.get(KEY)))
+        found = []
+        thread.start()
+        thread.join(60)
+    assert found == [ENTRY]
+
+
+def test_a_transaction_that_an_interrupt_left_open_is_undone_by_the_next(tier, folder):
+    tier.put(KEY, ENTRY)
+    tier._opened()._sql("BEGIN IMMEDIATE")
+    tier.put(b"l" * 32, ENTRY)
+    other = DiskTier(folder)
+    assert other.get(b"l" * 32) == ENTRY
+    other.put(b"m" * 32, ENTRY)
+    assert tier.get(b"m" * 32) == ENTRY
+    other.close()
 
 
 _WORK = """
