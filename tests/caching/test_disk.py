@@ -16,7 +16,7 @@ import pytest
 from inferkit._errors import ConfigurationError
 from inferkit._types import Chunk, Usage
 from inferkit.caching import disk as disk_module
-from inferkit.caching.bytes_disk import DamagedRowError
+from inferkit.caching.bytes_disk import BytesStore, DamagedRowError
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.entry import Entry
 
@@ -428,6 +428,34 @@ def test_a_forked_child_uses_connections_of_its_own(tier):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert tier.get(b"c" * 32) == ENTRY
     assert tier._store is inherited
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_fork_while_a_thread_writes_takes_no_lock_along(tier, monkeypatch):
+    writing = threading.Event()
+
+    def entries():
+        for number in range(100):
+            yield number.to_bytes(32), ENTRY, None
+
+    def announce(store, rows, write=BytesStore.write):
+        with store.transact():
+            writing.set()
+            write(store, rows)
+
+    monkeypatch.setattr(BytesStore, "write", announce)
+    tier.open()
+    thread = threading.Thread(target=tier.put_all, args=(entries(),))
+    thread.start()
+    assert writing.wait(30)
+    pid = os.fork()
+    if pid == 0:
+        tier.put(b"c" * 32, ENTRY)
+        os._exit(0 if tier.get(b"c" * 32) == tier.get((99).to_bytes(32)) == ENTRY else 1)
+    thread.join(30)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert tier.get(b"c" * 32) == ENTRY
 
 
 def test_the_disk_library_is_not_loaded_before_it_is_used():

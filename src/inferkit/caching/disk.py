@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit._errors import ConfigurationError
-from inferkit._forks import renew_after_fork
+from inferkit._forks import hold_across_fork
 from inferkit.caching.entry import Entry, decode, encode
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class DiskTier:
         self._writing = threading.RLock()
         self._rests_until = 0.0
         self._said_at: dict[str, float] = {}
-        renew_after_fork(self)
+        hold_across_fork(self)
 
     @property
     def is_open(self) -> bool:
@@ -84,8 +84,21 @@ class DiskTier:
             with self._writing:
                 store.close()
 
+    def hold(self) -> None:
+        """Close the connections before a fork: SQLite's locks do not survive it, and a child's would not know."""
+        self._reading.acquire()
+        self._writing.acquire()
+        if self._store is not None:
+            self._store.close_reader()
+            self._store.close()
+
+    def release(self) -> None:
+        """Let the parent's threads go on; the connections are opened again by their next use."""
+        self._writing.release()
+        self._reading.release()
+
     def renew(self) -> None:
-        """Leave the parent's connections alone in a forked child: SQLite allows neither their use nor their closing."""
+        """Start afresh in a forked child. What a fork behind Python's back left open is neither used nor closed."""
         if self._store is not None:
             self._inherited.append(self._store)
         self._store = None
