@@ -142,7 +142,7 @@ async def _begin(request: Request, call_next: Handler) -> Response:
     try:
         async for chunk in response:
             received.append(chunk)
-            if chunk.text or chunk.reasoning or chunk.tool_calls or chunk.finish_reason:
+            if chunk.has_content or chunk.finish_reason:
                 return response.through(_Committed(response, received, request.provider or ""))
     except BaseException as error:
         await response.aclose(error=error)
