@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from inferkit.budgets.book import Assignment, Charge, Payer
 from inferkit.budgets.ledger import Amounts, Grant, Line
-from inferkit.economics.report import Period, build_report
+from inferkit.economics.report.report import Period, build_report
 
 USD = 10**9
 _numbers = itertools.count()

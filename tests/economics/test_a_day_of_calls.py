@@ -14,7 +14,7 @@ from inferkit import AsyncClient, Budget, BudgetExceeded, Client, Price, RateLim
 from inferkit._types import Chunk, Usage
 from inferkit.budgets.bounds import input_tokens_bound
 from inferkit.budgets.plan import Plan
-from inferkit.economics.report import Period
+from inferkit.economics.report.report import Period
 from inferkit.layers.retry import Retry
 from inferkit.testing import FakeProvider, make_request, settled
 from layers.test_hedges import Hedge

@@ -22,8 +22,8 @@ from inferkit.budgets.plan import Plan
 from inferkit.budgets.sqlite import SqliteLedger
 from inferkit.cli import app
 from inferkit.economics.command import period_of
-from inferkit.economics.report import DIMENSIONS
-from inferkit.economics.words import NOTHING
+from inferkit.economics.formatting import NOTHING
+from inferkit.economics.report.report import DIMENSIONS
 
 OCTOBER = ("--month", "2025-10")
 PLAN = """
