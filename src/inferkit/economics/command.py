@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from inferkit._errors import ConfigurationError
 from inferkit._home import ledger_file
-from inferkit.budgets.plan import Plan, plan_from
 from inferkit.budgets.plan_file import read_plans
 from inferkit.budgets.prices import Price, PriceBook
 from inferkit.budgets.sqlite import SqliteLedger
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from zoneinfo import ZoneInfo
 
+    from inferkit.budgets.plan import Plan
     from inferkit.economics.report.report import Dimension
     from inferkit.economics.what_if.what_if import WhatIf
 
@@ -99,7 +99,7 @@ def write_report(
         report = build_report(book, period, plans=_plans(book, plans, period.until), baseline=price)
         replayed = None
         if what_if is not None:
-            from inferkit.economics.what_if.scenario import read_scenario
+            from inferkit.economics.what_if.file import read_scenario
             from inferkit.economics.what_if.what_if import play
 
             replayed = play(book, report, read_scenario(what_if), baseline=price)
@@ -132,6 +132,8 @@ def _keep_apart(output: str | None, **inputs: str | Path | None) -> None:
 
 def _plans(ledger: SqliteLedger, path: str | None, until: datetime) -> list[Plan]:
     """Give the plans as the ledger knows them at the end of the period, and over them those of a file."""
+    from inferkit.budgets.plan_models import plan_from
+
     definitions = ledger.definitions(before=until.timestamp())
     known = {name: plan_from(name, json.loads(text)) for name, text in definitions.items()}
     if path is not None:

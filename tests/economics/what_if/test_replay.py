@@ -25,8 +25,8 @@ from inferkit._errors import ConfigurationError
 from inferkit.budgets.book import Part
 from inferkit.budgets.plan import Plan
 from inferkit.economics.report.report import summarise
+from inferkit.economics.what_if.file import read_scenario
 from inferkit.economics.what_if.replay import Replay
-from inferkit.economics.what_if.scenario import read_scenario
 from inferkit.economics.what_if.what_if import play
 
 PRO = Plan("pro", price="30", allowance="unlimited")

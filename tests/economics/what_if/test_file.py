@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import timedelta
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ import pytest
 from inferkit import Budget, Price
 from inferkit._errors import ConfigurationError
 from inferkit.budgets.plan import Plan
-from inferkit.economics.what_if.scenario import read_scenario
+from inferkit.economics.what_if.file import PriceTable, read_scenario
 
 
 @pytest.fixture
@@ -86,6 +87,10 @@ def test_a_full_file_says_all_of_it(read):
     assert found.reroute == {"openai:gpt-5": "openai:gpt-5-mini"}
 
 
+def test_a_file_can_say_of_a_price_all_that_a_price_is():
+    assert PriceTable.model_fields.keys() == {each.name for each in fields(Price)} - {"source"}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -93,7 +98,7 @@ def test_a_full_file_says_all_of_it(read):
         (b"\xff", "plan.toml is not a TOML file"),
         pytest.param("default_plan = " + "9" * 5000, "plan.toml is not a TOML file", id="long"),
         pytest.param("limits = " + "[" * 5000 + "]" * 5000, "plan.toml is not a TOML file", id="deep"),
-        ("[limit]\nusd = 5", "unknown tables: limit; known are: plans, default_plan, users"),
+        ("[limit]\nusd = 5", "unknown tables: limit; known are: default_plan, limits, plans"),
         ("default_plan = 5", "default_plan is the name of a plan"),
         ("[users]\nana = 5", r"\[users\] is a table of names"),
         ("tenants = 'acme'", r"\[tenants\] is a table of names"),
@@ -101,29 +106,44 @@ def test_a_full_file_says_all_of_it(read):
         ("[reroute]\n'gpt-5' = 'openai:x'", r'\[reroute\] sends "provider:model" to another; got "gpt-5"'),
         ("limits = 5", r"limits are a list of tables: \[\[limits\]\]"),
         ("[limits]\nusd = 5", r"limits are a list of tables: \[\[limits\]\]"),
-        ("[[limits]]\ndollars = 5", "limit 1 in .* has no dollars; its fields are: anchor_day, calls"),
-        ("[[limits]]\nusd = 5\nrollover = 1", "limit 1 in .* has no rollover"),
+        ("[[limits]]\ndollars = 5", "in .*plan.toml, limit 1 has no dollars; its fields are: anchor_day, calls"),
+        ("[[limits]]\nusd = 5\nrollover = 1", "in .*plan.toml, limit 1 has no rollover"),
         ("[[limits]]\nper = 'day'", "a budget needs a limit"),
         ("[[limits]]\nusd = 'five'", "a plain number of dollars"),
         ("[[limits]]\nusd = nan", "zero dollars or more"),
         ("[[limits]]\nusd = inf", "zero dollars or more"),
-        ("[[limits]]\nusd = true", "a string, an int or a Decimal"),
+        ("[[limits]]\nusd = true", 'usd of limit 1 is an amount of dollars: 5, 5.50 or "5.50"; got true'),
         ("[[limits]]\nusd = 5\nper = { fortnights = 1 }", "per = { hours = 5 }"),
         ("[[limits]]\nusd = 5\nper = { hours = 'five' }", "per = { hours = 5 }"),
         ("[[limits]]\nusd = 5\nper = { days = 1e30 }", "per = { hours = 5 }"),
-        ("[[limits]]\nusd = 5\nper = ['day']", "a budget's period is one of"),
+        ("[[limits]]\nusd = 5\nper = ['day']", "per of limit 1 is a name, .*; got a list"),
         ("[[limits]]\nusd = 5\nzone = ['UTC']", "is the name of a time zone"),
         ("[[limits]]\nusd = 5\nzone = 'Mars'", "there is no time zone 'Mars'"),
         ("[[limits]]\nusd = 5\nname = 'a'\n[[limits]]\nusd = 6\nname = 'a'", 'two limits are named "a"'),
         ("prices = 5", "prices are tables"),
         ("[prices]\n'x:m' = 5", "prices are tables"),
+        ("[prices.'x:m']", "says nothing of input and output; each is an amount of dollars per million tokens"),
         ("[prices.'x:m']\ninput = 5", 'the price of "x:m" says nothing of output'),
+        ("[prices.'x:m']\ninput = true\noutput = 5", 'input of the price of "x:m" is an amount .*; got true'),
+        (
+            "[prices.'x:m']\ninput = 5\noutput = 1\nabove.9 = { input = 5 }",
+            '"x:m" above 9 says nothing of output; it is',
+        ),
         ("[prices.'x:m']\nprice = 5", 'the price of "x:m" has no price; its fields are'),
-        ("[prices.'x:m']\ninput = 5\noutput = -1", "the price of output is zero dollars or more"),
-        ("[prices.'x:m']\ninput = 5\noutput = 1\nabove = 5", "above is a dictionary"),
+        (
+            "[prices.'x:m']\ninput = 5\noutput = -1",
+            'in .*plan.toml, the price of "x:m": the price of output is zero dollars or more',
+        ),
+        (
+            "[prices.'x:m']\ninput = 5\noutput = 1\nabove = 5",
+            'above of the price of "x:m" is a table of prices: above.200_000 = .*; got 5',
+        ),
         ("[prices.'x:m']\ninput = 5\noutput = 1\nabove = { many = { input = 1, output = 1 } }", 'got "many"'),
         ("[prices.'x:m']\ninput = 5\noutput = 1\nabove.0 = { input = 1, output = 1 }", "got 0"),
-        ("[prices.'x:m']\ninput = 5\noutput = 1\nabove.9 = 5", 'the price of "x:m" is a table of amounts'),
+        (
+            "[prices.'x:m']\ninput = 5\noutput = 1\nabove.9 = 5",
+            'above of the price of "x:m" is a table of prices: .*; got 5',
+        ),
         pytest.param(
             "[prices.'x:m']\ninput = 5\noutput = 1\nabove." + "9" * 5000 + " = { input = 1, output = 1 }",
             "is another above a number of tokens",
@@ -134,7 +154,10 @@ def test_a_full_file_says_all_of_it(read):
         ("[plans]\npro = 5", "plans are tables"),
         ("[plans.pro]\npices = 5", 'plan "pro" has no pices; its fields are'),
         ("[plans.pro]\nprice = 5", 'plan "pro" limits nothing'),
-        ("[plans.pro]\nprice = 5\nallowance = 'none'", 'the allowance of plan "pro" is a Budget .* or "unlimited"'),
+        (
+            "[plans.pro]\nprice = 5\nallowance = 'none'",
+            'allowance of plan "pro" is a table: .* or "unlimited"; got .none',
+        ),
         ("[plans.pro]\nprice = 5\nallowance = { usd = 5, each = 'user' }", 'the allowance of plan "pro" has no each'),
         ("[plans.pro]\nprice = 5\nallowance = { usd = 5, per = { days = 'x' } }", "per = { hours = 5 }"),
         ("[plans.pro]\nprice = 5\nallowance = 'unlimited'\nper_seat = 'false'", "per_seat of plan .* without quotes"),
