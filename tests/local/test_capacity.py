@@ -5,7 +5,7 @@ import os
 import pytest
 
 import tiny_gguf
-from inferkit._errors import ConfigurationError
+from inferkit.core.errors import ConfigurationError
 from inferkit.local import capacity
 from inferkit.local.capacity import available_memory, memory_needed, plan, usable_cores
 from inferkit.local.preflight import inspect

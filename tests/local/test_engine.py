@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import tiny_gguf
-from inferkit._errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
+from inferkit.core.errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
 from inferkit.local import process
 from inferkit.local.engine import Engine, Settings
 from inferkit.local.errors import ContextOverflow, EngineUnavailable, WorkerDied

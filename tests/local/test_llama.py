@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import tiny_gguf
-from inferkit._errors import ModelFileError
+from inferkit.core.errors import ModelFileError
 from inferkit.local import gguf
 from inferkit.local.library import find_library
 from inferkit.local.llama import Llama, _bind

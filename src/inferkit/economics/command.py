@@ -10,21 +10,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from inferkit._errors import ConfigurationError
-from inferkit._home import ledger_file
-from inferkit.budgets.plan_file import read_plans
-from inferkit.budgets.prices import Price, PriceBook
-from inferkit.budgets.sqlite import SqliteLedger
 from inferkit.budgets.windows import zone_named
+from inferkit.client.home import ledger_file
+from inferkit.core.errors import ConfigurationError
 from inferkit.economics.report.report import DIMENSIONS, Period, Report, build_report
+from inferkit.ledger.sqlite.ledger import SqliteLedger
+from inferkit.plans.file import read_plans
+from inferkit.pricing.prices import Price, PriceBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from zoneinfo import ZoneInfo
 
-    from inferkit.budgets.plan import Plan
     from inferkit.economics.report.report import Dimension
     from inferkit.economics.what_if.what_if import WhatIf
+    from inferkit.plans.plan import Plan
 
 __all__ = ["Format", "dimensions_of", "period_of", "write_report"]
 
@@ -132,7 +132,7 @@ def _keep_apart(output: str | None, **inputs: str | Path | None) -> None:
 
 def _plans(ledger: SqliteLedger, path: str | None, until: datetime) -> list[Plan]:
     """Give the plans as the ledger knows them at the end of the period, and over them those of a file."""
-    from inferkit.budgets.plan_models import plan_from
+    from inferkit.plans.models import plan_from
 
     definitions = ledger.definitions(before=until.timestamp())
     known = {name: plan_from(name, json.loads(text)) for name, text in definitions.items()}

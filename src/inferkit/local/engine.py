@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from inferkit._errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
+from inferkit.core.errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
 from inferkit.local.errors import PROVIDER, WorkerDied, from_frame
 from inferkit.local.process import WorkerProcess
 from inferkit.local.protocol import FRAME_LIMIT, FrameDecoder, encode

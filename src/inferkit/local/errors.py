@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from inferkit._errors import ConfigurationError, InvalidRequest, ModelFileError, ProviderError, Unavailable
+from inferkit.core.errors import ConfigurationError, InvalidRequest, ModelFileError, ProviderError, Unavailable
 
 __all__ = [
     "PROVIDER",

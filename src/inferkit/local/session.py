@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any, Protocol
 
-from inferkit._errors import InvalidRequest, ModelFileError
+from inferkit.core.errors import InvalidRequest, ModelFileError
 from inferkit.local.errors import PROVIDER, ContextOverflow
 from inferkit.local.prompts import MARKS, Mark, checked_turns, format_of
 from inferkit.local.sampling import Sampling, draw, penalise

@@ -9,9 +9,9 @@ from decimal import Decimal
 import pytest
 
 from inferkit import Budget, Price
-from inferkit._errors import ConfigurationError
-from inferkit.budgets.plan import Plan
+from inferkit.core.errors import ConfigurationError
 from inferkit.economics.what_if.file import PriceTable, read_scenario
+from inferkit.plans.plan import Plan
 
 
 @pytest.fixture

@@ -21,13 +21,13 @@ from economics.bookkeeping import (
 )
 from economics.report.test_report import entries, some_subscriptions
 from inferkit import Budget
-from inferkit._errors import ConfigurationError
-from inferkit.budgets.book import Part
-from inferkit.budgets.plan import Plan
+from inferkit.core.errors import ConfigurationError
 from inferkit.economics.report.report import summarise
 from inferkit.economics.what_if.file import read_scenario
 from inferkit.economics.what_if.replay import Replay
 from inferkit.economics.what_if.what_if import play
+from inferkit.ledger.journal import Part
+from inferkit.plans.plan import Plan
 
 PRO = Plan("pro", price="30", allowance="unlimited")
 TEAM = Plan("team", price="10", per_seat=True, allowance="unlimited")

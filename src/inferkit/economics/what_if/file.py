@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from inferkit._errors import ConfigurationError
-from inferkit.budgets.plan_file import read_toml
-from inferkit.budgets.plan_models import BudgetTable, Exact, PlansFile, Table, budget_from, optional, plan_from
-from inferkit.budgets.prices import Price
+from inferkit.core.errors import ConfigurationError
 from inferkit.economics.what_if.scenario import Scenario
+from inferkit.plans.file import read_toml
+from inferkit.plans.models import BudgetTable, Exact, PlansFile, Table, budget_from, optional, plan_from
+from inferkit.pricing.prices import Price
 
 if TYPE_CHECKING:
     import os

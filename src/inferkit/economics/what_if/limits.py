@@ -9,8 +9,8 @@ from inferkit.economics.what_if.repricing import cost_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from inferkit.budgets.book import Charge
     from inferkit.economics.what_if.balances import Room
+    from inferkit.ledger.journal import Charge
 
 __all__ = ["Limit", "Note", "Verdict", "judge"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from inferkit.budgets.prices import PriceBook
+from inferkit.pricing.prices import PriceBook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inferkit.budgets.budget import Budget
-    from inferkit.budgets.plan import Plan
-    from inferkit.budgets.prices import Price
+    from inferkit.plans.plan import Plan
+    from inferkit.pricing.prices import Price
 
 __all__ = ["Scenario"]
 
