@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from budgets.test_migration import VERSION_1
 from typer.testing import CliRunner
 
 from economics.bookkeeping import USD, assign, at, enter
@@ -24,6 +23,7 @@ from inferkit.economics.report.report import DIMENSIONS
 from inferkit.ledger.journal import Attribution, Tally
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.plans.plan import Plan
+from ledger.test_migration import VERSION_1
 
 OCTOBER = ("--month", "2025-10")
 PLAN = """
