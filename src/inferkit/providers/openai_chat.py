@@ -14,7 +14,7 @@ from inferkit.providers.http.httpx_transport import HttpxTransport
 from inferkit.providers.http.transport import Timeouts
 from inferkit.providers.presets import PRESETS
 from inferkit.providers.wires.chat.quirks import ChatQuirks
-from inferkit.providers.wires.chat.wire import ChatWire
+from inferkit.providers.wires.chat.wire import CHAT
 
 if TYPE_CHECKING:
     from typing import Self
@@ -64,7 +64,7 @@ class OpenAIChat(Adapter):
                 max_tokens_field or ("max_completion_tokens" if is_openai else "max_tokens"), reasoning_field
             ),
         )
-        super().__init__(ChatWire(), endpoint, HttpxTransport(http_client=http_client, timeouts=timeouts))
+        super().__init__(CHAT, endpoint, HttpxTransport(http_client=http_client, timeouts=timeouts))
 
     @classmethod
     def preset(cls, server: str, **settings: Any) -> Self:

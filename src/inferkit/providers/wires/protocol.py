@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from inferkit.core.request import Request
     from inferkit.providers.endpoints import Endpoint
 
-__all__ = ["Reader", "Wire", "Writer"]
+__all__ = ["Reader", "TwoWayWire", "Wire", "Writer"]
 
 
 class Reader(Protocol):
@@ -55,7 +55,7 @@ class Writer(Protocol):
 
 
 class Wire(Protocol):
-    """One API's codec."""
+    """One API's codec, as far as an adapter needs it."""
 
     def path(self, request: Request) -> str:
         """Say where under an endpoint's base URL a request goes."""
@@ -63,14 +63,21 @@ class Wire(Protocol):
     def write_request(self, request: Request, endpoint: Endpoint) -> bytes:
         """Write a request for an endpoint. Raises `ConfigurationError` for what this wire cannot carry."""
 
+    def reader(self, provider: str, headers: Mapping[str, str], *, streamed: bool) -> Reader:
+        """Make what reads a reply that came with `headers`, and was asked for as a stream or not."""
+
+    def read_error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """Say what a refusal means."""
+
+
+class TwoWayWire(Wire, Protocol):
+    """A codec that can also be spoken to: the wire run backwards."""
+
     def read_request(self, payload: Any) -> dict[str, Any]:
         """Read a request's JSON into fields of a `Request`. Raises `ConfigurationError` where it is none."""
 
     def read_message(self, given: Mapping[str, Any], place: int) -> Message:
         """Read one message in the wire's form, the one at `place`. Raises `ConfigurationError` with what is wrong."""
-
-    def reader(self, provider: str, headers: Mapping[str, str], *, streamed: bool) -> Reader:
-        """Make what reads a reply that came with `headers`, and was asked for as a stream or not."""
 
     def writer(self, *, model: str, id: str, created: int, streamed: bool) -> Writer:  # noqa: A002 - the wires' name
         """Make what writes a reply; `created` is in seconds since the epoch."""
@@ -80,9 +87,6 @@ class Wire(Protocol):
 
     def write_usage(self, usage: Usage) -> dict[str, Any]:
         """Write what `read_usage` reads."""
-
-    def read_error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-        """Say what a refusal means."""
 
     def write_error(self, error: InferkitError) -> tuple[int, dict[str, str], bytes]:
         """Write an error as a status, headers and a body."""

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
     from inferkit.core.request import Request
     from inferkit.providers.endpoints import Endpoint
+    from inferkit.providers.wires.protocol import TwoWayWire
 
-__all__ = ["ChatWire"]
+__all__ = ["CHAT", "ChatWire"]
 
 _PLAIN = ChatQuirks()
 
 
 class ChatWire:
-    """The codec; see `Wire`. An endpoint's quirks are `ChatQuirks`."""
+    """The codec; see `TwoWayWire`. An endpoint's quirks are `ChatQuirks`."""
 
     read_request = staticmethod(read_request)
     read_message = staticmethod(read_message)
@@ -47,5 +48,8 @@ class ChatWire:
         return ChatReader(provider, headers, streamed=streamed)
 
     def writer(self, *, model: str, id: str, created: int, streamed: bool) -> ChatWriter:  # noqa: A002 - the wire's name
-        """See `Wire`."""
+        """See `TwoWayWire`."""
         return ChatWriter(model=model, id=id, created=created, streamed=streamed)
+
+
+CHAT: TwoWayWire = ChatWire()
