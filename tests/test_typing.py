@@ -69,8 +69,8 @@ from pathlib import Path
 from typing import assert_type
 
 from inferkit import (
-    AsyncClient, AsyncStream, Budget, Cache, Chunk, Client, Handler, Key, Layer, OpenAIChat, Plan, Price, Reply, Request,
-    Response, SqliteLedger, Stream, Tool,
+    AsyncClient, AsyncStream, Budget, Cache, Chunk, Client, Handler, Key, Layer, OpenAIChat, Plan, Price, Reply,
+    Request, Response, SqliteLedger, Stream, Tool,
 )
 from inferkit.telemetry import Telemetry
 
@@ -88,12 +88,14 @@ def first(layers: list[Layer]) -> list[Layer]:
 llm = Client(
     models={"fast": ["openai:gpt-5-mini", "local"], "smart": "own:m"}, default="fast", providers={"own": OpenAIChat()},
     prices={"own:m": Price(input="1", output="2")}, on_unpriced="block", budget=[Budget(calls=5, name="all")],
-    plans=[Plan("pro", price="99", allowance="unlimited")], default_plan="pro", cache=Cache(None), ledger=Path("ledger"),
-    on_store_error="allow", estimates="learned", max_retries=1, timeout=5, layers=[layer], stack=first, home="home",
-    telemetry=Telemetry(), portal=True,
+    plans=[Plan("pro", price="99", allowance="unlimited")], default_plan="pro", cache=Cache(None),
+    ledger=Path("ledger"), on_store_error="allow", estimates="learned", max_retries=1, timeout=5, layers=[layer],
+    stack=first, home="home", telemetry=Telemetry(), portal=True,
 )
-AsyncClient(on_unpriced=Price(input="1", output="2"), budget=Budget(calls=5, name="all"), plans="plans.toml", cache=False,
-            ledger=SqliteLedger("ledger"))
+AsyncClient(
+    on_unpriced=Price(input="1", output="2"), budget=Budget(calls=5, name="all"), plans="plans.toml", cache=False,
+    ledger=SqliteLedger("ledger"),
+)
 Client(max_retries="2")  # type: ignore[arg-type]
 Client(cache="yes")  # type: ignore[arg-type]
 Client(estimates="guess")  # type: ignore[arg-type]
