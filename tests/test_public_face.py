@@ -91,7 +91,7 @@ ALSO_IN_THE_DOCS = {
     "inferkit.caching.disk": {"DiskTier"},
     "inferkit.caching.memory": {"MemoryTier"},
     "inferkit.economics": {"Period", "Scenario", "build_report", "play"},
-    "inferkit.economics.page": {"Section", "Table", "render_page"},
+    "inferkit.economics.render": {"Section", "Table", "render_page"},
 }
 TWICE = {"Call", "Engine", "Entry", "Line", "Plan", "Settings"}
 ROOT = Path(__file__).parent.parent
@@ -185,6 +185,15 @@ def test_importing_inferkit_loads_nothing_heavy():
         "ssl",
         "sqlite3",
     }
+
+
+def test_only_a_file_needs_what_checks_files():
+    loaded = modules_after(
+        "from inferkit import Client, Plan\n"
+        "from inferkit.economics import Period, Scenario, build_report, play\n"
+        "Client(plans=[Plan('free', allowance='unlimited')], default_plan='free', cache=False).close()"
+    )
+    assert "pydantic" not in loaded
 
 
 def test_a_first_call_loads_only_what_it_needs():
