@@ -101,11 +101,8 @@ def test_a_streamed_reply_serves_a_whole_one_from_the_cache_and_the_other_way_ro
 
 def test_a_user_over_the_budget_is_refused_before_anything_is_sent(world):
     async def body(world):
-        provider = FakeProvider("hello there")
+        provider = FakeProvider(Chunk(text="x", finish_reason="stop", usage=Usage(input_tokens=10, output_tokens=80)))
         client = llm(world, provider, ledger=True, budget=Budget(usd="0.001", name="free-tier", each="user"))
-        usage = Usage(input_tokens=10, output_tokens=80)
-        expensive = FakeProvider([Chunk(text="x", finish_reason="stop", usage=usage)])
-        provider._scripts = expensive._scripts
         await client.complete("any", "hi", user="ana", max_output_tokens=80)
         with pytest.raises(BudgetExceeded) as caught:
             await client.complete("any", "hello " * 40, user="ana", max_output_tokens=80)
