@@ -21,7 +21,7 @@ from inferkit import (
     budgeted,
 )
 from inferkit.budgets.context import current_scopes
-from inferkit.client.attribution import attribute
+from inferkit.budgets.scope import attribute
 from inferkit.core.record import CallRecord
 from inferkit.ledger.protocols import Amounts
 from inferkit.testing import FakeProvider

@@ -16,7 +16,7 @@ from inferkit.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["UNSET", "Declared", "declared_in", "documents", "read", "with_defaults"]
+__all__ = ["UNSET", "Declared", "declared_in", "documents", "reader", "with_defaults"]
 
 T = TypeVar("T")
 UNSET = object()
@@ -55,25 +55,30 @@ def declared_in(kind: type) -> dict[str, Declared]:
     return {name: annotated.__metadata__[0] for name, annotated in kind.__annotations__.items()}
 
 
-def read(
-    given: Mapping[str, Any], declared: Mapping[str, Declared], unknown: Callable[[set[str]], ConfigurationError]
-) -> dict[str, Any]:
-    """Give what was passed, checked and converted, without what was passed as "not given".
+def reader(
+    declared: Mapping[str, Declared], unknown: Callable[[set[str]], ConfigurationError]
+) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """Make the function that gives what was passed, checked and converted, without what counts as not given.
 
-    Every call passes here: it costs nothing for what is absent. Raises `ConfigurationError` for a value that makes no
-    sense, and what `unknown` makes of names that nobody declared.
+    Every call passes there: it costs nothing for what is absent. It raises `ConfigurationError` for a value that makes
+    no sense, and what `unknown` makes of names that nobody declared.
     """
-    taken: dict[str, Any] = {}
-    for name, value in given.items():
-        one = declared.get(name)
-        if one is None:
-            raise unknown(given.keys() - declared.keys())
-        if value is None and not one.none_counts:
-            continue
-        if not one.check(value):
-            raise one.explained(name, value)
-        taken[name] = value if one.convert is None else one.convert(value)
-    return taken
+    find = declared.get
+
+    def read(given: Mapping[str, Any]) -> dict[str, Any]:
+        taken: dict[str, Any] = {}
+        for name, value in given.items():
+            one = find(name)
+            if one is None:
+                raise unknown(given.keys() - declared.keys())
+            if value is None and not one.none_counts:
+                continue
+            if not one.check(value):
+                raise one.explained(name, value)
+            taken[name] = value if one.convert is None else one.convert(value)
+        return taken
+
+    return read
 
 
 def with_defaults(taken: Mapping[str, Any], declared: Mapping[str, Declared]) -> dict[str, Any]:

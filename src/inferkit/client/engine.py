@@ -6,8 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from inferkit.budgets.context import current_scopes
-from inferkit.budgets.scope import Scope
-from inferkit.client.attribution import attribute
+from inferkit.budgets.scope import Scope, attribute
 from inferkit.client.catalog import Catalog
 from inferkit.client.checks import are_layers
 from inferkit.client.options import CallOptions, build_request, read_options

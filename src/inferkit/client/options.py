@@ -1,11 +1,11 @@
 """What a caller may ask for with one call, each option declared once, and how it becomes a request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, cast
 
 from inferkit.caching.control import CACHE
 from inferkit.client import checks
-from inferkit.client.declarations import Declared, declared_in, read
+from inferkit.client.declarations import Declared, declared_in, reader
 from inferkit.client.messages import as_messages
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.request import Request
@@ -216,17 +216,16 @@ _LENGTHS = {"max_tokens", "max_completion_tokens"}  # what other libraries call 
 _BLANK = Request(model="", messages=(), runtime=cast("Runtime", None), record=cast("CallRecord", None))
 
 
-def read_options(options: CallOptions) -> dict[str, Any]:
-    """Give what a caller asks for, checked and converted. Raises `ConfigurationError` for what makes no sense."""
-    return read(options, OPTIONS, _unknown)
-
-
 def _unknown(names: set[str]) -> ConfigurationError:
     if names & _LENGTHS:
         name = min(names & _LENGTHS)
         return ConfigurationError(f"unknown option {name}; the limit of the reply is max_output_tokens=...")
     unknown = ", ".join(sorted(names))
     return ConfigurationError(f"unknown option {unknown}; provider-specific parameters go into extra={{...}}")
+
+
+read_options: Callable[[CallOptions], dict[str, Any]] = reader(OPTIONS, _unknown)
+"""Give what a caller asks for, checked and converted. Raises `ConfigurationError` for what makes no sense."""
 
 
 def build_request(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict, cast
 
 from inferkit.client import checks
-from inferkit.client.declarations import Declared, declared_in, read, with_defaults
+from inferkit.client.declarations import Declared, declared_in, reader, with_defaults
 from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -205,12 +205,15 @@ class Settings(TypedDict, total=False):
 SETTINGS = declared_in(Settings)
 
 
-def read_settings(settings: Settings) -> Settings:
-    """Give a client's settings checked and with their defaults. Raises `ConfigurationError` for what makes no sense."""
-    return cast("Settings", with_defaults(read(settings, SETTINGS, _unknown), SETTINGS))
-
-
 def _unknown(names: set[str]) -> ConfigurationError:
     return ConfigurationError(
         f"unknown setting {', '.join(sorted(names))}; the settings are: {', '.join(sorted(SETTINGS))}"
     )
+
+
+_read = reader(SETTINGS, _unknown)
+
+
+def read_settings(settings: Settings) -> Settings:
+    """Give a client's settings checked and with their defaults. Raises `ConfigurationError` for what makes no sense."""
+    return cast("Settings", with_defaults(_read(settings), SETTINGS))
