@@ -94,7 +94,7 @@ def test_a_worker_killed_in_mid_stream_interrupts_it_with_what_was_said(world, e
     async def read_and_kill(llm):
         async with llm.stream("a") as stream:
             async for _ in stream:
-                os.kill(local._engine.pid, signal.SIGKILL)
+                os.kill(local._supervisor.pid, signal.SIGKILL)
 
     error, text = world.run(body)
     assert error.partial.startswith("b")
