@@ -6,8 +6,10 @@ Nothing here waits for the model: a call is a socket, and how to wait for it is 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
+import weakref
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -30,7 +32,7 @@ _DEATHS_LIMIT = 2
 class WorkerCall:
     """One request under way. Wait until the socket is readable, then take what came with `receive`.
 
-    Closing it, at any time, stops the model before its next token.
+    Closing it, at any time, stops the model before its next token; so does dropping it.
     """
 
     def __init__(self, sock: socket.socket, worker: WorkerProcess, supervisor: WorkerSupervisor) -> None:
@@ -38,6 +40,7 @@ class WorkerCall:
         self._worker = worker
         self._supervisor = supervisor
         self._decoder = FrameDecoder()
+        self.close = weakref.finalize(self, _hang_up, sock, os.getpid())
         sock.setblocking(False)
 
     def fileno(self) -> int:
@@ -66,12 +69,6 @@ class WorkerCall:
                     self._supervisor.dismiss(self._worker)
                 raise from_frame(frame)
         return frames
-
-    def close(self) -> None:
-        """Hang up. A fork may hold the socket too, so it is shut down and not just closed."""
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
-        self.sock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -177,6 +174,14 @@ class WorkerSupervisor:
     def renew(self) -> None:
         """Start with a fresh lock in a fork: another thread of the parent may have held it."""
         self._lock = threading.Lock()
+
+
+def _hang_up(sock: socket.socket, owner: int) -> None:
+    """Close a call. A fork may hold the socket too, so its owner shuts it down, and does not just close it."""
+    if os.getpid() == owner:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
 
 
 def _sent(frame: bytes, ours: socket.socket, theirs: socket.socket, worker: WorkerProcess) -> bool:
