@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from inferkit._direct import DirectRuntime, drive
-from inferkit._loops import current_runtime
+from inferkit.runtime.direct import DirectRuntime, drive
+from inferkit.runtime.loops import current_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from inferkit._runtime import Runtime
     from inferkit.local.worker.supervisor import WorkerCall, WorkerSupervisor
+    from inferkit.runtime.protocol import Runtime
 
 SECONDS = 30
 T = TypeVar("T")

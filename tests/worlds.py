@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from inferkit import AsyncClient, Client
-from inferkit._direct import drive
+from inferkit.runtime.direct import drive
 
 WORLDS = ("asyncio", "trio", "direct", "portal")
 

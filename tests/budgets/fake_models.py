@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from inferkit._direct import DirectRuntime, drive
-from inferkit._loops import current_runtime
-from inferkit._record import CallRecord
-from inferkit._response import Response
-from inferkit._types import Chunk, Message, Request
-from inferkit.budgets.prices import Price, PriceBook
+from inferkit.core.messages import Message
+from inferkit.core.record import CallRecord
+from inferkit.core.request import Request
+from inferkit.core.response import Response
 from inferkit.layers.budget import BudgetLayer
 from inferkit.layers.meter import Meter
+from inferkit.pricing.prices import Price, PriceBook
+from inferkit.runtime.direct import DirectRuntime, drive
+from inferkit.runtime.loops import current_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from inferkit._runtime import Runtime
-    from inferkit.budgets.sqlite import SqliteLedger
+    from inferkit.core.chunks import Chunk
+    from inferkit.ledger.sqlite.ledger import SqliteLedger
+    from inferkit.runtime.protocol import Runtime
 
 KINDS = ("direct", "asyncio", "trio")
 AT = 1_795_000_000.0  # 2026-11-18

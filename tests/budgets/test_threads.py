@@ -291,14 +291,14 @@ def test_what_is_left_to_the_librarys_own_thread_is_on_nobodys_budget():
 
 
 REAPER = """
-from inferkit import _reaper
+from inferkit.runtime import reaper
 
 @budgeted(calls=5, name="b")
 def drop():
-    _reaper.take(lambda: print(accounts()))  # starts the thread
+    reaper.take(lambda: print(accounts()))  # starts the thread
 
 drop()
-assert _reaper.flush()
+assert reaper.flush()
 """
 
 PRELUDE = """

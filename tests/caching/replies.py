@@ -7,11 +7,13 @@ import anyio
 import pytest
 import trio
 
-from inferkit._direct import DirectRuntime, drive
-from inferkit._loops import current_runtime
-from inferkit._record import CallRecord
-from inferkit._response import Response
-from inferkit._types import Chunk, Message, Request, Usage
+from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.messages import Message
+from inferkit.core.record import CallRecord
+from inferkit.core.request import Request
+from inferkit.core.response import Response
+from inferkit.runtime.direct import DirectRuntime, drive
+from inferkit.runtime.loops import current_runtime
 
 SECONDS = 20  # no test waits this long unless something hangs
 REPLY = (Chunk("Hel"), Chunk("lo"), Chunk(finish_reason="stop", usage=Usage(7, 2)))

@@ -12,12 +12,12 @@ import time
 
 import pytest
 
-from inferkit._errors import ConfigurationError
-from inferkit._types import Chunk, Usage
 from inferkit.caching import disk as disk_module
 from inferkit.caching.bytes_disk import DamagedRowError
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.entry import Entry
+from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.errors import ConfigurationError
 
 KEY = b"k" * 32
 ENTRY = Entry((Chunk("Hello"), Chunk(finish_reason="stop", usage=Usage(7, 2))), stored_at=1.5, cost_nanos=9)
@@ -353,7 +353,7 @@ def test_many_threads_share_a_tier(tier):
 
 _WORK = """
 import sys
-from inferkit._types import Chunk
+from inferkit.core.chunks import Chunk
 from inferkit.caching.bytes_disk import DamagedRowError
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.entry import Entry

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from caching.replies import text_of
-from inferkit._types import Chunk, ToolCallDelta, Usage
 from inferkit.caching.entry import Entry, condense, decode, encode
+from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
 
 KEY = b"k" * 32
 MAGIC = b"inferkit-cache-1"

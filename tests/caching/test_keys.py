@@ -9,19 +9,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from caching.replies import ask
-from inferkit._direct import DirectRuntime
-from inferkit._record import CallRecord
-from inferkit._types import (
-    ImagePart,
-    Message,
-    ReasoningPart,
-    Request,
-    TextPart,
-    Tool,
-    ToolCallPart,
-    ToolResultPart,
-)
 from inferkit.caching.keys import KEYED_FIELDS, NOT_IN_KEY, cache_key
+from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart, ToolResultPart
+from inferkit.core.record import CallRecord
+from inferkit.core.request import Request
+from inferkit.runtime.direct import DirectRuntime
 
 # Whoever adds a field to Request decides here: does it change the answer, or does the key ignore it (NOT_IN_KEY)?
 CHANGES_THE_ANSWER = {

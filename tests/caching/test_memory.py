@@ -3,10 +3,10 @@ import threading
 
 import pytest
 
-from inferkit import _errors
-from inferkit._types import Chunk
 from inferkit.caching.entry import Entry
 from inferkit.caching.memory import MemoryTier
+from inferkit.core.chunks import Chunk
+from inferkit.core.errors import ConfigurationError
 
 
 def entry(text="reply"):
@@ -94,5 +94,5 @@ def test_a_child_forked_while_another_thread_held_the_lock_can_use_the_tier():
 
 @pytest.mark.parametrize("sizes", [{"max_bytes": 0}, {"max_entries": 0}])
 def test_a_tier_without_room_is_refused(sizes):
-    with pytest.raises(_errors.ConfigurationError, match="memory=None"):
+    with pytest.raises(ConfigurationError, match="memory=None"):
         MemoryTier(**sizes)

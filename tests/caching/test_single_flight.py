@@ -20,9 +20,9 @@ from caching.replies import (
     run_asyncio,
     text_of,
 )
-from inferkit import _reaper
-from inferkit._direct import DirectRuntime, drive
-from inferkit._errors import (
+from inferkit.caching import single_flight
+from inferkit.caching.single_flight import Flights
+from inferkit.core.errors import (
     BudgetExceeded,
     ConfigurationError,
     DeadlineExceeded,
@@ -30,10 +30,10 @@ from inferkit._errors import (
     StreamError,
     StreamInterrupted,
 )
-from inferkit._loops import AsyncRuntime
-from inferkit._response import Response
-from inferkit.caching import single_flight
-from inferkit.caching.single_flight import Flights
+from inferkit.core.response import Response
+from inferkit.runtime import reaper
+from inferkit.runtime.direct import DirectRuntime, drive
+from inferkit.runtime.loops import AsyncRuntime
 
 KEY = b"k"
 
@@ -298,11 +298,11 @@ def test_a_dropped_reader_counts_as_having_left(run):
         await anext(one)
         del one
         gc.collect()
-        assert _reaper.flush()
+        assert reaper.flush()
         assert (len(flights), ends) == (1, [])
         del other
         gc.collect()
-        assert _reaper.flush()
+        assert reaper.flush()
         assert len(flights) == 0
         assert [end.outcome for end in ends] == ["abandoned"]
 

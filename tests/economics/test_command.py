@@ -14,16 +14,16 @@ from decimal import Decimal
 import pytest
 from typer.testing import CliRunner
 
-from budgets.test_migration import VERSION_1
 from economics.bookkeeping import USD, assign, at, enter
-from inferkit._errors import ConfigurationError, InferkitError, LedgerError
-from inferkit.budgets.book import Payer, Tally
-from inferkit.budgets.plan import Plan
-from inferkit.budgets.sqlite import SqliteLedger
 from inferkit.cli import app
+from inferkit.core.errors import ConfigurationError, InferkitError, LedgerError
 from inferkit.economics.command import period_of
 from inferkit.economics.report import DIMENSIONS
 from inferkit.economics.words import NOTHING
+from inferkit.ledger.journal import Attribution, Tally
+from inferkit.ledger.sqlite.ledger import SqliteLedger
+from inferkit.plans.plan import Plan
+from ledger.test_migration import VERSION_1
 
 OCTOBER = ("--month", "2025-10")
 PLAN = """
@@ -51,8 +51,8 @@ def book(tmp_path):
     hour = int(at("2025-10-05"))
     ledger.tally(
         [
-            Tally(hour, "hit", Payer("ana"), "smart", "x", "big", calls=3, usd=3 * USD),
-            Tally(hour, "refused", Payer("ana"), "smart", scope="all", calls=2),
+            Tally(hour, "hit", Attribution("ana"), "smart", "x", "big", calls=3, usd=3 * USD),
+            Tally(hour, "refused", Attribution("ana"), "smart", scope="all", calls=2),
         ]
     )
     ledger.close()
@@ -325,11 +325,11 @@ def test_a_ledger_is_reported_while_another_process_writes_to_it(tmp_path):
     SqliteLedger(path).close()
     writer = """
 import itertools, sys, time
-from inferkit.budgets.book import Charge, Payer
-from inferkit.budgets.sqlite import SqliteLedger
+from inferkit.ledger.journal import Charge, Attribution
+from inferkit.ledger.sqlite.ledger import SqliteLedger
 ledger = SqliteLedger(sys.argv[1])
 for number in itertools.count():
-    ledger.record(f"call-{number}", Charge(10**9, "x", "m", 10, 5, payer=Payer("ana")), at=time.time())
+    ledger.record(f"call-{number}", Charge(10**9, "x", "m", 10, 5, attribution=Attribution("ana")), at=time.time())
     print(number, flush=True)
 """
     process = subprocess.Popen([sys.executable, "-c", writer, path], stdout=subprocess.PIPE, text=True)

@@ -8,10 +8,10 @@ from hypothesis import given, strategies as st
 
 from economics.bookkeeping import charge
 from inferkit import Budget
-from inferkit.budgets.ledger import Amounts
 from inferkit.budgets.scope import Scope
 from inferkit.economics.accounts import Accounts, Room
 from inferkit.economics.limits import Limit, Note, judge
+from inferkit.ledger.protocols import Amounts
 
 FREE = Room(None, None, None)
 

@@ -21,13 +21,13 @@ from economics.bookkeeping import (
 )
 from economics.test_report import entries, some_stays
 from inferkit import Budget
-from inferkit._errors import ConfigurationError
-from inferkit.budgets.book import Part
-from inferkit.budgets.plan import Plan
+from inferkit.core.errors import ConfigurationError
 from inferkit.economics.replay import Replay
 from inferkit.economics.report import summarise
 from inferkit.economics.scenario import read_scenario
 from inferkit.economics.what_if import play
+from inferkit.ledger.journal import Part
+from inferkit.plans.plan import Plan
 
 PRO = Plan("pro", price="30", allowance="unlimited")
 TEAM = Plan("team", price="10", per_seat=True, allowance="unlimited")

@@ -17,10 +17,10 @@ from economics.bookkeeping import (
     period,
     report_of,
 )
-from inferkit.budgets.book import Entry, Part
-from inferkit.budgets.plan import Plan
 from inferkit.economics.report import DIMENSIONS, summarise
 from inferkit.economics.revenue import Customer, Stay
+from inferkit.ledger.journal import Entry, Part
+from inferkit.plans.plan import Plan
 
 PRO = Plan("pro", price="30", allowance="unlimited", target_margin="0.7")
 FREE = Plan("free", allowance="unlimited")

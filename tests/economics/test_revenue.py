@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from economics.bookkeeping import DECEMBER, NOVEMBER, USD, assign, at, enter, period, report_of, revenues
-from inferkit.budgets.book import Assignment
-from inferkit.budgets.plan import Plan
 from inferkit.economics.revenue import Customer, Stay, revenue_of, stays
+from inferkit.ledger.journal import Assignment
+from inferkit.plans.plan import Plan
 
 PRO = Plan("pro", price="30", allowance="unlimited")
 TEAM = Plan("team", price="10", per_seat=True, seats=5, allowance="unlimited")

@@ -8,9 +8,9 @@ from decimal import Decimal
 import pytest
 
 from inferkit import Budget, Price
-from inferkit._errors import ConfigurationError
-from inferkit.budgets.plan import Plan
+from inferkit.core.errors import ConfigurationError
 from inferkit.economics.scenario import read_scenario
+from inferkit.plans.plan import Plan
 
 
 @pytest.fixture

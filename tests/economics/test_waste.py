@@ -6,7 +6,7 @@ import pytest
 
 from economics.bookkeeping import enter, report_of, some
 from inferkit import Price
-from inferkit.budgets.book import Part
+from inferkit.ledger.journal import Part
 
 
 def attempt(outcome, usd, model="m"):

@@ -19,16 +19,16 @@ from caching.replies import (
     text_of,
 )
 from inferkit import Budget, BudgetExceeded, Price
-from inferkit._direct import drive
-from inferkit._errors import ConfigurationError, NoRoute, RateLimited, StreamInterrupted
-from inferkit._record import Attempt
-from inferkit._response import Response
-from inferkit._types import Chunk, ToolCallDelta, Usage
 from inferkit.caching.control import CACHE
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.memory import MemoryTier
+from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
+from inferkit.core.errors import ConfigurationError, NoRoute, RateLimited, StreamInterrupted
+from inferkit.core.record import Attempt
+from inferkit.core.response import Response
 from inferkit.layers import cache as cache_module
 from inferkit.layers.cache import Cache
+from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider
 from worlds import closing
 

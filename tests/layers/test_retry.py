@@ -17,9 +17,9 @@ from inferkit import (
     Unavailable,
     compose,
 )
-from inferkit._direct import DirectRuntime, drive
-from inferkit._engine import dispatch
+from inferkit.client.engine import dispatch
 from inferkit.layers.retry import backoff
+from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.testing import FakeProvider, make_request
 
 

@@ -11,8 +11,7 @@ import anyio
 import pytest
 
 import tiny_gguf
-from inferkit._direct import drive
-from inferkit._errors import (
+from inferkit.core.errors import (
     ConfigurationError,
     DeadlineExceeded,
     InvalidRequest,
@@ -20,8 +19,9 @@ from inferkit._errors import (
     StreamError,
     Unavailable,
 )
-from inferkit._types import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart
+from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart
 from inferkit.local import ContextOverflow, Local, WorkerDied, adapter
+from inferkit.runtime.direct import drive
 from inferkit.testing import make_request, settled
 from local_calls import RUNTIMES, SECONDS, run
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from inferkit._direct import DirectRuntime, drive
-from inferkit._loops import current_runtime
+from inferkit.runtime.direct import DirectRuntime, drive
+from inferkit.runtime.loops import current_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -17,8 +17,7 @@ import pytest
 
 from chat_wire import USAGE_EVENT, ask, completion, delta
 from inferkit import Budget, Client, Price
-from inferkit._direct import DirectRuntime, drive
-from inferkit._errors import (
+from inferkit.core.errors import (
     ConfigurationError,
     DeadlineExceeded,
     InvalidRequest,
@@ -26,11 +25,12 @@ from inferkit._errors import (
     StreamError,
     Unavailable,
 )
-from inferkit._loops import current_runtime
-from inferkit.providers import _watch
-from inferkit.providers._line import Line
-from inferkit.providers.http import Http, Timeouts
+from inferkit.providers.http.http import Http, Timeouts
+from inferkit.providers.http.line import Line
 from inferkit.providers.openai_chat import OpenAIChat
+from inferkit.runtime import scheduler
+from inferkit.runtime.direct import DirectRuntime, drive
+from inferkit.runtime.loops import current_runtime
 from wire import CLOSE, UNTIL_CLOSED, Wire, event, reply, sse
 
 HELLO = [event(delta("Hel")), event(delta("lo", finish="stop")), event(USAGE_EVENT), event("[DONE]")]
@@ -329,7 +329,7 @@ def test_a_forked_child_has_connections_of_its_own():
 import os, sys, warnings
 sys.path[:0] = {[p for p in sys.path if p]!r}
 from chat_wire import ask
-from inferkit._direct import DirectRuntime, drive
+from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.providers.openai_chat import OpenAIChat
 adapter = OpenAIChat(base_url={wire.url!r})
 def call():
@@ -518,16 +518,16 @@ def test_sockets_that_a_pool_closed_are_not_kept():
 
 
 def test_the_thread_that_keeps_deadlines_ends_when_nothing_runs(monkeypatch):
-    monkeypatch.setattr(_watch, "_IDLE_TICKS", 1)
+    monkeypatch.setattr(scheduler, "_IDLE_TICKS", 1)
     with Wire(lambda _: sse(HELLO)) as wire, _direct(wire) as adapter:
         runtime = DirectRuntime()
         for _ in range(2):
             assert drive(text(adapter, runtime, deadline=runtime.now() + 30)) == "Hello"
-            thread = _watch._thread
+            thread = scheduler._thread
             if thread is not None:
                 thread.join(30)
                 assert not thread.is_alive()
-            assert _watch._thread is None
+            assert scheduler._thread is None
 
 
 def test_nobody_listening_is_unavailable_and_cannot_have_been_billed(run):
@@ -656,8 +656,8 @@ def test_a_hostile_reply_takes_little_memory(kind):
 import resource, sys
 sys.path[:0] = {[p for p in sys.path if p]!r}
 from chat_wire import ask
-from inferkit._errors import Unavailable
-from inferkit._direct import DirectRuntime, drive
+from inferkit.core.errors import Unavailable
+from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.providers.openai_chat import OpenAIChat
 adapter = OpenAIChat(base_url={wire.url!r})
 def call():

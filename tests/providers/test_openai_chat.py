@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from chat_wire import USAGE_EVENT, ask, completion, delta
-from inferkit._errors import (
+from inferkit.core.chunks import ToolCallDelta, Usage
+from inferkit.core.errors import (
     AuthenticationFailed,
     ConfigurationError,
     ContentFiltered,
@@ -18,17 +19,7 @@ from inferkit._errors import (
     RateLimited,
     Unavailable,
 )
-from inferkit._types import (
-    ImagePart,
-    Message,
-    ReasoningPart,
-    TextPart,
-    Tool,
-    ToolCallDelta,
-    ToolCallPart,
-    ToolResultPart,
-    Usage,
-)
+from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart, ToolResultPart
 from inferkit.providers.openai_chat import OpenAIChat
 from wire import CLOSE, RESET, Wire, event, reply, sse
 
@@ -417,8 +408,8 @@ def test_bytes_that_are_not_utf8_do_not_break_the_reply(served):
 
 def test_the_limits_name_follows_the_server():
     body = json.loads
-    from inferkit._direct import DirectRuntime
-    from inferkit.providers._chat_request import body_of
+    from inferkit.providers.wires.chat.request import body_of
+    from inferkit.runtime.direct import DirectRuntime
 
     request = ask(DirectRuntime(), max_output_tokens=5)
     for server, field in (("openai", "max_completion_tokens"), ("mistral", "max_tokens")):

@@ -7,10 +7,10 @@ import logging
 import pytest
 
 from chat_wire import ask, completion
-from inferkit._direct import DirectRuntime, drive
-from inferkit._errors import AuthenticationFailed, ConfigurationError, InferkitError
-from inferkit.providers._presets import PRESETS
+from inferkit.core.errors import AuthenticationFailed, ConfigurationError, InferkitError
 from inferkit.providers.openai_chat import OpenAIChat
+from inferkit.providers.presets import PRESETS
+from inferkit.runtime.direct import DirectRuntime, drive
 from wire import Wire, reply
 
 SECRET = "sk-very-secret"

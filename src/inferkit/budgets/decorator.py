@@ -10,11 +10,11 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
-from inferkit._errors import ConfigurationError
 from inferkit.budgets.arguments import budget_given
 from inferkit.budgets.context import Entered, current_scopes
 from inferkit.budgets.generators import AsyncGeneratorInScopes, GeneratorInScopes
 from inferkit.budgets.scope import Scope
+from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from typing import Unpack

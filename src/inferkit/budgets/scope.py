@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import ConfigurationError
+from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inferkit.budgets.budget import Budget
-    from inferkit.budgets.ledger import Line
+    from inferkit.ledger.protocols import Line
 
 __all__ = ["Scope", "all_scopes"]
 

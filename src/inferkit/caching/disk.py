@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import ConfigurationError
-from inferkit._forks import renew_after_fork
 from inferkit.caching.entry import Entry, decode, encode
+from inferkit.core.errors import ConfigurationError
+from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     import os

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from inferkit._types import Chunk, ToolCallDelta, Usage
+from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,16 +13,8 @@ from hashlib import blake2b
 from operator import attrgetter
 from typing import Any
 
-from inferkit._types import (
-    ImagePart,
-    Message,
-    ReasoningPart,
-    Request,
-    TextPart,
-    Tool,
-    ToolCallPart,
-    ToolResultPart,
-)
+from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart, ToolResultPart
+from inferkit.core.request import Request
 
 __all__ = ["KEYED_FIELDS", "NOT_IN_KEY", "cache_key"]
 

@@ -6,8 +6,8 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from inferkit._errors import ConfigurationError
-from inferkit._forks import renew_after_fork
+from inferkit.core.errors import ConfigurationError
+from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from inferkit.caching.entry import Entry

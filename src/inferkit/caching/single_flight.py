@@ -17,16 +17,17 @@ import copy
 import threading
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import BudgetExceeded, DeadlineExceeded, InferkitError, ProviderError, StreamInterrupted
-from inferkit._forks import renew_after_fork
-from inferkit._response import Response
+from inferkit.core.errors import BudgetExceeded, DeadlineExceeded, InferkitError, ProviderError, StreamInterrupted
+from inferkit.core.response import Response
+from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from inferkit._record import CallRecord
-    from inferkit._response import End
-    from inferkit._types import Chunk, Request
+    from inferkit.core.chunks import Chunk
+    from inferkit.core.record import CallRecord
+    from inferkit.core.request import Request
+    from inferkit.core.response import End
 
 __all__ = ["Flights"]
 
@@ -200,7 +201,7 @@ class _Flight:
         runtime = self.runtime
         if deadline is not None and runtime.now() >= deadline:
             self.lock.release()
-            raise DeadlineExceeded("the call did not end within its timeout; pass a longer timeout= or fewer tokens")
+            raise DeadlineExceeded
         step = runtime.shield(self._pull) if self.members > 1 else self._pull()
         return await (step if deadline is None or runtime.blocking else runtime.within(deadline, step))
 

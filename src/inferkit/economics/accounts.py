@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from inferkit.budgets.ledger import NOTHING, Amounts
+from inferkit.ledger.protocols import NOTHING, Amounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from inferkit.budgets.ledger import Line
+    from inferkit.ledger.protocols import Line
 
 __all__ = ["Accounts", "Room"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from inferkit.budgets.money import to_usd
+from inferkit.core.money import to_usd
 from inferkit.economics.report import DIMENSIONS
 
 if TYPE_CHECKING:

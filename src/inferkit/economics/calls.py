@@ -1,4 +1,4 @@
-"""The calls of a period as the ledger's book has them: what was posted for a lost call and corrected later, as one.
+"""The calls of a period as the ledger's journal has them: what was posted for a lost call and corrected later, as one.
 
 Each entry counts in the period in which it was written, so that a report of a past period never changes, and periods
 that adjoin add up.
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inferkit.budgets.book import Charge, Entry
-    from inferkit.budgets.ledger import Ledger
+    from inferkit.ledger.journal import Charge, Entry
+    from inferkit.ledger.protocols import Ledger
 
 __all__ = ["Share", "name_of", "recorded_calls", "served_by", "shares"]
 
@@ -67,7 +67,7 @@ def _corrected(expired: Entry, correction: Entry) -> Entry:
     charge = after._replace(
         usd=None if after.usd is None else (before.usd or 0) + after.usd,
         output_tokens=before.output_tokens + after.output_tokens,
-        payer=before.payer,
+        attribution=before.attribution,
     )
     return dataclasses.replace(expired, kind="settled", calls=expired.calls + correction.calls, charge=charge)
 

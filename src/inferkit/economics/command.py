@@ -10,14 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from inferkit._errors import ConfigurationError
-from inferkit._home import ledger_file
-from inferkit.budgets.plan import Plan, plan_from
-from inferkit.budgets.plan_file import read_plans
-from inferkit.budgets.prices import Price, PriceBook
-from inferkit.budgets.sqlite import SqliteLedger
 from inferkit.budgets.windows import zone_named
+from inferkit.client.home import ledger_file
+from inferkit.core.errors import ConfigurationError
 from inferkit.economics.report import DIMENSIONS, Period, Report, build_report
+from inferkit.ledger.sqlite.ledger import SqliteLedger
+from inferkit.plans.file import read_plans
+from inferkit.plans.plan import Plan, plan_from
+from inferkit.pricing.prices import Price, PriceBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

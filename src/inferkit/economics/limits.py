@@ -9,8 +9,8 @@ from inferkit.economics.repricing import cost_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from inferkit.budgets.book import Charge
     from inferkit.economics.accounts import Room
+    from inferkit.ledger.journal import Charge
 
 __all__ = ["Limit", "Note", "Verdict", "judge"]
 

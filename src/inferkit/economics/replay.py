@@ -11,23 +11,23 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from inferkit._errors import ConfigurationError
-from inferkit.budgets.ledger import Amounts
+from inferkit.core.errors import ConfigurationError
 from inferkit.economics.accounts import Accounts
 from inferkit.economics.limits import Limit, judge
 from inferkit.economics.repricing import Repricing, cost_of
 from inferkit.economics.revenue import Customer, Stay
 from inferkit.economics.standings import Standings
+from inferkit.ledger.protocols import Amounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from inferkit.budgets.book import Charge, Entry
     from inferkit.budgets.budget import Budget
-    from inferkit.budgets.plan import Plan
     from inferkit.budgets.scope import Scope
     from inferkit.economics.limits import Note
     from inferkit.economics.scenario import Scenario
+    from inferkit.ledger.journal import Charge, Entry
+    from inferkit.plans.plan import Plan
 
 __all__ = ["Effect", "Replay"]
 
@@ -94,15 +94,17 @@ class Replay:
     def run(self, calls: Iterable[Entry]) -> Iterator[Entry]:
         """Give the calls as they would have been; refused ones are left out."""
         for entry in calls:
-            recorded = entry.charge.payer
-            payer = self.standings.payer(recorded)
+            recorded = entry.charge.attribution
+            attribution = self.standings.attribution(recorded)
             charge = self._repricing(entry.charge, entry.at)
-            if payer != recorded:
-                charge = charge._replace(payer=payer)
-            user = Customer(user=payer.user) if payer.user is not None else Customer(tenant=payer.tenant)
+            if attribution != recorded:
+                charge = charge._replace(attribution=attribution)
+            user = (
+                Customer(user=attribution.user) if attribution.user is not None else Customer(tenant=attribution.tenant)
+            )
             if user != _NOBODY:
                 self.users.add(user)
-            scopes = self.standings.limits(payer, recorded, entry.at)
+            scopes = self.standings.limits(attribution, recorded, entry.at)
             held = self._held(charge, scopes, entry, user) if scopes else charge
             if held is entry.charge:
                 yield entry

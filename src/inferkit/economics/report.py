@@ -1,4 +1,4 @@
-"""What a period cost, what it brought in, and what was saved and wasted: one pass over the ledger's book.
+"""What a period cost, what it brought in, and what was saved and wasted: one pass over the ledger's journal.
 
 All groupings come from one table of cells (customer, user, feature, plan, model), so that they add up to the same
 totals. A customer's revenue is spread over its calls evenly.
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from inferkit.budgets.book import Entry, Tally
-    from inferkit.budgets.ledger import Ledger
-    from inferkit.budgets.plan import Plan
-    from inferkit.budgets.prices import Price
     from inferkit.economics.revenue import Stay
     from inferkit.economics.waste import Savings, Waste
+    from inferkit.ledger.journal import Entry, Tally
+    from inferkit.ledger.protocols import Ledger
+    from inferkit.plans.plan import Plan
+    from inferkit.pricing.prices import Price
 
 __all__ = ["DIMENSIONS", "Dimension", "Period", "Report", "Row", "build_report", "summarise"]
 
@@ -126,7 +126,7 @@ def build_report(
     plans: Iterable[Plan],
     baseline: Price | None = None,
 ) -> Report:
-    """Read the book of `ledger` and work out the economics of a period.
+    """Read the journal of `ledger` and work out the economics of a period.
 
     `plans` say what customers pay. Those who were assigned none pay for the plan that their calls were under, from the
     first such call in the period on. `baseline` prices the calls of local models, to say what they saved. Raises

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from inferkit._errors import ConfigurationError
-from inferkit._types import Usage
+from inferkit.core.chunks import Usage
+from inferkit.core.errors import ConfigurationError
 from inferkit.economics.calls import name_of, shares
 
 if TYPE_CHECKING:
-    from inferkit.budgets.book import Charge, Part
-    from inferkit.budgets.prices import Price
     from inferkit.economics.scenario import Scenario
+    from inferkit.ledger.journal import Charge, Part
+    from inferkit.pricing.prices import Price
 
 __all__ = ["Repricing", "cost_of"]
 

@@ -10,8 +10,8 @@ from inferkit.budgets.windows import window
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from inferkit.budgets.book import Assignment
-    from inferkit.budgets.plan import Billing, Plan
+    from inferkit.ledger.journal import Assignment
+    from inferkit.plans.plan import Billing, Plan
 
 __all__ = ["Customer", "Stay", "revenue_of", "stays"]
 

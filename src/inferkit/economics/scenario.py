@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import ConfigurationError
-from inferkit.budgets.plan import budget_from, known_fields
-from inferkit.budgets.plan_file import plans_of, read_toml
-from inferkit.budgets.prices import Price, PriceBook
+from inferkit.core.errors import ConfigurationError
+from inferkit.plans.file import plans_of, read_toml
+from inferkit.plans.plan import budget_from, known_fields
+from inferkit.pricing.prices import Price, PriceBook
 
 if TYPE_CHECKING:
     import os
 
     from inferkit.budgets.budget import Budget
-    from inferkit.budgets.plan import Plan
+    from inferkit.plans.plan import Plan
 
 __all__ = ["Scenario", "read_scenario"]
 

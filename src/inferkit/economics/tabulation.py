@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from zoneinfo import ZoneInfo
 
-    from inferkit.budgets.book import Entry
-    from inferkit.budgets.plan import Plan
-    from inferkit.budgets.prices import Price
+    from inferkit.ledger.journal import Entry
+    from inferkit.plans.plan import Plan
+    from inferkit.pricing.prices import Price
 
 __all__ = ["Cell", "Sums", "Tabulation"]
 
@@ -71,7 +71,7 @@ class Tabulation:
     def add(self, entry: Entry) -> None:
         """Add a call."""
         charge = entry.charge
-        user, tenant, feature, plan = charge.payer
+        user, tenant, feature, plan = charge.attribution
         customer = self._customer(user, tenant)
         if plan is not None and customer != Customer() and customer not in self._assigned:
             first = self._first.get(customer)

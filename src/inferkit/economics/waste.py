@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from inferkit._types import Usage
+from inferkit.core.chunks import Usage
 from inferkit.economics.calls import served_by, shares
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from inferkit.budgets.book import Entry, Tally
-    from inferkit.budgets.prices import Price
+    from inferkit.ledger.journal import Entry, Tally
+    from inferkit.pricing.prices import Price
 
 __all__ = ["Amount", "Savings", "Waste", "saved_by_tallies"]
 

@@ -16,10 +16,10 @@ from inferkit.economics.words import count, money, plural
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inferkit.budgets.ledger import Ledger
-    from inferkit.budgets.prices import Price
     from inferkit.economics.report import Dimension, Row
     from inferkit.economics.scenario import Scenario
+    from inferkit.ledger.protocols import Ledger
+    from inferkit.pricing.prices import Price
 
 __all__ = ["WhatIf", "play"]
 

@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from inferkit.budgets.money import NANOS_PER_USD, to_usd
+from inferkit.core.money import NANOS_PER_USD, to_usd
 
 if TYPE_CHECKING:
     from datetime import date

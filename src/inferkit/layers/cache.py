@@ -6,22 +6,23 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from inferkit._errors import ConfigurationError, InferkitError
-from inferkit._response import Response
 from inferkit.caching.control import CACHE
 from inferkit.caching.entry import Entry, characters, condense
 from inferkit.caching.keys import cache_key
 from inferkit.caching.single_flight import Flights
 from inferkit.caching.write_behind import WriteBehind
+from inferkit.core.errors import ConfigurationError, InferkitError
+from inferkit.core.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from inferkit._record import CallRecord
-    from inferkit._response import End
-    from inferkit._types import Chunk, Handler, Request
     from inferkit.caching.disk import DiskTier
     from inferkit.caching.memory import MemoryTier
+    from inferkit.core.chunks import Chunk
+    from inferkit.core.record import CallRecord
+    from inferkit.core.request import Handler, Request
+    from inferkit.core.response import End
 
 __all__ = ["Cache"]
 

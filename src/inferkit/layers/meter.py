@@ -9,19 +9,19 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from inferkit._errors import ConfigurationError, NoRoute, ProviderError, StreamInterrupted, Unavailable
-from inferkit._record import Attempt
-from inferkit._types import Chunk, Usage
-from inferkit.budgets.bounds import utf8_length
-from inferkit.budgets.estimates import input_tokens
+from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.errors import ConfigurationError, NoRoute, ProviderError, StreamInterrupted, Unavailable
+from inferkit.core.record import Attempt
+from inferkit.pricing.estimates import input_tokens
+from inferkit.pricing.tokens import utf8_length
 
 if TYPE_CHECKING:
-    from inferkit._record import AttemptKind, Outcome
-    from inferkit._response import End, Response
-    from inferkit._types import Handler, Request
-    from inferkit.budgets.estimates import LearnedEstimates
-    from inferkit.budgets.prices import Price, PriceBook
+    from inferkit.core.record import AttemptKind, Outcome
+    from inferkit.core.request import Handler, Request
+    from inferkit.core.response import End, Response
     from inferkit.layers.budget.hold import Hold
+    from inferkit.pricing.estimates import LearnedEstimates
+    from inferkit.pricing.prices import Price, PriceBook
 
 __all__ = ["Meter"]
 

@@ -10,7 +10,7 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING
 
-from inferkit._errors import (
+from inferkit.core.errors import (
     ConfigurationError,
     ContentFiltered,
     InferkitError,
@@ -22,10 +22,10 @@ from inferkit._errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from inferkit._catalog import Target
-    from inferkit._record import AttemptKind
-    from inferkit._response import Response
-    from inferkit._types import Chunk, Handler, Request
+    from inferkit.core.chunks import Chunk
+    from inferkit.core.record import AttemptKind
+    from inferkit.core.request import Handler, Request, Target
+    from inferkit.core.response import Response
 
 __all__ = ["Retry", "backoff"]
 

@@ -18,8 +18,9 @@ from inferkit.telemetry.instruments import Telemetry
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
-    from inferkit._response import End, Response
-    from inferkit._types import Chunk, Handler, Request
+    from inferkit.core.chunks import Chunk
+    from inferkit.core.request import Handler, Request
+    from inferkit.core.response import End, Response
 
 __all__ = ["Trace"]
 

@@ -7,23 +7,25 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit._direct import DirectRuntime, drive
-from inferkit._errors import DeadlineExceeded, InvalidRequest, ModelFileError, StreamError
-from inferkit._messages import as_messages
-from inferkit._response import Response
-from inferkit._types import Chunk, ReasoningPart, TextPart, Usage
+from inferkit.client.messages import as_messages
+from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.errors import DeadlineExceeded, InvalidRequest, ModelFileError, StreamError
+from inferkit.core.messages import ReasoningPart, TextPart
+from inferkit.core.response import Response
 from inferkit.local.engines.interface import EngineSettings
 from inferkit.local.errors import PROVIDER
 from inferkit.local.gguf.head import check_place
 from inferkit.local.worker.supervisor import WorkerSupervisor
+from inferkit.runtime.direct import DirectRuntime, drive
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
 
-    from inferkit._runtime import Runtime
-    from inferkit._types import Message, Messages, Request
+    from inferkit.core.messages import Message, Messages
+    from inferkit.core.request import Request
     from inferkit.local.worker.supervisor import WorkerCall
+    from inferkit.runtime.protocol import Runtime
 
 __all__ = ["EMBEDDED", "Local"]
 

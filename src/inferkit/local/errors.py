@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from inferkit._errors import ConfigurationError, InvalidRequest, Unavailable
+from inferkit.core.errors import ConfigurationError, InvalidRequest, Unavailable
 
 __all__ = [
     "PROVIDER",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from inferkit._errors import InvalidRequest, ModelFileError
+from inferkit.core.errors import InvalidRequest, ModelFileError
 from inferkit.local.errors import PROVIDER
 
 if TYPE_CHECKING:

@@ -9,22 +9,23 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from inferkit._direct import DirectRuntime, drive
-from inferkit._errors import ConfigurationError
-from inferkit._loops import current_runtime
-from inferkit._response import Response
-from inferkit.providers._chat_body import StreamedReply, error_in, whole_reply
-from inferkit.providers._chat_reply import Malformed, parse
-from inferkit.providers._chat_request import body_of
-from inferkit.providers._presets import PRESETS
-from inferkit.providers._refusals import refusal
-from inferkit.providers.http import Http, Timeouts
+from inferkit.core.errors import ConfigurationError
+from inferkit.core.response import Response
+from inferkit.providers.errors import refusal
+from inferkit.providers.http.http import Http, Timeouts
+from inferkit.providers.presets import PRESETS
+from inferkit.providers.wires.chat.body import StreamedReply, error_in, whole_reply
+from inferkit.providers.wires.chat.reply import Malformed, parse
+from inferkit.providers.wires.chat.request import body_of
+from inferkit.runtime.direct import DirectRuntime, drive
+from inferkit.runtime.loops import current_runtime
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from inferkit._types import Chunk, Request
-    from inferkit.providers.http import Exchange
+    from inferkit.core.chunks import Chunk
+    from inferkit.core.request import Request
+    from inferkit.providers.http.http import Exchange
 
 __all__ = ["OpenAIChat", "Timeouts"]
 

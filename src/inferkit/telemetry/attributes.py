@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import InferkitError
+from inferkit.core.errors import InferkitError
 from inferkit.telemetry import names
 
 if TYPE_CHECKING:
-    from inferkit._record import Attempt, CallRecord
-    from inferkit._types import Request
+    from inferkit.core.record import Attempt, CallRecord
+    from inferkit.core.request import Request
 
 __all__ = ["attempt_ended", "attempt_started", "call_ended", "describe"]
 

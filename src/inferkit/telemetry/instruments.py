@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram, MeterProvider
     from opentelemetry.trace import TracerProvider
 
-    from inferkit._record import Attempt, CallRecord
+    from inferkit.core.record import Attempt, CallRecord
 
 __all__ = ["Telemetry"]
 

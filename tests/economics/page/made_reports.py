@@ -4,10 +4,10 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
 from inferkit import Budget
-from inferkit.budgets.plan import Plan
 from inferkit.economics.report import Cell, Period, Report, Sums
 from inferkit.economics.revenue import Customer
 from inferkit.economics.waste import Savings, Waste
+from inferkit.plans.plan import Plan
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 DOLLAR = 10**9

@@ -9,13 +9,13 @@ import pytest
 
 from economics.page.made_reports import DOLLAR, PLANS, START, report
 from economics.page.pages import Page
-from inferkit.budgets.book import Charge, Payer, Tally
-from inferkit.budgets.plans import Plans
-from inferkit.budgets.sqlite import SqliteLedger
 from inferkit.economics.page import Section, Table, render_page
 from inferkit.economics.page.sections import MEANINGS
 from inferkit.economics.report import Period, build_report
 from inferkit.economics.waste import Savings, Waste
+from inferkit.ledger.journal import Attribution, Charge, Tally
+from inferkit.ledger.sqlite.ledger import SqliteLedger
+from inferkit.plans.subscriptions import Plans
 
 EVIL = '"><script>alert("x")</script>\' & \x1b[2J\u202e\ud800'
 USUAL = report(
@@ -195,10 +195,10 @@ def test_a_page_shows_what_a_ledger_has(tmp_path):
     at = START.timestamp()
     Plans(PLANS, ledger, clock=lambda: at).assign("pro", user="ana", at=at - 1)
     for hour in range(48):
-        payer = Payer("ana", None, "search", "pro")
-        charge = Charge(DOLLAR // 4, "openai", "gpt-5", 1000, 100, outcome="completed", payer=payer)
+        attribution = Attribution("ana", None, "search", "pro")
+        charge = Charge(DOLLAR // 4, "openai", "gpt-5", 1000, 100, outcome="completed", attribution=attribution)
         ledger.record(f"call-{hour}", charge, at=at + hour * 3600)
-    ledger.tally([Tally(int(at), "hit", Payer("ana"), "fast", "openai", "gpt-5", "", 5, DOLLAR)])
+    ledger.tally([Tally(int(at), "hit", Attribution("ana"), "fast", "openai", "gpt-5", "", 5, DOLLAR)])
     period = Period(START, datetime(2026, 12, 1, tzinfo=UTC))
     page = Page(render_page(build_report(ledger, period, plans=PLANS)))
     ledger.close()

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 from economics.page.pages import Page
 from inferkit import Budget, Price
-from inferkit.budgets.book import Charge, Payer
-from inferkit.budgets.plan import Plan
-from inferkit.budgets.sqlite import SqliteLedger
 from inferkit.economics import Period, Scenario, build_report, play
 from inferkit.economics.page import render_page, what_if_sections
+from inferkit.ledger.journal import Attribution, Charge
+from inferkit.ledger.sqlite.ledger import SqliteLedger
+from inferkit.plans.plan import Plan
 
 MONTH = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
 DOLLAR = 10**9
@@ -19,8 +19,10 @@ DOLLAR = 10**9
 def page_of(tmp_path, scenario):
     ledger = SqliteLedger(tmp_path / "ledger.db")
     for number in range(4):
-        payer = Payer("<b>ana</b>", plan="pro")
-        charge = Charge(2 * DOLLAR, "openai", "big", 1_000_000, payer=payer, finish_reason="stop", outcome="completed")
+        attribution = Attribution("<b>ana</b>", plan="pro")
+        charge = Charge(
+            2 * DOLLAR, "openai", "big", 1_000_000, attribution=attribution, finish_reason="stop", outcome="completed"
+        )
         ledger.record(str(number), charge, at=MONTH.since.timestamp() + number)
     report = build_report(ledger, MONTH, plans=[Plan("pro", price="10", allowance="unlimited")])
     html = render_page(report, what_if=what_if_sections(play(ledger, report, scenario)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import tiny_gguf
-from inferkit._errors import ModelFileError
+from inferkit.core.errors import ModelFileError
 from inferkit.local.gguf import container
 from inferkit.local.gguf.container import read_container
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from inferkit._errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
+from inferkit.core.errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
 from inferkit.local.errors import ContextOverflow, EngineUnavailable, WorkerDied
 from inferkit.local.worker.protocol import FRAME_LIMIT, FrameDecoder, encode, from_frame, to_frame
 

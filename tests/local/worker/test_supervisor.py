@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import tiny_gguf
-from inferkit._errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
+from inferkit.core.errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
 from inferkit.local.engines.interface import EngineSettings
 from inferkit.local.errors import EngineUnavailable, WorkerDied
 from inferkit.local.worker import process

@@ -6,7 +6,7 @@ import unicodedata
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from inferkit.budgets.money import NANOS_PER_USD, to_usd
+from inferkit.core.money import NANOS_PER_USD, to_usd
 from inferkit.economics.page.markup import escape
 from inferkit.economics.words import money, name
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inferkit._errors import BudgetExceeded
-from inferkit.budgets.estimates import input_tokens
-from inferkit.budgets.ledger import Amounts, Grant, Refusal
+from inferkit.core.errors import BudgetExceeded
 from inferkit.layers.budget.refusal import exceeded, ran_past
+from inferkit.ledger.protocols import Amounts, Grant, Refusal
+from inferkit.pricing.estimates import input_tokens
 
 if TYPE_CHECKING:
-    from inferkit._types import Request
-    from inferkit.budgets.estimates import LearnedEstimates
     from inferkit.budgets.scope import Scope
-    from inferkit.layers.budget.demand import Demand
+    from inferkit.core.request import Request
+    from inferkit.layers.budget.quote import Demand
     from inferkit.layers.budget.teller import Teller
+    from inferkit.pricing.estimates import LearnedEstimates
 
 __all__ = ["Hold"]
 

@@ -6,17 +6,17 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from inferkit._errors import BudgetExceeded
-from inferkit.budgets.money import format_usd, to_usd
 from inferkit.budgets.windows import rolling_end
+from inferkit.core.errors import BudgetExceeded
+from inferkit.core.money import format_usd, to_usd
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from inferkit._types import Request
     from inferkit.budgets.budget import Budget
-    from inferkit.budgets.ledger import Amounts, Refusal
-    from inferkit.layers.budget.demand import Demand
+    from inferkit.core.request import Request
+    from inferkit.layers.budget.quote import Demand
+    from inferkit.ledger.protocols import Amounts, Refusal
 
 __all__ = ["exceeded", "ran_past"]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from inferkit._errors import ConfigurationError
+from inferkit.core.errors import ConfigurationError
 
 __all__ = ["Caller", "EngineSettings", "LoadedModel"]
 

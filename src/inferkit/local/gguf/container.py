@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import ModelFileError
+from inferkit.core.errors import ModelFileError
 from inferkit.local.gguf.head import Head, check_place
 from inferkit.local.gguf.packing import TENSOR_TYPES
 

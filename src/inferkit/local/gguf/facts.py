@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import ModelFileError
+from inferkit.core.errors import ModelFileError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import stat
 import struct
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from inferkit._errors import ModelFileError
+from inferkit.core.errors import ModelFileError
 
 if TYPE_CHECKING:
     import os

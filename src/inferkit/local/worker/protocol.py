@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from inferkit._errors import ConfigurationError, InvalidRequest, ModelFileError, ProviderError, Unavailable
+from inferkit.core.errors import ConfigurationError, InvalidRequest, ModelFileError, ProviderError, Unavailable
 from inferkit.local.errors import PROVIDER, ContextOverflow, EngineUnavailable, WorkerDied
 
 __all__ = ["FRAME_LIMIT", "FrameDecoder", "encode", "from_frame", "to_frame"]

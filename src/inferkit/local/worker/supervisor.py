@@ -14,11 +14,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from inferkit._errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
-from inferkit._forks import renew_after_fork
+from inferkit.core.errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
 from inferkit.local.errors import PROVIDER, WorkerDied
 from inferkit.local.worker.process import WorkerProcess
 from inferkit.local.worker.protocol import FRAME_LIMIT, FrameDecoder, encode, from_frame
+from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from inferkit.local.engines.interface import EngineSettings

@@ -5,7 +5,7 @@ import os
 import pytest
 
 import tiny_gguf
-from inferkit._errors import ConfigurationError
+from inferkit.core.errors import ConfigurationError
 from inferkit.local.engines.ctransformers import capacity
 from inferkit.local.engines.ctransformers.capacity import available_memory, choose_sizes, memory_needed, usable_cores
 from inferkit.local.engines.ctransformers.preflight import inspect

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import tiny_gguf
-from inferkit._errors import ModelFileError
+from inferkit.core.errors import ModelFileError
 from inferkit.local.engines.ctransformers.library import find_library
 from inferkit.local.engines.ctransformers.llama import Llama, _bind
 from inferkit.local.gguf.packing import TENSOR_TYPES

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import tiny_gguf
-from inferkit._errors import ModelFileError
+from inferkit.core.errors import ModelFileError
 from inferkit.local.engines.ctransformers.preflight import inspect
 from tiny_gguf import BYTE, CONTROL, F16, F32, NORMAL, Q8_0
 

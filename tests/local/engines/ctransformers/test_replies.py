@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tiny_gguf
-from inferkit._errors import ConfigurationError, InvalidRequest, ModelFileError
+from inferkit.core.errors import ConfigurationError, InvalidRequest, ModelFileError
 from inferkit.local.errors import ContextOverflow, EngineUnavailable
 from local_calls import ask, finish
 from tiny_gguf import NORMAL

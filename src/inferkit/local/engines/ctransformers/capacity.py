@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inferkit._errors import ConfigurationError
+from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from inferkit.local.gguf.model_file import ModelFile

@@ -11,7 +11,7 @@ import ctypes
 import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from inferkit._errors import ModelFileError
+from inferkit.core.errors import ModelFileError
 from inferkit.local.errors import EngineUnavailable
 
 if TYPE_CHECKING:

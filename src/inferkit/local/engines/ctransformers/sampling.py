@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import InvalidRequest
+from inferkit.core.errors import InvalidRequest
 from inferkit.local.errors import PROVIDER
 
 if TYPE_CHECKING:

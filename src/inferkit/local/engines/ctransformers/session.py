@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import InvalidRequest, ModelFileError
+from inferkit.core.errors import InvalidRequest, ModelFileError
 from inferkit.local.engines.ctransformers.sampling import Sampling, draw, penalise
 from inferkit.local.errors import PROVIDER, ContextOverflow
 from inferkit.local.prompts import MARKS, Mark, checked_turns, format_of

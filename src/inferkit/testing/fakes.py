@@ -1,0 +1,127 @@
+"""A provider that plays scripts, and what else tests of code that uses inferkit need."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.messages import Message, TextPart
+from inferkit.core.record import CallRecord
+from inferkit.core.request import Request
+from inferkit.core.response import Response
+from inferkit.runtime import reaper
+from inferkit.runtime.direct import DirectRuntime
+
+if TYPE_CHECKING:
+    from inferkit.runtime.protocol import Runtime
+
+__all__ = ["FakeProvider", "Script", "make_request", "settled"]
+
+Script: TypeAlias = str | Chunk | BaseException | Sequence[str | Chunk | BaseException | Callable[[], object]]
+
+
+class FakeProvider:
+    """A provider that plays scripts, one a call, and the last one again when they run out.
+
+    A script is a text (sent word by word), an exception (raised instead of a reply), or a list of pieces: texts,
+    chunks, exceptions (which break the stream there), and functions, which are called when the stream gets there, and
+    awaited if they return something to await. A list without a finish reason gets `"stop"` and a usage at its end.
+
+    `requests` holds what was asked, `open_streams` counts the streams that nobody has closed or read to their end.
+    """
+
+    def __init__(self, *scripts: Script, name: str = "fake") -> None:
+        self._scripts: deque[Script] = deque(scripts or ("A reply.",))
+        self._lock = threading.Lock()
+        self.name = name
+        self.fingerprint = name
+        self.requests: list[Request] = []
+        self.open_streams = 0
+
+    async def __call__(self, request: Request) -> Response:
+        """Play the next script."""
+        with self._lock:
+            self.requests.append(request)
+            script = self._scripts.popleft() if len(self._scripts) > 1 else self._scripts[0]
+        if isinstance(script, BaseException):
+            raise script
+        body = _Playing(self, _pieces(script, request))
+        return Response(body, runtime=request.runtime, model=request.model)
+
+    def count(self, change: int) -> None:
+        """Count a stream that opened or ended."""
+        with self._lock:
+            self.open_streams += change
+
+
+class _Playing:
+    def __init__(self, provider: FakeProvider, pieces: Sequence[object]) -> None:
+        self._provider = provider
+        self._pieces = deque(pieces)
+        self._open = True
+        provider.count(+1)
+
+    async def __anext__(self) -> Chunk:
+        while self._pieces:
+            piece = self._pieces.popleft()
+            if isinstance(piece, str):
+                return Chunk(text=piece)
+            if isinstance(piece, Chunk):
+                return piece
+            if isinstance(piece, BaseException):
+                await self.aclose()
+                raise piece
+            assert callable(piece)
+            waiting = piece()
+            if hasattr(waiting, "__await__"):
+                await waiting
+        await self.aclose()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        if self._open:
+            self._open = False
+            self._provider.count(-1)
+
+
+def _pieces(script: Script, request: Request) -> list[object]:
+    if isinstance(script, str):
+        words = script.split(" ")
+        pieces: list[object] = [word if place == 0 else f" {word}" for place, word in enumerate(words)]
+    elif isinstance(script, Chunk):
+        pieces = [script]
+    else:
+        assert not isinstance(script, BaseException)
+        pieces = list(script)
+    ended = any(isinstance(piece, BaseException) or _finishes(piece) for piece in pieces)
+    if not ended:
+        output = sum(1 for piece in pieces if isinstance(piece, str | Chunk))
+        usage = Usage(input_tokens=sum(len(message.text.split()) for message in request.messages), output_tokens=output)
+        pieces.append(Chunk(finish_reason="stop", usage=usage))
+    return pieces
+
+
+def _finishes(piece: object) -> bool:
+    return isinstance(piece, Chunk) and piece.finish_reason is not None
+
+
+def make_request(text: str = "Hello", *, model: str = "fake:any", runtime: Runtime | None = None) -> Request:
+    """Make a request as a layer receives it, for tests of layers."""
+    return Request(
+        model=model,
+        messages=(Message("user", (TextPart(text),)),),
+        runtime=runtime or DirectRuntime(),
+        record=CallRecord(),
+    )
+
+
+def settled(timeout: float = 5.0) -> None:
+    """Wait until every stream that was dropped so far has been ended and settled.
+
+    Raises `AssertionError` if that takes longer than `timeout` seconds.
+    """
+    if not reaper.flush(timeout):
+        raise AssertionError(f"dropped streams were not settled within {timeout} seconds")
