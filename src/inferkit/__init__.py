@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from inferkit.client.client import AsyncClient, Client
     from inferkit.client.engine import default_stack
     from inferkit.client.streams import AsyncStream, Stream
+    from inferkit.core.body import End
     from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
     from inferkit.core.errors import (
         AuthenticationFailed,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from inferkit.core.record import Attempt, CallRecord
     from inferkit.core.reply import Reply
     from inferkit.core.request import Handler, Key, Layer, Request, Target
-    from inferkit.core.response import End, Response
+    from inferkit.core.response import Response
     from inferkit.core.stack import StackOrderWarning, compose
     from inferkit.layers.cache import Cache
     from inferkit.layers.retry import Retry
@@ -87,7 +88,8 @@ _load = lazily(
         ),
         "core.record": ("Attempt", "CallRecord"),
         "core.reply": ("Reply",),
-        "core.response": ("End", "Response"),
+        "core.body": ("End",),
+        "core.response": ("Response",),
         "runtime.protocol": ("Runtime",),
         "core.stack": ("StackOrderWarning", "compose"),
         "client.streams": ("AsyncStream", "Stream"),

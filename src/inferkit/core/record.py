@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inferkit.core.chunks import Usage
+    from inferkit.core.errors import InferkitError
 
 __all__ = ["Attempt", "AttemptKind", "CacheResult", "CallRecord", "Event", "Outcome"]
 
@@ -93,6 +94,13 @@ class CallRecord:
     def note(self, name: str, /, **attributes: Any) -> None:
         """Leave an event for the trace."""
         self.events.append(Event(time.time_ns(), name, attributes))
+
+    def sign(self, error: InferkitError, partial: str = "") -> None:
+        """Say on an error which call it belongs to, what was tried, and the text that its caller was given."""
+        error.request_id = self.id
+        error.attempts = tuple(self.attempts)
+        if partial and getattr(error, "partial", None) == "":
+            error.partial = partial  # type: ignore[attr-defined]  # those that may come in the middle of a reply have it
 
     @property
     def served(self) -> Attempt | None:
