@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
+import threading
 import time
 from decimal import Decimal
 
@@ -459,6 +461,19 @@ def test_one_async_client_serves_several_event_loops():
         return (await client.complete("any", "hi")).text
 
     assert [asyncio.run(call()), anyio.run(call, backend="trio"), asyncio.run(call())] == ["hello"] * 3
+
+
+def test_a_client_that_is_dropped_ends_the_thread_of_its_portal():
+    before = set(threading.enumerate())
+    client = Client(
+        portal=True, providers={"fake": FakeProvider("hi")}, models={"any": "fake:m"}, ledger=False, cache=False
+    )
+    assert client.complete("hi").text == "hi"
+    (portal,) = (thread for thread in set(threading.enumerate()) - before if thread.name == "inferkit-portal")
+    del client
+    gc.collect()
+    portal.join(30)
+    assert not portal.is_alive()
 
 
 def test_a_forked_child_gets_a_portal_of_its_own():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from inferkit.local.vocabulary import BYTE, NORMAL, Vocabulary, byte_token_text
+from inferkit.local.gguf.vocabulary import BYTE, NORMAL, Vocabulary, byte_token_text
 
 if TYPE_CHECKING:
-    from inferkit.local.facts import Facts
+    from inferkit.local.gguf.facts import Facts
 
 __all__ = ["read_vocabulary"]
 

@@ -18,14 +18,16 @@ import weakref
 from pathlib import Path
 from typing import IO, Any
 
-import inferkit
 from inferkit.local.errors import EngineUnavailable
-from inferkit.local.protocol import encode
+from inferkit.local.worker.protocol import encode
 
 __all__ = ["WorkerProcess"]
 
 _EXIT_SECONDS = 2.0
 _TAIL_BYTES = 600
+_ROOT = Path(__file__).resolve().parents[3]
+"""Where the package lies that the worker must find too."""
+
 _NEEDED = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "TEMP", "TMP", "TZ", "VIRTUAL_ENV"})
 _NEEDED_PREFIXES = ("PYTHON", "LC_", "LD_", "CUDA_", "NVIDIA_", "COVERAGE_")
 _unreaped: list[subprocess.Popen[bytes]] = []
@@ -92,7 +94,7 @@ def _start(theirs: socket.socket, errors: Any) -> subprocess.Popen[bytes]:
         raise EngineUnavailable("the local engine starts a Python process, and sys.executable does not name one")
     try:
         return subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-P", "-m", "inferkit.local._worker", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", "inferkit.local.worker", str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
@@ -107,7 +109,7 @@ def _start(theirs: socket.socket, errors: Any) -> subprocess.Popen[bytes]:
 def _environment() -> dict[str, str]:
     """Give the worker what Python and the engine read, and none of the application's keys and secrets."""
     environment = {k: v for k, v in os.environ.items() if k in _NEEDED or k.startswith(_NEEDED_PREFIXES)}
-    root = str(Path(inferkit.__file__).resolve().parents[1])
+    root = str(_ROOT)
     if root not in (*site.getsitepackages(), site.getusersitepackages()):
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
     return environment

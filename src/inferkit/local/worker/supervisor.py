@@ -1,4 +1,4 @@
-"""The application's side of the local engine: one worker at a time, started when needed and replaced when it dies.
+"""The application's side of the worker: one at a time, started when needed and replaced when it dies.
 
 Nothing here waits for the model: a call is a socket, and how to wait for it is its reader's business.
 """
@@ -10,50 +10,37 @@ import os
 import socket
 import threading
 import weakref
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from inferkit.core.errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
-from inferkit.local.errors import PROVIDER, WorkerDied, from_frame
-from inferkit.local.process import WorkerProcess
-from inferkit.local.protocol import FRAME_LIMIT, FrameDecoder, encode
+from inferkit.local.errors import PROVIDER, WorkerDied
+from inferkit.local.worker.process import WorkerProcess
+from inferkit.local.worker.protocol import FRAME_LIMIT, FrameDecoder, encode, from_frame
+from inferkit.runtime.forks import renew_after_fork
 
-__all__ = ["Engine", "EngineCall", "Settings"]
+if TYPE_CHECKING:
+    from inferkit.local.engines.interface import EngineSettings
+
+__all__ = ["WorkerCall", "WorkerSupervisor"]
 
 _READ = 1 << 16
 _DEATHS_LIMIT = 2
-_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the worker loads, and how. Lengths are in tokens; None leaves a choice to the engine."""
-
-    model: str
-    gpu_layers: int = 0
-    context_length: int | None = None
-    threads: int | None = None
-    prompt_format: str | None = None
-
-    def __post_init__(self) -> None:
-        for name, low in (("gpu_layers", 0), ("context_length", 1), ("threads", 1)):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < low):
-                raise ConfigurationError(f"{name} is a whole number from {low}; got {value!r}")
-
-
-class EngineCall:
+class WorkerCall:
     """One request under way. Wait until the socket is readable, then take what came with `receive`.
 
-    Closing it, at any time, stops the model before its next token.
+    Closing it, at any time, stops the model before its next token; so does dropping it.
     """
 
-    def __init__(self, sock: socket.socket, worker: WorkerProcess, engine: Engine) -> None:
+    def __init__(self, sock: socket.socket, worker: WorkerProcess, supervisor: WorkerSupervisor) -> None:
         self.sock = sock
         self._worker = worker
-        self._engine = engine
+        self._supervisor = supervisor
         self._decoder = FrameDecoder()
+        self.close = weakref.finalize(self, _hang_up, sock, os.getpid())
         sock.setblocking(False)
 
     def fileno(self) -> int:
@@ -73,21 +60,15 @@ class EngineCall:
         except ConnectionResetError:
             data = b""
         if not data:
-            raise self._engine.bury(self._worker)
+            raise self._supervisor.bury(self._worker)
         self._worker.proven = True
         frames = self._decoder.feed(data)
         for frame in frames:
             if "error" in frame:
                 if frame.get("fatal"):
-                    self._engine.dismiss(self._worker)
+                    self._supervisor.dismiss(self._worker)
                 raise from_frame(frame)
         return frames
-
-    def close(self) -> None:
-        """Hang up. A fork may hold the socket too, so it is shut down and not just closed."""
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
-        self.sock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -96,20 +77,20 @@ class EngineCall:
         self.close()
 
 
-class Engine:
+class WorkerSupervisor:
     """A model file and the worker that runs it. Safe to use from any thread, task and fork."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
         self._worker: WorkerProcess | None = None
         self._deaths = 0
         self._dead_file: tuple[int, int] | None = None
         self._closed = False
-        _engines.add(self)
+        renew_after_fork(self)
 
-    def open(self, request: dict[str, Any]) -> EngineCall:
-        """Send a request: `messages` ([role, text] pairs) or `prompt`, and options; see `Session.serve`.
+    def open(self, request: dict[str, Any]) -> WorkerCall:
+        """Send a request: `messages` ([role, text] pairs) or `prompt`, and options; see `engines.interface`.
 
         Raises `ModelFileError` where the file is missing, or killed the worker twice while it was loaded.
         """
@@ -127,7 +108,7 @@ class Engine:
                     provider=PROVIDER,
                 ) from error
             if _sent(frame, ours, theirs, worker):
-                return EngineCall(ours, worker, self)
+                return WorkerCall(ours, worker, self)
             ours.close()
             death = self.bury(worker)
         raise death
@@ -190,9 +171,17 @@ class Engine:
             if self._worker is worker:
                 self._worker = None
 
-    def after_fork(self) -> None:
+    def renew(self) -> None:
         """Start with a fresh lock in a fork: another thread of the parent may have held it."""
         self._lock = threading.Lock()
+
+
+def _hang_up(sock: socket.socket, owner: int) -> None:
+    """Close a call. A fork may hold the socket too, so its owner shuts it down, and does not just close it."""
+    if os.getpid() == owner:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
 
 
 def _sent(frame: bytes, ours: socket.socket, theirs: socket.socket, worker: WorkerProcess) -> bool:
@@ -205,12 +194,3 @@ def _sent(frame: bytes, ours: socket.socket, theirs: socket.socket, worker: Work
     except OSError:
         return False
     return True
-
-
-def _after_fork() -> None:
-    for engine in _engines:
-        engine.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

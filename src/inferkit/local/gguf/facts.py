@@ -9,7 +9,7 @@ from inferkit.core.errors import ModelFileError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from inferkit.local.gguf import Array, Container
+    from inferkit.local.gguf.container import Array, Container
 
 __all__ = ["Facts"]
 

@@ -1,4 +1,4 @@
-"""One loaded model answering one request after another, in the worker process.
+"""One loaded model answering one request after another.
 
 What the context holds is remembered as tokens. A prompt that begins like the last one is evaluated only from where they
 part: the library takes an explicit position, so going back costs nothing.
@@ -7,32 +7,23 @@ part: the library takes an explicit position, so going back costs nothing.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import InvalidRequest, ModelFileError
+from inferkit.local.engines.ctransformers.sampling import Sampling, draw, penalise
 from inferkit.local.errors import PROVIDER, ContextOverflow
 from inferkit.local.prompts import MARKS, Mark, checked_turns, format_of
-from inferkit.local.sampling import Sampling, draw, penalise
 from inferkit.local.text import ReplyText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from inferkit.local.llama import Llama
-    from inferkit.local.preflight import ModelFile
+    from inferkit.local.engines.ctransformers.llama import Llama
+    from inferkit.local.engines.interface import Caller
+    from inferkit.local.gguf.model_file import ModelFile
     from inferkit.local.prompts import PromptFormat, Segment
 
-__all__ = ["Caller", "Session"]
-
-
-class Caller(Protocol):
-    """The other end of a request."""
-
-    def gone(self) -> bool:
-        """Say whether the caller hung up, so that nobody waits for the rest."""
-
-    def send(self, frame: dict[str, Any]) -> None:
-        """Pass a frame on, without waiting for the caller to read it."""
+__all__ = ["Session"]
 
 
 class Session:

@@ -6,18 +6,23 @@ against what is left of the file before anything is read or allocated, so a dama
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ModelFileError
-from inferkit.local.head import Head, check_place
+from inferkit.local.gguf.head import Head, check_place
+from inferkit.local.gguf.packing import TENSOR_TYPES
 
 if TYPE_CHECKING:
     import os
     from pathlib import Path
 
-__all__ = ["TENSOR_TYPES", "Array", "Container", "Tensor", "TensorType", "Value", "read_container"]
+    from inferkit.local.gguf.packing import TensorType
+
+__all__ = ["Array", "Container", "Tensor", "Value", "read_container"]
 
 _DIMENSIONS_LIMIT = 4
 _NAME_LIMIT = 127
@@ -38,32 +43,6 @@ _KIND_NAMES = {
     11: "int64",
     12: "float64",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class TensorType:
-    """How weights are packed: `block` values in `size` bytes."""
-
-    name: str
-    block: int
-    size: int
-
-
-TENSOR_TYPES = {
-    0: TensorType("F32", 1, 4),
-    1: TensorType("F16", 1, 2),
-    2: TensorType("Q4_0", 32, 18),
-    3: TensorType("Q4_1", 32, 20),
-    6: TensorType("Q5_0", 32, 22),
-    7: TensorType("Q5_1", 32, 24),
-    8: TensorType("Q8_0", 32, 34),
-    10: TensorType("Q2_K", 256, 84),
-    11: TensorType("Q3_K", 256, 110),
-    12: TensorType("Q4_K", 256, 144),
-    13: TensorType("Q5_K", 256, 176),
-    14: TensorType("Q6_K", 256, 210),
-}
-"""The packings that the engine computes with, by their number in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +83,26 @@ class Container:
     header: bytes
     file_size: int
     modified_ns: int
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model is made of."""
+        return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
+
+    @property
+    def quantisation(self) -> str:
+        """The packing that most bytes of the weights are in."""
+        sizes: Counter[str] = Counter()
+        for tensor in self.tensors.values():
+            sizes[tensor.type.name] += tensor.nbytes
+        return sizes.most_common(1)[0][0]
+
+    @property
+    def fingerprint(self) -> str:
+        """A mark that changes whenever the file's header, size or time of change does."""
+        digest = hashlib.blake2b(self.header, digest_size=16)
+        digest.update(f"{self.file_size}:{self.modified_ns}".encode())
+        return digest.hexdigest()
 
 
 def read_container(path: Path) -> Container:

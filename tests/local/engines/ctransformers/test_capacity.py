@@ -6,9 +6,9 @@ import pytest
 
 import tiny_gguf
 from inferkit.core.errors import ConfigurationError
-from inferkit.local import capacity
-from inferkit.local.capacity import available_memory, memory_needed, plan, usable_cores
-from inferkit.local.preflight import inspect
+from inferkit.local.engines.ctransformers import capacity
+from inferkit.local.engines.ctransformers.capacity import available_memory, choose_sizes, memory_needed, usable_cores
+from inferkit.local.engines.ctransformers.preflight import inspect
 
 
 @pytest.fixture
@@ -17,31 +17,31 @@ def model(tmp_path):
 
 
 def test_the_context_is_the_trained_one_up_to_a_bound(model, tiny_path):
-    assert plan(model, context_length=None, threads=None, memory=None).context_length == 2048
-    assert plan(inspect(tiny_path), context_length=None, threads=None, memory=None).context_length == 128
+    assert choose_sizes(model, context_length=None, threads=None, memory=None).context_length == 2048
+    assert choose_sizes(inspect(tiny_path), context_length=None, threads=None, memory=None).context_length == 128
 
 
 def test_a_tiny_model_gets_one_thread_and_a_user_what_he_asks(model, monkeypatch):
-    assert plan(model, context_length=None, threads=None, memory=None).threads == 1
-    assert plan(model, context_length=None, threads=5, memory=None).threads == 5
+    assert choose_sizes(model, context_length=None, threads=None, memory=None).threads == 1
+    assert choose_sizes(model, context_length=None, threads=5, memory=None).threads == 5
     monkeypatch.setattr(capacity, "_TINY_PARAMETERS", 0)
-    assert plan(model, context_length=None, threads=None, memory=None).threads == max(1, usable_cores() - 1)
+    assert choose_sizes(model, context_length=None, threads=None, memory=None).threads == max(1, usable_cores() - 1)
 
 
 def test_no_batch_is_longer_than_the_context(model):
-    assert plan(model, context_length=7, threads=None, memory=None).batch == 7
+    assert choose_sizes(model, context_length=7, threads=None, memory=None).batch == 7
 
 
 @pytest.mark.parametrize("length", [0, 100_001])
 def test_a_context_the_model_was_not_trained_for_is_refused(model, length):
     with pytest.raises(ConfigurationError, match="from 1 to the 100000 tokens"):
-        plan(model, context_length=length, threads=None, memory=None)
+        choose_sizes(model, context_length=length, threads=None, memory=None)
 
 
 def test_a_context_that_does_not_fit_into_memory_is_refused_before_it_is_taken(model):
     with pytest.raises(ConfigurationError, match=r"needs about \d+ MiB of memory, and 65 MiB are free; lower context"):
-        plan(model, context_length=100_000, threads=None, memory=65 << 20)
-    assert plan(model, context_length=100, threads=None, memory=80 << 20).context_length == 100
+        choose_sizes(model, context_length=100_000, threads=None, memory=65 << 20)
+    assert choose_sizes(model, context_length=100, threads=None, memory=80 << 20).context_length == 100
 
 
 def test_memory_grows_with_context_by_the_keys_and_values(model):

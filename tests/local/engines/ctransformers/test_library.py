@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from inferkit.local import library
+from inferkit.local.engines.ctransformers import library
+from inferkit.local.engines.ctransformers.library import VERSION, cpu_features, find_library, load_cuda, variant
 from inferkit.local.errors import EngineUnavailable
-from inferkit.local.library import VERSION, cpu_features, find_library, load_cuda, variant
 
 FAST = frozenset({"avx", "avx2", "fma", "f16c"})
 
@@ -44,8 +44,8 @@ def test_the_builds_for_a_slower_processor_run_here_too(tiny_path):
     code = """
 import sys
 from pathlib import Path
-from inferkit.local.library import find_library
-from inferkit.local.llama import Llama
+from inferkit.local.engines.ctransformers.library import find_library
+from inferkit.local.engines.ctransformers.llama import Llama
 found = find_library(gpu=False, features=frozenset(sys.argv[2].split()))
 llama = Llama(found, Path(sys.argv[1]), context_length=64, batch=32, threads=1)
 llama.evaluate([1, 300, 301], 0)
@@ -196,7 +196,7 @@ class TestCuda:
 
 
 def test_a_file_that_is_no_library_is_refused(tmp_path, tiny_path):
-    from inferkit.local.llama import Llama
+    from inferkit.local.engines.ctransformers.llama import Llama
 
     with pytest.raises(EngineUnavailable, match="cannot be used"):
         Llama(tiny_path, tiny_path, context_length=8, batch=8, threads=1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 import tiny_gguf
-from inferkit.local.library import find_library
-from inferkit.local.llama import Llama
-from inferkit.local.preflight import inspect
-from inferkit.local.session import Session
+from inferkit.local.engines.ctransformers.library import find_library
+from inferkit.local.engines.ctransformers.llama import Llama
+from inferkit.local.engines.ctransformers.preflight import inspect
+from inferkit.local.engines.ctransformers.session import Session
 
 
 class Caller:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from inferkit.local.preflight import ModelFile
+    from inferkit.local.gguf.model_file import ModelFile
 
-__all__ = ["Plan", "available_memory", "plan", "usable_cores"]
+__all__ = ["Sizes", "available_memory", "choose_sizes", "usable_cores"]
 
 DEFAULT_CONTEXT = 2048
 _BATCH = 256
@@ -24,7 +24,7 @@ _MEMORY = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Sizes:
     """The sizes a model is loaded with: tokens of context, tokens evaluated at once, threads."""
 
     context_length: int
@@ -32,7 +32,7 @@ class Plan:
     threads: int
 
 
-def plan(model: ModelFile, *, context_length: int | None, threads: int | None, memory: int | None) -> Plan:
+def choose_sizes(model: ModelFile, *, context_length: int | None, threads: int | None, memory: int | None) -> Sizes:
     """Choose the sizes for a model, within `memory` bytes. Raises `ConfigurationError`, which says what to change.
 
     Without a wish the context is the trained one, up to 2,048 tokens. Threads are the usable cores less one, since a
@@ -53,7 +53,7 @@ def plan(model: ModelFile, *, context_length: int | None, threads: int | None, m
             f"{model.name!r} with a context of {context} tokens needs about {needed >> 20} MiB of memory, and "
             f"{memory >> 20} MiB are free; lower context_length, or use a smaller model"
         )
-    return Plan(context, batch, threads)
+    return Sizes(context, batch, threads)
 
 
 def memory_needed(model: ModelFile, context: int, batch: int) -> int:

@@ -6,55 +6,25 @@ score array is read past its end, a missing byte token ends the process. The rul
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from inferkit.local.facts import Facts
-from inferkit.local.gguf import Array, read_container
-from inferkit.local.tokeniser import read_vocabulary
+from inferkit.local.engines.ctransformers.tokeniser import read_vocabulary
+from inferkit.local.gguf.container import Array, read_container
+from inferkit.local.gguf.facts import Facts
+from inferkit.local.gguf.model_file import ModelFile
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from inferkit.local.vocabulary import Vocabulary
-
-__all__ = ["ModelFile", "inspect"]
+__all__ = ["inspect"]
 
 _BLOCKS_LIMIT = 96
 _WIDTH_LIMIT = 1 << 20
 _NAME_LIMIT = 200
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """What a checked model file holds. Sizes are in bytes; `context_length` is in tokens, as the model was trained.
-
-    `fingerprint` changes whenever the file's header, size or time of change does.
-    """
-
-    path: Path
-    architecture: str
-    name: str
-    quantisation: str
-    context_length: int
-    vocabulary_size: int
-    parameters: int
-    size: int
-    chat_template: str | None = field(repr=False)
-    fingerprint: str
-    embedding_length: int
-    feed_forward_length: int
-    block_count: int
-    head_count: int
-    head_count_kv: int
-    metadata: Mapping[str, Any] = field(repr=False)
-    vocabulary: Vocabulary = field(repr=False)
 
 
 def inspect(path: str | os.PathLike[str]) -> ModelFile:
@@ -94,13 +64,13 @@ class _Llama(Facts):
             path=self.path,
             architecture=architecture,
             name=self.value("general.name", "string", default=self.path.stem)[:_NAME_LIMIT],
-            quantisation=self._quantisation(),
+            quantisation=container.quantisation,
             context_length=context,
             vocabulary_size=len(vocabulary),
-            parameters=sum(math.prod(tensor.shape) for tensor in container.tensors.values()),
+            parameters=container.parameters,
             size=container.file_size,
             chat_template=self.value("tokenizer.chat_template", "string", default=None),
-            fingerprint=self._fingerprint(),
+            fingerprint=container.fingerprint,
             embedding_length=width,
             feed_forward_length=hidden,
             block_count=blocks,
@@ -178,15 +148,3 @@ class _Llama(Facts):
                 f"it has {len(extra)} tensors that this engine does not know, {min(extra)} among them",
                 "use a model of the plain llama form (without experts, biases or scaled rotations)",
             )
-
-    def _quantisation(self) -> str:
-        sizes: Counter[str] = Counter()
-        for tensor in self.container.tensors.values():
-            sizes[tensor.type.name] += tensor.nbytes
-        return sizes.most_common(1)[0][0]
-
-    def _fingerprint(self) -> str:
-        container = self.container
-        digest = hashlib.blake2b(container.header, digest_size=16)
-        digest.update(f"{container.file_size}:{container.modified_ns}".encode())
-        return digest.hexdigest()

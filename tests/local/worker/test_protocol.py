@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from inferkit.core.errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
-from inferkit.local.errors import ContextOverflow, EngineUnavailable, WorkerDied, from_frame, to_frame
-from inferkit.local.protocol import FRAME_LIMIT, FrameDecoder, encode
+from inferkit.local.errors import ContextOverflow, EngineUnavailable, WorkerDied
+from inferkit.local.worker.protocol import FRAME_LIMIT, FrameDecoder, encode, from_frame, to_frame
 
 
 @given(st.lists(st.dictionaries(st.text(), st.text() | st.integers()), max_size=5), st.data())

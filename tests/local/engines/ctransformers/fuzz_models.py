@@ -19,11 +19,11 @@ from pathlib import Path
 
 import tiny_gguf
 from inferkit import InferkitError
-from inferkit.local import capacity
-from inferkit.local.library import find_library
-from inferkit.local.llama import Llama
-from inferkit.local.preflight import inspect
-from inferkit.local.session import Session
+from inferkit.local.engines.ctransformers.capacity import choose_sizes
+from inferkit.local.engines.ctransformers.library import find_library
+from inferkit.local.engines.ctransformers.llama import Llama
+from inferkit.local.engines.ctransformers.preflight import inspect
+from inferkit.local.engines.ctransformers.session import Session
 
 EDGES = (0, 1, 2, 3, 255, 1 << 15, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 40, (1 << 63) - 1, (1 << 64) - 1)
 SECONDS = 20
@@ -112,7 +112,7 @@ def damage_tensor(spec: tiny_gguf.Spec, chance: random.Random) -> None:
 def run(path: Path) -> None:
     """Load and run a file as the worker does."""
     model = inspect(path)
-    sizes = capacity.plan(model, context_length=None, threads=1, memory=1 << 30)
+    sizes = choose_sizes(model, context_length=None, threads=1, memory=1 << 30)
     llama = Llama(find_library(gpu=False), path, context_length=sizes.context_length, batch=sizes.batch, threads=1)
     session = Session(model, llama)
     for options in ({}, {"temperature": 1.0, "seed": 1}, {"repeat_penalty": 1.3, "temperature": 0.5}):
