@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import subprocess
 import sys
 import threading
@@ -471,7 +470,6 @@ def test_a_client_that_is_dropped_ends_the_thread_of_its_portal():
     assert client.complete("hi").text == "hi"
     (portal,) = (thread for thread in set(threading.enumerate()) - before if thread.name == "inferkit-portal")
     del client
-    gc.collect()
     portal.join(30)
     assert not portal.is_alive()
 

@@ -1,4 +1,4 @@
-"""`inferkit report`: reads a ledger, and writes its economics as tables, JSON or a page."""
+"""What `inferkit report` does: reads a ledger, and writes its economics as tables, JSON or a page."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from economics.bookkeeping import USD, assign, at, enter
 from inferkit.cli import app
+from inferkit.cli.reporting import period_of
 from inferkit.core.errors import ConfigurationError, InferkitError, LedgerError
-from inferkit.economics.command import period_of
 from inferkit.economics.formatting import NOTHING
 from inferkit.economics.report.report import DIMENSIONS
 from inferkit.ledger.journal import Attribution, Tally
