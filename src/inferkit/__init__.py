@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from inferkit.client.client import AsyncClient, Client
     from inferkit.client.engine import default_stack
     from inferkit.client.streams import AsyncStream, Stream
+    from inferkit.core.attempt import Attempt
     from inferkit.core.body import End
     from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
     from inferkit.core.errors import (
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
         ToolCallPart,
         ToolResultPart,
     )
-    from inferkit.core.record import Attempt, CallRecord
+    from inferkit.core.record import CallRecord
     from inferkit.core.reply import Reply
     from inferkit.core.request import Handler, Key, Layer, Request, Target
     from inferkit.core.response import Response
@@ -88,7 +89,8 @@ _load = lazily(
             "Unavailable",
             "UnpricedModel",
         ),
-        "core.record": ("Attempt", "CallRecord"),
+        "core.attempt": ("Attempt",),
+        "core.record": ("CallRecord",),
         "core.reply": ("Reply",),
         "core.body": ("End",),
         "core.response": ("Response",),

@@ -11,11 +11,10 @@ from inferkit.core.chunks import Chunk
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from inferkit.core.record import Outcome
-    from inferkit.core.response import Response
+    from inferkit.core.attempt import Outcome
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["AllAtOnce", "Batch", "Body", "Change", "End", "OnClose", "RestOf"]
+__all__ = ["AllAtOnce", "Batch", "Body", "Change", "End", "OnClose"]
 
 Batch: TypeAlias = list[Chunk]
 """What one read brought, in its order."""
@@ -63,16 +62,3 @@ class AllAtOnce:
             raise StopAsyncIteration
         chunks, self._chunks = self._chunks, []
         return chunks
-
-
-class RestOf:
-    """The body of a response that somebody has read a part of."""
-
-    __slots__ = ("_source",)
-
-    def __init__(self, source: Response) -> None:
-        self._source = source
-
-    async def __anext__(self) -> Batch:
-        """Give what is left of the last batch, and then the next."""
-        return await self._source.next_batch()

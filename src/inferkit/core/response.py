@@ -6,21 +6,23 @@ its end, closed early, cancelled, broken or dropped.
 
 Inside, chunks travel in batches: all that one read of a socket brought. Observers see a batch in one loop; whoever
 iterates over a response is given one chunk at a time.
+
+(A module of over 300 lines: reading, handing on and ending are one state machine, and are read together.)
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from inferkit.core.body import AllAtOnce, End, RestOf
+from inferkit.core.body import AllAtOnce, End
 from inferkit.core.errors import StreamError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from inferkit.core.attempt import Outcome
     from inferkit.core.body import Batch, Body, Change, OnClose
     from inferkit.core.chunks import Chunk
-    from inferkit.core.record import Outcome
     from inferkit.runtime.protocol import Runtime
 
 __all__ = ["Response"]
@@ -182,7 +184,7 @@ class Response:
         came before.
         """
         if self._ready or self._failure is not None:  # somebody has read a part of a batch: the rest was observed
-            return self.through(RestOf(self)).map(change, on_close=on_close)
+            return self.through(_Rest(self)).map(change, on_close=on_close)
         new = self._successor(self._body)
         new._source, new._maps, new._hooks = self._source, self._maps, self._hooks
         if change is not None:
@@ -308,6 +310,18 @@ class Response:
         self._body = self._source = self._failure = None
         self._hooks = self._maps = ()
         return hooks, bodies
+
+
+class _Rest:
+    """The body of a response that somebody has read a part of."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Response) -> None:
+        self._source = source
+
+    async def __anext__(self) -> Batch:
+        return await self._source.next_batch()
 
 
 def _is_busy_generator(error: BaseException) -> bool:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from inferkit.core.attempt import Attempt
 from inferkit.core.chunks import Chunk, Usage
 from inferkit.core.errors import ConfigurationError, NoRoute, ProviderError, StreamInterrupted, Unavailable
-from inferkit.core.record import Attempt
 from inferkit.pricing.estimates import input_tokens
 from inferkit.pricing.tokens import utf8_length
 
 if TYPE_CHECKING:
+    from inferkit.core.attempt import AttemptKind, Outcome
     from inferkit.core.body import End
-    from inferkit.core.record import AttemptKind, Outcome
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
     from inferkit.layers.budget.hold import Hold

@@ -21,8 +21,8 @@ from inferkit.core.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inferkit.core.attempt import AttemptKind
     from inferkit.core.body import Batch
-    from inferkit.core.record import AttemptKind
     from inferkit.core.request import Handler, Request, Target
     from inferkit.core.response import Response
 
