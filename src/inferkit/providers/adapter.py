@@ -95,13 +95,14 @@ class Adapter:
 class _Receiving:
     """A reply as it comes: what each read of the exchange brought, and after that what went wrong."""
 
-    __slots__ = ("_exchange", "_over", "_ready", "reader")
+    __slots__ = ("_closed", "_exchange", "_over", "_ready", "reader")
 
     def __init__(self, exchange: Exchange, reader: Reader) -> None:
         self.reader = reader
         self._exchange = exchange
         self._ready: Batch = []
         self._over = False
+        self._closed = False
 
     async def begin(self) -> None:
         """Wait for the first chunks, or the end."""
@@ -111,7 +112,9 @@ class _Receiving:
     async def __anext__(self) -> Batch:
         while not self._ready:
             if self._over:
-                await self._exchange.finish()
+                if not self._closed:
+                    await self._exchange.finish()
+                    self._closed = True
                 raise StopAsyncIteration
             await self._receive()
         ready, self._ready = self._ready, []
@@ -119,7 +122,9 @@ class _Receiving:
 
     async def aclose(self) -> None:
         """Close the connection, whatever waits for it."""
-        await self._exchange.aclose()
+        if not self._closed:
+            await self._exchange.aclose()
+            self._closed = True
 
     async def _receive(self) -> None:
         reader = self.reader
@@ -135,5 +140,5 @@ class _Receiving:
             self._ready = reader.feed(data)
         else:
             self._ready = reader.end()
-            await self._exchange.aclose()
+            await self.aclose()
         self._over = reader.done

@@ -99,8 +99,6 @@ class HttpxExchange:
 
     async def finish(self) -> None:
         """Read the little that follows the last event, so that the connection can be used again, and close."""
-        if self._connection.closed:
-            return
         await self._read_a_little(_REST_BYTES, _REST_SECONDS)
 
     async def _read_a_little(self, size: int, seconds: float) -> bytes:

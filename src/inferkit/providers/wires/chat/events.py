@@ -81,9 +81,8 @@ class ChatEvents:
             reasoning = reasoning or thought
         reasoning = reasoning if type(reasoning) is str else ""
         calls = tuple([self._call(call, place) for place, call in enumerate(delta.get("tool_calls") or ())])
-        self._others.gather(event, choice, delta, is_last=not choices or bool(choice.get("finish_reason")))
         reason = choice.get("finish_reason")
-        parts = self._others.images()
+        parts = self._others.gather(event, choice, delta, is_last=not choices or bool(reason))
         refusal = delta.get("refusal")
         if refusal and isinstance(refusal, str):
             self._refused = True

@@ -28,17 +28,18 @@ _CUT = frozenset({"text", "summary", "data", "transcript", "arguments"})  # the 
 class Others:
     """The fields of one reply that have no place in a chunk."""
 
-    __slots__ = ("_audio", "_details", "_extra", "_images", "_untold")
+    __slots__ = ("_audio", "_details", "_extra", "_untold")
 
     def __init__(self) -> None:
         self._audio: _Pieces | None = None
         self._details: dict[Any, _Pieces] = {}
         self._extra: dict[str, _Pieces] = {}
-        self._images: tuple[Part, ...] = ()
         self._untold = False
 
-    def gather(self, event: dict[str, Any], choice: dict[str, Any], delta: dict[str, Any], *, is_last: bool) -> None:
-        """Take what an event says beside text, reasoning and tool calls."""
+    def gather(
+        self, event: dict[str, Any], choice: dict[str, Any], delta: dict[str, Any], *, is_last: bool
+    ) -> tuple[Part, ...]:
+        """Take what an event says beside text, reasoning and tool calls; give the images that it brings."""
         if not delta.keys() <= _OF_DELTA:
             for name in delta.keys() - _OF_DELTA:
                 self._add(name, delta[name], joins=True)
@@ -48,13 +49,13 @@ class Others:
         if is_last:
             for name in event.keys() - _OF_EVENT:
                 self._add(name, event[name], joins=False)
-        if not delta.keys() <= _OF_TEXT:
-            self._gather_parts(delta)
+        return () if delta.keys() <= _OF_TEXT else self._gather_parts(delta)
 
-    def _gather_parts(self, delta: dict[str, Any]) -> None:
+    def _gather_parts(self, delta: dict[str, Any]) -> tuple[Part, ...]:
+        images: list[Part] = []
         for given in delta.get(FIELD) or ():
             if is_image(given):
-                self._images += (image(given, FIELD),)
+                images.append(image(given, FIELD))
             else:
                 self._add(FIELD, [given], joins=True)
         for detail in delta.get(DETAILS) or ():
@@ -65,11 +66,7 @@ class Others:
         if audio:
             self._audio = self._audio or _Pieces()
             self._audio.add(audio)
-
-    def images(self) -> tuple[Part, ...]:
-        """Give the images that came since the last time."""
-        images, self._images = self._images, ()
-        return images
+        return tuple(images)
 
     def tell(self) -> tuple[tuple[Part, ...], dict[str, Any] | None]:
         """Give the parts that are whole now, and what else there is to say, if it was not told yet."""
