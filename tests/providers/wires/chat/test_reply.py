@@ -136,6 +136,19 @@ def _joined(reply):
             yield type(part), getattr(part, "extra", None), getattr(part, "value", None), getattr(part, "url", None)
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+def test_parts_that_come_whole_from_elsewhere_are_told_in_this_wires_fields(streamed):
+    parts = (ReasoningPart("hm", "seal"), TextPart("A"), TextPart("B"), RefusalPart("no"))
+    again, _ = read(write([Chunk(parts=parts), Chunk(finish_reason="end")], streamed=streamed))
+    one = Reply.of(again, CallRecord())
+    assert (one.reasoning, one.text, one.finish_reason) == ("hm", "ABno", "end")
+    assert one.message.parts == (
+        ReasoningPart("hm", None, {"reasoning_details": [{"type": "reasoning.text", "signature": "seal"}]}),
+        TextPart("AB"),
+        RefusalPart("no"),
+    )
+
+
 @given(st.lists(st.sampled_from([b"data: ", b"{", b"}", b"[", b'"choices":', b"\n\n", b"[DONE]", b"null", b"x", b" "])))
 def test_whatever_comes_ends_in_chunks_or_in_one_typed_failure(pieces):
     for headers in (STREAM, JSON, {}):
@@ -223,6 +236,18 @@ def test_what_is_said_of_the_whole_reply_is_its_extra():
     }
     same = whole({"annotations": [{"url": 1}]}, logprobs=logprobs[0], stop_reason=7)
     assert same.extra == {"annotations": [{"url": 1}], "logprobs": logprobs[0], "stop_reason": 7}
+
+
+def test_images_of_another_form_are_kept_as_they_came():
+    one = reply(delta(images=[{"b64_json": "eA=="}]), delta(images=[{"b64_json": "eQ=="}], finish="stop"))
+    assert one.extra == {"images": [{"b64_json": "eA=="}, {"b64_json": "eQ=="}]}
+    assert one.message.parts == ()
+
+
+def test_what_was_told_is_not_told_again():
+    last = delta(finish="stop") | {"citations": ["https://a"]}
+    chunks, _ = read(event(last) + event(USAGE_EVENT | {"citations": ["https://a"]}) + event("[DONE]"))
+    assert [chunk.extra for chunk in chunks] == [{"citations": ["https://a"]}, None]
 
 
 def test_nothing_is_held_back_where_the_reply_has_no_finish_reason():

@@ -119,6 +119,15 @@ def test_a_request_that_was_read_is_written_as_it_came(request, limit, reasoning
         {"response_format": {"type": "json_schema", "json_schema": {"name": "mine", "schema": {}, "strict": False}}},
         {"max_tokens": 5, "max_completion_tokens": 6},
         {"max_tokens": "five"},
+        {
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {"name": "f", "parameters": {}, "x": 1},
+                    "cache_control": {"type": "y"},
+                }
+            ]
+        },
         {"stop": 5},
         {"stream": True, "stream_options": {"include_usage": True, "include_obfuscation": False}},
         {"modalities": ["text", "audio"], "audio": {"voice": "alloy"}, "prediction": {"type": "content"}},
@@ -128,6 +137,11 @@ def test_what_a_request_has_no_field_for_stays_as_it_came(odd):
     payload = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **odd}
     endpoint = Endpoint("acme", "https://acme.test/v1", quirks=ChatQuirks("max_completion_tokens"))
     assert write(read(payload), endpoint) == payload
+
+
+def test_one_word_to_stop_at_is_read_as_a_list_of_one():
+    payload = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stop": "END"}
+    assert read(payload).stop == ("END",)
 
 
 @pytest.mark.parametrize(
