@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.server import INPUT_NANOS, OUTPUT_NANOS
 from inferkit import Budget, Client, OpenAIChat, Price, SqliteLedger
-from inferkit.budgets.money import to_usd
+from inferkit.core.money import to_usd
 
 __all__ = ["STEP"]
 

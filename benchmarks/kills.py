@@ -154,7 +154,7 @@ def kills(*, quick: bool) -> list[Figure]:
             left = ledger.sweep(time.time() + _A_DAY)
             balances = [balance for _, _, balance in ledger.balances()]
             for entry in ledger.entries():
-                posted[entry.charge.payer.user or ""] += entry.charge.usd or 0
+                posted[entry.charge.attribution.user or ""] += entry.charge.usd or 0
     whole = [margin for margin in margins if margin is not None]
     return [
         Figure("kills, processes killed in the middle of their calls", number, "kills"),

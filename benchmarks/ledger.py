@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 from benchmarks.figures import Figure
 from benchmarks.timing import interleave
 from inferkit import Budget, SqliteLedger
-from inferkit.budgets import postings
-from inferkit.budgets.book import Charge
-from inferkit.budgets.database import Database
-from inferkit.budgets.ledger import Amounts, Grant
 from inferkit.budgets.scope import Scope
+from inferkit.ledger.journal import Charge
+from inferkit.ledger.protocols import Amounts, Grant
+from inferkit.ledger.sqlite import postings
+from inferkit.ledger.sqlite.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmarks.timing import Block
-    from inferkit.budgets.ledger import Line
+    from inferkit.ledger.protocols import Line
 
 __all__ = ["ledger_full", "ledger_pairs", "ledger_processes"]
 

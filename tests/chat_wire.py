@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from inferkit._record import CallRecord
-from inferkit._types import Message, Request
+from inferkit.core.messages import Message
+from inferkit.core.record import CallRecord
+from inferkit.core.request import Request
 
 
 def ask(runtime: Any, *messages: Message, stream: bool = True, **fields: Any) -> Request:

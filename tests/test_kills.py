@@ -15,7 +15,7 @@ import pytest
 
 from billing import Billing
 from inferkit import SqliteLedger
-from inferkit.budgets.ledger import Amounts
+from inferkit.ledger.protocols import Amounts
 from wire import Wire
 
 WORKER = Path(__file__).with_name("billed_worker.py")

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any
 from inferkit._lazy import lazily
 
 if TYPE_CHECKING:
-    from inferkit._catalog import Catalog, Target
-    from inferkit._client import AsyncClient, Client
-    from inferkit._engine import default_stack
-    from inferkit._errors import (
+    from inferkit.budgets.block import BudgetBlock, budget
+    from inferkit.budgets.budget import Budget, Remaining, Spent, Threshold
+    from inferkit.budgets.decorator import budgeted
+    from inferkit.client.catalog import Catalog
+    from inferkit.client.client import AsyncClient, Client
+    from inferkit.client.engine import default_stack
+    from inferkit.client.streams import AsyncStream, Stream
+    from inferkit.core.attempt import Attempt
+    from inferkit.core.body import End
+    from inferkit.core.chunks import Chunk, ToolCallDelta
+    from inferkit.core.errors import (
         AuthenticationFailed,
         BudgetExceeded,
         ConfigurationError,
@@ -31,48 +38,41 @@ if TYPE_CHECKING:
         Unavailable,
         UnpricedModel,
     )
-    from inferkit._record import Attempt, CallRecord
-    from inferkit._reply import Reply
-    from inferkit._response import End, Response
-    from inferkit._runtime import Runtime
-    from inferkit._stack import StackOrderWarning, compose
-    from inferkit._streams import AsyncStream, Stream
-    from inferkit._types import (
-        Chunk,
-        Handler,
+    from inferkit.core.messages import (
         ImagePart,
-        Key,
-        Layer,
         Message,
+        OpaquePart,
         Part,
         ReasoningPart,
-        Request,
+        RefusalPart,
         TextPart,
         Tool,
-        ToolCallDelta,
         ToolCallPart,
         ToolResultPart,
-        Usage,
     )
-    from inferkit.budgets.block import BudgetBlock, budget
-    from inferkit.budgets.budget import Budget, Remaining, Spent, Threshold
-    from inferkit.budgets.decorator import budgeted
-    from inferkit.budgets.plan import Plan
-    from inferkit.budgets.plans import Plans, Standing
-    from inferkit.budgets.prices import Price
-    from inferkit.budgets.sqlite import SqliteLedger
+    from inferkit.core.record import CallRecord
+    from inferkit.core.reply import Reply
+    from inferkit.core.request import Handler, Key, Layer, Request, Target
+    from inferkit.core.response import Response
+    from inferkit.core.stack import StackOrderWarning, compose
+    from inferkit.core.usage import Usage
     from inferkit.layers.cache import Cache
     from inferkit.layers.retry import Retry
+    from inferkit.ledger.sqlite.ledger import SqliteLedger
     from inferkit.local import Local
+    from inferkit.plans.plan import Plan
+    from inferkit.plans.subscriptions import Plans, Subscription
+    from inferkit.pricing.prices import Price
     from inferkit.providers.openai_chat import OpenAIChat
+    from inferkit.runtime.protocol import Runtime
 
 _load = lazily(
     "inferkit",
     {
-        "_catalog": ("Catalog", "Target"),
-        "_client": ("AsyncClient", "Client"),
-        "_engine": ("default_stack",),
-        "_errors": (
+        "client.catalog": ("Catalog",),
+        "client.client": ("AsyncClient", "Client"),
+        "client.engine": ("default_stack",),
+        "core.errors": (
             "AuthenticationFailed",
             "BudgetExceeded",
             "ConfigurationError",
@@ -90,36 +90,36 @@ _load = lazily(
             "Unavailable",
             "UnpricedModel",
         ),
-        "_record": ("Attempt", "CallRecord"),
-        "_reply": ("Reply",),
-        "_response": ("End", "Response"),
-        "_runtime": ("Runtime",),
-        "_stack": ("StackOrderWarning", "compose"),
-        "_streams": ("AsyncStream", "Stream"),
-        "_types": (
-            "Chunk",
-            "Handler",
+        "core.attempt": ("Attempt",),
+        "core.record": ("CallRecord",),
+        "core.reply": ("Reply",),
+        "core.body": ("End",),
+        "core.response": ("Response",),
+        "runtime.protocol": ("Runtime",),
+        "core.stack": ("StackOrderWarning", "compose"),
+        "client.streams": ("AsyncStream", "Stream"),
+        "core.chunks": ("Chunk", "ToolCallDelta"),
+        "core.usage": ("Usage",),
+        "core.messages": (
             "ImagePart",
-            "Key",
-            "Layer",
             "Message",
+            "OpaquePart",
             "Part",
             "ReasoningPart",
-            "Request",
+            "RefusalPart",
             "TextPart",
             "Tool",
-            "ToolCallDelta",
             "ToolCallPart",
             "ToolResultPart",
-            "Usage",
         ),
+        "core.request": ("Handler", "Key", "Layer", "Request", "Target"),
         "budgets.block": ("BudgetBlock", "budget"),
         "budgets.budget": ("Budget", "Remaining", "Spent", "Threshold"),
         "budgets.decorator": ("budgeted",),
-        "budgets.plan": ("Plan",),
-        "budgets.plans": ("Plans", "Standing"),
-        "budgets.prices": ("Price",),
-        "budgets.sqlite": ("SqliteLedger",),
+        "plans.plan": ("Plan",),
+        "plans.subscriptions": ("Plans", "Subscription"),
+        "pricing.prices": ("Price",),
+        "ledger.sqlite.ledger": ("SqliteLedger",),
         "layers.cache": ("Cache",),
         "layers.retry": ("Retry",),
         "local": ("Local",),
@@ -155,6 +155,7 @@ __all__ = [
     "Message",
     "ModelFileError",
     "NoRoute",
+    "OpaquePart",
     "OpenAIChat",
     "Part",
     "Plan",
@@ -163,6 +164,7 @@ __all__ = [
     "ProviderError",
     "RateLimited",
     "ReasoningPart",
+    "RefusalPart",
     "Remaining",
     "Reply",
     "Request",
@@ -172,10 +174,10 @@ __all__ = [
     "Spent",
     "SqliteLedger",
     "StackOrderWarning",
-    "Standing",
     "Stream",
     "StreamError",
     "StreamInterrupted",
+    "Subscription",
     "Target",
     "TextPart",
     "Threshold",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from datetime import UTC, datetime
 
-from inferkit.budgets.book import Charge
-from inferkit.budgets.ledger import Amounts, Grant, Refusal
 from inferkit.budgets.scope import Scope
+from inferkit.ledger.journal import Charge
+from inferkit.ledger.protocols import Amounts, Grant, Refusal
 
 _numbers = itertools.count()
 

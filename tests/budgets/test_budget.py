@@ -2,10 +2,10 @@
 
 import pytest
 
-from inferkit._errors import ConfigurationError
 from inferkit.budgets.budget import Budget
-from inferkit.budgets.ledger import Line
 from inferkit.budgets.scope import Scope
+from inferkit.core.errors import ConfigurationError
+from inferkit.ledger.protocols import Line
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import pytest
 import trio
 import trio.lowlevel
 
-from inferkit._errors import ConfigurationError
 from inferkit.budgets.arguments import BudgetFields
 from inferkit.budgets.budget import Budget
 from inferkit.budgets.context import current_scopes
 from inferkit.budgets.decorator import budgeted
+from inferkit.core.errors import ConfigurationError
 
 
 def accounts():

@@ -12,12 +12,13 @@ import pytest
 from budgets.fake_models import AT, FakeModel, Stack, make_request, run
 from budgets.spending import most, reserve, spend
 from inferkit import Budget, BudgetExceeded, ConfigurationError, Remaining, Spent
-from inferkit._record import CallRecord
-from inferkit._types import Chunk, Usage
-from inferkit.budgets.book import Charge
-from inferkit.budgets.ledger import Amounts
 from inferkit.budgets.scope import Scope
-from inferkit.budgets.sqlite import SqliteLedger
+from inferkit.core.chunks import Chunk
+from inferkit.core.record import CallRecord
+from inferkit.core.usage import Usage
+from inferkit.ledger.journal import Charge
+from inferkit.ledger.protocols import Amounts
+from inferkit.ledger.sqlite.ledger import SqliteLedger
 
 REPLY = [Chunk("Hi", finish_reason="stop"), Chunk(usage=Usage(10, 5))]
 
@@ -191,7 +192,7 @@ def test_ids_of_calls_sort_by_time_and_differ(monkeypatch):
     ids = []
     for _ in range(300):
         now += 0.002
-        monkeypatch.setattr("inferkit._record.time.time", lambda: now)  # noqa: B023 - read at once
+        monkeypatch.setattr("inferkit.core.record.time.time", lambda: now)  # noqa: B023 - read at once
         ids += [CallRecord().id, CallRecord().id]
     assert len(set(ids)) == 600
     milliseconds = [one[:12] for one in ids]

@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from inferkit._errors import ConfigurationError
-from inferkit.budgets.book import Charge
 from inferkit.budgets.budget import Budget
-from inferkit.budgets.ledger import Amounts, Grant
 from inferkit.budgets.scope import Scope
-from inferkit.budgets.sqlite import SqliteLedger
 from inferkit.budgets.windows import current_window, rolling_end, rolling_window, window, zone_named
+from inferkit.core.errors import ConfigurationError
+from inferkit.ledger.journal import Charge
+from inferkit.ledger.protocols import Amounts, Grant
+from inferkit.ledger.sqlite.ledger import SqliteLedger
 
 ZONES = [
     "UTC", "Europe/Berlin", "Europe/Zurich", "America/New_York", "America/Havana", "America/St_Johns",

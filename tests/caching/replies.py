@@ -1,17 +1,16 @@
-"""Requests, replies and runners for the tests of the cache."""
+"""Requests and replies for the tests of the cache."""
 
-import asyncio
 import threading
 
 import anyio
-import pytest
-import trio
 
-from inferkit._direct import DirectRuntime, drive
-from inferkit._loops import current_runtime
-from inferkit._record import CallRecord
-from inferkit._response import Response
-from inferkit._types import Chunk, Message, Request, Usage
+from inferkit.core.chunks import Chunk
+from inferkit.core.messages import Message
+from inferkit.core.record import CallRecord
+from inferkit.core.request import Request
+from inferkit.core.response import Response
+from inferkit.core.usage import Usage
+from inferkit.runtime.direct import DirectRuntime
 
 SECONDS = 20  # no test waits this long unless something hangs
 REPLY = (Chunk("Hel"), Chunk("lo"), Chunk(finish_reason="stop", usage=Usage(7, 2)))
@@ -118,25 +117,3 @@ class GatedBody(Body):
         await super().aclose()
         for gate in self._gates.values():
             gate.open()
-
-
-def run_direct(scenario):
-    return drive(scenario(DirectRuntime()))
-
-
-def run_asyncio(scenario):
-    async def main():
-        return await scenario(current_runtime())
-
-    return asyncio.run(main())
-
-
-def run_trio(scenario):
-    async def main():
-        return await scenario(current_runtime())
-
-    return trio.run(main)
-
-
-everywhere = pytest.mark.parametrize("run", [run_direct, run_asyncio, run_trio], ids=["direct", "asyncio", "trio"])
-on_a_loop = pytest.mark.parametrize("run", [run_asyncio, run_trio], ids=["asyncio", "trio"])

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from inferkit._errors import ConfigurationError
-from inferkit._types import Chunk, Usage
 from inferkit.caching import disk as disk_module
 from inferkit.caching.bytes_disk import BytesStore, DamagedRowError
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.entry import Entry
+from inferkit.core.chunks import Chunk
+from inferkit.core.errors import ConfigurationError
+from inferkit.core.usage import Usage
 
 DESCRIPTORS = Path("/proc/self/fd")
 KEY = b"k" * 32
@@ -395,7 +396,7 @@ def test_a_transaction_that_an_interrupt_left_open_is_undone_by_the_next(tier, f
 
 _WORK = """
 import sys
-from inferkit._types import Chunk
+from inferkit.core.chunks import Chunk
 from inferkit.caching.bytes_disk import DamagedRowError
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.entry import Entry

@@ -5,11 +5,11 @@ import threading
 
 import pytest
 
-from inferkit._types import Chunk
 from inferkit.caching import write_behind
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.entry import Entry
 from inferkit.caching.write_behind import WriteBehind
+from inferkit.core.chunks import Chunk
 
 ENTRY = Entry((Chunk(text="Hello"), Chunk(finish_reason="stop")), stored_at=1.0)
 
@@ -101,7 +101,7 @@ def test_the_end_of_the_process_writes_what_waits(tmp_path):
     program = """
 import sys
 from pathlib import Path
-from inferkit._types import Chunk
+from inferkit.core.chunks import Chunk
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.entry import Entry
 from inferkit.caching.write_behind import WriteBehind

@@ -6,9 +6,9 @@ import itertools
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from inferkit.budgets.book import Assignment, Charge, Payer
-from inferkit.budgets.ledger import Amounts, Grant, Line
-from inferkit.economics.report import Period, build_report
+from inferkit.economics.report.report import Period, build_report
+from inferkit.ledger.journal import Assignment, Attribution, Charge
+from inferkit.ledger.protocols import Amounts, Grant, Line
 
 USD = 10**9
 _numbers = itertools.count()
@@ -30,7 +30,7 @@ DECEMBER = period("2026-12-01", "2027-01-01")
 
 def charge(usd, *, user=None, tenant=None, feature=None, plan=None, **fields):
     fields = {"provider": "x", "model": "m", "input_tokens": 10, "output_tokens": 5, "outcome": "completed"} | fields
-    return Charge(usd, payer=Payer(user, tenant, feature, plan), **fields)
+    return Charge(usd, attribution=Attribution(user, tenant, feature, plan), **fields)
 
 
 def enter(ledger, usd, when="2026-11-10", *, call=None, **fields):
@@ -38,11 +38,13 @@ def enter(ledger, usd, when="2026-11-10", *, call=None, **fields):
     assert ledger.record(call or f"call-{next(_numbers)}", charge(usd, **fields), at=at(when))
 
 
-def lose(ledger, usd, *, reserved, swept, call, tokens=7, **payer):
+def lose(ledger, usd, *, reserved, swept, call, tokens=7, **attribution):
     """Reserve for a call whose process dies, and post it when its lease is over."""
     line = Line("all", "month:2026-11-01", usd=10**15)
     held = Amounts(usd, tokens, 1)
-    answer = ledger.reserve(call, [line], held, held, at=at(reserved), lease_seconds=60, payer=Payer(**payer))
+    answer = ledger.reserve(
+        call, [line], held, held, at=at(reserved), lease_seconds=60, attribution=Attribution(**attribution)
+    )
     assert isinstance(answer, Grant)
     assert ledger.sweep(at(swept)) == 1
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from inferkit.budgets.sqlite import SqliteLedger
+from inferkit.ledger.sqlite.ledger import SqliteLedger
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ import pytest
 
 from economics.bookkeeping import costs, report_of, some
 from inferkit import AsyncClient, Budget, BudgetExceeded, Client, Price, RateLimited, StreamInterrupted, Unavailable
-from inferkit._types import Chunk, Usage
-from inferkit.budgets.bounds import input_tokens_bound
-from inferkit.budgets.plan import Plan
-from inferkit.economics.report import Period
+from inferkit.core.chunks import Chunk
+from inferkit.core.usage import Usage
+from inferkit.economics.report.report import Period
 from inferkit.layers.retry import Retry
+from inferkit.plans.plan import Plan
+from inferkit.pricing.tokens import input_tokens_bound
 from inferkit.testing import FakeProvider, make_request, settled
 from layers.test_hedges import Hedge
 from worlds import Gate

@@ -1,4 +1,4 @@
-"""What a call is entered with in the ledger's book, worked out by hand."""
+"""What a call is entered with in the ledger's journal, worked out by hand."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from inferkit import (
     Unavailable,
     UnpricedModel,
 )
-from inferkit._types import Chunk, Usage
-from inferkit.budgets.book import Charge, Part, Payer
-from inferkit.budgets.ledger import Amounts, Line
+from inferkit.core.chunks import Chunk
+from inferkit.core.usage import Usage
+from inferkit.ledger.journal import Attribution, Charge, Part
+from inferkit.ledger.protocols import Amounts, Line
 from inferkit.testing import FakeProvider
 from worlds import World
 
@@ -98,7 +99,7 @@ def test_a_call_of_one_attempt_is_entered_with_all_that_is_known_of_it(book):
         finish_reason="stop",
         asked="any",
         prompt_cache_saved=50 * 1000 - (40 * 100 + 10 * 1250),
-        payer=Payer("ana", "acme", "search", "pro"),
+        attribution=Attribution("ana", "acme", "search", "pro"),
     )
     assert charge.tokens == 120
 
@@ -294,26 +295,31 @@ def test_a_lost_hedge_is_a_part_with_what_was_seen_of_it(tmp_path, world):
     ledger.close()
 
 
-WHO = Payer("ana", "acme", "search", "pro")
+WHO = Attribution("ana", "acme", "search", "pro")
 LINE = Line("free", "month:2026-11-01", usd=100)
 
 
 def leased(ledger, call="1"):
-    ledger.reserve(call, [LINE], Amounts(60, 5, 1), Amounts(60, 5, 1), at=0, lease_seconds=10, payer=WHO)
+    ledger.reserve(call, [LINE], Amounts(60, 5, 1), Amounts(60, 5, 1), at=0, lease_seconds=10, attribution=WHO)
     ledger.sweep(20)
 
 
 def test_a_call_whose_lease_ran_out_is_entered_for_who_made_it(book):
     leased(book.ledger)
     (entry,) = book.ledger.entries()
-    assert (entry.kind, entry.charge.usd, entry.charge.estimated, entry.charge.payer) == ("expired", 60, True, WHO)
+    assert (entry.kind, entry.charge.usd, entry.charge.estimated, entry.charge.attribution) == (
+        "expired",
+        60,
+        True,
+        WHO,
+    )
 
 
 def test_settling_late_corrects_it_for_the_same_payer(book):
     leased(book.ledger)
-    book.ledger.settle("1", Charge(25, "cheap", "m", output_tokens=3, payer=WHO), at=30)
+    book.ledger.settle("1", Charge(25, "cheap", "m", output_tokens=3, attribution=WHO), at=30)
     expired, corrected = book.ledger.entries()
-    assert (corrected.kind, corrected.charge.usd, corrected.charge.payer) == ("corrected", -35, WHO)
+    assert (corrected.kind, corrected.charge.usd, corrected.charge.attribution) == ("corrected", -35, WHO)
     assert expired.charge.usd + corrected.charge.usd == 25
 
 
@@ -322,10 +328,10 @@ def test_voiding_or_reviving_it_late_is_entered_for_who_made_it(book):
     book.ledger.void("1", at=30)
     leased(book.ledger, "2")
     book.ledger.extend("2", [LINE], Amounts(1), at=30, lease_seconds=10)
-    assert {entry.charge.payer for entry in book.ledger.entries()} == {WHO}
+    assert {entry.charge.attribution for entry in book.ledger.entries()} == {WHO}
     assert [entry.charge.usd for entry in book.ledger.entries()] == [60, -60, 60, -60]
     book.ledger.sweep(100)
-    assert [entry.charge.payer for entry in book.ledger.entries()][-1] == WHO, "the hold kept it, too"
+    assert [entry.charge.attribution for entry in book.ledger.entries()][-1] == WHO, "the hold kept it, too"
 
 
 def test_every_field_of_a_charge_is_read_back_as_it_was_written(book):

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from budgets.fake_models import BOOK, KINDS, FakeModel, make_request, run
-from inferkit._errors import (
+from inferkit.core.chunks import Chunk, ToolCallDelta
+from inferkit.core.errors import (
     AuthenticationFailed,
     ConfigurationError,
     DeadlineExceeded,
@@ -15,10 +16,10 @@ from inferkit._errors import (
     StreamInterrupted,
     Unavailable,
 )
-from inferkit._types import Chunk, ToolCallDelta, Usage
-from inferkit.budgets.bounds import input_tokens_bound
-from inferkit.budgets.prices import Price, PriceBook
+from inferkit.core.usage import Usage
 from inferkit.layers.meter import Meter
+from inferkit.pricing.prices import Price, PriceBook
+from inferkit.pricing.tokens import input_tokens_bound
 
 
 @pytest.fixture(params=KINDS)

@@ -12,12 +12,12 @@ import threading
 import pytest
 
 from inferkit import Budget, BudgetExceeded, Client, LedgerError, NoRoute, Plan, Price, Response, budgeted
-from inferkit._direct import drive
-from inferkit._home import ledger_file
-from inferkit.budgets.book import Assignment, Payer, Tally
-from inferkit.budgets.sqlite import SqliteLedger
+from inferkit.client.home import ledger_file
 from inferkit.layers import tally
 from inferkit.layers.tally import TallyLayer
+from inferkit.ledger.journal import Assignment, Attribution, Tally
+from inferkit.ledger.sqlite.ledger import SqliteLedger
+from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider, make_request
 
 COST = 5_000_000 + 20_000_000  # one token in at 5 dollars a thousand, two out at 10
@@ -68,8 +68,8 @@ def test_replies_from_the_cache_are_counted_with_what_they_had_cost(world, open_
 
     world.run(body)
     assert counted(home) == [
-        Tally(0, "hit", Payer(None, "acme"), "any", "fake", "m", "", 1, COST),
-        Tally(0, "hit", Payer("ana", "acme", "search"), "any", "fake", "m", "", 3, 3 * COST),
+        Tally(0, "hit", Attribution(None, "acme"), "any", "fake", "m", "", 1, COST),
+        Tally(0, "hit", Attribution("ana", "acme", "search"), "any", "fake", "m", "", 3, 3 * COST),
     ]
 
 
@@ -99,7 +99,7 @@ def test_calls_that_shared_a_stream_to_its_end_are_counted_with_what_it_cost(wor
                 pass
 
     world.run(body)
-    assert counted(home) == [Tally(0, "coalesced", Payer("ben"), "any", "fake", "m", "", 1, COST)]
+    assert counted(home) == [Tally(0, "coalesced", Attribution("ben"), "any", "fake", "m", "", 1, COST)]
 
 
 def test_refused_calls_are_counted_with_the_budget_that_refused_them(world, open_client, home):
@@ -111,16 +111,16 @@ def test_refused_calls_are_counted_with_the_budget_that_refused_them(world, open
                     await llm.complete("any", "Hi", user="ana")
 
     world.run(body)
-    assert counted(home) == [Tally(0, "refused", Payer("ana"), "any", "", "", "free:ana", 2, 0)]
+    assert counted(home) == [Tally(0, "refused", Attribution("ana"), "any", "", "", "free:ana", 2, 0)]
 
 
 def test_a_call_that_was_cut_after_it_was_sent_is_no_refusal(world, open_client, home):
     async def body(world):
         budget = Budget(usd="1", name="small")
-        async with open_client(["word " * 5000], cache=False, budget=budget) as llm:
+        async with open_client(["a ", "word " * 5000], cache=False, budget=budget) as llm:
             with pytest.raises(BudgetExceeded) as caught:
                 await llm.complete("any", "Hi", max_output_tokens=16)
-            assert caught.value.partial
+            assert caught.value.partial == "a "
 
     world.run(body)
     assert counted(home) == []
@@ -153,8 +153,8 @@ def test_a_function_and_its_key_are_what_a_hit_is_counted_for(world, open_client
 
     world.run(body)
     (hit,) = counted(home)
-    assert hit.payer.user == "ana"
-    assert hit.payer.feature.endswith("<locals>.search")
+    assert hit.attribution.user == "ana"
+    assert hit.attribution.feature.endswith("<locals>.search")
 
 
 def test_a_hit_is_counted_under_the_plan_of_its_customer(world, open_client, home):
@@ -170,8 +170,8 @@ def test_a_hit_is_counted_under_the_plan_of_its_customer(world, open_client, hom
                 await llm.complete("any", "Hi", user=user)
 
     world.run(body)
-    assert [each.payer for each in counted(home)] == [
-        Payer("ana", plan="pro"), Payer("ben", plan="free"), Payer("cleo")
+    assert [each.attribution for each in counted(home)] == [
+        Attribution("ana", plan="pro"), Attribution("ben", plan="free"), Attribution("cleo")
     ]  # fmt: skip
 
 
@@ -331,12 +331,14 @@ def test_counts_of_a_ledger_that_fails_only_to_name_the_plan_are_kept_without_it
     layer, hit = layer_on(ledger, Plans())
     hit()
     layer.close()
-    assert [each.payer for each in ledger.tallies()] == [Payer()]
+    assert [each.attribution for each in ledger.tallies()] == [Attribution()]
 
 
 def test_a_name_that_is_missing_is_none_when_it_is_read_back(ledger):
-    ledger.tally(iter([Tally(0, "hit", Payer(None, "acme"), usd=1), Tally(0, "hit", Payer(None, "acme"), usd=2)]))
-    assert list(ledger.tallies()) == [Tally(0, "hit", Payer(None, "acme"), calls=2, usd=3)]
+    ledger.tally(
+        iter([Tally(0, "hit", Attribution(None, "acme"), usd=1), Tally(0, "hit", Attribution(None, "acme"), usd=2)])
+    )
+    assert list(ledger.tallies()) == [Tally(0, "hit", Attribution(None, "acme"), calls=2, usd=3)]
     with sqlite3.connect(ledger._database.path) as connection:
         assert connection.execute("SELECT count(*) FROM tallies").fetchone() == (1,)
     connection.close()

@@ -13,11 +13,12 @@ import pytest
 
 from budgets.fake_models import AT, FakeModel, Stack, make_request, run
 from inferkit import Budget, BudgetExceeded, Client, ConfigurationError, LedgerError, Price, Threshold
-from inferkit._types import Chunk, Usage
-from inferkit.budgets.book import Charge
-from inferkit.budgets.ledger import Amounts, Line
 from inferkit.budgets.scope import Scope
-from inferkit.budgets.sqlite import SqliteLedger
+from inferkit.core.chunks import Chunk
+from inferkit.core.usage import Usage
+from inferkit.ledger.journal import Charge
+from inferkit.ledger.protocols import Amounts, Line
+from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.testing import FakeProvider
 
 REPLY = [Chunk("secret", finish_reason="stop"), Chunk(usage=Usage(10, 5))]

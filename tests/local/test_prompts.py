@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 import tiny_gguf
-from inferkit._errors import InvalidRequest, ModelFileError
-from inferkit.local.preflight import inspect
+from inferkit.core.errors import InvalidRequest, ModelFileError
+from inferkit.local.engines.ctransformers.preflight import inspect
 from inferkit.local.prompts import FORMATS, Mark, checked_turns, format_of
 from tiny_gguf import CONTROL, NORMAL, USER_DEFINED
 

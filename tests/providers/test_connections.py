@@ -17,20 +17,20 @@ import pytest
 
 from chat_wire import USAGE_EVENT, ask, completion, delta
 from inferkit import Budget, Client, Price
-from inferkit._direct import DirectRuntime, drive
-from inferkit._errors import (
+from inferkit.core.errors import (
     ConfigurationError,
     DeadlineExceeded,
     InvalidRequest,
-    ProviderError,
     StreamError,
     Unavailable,
 )
-from inferkit._loops import current_runtime
-from inferkit.providers import _watch
-from inferkit.providers._line import Line
-from inferkit.providers.http import Http, Timeouts
+from inferkit.providers.http.connection import Connection
+from inferkit.providers.http.httpx_transport import HttpxTransport
+from inferkit.providers.http.transport import Timeouts
 from inferkit.providers.openai_chat import OpenAIChat
+from inferkit.runtime import scheduler
+from inferkit.runtime.direct import DirectRuntime, drive
+from inferkit.runtime.loops import current_runtime
 from wire import CLOSE, UNTIL_CLOSED, Wire, event, reply, sse
 
 HELLO = [event(delta("Hel")), event(delta("lo", finish="stop")), event(USAGE_EVENT), event("[DONE]")]
@@ -290,7 +290,7 @@ def test_an_adapter_serves_one_event_loop_after_another():
         assert [asyncio.run(call()) for _ in range(3)] == ["Hello"] * 3
         assert wire.connections == 3
         assert wire.wait_until_closed(3)  # each loop took its connections with it
-        assert not adapter._http._clients._of_loops
+        assert not adapter.transport._http._of_loops
 
 
 def test_the_pool_of_a_loop_that_was_just_closed_is_dropped():
@@ -307,7 +307,7 @@ def test_the_pool_of_a_loop_that_was_just_closed_is_dropped():
             assert loop.run_until_complete(call()) == "Hello"
             loop.close()  # and not its async generators
             del loop
-        assert len(adapter._http._clients._of_loops) == 1
+        assert len(adapter.transport._http._of_loops) == 1
 
 
 def test_an_adapter_serves_many_threads_at_once():
@@ -329,7 +329,7 @@ def test_a_forked_child_has_connections_of_its_own():
 import os, sys, warnings
 sys.path[:0] = {[p for p in sys.path if p]!r}
 from chat_wire import ask
-from inferkit._direct import DirectRuntime, drive
+from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.providers.openai_chat import OpenAIChat
 adapter = OpenAIChat(base_url={wire.url!r})
 def call():
@@ -352,6 +352,35 @@ adapter.close()
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         assert wire.connections == 2  # the parent's and the child's
+
+
+def test_an_adapter_that_is_dropped_closes_its_connections(run):
+    with Wire(lambda _: sse(HELLO)) as wire:
+
+        async def call(runtime):
+            adapter = OpenAIChat(base_url=wire.url)
+            told = await text(adapter, runtime)
+            del adapter
+            gc.collect()
+            return told, await runtime.run_blocking(wire.wait_until_closed)
+
+        assert run(call) == ("Hello", True)
+
+
+@pytest.mark.parametrize("loop", ["", "portal=True"], ids=["direct", "portal"])
+def test_a_program_that_ends_without_closing_its_client_is_told_of_no_open_socket(loop):
+    with Wire(lambda _: [reply(completion("Hello"))]) as wire:
+        program = f"""
+import sys
+sys.path[:0] = {[p for p in sys.path if p]!r}
+from inferkit import Client, OpenAIChat
+provider = OpenAIChat(base_url={wire.url!r})
+llm = Client(models={{"m": "p:m"}}, providers={{"p": provider}}, cache=False, ledger=False, {loop})
+assert llm.complete("m", "hi").text == "Hello"
+"""
+        command = [sys.executable, "-W", "error", "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
@@ -461,13 +490,13 @@ def test_a_shared_connection_is_not_cut_for_one_of_its_calls():
             return ours
 
     with ours, theirs:
-        line = Line(DirectRuntime(), None, {})
-        line.answered({"network_stream": Network(), "http_version": b"HTTP/2"})
-        line.wake()
+        connection = Connection(DirectRuntime(), None, {})
+        connection.answered({"network_stream": Network(), "http_version": b"HTTP/2"})
+        connection.wake()
         theirs.sendall(b"x")
         assert ours.recv(1) == b"x"
-        line.answered({"network_stream": Network(), "http_version": b"HTTP/1.1"})
-        line.wake()
+        connection.answered({"network_stream": Network(), "http_version": b"HTTP/1.1"})
+        connection.wake()
         assert ours.recv(1) == b""
 
 
@@ -480,30 +509,30 @@ def test_sockets_that_a_pool_closed_are_not_kept():
             def get_extra_info(self, _, sock=ours):
                 return sock
 
-        line = Line(DirectRuntime(), None, idle)
-        line.answered({"network_stream": Network()})
-        line.give_back()
+        connection = Connection(DirectRuntime(), None, idle)
+        connection.answered({"network_stream": Network()})
+        connection.give_back()
         ours.close()
         theirs.close()
     assert len(idle) < 300
 
 
 def test_the_thread_that_keeps_deadlines_ends_when_nothing_runs(monkeypatch):
-    monkeypatch.setattr(_watch, "_IDLE_TICKS", 1)
+    monkeypatch.setattr(scheduler, "_IDLE_TICKS", 1)
     with Wire(lambda _: sse(HELLO)) as wire, _direct(wire) as adapter:
         runtime = DirectRuntime()
         for _ in range(2):
             assert drive(text(adapter, runtime, deadline=runtime.now() + 30)) == "Hello"
-            thread = _watch._thread
+            thread = scheduler._thread
             if thread is not None:
                 thread.join(30)
                 assert not thread.is_alive()
-            assert _watch._thread is None
+            assert scheduler._thread is None
 
 
 def test_a_connection_that_is_watched_no_more_is_not_cut(monkeypatch):
     """By then it may be another call's: the socket went back to its pool."""
-    monkeypatch.setattr(_watch, "_IDLE_TICKS", 1)
+    monkeypatch.setattr(scheduler, "_IDLE_TICKS", 1)
     reached, stopped = threading.Event(), threading.Event()
     happened = []
 
@@ -519,14 +548,14 @@ def test_a_connection_that_is_watched_no_more_is_not_cut(monkeypatch):
         happened.append("stopped")
         stopped.set()
 
-    watches = [_watch.Watch(0.0, end) for _ in range(2)]
+    watches = [scheduler.Watch(0.0, end) for _ in range(2)]
     for watch in watches:
         watch.start()
     assert reached.wait(30)
     stopping = threading.Thread(target=stop)
     stopping.start()
     stopping.join(30)
-    thread = _watch._thread
+    thread = scheduler._thread
     if thread is not None:
         thread.join(30)
     assert happened[-1] == "stopped"
@@ -659,8 +688,8 @@ def test_a_hostile_reply_takes_little_memory(kind):
 import resource, sys
 sys.path[:0] = {[p for p in sys.path if p]!r}
 from chat_wire import ask
-from inferkit._errors import Unavailable
-from inferkit._direct import DirectRuntime, drive
+from inferkit.core.errors import Unavailable
+from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.providers.openai_chat import OpenAIChat
 adapter = OpenAIChat(base_url={wire.url!r})
 def call():
@@ -683,33 +712,24 @@ adapter.close()
         assert int(done.stdout) < 64_000  # kilobytes
 
 
-def test_a_body_limit_is_the_callers_to_choose():
-    with Wire(lambda _: [reply(b"x" * 100)]) as wire:
-        http = Http(wire.url, provider="acme", max_body_bytes=99)
-        runtime = DirectRuntime()
-        exchange = drive(http.post(b"{}", {}, runtime=runtime))
-        with pytest.raises(ProviderError, match="larger than 99 bytes"):
-            drive(exchange.read_whole())
-        drive(exchange.aclose())
-        drive(http.aclose(runtime))
-
-
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_deadline_between_two_reads_leaves_no_generator_to_the_garbage_collector(backend):
     import anyio
 
     async def main():
         with Wire(lambda _: sse([*HELLO, UNTIL_CLOSED])) as wire:
-            http = Http(wire.url, provider="acme")
+            transport = HttpxTransport()
             runtime = current_runtime()
-            exchange = await http.post(b"{}", {}, runtime=runtime, deadline=runtime.now() + 30)
+            exchange = await transport.post(
+                wire.url, {}, b"{}", provider="acme", runtime=runtime, deadline=runtime.now() + 30
+            )
             assert await exchange.read()
-            exchange._line.expired = True
+            exchange._connection.expired = True
             with pytest.raises(DeadlineExceeded):
                 await exchange.read()
             await exchange.aclose()
             assert exchange._pieces.ag_frame is None
-            await http.aclose(runtime)
+            await transport.aclose(runtime)
 
     anyio.run(main, backend=backend)
 

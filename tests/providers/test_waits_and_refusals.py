@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from inferkit._errors import (
+from inferkit.core.errors import (
     AuthenticationFailed,
     ContentFiltered,
     InvalidRequest,
@@ -14,8 +14,8 @@ from inferkit._errors import (
     RateLimited,
     Unavailable,
 )
-from inferkit.providers._refusals import refusal
-from inferkit.providers._waits import requested_wait
+from inferkit.providers.errors import refusal
+from inferkit.providers.waits import requested_wait
 
 NOW = 1_000_000_000.0  # Sun, 09 Sep 2001 01:46:40 GMT
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from inferkit._errors import ConfigurationError
 from inferkit.budgets.budget import Budget
+from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from inferkit.budgets.budget import Threshold
-    from inferkit.budgets.terms import Share
+    from inferkit.budgets.limits import Share
     from inferkit.budgets.windows import Period
 
 __all__ = ["BudgetFields", "budget_given"]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, overload
 
-from inferkit._errors import ConfigurationError
 from inferkit.budgets.arguments import budget_given
 from inferkit.budgets.context import join, leave
 from inferkit.budgets.scope import Scope
+from inferkit.budgets.threads import carry_into_threads
+from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from inferkit.budgets.arguments import BudgetFields
     from inferkit.budgets.budget import Budget, Remaining, Spent
-    from inferkit.budgets.ledger import Ledger
+    from inferkit.ledger.protocols import Ledger
 
 __all__ = ["BudgetBlock", "budget"]
 
@@ -88,6 +89,7 @@ class BudgetBlock:
         return f"<BudgetBlock {self.account}>"
 
     def __enter__(self) -> Self:
+        carry_into_threads()
         join(self.scope)
         return self
 

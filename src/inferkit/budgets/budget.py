@@ -9,20 +9,19 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from inferkit._errors import ConfigurationError
-from inferkit.budgets.ledger import Amounts, Line
-from inferkit.budgets.money import to_nanos, to_usd
-from inferkit.budgets.scope import Scope
-from inferkit.budgets.terms import MOST, terms_of
+from inferkit.budgets.limits import MOST, limits_of
 from inferkit.budgets.windows import Period, Window, current_window, rolling_window, window_before
+from inferkit.core.errors import ConfigurationError
+from inferkit.core.money import to_nanos, to_usd
+from inferkit.ledger.protocols import Amounts, Line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
     from decimal import Decimal
 
-    from inferkit.budgets.ledger import Ledger
-    from inferkit.budgets.terms import Share, Terms
+    from inferkit.budgets.limits import Limits, Share
+    from inferkit.ledger.protocols import Ledger
 
 __all__ = ["Budget", "Remaining", "Spent", "Threshold"]
 
@@ -100,13 +99,13 @@ class Budget:
         one = not isinstance(self.warn_at, Sequence) or isinstance(self.warn_at, str)
         given: tuple[Any, ...] = (self.warn_at,) if one else tuple(self.warn_at)  # type: ignore[arg-type]
         object.__setattr__(self, "warn_at", given)  # hashable, as a frozen dataclass is
-        object.__setattr__(self, "_terms", terms_of(self))
+        object.__setattr__(self, "_limits", limits_of(self))
 
     @property
     def nanos(self) -> int | None:
         """The limit in nano-dollars."""
-        terms: Terms = self.__dict__["_terms"]
-        return terms.usd
+        limits: Limits = self.__dict__["_limits"]
+        return limits.usd
 
     @property
     def period(self) -> str:
@@ -119,6 +118,12 @@ class Budget:
         """Give this budget, under `name` if it has no name of its own."""
         return self if self.name is not None else dataclasses.replace(self, name=name)
 
+    def account(self, key: str | None = None) -> str:
+        """Give the name of what pays, in the ledger and in messages: this budget, or the share of `key` in it."""
+        if self.name is None:
+            raise ConfigurationError('a budget that is not on a function needs a name: Budget(..., name="free-tier")')
+        return self.name if key is None else f"{self.name}:{key}"
+
     def window(self, at: float) -> Window:
         """Give the period that contains the instant `at`, in seconds since the epoch; a rolling one's last part."""
         if isinstance(self.per, timedelta):
@@ -127,7 +132,7 @@ class Budget:
 
     def line(self, account: str, at: float) -> Line:
         """Give what the ledger has to check and charge under this budget for a call at this instant."""
-        usd, tokens, calls, grace, carry, warn_at = self.__dict__["_terms"]
+        usd, tokens, calls, grace, carry, warn_at = self.__dict__["_limits"]
         if isinstance(self.per, timedelta):
             short, since = rolling_window(self.per, at)
             return Line(account, short.label, usd, tokens, calls, grace, since, None, None, warn_at)
@@ -195,4 +200,4 @@ class Budget:
             raise ConfigurationError("a budget per call keeps no account; only budgets of a period do")
         if key is None and self.each is not None:
             raise ConfigurationError(f"budget {self.name} is kept for each {self.each}; say which: key=...")
-        return self.line(Scope(self, key).account, time.time() if at is None else at)
+        return self.line(self.account(key), time.time() if at is None else at)

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
-from inferkit._errors import ConfigurationError
+from inferkit.core.errors import ConfigurationError
 
 __all__ = [
     "PERIODS",

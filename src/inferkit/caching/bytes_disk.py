@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import diskcache
 from diskcache.core import DBNAME, MODE_RAW, UNKNOWN
 
-from inferkit._dropped import when_dropped
+from inferkit.runtime.dropped import when_dropped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

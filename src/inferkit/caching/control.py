@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from inferkit._types import Key
+from inferkit.core.request import Key
 
 __all__ = ["CACHE", "CacheMode"]
 

@@ -13,15 +13,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import ConfigurationError
-from inferkit._forks import hold_across_fork
-from inferkit.caching.entry import Entry, decode, encode
+from inferkit.caching.stored import decode, encode
+from inferkit.core.errors import ConfigurationError
+from inferkit.runtime.forks import hold_across_fork
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
 
     from inferkit.caching.bytes_disk import BytesStore
+    from inferkit.caching.entry import Entry
 
 __all__ = ["DiskTier"]
 
@@ -68,7 +69,7 @@ class DiskTier:
         return None if data is None else decode(data, key)
 
     def put(self, key: bytes, entry: Entry, *, ttl: float | None = None) -> None:
-        """Keep an entry, for `ttl` seconds where given."""
+        """Keep an entry, for `ttl` seconds where given, unless it holds what is no JSON."""
         self.put_all([(key, entry, ttl)])
 
     def put_all(self, entries: Iterable[tuple[bytes, Entry, float | None]]) -> None:
@@ -110,11 +111,14 @@ class DiskTier:
         with self._reading:
             return store.read(key)
 
-    def _write(self, rows: list[tuple[bytes, bytes, float | None]]) -> None:
+    def _write(self, rows: list[tuple[bytes, bytes | None, float | None]]) -> None:
+        sound = [(key, data, ttl) for key, data, ttl in rows if data is not None]
+        if not sound:
+            return
         store = self._opened()
         with self._writing:
             if not self._rests():  # the thread before this one may have waited for another process in vain
-                store.write(rows)
+                store.write(sound)
 
     def _opened(self) -> BytesStore:
         store = self._store

@@ -17,16 +17,17 @@ import copy
 import threading
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import BudgetExceeded, DeadlineExceeded, InferkitError, ProviderError, StreamInterrupted
-from inferkit._forks import renew_after_fork
-from inferkit._response import Response
+from inferkit.core.errors import BudgetExceeded, DeadlineExceeded, InferkitError, ProviderError, StreamInterrupted
+from inferkit.core.response import Response
+from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from inferkit._record import CallRecord
-    from inferkit._response import End
-    from inferkit._types import Chunk, Request
+    from inferkit.core.body import Batch, End
+    from inferkit.core.chunks import Chunk
+    from inferkit.core.record import CallRecord
+    from inferkit.core.request import Request
 
 __all__ = ["Flights"]
 
@@ -194,20 +195,20 @@ class _Flight:
         self.failure_raised = False
 
     async def pull(self, deadline: float | None) -> None:
-        """Pull one chunk; the lock, which is held, is given back when that is over, however this ends."""
+        """Pull what a read brings; the lock, which is held, is given back when that is over, however this ends."""
         if self.members == 1 and deadline is None:
             return await self._pull()
         runtime = self.runtime
         if deadline is not None and runtime.now() >= deadline:
             self.lock.release()
-            raise DeadlineExceeded("the call did not end within its timeout; pass a longer timeout= or fewer tokens")
+            raise DeadlineExceeded
         step = runtime.shield(self._pull) if self.members > 1 else self._pull()
         return await (step if deadline is None or runtime.blocking else runtime.within(deadline, step))
 
     async def _pull(self) -> None:
         assert self.source is not None
         try:
-            self.chunks.append(await self.source.__anext__())
+            self.chunks += await self.source.next_batch()
         except StopAsyncIteration:
             self.flights._retire(self, _LANDED)  # noqa: SLF001 - its own module
         except BaseException as error:
@@ -230,7 +231,6 @@ class _Flight:
             return StreamInterrupted(
                 "the call that this one shared was broken off",
                 provider=self.record.provider,
-                partial="".join(chunk.text for chunk in self.chunks),
             )
         if self.failure_raised and isinstance(failure, InferkitError):
             twin = copy.copy(failure)
@@ -251,7 +251,7 @@ class _Reader:
         self._deadline = deadline
         self._next = 0
 
-    async def __anext__(self) -> Chunk:
+    async def __anext__(self) -> Batch:
         flight, index = self._flight, self._next
         chunks = flight.chunks
         while index >= len(chunks) and flight.state == _OPEN:
@@ -265,8 +265,8 @@ class _Reader:
             if flight.state == _LANDED:
                 raise StopAsyncIteration
             raise flight.error_for_reader(leads=self._leads)
-        self._next = index + 1
-        return chunks[index]
+        self._next = len(chunks)
+        return chunks[index:]
 
 
 def _shares_budget(leader: CallRecord, request: Request) -> bool:

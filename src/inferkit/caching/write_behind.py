@@ -11,8 +11,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from inferkit._forks import renew_after_fork
-from inferkit._gather import Gathering
+from inferkit.runtime.forks import renew_after_fork
+from inferkit.runtime.gathering import Gathering
 
 if TYPE_CHECKING:
     from inferkit.caching.disk import DiskTier

@@ -7,10 +7,9 @@ failure is `StreamInterrupted` and carries what had been received.
 from __future__ import annotations
 
 import random
-from collections import deque
 from typing import TYPE_CHECKING
 
-from inferkit._errors import (
+from inferkit.core.errors import (
     ConfigurationError,
     ContentFiltered,
     InferkitError,
@@ -20,12 +19,12 @@ from inferkit._errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from inferkit._catalog import Target
-    from inferkit._record import AttemptKind
-    from inferkit._response import Response
-    from inferkit._types import Chunk, Handler, Request
+    from inferkit.core.attempt import AttemptKind
+    from inferkit.core.body import Batch
+    from inferkit.core.request import Handler, Request, Target
+    from inferkit.core.response import Response
 
 __all__ = ["Retry", "backoff"]
 
@@ -136,14 +135,18 @@ def _note_failure(request: Request, target: Target, number: int, error: Provider
 
 
 async def _begin(request: Request, call_next: Handler) -> Response:
-    """Wait for the first chunk that carries something, and hand the whole stream on."""
+    """Wait for the first batch that carries something, and hand the whole stream on."""
     response = await call_next(request)
-    received: list[Chunk] = []
+    received: Batch = []
     try:
-        async for chunk in response:
-            received.append(chunk)
-            if chunk.text or chunk.reasoning or chunk.tool_calls or chunk.finish_reason:
-                return response.through(_Committed(response, received, request.provider or ""))
+        while True:
+            batch = await response.next_batch()
+            received += batch
+            for chunk in batch:
+                if chunk.has_content or chunk.finish_reason:
+                    return response.through(_Committed(response, received, request.provider or ""))
+    except StopAsyncIteration:
+        pass
     except BaseException as error:
         await response.aclose(error=error)
         raise
@@ -151,33 +154,28 @@ async def _begin(request: Request, call_next: Handler) -> Response:
 
 
 class _Committed:
-    """The stream from the commit point on: failures are final, and say what had been received."""
+    """The stream from the commit point on: failures are final."""
 
-    __slots__ = ("_provider", "_received", "_source", "_texts")
+    __slots__ = ("_provider", "_received", "_source")
 
-    def __init__(self, source: Response, received: Iterable[Chunk], provider: str) -> None:
+    def __init__(self, source: Response, received: Batch, provider: str) -> None:
         self._source = source
-        self._received = deque(received)
-        self._texts: list[str] = []
+        self._received = received
         self._provider = provider
 
-    async def __anext__(self) -> Chunk:
+    async def __anext__(self) -> Batch:
         if self._received:
-            chunk = self._received.popleft()
-        else:
-            try:
-                chunk = await self._source.__anext__()
-            except ProviderError as error:
-                raise self._interrupted(error) from error
-        if chunk.text:
-            self._texts.append(chunk.text)
-        return chunk
+            received, self._received = self._received, []
+            return received
+        try:
+            return await self._source.next_batch()
+        except ProviderError as error:
+            raise self._interrupted(error) from error
 
     def _interrupted(self, error: ProviderError) -> InferkitError:
         return StreamInterrupted(
             f"{self._provider} broke off the stream ({type(error).__name__}); what came is in .partial",
             provider=self._provider,
-            partial="".join(self._texts),
             status=error.status,
             code=error.code,
             retryable=error.retryable,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from inferkit._catalog import Catalog
-    from inferkit._response import Response
-    from inferkit._types import Handler, Request
+    from inferkit.client.catalog import Catalog
+    from inferkit.core.request import Handler, Request
+    from inferkit.core.response import Response
 
 __all__ = ["Route"]
 

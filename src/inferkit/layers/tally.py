@@ -12,23 +12,24 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from inferkit._errors import BudgetExceeded, ConfigurationError, LedgerError
-from inferkit._forks import renew_after_fork
-from inferkit._gather import Gathering
-from inferkit.budgets.book import Payer, Tally, TallyKind
-from inferkit.layers.budget.charge import payer_of
+from inferkit.core.errors import BudgetExceeded, ConfigurationError, LedgerError
+from inferkit.layers.budget.charge import attribution_of
+from inferkit.ledger.journal import Attribution, Tally, TallyKind
+from inferkit.runtime.forks import renew_after_fork
+from inferkit.runtime.gathering import Gathering
 
 if TYPE_CHECKING:
-    from inferkit._response import End, Response
-    from inferkit._types import Handler, Request
-    from inferkit.budgets.ledger import Ledger
-    from inferkit.budgets.plans import Plans
+    from inferkit.core.body import End
+    from inferkit.core.request import Handler, Request
+    from inferkit.core.response import Response
+    from inferkit.ledger.protocols import Ledger
+    from inferkit.plans.subscriptions import Plans
 
 __all__ = ["TallyLayer"]
 
 _log = logging.getLogger("inferkit")
 _HOUR = 3600
-_Key = tuple[int, TallyKind, Payer, str, str, str, str]
+_Key = tuple[int, TallyKind, Attribution, str, str, str, str]
 
 
 class TallyLayer:
@@ -76,7 +77,7 @@ class TallyLayer:
     def _count(self, request: Request, kind: TallyKind, scope: str = "") -> None:
         record = request.record
         hour = int(time.time() // _HOUR) * _HOUR
-        key = (hour, kind, payer_of(request), request.model, record.provider, record.model, scope)
+        key = (hour, kind, attribution_of(request), request.model, record.provider, record.model, scope)
         with self._lock:
             calls, usd = self._counts.get(key, (0, 0))
             self._counts[key] = (calls + 1, usd + record.saved_nanos)
@@ -93,9 +94,9 @@ class TallyLayer:
             _log.warning("%d counts of calls that cost nothing are lost: %s", len(counts), error)
 
     def _tally(self, key: _Key, count: tuple[int, int]) -> Tally:
-        payer = key[2]
-        if self._plans is not None and payer.plan is None:
+        attribution = key[2]
+        if self._plans is not None and attribution.plan is None:
             with contextlib.suppress(ConfigurationError):  # a plan that is no longer there
-                plan = self._plans.of(user=payer.user, tenant=payer.tenant).plan
-                payer = payer if plan is None else payer._replace(plan=plan.name)
-        return Tally(*key[:2], payer, *key[3:], *count)
+                plan = self._plans.of(user=attribution.user, tenant=attribution.tenant).plan
+                attribution = attribution if plan is None else attribution._replace(plan=plan.name)
+        return Tally(*key[:2], attribution, *key[3:], *count)

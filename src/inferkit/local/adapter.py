@@ -7,22 +7,26 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit._direct import DirectRuntime, drive
-from inferkit._errors import DeadlineExceeded, InvalidRequest, ModelFileError, StreamError
-from inferkit._messages import as_messages
-from inferkit._response import Response
-from inferkit._types import Chunk, ReasoningPart, TextPart, Usage
-from inferkit.local.engine import Engine, Settings
+from inferkit.core.chunks import Chunk
+from inferkit.core.errors import DeadlineExceeded, InvalidRequest, ModelFileError, StreamError
+from inferkit.core.messages import ReasoningPart, TextPart
+from inferkit.core.response import Response
+from inferkit.core.usage import Usage
+from inferkit.local.engines.interface import EngineSettings
 from inferkit.local.errors import PROVIDER
-from inferkit.local.head import check_place
+from inferkit.local.gguf.head import check_place
+from inferkit.local.worker.supervisor import WorkerSupervisor
+from inferkit.providers.wires.messages import as_messages
+from inferkit.runtime.direct import DirectRuntime, drive
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
 
-    from inferkit._runtime import Runtime
-    from inferkit._types import Message, Messages, Request
-    from inferkit.local.engine import EngineCall
+    from inferkit.core.messages import Message, Messages
+    from inferkit.core.request import Request
+    from inferkit.local.worker.supervisor import WorkerCall
+    from inferkit.runtime.protocol import Runtime
 
 __all__ = ["EMBEDDED", "Local"]
 
@@ -63,8 +67,8 @@ class Local:
             )
         status = check_place(path)
         self.model = path.stem
-        self._settings = Settings(str(path), gpu_layers, context_length, threads, prompt_format)
-        self._engine = Engine(self._settings)
+        self._settings = EngineSettings(str(path), gpu_layers, context_length, threads, prompt_format)
+        self._supervisor = WorkerSupervisor(self._settings)
         facts = (self._settings, status.st_size, status.st_mtime_ns)
         self.fingerprint = hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
@@ -73,7 +77,7 @@ class Local:
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request; see `Handler`. Returns when it is this request's turn and its prompt was accepted."""
-        body = _Body(self._engine.open(_question(request)), request.runtime, request.deadline)
+        body = _Body(self._supervisor.open(_question(request)), request.runtime, request.deadline)
         try:
             start = await body.start()
         except BaseException:
@@ -83,7 +87,7 @@ class Local:
 
     def count_tokens(self, messages: Messages) -> int:
         """Count the tokens of a prompt, marks of the prompt's form included. Waits its turn behind running calls."""
-        call = self._engine.open({"op": "count", "messages": _turns(as_messages(messages))})
+        call = self._supervisor.open({"op": "count", "messages": _turns(as_messages(messages))})
         body = _Body(call, DirectRuntime(), None)
         try:
             counted: int = drive(body.frame())["count"]
@@ -93,13 +97,13 @@ class Local:
 
     def close(self) -> None:
         """End the worker process. Further calls raise `ConfigurationError`."""
-        self._engine.close()
+        self._supervisor.close()
 
 
 class _Body:
     """Reads one call, waiting through the runtime only."""
 
-    def __init__(self, call: EngineCall, runtime: Runtime, deadline: float | None) -> None:
+    def __init__(self, call: WorkerCall, runtime: Runtime, deadline: float | None) -> None:
         self._call = call
         self._runtime = runtime
         self._deadline = deadline

@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from inferkit._errors import InvalidRequest, ModelFileError
+from inferkit.core.errors import InvalidRequest, ModelFileError
 from inferkit.local.errors import PROVIDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from inferkit.local.preflight import ModelFile
+    from inferkit.local.gguf.model_file import ModelFile
 
 __all__ = ["FORMATS", "MARKS", "Mark", "PromptFormat", "Segment", "Turn", "checked_turns", "format_of"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import ConfigurationError
+from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from typing import Self

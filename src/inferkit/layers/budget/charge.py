@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inferkit._types import Usage
-from inferkit.budgets.book import Charge, Part, Payer
-from inferkit.budgets.ledger import NOTHING
+from inferkit.core.usage import Usage
+from inferkit.ledger.journal import Attribution, Charge, Part
+from inferkit.ledger.protocols import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from inferkit._record import Attempt
-    from inferkit._types import Request
-    from inferkit.budgets.prices import Price
+    from inferkit.core.attempt import Attempt
+    from inferkit.core.request import Request
     from inferkit.layers.budget.hold import Hold
+    from inferkit.pricing.prices import Price
 
-__all__ = ["charge_for", "payer_of"]
+__all__ = ["attribution_of", "charge_for"]
 
 
-def payer_of(request: Request) -> Payer:
+def attribution_of(request: Request) -> Attribution:
     """Say who caused a call, for what, and under which plan. For reports alone, so a key may stand for the user."""
     record = request.record
-    return Payer(request.user or record.key, request.tenant, request.feature, record.plan)
+    return Attribution(request.user or record.key, request.tenant, request.feature, record.plan)
 
 
 def charge_for(request: Request, hold: Hold | None, outcome: str, prices: Sequence[Price] = ()) -> Charge:
@@ -33,13 +33,13 @@ def charge_for(request: Request, hold: Hold | None, outcome: str, prices: Sequen
     """
     record = request.record
     attempts, running, served = record.attempts, record.running, record.served
-    payer = payer_of(request)
+    attribution = attribution_of(request)
     if served is None and not running:
         held = NOTHING if hold is None else hold.held
         usd = held.usd if hold is not None and hold.counts_money else None
         return Charge(
             usd, request.provider, request.model, output_tokens=held.tokens, attempts=0, estimated=True,
-            outcome=outcome, asked=request.model, payer=payer,
+            outcome=outcome, asked=request.model, attribution=attribution,
         )  # fmt: skip
     usage = served.usage if served is not None and len(attempts) == 1 else _together(attempts)
     cost, output = record.cost_nanos, usage.output_tokens
@@ -68,7 +68,7 @@ def charge_for(request: Request, hold: Hold | None, outcome: str, prices: Sequen
         sum([attempt.saved_nanos for attempt in attempts]),
         0 if served is None else _saved_by_routing(served, prices),
         parts,
-        payer,
+        attribution,
     )
 
 

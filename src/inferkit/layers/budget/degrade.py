@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from inferkit._types import Request
-    from inferkit.budgets.ledger import Line, Refusal
     from inferkit.budgets.scope import Scope
+    from inferkit.core.request import Request
+    from inferkit.ledger.protocols import Line, Refusal
 
 __all__ = ["Degrading", "degraded"]
 

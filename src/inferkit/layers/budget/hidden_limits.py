@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inferkit._errors import ConfigurationError
+from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

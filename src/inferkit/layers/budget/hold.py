@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inferkit._errors import BudgetExceeded
-from inferkit.budgets.estimates import input_tokens
-from inferkit.budgets.ledger import Amounts, Grant, Refusal
+from inferkit.core.errors import BudgetExceeded
 from inferkit.layers.budget.refusal import exceeded, ran_past
+from inferkit.ledger.protocols import Amounts, Grant, Refusal
+from inferkit.pricing.estimates import input_tokens
 
 if TYPE_CHECKING:
-    from inferkit._types import Request
-    from inferkit.budgets.estimates import LearnedEstimates
     from inferkit.budgets.scope import Scope
-    from inferkit.layers.budget.demand import Demand
+    from inferkit.core.request import Request
+    from inferkit.layers.budget.quote import Demand
     from inferkit.layers.budget.teller import Teller
+    from inferkit.pricing.estimates import LearnedEstimates
 
 __all__ = ["Hold"]
 
@@ -174,9 +174,9 @@ class Hold:
                 return Refusal(line, "tokens", line.tokens, self.held.tokens, 0)
         return None
 
-    def cut(self, partial: str) -> BudgetExceeded:
+    def cut(self) -> BudgetExceeded:
         """Give the error for a stream that ran past the hold."""
-        return ran_past(self._request, self.demand, self.held, partial)
+        return ran_past(self.demand, self.held)
 
 
 def _lowered(more: Amounts, least: Amounts, refusal: Refusal | None) -> Amounts | None:

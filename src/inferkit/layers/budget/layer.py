@@ -10,27 +10,27 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
-from inferkit._errors import BudgetExceeded, ConfigurationError, LedgerError
-from inferkit.budgets.ledger import Grant
+from inferkit.core.errors import BudgetExceeded, ConfigurationError, LedgerError
 from inferkit.layers.budget.degrade import Degrading, degraded
-from inferkit.layers.budget.demand import Demand, demand_of
-from inferkit.layers.budget.ending import Truncated, name_the_cause
 from inferkit.layers.budget.hold import Hold
+from inferkit.layers.budget.quote import Demand, demand_of
 from inferkit.layers.budget.refusal import exceeded
 from inferkit.layers.budget.reservation import Reservation
 from inferkit.layers.budget.settlement import Settlement
 from inferkit.layers.budget.teller import Teller
+from inferkit.layers.budget.truncation import Truncated, name_the_cause
+from inferkit.ledger.protocols import Grant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from inferkit._response import Response
-    from inferkit._types import Handler, Request
-    from inferkit.budgets.estimates import LearnedEstimates
-    from inferkit.budgets.ledger import Ledger, Refusal
-    from inferkit.budgets.plans import Plans
-    from inferkit.budgets.prices import Price
     from inferkit.budgets.scope import Scope
+    from inferkit.core.request import Handler, Request
+    from inferkit.core.response import Response
+    from inferkit.ledger.protocols import Ledger, Refusal
+    from inferkit.plans.subscriptions import Plans
+    from inferkit.pricing.estimates import LearnedEstimates
+    from inferkit.pricing.prices import Price
 
 __all__ = ["BudgetLayer"]
 
@@ -39,7 +39,7 @@ _MARGIN_SECONDS = 60.0
 
 
 class BudgetLayer:
-    """Charges each call to `request.scopes`, and enters calls without any in the ledger's book.
+    """Charges each call to `request.scopes`, and enters calls without any in the ledger's journal.
 
     `plans` says which allowance each customer has. `quote` gives the prices of the models that may serve a request, of
     which the dearest is reserved. The input counts as what `learned` expects, or as its strict bound. A call whose
@@ -106,10 +106,10 @@ class BudgetLayer:
     async def _under_plan(self, plans: Plans, teller: Teller, request: Request) -> Request:
         """Add the allowance of the customer's plan to what pays."""
         user, tenant, stated = request.user, request.tenant, request.plan
-        standing = plans.remembered(user, tenant, stated)
-        if standing is None:
+        subscription = plans.remembered(user, tenant, stated)
+        if subscription is None:
             try:
-                standing = await teller.take(
+                subscription = await teller.take(
                     request.runtime, lambda *, wait: plans.look_up(user, tenant, stated, wait=wait)
                 )
             except LedgerError as error:
@@ -118,10 +118,10 @@ class BudgetLayer:
                     raise
                 _log.warning("a call goes ahead without its plan, as configured: %s", error)
                 return request
-        if standing.plan is None:
+        if subscription.plan is None:
             return request
-        request.record.plan = standing.plan.name
-        scopes = plans.scopes(standing, user, tenant)
+        request.record.plan = subscription.plan.name
+        scopes = plans.scopes(subscription, user, tenant)
         return request.replace(scopes=(*request.scopes, *scopes)) if scopes else request
 
     async def _reserve(self, teller: Teller, asked: Request, settlement: Settlement) -> Request:

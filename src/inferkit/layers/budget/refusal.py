@@ -6,17 +6,17 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from inferkit._errors import BudgetExceeded
-from inferkit.budgets.money import format_usd, to_usd
 from inferkit.budgets.windows import rolling_end
+from inferkit.core.errors import BudgetExceeded
+from inferkit.core.money import format_usd, to_usd
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from inferkit._types import Request
     from inferkit.budgets.budget import Budget
-    from inferkit.budgets.ledger import Amounts, Refusal
-    from inferkit.layers.budget.demand import Demand
+    from inferkit.core.request import Request
+    from inferkit.layers.budget.quote import Demand
+    from inferkit.ledger.protocols import Amounts, Refusal
 
 __all__ = ["exceeded", "ran_past"]
 
@@ -61,22 +61,19 @@ def exceeded(request: Request, demand: Demand, refusal: Refusal, *, more: Amount
     return error
 
 
-def ran_past(request: Request, demand: Demand, held: Amounts, partial: str) -> BudgetExceeded:
+def ran_past(demand: Demand, held: Amounts) -> BudgetExceeded:
     """Give the error for a stream that ran past what was held for it."""
     scope = next((s for s in demand.scopes if s.budget.on_exceed == "raise"), demand.scopes[0])
     budget = scope.budget
     unit = "usd" if budget.usd is not None else "tokens"
-    error = BudgetExceeded(
+    return BudgetExceeded(
         f"the reply was cut: it ran past what budget {scope.account} held for it, because the provider did not "
         "keep to max_output_tokens",
         scope=scope.account,
         limit=to_usd(budget.nanos or 0) if unit == "usd" else Decimal(budget.tokens or 0),
         spent=to_usd(held.usd) if unit == "usd" else Decimal(held.tokens),
         unit=unit,
-        partial=partial,
     )
-    error.request_id = request.record.id
-    return error
 
 
 def _free_again(budget: Budget, refusal: Refusal, at: float) -> datetime | None:

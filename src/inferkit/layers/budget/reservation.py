@@ -6,14 +6,14 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING
 
-from inferkit._errors import LedgerError
-from inferkit.layers.budget.charge import payer_of
+from inferkit.core.errors import LedgerError
+from inferkit.layers.budget.charge import attribution_of
 
 if TYPE_CHECKING:
-    from inferkit._types import Request
-    from inferkit.budgets.ledger import Amounts, Grant, Refusal
-    from inferkit.layers.budget.demand import Demand
+    from inferkit.core.request import Request
+    from inferkit.layers.budget.quote import Demand
     from inferkit.layers.budget.teller import Teller
+    from inferkit.ledger.protocols import Amounts, Grant, Refusal
 
 __all__ = ["Reservation"]
 
@@ -55,7 +55,7 @@ class Reservation:
             self._least,
             at=demand.at,
             lease_seconds=self._lease,
-            payer=payer_of(request),
+            attribution=attribution_of(request),
             wait=wait,
         )
         with self._lock:

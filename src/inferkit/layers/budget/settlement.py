@@ -6,18 +6,18 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from inferkit._errors import BudgetExceeded, InferkitError, LedgerError
+from inferkit.core.errors import BudgetExceeded, InferkitError, LedgerError
 from inferkit.layers.budget.charge import charge_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from inferkit._response import End
-    from inferkit._runtime import Runtime
-    from inferkit._types import Request
-    from inferkit.budgets.prices import Price
+    from inferkit.core.body import End
+    from inferkit.core.request import Request
     from inferkit.layers.budget.hold import Hold
     from inferkit.layers.budget.teller import Teller
+    from inferkit.pricing.prices import Price
+    from inferkit.runtime.protocol import Runtime
 
 __all__ = ["Settlement"]
 

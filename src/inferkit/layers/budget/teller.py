@@ -7,18 +7,18 @@ import logging
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeVar
 
-from inferkit._errors import LedgerError
 from inferkit.budgets.budget import Threshold
-from inferkit.budgets.ledger import LedgerBusy
-from inferkit.budgets.money import to_usd
+from inferkit.core.errors import LedgerError
+from inferkit.core.money import to_usd
+from inferkit.ledger.protocols import LedgerBusy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inferkit._runtime import Runtime
-    from inferkit._types import Request
-    from inferkit.budgets.ledger import Ledger
-    from inferkit.layers.budget.demand import Demand
+    from inferkit.core.request import Request
+    from inferkit.layers.budget.quote import Demand
+    from inferkit.ledger.protocols import Ledger
+    from inferkit.runtime.protocol import Runtime
 
 __all__ = ["Teller"]
 

@@ -1,0 +1,52 @@
+"""The `inferkit` command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from inferkit.cli.demo import demo
+from inferkit.cli.report import report
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="inferkit",
+    help="Budgets, caching, routing, fallback and traces around every model call, inside your own process.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import inferkit
+
+        typer.echo(f"inferkit {inferkit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Give the options that stand before a command."""
+
+
+app.command()(demo)
+app.command()(report)
+
+
+def main() -> None:
+    """Run the command; show inferkit's own errors as one line."""
+    from inferkit.core.errors import InferkitError
+
+    try:
+        app()
+    except InferkitError as error:
+        typer.secho(f"{type(error).__name__}: {error}", fg="red", err=True)
+        raise SystemExit(1) from None

@@ -1,0 +1,148 @@
+"""What stands behind a model's name: aliases, providers and their adapters."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from inferkit.core.errors import ConfigurationError, NoRoute
+from inferkit.core.request import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inferkit.core.request import Handler
+
+__all__ = ["Catalog"]
+
+
+class Catalog:
+    """Resolves the names that callers use into the models that serve them.
+
+    `models` maps an alias to one target or to a list in order of preference. A target is `"provider:model"`, or
+    `"local"` for the embedded model, or `"local:path/to/file.gguf"`. `providers` adds adapters under names of your
+    own. Adapters of known providers are made when they are first needed.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, str | Sequence[str]] | None = None,
+        providers: Mapping[str, Handler] | None = None,
+        *,
+        default: str | None = None,
+    ) -> None:
+        self._aliases = {alias: _names(alias, targets) for alias, targets in (models or {}).items()}
+        self._providers: dict[str, Handler] = dict(providers or {})
+        self._made: dict[str, Handler] = {}
+        self._resolved: dict[str, tuple[Target, ...]] = {}
+        self._identities: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self.default = default or next(iter(self._aliases), "local")
+        for names in self._aliases.values():
+            for name in names:
+                self._check(name)
+        if self.default not in self._aliases:
+            self._check(self.default)
+
+    def resolve(self, name: str) -> tuple[Target, ...]:
+        """Give the candidates for an alias or a `provider:model` name, best first.
+
+        Raises `NoRoute` for a name that nothing stands behind, `ConfigurationError` where an adapter cannot be made.
+        """
+        known = self._resolved.get(name)
+        if known is not None:
+            return known
+        names = self._aliases.get(name)
+        if names is None:
+            self._check(name)
+            names = (name,)
+        with self._lock:
+            candidates = tuple(self._target(one) for one in names)
+            if name in self._aliases or len(self._resolved) < _REMEMBERED:
+                self._resolved[name] = candidates
+        return candidates
+
+    def names(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Give provider and model of each candidate without making its adapter. Raises `NoRoute`."""
+        known = self._aliases.get(name)
+        if known is None:
+            self._check(name)
+            known = (name,)
+        return tuple((provider, model) for provider, _, model in (one.partition(":") for one in known))
+
+    def identity(self, name: str) -> str:
+        """Say what stands behind a name, for the cache key."""
+        known = self._identities.get(name)
+        if known is None:
+            known = "\n".join(target.identity for target in self.resolve(name))
+            if name in self._resolved:
+                self._identities[name] = known
+        return known
+
+    def adapters_made(self) -> list[Any]:
+        """Give the adapters that this catalog made itself, and therefore closes."""
+        return list(self._made.values())
+
+    def refuse_text(self, name: str) -> None:
+        """Raise `NoRoute` for what cannot be a model's name: a prompt in its place must not get into traces."""
+        provider = name.partition(":")[0]
+        if name in self._aliases or provider in self._providers or provider == "local":
+            return
+        if len(name) > _LONGEST_NAME or any(character.isspace() for character in name):
+            raise NoRoute(
+                "what was passed as the model's name does not look like one; pass the model first and the messages "
+                'second: complete("fast", "What is...?")'
+            )
+
+    def _check(self, name: str) -> None:
+        provider, _, model = name.partition(":")
+        known = provider in self._providers or provider == "local" or provider in _presets()
+        if not known or (not model and provider != "local" and provider not in self._providers):
+            aliases = ", ".join(self._aliases) or "none"
+            providers = ", ".join(sorted({*self._providers, *_presets(), "local"}))
+            raise NoRoute(
+                f'no model stands behind "{name}"; the aliases are: {aliases}; otherwise name a model as '
+                f'"provider:model", where the providers are: {providers}'
+            )
+
+    def _target(self, name: str) -> Target:
+        provider, _, model = name.partition(":")
+        if provider in self._providers:
+            return Target(provider, model, self._providers[provider])
+        made_name = name if provider == "local" else provider
+        adapter = self._made.get(made_name)
+        if adapter is None:
+            adapter = self._made[made_name] = _make(provider, model)
+        if provider == "local":
+            model = getattr(adapter, "model", model)
+        return Target(provider, model, adapter)
+
+
+_LONGEST_NAME = 200
+_REMEMBERED = 1024  # names that are not aliases come from callers, perhaps from their users: remember some, not all
+
+
+def _names(alias: str, targets: str | Sequence[str]) -> tuple[str, ...]:
+    names = (targets,) if isinstance(targets, str) else tuple(targets) if isinstance(targets, Sequence) else ()
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ConfigurationError(
+            f'the alias "{alias}" needs at least one target, for example {{"{alias}": ["openai:gpt-5-mini", "local"]}}'
+        )
+    return names
+
+
+def _presets() -> Mapping[str, Any]:
+    from inferkit.providers.presets import PRESETS
+
+    return PRESETS
+
+
+def _make(provider: str, model: str) -> Handler:
+    if provider == "local":
+        from inferkit.local import Local
+
+        return Local(model or None)
+    from inferkit.providers.openai_chat import OpenAIChat
+
+    return OpenAIChat.preset(provider)

@@ -1,0 +1,155 @@
+"""What a value may be: the checks that settings and call options are declared with.
+
+A wrong value is told where it was written, and not by whatever trips over it further in.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from inferkit.budgets.budget import Budget
+from inferkit.core.messages import Tool
+from inferkit.pricing.prices import Price
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Check: TypeAlias = Callable[[Any], bool]
+
+__all__ = [
+    "are_adapters",
+    "are_budgets",
+    "are_layers",
+    "are_plans",
+    "are_stops",
+    "are_tools",
+    "is_budget",
+    "is_cache",
+    "is_ledger",
+    "is_mapping",
+    "is_path",
+    "is_price_or_block",
+    "is_telemetry",
+    "is_text",
+    "is_time",
+    "is_time_or_none",
+    "number",
+    "one_of",
+    "whole",
+]
+
+
+def whole(least: int | None = None) -> Check:
+    """Take whole numbers, from the least on."""
+
+    def is_whole(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and (least is None or value >= least)
+
+    return is_whole
+
+
+def number(least: float, most: float = sys.float_info.max) -> Check:
+    """Take numbers in a range, which is never without end: infinity and "not a number" are none."""
+
+    def is_number(value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+    return is_number
+
+
+def one_of(*values: str) -> Check:
+    """Take one of these texts."""
+    return lambda value: value in values
+
+
+def is_time(value: Any) -> bool:
+    """Say whether this can be a time in seconds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def is_time_or_none(value: Any) -> bool:
+    """Say whether this can be a time in seconds, or no limit."""
+    return value is None or is_time(value)
+
+
+def is_text(value: Any) -> bool:
+    """Say whether this is a text that both a ledger and a provider take: not empty, and no half characters in it."""
+    if not isinstance(value, str) or not value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_path(value: Any) -> bool:
+    """Say whether this can be a path."""
+    return isinstance(value, str | os.PathLike)
+
+
+def is_mapping(value: Any) -> bool:
+    """Say whether this is a dictionary of any kind."""
+    return isinstance(value, Mapping)
+
+
+def are_stops(value: Any) -> bool:
+    """Say whether this is a text, or several."""
+    return isinstance(value, str) or (isinstance(value, Sequence) and all(isinstance(one, str) for one in value))
+
+
+def are_tools(value: Any) -> bool:
+    """Say whether these are tools."""
+    return isinstance(value, Sequence) and all(isinstance(tool, Tool) for tool in value)
+
+
+def is_budget(value: Any) -> bool:
+    """Say whether this is a budget."""
+    return isinstance(value, Budget)
+
+
+def are_budgets(value: Any) -> bool:
+    """Say whether this is a budget, or several."""
+    return isinstance(value, Budget) or (isinstance(value, Sequence) and all(map(is_budget, value)))
+
+
+def are_plans(value: Any) -> bool:
+    """Say whether these can be plans, or the path of a file of them."""
+    return isinstance(value, os.PathLike | Sequence) and value != ""
+
+
+def are_layers(value: Any) -> bool:
+    """Say whether these can be layers of a stack."""
+    return isinstance(value, Iterable) and all(map(callable, value))
+
+
+def are_adapters(value: Any) -> bool:
+    """Say whether these can be adapters, by names that can stand before a colon."""
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and name and ":" not in name and callable(adapter) for name, adapter in value.items()
+    )
+
+
+def is_price_or_block(value: Any) -> bool:
+    """Say whether this says what a model without a price costs."""
+    return value == "block" or isinstance(value, Price)
+
+
+def is_cache(value: Any) -> bool:
+    """Say whether this is a cache, or says whether there is one."""
+    from inferkit.layers.cache import Cache
+
+    return isinstance(value, bool | Cache)
+
+
+def is_ledger(value: Any) -> bool:
+    """Say whether this is a ledger, where one is, or whether there is one."""
+    return isinstance(value, bool | os.PathLike) or (value != "" and isinstance(value, str)) or hasattr(value, "settle")
+
+
+def is_telemetry(value: Any) -> bool:
+    """Say whether spans and metrics can go there."""
+    return hasattr(value, "tracer")

@@ -1,0 +1,160 @@
+"""The door: `Client` for plain code, `AsyncClient` for asyncio and trio. Both drive the same coroutines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inferkit.client.call import Call
+from inferkit.client.declarations import documents
+from inferkit.client.engine import Engine
+from inferkit.client.options import CallOptions
+from inferkit.client.settings import Settings
+from inferkit.client.streams import AsyncStream, Run, Stream, directly
+from inferkit.core.errors import ConfigurationError
+from inferkit.runtime.loops import current_runtime
+
+if TYPE_CHECKING:
+    from typing import Self, Unpack
+
+    from inferkit.core.messages import Messages
+    from inferkit.core.reply import Reply
+    from inferkit.core.request import Layer
+    from inferkit.plans.subscriptions import Plans
+    from inferkit.runtime.portal import Portal
+
+__all__ = ["AsyncClient", "Client"]
+
+_lists_settings = documents(Settings)
+_lists_options = documents(CallOptions)
+
+
+def _arguments(first: str | Messages, second: Messages | None) -> tuple[str | None, Messages]:
+    if second is None:
+        return None, first
+    if not isinstance(first, str):
+        raise ConfigurationError('pass the model first and the messages second: complete("fast", messages)')
+    return first, second
+
+
+@_lists_settings
+class AsyncClient:
+    """Makes model calls from asyncio and trio, through the whole stack.
+
+    One client serves a whole application; it is safe in any number of tasks, threads and event loops. It takes:
+    """
+
+    def __init__(self, **settings: Unpack[Settings]) -> None:
+        self._engine = Engine(settings)
+
+    @_lists_options
+    async def complete(
+        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+    ) -> Reply:
+        """Make one call and return its whole reply: `complete("fast", "What is...?")`, or without the model's name.
+
+        Raises the errors of `inferkit.core.errors`: `BudgetExceeded`, `ProviderError` and so on. The options are:
+        """
+        call = Call(self._engine, *_arguments(model, messages), options, stream=False)
+        return await call.read(current_runtime())
+
+    @_lists_options
+    def stream(
+        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+    ) -> AsyncStream:
+        """Make one call and read its reply as it comes: `async with client.stream("fast", "...") as reply`.
+
+        The options are:
+        """
+        return AsyncStream(Call(self._engine, *_arguments(model, messages), options, stream=True))
+
+    @property
+    def ledger(self) -> Any:
+        """The ledger that this client writes to, or None."""
+        return self._engine.ledger
+
+    @property
+    def plans(self) -> Plans:
+        """Who is on which plan. Raises `ConfigurationError` for a client without `plans=`."""
+        return self._engine.known_plans()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The stack, from the outermost layer to the innermost."""
+        return self._engine.layers
+
+    async def aclose(self) -> None:
+        """Close connections, worker processes and files."""
+        await self._engine.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+@_lists_settings
+class Client:
+    """Makes model calls from plain code, through the whole stack.
+
+    It needs no event loop and no thread. `portal=True` runs the stack on an event loop in a thread of its own, for
+    layers that wait for one. One client serves a whole application, and any number of threads. It takes also:
+    """
+
+    def __init__(self, *, portal: bool = False, **settings: Unpack[Settings]) -> None:
+        self._engine = Engine(settings)
+        self._portal: Portal | None = None
+        if portal:
+            from inferkit.runtime.portal import Portal
+
+            self._portal = Portal()
+        self._run: Run = self._portal.run if self._portal is not None else directly
+
+    @_lists_options
+    def complete(
+        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+    ) -> Reply:
+        """Make one call and return its whole reply: `complete("fast", "What is...?")`, or without the model's name.
+
+        Raises the errors of `inferkit.core.errors`: `BudgetExceeded`, `ProviderError` and so on. The options are:
+        """
+        return self._run(Call(self._engine, *_arguments(model, messages), options, stream=False).read)
+
+    @_lists_options
+    def stream(
+        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+    ) -> Stream:
+        """Make one call and read its reply as it comes: `with client.stream("fast", "...") as reply`.
+
+        The options are:
+        """
+        return Stream(Call(self._engine, *_arguments(model, messages), options, stream=True), self._run)
+
+    @property
+    def ledger(self) -> Any:
+        """The ledger that this client writes to, or None."""
+        return self._engine.ledger
+
+    @property
+    def plans(self) -> Plans:
+        """Who is on which plan. Raises `ConfigurationError` for a client without `plans=`."""
+        return self._engine.known_plans()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The stack, from the outermost layer to the innermost."""
+        return self._engine.layers
+
+    def close(self) -> None:
+        """Close connections, worker processes and files."""
+        if self._portal is not None:
+            self._portal.run(lambda _: self._engine.aclose())
+            self._portal.close()
+        else:
+            self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

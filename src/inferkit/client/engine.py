@@ -1,0 +1,296 @@
+"""What both clients share: the catalog, the stack, and one call from the door to an open response."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from inferkit.budgets.context import current_scopes
+from inferkit.budgets.scope import Scope, attribute
+from inferkit.client.catalog import Catalog
+from inferkit.client.checks import are_layers
+from inferkit.client.options import CallOptions, build_request, read_options
+from inferkit.client.settings import Settings, read_settings
+from inferkit.core.errors import ConfigurationError, NoRoute
+from inferkit.core.stack import check_order, compose
+from inferkit.pricing.prices import Price, PriceBook
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from inferkit.budgets.budget import Budget
+    from inferkit.core.messages import Messages
+    from inferkit.core.record import CallRecord
+    from inferkit.core.request import Layer, Request
+    from inferkit.core.response import Response
+    from inferkit.layers.cache import Cache
+    from inferkit.layers.retry import Retry
+    from inferkit.ledger.protocols import Ledger
+    from inferkit.plans.plan import Plan
+    from inferkit.plans.subscriptions import Plans
+    from inferkit.runtime.protocol import Runtime
+    from inferkit.telemetry.instruments import Telemetry
+
+GRACE = 0.1
+"""Adapters keep the deadline themselves and say what they had received; this much later, in seconds, they are cut."""
+
+__all__ = ["Engine", "default_stack"]
+
+
+def default_stack(
+    catalog: Catalog,
+    *,
+    prices: PriceBook | None = None,
+    cache: Cache | None = None,
+    ledger: Ledger | None = None,
+    plans: Plans | None = None,
+    retry: Retry | None = None,
+    telemetry: Telemetry | None = None,
+    on_store_error: Literal["block", "allow"] = "block",
+    estimates: Literal["strict", "learned"] = "strict",
+) -> list[Layer]:
+    """Give the layers in the order that is right for nearly everybody: trace, cache, budget, route, retry, meter.
+
+    With a ledger, what costs nothing is counted between the trace and the cache.
+
+    A layer of your own goes where its work belongs: after the trace it sees each call once, after the retry each
+    attempt.
+    """
+    from inferkit.layers.budget import BudgetLayer
+    from inferkit.layers.meter import Meter
+    from inferkit.layers.retry import Retry
+    from inferkit.layers.route import Route
+    from inferkit.layers.tally import TallyLayer
+    from inferkit.layers.trace import Trace
+    from inferkit.layers.trace_attempt import TraceAttempt
+    from inferkit.pricing.estimates import LearnedEstimates
+    from inferkit.telemetry.instruments import Telemetry
+
+    telemetry = telemetry or Telemetry()
+    book = prices or PriceBook()
+    learned = None
+    if estimates == "learned":
+        learned = LearnedEstimates(
+            lambda request: [(target.provider, target.model) for target in catalog.resolve(request.model)]
+        )
+    layers: list[Layer | None] = [
+        Trace(telemetry),
+        None if ledger is None else TallyLayer(ledger, plans),
+        cache,
+        BudgetLayer(
+            ledger,
+            quote=lambda request: quote(catalog, book, request),
+            plans=plans,
+            learned=learned,
+            on_store_error=on_store_error,
+        ),
+        Route(catalog),
+        retry or Retry(),
+        TraceAttempt(telemetry),
+        Meter(book, learned),
+    ]
+    return [layer for layer in layers if layer is not None]
+
+
+def quote(catalog: Catalog, prices: PriceBook, request: Request) -> list[Price]:
+    """Give the prices of all candidates of a request."""
+    return [prices.price(target.provider, target.model) for target in catalog.resolve(request.model)]
+
+
+async def dispatch(request: Request) -> Response:
+    """Hand an attempt to the adapter of its target."""
+    if request.target is None:
+        raise ConfigurationError("no target was chosen: the stack needs a route and a retry layer")
+    return await request.target.adapter(request)
+
+
+class Engine:
+    """A stack ready for calls. Made by a client, closed by it."""
+
+    def __init__(self, settings: Settings) -> None:
+        settings = read_settings(settings)
+        home = settings.get("home")
+        self.catalog = Catalog(settings.get("models"), settings.get("providers"), default=settings.get("default"))
+        self._scopes = tuple(map(Scope, cast("Sequence[Budget]", settings["budget"])))
+        self._prices = PriceBook(settings["prices"], on_unpriced=settings["on_unpriced"])
+        self._found: set[tuple[str, bool]] = set()
+        self._check_smaller_models([each for scope in self._scopes for each in _with_larger(scope.budget)])
+        self._timeout = settings.get("timeout")
+        self._closed = False
+        self.ledger, self._own_ledger = _open_ledger(settings["ledger"], home)
+        try:
+            self.plans = _plans(settings.get("plans"), settings.get("default_plan"), self.ledger)
+            if self.plans is not None:
+                for allowance in self.plans.allowances:
+                    self._check_smaller_models(list(_with_larger(allowance)))
+            self.layers = tuple(self._stack(settings, home))
+        except BaseException:
+            self._close_ledger()
+            raise
+        check_order(self.layers)
+        self._handler = compose(self.layers, dispatch)
+
+    def _stack(self, settings: Settings, home: str | os.PathLike[str] | None) -> Sequence[Layer]:
+        layers = self._default_layers(settings, home)
+        if "stack" not in settings:
+            return layers
+        chosen = settings["stack"](layers)
+        if not are_layers(chosen):
+            raise ConfigurationError("stack= is a function that returns the layers to use; its result is not layers")
+        return chosen
+
+    def _default_layers(self, settings: Settings, home: str | os.PathLike[str] | None) -> list[Layer]:
+        from inferkit.layers.retry import Retry
+
+        trace, *others = default_stack(
+            self.catalog,
+            prices=self._prices,
+            cache=_cache(settings["cache"], self.catalog, home),
+            ledger=self.ledger,
+            plans=self.plans,
+            retry=Retry(settings["max_retries"]),
+            telemetry=settings.get("telemetry"),
+            on_store_error=settings["on_store_error"],
+            estimates=settings["estimates"],
+        )
+        return [trace, *settings["layers"], *others]
+
+    def read(self, options: CallOptions, record: CallRecord) -> dict[str, Any]:
+        """Check and convert a call's options, and say which budgets pay: the client's, those around it, its own."""
+        asked = read_options(options)
+        asked |= attribute(asked, record, current_scopes(), self._scopes)
+        asked.pop("budget", None)  # it is one of the scopes now
+        plan = asked.get("plan")
+        if plan is not None:
+            self.known_plans().named(plan)  # also where the cache would have answered
+        scopes = asked.get("scopes")
+        if scopes:
+            self._check_smaller_models([scope.budget for scope in scopes])
+        return asked
+
+    def _check_smaller_models(self, budgets: Sequence[Budget]) -> None:
+        """Raise `ConfigurationError` now where a call that one of these budgets degrades would have nowhere to go."""
+        for budget in budgets:
+            name = budget.degrade_to
+            if name is None:
+                continue
+            counts_money = any(each.usd is not None for each in budgets)
+            if (name, counts_money) in self._found:
+                continue
+            try:
+                for provider, model in self.catalog.names(name):
+                    if counts_money:
+                        self._prices.price(provider, model)
+            except NoRoute as error:
+                raise ConfigurationError(
+                    f"budget {budget.name} cannot degrade to what is not there: {error}"
+                ) from error
+            self._found.add((name, counts_money))
+
+    async def open(
+        self,
+        model: str | None,
+        messages: Messages,
+        asked: Mapping[str, Any],
+        *,
+        runtime: Runtime,
+        record: CallRecord,
+        stream: bool,
+    ) -> tuple[Response, float | None]:
+        """Send one call through the stack, of what `read` gave; give its response and its deadline."""
+        if self._closed:
+            raise RuntimeError("this client is closed; make another one")
+        name = model or self.catalog.default
+        self.catalog.refuse_text(name)
+        request = build_request(
+            name,
+            messages,
+            asked,
+            runtime=runtime,
+            record=record,
+            stream=stream,
+            timeout=self._timeout,
+        )
+        deadline = request.deadline
+        if deadline is None:
+            return await self._handler(request), None
+        return await runtime.within(deadline + GRACE, self._handler(request)), deadline + GRACE
+
+    def known_plans(self) -> Plans:
+        """Give the plans that were passed in."""
+        if self.plans is None:
+            raise ConfigurationError('this client knows no plans; pass plans=[Plan("pro", price="99", ...)]')
+        return self.plans
+
+    def close(self) -> None:
+        """Close what this engine opened itself; what the caller passed in stays open."""
+        self._closed = True
+        for adapter in self.catalog.adapters_made():
+            if hasattr(adapter, "close"):
+                adapter.close()
+        for layer in self.layers:
+            if hasattr(layer, "close"):
+                layer.close()
+        self._close_ledger()
+
+    def _close_ledger(self) -> None:
+        if self._own_ledger and self.ledger is not None:
+            self.ledger.close()
+
+    async def aclose(self) -> None:
+        """Close from within an event loop."""
+        for adapter in self.catalog.adapters_made():
+            if hasattr(adapter, "aclose"):
+                await adapter.aclose()
+        self.close()
+
+
+def _with_larger(budget: Budget | None) -> Iterator[Budget]:
+    while budget is not None:
+        yield budget
+        budget = budget.within
+
+
+def _open_ledger(
+    given: bool | str | os.PathLike[str] | Ledger, home: str | os.PathLike[str] | None
+) -> tuple[Any, bool]:
+    import os
+
+    from inferkit.client.home import ledger_file
+    from inferkit.ledger.sqlite.ledger import SqliteLedger
+
+    if given is False:
+        return None, False
+    if given is not True and not isinstance(given, str | os.PathLike):
+        return given, False
+    ledger = SqliteLedger(ledger_file(home) if given is True else given)
+    ledger.sweep(time.time())  # what processes held that are dead by now belongs in the journal
+    return ledger, True
+
+
+def _plans(given: Sequence[Plan] | str | os.PathLike[str] | None, default: str | None, ledger: Any) -> Plans | None:
+    import os
+
+    from inferkit.plans.file import read_plans
+    from inferkit.plans.subscriptions import Plans
+
+    if given is None:
+        if default is not None:
+            raise ConfigurationError("default_plan names one of the plans; pass them too: plans=[Plan(...)]")
+        return None
+    if ledger is None:
+        raise ConfigurationError("plans need a ledger to keep count in; leave ledger=False out")
+    return Plans(read_plans(given) if isinstance(given, str | os.PathLike) else given, ledger, default=default)
+
+
+def _cache(given: bool | Cache, catalog: Catalog, home: str | os.PathLike[str] | None) -> Cache | None:
+    from inferkit.caching.disk import DiskTier
+    from inferkit.caching.memory import MemoryTier
+    from inferkit.client.home import cache_folder
+    from inferkit.layers.cache import Cache
+
+    if given is False:
+        return None
+    cache = Cache(MemoryTier(), DiskTier(cache_folder(home))) if given is True else given
+    return cache.identified_by(lambda request: catalog.identity(request.model))

@@ -1,0 +1,116 @@
+"""A reply being streamed, as the caller holds it: one class for `async for`, one for plain `for`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from inferkit.runtime.direct import DirectRuntime, drive
+from inferkit.runtime.loops import current_runtime
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from types import TracebackType
+    from typing import Self
+
+    from inferkit.client.call import Call
+    from inferkit.core.chunks import Chunk
+    from inferkit.core.reply import Reply
+    from inferkit.runtime.protocol import Runtime
+
+__all__ = ["AsyncStream", "Run", "Stream", "directly"]
+
+T = TypeVar("T")
+_direct = DirectRuntime()
+
+
+class Run(Protocol):
+    """Runs a coroutine of the stack to its result, in whatever way the client was set up for."""
+
+    def __call__(self, step: Callable[[Runtime], Coroutine[Any, Any, T]], /) -> T:
+        """Run it, and give its result."""
+
+
+def directly(step: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
+    """Run it in the caller's own thread."""
+    return drive(step(_direct))
+
+
+class _Facts:
+    """What a stream knows of its reply: so far while it runs, and all of it at the end."""
+
+    _call: Call
+
+    @property
+    def reply(self) -> Reply:
+        """The reply as received so far."""
+        return self._call.reply
+
+    @property
+    def text(self) -> str:
+        """The text received so far."""
+        return self._call.text
+
+
+class AsyncStream(_Facts):
+    """A reply being streamed. Iterate over its chunks inside `async with`, which closes it however you leave."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    async def __aenter__(self) -> Self:
+        await self._call.open(current_runtime())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._call.close(error)
+
+    def __aiter__(self) -> AsyncIterator[Chunk]:
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, Chunk]:
+        return self._call.next() if self._call.opened else self._first()
+
+    async def _first(self) -> Chunk:
+        await self._call.open(current_runtime())
+        return await self._call.next()
+
+    async def aclose(self) -> None:
+        """Close the stream; safe from any task, any number of times."""
+        await self._call.close()
+
+
+class Stream(_Facts):
+    """A reply being streamed. Iterate over its chunks inside `with`, which closes it however you leave."""
+
+    def __init__(self, call: Call, run: Run) -> None:
+        self._call = call
+        self._run = run
+
+    def __enter__(self) -> Self:
+        self._run(self._call.open)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._run(lambda _: self._call.close(error))
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self
+
+    def __next__(self) -> Chunk:
+        call = self._call
+        if call.ready:
+            return call.take()
+        if not call.opened:
+            self._run(call.open)
+        try:
+            return self._run(lambda _: call.next())
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """Close the stream; safe from any thread, any number of times."""
+        self._run(lambda _: self._call.close())

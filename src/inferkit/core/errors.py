@@ -1,0 +1,198 @@
+"""Every error inferkit raises, as one tree.
+
+```
+InferkitError               .request_id .attempts
+├ BudgetExceeded            .scope .limit .spent .resets_at .partial
+├ DeadlineExceeded          (also a TimeoutError) .partial
+├ NoRoute
+├ ConfigurationError        (also a ValueError)
+│ ├ ModelFileError
+│ └ UnpricedModel
+├ LedgerError
+└ ProviderError             .provider .status .code .retryable .retry_after
+  ├ RateLimited  ├ Unavailable  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered
+  └ StreamInterrupted       .partial
+StreamError(RuntimeError)   misuse of a stream: read twice, read after closing
+```
+
+Messages never carry a prompt, a reply or a secret. A partial reply is an attribute, not part of the message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from decimal import Decimal
+
+    from inferkit.core.attempt import Attempt
+
+__all__ = [
+    "AuthenticationFailed",
+    "BudgetExceeded",
+    "ConfigurationError",
+    "ContentFiltered",
+    "DeadlineExceeded",
+    "InferkitError",
+    "InvalidRequest",
+    "LedgerError",
+    "ModelFileError",
+    "NoRoute",
+    "ProviderError",
+    "RateLimited",
+    "StreamError",
+    "StreamInterrupted",
+    "Unavailable",
+    "UnpricedModel",
+]
+
+
+class InferkitError(Exception):
+    """Base of everything that can go wrong with a call.
+
+    `request_id` is the call's id in ledger and traces; `attempts` lists what was tried before it failed.
+    """
+
+    request_id: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive copying between processes: subclasses take keyword arguments, which plain pickling loses."""
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[InferkitError], args: tuple[Any, ...], state: dict[str, Any]) -> InferkitError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class BudgetExceeded(InferkitError):
+    """A budget does not cover the call. Nothing was sent, or the stream was cut at the cap.
+
+    `scope` names the budget (for example `free-tier:alice`), `unit` what it counts (`usd`, `tokens` or `calls`),
+    `limit` and `spent` are in that unit (`spent` includes what running calls hold), `resets_at` is when the budget has
+    room again by itself (None: never, or not known), and `partial` is the text received before a running stream was
+    cut.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        scope: str,
+        limit: Decimal,
+        spent: Decimal,
+        unit: str = "usd",
+        partial: str = "",
+        resets_at: datetime | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.scope = scope
+        self.resets_at = resets_at
+        self.limit = limit
+        self.spent = spent
+        self.unit = unit
+        self.partial = partial
+
+
+class DeadlineExceeded(InferkitError, TimeoutError):
+    """The call's own time limit passed. `partial` is the text received until then."""
+
+    def __init__(
+        self,
+        message: str = "the call did not end within its timeout; pass a longer timeout= or fewer tokens",
+        *,
+        partial: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.partial = partial
+
+
+class NoRoute(InferkitError):
+    """No model stands behind the name that was asked for."""
+
+
+class ConfigurationError(InferkitError, ValueError):
+    """Something was set up wrongly; the message says what to change."""
+
+
+class ModelFileError(ConfigurationError):
+    """A local model file is missing, damaged, or of a kind that the engine cannot run."""
+
+
+class UnpricedModel(ConfigurationError):
+    """A model has no known price, and the budget was told to block such calls."""
+
+
+class LedgerError(InferkitError):
+    """The ledger cannot be read or written. Calls with a budget are blocked until it can."""
+
+
+class ProviderError(InferkitError):
+    """A provider answered with an error, or did not answer properly.
+
+    `status` is the HTTP status where there was one, `code` the provider's own error code, `retryable` says whether
+    the same request may succeed later, and `retry_after` is the wait the provider asked for, in seconds. `detail` is
+    the provider's own message; it may quote the prompt, so it is never part of this error's text.
+    """
+
+    retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        status: int | None = None,
+        code: str | None = None,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+        detail: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+        self.detail = detail
+        if retryable is not None:
+            self.retryable = retryable
+
+
+class RateLimited(ProviderError):
+    """The provider asks to slow down (HTTP 429)."""
+
+    retryable = True
+
+
+class Unavailable(ProviderError):
+    """The provider could not be reached, is overloaded, or failed inside."""
+
+    retryable = True
+
+
+class AuthenticationFailed(ProviderError):
+    """The provider did not accept the credentials (HTTP 401 or 403)."""
+
+
+class InvalidRequest(ProviderError):
+    """The provider cannot serve this request as it stands (HTTP 400, 404, 413, 422)."""
+
+
+class ContentFiltered(ProviderError):
+    """The provider refused the request because of its content."""
+
+
+class StreamInterrupted(ProviderError):
+    """The stream broke after its first chunk. `partial` is the text received until then."""
+
+    def __init__(self, message: str, *, provider: str, partial: str = "", **details: Any) -> None:
+        super().__init__(message, provider=provider, **details)
+        self.partial = partial
+
+
+class StreamError(RuntimeError):
+    """A stream was used wrongly: read a second time, or read after it was closed."""

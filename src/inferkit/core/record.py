@@ -1,0 +1,92 @@
+"""What has happened to one call so far: the facts that layers leave for each other and for the caller.
+
+The request is frozen; this is the one thing about a call that grows. It is written by the layers of that call alone.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from os import urandom
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inferkit.core.attempt import Attempt
+    from inferkit.core.errors import InferkitError
+
+__all__ = ["CacheResult", "CallRecord", "Event"]
+
+CacheResult = Literal["hit", "coalesced", "miss", "bypass"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a layer decided, for the trace: `time_ns` is since the epoch."""
+
+    time_ns: int
+    name: str
+    attributes: Mapping[str, Any]
+
+
+def _new_id() -> str:
+    """Give an id that sorts by time, so that the ledger's index grows at one end: milliseconds, then chance."""
+    return (int(time.time() * 1000).to_bytes(6, "big") + urandom(8)).hex()
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """The facts of one call.
+
+    `id` identifies the call in the ledger and in traces. `attempts` holds those that ended, `running` what each of
+    those in flight may cost at most (nano-dollars, tokens; zero where nothing is held for it). `provider` and `model`
+    name what served the reply. `plan` is the name of the plan that the call is under, `key` the outermost key of
+    the budgeted functions around it, which reports take for a user where nobody says who that is. `hold` is the budget
+    layer's reservation while there is one, `clamped` says that it lowered the output tokens, `degraded` names the
+    budget (its account) that took the call to a smaller model. `saved_nanos` is what a cache hit would have cost.
+    """
+
+    id: str = field(default_factory=_new_id)
+    attempts: list[Attempt] = field(default_factory=list)
+    running: dict[Any, tuple[int, int]] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    provider: str = ""
+    model: str = ""
+    cache: CacheResult | None = None
+    cache_tier: str | None = None
+    saved_nanos: int = 0
+    plan: str | None = None
+    key: str | None = None
+    hold: Any = None
+    clamped: bool = False
+    degraded: str | None = None
+    trace_id: str | None = None
+    attempt_spans: list[Any] = field(default_factory=list)
+
+    def note(self, name: str, /, **attributes: Any) -> None:
+        """Leave an event for the trace."""
+        self.events.append(Event(time.time_ns(), name, attributes))
+
+    def sign(self, error: InferkitError, partial: str = "") -> None:
+        """Say on an error which call it belongs to, what was tried, and the text that its caller was given."""
+        error.request_id = self.id
+        error.attempts = tuple(self.attempts)
+        if partial and getattr(error, "partial", None) == "":
+            error.partial = partial  # type: ignore[attr-defined]  # those that may come in the middle of a reply have it
+
+    @property
+    def served(self) -> Attempt | None:
+        """The attempt that gave the reply: the last that ran to its end, since lost hedges may end after it."""
+        completed = (attempt for attempt in reversed(self.attempts) if attempt.outcome == "completed")
+        return next(completed, self.attempts[-1] if self.attempts else None)
+
+    @property
+    def cost_nanos(self) -> int | None:
+        """What all attempts cost together, in nano-dollars; None if one of them has no known price."""
+        total = 0
+        for attempt in self.attempts:
+            if attempt.cost_nanos is None:
+                return None
+            total += attempt.cost_nanos
+        return total

@@ -1,0 +1,198 @@
+"""What a call asks of its budgets, worked out before anything is reserved: lines, upper bound and minimum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from inferkit.layers.budget.degrade import Degrading
+from inferkit.layers.budget.hidden_limits import refuse_hidden_limits
+from inferkit.ledger.protocols import NOTHING, Amounts, Line, Refusal, Unit
+from inferkit.pricing.tokens import input_tokens_bound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from inferkit.budgets.budget import Threshold
+    from inferkit.budgets.scope import Scope
+    from inferkit.core.request import Request
+    from inferkit.pricing.estimates import LearnedEstimates, Model
+    from inferkit.pricing.prices import Price
+
+__all__ = ["Demand", "demand_of"]
+
+_CALL = Amounts(calls=1)
+_NONE = Degrading()
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """`lines` are the ledger's; limits on a single call are in `wanted` already, or in `refusal` if they forbid it.
+
+    `input` is the most that the request may come to on any model that may serve it; where that is learned, `estimates`
+    has what it is on each. `output` is None where neither money nor tokens are limited. `at` is in seconds since the
+    epoch. `whole` is true where a budget would rather take the call to a smaller model than lower the output that the
+    caller stated; the lines of such budgets come first.
+    """
+
+    at: float
+    scopes: tuple[Scope, ...]
+    lines: tuple[Line, ...]
+    wanted: Amounts
+    minimum: Amounts
+    prices: tuple[Price, ...] = ()
+    input: int = 0
+    estimates: Mapping[Model, int] = field(default_factory=dict)
+    output: int | None = None
+    refusal: Refusal | None = None
+    counts_money: bool = False
+    counts_tokens: bool = False
+    degrading: Degrading = _NONE
+    whole: bool = False
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Who pays."""
+        return tuple(dict.fromkeys(scope.account for scope in self.scopes))
+
+    def told_of(self, line: Line, share: int) -> list[Callable[[Threshold], object]]:
+        """Whom to call when a share (in thousandths) of a line was passed: each once, whoever else pays from it too."""
+        found: list[Callable[[Threshold], object]] = []
+        for scope in self.scopes:
+            own, call = scope.line(self.at), scope.budget.on_threshold
+            if own[:2] == line[:2] and share in own.warn_at and call is not None and call not in found:
+                found.append(call)
+        return found
+
+    @property
+    def watched(self) -> tuple[Line, ...]:
+        """The lines with all their limits, also those that the call was not held to."""
+        return _lines(self.scopes, self.at, _NONE) if self.degrading.done else self.lines
+
+    def refuser(self, refusal: Refusal) -> Scope | None:
+        """Give the scope that refused, if it may take the call to a smaller model."""
+        return self.degrading.refuser(self.scopes, self.at, refusal)
+
+    def output_within(self, amounts: Amounts) -> int | None:
+        """How many output tokens the call may ask for when it holds this much; None: as many as it likes."""
+        if self.output is None:
+            return None
+        most = min(self.output, amounts.tokens - self.input)
+        for price in self.prices:
+            affordable = price.affordable_output(self.input, amounts.usd)
+            if affordable is not None and affordable < most:
+                most = affordable
+        return most
+
+
+def demand_of(
+    request: Request,
+    quote: Callable[[Request], Sequence[Price]],
+    at: float,
+    *,
+    default_output: int,
+    min_output: int,
+    degrading: Degrading = _NONE,
+    learned: LearnedEstimates | None = None,
+) -> Demand:
+    """Work out what to reserve for a request with scopes.
+
+    Raises what `quote` raises (`UnpricedModel`, `NoRoute`), and `ConfigurationError` for an `extra=` that would have
+    the provider write more than the budget reserves.
+    """
+    scopes: tuple[Scope, ...] = request.scopes
+    counts_money = any(scope.budget.usd is not None for scope in scopes)
+    counts_tokens = any(scope.budget.tokens is not None and scope not in degrading.done for scope in scopes)
+    if not counts_money and not counts_tokens:
+        return Demand(at, scopes, _lines(scopes, at, degrading), _CALL, _CALL, degrading=degrading)
+    refuse_hidden_limits(request.extra)
+    prices = tuple(quote(request)) if counts_money else ()
+    estimates = {} if learned is None else learned.of_candidates(request)
+    size = max(estimates.values()) if estimates else input_tokens_bound(request)
+    output = default_output if request.max_output_tokens is None else request.max_output_tokens
+    wanted = _bound(prices, size, output)
+    minimum = _bound(prices, size, min(output, min_output))
+    whole = request.max_output_tokens is not None and bool(degrading.able)
+    able = degrading.able if whole else ()
+    refusal = None
+    for scope in _last(able, scopes):
+        if scope.budget.per == "call":
+            line = degrading.line(scope, at)
+            refusal = refusal or _refusal(line, wanted if scope in able else minimum)
+            wanted = Amounts(_at_most(wanted.usd, line.usd), _at_most(wanted.tokens, line.tokens), 1)
+    lines = _lines(_last(able, scopes)[::-1] if able else scopes, at, degrading)
+    return Demand(
+        at,
+        scopes,
+        lines,
+        wanted,
+        minimum,
+        prices,
+        size,
+        estimates,
+        output,
+        refusal,
+        counts_money,
+        counts_tokens,
+        degrading,
+        whole,
+    )
+
+
+def _last(able: tuple[Scope, ...], scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
+    return tuple(sorted(scopes, key=able.__contains__)) if able else scopes
+
+
+def _bound(prices: tuple[Price, ...], size: int, output: int) -> Amounts:
+    return Amounts(max((price.upper_bound(size, output) for price in prices), default=0), size + output, 1)
+
+
+def _lines(scopes: tuple[Scope, ...], at: float, degrading: Degrading) -> tuple[Line, ...]:
+    """Give one line an account and window: budgets that share an account are one payer, held to the lowest limit."""
+    lines: dict[tuple[str, str], Line] = {}
+    for scope in scopes:
+        if scope.budget.per == "call":
+            continue
+        line = degrading.line(scope, at)
+        known = lines.get((line.account, line.window))
+        lines[line.account, line.window] = line if known is None else _merged(known, line)
+    return tuple(lines.values())
+
+
+def _merged(one: Line, other: Line) -> Line:
+    """Give the line of a payer that two budgets name: of each unit the lowest limit, grace and rest to carry over."""
+    limits: list[int | None] = []
+    grace, carry = [], []
+    for unit in range(3):
+        limiting = [(limit, line) for line in (one, other) if (limit := line[2:5][unit]) is not None]
+        limits.append(min((limit for limit, _ in limiting), default=None))
+        grace.append(min((line.grace[unit] for _, line in limiting), default=0))
+        carry.append(min(((line.carry or NOTHING)[unit] for _, line in limiting), default=0))
+    usd, tokens, calls = limits
+    return Line(
+        one.account,
+        one.window,
+        usd,
+        tokens,
+        calls,
+        Amounts(*grace),
+        one.since,
+        one.previous or other.previous,
+        Amounts(*carry) if one.carry or other.carry else None,
+        tuple(sorted({*one.warn_at, *other.warn_at})),
+    )
+
+
+def _at_most(wanted: int, limit: int | None) -> int:
+    return wanted if limit is None else min(wanted, limit)
+
+
+def _refusal(line: Line, minimum: Amounts) -> Refusal | None:
+    checks: tuple[tuple[Unit, int | None, int], ...] = (
+        ("usd", line.usd, minimum.usd),
+        ("tokens", line.tokens, minimum.tokens),
+    )
+    for unit, limit, least in checks:
+        if limit is not None and limit < least:
+            return Refusal(line, unit, limit, 0, 0)
+    return None

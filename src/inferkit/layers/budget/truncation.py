@@ -1,0 +1,45 @@
+"""How a reply ends that a budget has cut: with the finish reason "budget"."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inferkit.core.body import Batch
+    from inferkit.core.chunks import Chunk
+    from inferkit.core.response import Response
+
+__all__ = ["Truncated", "name_the_cause"]
+
+_log = logging.getLogger("inferkit")
+
+
+def name_the_cause(chunk: Chunk) -> Chunk:
+    """Say "budget" where a reply ended at a length that the budget had set."""
+    return chunk._replace(finish_reason="budget") if chunk.finish_reason == "length" else chunk
+
+
+class Truncated:
+    """Ends a stream after the chunk that the meter marked as its last."""
+
+    __slots__ = ("_over", "_source")
+
+    def __init__(self, source: Response) -> None:
+        self._source = source
+        self._over = False
+
+    async def __anext__(self) -> Batch:
+        """Give the next chunks, and none after the last."""
+        if self._over:
+            raise StopAsyncIteration
+        batch = await self._source.next_batch()
+        for place, chunk in enumerate(batch):
+            if chunk.finish_reason == "budget":
+                self._over = True
+                try:
+                    await self._source.aclose()
+                except Exception as error:  # the reply is complete as far as it is paid for
+                    _log.debug("closing a stream that was cut failed: %s", type(error).__name__)
+                return batch[: place + 1]
+        return batch

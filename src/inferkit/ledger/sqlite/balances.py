@@ -1,0 +1,208 @@
+"""What is left of an account in a window: the limit, and what was topped up or carried over, less what is used.
+
+A calendar window has one row. When its first call comes, what may be carried over moves there from the window before,
+so that the sum of both windows stays as it was and a clock set back finds nothing twice. A rolling window is the sum of
+short ones. What was topped up is used last, and stays until it is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inferkit.ledger.protocols import NOTHING, Amounts, Balance, Credit, Crossing, Grant, Line, Refusal, Unit
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["ALL", "CREDITS", "as_balance", "balance", "crossings", "refusal", "top_up", "used", "warn"]
+
+_NEVER = 2**31  # thousandths; more than any share that somebody wants to be told of
+_UNITS: tuple[Unit, ...] = ("usd", "tokens", "calls")
+_USED = (
+    "SELECT usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra "
+    "FROM balances WHERE account = ? AND window = ?"
+)
+_HOLD_WHOLE = (
+    "UPDATE balances SET usd_held = usd_held + ?1, tokens_held = tokens_held + ?2, calls_held = calls_held + ?3 "
+    "WHERE account = ?4 AND window = ?5 "
+    "AND (?6 IS NULL OR ?1 = 0 OR usd + usd_held - usd_extra + ?1 <= ?6) "
+    "AND (?7 IS NULL OR ?2 = 0 OR tokens + tokens_held - tokens_extra + ?2 <= ?7) "
+    "AND (?8 IS NULL OR ?3 = 0 OR calls + calls_held - calls_extra + ?3 <= ?8) "
+    "RETURNING usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra"
+)
+_WHOLE = "usd, tokens, calls, usd_held, tokens_held, calls_held, usd_extra, tokens_extra, calls_extra"
+_ONE = f"SELECT {_WHOLE}, warned, window FROM balances WHERE account = ? AND window = ?"  # noqa: S608 - columns alone
+_SUMS = ", ".join(f"sum({column})" for column in _WHOLE.split(", "))
+_RANGE = "FROM balances WHERE account = ? AND window >= ? AND window < ?"
+_ROLLING = f"SELECT {_SUMS}, max(warned), min(CASE WHEN usd + tokens + calls > 0 THEN window END) {_RANGE}"
+_BEFORE = f"SELECT window, {_WHOLE}, usd_credit, tokens_credit, calls_credit {_RANGE} ORDER BY window DESC LIMIT 1"
+_LAST = f"SELECT max(window) {_RANGE}"  # where clocks differ, the next window may be open already
+_OPEN = "INSERT INTO balances (account, window, usd, tokens, calls, usd_held, tokens_held, calls_held) VALUES (?, ?, 0, 0, 0, 0, 0, 0) ON CONFLICT DO NOTHING"  # noqa: E501
+_ADD = (
+    "UPDATE balances SET usd_extra = usd_extra + ?, tokens_extra = tokens_extra + ?, calls_extra = calls_extra + ?, "
+    "usd_credit = usd_credit + ?, tokens_credit = tokens_credit + ?, calls_credit = calls_credit + ? "
+    "WHERE account = ? AND window = ?"
+)
+_CREDIT = "INSERT INTO credits VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"
+_FORGET = (
+    "DELETE FROM balances WHERE account = ? AND window >= ? AND window < ? "
+    "AND usd_held = 0 AND tokens_held = 0 AND calls_held = 0"
+)
+_KEPT = 7 * 60  # short windows, beside those that count: a clock that steps back by seven lengths finds them again
+_WARNED = "UPDATE balances SET warned = max(warned, ?) WHERE account = ? AND window = ?"
+ALL = f"SELECT account, window, {_WHOLE} FROM balances WHERE ?1 IS NULL OR account = ?1 ORDER BY account, window"  # noqa: S608
+CREDITS = (
+    "SELECT at, kind, account, window, usd, tokens, calls FROM credits WHERE ?1 IS NULL OR account = ?1 ORDER BY id"
+)
+
+
+def used(cursor: sqlite3.Cursor, line: Line, at: float) -> Sequence[int]:
+    """Give what is spent and held, less what was added to the limit; the first call of a window opens it."""
+    if line.since is not None:
+        cursor.execute(_FORGET, (line.account, *_long_over(line.since)))
+        whole = _row(cursor, line)
+        return [whole[unit] + whole[unit + 3] - whole[unit + 6] for unit in range(3)]
+    row: Sequence[int] | None = cursor.execute(_USED, (line.account, line.window)).fetchone()
+    if row is None and _open(cursor, line, at):
+        row = cursor.execute(_USED, (line.account, line.window)).fetchone()
+    return row or NOTHING
+
+
+def hold_whole(cursor: sqlite3.Cursor, line: Line, wanted: Amounts) -> Grant | None:
+    """Hold all that is wanted on the one line of a call, if it is there: in one step, as nearly all calls are held."""
+    if line.since is not None:
+        return None
+    grace = line.grace
+    usd = None if line.usd is None else line.usd + grace.usd
+    tokens = None if line.tokens is None else line.tokens + grace.tokens
+    calls = None if line.calls is None else line.calls + grace.calls
+    row = cursor.execute(_HOLD_WHOLE, (*wanted, line.account, line.window, usd, tokens, calls)).fetchone()
+    if row is None:
+        return None
+    left = (
+        None if usd is None else usd - row[0],
+        None if tokens is None else tokens - row[1],
+        None if calls is None else calls - row[2],
+    )
+    return Grant(wanted, left)
+
+
+def refusal(cursor: sqlite3.Cursor, line: Line, unit: int) -> Refusal:
+    """Say why a line cannot spare what is needed."""
+    row = _row(cursor, line)
+    limit = (line.usd, line.tokens, line.calls)[unit] or 0
+    oldest = row[10] if line.since is not None else None
+    return Refusal(line, _UNITS[unit], limit + line.grace[unit] + row[unit + 6], row[unit], row[unit + 3], oldest)
+
+
+def balance(cursor: sqlite3.Cursor, line: Line) -> Balance:
+    """Give the balance of a line's account and window."""
+    return as_balance(_row(cursor, line)[:9])
+
+
+def as_balance(amounts: Sequence[Any]) -> Balance:
+    """Read nine columns."""
+    return Balance(Amounts(*amounts[:3]), Amounts(*amounts[3:6]), Amounts(*amounts[6:9]))
+
+
+def top_up(cursor: sqlite3.Cursor, line: Line, amounts: Amounts, at: float) -> None:
+    """Add to what an account may use from now on."""
+    used(cursor, line, at)
+    cursor.execute(_OPEN, (line.account, line.window))
+    (window,) = cursor.execute(_LAST, (line.account, line.window, _after_all(line.window))).fetchone()
+    _add(cursor, line.account, window, amounts, amounts)
+    _note(cursor, Credit(at, "topped up", line.account, window, amounts))
+
+
+def crossings(cursor: sqlite3.Cursor, lines: Sequence[Line]) -> list[Crossing]:
+    """Give the shares of limits that what is spent has passed, and that nobody was told of."""
+    return [crossing for line in lines if line.warn_at for crossing in _crossed(line, _row(cursor, line))]
+
+
+def warn(cursor: sqlite3.Cursor, lines: Sequence[Line]) -> list[Crossing]:
+    """Give them, and note that they were told."""
+    found = crossings(cursor, lines)
+    for crossing in found:
+        account, window = crossing.line[:2]
+        cursor.execute(_OPEN, (account, window))  # after a refusal the running part of a rolling window has no row yet
+        cursor.execute(_WARNED, (crossing.share, account, window))
+    return found
+
+
+def _crossed(line: Line, row: Sequence[Any]) -> Iterator[Crossing]:
+    limits = (line.usd, line.tokens, line.calls)
+    for share in line.warn_at:
+        if share <= row[9]:
+            continue
+        for unit in range(3):
+            limit = limits[unit]
+            if limit is not None and row[unit] * 1000 >= (limit + row[unit + 6]) * share:
+                yield Crossing(line, _UNITS[unit], share, row[unit], limit + row[unit + 6])
+                break
+
+
+def _row(cursor: sqlite3.Cursor, line: Line) -> Sequence[Any]:
+    """Give amounts, what was told, and the first window with any use."""
+    if line.since is None:
+        return cursor.execute(_ONE, (line.account, line.window)).fetchone() or (0,) * 10 + (None,)
+    row = cursor.execute(_ROLLING, (line.account, line.since, _after_all(line.window))).fetchone()
+    return (0,) * 10 + (None,) if row[0] is None else row
+
+
+def _long_over(since: str) -> tuple[str, str]:
+    """Give the range of short windows that no longer count, and will not: a window of a minute has one a second."""
+    kind, _, number = since.partition(":")
+    return f"{kind}:", f"{kind}:{max(0, int(number) - _KEPT):0{len(number)}d}"
+
+
+def _after_all(window: str) -> str:
+    """Give what sorts behind all windows of the same kind: "month;" comes after every "month:..."."""
+    return f"{window.partition(':')[0]};"
+
+
+def _open(cursor: sqlite3.Cursor, line: Line, at: float) -> bool:
+    """Bring what may be carried over into a window that has no row yet; False where there is nothing."""
+    kind, colon, _ = line.window.partition(":")
+    if not colon:
+        return False
+    before = cursor.execute(_BEFORE, (line.account, f"{kind}:", line.window)).fetchone()
+    if before is None:
+        return False
+    if line.previous is not None and before[0] < line.previous:  # all of the window before was left over
+        idle = line._replace(window=line.previous, previous=None)
+        cursor.execute(_OPEN, (line.account, line.previous))
+        _carry(cursor, idle, before, at)
+        before = cursor.execute(_BEFORE, (line.account, f"{kind}:", line.window)).fetchone()
+    cursor.execute(_OPEN, (line.account, line.window))
+    _carry(cursor, line, before, at)
+    return True
+
+
+def _carry(cursor: sqlite3.Cursor, line: Line, before: Sequence[Any], at: float) -> None:
+    """Move what was topped up and is not used, and of the rest what `line.carry` allows, into this line's window."""
+    credit, moved = [0, 0, 0], [0, 0, 0]
+    for unit, limit in enumerate((line.usd, line.tokens, line.calls)):
+        if limit is None:
+            credit[unit] = moved[unit] = before[unit + 10]
+            continue
+        left = max(0, limit + before[unit + 7] - before[unit + 1] - before[unit + 4])
+        credit[unit] = min(before[unit + 10], left)
+        rest = 0 if line.carry is None else min(line.carry[unit], left - credit[unit])
+        moved[unit] = credit[unit] + rest
+    if not any(moved):
+        return
+    _add(cursor, line.account, before[0], Amounts(*(-each for each in moved)), Amounts(*(-each for each in credit)))
+    _add(cursor, line.account, line.window, Amounts(*moved), Amounts(*credit))
+    cursor.execute(_WARNED, (_NEVER, line.account, before[0]))  # a share of what stayed behind would say nothing
+    _note(cursor, Credit(at, "carried out", line.account, before[0], Amounts(*(-each for each in moved))))
+    _note(cursor, Credit(at, "carried in", line.account, line.window, Amounts(*moved)))
+
+
+def _add(cursor: sqlite3.Cursor, account: str, window: str, extra: Amounts, credit: Amounts) -> None:
+    cursor.execute(_ADD, (*extra, *credit, account, window))
+
+
+def _note(cursor: sqlite3.Cursor, credit: Credit) -> None:
+    *fields, amounts = credit
+    cursor.execute(_CREDIT, (*fields, *amounts))

@@ -1,0 +1,80 @@
+"""The journal's entries as rows."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any
+
+from inferkit.ledger.journal import Attribution, Charge, Entry, EntryKind, Part
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from inferkit.ledger.protocols import Line
+
+__all__ = ["NO_ACCOUNTS", "accounts_of", "accounts_text", "as_entry", "enter", "page"]
+
+NO_ACCOUNTS = "[]"
+_COLUMNS = (
+    "call, kind, at, calls, usd, provider, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, "
+    "reasoning_tokens, attempts, estimated, outcome, finish_reason, asked, degraded, prompt_cache_saved, "
+    "routing_saved, parts, user, tenant, feature, plan, accounts"
+)
+_ENTER = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 26)})"  # noqa: S608 - columns alone
+_FIRST, _CHARGE = 5, 16  # how many columns lead to calls, and to routing_saved
+_FLAGS = tuple(Charge._fields.index(name) for name in ("estimated", "degraded"))
+
+
+def enter(
+    cursor: sqlite3.Cursor,
+    call: str,
+    kind: EntryKind,
+    at: float,
+    *,
+    calls: int,
+    charge: Charge,
+    accounts: str = NO_ACCOUNTS,
+) -> None:
+    """Write an entry."""
+    *fields, parts, attribution = charge
+    row = (call, kind, at, calls, *fields, json.dumps(parts) if parts else None, *attribution, accounts)
+    cursor.execute(_ENTER, row)
+
+
+def page(conditions: Sequence[str], size: int) -> str:
+    """Give the query for so many entries that are later than an id and fulfil conditions."""
+    where = " AND ".join(["id > ?", *conditions])
+    return f"SELECT id, {_COLUMNS} FROM entries WHERE {where} ORDER BY id LIMIT {size}"  # noqa: S608 - no value is in it
+
+
+def as_entry(row: Sequence[Any]) -> Entry:
+    """Read a row."""
+    _, call, kind, at, calls = row[:_FIRST]
+    *fields, parts = row[_FIRST : _FIRST + _CHARGE + 1]
+    *attribution, accounts = row[_FIRST + _CHARGE + 1 :]
+    for flag in _FLAGS:
+        fields[flag] = bool(fields[flag])
+    charge = Charge._make((*fields, _parts(parts), Attribution._make(attribution)))
+    return Entry(call, kind, at, calls, charge, accounts_of(accounts))
+
+
+def _parts(text: str | None) -> tuple[Part, ...]:
+    return () if text is None else tuple(Part(*fields) for fields in json.loads(text))
+
+
+def accounts_text(lines: Sequence[Line]) -> str:
+    """Write down which accounts and windows a call is charged to."""
+    return _json(tuple((line.account, line.window) for line in lines))
+
+
+@functools.lru_cache(maxsize=1024)
+def _json(accounts: tuple[tuple[str, str], ...]) -> str:
+    return json.dumps(accounts)
+
+
+@functools.lru_cache(maxsize=1024)
+def accounts_of(text: str) -> tuple[tuple[str, str], ...]:
+    """Read that back."""
+    return tuple((account, window) for account, window in json.loads(text))

@@ -1,0 +1,191 @@
+"""The llama library of September 2023 by ctypes: the few functions of its llama.h that a reply needs.
+
+Only checked files (see `preflight`) and checked sizes reach it, since it asserts by ending the process. The calls
+release the interpreter's lock while they compute.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import os
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from inferkit.core.errors import ModelFileError
+from inferkit.local.errors import EngineUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["Llama"]
+
+_LogCallback = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+_ERROR_LEVEL = 2
+_CANDIDATE_WORDS = 3
+
+
+class _ContextParams(ctypes.Structure):
+    _fields_: ClassVar = [
+        ("seed", ctypes.c_uint32),
+        ("n_ctx", ctypes.c_int32),
+        ("n_batch", ctypes.c_int32),
+        ("n_gpu_layers", ctypes.c_int32),
+        ("main_gpu", ctypes.c_int32),
+        ("tensor_split", ctypes.c_void_p),
+        ("rope_freq_base", ctypes.c_float),
+        ("rope_freq_scale", ctypes.c_float),
+        ("progress_callback", ctypes.c_void_p),
+        ("progress_callback_user_data", ctypes.c_void_p),
+        ("low_vram", ctypes.c_bool),
+        ("mul_mat_q", ctypes.c_bool),
+        ("f16_kv", ctypes.c_bool),
+        ("logits_all", ctypes.c_bool),
+        ("vocab_only", ctypes.c_bool),
+        ("use_mmap", ctypes.c_bool),
+        ("use_mlock", ctypes.c_bool),
+        ("embedding", ctypes.c_bool),
+    ]
+
+
+class _Candidate(ctypes.Structure):
+    _fields_: ClassVar = [("id", ctypes.c_int32), ("logit", ctypes.c_float), ("p", ctypes.c_float)]
+
+
+class _Candidates(ctypes.Structure):
+    _fields_: ClassVar = [("data", ctypes.c_void_p), ("size", ctypes.c_size_t), ("sorted", ctypes.c_bool)]
+
+
+_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "llama_backend_init": (None, [ctypes.c_bool]),
+    "llama_context_default_params": (_ContextParams, []),
+    "llama_load_model_from_file": (ctypes.c_void_p, [ctypes.c_char_p, _ContextParams]),
+    "llama_new_context_with_model": (ctypes.c_void_p, [ctypes.c_void_p, _ContextParams]),
+    "llama_free": (None, [ctypes.c_void_p]),
+    "llama_free_model": (None, [ctypes.c_void_p]),
+    "llama_n_vocab": (ctypes.c_int, [ctypes.c_void_p]),
+    "llama_n_ctx": (ctypes.c_int, [ctypes.c_void_p]),
+    "llama_eval": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_int]),
+    "llama_get_logits": (ctypes.c_void_p, [ctypes.c_void_p]),
+    "llama_tokenize": (
+        ctypes.c_int,
+        [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_bool],
+    ),
+    "llama_sample_token_greedy": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_void_p]),
+    "llama_sample_top_k": (None, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]),
+    "llama_log_set": (None, [_LogCallback, ctypes.c_void_p]),
+}
+
+
+def _bind(path: Path) -> Any:
+    try:
+        library = ctypes.CDLL(str(path))
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(library, name)
+            function.restype = result
+            function.argtypes = arguments
+    except (OSError, AttributeError) as error:
+        raise EngineUnavailable(f"the llama library {path} cannot be used: {error}") from error
+    return library
+
+
+class Llama:
+    """A loaded model with its context. One call at a time; `close` frees both."""
+
+    def __init__(
+        self, library: Path, model: Path, *, context_length: int, batch: int, threads: int, gpu_layers: int = 0
+    ) -> None:
+        self._lib = _bind(library)
+        self._errors: list[str] = []
+        self._callback = _LogCallback(self._log)  # kept: the library holds only its address
+        self._lib.llama_log_set(self._callback, None)
+        self._lib.llama_backend_init(False)
+        self._model: int | None = None
+        self._context: int | None = None
+        self._threads = threads
+        self.batch = batch
+        params = self._lib.llama_context_default_params()
+        params.n_ctx = context_length
+        params.n_batch = batch
+        params.n_gpu_layers = gpu_layers
+        params.mul_mat_q = True
+        self._load(model, params)
+        self.context_length: int = self._lib.llama_n_ctx(self._context)
+        self.vocabulary_size: int = self._lib.llama_n_vocab(self._context)
+        self._prepare_candidates()
+
+    def _log(self, level: int, text: bytes | None, _data: Any) -> None:
+        if level == _ERROR_LEVEL and text:
+            self._errors.append(text.decode("utf-8", "replace").strip())
+
+    def _load(self, path: Path, params: _ContextParams) -> None:
+        self._model = self._lib.llama_load_model_from_file(os.fsencode(path), params)
+        if self._model:
+            self._context = self._lib.llama_new_context_with_model(self._model, params)
+        if not self._context:
+            reason = self._errors[0] if self._errors else "it gave no reason"
+            self.close()
+            raise ModelFileError(
+                f"{path}: the engine could not load it ({reason}); lower context_length, or convert it"
+            )
+
+    def _prepare_candidates(self) -> None:
+        size = self.vocabulary_size
+        self._table = (_Candidate * size)()
+        words = memoryview(self._table).cast("B")
+        self._table_ids = words.cast("i")[0::_CANDIDATE_WORDS]
+        self._table_logits = words.cast("f")[1::_CANDIDATE_WORDS]
+        self._ids = memoryview(array.array("i", range(size)))
+        self._table_ids[:] = self._ids
+        self._candidates = _Candidates(ctypes.addressof(self._table), size, False)
+
+    def tokenize(self, text: bytes) -> list[int]:
+        """Split UTF-8 text into tokens. The library puts a space before it, and reads no further than a zero byte."""
+        if not text:
+            return []
+        room = len(text) + 2  # a token stands for at least a byte, and the space in front for one
+        found = (ctypes.c_int32 * room)()
+        count: int = self._lib.llama_tokenize(self._context, text, found, room, False)
+        return list(found[: max(count, 0)])
+
+    def evaluate(self, tokens: Sequence[int], past: int) -> None:
+        """Compute up to `batch` tokens behind the first `past` ones, in place of what was computed there."""
+        count = len(tokens)
+        if not 0 < count <= self.batch or not 0 <= past <= self.context_length - count:
+            raise ValueError(f"{count} tokens after {past} exceed the batch or the context")
+        given = (ctypes.c_int32 * count)(*tokens)
+        if self._lib.llama_eval(self._context, given, count, past, self._threads):
+            raise RuntimeError("the engine could not compute the tokens")
+
+    @property
+    def logits(self) -> memoryview[float]:
+        """The scores of every token as the next one. They may be changed, and are gone after the next `evaluate`."""
+        address = self._lib.llama_get_logits(self._context)
+        row = (ctypes.c_float * self.vocabulary_size).from_address(address)
+        view: memoryview[float] = memoryview(row).cast("B").cast("f")
+        return view
+
+    def best(self) -> int:
+        """Give the token with the highest score."""
+        self._table_logits[:] = self.logits
+        token: int = self._lib.llama_sample_token_greedy(None, ctypes.byref(self._candidates))
+        return token
+
+    def top(self, count: int) -> list[tuple[int, float]]:
+        """Give the `count` tokens with the highest scores, the highest first."""
+        self._table_logits[:] = self.logits
+        self._candidates.size, self._candidates.sorted = self.vocabulary_size, False
+        self._lib.llama_sample_top_k(None, ctypes.byref(self._candidates), min(count, self.vocabulary_size - 1), 1)
+        found = [(row.id, row.logit) for row in self._table[: self._candidates.size]]
+        self._candidates.size, self._candidates.sorted = self.vocabulary_size, False
+        self._table_ids[:] = self._ids
+        return found
+
+    def close(self) -> None:
+        """Free the context and the model."""
+        context, self._context = self._context, None
+        model, self._model = self._model, None
+        if context:
+            self._lib.llama_free(context)
+        if model:
+            self._lib.llama_free_model(model)

@@ -1,0 +1,225 @@
+"""Who is on which plan: assignments in the ledger, remembered for some seconds."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from inferkit.budgets.scope import all_scopes
+from inferkit.core.errors import ConfigurationError
+from inferkit.ledger.journal import Assignment
+from inferkit.plans.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from decimal import Decimal
+
+    from inferkit.budgets.budget import Budget, Remaining, Spent
+    from inferkit.budgets.scope import Scope
+    from inferkit.ledger.protocols import Ledger
+
+__all__ = ["Plans", "Subscription"]
+
+_REMEMBER_SECONDS = 5.0
+_MOST_REMEMBERED = 10_000
+
+
+class Subscription(NamedTuple):
+    """A customer's plan and seats; `own` where the customer is the user alone, and not a tenant.
+
+    Without a plan nothing is owed and nothing limited.
+    """
+
+    plan: Plan | None
+    seats: int = 1
+    own: bool = False
+
+
+class Plans:
+    """The plans on offer, and who is on which.
+
+    A call is under the plan of its user, else of its tenant, else under `default`. Another process sees a new
+    assignment within five seconds. All methods wait for the ledger: microseconds, unless another program locks it.
+    """
+
+    def __init__(
+        self,
+        plans: Iterable[Plan],
+        ledger: Ledger,
+        *,
+        default: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        given = list(plans)
+        for plan in given:
+            if not isinstance(plan, Plan):
+                raise ConfigurationError(f'plans are Plan values: Plan("pro", price="99"); got {type(plan).__name__}')
+        self._plans = {plan.name: plan for plan in given}
+        if len(self._plans) != len(given):
+            names = [plan.name for plan in given]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ConfigurationError(f'two plans have the name "{twice}"; give each a name of its own')
+        self._ledger = ledger
+        self._clock = clock
+        self._default = (
+            Subscription(None) if default is None else Subscription(self.named(default), self.named(default).seats)
+        )
+        self._changes = 0
+        self._known: dict[tuple[str | None, str | None], tuple[float, Subscription]] = {}
+        self._scopes: dict[tuple[str | None, str | None], tuple[Subscription, tuple[Scope, ...]]] = {}
+        ledger.define({plan.name: plan.definition() for plan in given}, at=clock())
+
+    def named(self, name: str) -> Plan:
+        """Give the plan of this name. Raises `ConfigurationError` if there is none."""
+        plan = self._plans.get(name)
+        if plan is None:
+            known = ", ".join(self._plans) or "none"
+            raise ConfigurationError(f'there is no plan "{name}"; the plans are: {known}')
+        return plan
+
+    @property
+    def allowances(self) -> list[Budget]:
+        """The allowances of all plans that limit anything."""
+        return [plan.budget for plan in self._plans.values() if plan.budget is not None]
+
+    def assign(
+        self,
+        plan: str | None,
+        *,
+        user: str | None = None,
+        tenant: str | None = None,
+        seats: int | None = None,
+        at: float | None = None,
+    ) -> None:
+        """Put a user or a tenant on a plan from `at` on (seconds since the epoch; default: now); None ends it.
+
+        `seats` is how many the customer pays for (default: what the plan says). Saying what is so already changes
+        nothing. An assignment in the future stays until another one is made for the same instant. Raises
+        `ConfigurationError` for an unknown plan, and `LedgerError`.
+        """
+        if (user is None) == (tenant is None):
+            raise ConfigurationError("a plan is assigned to a user or to a tenant: assign(plan, user=...)")
+        for name in (user, tenant):
+            if name is not None and (not isinstance(name, str) or not name):
+                raise ConfigurationError(f"users and tenants are texts that are not empty; got {name!r}")
+        if at is not None and not (isinstance(at, int | float) and math.isfinite(at)):
+            raise ConfigurationError(f"at is in seconds since the epoch, datetime.timestamp() gives them; got {at!r}")
+        number = 1
+        if plan is not None:
+            known = self.named(plan)
+            number = known.seats if seats is None else seats
+            known.check_seats(number)
+        self._put(Assignment(self._clock() if at is None else at, user, tenant, plan, number))
+
+    def of(self, *, user: str | None = None, tenant: str | None = None) -> Subscription:
+        """Say which plan a call of this user and tenant is under. Raises `LedgerError`."""
+        return self.remembered(user, tenant) or self.look_up(user, tenant)
+
+    def usage(self, *, user: str | None = None, tenant: str | None = None) -> Spent | None:
+        """Say what was used of a customer's allowance in this period; None without one. Raises as `Budget.usage`."""
+        scope = self._allowance(user, tenant)
+        return None if scope is None else scope.budget.usage(scope.key, ledger=self._ledger, at=self._clock())
+
+    def remaining(self, *, user: str | None = None, tenant: str | None = None) -> Remaining | None:
+        """Say what is left of a customer's allowance in this period; None without one. Raises as `Budget.usage`."""
+        scope = self._allowance(user, tenant)
+        return None if scope is None else scope.budget.remaining(scope.key, ledger=self._ledger, at=self._clock())
+
+    def top_up(
+        self,
+        *,
+        user: str | None = None,
+        tenant: str | None = None,
+        usd: str | int | Decimal | None = None,
+        tokens: int = 0,
+        calls: int = 0,
+    ) -> None:
+        """Add to what a customer may use, as `Budget.top_up` does. Raises `ConfigurationError` without an allowance."""
+        scope = self._allowance(user, tenant)
+        if scope is None:
+            raise ConfigurationError("this customer has no allowance that could be topped up")
+        scope.budget.top_up(
+            scope.key, ledger=self._ledger, usd=usd, tokens=tokens, calls=calls, at=self._clock()
+        )  # fmt: skip
+
+    def remembered(self, user: str | None, tenant: str | None, stated: str | None = None) -> Subscription | None:
+        """Give a customer's plan if it was looked up just now, and is the one that the application says, if any."""
+        known = self._known.get((user, tenant))
+        if known is None or not 0 < known[0] - self._clock() <= _REMEMBER_SECONDS:  # clocks are set back, too
+            return None
+        return known[1] if stated is None or _is(known[1], stated) else None
+
+    def look_up(
+        self, user: str | None, tenant: str | None, stated: str | None = None, *, wait: bool = True
+    ) -> Subscription:
+        """Ask the ledger for a customer's plan; where the application says another one, it is assigned from now on."""
+        now, changes = self._clock(), self._changes
+        found = self._assignment(user, tenant, now, wait=wait)
+        name = found.plan if found is not None else self._default.plan and self._default.plan.name
+        if stated is not None and stated != name:
+            found = self._stated(
+                self.named(stated), user, tenant, now, own=found is not None and found.user is not None
+            )
+            self._put(found, wait=wait)
+            changes += 1
+        subscription = self._default if found is None else self._subscription(found)
+        if len(self._known) >= _MOST_REMEMBERED:
+            self._known.clear()
+        if changes == self._changes:  # or else somebody has assigned a plan since the ledger was asked
+            self._known[user, tenant] = (now + _REMEMBER_SECONDS, subscription)
+        return subscription
+
+    def scopes(self, subscription: Subscription, user: str | None, tenant: str | None) -> tuple[Scope, ...]:
+        """Give what pays under a plan. Raises `ConfigurationError` for a call that does not say whose allowance."""
+        known = self._scopes.get((user, tenant))
+        if known is not None and known[0] is subscription:
+            return known[1]
+        scope = self._scope(subscription, user, tenant)
+        scopes = () if scope is None else all_scopes((scope,), user, tenant)
+        if len(self._scopes) >= _MOST_REMEMBERED:
+            self._scopes.clear()
+        self._scopes[user, tenant] = (subscription, scopes)
+        return scopes
+
+    def _allowance(self, user: str | None, tenant: str | None) -> Scope | None:
+        return self._scope(self.of(user=user, tenant=tenant), user, tenant)
+
+    def _scope(self, subscription: Subscription, user: str | None, tenant: str | None) -> Scope | None:
+        if subscription.plan is None:
+            return None
+        return subscription.plan.scope(subscription.seats, user=user, tenant=None if subscription.own else tenant)
+
+    def _put(self, assignment: Assignment, *, wait: bool = True) -> None:
+        self._ledger.assign(assignment, wait=wait)
+        self._changes += 1
+        self._known.clear()
+
+    def _assignment(self, user: str | None, tenant: str | None, at: float, *, wait: bool) -> Assignment | None:
+        for whose in ({"user": user}, {"tenant": tenant}):
+            if None not in whose.values():
+                found = self._ledger.assignment(**whose, at=at, wait=wait)
+                if found is not None and found.plan is not None:
+                    return found
+        return None
+
+    def _stated(self, plan: Plan, user: str | None, tenant: str | None, at: float, *, own: bool) -> Assignment:
+        """Give the assignment of who is on a plan: the user, or the tenant whose users share it."""
+        if user is None and tenant is None:
+            raise ConfigurationError(f'the call says plan="{plan.name}", but not whose; pass user=... or tenant=...')
+        if tenant is not None and (user is None or (plan.pooled and not own)):
+            return Assignment(at, None, tenant, plan.name, plan.seats)
+        return Assignment(at, user, None, plan.name, plan.seats)
+
+    def _subscription(self, assignment: Assignment) -> Subscription:
+        plan = self._plans.get(assignment.plan or "")
+        if plan is None:
+            who = f'user "{assignment.user}"' if assignment.user is not None else f'tenant "{assignment.tenant}"'
+            raise ConfigurationError(
+                f'{who} is on plan "{assignment.plan}", which is not among plans=; keep plans that customers are on'
+            )
+        return Subscription(plan, assignment.seats, own=assignment.user is not None)
+
+
+def _is(subscription: Subscription, name: str) -> bool:
+    return subscription.plan is not None and subscription.plan.name == name

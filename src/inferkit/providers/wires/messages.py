@@ -1,0 +1,41 @@
+"""Turns what a caller passes as messages into `Message` values; dictionaries are read by the codec of their wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from inferkit.core.errors import ConfigurationError
+from inferkit.core.messages import Message, Messages, TextPart
+
+__all__ = ["as_messages"]
+
+
+def as_messages(given: Messages) -> tuple[Message, ...]:
+    """Accept a question, a message, or a conversation of messages and dictionaries in the OpenAI form.
+
+    Raises `ConfigurationError` for anything else, and for a conversation without messages.
+    """
+    if isinstance(given, str):
+        if not given.strip():
+            raise ConfigurationError("the message is empty; pass a question, or a list of messages")
+        return (Message("user", (TextPart(given),)),)
+    if isinstance(given, Message):
+        return (given,)
+    if isinstance(given, Mapping):
+        return (_read(given, 0),)
+    if not isinstance(given, Sequence):
+        raise ConfigurationError(f"messages are a string, a Message or a list of them; got {type(given).__name__}")
+    if not given:
+        raise ConfigurationError("the list of messages is empty; pass at least one message")
+    return tuple([one if isinstance(one, Message) else _read(one, place) for place, one in enumerate(given)])
+
+
+def _read(given: Any, place: int) -> Message:
+    from inferkit.providers.wires.chat.read_messages import read_message
+
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(
+            f'message {place} is a {type(given).__name__}; use Message.user("...") or {{"role": ..., "content": ...}}'
+        )
+    return read_message(given, place)

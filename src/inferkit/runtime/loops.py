@@ -1,0 +1,217 @@
+"""Runs the stack on an event loop: asyncio or trio, through anyio."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from inferkit.core.errors import ConfigurationError, DeadlineExceeded
+from inferkit.runtime.direct import endings
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from inferkit.runtime.protocol import Lock
+
+__all__ = ["AsyncRuntime", "current_runtime"]
+
+T = TypeVar("T")
+_log = logging.getLogger("inferkit")
+_CLOSING_SECONDS = 5.0
+
+
+class AsyncRuntime:
+    """Runs the stack on the event loop it was made on: asyncio, or trio where `trio_token` is given."""
+
+    blocking = False
+    endings = endings
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None, trio_token: Any = None) -> None:
+        self._loop = loop
+        self._trio_token = trio_token
+        self.place: Any = trio_token if loop is None else loop
+        self._background: set[asyncio.Task[Any]] = set()
+
+    def now(self) -> float:
+        """See `Runtime`."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Runtime`."""
+        import anyio
+
+        await anyio.sleep(seconds)
+
+    def lock(self) -> Lock:
+        """See `Runtime`."""
+        return _LoopLock(self)
+
+    async def within(self, deadline: float | None, step: Awaitable[T]) -> T:
+        """See `Runtime`."""
+        if deadline is None:
+            return await step
+        import anyio
+
+        with anyio.move_on_after(deadline - time.monotonic()):
+            return await step
+        raise DeadlineExceeded
+
+    async def shield(self, step: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """See `Runtime`. The step runs in a task of its own, which no cancellation of the caller reaches."""
+        if self._loop is None:
+            return await self._shield_on_trio(step)
+        import asyncio
+
+        task = self._spawn(step())
+        return await asyncio.shield(task)
+
+    async def _shield_on_trio(self, step: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        import trio
+
+        done = trio.Event()
+        result: list[T] = []
+        failure: list[BaseException] = []
+
+        async def run() -> None:
+            try:
+                result.append(await step())
+            except BaseException as error:
+                failure.append(error)
+            done.set()
+
+        trio.lowlevel.spawn_system_task(run)
+        await done.wait()
+        if failure:
+            raise failure[0]
+        return result[0]
+
+    async def conclude(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """See `Runtime`."""
+        import anyio
+
+        with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
+            await self.shield(step)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        assert self._loop is not None
+        task = self._loop.create_task(coroutine)
+        self._background.add(task)  # the loop itself keeps only a weak reference
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.debug("a background step failed: %s", type(task.exception()).__name__)
+
+    async def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
+        """See `Runtime`."""
+        import anyio.to_thread
+
+        return await anyio.to_thread.run_sync(functools.partial(function, *args))
+
+    async def wait_readable(self, sock: socket.socket, timeout: float | None = None) -> bool:
+        """See `Runtime`."""
+        import anyio
+
+        try:
+            if timeout is None:
+                await anyio.wait_readable(sock)
+                return True
+            with anyio.move_on_after(timeout):
+                await anyio.wait_readable(sock)
+                return True
+        except anyio.ClosedResourceError:
+            return True  # woken because it is being closed: the read that follows says so
+        return False
+
+    def wake(self, sock: socket.socket) -> None:
+        """See `Runtime`."""
+        import anyio
+
+        with contextlib.suppress(OSError, RuntimeError):
+            anyio.notify_closing(sock)
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+    def call_later_from_anywhere(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """See `Runtime`."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to run there
+                self._loop.call_soon_threadsafe(lambda: self._spawn(step()))
+            return
+        import trio
+
+        async def quietly() -> None:
+            try:
+                await step()
+            except Exception as error:
+                _log.debug("a background step failed: %s", type(error).__name__)
+
+        def begin() -> None:
+            with contextlib.suppress(RuntimeError):  # the run is at its end and takes no more tasks
+                trio.lowlevel.spawn_system_task(quietly)
+
+        with contextlib.suppress(trio.RunFinishedError):
+            self._trio_token.run_sync_soon(begin)
+
+
+class _LoopLock:
+    __slots__ = ("_lock", "_runtime")
+
+    def __init__(self, runtime: AsyncRuntime) -> None:
+        import anyio
+
+        self._lock = anyio.Semaphore(1)  # unlike anyio's Lock, any task may release it
+        self._runtime = runtime
+
+    async def acquire(self, deadline: float | None = None) -> None:
+        if self._lock.value:  # free, as nearly always: each chunk of a stream that may be shared comes by here
+            self._lock.acquire_nowait()
+        elif deadline is None:
+            await self._lock.acquire()
+        else:
+            await self._runtime.within(deadline, self._lock.acquire())
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+_current = threading.local()
+
+
+def current_runtime() -> AsyncRuntime:
+    """Give the runtime of the event loop that is running in this thread."""
+    import asyncio
+
+    try:
+        place: Any = asyncio.get_running_loop()
+    except RuntimeError:
+        place = None
+    if place is not None:
+        known: AsyncRuntime | None = getattr(_current, "runtime", None)
+        if known is not None and known._loop is place:  # noqa: SLF001 - its own module
+            return known
+        runtime = AsyncRuntime(loop=place)
+    else:
+        runtime = AsyncRuntime(trio_token=_trio_token())
+    _current.runtime = runtime
+    return runtime
+
+
+def _trio_token() -> Any:
+    import sys
+
+    trio = sys.modules.get("trio")
+    if trio is not None:
+        with contextlib.suppress(RuntimeError):
+            return trio.lowlevel.current_trio_token()
+    raise ConfigurationError(
+        "AsyncClient needs a running event loop (asyncio or trio); in plain code use inferkit.Client"
+    )

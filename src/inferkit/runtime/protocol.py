@@ -1,0 +1,94 @@
+"""The few things that differ between an event loop and plain threads: time, locks, waiting, closing.
+
+Layers and adapters are coroutines that reach the outside world only through a `Runtime`: `DirectRuntime` blocks the
+caller's thread and never suspends, `AsyncRuntime` waits on asyncio or trio.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable, Coroutine
+
+__all__ = ["Endings", "Lock", "Runtime"]
+
+T = TypeVar("T")
+
+
+class Lock(Protocol):
+    """A mutex that belongs to one runtime."""
+
+    async def acquire(self, deadline: float | None = None) -> None:
+        """Take the lock; raise `DeadlineExceeded` if it is not free by then."""
+
+    def release(self) -> None:
+        """Give it back."""
+
+
+class Endings(Protocol):
+    """Ends what was dropped without being closed, outside the place that it belonged to.
+
+    `generation` is how many forks lie between this process and the first one: what an earlier generation opened is not
+    this one's to end. `runtime` is where such an ending runs.
+    """
+
+    @property
+    def generation(self) -> int:
+        """The number of forks."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where an ending runs."""
+
+    def take(self, ending: Callable[[], object], /) -> None:
+        """Have `ending` called soon, from a thread of its own. May be called from a destructor."""
+
+    def finish(self, waiting: Awaitable[None], /) -> None:
+        """Await a step of an ending to its end, here and now; it waits through `runtime` alone."""
+
+
+class Runtime(Protocol):
+    """How a coroutine of the stack waits.
+
+    `blocking` is true where waiting blocks the thread. `place` is the event loop (under trio, the token of the run)
+    that whatever was opened here belongs to, and None where there is none.
+    """
+
+    blocking: bool
+    place: Any
+
+    @property
+    def endings(self) -> Endings:
+        """What ends things that were dropped here."""
+
+    def now(self) -> float:
+        """Seconds on a clock that never goes back; deadlines are instants of it."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    def lock(self) -> Lock:
+        """Make a lock."""
+
+    async def within(self, deadline: float | None, step: Awaitable[T]) -> T:
+        """Await a step, and raise `DeadlineExceeded` where it can be interrupted and is not over in time."""
+
+    async def shield(self, step: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a step to its end even if the caller is cancelled, and leaves, meanwhile."""
+
+    async def conclude(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a closing step to its end before a cancellation is let through; after some seconds, beside it."""
+
+    async def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a blocking function without stopping anybody else."""
+
+    async def wait_readable(self, sock: socket.socket, timeout: float | None = None) -> bool:
+        """Wait until a socket can be read; False if `timeout` seconds passed."""
+
+    def wake(self, sock: socket.socket) -> None:
+        """Wake whoever waits for this socket, because it is about to be closed."""
+
+    def call_later_from_anywhere(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have a step run where this runtime runs, from any thread; dropped if that place is gone."""

@@ -1,0 +1,144 @@
+"""A provider that plays scripts, and what else tests of code that uses inferkit need."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from inferkit.core.chunks import Chunk
+from inferkit.core.messages import Message, TextPart
+from inferkit.core.record import CallRecord
+from inferkit.core.request import Request
+from inferkit.core.response import Response
+from inferkit.core.usage import Usage
+from inferkit.runtime import reaper
+from inferkit.runtime.direct import DirectRuntime
+
+if TYPE_CHECKING:
+    from inferkit.core.body import Batch
+    from inferkit.runtime.protocol import Runtime
+
+__all__ = ["FakeProvider", "Script", "make_request", "settled"]
+
+Piece: TypeAlias = str | Chunk | list[str | Chunk] | BaseException | Callable[[], object]
+Played: TypeAlias = str | Chunk | BaseException | Sequence[Piece]
+Script: TypeAlias = Played | Callable[[Request], Played]
+
+
+class FakeProvider:
+    """A provider that plays scripts, one a call, and the last one again when they run out.
+
+    A script is a text (sent word by word), an exception (raised instead of a reply), or a list of pieces: texts,
+    chunks, lists of texts and chunks that come with one read, exceptions (which break the stream there), and functions,
+    which are called when the stream gets there, and awaited if they return something to await. A list without a finish
+    reason gets `"stop"` at its end, with a usage if it has none. A function of the request gives a script for it.
+
+    `requests` holds what was asked, `sent` counts the chunks that were read, and `open_streams` the streams that nobody
+    has closed or read to their end.
+    """
+
+    def __init__(self, *scripts: Script, name: str = "fake") -> None:
+        self._scripts: deque[Script] = deque(scripts or ("A reply.",))
+        self._lock = threading.Lock()
+        self.name = name
+        self.fingerprint = name
+        self.requests: list[Request] = []
+        self.sent = 0
+        self.open_streams = 0
+
+    async def __call__(self, request: Request) -> Response:
+        """Play the next script."""
+        with self._lock:
+            self.requests.append(request)
+            script = self._scripts.popleft() if len(self._scripts) > 1 else self._scripts[0]
+        if callable(script):
+            script = script(request)
+        if isinstance(script, BaseException):
+            raise script
+        body = _Playing(self, _pieces(script, request))
+        return Response(body, runtime=request.runtime, model=request.model)
+
+    def count(self, *, streams: int = 0, chunks: int = 0) -> None:
+        """Count a stream that opened or ended, and what was read of one."""
+        with self._lock:
+            self.open_streams += streams
+            self.sent += chunks
+
+
+class _Playing:
+    def __init__(self, provider: FakeProvider, pieces: Sequence[object]) -> None:
+        self._provider = provider
+        self._pieces = deque(pieces)
+        self._open = True
+        provider.count(streams=+1)
+
+    async def __anext__(self) -> Batch:
+        while self._pieces:
+            piece = self._pieces.popleft()
+            if isinstance(piece, str | Chunk | list):
+                batch = [_chunk(each) for each in (piece if isinstance(piece, list) else [piece])]
+                self._provider.count(chunks=len(batch))
+                return batch
+            if isinstance(piece, BaseException):
+                await self.aclose()
+                raise piece
+            assert callable(piece)
+            waiting = piece()
+            if hasattr(waiting, "__await__"):
+                await waiting
+        await self.aclose()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        if self._open:
+            self._open = False
+            self._provider.count(streams=-1)
+
+
+def _pieces(script: Played, request: Request) -> list[object]:
+    if isinstance(script, str):
+        words = script.split(" ")
+        pieces: list[object] = [word if place == 0 else f" {word}" for place, word in enumerate(words)]
+    elif isinstance(script, Chunk):
+        pieces = [script]
+    else:
+        assert not isinstance(script, BaseException)
+        pieces = list(script)
+    flat = [each for piece in pieces for each in (piece if isinstance(piece, list) else [piece])]
+    ended = any(isinstance(piece, BaseException) or _finishes(piece) for piece in flat)
+    if not ended:
+        usage = None
+        if not any(isinstance(piece, Chunk) and piece.usage for piece in flat):
+            output = sum(1 for piece in flat if isinstance(piece, str | Chunk))
+            usage = Usage(sum(len(message.text.split()) for message in request.messages), output)
+        pieces.append(Chunk(finish_reason="stop", usage=usage))
+    return pieces
+
+
+def _chunk(piece: str | Chunk) -> Chunk:
+    return Chunk(text=piece) if isinstance(piece, str) else piece
+
+
+def _finishes(piece: object) -> bool:
+    return isinstance(piece, Chunk) and piece.finish_reason is not None
+
+
+def make_request(text: str = "Hello", *, model: str = "fake:any", runtime: Runtime | None = None) -> Request:
+    """Make a request as a layer receives it, for tests of layers."""
+    return Request(
+        model=model,
+        messages=(Message("user", (TextPart(text),)),),
+        runtime=runtime or DirectRuntime(),
+        record=CallRecord(),
+    )
+
+
+def settled(timeout: float = 5.0) -> None:
+    """Wait until every stream that was dropped so far has been ended and settled.
+
+    Raises `AssertionError` if that takes longer than `timeout` seconds.
+    """
+    if not reaper.flush(timeout):
+        raise AssertionError(f"dropped streams were not settled within {timeout} seconds")
