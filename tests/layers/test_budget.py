@@ -25,7 +25,7 @@ from inferkit.ledger.journal import Attribution
 from inferkit.ledger.protocols import Amounts, Balance, Line
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.pricing.tokens import input_tokens_bound
-from inferkit.runtime import reaper
+from inferkit.runtime import writer
 
 REPLY = [Chunk("Hi"), Chunk(" there", finish_reason="stop"), Chunk(usage=Usage(10, 5))]
 COST = 10 * 1_000 + 5 * 2_000  # nano-dollars at the price of "cheap"
@@ -259,7 +259,7 @@ def test_a_stream_left_early_is_settled_once_from_what_was_seen(kind, ledger, en
             await response.aclose()
         del response
         gc.collect()
-        assert await runtime.run_blocking(reaper.flush)
+        assert await runtime.run_blocking(writer.endings.flush)
         return request
 
     request = run(kind, main)

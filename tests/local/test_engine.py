@@ -23,6 +23,7 @@ from inferkit.local import process
 from inferkit.local.engine import Engine, Settings
 from inferkit.local.errors import ContextOverflow, EngineUnavailable, WorkerDied
 from inferkit.local.protocol import FRAME_LIMIT
+from inferkit.runtime import forks
 from local_calls import SECONDS, ask, finish, frames
 from tiny_gguf import NORMAL
 
@@ -389,7 +390,7 @@ class TestDeaths:
         engine = Engine(Settings(str(endless_path)))
         ask(engine, "a", max_tokens=1)
         pid = engine.pid
-        monkeypatch.setattr(process, "_forks", process._forks + 1)
+        monkeypatch.setattr(forks, "children", forks.children + 1)
         stop(pid)
         engine.close()
         os.kill(pid, signal.SIGCONT)

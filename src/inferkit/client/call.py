@@ -9,7 +9,6 @@ from inferkit.client.engine import sign
 from inferkit.core.errors import InferkitError
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
-from inferkit.runtime import reaper
 
 if TYPE_CHECKING:
     from inferkit.client.engine import Engine
@@ -69,7 +68,7 @@ class Call:
             sign(error, self.record)
             raise
         if self._stream:
-            reaper.until_exit(self)
+            runtime.endings.until_exit(self)
 
     async def next(self) -> Chunk:
         """Give the next chunk; raise `StopAsyncIteration` at the end."""

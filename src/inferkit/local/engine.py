@@ -6,10 +6,8 @@ Nothing here waits for the model: a call is a socket, and how to wait for it is 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
-import weakref
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,12 +16,12 @@ from inferkit.core.errors import ConfigurationError, InvalidRequest, ModelFileEr
 from inferkit.local.errors import PROVIDER, WorkerDied, from_frame
 from inferkit.local.process import WorkerProcess
 from inferkit.local.protocol import FRAME_LIMIT, FrameDecoder, encode
+from inferkit.runtime.forks import renew_after_fork
 
 __all__ = ["Engine", "EngineCall", "Settings"]
 
 _READ = 1 << 16
 _DEATHS_LIMIT = 2
-_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ class Engine:
         self._deaths = 0
         self._dead_file: tuple[int, int] | None = None
         self._closed = False
-        _engines.add(self)
+        renew_after_fork(self)
 
     def open(self, request: dict[str, Any]) -> EngineCall:
         """Send a request: `messages` ([role, text] pairs) or `prompt`, and options; see `Session.serve`.
@@ -190,7 +188,7 @@ class Engine:
             if self._worker is worker:
                 self._worker = None
 
-    def after_fork(self) -> None:
+    def renew(self) -> None:
         """Start with a fresh lock in a fork: another thread of the parent may have held it."""
         self._lock = threading.Lock()
 
@@ -205,12 +203,3 @@ def _sent(frame: bytes, ours: socket.socket, theirs: socket.socket, worker: Work
     except OSError:
         return False
     return True
-
-
-def _after_fork() -> None:
-    for engine in _engines:
-        engine.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

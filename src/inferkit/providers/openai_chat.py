@@ -128,7 +128,7 @@ class OpenAIChat:
                 whole = await whole_reply(exchange, self.name)
                 content, chunks = whole.raw, _Whole(whole)
         except BaseException:
-            await runtime.conclude(exchange.aclose)
+            await runtime.conclude(lambda _: exchange.aclose())
             raise
         model, id_ = content.get("model"), content.get("id")
         return Response(

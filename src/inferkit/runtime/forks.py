@@ -1,12 +1,27 @@
-"""Lets an object renew its locks in a forked child, where the threads that held them are gone."""
+"""The package's one fork hook: what must stand still during a fork, and what starts afresh in a forked child.
+
+A child has no thread but the one that forked. Locks that others held stay held there, connections are the parent's, and
+what another thread was in the middle of will never be finished.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 import weakref
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-__all__ = ["Renewable", "renew_after_fork"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["Held", "Renewable", "hold_during_fork", "in_child", "renew_after_fork"]
+
+_log = logging.getLogger("inferkit")
+generation = 0
+"""How many forks lie between this process and the first one: what an earlier generation opened is not ours to end."""
+children = 0
+"""How many children this process has forked."""
 
 
 class Renewable(Protocol):
@@ -16,7 +31,24 @@ class Renewable(Protocol):
         """Forget what only the parent's threads could finish."""
 
 
+class Held(Protocol):
+    """Something that must not be in the middle of anything while the process forks."""
+
+    def before_fork(self) -> None:
+        """Wait until nobody is, and keep everybody from it."""
+
+    def after_fork_in_parent(self) -> None:
+        """Let others go on."""
+
+    def after_fork_in_child(self) -> None:
+        """Start afresh."""
+
+
 _renewed: weakref.WeakSet[Renewable] = weakref.WeakSet()
+_held: weakref.WeakValueDictionary[int, Held] = weakref.WeakValueDictionary()  # in the order they came in
+_in_child: list[Callable[[], object]] = []
+_forking: list[Held] = []  # those that the fork in progress has stopped
+_one_at_a_time = threading.Lock()
 
 
 def renew_after_fork(thing: Renewable) -> None:
@@ -24,10 +56,49 @@ def renew_after_fork(thing: Renewable) -> None:
     _renewed.add(thing)
 
 
-def _after_fork() -> None:
-    for thing in list(_renewed):
-        thing.renew()
+def hold_during_fork(thing: Held) -> None:
+    """Have `thing` stand still during every fork from now on, as long as it lives."""
+    _held[id(thing)] = thing
+
+
+def in_child(step: Callable[[], object]) -> None:
+    """Have a module's `step` called in every child forked from now on."""
+    _in_child.append(step)
+
+
+def _before_fork() -> None:
+    _one_at_a_time.acquire()
+    for thing in list(_held.values()):
+        _forking.append(thing)
+        thing.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    global children  # noqa: PLW0603 - a fact about this process
+    children += 1
+    steps = [thing.after_fork_in_parent for thing in reversed(_forking)]
+    _forking.clear()
+    _one_at_a_time.release()
+    _each(steps)
+
+
+def _after_fork_in_child() -> None:
+    global generation, children, _one_at_a_time  # noqa: PLW0603 - facts about this process
+    generation += 1
+    children = 0
+    _one_at_a_time = threading.Lock()
+    steps = [*_in_child, *(thing.after_fork_in_child for thing in _forking), *(thing.renew for thing in list(_renewed))]
+    _forking.clear()
+    _each(steps)
+
+
+def _each(steps: Iterable[Callable[[], object]]) -> None:
+    for step in steps:
+        try:
+            step()
+        except Exception:  # the others must get their turn
+            _log.exception("a part of inferkit could not go on after a fork")
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

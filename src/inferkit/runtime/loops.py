@@ -7,17 +7,17 @@ import functools
 import logging
 import socket
 import threading
-import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ConfigurationError, DeadlineExceeded
-from inferkit.runtime.direct import endings
+from inferkit.runtime import clock
+from inferkit.runtime.direct import drive, endings
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from inferkit.runtime.protocol import Lock
+    from inferkit.runtime.protocol import Lock, Runtime
 
 __all__ = ["AsyncRuntime", "current_runtime"]
 
@@ -39,8 +39,12 @@ class AsyncRuntime:
         self._background: set[asyncio.Task[Any]] = set()
 
     def now(self) -> float:
-        """See `Runtime`."""
-        return time.monotonic()
+        """See `Clock`."""
+        return clock.now()
+
+    def time(self) -> float:
+        """See `Clock`."""
+        return clock.time()
 
     async def sleep(self, seconds: float) -> None:
         """See `Runtime`."""
@@ -58,7 +62,7 @@ class AsyncRuntime:
             return await step
         import anyio
 
-        with anyio.move_on_after(deadline - time.monotonic()):
+        with anyio.move_on_after(deadline - clock.now()):
             return await step
         raise DeadlineExceeded
 
@@ -91,12 +95,54 @@ class AsyncRuntime:
             raise failure[0]
         return result[0]
 
-    async def conclude(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def conclude(self, step: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
         """See `Runtime`."""
         import anyio
 
-        with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
-            await self.shield(step)
+        if not self._is_running_here():
+            self.endings.take(lambda: drive(step(self.endings.runtime)))
+        elif self._loop is None:
+            with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
+                await self._shield_on_trio(lambda: step(self))
+        else:
+            with anyio.CancelScope(shield=True):
+                await self._conclude_on_asyncio(self._loop, step(self))
+
+    def _is_running_here(self) -> bool:
+        """Say whether this runs on the place it was made for, and not in another one or where none is running."""
+        if self._loop is None:
+            with contextlib.suppress(RuntimeError):
+                import trio
+
+                return bool(trio.lowlevel.current_trio_token() is self._trio_token)
+            return False
+        import asyncio
+
+        with contextlib.suppress(RuntimeError):
+            return asyncio.get_running_loop() is self._loop
+        return False
+
+    async def _conclude_on_asyncio(self, loop: asyncio.AbstractEventLoop, ending: Coroutine[Any, Any, None]) -> None:
+        """Wait for an ending whatever cancels this task meanwhile, for some seconds; then let it through.
+
+        `asyncio.run` cancels every task that it knows when its main one has ended. It is not told of the ending's,
+        which would be left in the middle; it waits for this one instead.
+        """
+        import asyncio
+
+        task = self._spawn(ending)
+        asyncio._unregister_task(task)  # noqa: SLF001 - documented, for those who extend asyncio
+        until = loop.time() + _CLOSING_SECONDS
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done() and loop.time() < until:
+            try:
+                await asyncio.wait([task], timeout=until - loop.time())
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        if task.done():
+            task.result()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         assert self._loop is not None

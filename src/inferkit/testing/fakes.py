@@ -12,7 +12,7 @@ from inferkit.core.messages import Message, TextPart
 from inferkit.core.record import CallRecord
 from inferkit.core.request import Request
 from inferkit.core.response import Response
-from inferkit.runtime import reaper
+from inferkit.runtime import writer
 from inferkit.runtime.direct import DirectRuntime
 
 if TYPE_CHECKING:
@@ -123,5 +123,5 @@ def settled(timeout: float = 5.0) -> None:
 
     Raises `AssertionError` if that takes longer than `timeout` seconds.
     """
-    if not reaper.flush(timeout):
+    if not writer.endings.flush(timeout):
         raise AssertionError(f"dropped streams were not settled within {timeout} seconds")

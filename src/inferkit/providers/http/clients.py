@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import threading
-import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -103,7 +102,7 @@ class Clients:
         self._blocking: Sender | None = None
         self._of_loops: dict[Any, tuple[Sender, AsyncGenerator[None]]] = {}
         self._inherited: list[Any] = []
-        _all.add(self)
+        renew_after_fork(self)
 
     async def sender(self, runtime: Runtime) -> Sender:
         """Give the pool for where the call runs."""
@@ -166,7 +165,7 @@ class Clients:
         loop_transport = httpx.AsyncHTTPTransport(**settings)
         return Sender(_build, loop_transport.handle_async_request, loop_transport.aclose)
 
-    def leave_to_parent(self) -> None:
+    def renew(self) -> None:
         """Forget the pools after a fork: their connections are the parent's, and closing TLS would end them there."""
         self._inherited += [self._blocking, *self._of_loops.values()]
         self._lock = threading.Lock()
@@ -223,15 +222,3 @@ def _is_over(place: Any) -> bool:
 
 def _nothing() -> None:
     pass
-
-
-_all: weakref.WeakSet[Clients] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for clients in list(_all):
-        clients.leave_to_parent()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

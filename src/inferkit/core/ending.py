@@ -1,0 +1,106 @@
+"""What is to be done when a stream is over: part by part, from the inside out, each of them once, wherever that may be.
+
+An ending that was begun is finished: on the stream's event loop, or where that goes away first, by the writer's thread,
+which goes on where it was left off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from inferkit.core.record import Outcome
+    from inferkit.runtime.protocol import Runtime
+
+    OnClose = Callable[["End"], Awaitable[None] | None]
+
+__all__ = ["End", "Ending"]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a stream ended, for those who must act on it.
+
+    `outcome` is "completed", "closed" (left early), "cancelled", "abandoned" (garbage-collected unread) or "error".
+    `runtime` is where the ending runs: not always the runtime of the call, since a stream may be dropped anywhere.
+    """
+
+    outcome: Outcome
+    error: BaseException | None
+    runtime: Runtime
+
+
+class Ending:
+    """Closes the bodies and calls the hooks among `parts`, of which the last comes first.
+
+    `runtime` is the stream's own. Dropped before everything was done, it has the rest done elsewhere.
+    """
+
+    __slots__ = ("_error", "_generation", "_outcome", "_parts", "_runtime")
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        outcome: Outcome,
+        error: BaseException | None,
+        parts: list[tuple[Any, OnClose | None]],
+    ) -> None:
+        self._runtime = runtime
+        self._outcome = outcome
+        self._error = error
+        self._parts = parts
+        self._generation = runtime.endings.generation
+
+    async def run(self, runtime: Runtime) -> None:
+        """Do what is left, on the stream's own runtime or on that of the endings.
+
+        Every part gets its turn; the first failure is raised when all had it.
+        """
+        failure: BaseException | None = None
+        end = End(self._outcome, self._error, runtime)
+        while self._parts:
+            body, hook = self._parts.pop()
+            try:
+                waiting = self._closing(body, runtime) if hook is None else hook(end)
+                if waiting is None:
+                    continue
+                if runtime is self._runtime:
+                    await waiting
+                else:
+                    runtime.endings.finish(waiting)  # so that one that waits for its event loop fails alone
+            except GeneratorExit:  # this coroutine is being taken down, and can wait for nothing more
+                raise
+            except BaseException as caught:
+                failure = failure or caught
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                failure = None  # its traceback holds this frame: a cycle that would keep the stream alive
+
+    def _closing(self, body: Any, runtime: Runtime) -> Awaitable[None] | None:
+        if runtime is self._runtime:
+            return _close(body)
+        self._runtime.call_later_from_anywhere(body.aclose)
+        return None
+
+    def run_elsewhere(self) -> None:
+        """Do what is left here and now, in any thread."""
+        endings = self._runtime.endings
+        endings.finish(self.run(endings.runtime))
+
+    def __del__(self) -> None:
+        if self._parts and self._generation == self._runtime.endings.generation:
+            self._runtime.endings.take(self.run_elsewhere)
+
+
+async def _close(body: Any) -> None:
+    try:
+        await body.aclose()
+    except RuntimeError as error:
+        # an async generator that is being read cannot be closed; its source was, so its read fails and ends it
+        if "already running" not in str(error):
+            raise
