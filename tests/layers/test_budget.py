@@ -21,6 +21,7 @@ from inferkit.core.chunks import Chunk, Usage
 from inferkit.core.errors import BudgetExceeded, ConfigurationError, LedgerError, Unavailable, UnpricedModel
 from inferkit.core.messages import Message
 from inferkit.core.response import Response
+from inferkit.ledger import unwritten
 from inferkit.ledger.journal import Attribution
 from inferkit.ledger.protocols import Amounts, Balance, Line
 from inferkit.ledger.sqlite.ledger import SqliteLedger
@@ -610,7 +611,8 @@ def test_a_ledger_that_fails_lets_the_call_pass_if_told_so(kind, broken, caplog)
     assert "could not be entered" in caplog.text
 
 
-def test_a_reply_is_not_lost_to_a_ledger_that_fails_afterwards(kind, broken, caplog):
+def test_a_reply_is_not_lost_to_a_ledger_that_fails_afterwards(kind, broken, caplog, monkeypatch):
+    monkeypatch.setattr(unwritten, "_FIRST_PAUSE", 3600.0)
     model = FakeModel(REPLY)
     stack = Stack(broken, model)
 
@@ -628,6 +630,9 @@ def test_a_reply_is_not_lost_to_a_ledger_that_fails_afterwards(kind, broken, cap
     assert held > COST
     assert broken.sweep(AT + 10_000) == 1
     assert posted(broken).usd == held
+    broken.close()  # which enters what waits
+    assert [entry.kind for entry in broken.entries()] == ["expired", "corrected"]
+    assert posted(broken).usd == COST
 
 
 def test_what_the_layer_decided_is_in_the_record(ledger):

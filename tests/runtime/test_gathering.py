@@ -210,13 +210,17 @@ def test_where_no_thread_can_be_started_it_is_written_at_once(monkeypatch):
 
 def test_what_comes_after_the_exit_has_begun_is_written_at_once_or_kept(monkeypatch):
     monkeypatch.setattr(exits, "begun", True)
-    kept = []
-    book = Book(seconds=3600, kept=kept)
+    book = Book(seconds=3600)
     book.put("a")
     assert book.written == [["a"]]
+    kept = []
+    book = Book(seconds=3600, kept=kept)
     book.broken = True
     book.put("b")
-    assert kept == ["b"]
+    assert kept == []
+    monkeypatch.setattr(exits, "over", True)
+    book.put("c")
+    assert kept == ["b", "c"]
 
 
 def test_the_exit_writes_what_waits_and_one_that_fails_does_not_keep_others_from_it():

@@ -29,6 +29,8 @@ _log = logging.getLogger("inferkit")
 _steps: list[tuple[int, Callable[[float], object]]] = []
 begun = False
 """Whether the exit has begun: what comes now is done at once."""
+over = False
+"""Whether all that the exit does is done."""
 give_up_at = math.inf
 """The instant of `clock.now()` at which nobody waits for a locked store any longer."""
 
@@ -40,7 +42,7 @@ def at_exit(kind: int, step: Callable[[float], object]) -> None:
 
 @atexit.register
 def _run() -> None:
-    global begun, give_up_at
+    global begun, over, give_up_at  # noqa: PLW0603 - facts about this process
     started = clock.now()
     begun, give_up_at = True, started + _PATIENCE
     for kind, step in sorted(_steps, key=lambda each: each[0]):
@@ -48,11 +50,13 @@ def _run() -> None:
             step(started + _SECONDS[kind])
         except Exception:
             _log.exception("something could not be finished at the exit")
+    over = True
 
 
 def _after_fork() -> None:
-    global begun, give_up_at
-    begun, give_up_at = False, math.inf
+    global begun, over, give_up_at  # noqa: PLW0603 - see above
+    begun = over = False
+    give_up_at = math.inf
 
 
 forks.in_child(_after_fork)

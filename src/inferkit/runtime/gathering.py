@@ -66,7 +66,8 @@ class Gathering:
             self._more = True
             if not exits.begun and (self._scheduled or self._schedule(self._seconds)):
                 return
-        self.finish()
+        if self._keep is None or exits.over:
+            self.finish()
 
     def flush(self) -> None:
         """Write now. What another thread is writing is written when this returns."""
