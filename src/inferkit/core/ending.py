@@ -39,7 +39,7 @@ class Ending:
     `runtime` is the stream's own. Dropped before everything was done, it has the rest done elsewhere.
     """
 
-    __slots__ = ("_error", "_generation", "_outcome", "_parts", "_runtime")
+    __slots__ = ("__weakref__", "_error", "_generation", "_outcome", "_parts", "_runtime")
 
     def __init__(
         self,
@@ -87,14 +87,14 @@ class Ending:
         self._runtime.call_later_from_anywhere(body.aclose)
         return None
 
-    def run_elsewhere(self) -> None:
+    def abandon(self) -> None:
         """Do what is left here and now, in any thread."""
         endings = self._runtime.endings
         endings.finish(self.run(endings.runtime))
 
     def __del__(self) -> None:
         if self._parts and self._generation == self._runtime.endings.generation:
-            self._runtime.endings.take(self.run_elsewhere)
+            self._runtime.endings.take(self.abandon)
 
 
 async def _close(body: Any) -> None:

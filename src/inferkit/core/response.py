@@ -160,6 +160,7 @@ class Response:
         if outcome == "completed":  # there is nothing to wait for
             await ending.run(self._runtime)
         else:
+            self._runtime.endings.until_exit(ending)
             await self._runtime.conclude(ending.run)
 
     def _parts(self) -> list[tuple[Any, OnClose | None]]:
@@ -187,4 +188,4 @@ class Response:
         """End a stream from outside the place it belongs to."""
         if self._state is _OPEN:
             self._state = _CLOSED
-            Ending(self._runtime, "abandoned", None, self._parts()).run_elsewhere()
+            Ending(self._runtime, "abandoned", None, self._parts()).abandon()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from inferkit.core.errors import ConfigurationError, DeadlineExceeded
 from inferkit.runtime import clock
 from inferkit.runtime.direct import drive, endings
+from inferkit.runtime.scheduler import Timer
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,6 +25,7 @@ __all__ = ["AsyncRuntime", "current_runtime"]
 T = TypeVar("T")
 _log = logging.getLogger("inferkit")
 _CLOSING_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
 
 
 class AsyncRuntime:
@@ -97,16 +99,18 @@ class AsyncRuntime:
 
     async def conclude(self, step: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
         """See `Runtime`."""
-        import anyio
-
         if not self._is_running_here():
-            self.endings.take(lambda: drive(step(self.endings.runtime)))
+            self._end_elsewhere(step)
         elif self._loop is None:
-            with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
+            import trio
+
+            with trio.move_on_after(_CLOSING_SECONDS, shield=True):
                 await self._shield_on_trio(lambda: step(self))
         else:
-            with anyio.CancelScope(shield=True):
-                await self._conclude_on_asyncio(self._loop, step(self))
+            await self._conclude_on_asyncio(self._loop, step)
+
+    def _end_elsewhere(self, step: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
+        self.endings.take(lambda: drive(step(self.endings.runtime)))
 
     def _is_running_here(self) -> bool:
         """Say whether this runs on the place it was made for, and not in another one or where none is running."""
@@ -122,7 +126,9 @@ class AsyncRuntime:
             return asyncio.get_running_loop() is self._loop
         return False
 
-    async def _conclude_on_asyncio(self, loop: asyncio.AbstractEventLoop, ending: Coroutine[Any, Any, None]) -> None:
+    async def _conclude_on_asyncio(
+        self, loop: asyncio.AbstractEventLoop, step: Callable[[Runtime], Coroutine[Any, Any, None]]
+    ) -> None:
         """Wait for an ending whatever cancels this task meanwhile, for some seconds; then let it through.
 
         `asyncio.run` cancels every task that it knows when its main one has ended. It is not told of the ending's,
@@ -130,19 +136,45 @@ class AsyncRuntime:
         """
         import asyncio
 
-        task = self._spawn(ending)
+        task = self._spawn(step(self))
         asyncio._unregister_task(task)  # noqa: SLF001 - documented, for those who extend asyncio
+        self._look_after(task, loop, step)
         until = loop.time() + _CLOSING_SECONDS
         cancelled: asyncio.CancelledError | None = None
-        while not task.done() and loop.time() < until:
-            try:
-                await asyncio.wait([task], timeout=until - loop.time())
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
-        if task.done():
-            task.result()
+        with contextlib.ExitStack() as shielded:
+            while not task.done() and loop.time() < until:
+                try:
+                    await asyncio.wait([task], timeout=until - loop.time())
+                except asyncio.CancelledError as error:
+                    if cancelled is None:  # anyio's come again and again; a scope that was left open lives for ever
+                        shielded.enter_context(_shield())
+                    cancelled = error
+        try:
+            if cancelled is not None:
+                raise cancelled
+            if task.done():
+                task.result()
+        finally:
+            cancelled = None  # its traceback holds this frame
+
+    def _look_after(
+        self,
+        task: asyncio.Task[None],
+        loop: asyncio.AbstractEventLoop,
+        step: Callable[[Runtime], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Have an ending gone on with elsewhere should its event loop be closed first."""
+
+        def look() -> None:
+            if loop.is_closed():
+                self._background.discard(task)  # so that whoever waits for it is freed
+                self._end_elsewhere(step)
+            elif not task.done():
+                self._look_after(task, loop, step)
+
+        timer = Timer(clock.now() + _LOOK_SECONDS, look)
+        timer.start()
+        task.add_done_callback(lambda _: timer.stop())
 
     def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         assert self._loop is not None
@@ -206,6 +238,12 @@ class AsyncRuntime:
 
         with contextlib.suppress(trio.RunFinishedError):
             self._trio_token.run_sync_soon(begin)
+
+
+def _shield() -> contextlib.AbstractContextManager[object]:
+    import anyio
+
+    return anyio.CancelScope(shield=True)
 
 
 class _LoopLock:

@@ -98,8 +98,8 @@ class Runtime(Clock, Protocol):
     async def conclude(self, step: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
         """Run a closing step to its end before a cancellation is let through; after some seconds, beside it.
 
-        The step is given the runtime that it runs on: this one, or where its place is not running here any more, that
-        of the endings.
+        The step is given the runtime that it runs on. That is the one of the endings where this one's place does not
+        run here, or was closed before the step was over: then it is called again, to go on where it was left off.
         """
 
     async def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
