@@ -6,31 +6,18 @@ which goes on where it was left off.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+from inferkit.core.body import End
 
-    from inferkit.core.record import Outcome
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from inferkit.core.attempt import Outcome
+    from inferkit.core.body import OnClose
     from inferkit.runtime.protocol import Runtime
 
-    OnClose = Callable[["End"], Awaitable[None] | None]
-
-__all__ = ["End", "Ending"]
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """How a stream ended, for those who must act on it.
-
-    `outcome` is "completed", "closed" (left early), "cancelled", "abandoned" (garbage-collected unread) or "error".
-    `runtime` is where the ending runs: not always the runtime of the call, since a stream may be dropped anywhere.
-    """
-
-    outcome: Outcome
-    error: BaseException | None
-    runtime: Runtime
+__all__ = ["Ending"]
 
 
 class Ending:
