@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.caching.entry import Entry, decode, encode
 from inferkit.core.errors import ConfigurationError
+from inferkit.runtime import imports
 from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
@@ -132,9 +133,10 @@ class DiskTier:
         return store
 
     def _make(self) -> Any:
-        import diskcache
+        with imports.lock:
+            import diskcache
 
-        from inferkit.caching.bytes_disk import BytesDisk
+            from inferkit.caching.bytes_disk import BytesDisk
 
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._probe()

@@ -89,6 +89,11 @@ class Cache:
             max_reply_characters=self._max_characters,
         )
 
+    def preload(self) -> None:
+        """Open the disk's tier."""
+        if self._disk is not None:
+            self._disk.tier.open()
+
     def close(self) -> None:
         """Write what waits for the disk, and close this thread's connection. Using the cache again opens it again."""
         if self._disk is not None:

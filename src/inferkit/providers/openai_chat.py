@@ -139,6 +139,10 @@ class OpenAIChat:
             headers=exchange.headers,
         )
 
+    def preload(self) -> None:
+        """Make ready for a first call, without opening a connection."""
+        self._http.preload()
+
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
         await self._http.aclose(current_runtime())

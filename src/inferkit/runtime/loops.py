@@ -6,11 +6,12 @@ import contextlib
 import functools
 import logging
 import socket
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ConfigurationError, DeadlineExceeded
-from inferkit.runtime import clock
+from inferkit.runtime import clock, imports
 from inferkit.runtime.direct import drive, endings
 from inferkit.runtime.scheduler import Timer
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from inferkit.runtime.protocol import Lock, Runtime
 
-__all__ = ["AsyncRuntime", "current_runtime"]
+__all__ = ["AsyncRuntime", "current_runtime", "import_loops"]
 
 T = TypeVar("T")
 _log = logging.getLogger("inferkit")
@@ -267,6 +268,34 @@ class _LoopLock:
         self._lock.release()
 
 
+def import_loops() -> None:
+    """Import what waits on event loops: on one, what belongs to its kind; elsewhere, what belongs to all that are here.
+
+    anyio imports that when it is first used on a loop of the kind, and has no other way to be told to.
+    """
+    with imports.lock:
+        import anyio
+        import anyio.from_thread
+        import anyio.lowlevel
+        import anyio.to_thread
+
+        if _is_on_a_loop():
+            anyio.get_cancelled_exc_class()
+        else:
+            for kind in {"asyncio", "trio"} & sys.modules.keys():
+                anyio.run(anyio.lowlevel.checkpoint, backend=kind)
+
+
+def _is_on_a_loop() -> bool:
+    import asyncio
+
+    with contextlib.suppress(RuntimeError):
+        return bool(asyncio.get_running_loop())
+    with contextlib.suppress(ConfigurationError):
+        return bool(_trio_token())
+    return False
+
+
 _current = threading.local()
 
 
@@ -285,13 +314,12 @@ def current_runtime() -> AsyncRuntime:
         runtime = AsyncRuntime(loop=place)
     else:
         runtime = AsyncRuntime(trio_token=_trio_token())
+    import_loops()
     _current.runtime = runtime
     return runtime
 
 
 def _trio_token() -> Any:
-    import sys
-
     trio = sys.modules.get("trio")
     if trio is not None:
         with contextlib.suppress(RuntimeError):

@@ -14,6 +14,7 @@ from inferkit.core.request import Request
 from inferkit.core.response import Response
 from inferkit.runtime import writer
 from inferkit.runtime.direct import DirectRuntime
+from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from inferkit.core.body import Batch
@@ -40,12 +41,17 @@ class FakeProvider:
 
     def __init__(self, *scripts: Script, name: str = "fake") -> None:
         self._scripts: deque[Script] = deque(scripts or ("A reply.",))
-        self._lock = threading.Lock()
+        self.renew()
+        renew_after_fork(self)
         self.name = name
         self.fingerprint = name
         self.requests: list[Request] = []
         self.sent = 0
         self.open_streams = 0
+
+    def renew(self) -> None:
+        """Renew the lock in a forked child."""
+        self._lock = threading.Lock()
 
     async def __call__(self, request: Request) -> Response:
         """Play the next script."""

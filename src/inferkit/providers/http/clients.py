@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.runtime import imports
 from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _MAX_CONNECTIONS = 1000
 # httpcore looks every idle connection over at each call, in the square of their number; a TLS handshake costs more
 _MAX_IDLE_CONNECTIONS = {"https": 100, "http": 20}
 _KEEP_IDLE_SECONDS = 30.0
+_MODULES = ("httpx", "httpcore", "urllib.request", "encodings.idna", "pydantic_core")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,9 @@ class GivenClient:
             )
         return self._sender
 
+    def preload(self) -> None:
+        """Do nothing: whoever made the client has imported what it takes."""
+
     async def aclose(self, runtime: Runtime) -> None:
         """Leave the client to whoever made it."""
 
@@ -162,7 +167,18 @@ class Clients:
             if known is not None:
                 await known.keeper.aclose()
 
+    def preload(self) -> None:
+        """Import what a pool is made of, and load the certificates."""
+        imports.load(*_MODULES)
+        if self._tls:
+            _certificates()
+
     def _open(self, runtime: Runtime) -> Sender:
+        imports.load(*_MODULES)
+        with imports.lock:  # the HTTP library imports more while a pool is made
+            return self._make(runtime)
+
+    def _make(self, runtime: Runtime) -> Sender:
         from urllib.request import getproxies
 
         import httpx

@@ -82,6 +82,10 @@ class Http:
             raise
         return Exchange(response, line, provider=self._provider, max_body_bytes=self._max_body_bytes)
 
+    def preload(self) -> None:
+        """Make ready for a first request, without opening a connection."""
+        self._clients.preload()
+
     async def aclose(self, runtime: Runtime) -> None:
         """Close the connections opened here."""
         await self._clients.aclose(runtime)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.messages import ImagePart, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from inferkit.runtime import imports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +32,7 @@ _NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 def body_of(request: Request, *, max_tokens_field: str, reasoning_field: str | None) -> bytes:
     """Write a request as JSON. Raises `ConfigurationError` for what JSON cannot carry."""
+    imports.load("pydantic_core")
     from pydantic_core import PydanticSerializationError, to_json
 
     payload = payload_of(request, max_tokens_field=max_tokens_field, reasoning_field=reasoning_field)
