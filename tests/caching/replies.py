@@ -9,6 +9,7 @@ from inferkit.core.messages import Message
 from inferkit.core.record import CallRecord
 from inferkit.core.request import Request
 from inferkit.core.response import Response
+from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime
 
 SECONDS = 20  # no test waits this long unless something hangs
@@ -16,7 +17,7 @@ REPLY = (Chunk("Hel"), Chunk("lo"), Chunk(finish_reason="stop", usage=Usage(7, 2
 
 
 def ask(runtime=None, question="Where is my order?", **fields):
-    fields.setdefault("record", CallRecord())
+    fields.setdefault("record", CallRecord(clock))
     return Request(
         model="fast",
         messages=(Message.user(question),),

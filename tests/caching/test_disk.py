@@ -12,12 +12,12 @@ import time
 
 import pytest
 
-from inferkit.caching import disk as disk_module
 from inferkit.caching.bytes_disk import DamagedRowError
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.entry import Entry
 from inferkit.core.chunks import Chunk, Usage
 from inferkit.core.errors import ConfigurationError
+from inferkit.runtime import clock
 
 KEY = b"k" * 32
 ENTRY = Entry((Chunk("Hello"), Chunk(finish_reason="stop", usage=Usage(7, 2))), stored_at=1.5, cost_nanos=9)
@@ -261,8 +261,8 @@ def test_a_tier_that_failed_is_tried_again_after_a_rest(tmp_path, caplog, monkey
     blocker.unlink()
     tier.put(KEY, ENTRY)
     assert tier.get(KEY) is None
-    now = time.monotonic()
-    monkeypatch.setattr(disk_module.time, "monotonic", lambda: now + 61)
+    later = clock.now() + 61
+    monkeypatch.setattr(clock, "now", lambda: later)
     assert not tier.is_open
     tier.put(KEY, ENTRY)
     assert tier.get(KEY) == ENTRY
@@ -279,8 +279,8 @@ def test_deleting_a_damaged_folder_repairs_the_cache_of_a_running_process(tier, 
     tier.put(KEY, ENTRY)
     assert not tier._store
     shutil.rmtree(folder)
-    now = time.monotonic()
-    monkeypatch.setattr(disk_module.time, "monotonic", lambda: now + 61)
+    later = clock.now() + 61
+    monkeypatch.setattr(clock, "now", lambda: later)
     tier.put(KEY, ENTRY)
     assert DiskTier(folder).get(KEY) == ENTRY
 

@@ -13,6 +13,7 @@ from inferkit.caching.keys import KEYED_FIELDS, NOT_IN_KEY, cache_key
 from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart, ToolResultPart
 from inferkit.core.record import CallRecord
 from inferkit.core.request import Request
+from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime
 
 # Whoever adds a field to Request decides here: does it change the answer, or does the key ignore it (NOT_IN_KEY)?
@@ -34,7 +35,7 @@ CHANGES_THE_ANSWER = {
 }
 DOES_NOT = {
     "runtime": DirectRuntime(),
-    "record": CallRecord(),
+    "record": CallRecord(clock),
     "stream": True,
     "candidates": ("openai:gpt-5-mini",),
     "scopes": ("user:alice",),

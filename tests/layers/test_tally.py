@@ -13,10 +13,10 @@ import pytest
 
 from inferkit import Budget, BudgetExceeded, Client, LedgerError, NoRoute, Plan, Price, Response, budgeted
 from inferkit.client.home import ledger_file
-from inferkit.layers import tally
 from inferkit.layers.tally import TallyLayer
 from inferkit.ledger.journal import Assignment, Attribution, Tally
 from inferkit.ledger.sqlite.ledger import SqliteLedger
+from inferkit.runtime import clock
 from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider, make_request
 
@@ -206,7 +206,7 @@ def ledger(tmp_path):
 def test_counts_are_by_the_hour(ledger, monkeypatch):
     layer, hit = layer_on(ledger)
     now = 7200.0
-    monkeypatch.setattr(tally.time, "time", lambda: now)
+    monkeypatch.setattr(clock, "time", lambda: now)
     hit(2)
     now = 10799.9
     hit()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from inferkit.budgets.context import current_scopes
@@ -15,7 +14,7 @@ from inferkit.client.settings import Settings, read_settings
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.stack import check_order, compose
 from inferkit.pricing.prices import Price, PriceBook
-from inferkit.runtime import imports
+from inferkit.runtime import clock, imports
 from inferkit.runtime.loops import current_runtime
 
 if TYPE_CHECKING:
@@ -289,7 +288,7 @@ def _open_ledger(
     if given is not True and not isinstance(given, str | os.PathLike):
         return given, False
     ledger = SqliteLedger(ledger_file(home) if given is True else given)
-    ledger.sweep(time.time())  # what processes held that are dead by now belongs in the journal
+    ledger.sweep(clock.time())  # what processes held that are dead by now belongs in the journal
     return ledger, True
 
 

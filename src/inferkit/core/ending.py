@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from inferkit.core.body import End
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from inferkit.core.attempt import Outcome
     from inferkit.core.body import OnClose
     from inferkit.runtime.protocol import Runtime
@@ -47,17 +45,24 @@ class Ending:
         Every part gets its turn; the first failure is raised when all had it.
         """
         failure: BaseException | None = None
-        end = End(self._outcome, self._error, runtime)
+        elsewhere = runtime is self._runtime.endings.runtime
+        end = End(self._outcome, self._error, runtime if elsewhere else self._runtime)
         while self._parts:
             body, hook = self._parts.pop()
             try:
-                waiting = self._closing(body, runtime) if hook is None else hook(end)
+                if hook is not None:
+                    waiting = hook(end)
+                elif elsewhere:
+                    self._runtime.call_later_from_anywhere(body.aclose)
+                    waiting = None
+                else:
+                    waiting = _close(body)
                 if waiting is None:
                     continue
-                if runtime is self._runtime:
-                    await waiting
-                else:
+                if elsewhere:
                     runtime.endings.finish(waiting)  # so that one that waits for its event loop fails alone
+                else:
+                    await waiting
             except GeneratorExit:  # this coroutine is being taken down, and can wait for nothing more
                 raise
             except BaseException as caught:
@@ -67,12 +72,6 @@ class Ending:
                 raise failure
             finally:
                 failure = None  # its traceback holds this frame: a cycle that would keep the stream alive
-
-    def _closing(self, body: Any, runtime: Runtime) -> Awaitable[None] | None:
-        if runtime is self._runtime:
-            return _close(body)
-        self._runtime.call_later_from_anywhere(body.aclose)
-        return None
 
     def abandon(self) -> None:
         """Do what is left here and now, in any thread."""

@@ -132,12 +132,9 @@ def _finishes(piece: object) -> bool:
 
 def make_request(text: str = "Hello", *, model: str = "fake:any", runtime: Runtime | None = None) -> Request:
     """Make a request as a layer receives it, for tests of layers."""
-    return Request(
-        model=model,
-        messages=(Message("user", (TextPart(text),)),),
-        runtime=runtime or DirectRuntime(),
-        record=CallRecord(),
-    )
+    runtime = runtime or DirectRuntime()
+    message = Message("user", (TextPart(text),))
+    return Request(model=model, messages=(message,), runtime=runtime, record=CallRecord(runtime))
 
 
 def settled(timeout: float = 5.0) -> None:

@@ -7,7 +7,6 @@ asked for, `max_output_tokens` is lowered to what it buys.
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from inferkit.core.errors import BudgetExceeded, ConfigurationError, LedgerError
@@ -62,7 +61,6 @@ class BudgetLayer:
         min_output_tokens: int = 16,
         lease_seconds: float = 600.0,
         on_store_error: Literal["block", "allow"] = "block",
-        clock: Callable[[], float] = time.time,
     ) -> None:
         if on_store_error not in ("block", "allow"):
             raise ConfigurationError(f'on_store_error is "block" or "allow"; got {on_store_error!r}')
@@ -70,7 +68,7 @@ class BudgetLayer:
             raise ConfigurationError("min_output_tokens is at least 1 and at most default_output_tokens")
         if lease_seconds <= 0:
             raise ConfigurationError(f"lease_seconds is above zero; got {lease_seconds}")
-        self._teller = None if ledger is None else Teller(ledger, clock)
+        self._teller = None if ledger is None else Teller(ledger)
         self._quote = quote
         self._plans = plans
         self._learned = learned
@@ -78,7 +76,6 @@ class BudgetLayer:
         self._min_output = min_output_tokens
         self._lease = lease_seconds
         self._blocks = on_store_error == "block"
-        self._clock = clock
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
@@ -126,7 +123,7 @@ class BudgetLayer:
 
     async def _reserve(self, teller: Teller, asked: Request, settlement: Settlement) -> Request:
         """Reserve, or refuse with `BudgetExceeded`; give the request as it may be sent."""
-        request, at, degrading = asked, self._clock(), Degrading.of(asked)
+        request, at, degrading = asked, asked.runtime.time(), Degrading.of(asked)
         while True:
             demand = self._demand(request, at, degrading)
             try:

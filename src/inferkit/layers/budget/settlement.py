@@ -40,7 +40,7 @@ class Settlement:
         outcome = "error" if isinstance(error, Exception) else "cancelled"
         if not record.running and not any(each.usage.total_tokens or each.cost_nanos for each in record.attempts):
             if self.hold is not None and self.hold.demand.lines:
-                void = Unwritten("void", record.id, self._teller.now())
+                void = Unwritten("void", record.id, self.asked.runtime.time())
                 await self._write(self.asked.runtime, self._void, void)
         else:
             await self._settle(self.asked.runtime, outcome)
@@ -58,7 +58,7 @@ class Settlement:
     async def _settle(self, runtime: Runtime, outcome: str) -> None:
         request, hold, ledger = self.asked, self.hold, self._teller.ledger
         charge = charge_for(request, hold, outcome, self._candidates())
-        at = self._teller.now()
+        at = runtime.time()
 
         is_held = hold is not None and bool(hold.demand.lines)
 
@@ -83,7 +83,7 @@ class Settlement:
         return ()
 
     def _void(self, *, wait: bool) -> bool:
-        return self._teller.ledger.void(self.asked.record.id, at=self._teller.now(), wait=wait)
+        return self._teller.ledger.void(self.asked.record.id, at=self.asked.runtime.time(), wait=wait)
 
     async def _write(self, runtime: Runtime, step: Callable[..., bool], one: Unwritten) -> None:
         """Write to the ledger, now or later. The reply is there and must not be lost to a ledger that fails."""
