@@ -15,8 +15,9 @@ import pytest
 from inferkit.caching.bytes_disk import DamagedRowError
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.entry import Entry
-from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.chunks import Chunk
 from inferkit.core.errors import ConfigurationError
+from inferkit.core.usage import Usage
 from inferkit.runtime import clock
 
 KEY = b"k" * 32

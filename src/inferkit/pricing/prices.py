@@ -17,7 +17,7 @@ from inferkit.pricing.rates import Rates, Schedule, Since, Tariff
 from inferkit.runtime import imports
 
 if TYPE_CHECKING:
-    from inferkit.core.chunks import Usage
+    from inferkit.core.usage import Usage
 
 __all__ = ["Price", "PriceBook"]
 

@@ -14,7 +14,7 @@ from inferkit.runtime import clock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inferkit.core.chunks import Usage
+    from inferkit.core.usage import Usage
 
 __all__ = ["Rates", "Schedule", "Since", "Tariff"]
 

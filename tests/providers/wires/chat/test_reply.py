@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from chat_wire import USAGE_EVENT, ask, completion, delta
-from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
+from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.errors import ContentFiltered, InvalidRequest, RateLimited, Unavailable
 from inferkit.core.messages import ImagePart, OpaquePart, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
+from inferkit.core.usage import Usage
 from inferkit.providers.presets import PRESETS
 from inferkit.providers.wires.chat.reader import ChatReader
 from inferkit.providers.wires.chat.wire import CHAT
@@ -123,7 +124,7 @@ def test_chunks_that_are_written_as_events_are_read_as_they_were(chunks, cuts):
 def test_chunks_that_are_written_whole_are_the_same_reply(chunks):
     again, failure = read(write(chunks, streamed=False), headers=JSON, streamed=False)
     assert failure is None
-    one, other = (Reply.of(each, CallRecord(id="r")) for each in (chunks, again))
+    one, other = (Reply.of(each, CallRecord(clock, id="r")) for each in (chunks, again))
     assert one == other
     assert sorted(map(repr, _joined(one))) == sorted(map(repr, _joined(other)))
 
