@@ -8,7 +8,7 @@ import sys
 import pytest
 from hypothesis import given, strategies as st
 
-from caching.replies import ask
+from caching.replies import ask, stands_for
 from inferkit.caching.keys import KEYED_FIELDS, NOT_IN_KEY, cache_key
 from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart, ToolResultPart
 from inferkit.core.record import CallRecord
@@ -30,13 +30,14 @@ CHANGES_THE_ANSWER = {
     "reasoning_effort": "low",
     "extra": {"logit_bias": {"50256": -100}},
     "provider": "openai",
+    "operation": "embed",
+    "candidates": stands_for(model="gpt-5"),
     "tenant": "acme",
 }
 DOES_NOT = {
     "runtime": DirectRuntime(),
     "record": CallRecord(),
     "stream": True,
-    "candidates": ("openai:gpt-5-mini",),
     "scopes": ("user:alice",),
     "user": "alice",
     "feature": "search",
@@ -50,8 +51,9 @@ DOES_NOT = {
 }
 
 
-def key(identity="openai", **fields):
-    return cache_key(ask().replace(**fields), identity)
+def key(**fields):
+    request = ask()
+    return cache_key(request.replace(**{"candidates": request.candidates} | fields))
 
 
 def test_every_field_of_a_request_is_decided_upon():
@@ -72,7 +74,9 @@ def test_a_field_that_cannot_change_the_answer_leaves_the_key(name):
 
 
 def test_what_stands_behind_the_name_changes_the_key():
-    assert key("openai|https://a|cred1") != key("openai|https://a|cred2")
+    one, other = stands_for("https://a|cred1"), stands_for("https://a|cred2")
+    assert len({key(candidates=each) for each in (one, other, one + other, other + one)}) == 4
+    assert key(candidates=one) == key(candidates=stands_for("https://a|cred1"))
 
 
 def test_values_of_different_types_have_different_keys():
@@ -172,7 +176,7 @@ def test_words_that_are_no_valid_unicode_have_a_key():
 def test_the_key_is_the_same_in_another_process():
     code = (
         "from caching.replies import ask; from inferkit.caching.keys import cache_key;"
-        "print(cache_key(ask(extra={'b': 1, 'a': {'y': 2, 'x': None}}), 'me').hex())"
+        "print(cache_key(ask(extra={'b': 1, 'a': {'y': 2, 'x': None}})).hex())"
     )
     paths = os.pathsep.join(path for path in sys.path if path)
     keys = {
@@ -185,7 +189,7 @@ def test_the_key_is_the_same_in_another_process():
         ).stdout
         for seed in ("1", "2")
     }
-    here = cache_key(ask(extra={"a": {"x": None, "y": 2}, "b": 1}), "me")
+    here = cache_key(ask(extra={"a": {"x": None, "y": 2}, "b": 1}))
     assert keys == {here.hex() + "\n"}
 
 

@@ -41,6 +41,8 @@ class Named:
         (["retry", "cache"], "look the reply up again"),
         (["cache", "trace"], "cache hits would not be traced"),
         (["budget", "trace"], "refused calls would not be traced"),
+        (["cache", "resolve"], "what stands behind a name"),
+        (["budget", "resolve"], "what stands behind a name"),
         (["retry", "route"], "no candidates"),
     ],
 )
@@ -55,4 +57,4 @@ def test_the_usual_order_and_layers_of_ones_own_are_not_warned_about():
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_order([Named(role) for role in ("trace", "cache", "budget", "route", "retry")] + [own])
+        check_order([Named(role) for role in ("trace", "resolve", "cache", "budget", "route", "retry")] + [own])

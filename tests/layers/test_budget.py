@@ -724,7 +724,7 @@ def test_without_a_meter_what_was_held_is_what_is_charged(ledger):
 
     async def main(runtime):
         request = make_request(runtime, scope(usd="5"), max_output_tokens=100)
-        await (await stack.budget(request, stack.model)).read()
+        await (await stack.names(request, lambda each: stack.budget(each, stack.model))).read()
         return request
 
     request = run("direct", main)

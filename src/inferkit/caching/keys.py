@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart, ToolResultPart
-from inferkit.core.request import Request
+from inferkit.core.request import Request, Target
 
 __all__ = ["KEYED_FIELDS", "NOT_IN_KEY", "cache_key"]
 
@@ -33,7 +33,6 @@ NOT_IN_KEY = frozenset(
         "target",  # which candidate serves it
         "span",
         "extensions",  # the layers' own data
-        "candidates",  # what stands behind the name: `identity` says it, credentials included
     }
 )
 KEYED_FIELDS = tuple(field.name for field in fields(Request) if field.name not in NOT_IN_KEY)
@@ -47,14 +46,14 @@ class _CannotEncodeError(Exception):
     """A value of a type whose meaning is not known here."""
 
 
-def cache_key(request: Request, identity: str) -> bytes | None:
+def cache_key(request: Request) -> bytes | None:
     """Return the request's key of 32 bytes, or None where it holds a value that cannot be encoded.
 
-    `identity` stands for what is behind the model's name: providers, models, base URLs, credential fingerprints.
+    What stands behind the model's name is part of it: providers, models, base URLs, credential fingerprints.
     Types count (1, 1.0, True and "1" differ), the order of mappings does not.
     """
     try:
-        whole = (_FORMAT, identity, _sequence(_values(request)))
+        whole = (_FORMAT, _sequence(_values(request)))
         # Only ever hashed, never read back. Version 2 has typed values and no references, so equal values give
         # equal bytes, and it is five times faster than JSON.
         encoded = marshal.dumps(whole, 2)
@@ -124,4 +123,5 @@ _DATACLASSES: tuple[type[Any], ...] = (
 )
 _PACKERS: dict[type[Any], Callable[[Any], Any]] = {kind: _packer(kind) for kind in _DATACLASSES}
 _PACKERS |= {tuple: _sequence, list: _sequence, dict: _mapping}
+_PACKERS[Target] = lambda target: ("Target", target.identity)
 _packer_of = _PACKERS.get

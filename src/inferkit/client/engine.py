@@ -50,7 +50,7 @@ def default_stack(
     on_store_error: Literal["block", "allow"] = "block",
     estimates: Literal["strict", "learned"] = "strict",
 ) -> list[Layer]:
-    """Give the layers in the order that is right for nearly everybody: trace, cache, budget, route, retry, meter.
+    """Give the layers in the right order for nearly everybody: trace, resolve, cache, budget, route, retry, meter.
 
     With a ledger, what costs nothing is counted between the trace and the cache.
 
@@ -59,6 +59,7 @@ def default_stack(
     """
     from inferkit.layers.budget import BudgetLayer
     from inferkit.layers.meter import Meter
+    from inferkit.layers.resolve import Resolve
     from inferkit.layers.retry import Retry
     from inferkit.layers.route import Route
     from inferkit.layers.tally import TallyLayer
@@ -71,31 +72,25 @@ def default_stack(
     book = prices or PriceBook()
     learned = None
     if estimates == "learned":
-        learned = LearnedEstimates(
-            lambda request: [(target.provider, target.model) for target in catalog.resolve(request.model)]
-        )
+        learned = LearnedEstimates()
     layers: list[Layer | None] = [
         Trace(telemetry),
+        Resolve(catalog),
         None if ledger is None else TallyLayer(ledger, plans),
         cache,
         BudgetLayer(
             ledger,
-            quote=lambda request: quote(catalog, book, request),
+            prices=book,
             plans=plans,
             learned=learned,
             on_store_error=on_store_error,
         ),
-        Route(catalog),
+        Route(),
         retry or Retry(),
         TraceAttempt(telemetry),
         Meter(book, learned),
     ]
     return [layer for layer in layers if layer is not None]
-
-
-def quote(catalog: Catalog, prices: PriceBook, request: Request) -> list[Price]:
-    """Give the prices of all candidates of a request."""
-    return [prices.price(target.provider, target.model) for target in catalog.resolve(request.model)]
 
 
 async def dispatch(request: Request) -> Response:
@@ -193,7 +188,7 @@ class Engine:
         trace, *others = default_stack(
             self.catalog,
             prices=self._prices,
-            cache=_cache(settings.get("cache", True), self.catalog, home),
+            cache=_cache(settings.get("cache", True), home),
             ledger=self.ledger,
             plans=self.plans,
             retry=Retry(settings.get("max_retries", 2)),
@@ -339,7 +334,7 @@ def _plans(given: Sequence[Plan] | str | os.PathLike[str] | None, default: str |
     return Plans(read_plans(given) if isinstance(given, str | os.PathLike) else given, ledger, default=default)
 
 
-def _cache(given: bool | Cache, catalog: Catalog, home: str | os.PathLike[str] | None) -> Cache | None:
+def _cache(given: bool | Cache, home: str | os.PathLike[str] | None) -> Cache | None:
     from inferkit.caching.disk import DiskTier
     from inferkit.caching.memory import MemoryTier
     from inferkit.client.home import cache_folder
@@ -347,5 +342,4 @@ def _cache(given: bool | Cache, catalog: Catalog, home: str | os.PathLike[str] |
 
     if given is False:
         return None
-    cache = Cache(MemoryTier(), DiskTier(cache_folder(home))) if given is True else given
-    return cache.identified_by(lambda request: catalog.identity(request.model))
+    return Cache(MemoryTier(), DiskTier(cache_folder(home))) if given is True else given

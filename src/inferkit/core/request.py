@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from inferkit.core.messages import Message, Tool
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from inferkit.core.response import Response
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["Handler", "Key", "Layer", "Request", "Target"]
+__all__ = ["Handler", "Key", "Layer", "Operation", "Request", "Target"]
 
 T = TypeVar("T")
+Operation = Literal["chat", "embed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +72,18 @@ class Request:
     """One model call, as it travels through the stack. Layers change it with `replace`.
 
     `model` is the name the caller used; below the retry layer it is the provider's own name for it, with `provider`
-    and `target` set. `deadline` is an instant of `runtime.now()` in seconds, `scopes` the budgets that pay, `tenant`
-    the boundary that no cached reply crosses, `feature` what the call is for, `plan` the user's plan where the caller
-    says which, `attempt` the number of the attempt (from 1; 0 before the first), `span` the call's span.
+    and `target` set. `operation` is what is asked of it. `candidates` are the targets that the name stands for, best
+    first; empty until somebody resolves it (see `layers.resolve`). `deadline` is an instant of `runtime.now()` in
+    seconds, `scopes` the budgets that pay, `tenant` the boundary that no cached reply crosses, `feature` what the call
+    is for, `plan` the user's plan where the caller says which, `attempt` the number of the attempt (from 1; 0 before
+    the first), `span` the call's span.
     """
 
     model: str
     messages: tuple[Message, ...]
     runtime: Runtime
     record: CallRecord
+    operation: Operation = "chat"
     stream: bool = False
     max_output_tokens: int | None = None
     temperature: float | None = None
@@ -110,13 +114,15 @@ class Request:
         return f"Request(model={self.model!r}, messages={len(self.messages)}, id={self.record.id!r})"
 
     def replace(self, **changes: Any) -> Request:
-        """Return a copy with some fields changed."""
+        """Return a copy with some fields changed. Another `model` leaves no `candidates`, unless they come with it."""
         if not changes.keys() <= _REQUEST_FIELDS:
             unknown = ", ".join(sorted(changes.keys() - _REQUEST_FIELDS))
             raise TypeError(f"a Request has no field {unknown}; a layer's own data goes into extensions")
         new: Request = object.__new__(Request)
         new.__dict__.update(self.__dict__)  # several times faster than dataclasses.replace, on every call's way
         new.__dict__.update(changes)
+        if "model" in changes and "candidates" not in changes:
+            new.__dict__["candidates"] = ()  # they stood for the other name
         return new
 
 

@@ -42,6 +42,8 @@ _DANGERS = (
     ("retry", "cache", "every retry would look the reply up again: put the cache before the retry"),
     ("cache", "trace", "cache hits would not be traced: put the trace first"),
     ("budget", "trace", "refused calls would not be traced: put the trace first"),
+    ("cache", "resolve", "it would not know what stands behind a name: put the resolve layer before the cache"),
+    ("budget", "resolve", "it would not know what stands behind a name: put the resolve layer before the budget"),
     ("retry", "route", "there would be no candidates to walk: put the route before the retry"),
 )
 

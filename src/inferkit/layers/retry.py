@@ -124,7 +124,12 @@ class Retry:
 def _attempt(request: Request, target: Target, number: int, round_number: int) -> Request:
     kind: AttemptKind = "primary" if number == 1 else "retry" if round_number else "fallback"
     return request.replace(
-        provider=target.provider, model=target.model, target=target, attempt=number, attempt_kind=kind
+        provider=target.provider,
+        model=target.model,
+        target=target,
+        candidates=request.candidates,
+        attempt=number,
+        attempt_kind=kind,
     )
 
 

@@ -83,6 +83,7 @@ class OpenAIChat:
                 raise ConfigurationError("headers= has a name that is no HTTP header's")
             self._fixed[header.lower()] = _clean(f"headers[{header!r}]", value) or ""
         self._headers: tuple[str | None, dict[str, str]] | None = None
+        self._print: tuple[str | None, str] | None = None
         self._http = Http(self._url, provider=name, http_client=http_client, timeouts=timeouts)
 
     @classmethod
@@ -106,10 +107,18 @@ class OpenAIChat:
 
     @property
     def fingerprint(self) -> str:
-        """What tells this adapter's replies from another's: provider, URL, and a one-way hash of the credentials."""
+        """What tells this adapter's replies from another's: provider, URL, and a one-way hash of the credentials.
+
+        The key in the environment may change meanwhile: it is hashed anew then, and only then.
+        """
+        key, known = self._key(), self._print
+        if known is not None and known[0] == key:
+            return known[1]
         secret = blake2b(digest_size=12, key=b"inferkit credentials")
-        secret.update(repr((self._url, sorted(self._fixed.items()), self._key())).encode())
-        return f"{self.name} {self._base_url} {secret.hexdigest()}"
+        secret.update(repr((self._url, sorted(self._fixed.items()), key)).encode())
+        found = f"{self.name} {self._base_url} {secret.hexdigest()}"
+        self._print = key, found
+        return found
 
     async def __call__(self, request: Request) -> Response:
         """Send the request; see `Handler`. The first event of a stream was read when this returns."""

@@ -19,10 +19,11 @@ from inferkit.layers.budget.reservation import Reservation
 from inferkit.layers.budget.settlement import Settlement
 from inferkit.layers.budget.teller import Teller
 from inferkit.layers.budget.truncation import Truncated, name_the_cause
+from inferkit.layers.resolve import resolved
 from inferkit.ledger.protocols import Grant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from inferkit.budgets.scope import Scope
     from inferkit.core.request import Handler, Request
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from inferkit.ledger.protocols import Ledger, Refusal
     from inferkit.plans.subscriptions import Plans
     from inferkit.pricing.estimates import LearnedEstimates
-    from inferkit.pricing.prices import Price
+    from inferkit.pricing.prices import PriceBook
 
 __all__ = ["BudgetLayer"]
 
@@ -41,8 +42,8 @@ _MARGIN_SECONDS = 60.0
 class BudgetLayer:
     """Charges each call to `request.scopes`, and enters calls without any in the ledger's journal.
 
-    `plans` says which allowance each customer has. `quote` gives the prices of the models that may serve a request, of
-    which the dearest is reserved. The input counts as what `learned` expects, or as its strict bound. A call whose
+    `plans` says which allowance each customer has, `prices` what the candidates charge, of which the dearest is
+    reserved. The input counts as what `learned` expects, or as its strict bound. A call whose
     caller sets no `max_output_tokens` is held to `default_output_tokens`; one for which the budget buys fewer than
     `min_output_tokens` is refused with `BudgetExceeded`, or taken to the smaller model that the budget names. A hold is
     leased for `lease_seconds`, or until the call's deadline. `on_store_error` says whether a call goes ahead when the
@@ -55,7 +56,7 @@ class BudgetLayer:
         self,
         ledger: Ledger | None,
         *,
-        quote: Callable[[Request], Sequence[Price]],
+        prices: PriceBook,
         plans: Plans | None = None,
         learned: LearnedEstimates | None = None,
         default_output_tokens: int = 4096,
@@ -71,7 +72,7 @@ class BudgetLayer:
         if lease_seconds <= 0:
             raise ConfigurationError(f"lease_seconds is above zero; got {lease_seconds}")
         self._teller = None if ledger is None else Teller(ledger, clock)
-        self._quote = quote
+        self._prices = prices
         self._plans = plans
         self._learned = learned
         self._default_output = default_output_tokens
@@ -89,7 +90,8 @@ class BudgetLayer:
             return await call_next(request)
         if self._plans is not None:
             request = await self._under_plan(self._plans, teller, request)
-        settlement = Settlement(teller, request, self._quote)
+        request = resolved(request)
+        settlement = Settlement(teller, request, self._prices)
         if request.scopes:
             request = await self._reserve(teller, request, settlement)
         try:
@@ -151,7 +153,7 @@ class BudgetLayer:
     def _demand(self, request: Request, at: float, degrading: Degrading) -> Demand:
         return demand_of(
             request,
-            self._quote,
+            self._prices,
             at,
             default_output=self._default_output,
             min_output=self._min_output,

@@ -11,13 +11,13 @@ from inferkit.ledger.protocols import NOTHING, Amounts, Line, Refusal, Unit
 from inferkit.pricing.tokens import input_tokens_bound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from inferkit.budgets.budget import Threshold
     from inferkit.budgets.scope import Scope
     from inferkit.core.request import Request
     from inferkit.pricing.estimates import LearnedEstimates, Model
-    from inferkit.pricing.prices import Price
+    from inferkit.pricing.prices import Price, PriceBook
 
 __all__ = ["Demand", "demand_of"]
 
@@ -87,7 +87,7 @@ class Demand:
 
 def demand_of(
     request: Request,
-    quote: Callable[[Request], Sequence[Price]],
+    book: PriceBook,
     at: float,
     *,
     default_output: int,
@@ -95,10 +95,10 @@ def demand_of(
     degrading: Degrading = _NONE,
     learned: LearnedEstimates | None = None,
 ) -> Demand:
-    """Work out what to reserve for a request with scopes.
+    """Work out what to reserve for a request with scopes, whose name was resolved.
 
-    Raises what `quote` raises (`UnpricedModel`, `NoRoute`), and `ConfigurationError` for an `extra=` that would have
-    the provider write more than the budget reserves.
+    Raises `UnpricedModel` where `book` lacks one of its candidates, and `ConfigurationError` for an `extra=` that would
+    have the provider write more than the budget reserves.
     """
     scopes: tuple[Scope, ...] = request.scopes
     counts_money = any(scope.budget.usd is not None for scope in scopes)
@@ -106,8 +106,9 @@ def demand_of(
     if not counts_money and not counts_tokens:
         return Demand(at, scopes, _lines(scopes, at, degrading), _CALL, _CALL, degrading=degrading)
     refuse_hidden_limits(request.extra)
-    prices = tuple(quote(request)) if counts_money else ()
-    estimates = {} if learned is None else learned.of_candidates(request)
+    models = [(target.provider, target.model) for target in request.candidates]
+    prices = tuple([book.price(*model) for model in models]) if counts_money else ()
+    estimates = {} if learned is None else {model: learned.of(request, model) for model in models}
     size = max(estimates.values()) if estimates else input_tokens_bound(request)
     output = default_output if request.max_output_tokens is None else request.max_output_tokens
     wanted = _bound(prices, size, output)

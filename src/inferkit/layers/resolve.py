@@ -1,0 +1,78 @@
+"""A name becomes the candidates that can serve it, once a call; every layer further in reads them on the request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from inferkit.core.errors import ConfigurationError
+from inferkit.core.request import Key
+
+if TYPE_CHECKING:
+    from inferkit.core.request import Handler, Request, Target
+    from inferkit.core.response import Response
+
+__all__ = ["Names", "Resolve", "resolved"]
+
+
+class Names(Protocol):
+    """What knows the names that callers use."""
+
+    def resolve(self, name: str, /) -> tuple[Target, ...]:
+        """Give the candidates for a name, best first. Raises `NoRoute` for one that nothing stands behind."""
+
+
+class Resolve:
+    """Puts the candidates for `request.model` on the request, unless somebody has done so.
+
+    Raises `NoRoute` for a name that nothing stands behind.
+    """
+
+    role = "resolve"
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+
+    async def __call__(self, request: Request, call_next: Handler) -> Response:
+        """Resolve and pass on."""
+        names = _NamesOfACall(self._names)
+        return await call_next(
+            request.replace(
+                candidates=request.candidates or names.resolve(request.model),
+                extensions={**request.extensions, _NAMES: names},
+            )
+        )
+
+
+class _NamesOfACall:
+    """Remembers what was resolved, so that one call never sees two meanings of a name."""
+
+    __slots__ = ("_known", "_names")
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._known: dict[str, tuple[Target, ...]] = {}
+
+    def resolve(self, name: str) -> tuple[Target, ...]:
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = self._names.resolve(name)
+        return known
+
+
+_NAMES: Key[_NamesOfACall] = Key("names")
+
+
+def resolved(request: Request) -> Request:
+    """Give the request with its candidates, also where its `model` was replaced on the way.
+
+    Raises `NoRoute` for a name that nothing stands behind, `ConfigurationError` in a stack that resolves no names.
+    """
+    if request.candidates:
+        return request
+    names = _NAMES.get(request)
+    if names is None:
+        raise ConfigurationError(
+            "nobody has said what stands behind the model's name: put the resolve layer before this one, or "
+            "candidates=(Target(...),) on the request"
+        )
+    return request.replace(candidates=names.resolve(request.model))
