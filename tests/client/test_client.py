@@ -383,6 +383,20 @@ def test_messages_without_a_model_need_no_second_argument_and_with_one_the_model
     world.run(body)
 
 
+def test_messages_that_nobody_has_set_do_not_make_the_models_name_a_question(world):
+    async def body(world):
+        provider = FakeProvider("hello")
+        client = llm(world, provider)
+        with pytest.raises(ConfigurationError, match="messages are None"):
+            await client.complete("any", None)
+        with pytest.raises(ConfigurationError, match="messages are None"):
+            client.stream("any", None)
+        await client.aclose()
+        assert provider.requests == []
+
+    world.run(body)
+
+
 def test_a_closed_client_says_so(world):
     async def body(world):
         client = llm(world, FakeProvider())

@@ -303,7 +303,7 @@ class RetryOnce(Stack):
         try:
             return await super().attempt(request.replace(attempt=1))
         except Unavailable:
-            return await super().attempt(request.replace(attempt=2))
+            return await super().attempt(request.replace(attempt=2, attempt_kind="retry"))
 
 
 def test_a_second_attempt_is_covered_before_it_is_sent(kind, ledger):

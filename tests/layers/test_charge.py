@@ -22,6 +22,7 @@ from inferkit.core.chunks import Chunk, Usage
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.ledger.protocols import Amounts, Line
 from inferkit.testing import FakeProvider
+from layers.test_trace import Recorded
 from worlds import World
 
 # nano-dollars a token: 1,000 in, 10,000 out, 100 read from the provider's cache, 1,250 written to it, 20,000 reasoning
@@ -119,7 +120,7 @@ def test_attempts_are_added_up_and_kept_one_by_one(book):
     assert charge.parts == (
         Part("primary", "dear", "m", "error", 0),
         Part("fallback", "cheap", "m", "error", second, 7, 0),
-        Part("fallback", "dear", "m", "error", 0),
+        Part("retry", "dear", "m", "error", 0),
         Part("fallback", "cheap", "m", "completed", third, 10, 2),
     )
     assert (charge.input_tokens, charge.output_tokens) == (17, 2)
@@ -128,6 +129,21 @@ def test_attempts_are_added_up_and_kept_one_by_one(book):
 def test_a_retry_is_a_part_of_its_call(book):
     charge = book.call(cheap=FakeProvider(DOWN, reply(Usage(10, 2))))
     assert [(part.kind, part.usd) for part in charge.parts] == [("primary", 0), ("retry", 30_000)]
+
+
+def test_trace_ledger_and_cache_are_told_the_same_of_each_attempt(book, tmp_path):
+    recorded, replies = Recorded(), []
+
+    async def body(llm):
+        replies.extend([await llm.complete("any", "Hi"), await llm.complete("any", "Hi")])
+
+    providers = {"dear": FakeProvider(DOWN, reply(Usage(10, 2))), "cheap": FakeProvider(DOWN)}
+    (charge,) = book.run(body, providers=providers, telemetry=recorded.telemetry, cache=True, home=tmp_path)
+    kinds = ["primary", "fallback", "retry"]
+    assert [attempt.kind for attempt in replies[0].attempts] == kinds
+    assert [part.kind for part in charge.parts] == kinds
+    assert [span.attributes["inferkit.attempt.kind"] for span in recorded.named("chat m")] == kinds
+    assert replies[1].cache == "hit", "the first candidate answered in the end"
 
 
 def test_a_call_that_failed_and_cost_nothing_is_not_entered(book):

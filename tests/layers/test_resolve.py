@@ -105,7 +105,7 @@ def after(role, mine):
     return put_in
 
 
-@pytest.mark.parametrize("role", ["trace", "resolve", "cache", "budget"])
+@pytest.mark.parametrize("role", ["trace", "resolve", "cache", "budget", "route"])
 def test_a_layer_may_put_another_name_in_the_callers_place(world, role, tmp_path):
     async def take_the_small_one(request, call_next):
         return await call_next(request.replace(model="small"))

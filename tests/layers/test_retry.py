@@ -76,6 +76,14 @@ def test_the_only_candidate_is_asked_again_after_a_wait():
     assert [request.attempt for request in provider.requests] == [1, 2, 3]
 
 
+def test_a_candidate_that_is_asked_again_is_a_retry_and_only_another_one_is_a_fallback():
+    first, second = FakeProvider(down()), FakeProvider(down())
+    with pytest.raises(Unavailable):
+        call(first, second, retry=Retry(3))
+    assert [request.attempt_kind for request in first.requests] == ["primary", "retry"]
+    assert [request.attempt_kind for request in second.requests] == ["fallback", "fallback"]
+
+
 @pytest.mark.parametrize("max_retries", [0, 1, 5])
 def test_no_more_requests_are_sent_than_retries_allow(max_retries):
     provider = FakeProvider(down())

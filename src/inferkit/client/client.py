@@ -23,9 +23,19 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClient", "Client"]
 
 
-def _arguments(first: str | Messages, second: Messages | None) -> tuple[str | None, Messages]:
-    if second is None:
+class _NotGiven:
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+_NOT_GIVEN: Any = _NotGiven()  # where None is a mistake: a variable that nobody has set
+
+
+def _arguments(first: str | Messages, second: Messages) -> tuple[str | None, Messages]:
+    if second is _NOT_GIVEN:
         return None, first
+    if second is None:
+        raise ConfigurationError('the messages are None; pass them second: complete("fast", "What is...?")')
     if not isinstance(first, str):
         raise ConfigurationError('pass the model first and the messages second: complete("fast", messages)')
     return first, second
@@ -41,7 +51,7 @@ class AsyncClient:
         self._engine = Engine(settings)
 
     async def complete(
-        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> Reply:
         """Make one call and return its whole reply: `complete("fast", "What is...?")`, or without the model's name.
 
@@ -51,7 +61,7 @@ class AsyncClient:
         return await call.read(current_runtime())
 
     def stream(
-        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> AsyncStream:
         """Make one call and read its reply as it comes: `async with client.stream("fast", "...") as reply`."""
         return AsyncStream(Call(self._engine, *_arguments(model, messages), options, stream=True))
@@ -99,7 +109,7 @@ class Client:
         self._run: Run = self._portal.run if self._portal is not None else directly
 
     def complete(
-        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> Reply:
         """Make one call and return its whole reply: `complete("fast", "What is...?")`, or without the model's name.
 
@@ -108,7 +118,7 @@ class Client:
         return self._run(Call(self._engine, *_arguments(model, messages), options, stream=False).read)
 
     def stream(
-        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> Stream:
         """Make one call and read its reply as it comes: `with client.stream("fast", "...") as reply`."""
         return Stream(Call(self._engine, *_arguments(model, messages), options, stream=True), self._run)

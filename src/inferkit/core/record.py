@@ -26,7 +26,7 @@ Outcome = Literal["completed", "closed", "cancelled", "abandoned", "error"]
 class Attempt:
     """One request that was sent to one model, and what came of it.
 
-    `kind` is "hedge" for one that was started while another of the same call was running.
+    `kind` is what the retry layer called it, or "hedge" for one that was started while another of the call was running.
     `cost_nanos` is in nano-dollars; None where the model has no known price. `seconds` is the time from sending to
     the end, `first_chunk_seconds` to the first chunk. `error` is the type of the error, never its text. `saved_nanos`
     is what the provider's prompt cache saved, below zero where writing to it cost more.

@@ -113,6 +113,11 @@ class Request:
         """Name the call without its contents."""
         return f"Request(model={self.model!r}, messages={len(self.messages)}, id={self.record.id!r})"
 
+    @property
+    def kind(self) -> AttemptKind:
+        """What kind of attempt this is: as the retry layer says, or a hedge where another of the call is running."""
+        return "hedge" if self.record.running else self.attempt_kind
+
     def replace(self, **changes: Any) -> Request:
         """Return a copy with some fields changed. Another `model` leaves no `candidates`, unless they come with it."""
         if not changes.keys() <= _REQUEST_FIELDS:

@@ -16,7 +16,7 @@ from inferkit.pricing.estimates import input_tokens
 from inferkit.pricing.tokens import utf8_length
 
 if TYPE_CHECKING:
-    from inferkit.core.record import AttemptKind, Outcome
+    from inferkit.core.record import Outcome
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import End, Response
     from inferkit.layers.budget.hold import Hold
@@ -75,7 +75,7 @@ class _Running:
         self.price = price
         self.learned = learned
         self.hold: Hold | None = None
-        self.kind = _kind(request)
+        self.kind = request.kind
         self.started = 0.0
         self.first: float | None = None
         self.bytes = 0
@@ -222,16 +222,6 @@ class _Running:
             )
         )
         record.running.pop(self, None)
-
-
-def _kind(request: Request) -> AttemptKind:
-    record = request.record
-    if record.running:
-        return "hedge"
-    if not record.attempts:
-        return "primary"
-    last = record.attempts[-1]
-    return "retry" if (last.provider, last.model) == (request.provider or "", request.model) else "fallback"
 
 
 def _latest(before: Usage, after: Usage) -> Usage:

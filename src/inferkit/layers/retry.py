@@ -18,6 +18,7 @@ from inferkit.core.errors import (
     StreamInterrupted,
     Unavailable,
 )
+from inferkit.layers.resolve import resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,6 +43,9 @@ def backoff(round_number: int, *, base: float, longest: float, spread: float, as
 
 class Retry:
     """Tries candidates in order; when all have failed for passing reasons, waits and goes round again.
+
+    It says what kind each attempt is: the first one of the first candidate is "primary", its others are a "retry", and
+    those of all other candidates a "fallback".
 
     At most `1 + max_retries` requests are sent, or one a candidate where there are more candidates than that. A
     candidate that refused for good (wrong key, invalid request) is not asked again, the others are. Refused content
@@ -72,9 +76,11 @@ class Retry:
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Return the first response that begins, or raise the last error."""
+        request = resolved(request)
         runtime = request.runtime
         remaining = list(request.candidates)
         allowed = max(1 + self._max_retries, len(remaining))
+        asked: list[Target] = []
         not_before: dict[str, float] = {}
         number = round_number = 0
         before = len(request.record.attempts)  # a budget may have taken the call to a smaller model after these
@@ -85,8 +91,10 @@ class Retry:
                     if not_before.get(target.name, 0.0) > runtime.now():
                         continue
                     number += 1
+                    kind = _kind(target, request.candidates[0], asked=target in asked, goes_on=before > 0)
+                    asked.append(target)
                     try:
-                        response = await _begin(_attempt(request, target, before + number, round_number), call_next)
+                        response = await _begin(_attempt(request, target, before + number, kind), call_next)
                         request.record.provider, request.record.model = target.provider, target.model
                         return response  # noqa: TRY300 - what else is tried is the loop's business
                     except ContentFiltered:
@@ -121,8 +129,14 @@ class Retry:
         return True
 
 
-def _attempt(request: Request, target: Target, number: int, round_number: int) -> Request:
-    kind: AttemptKind = "primary" if number == 1 else "retry" if round_number else "fallback"
+def _kind(target: Target, first: Target, *, asked: bool, goes_on: bool) -> AttemptKind:
+    """Say what an attempt is. One that `goes_on` with a call is never its primary: another model was asked before."""
+    if target != first:
+        return "fallback"
+    return "retry" if asked else "fallback" if goes_on else "primary"
+
+
+def _attempt(request: Request, target: Target, number: int, kind: AttemptKind) -> Request:
     return request.replace(
         provider=target.provider,
         model=target.model,

@@ -58,7 +58,7 @@ def attempt_started(request: Request) -> dict[str, Any]:
         names.REQUEST_MODEL: request.model,
         names.REQUEST_STREAM: request.stream,
         names.ATTEMPT_NUMBER: request.attempt,
-        names.ATTEMPT_KIND: "hedge" if request.record.running else request.attempt_kind,
+        names.ATTEMPT_KIND: request.kind,
     }
     parameters = (
         (names.REQUEST_MAX_TOKENS, request.max_output_tokens),
