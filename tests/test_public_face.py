@@ -110,6 +110,15 @@ def test_importing_inferkit_loads_nothing_heavy():
     }
 
 
+def test_only_a_file_needs_what_checks_files():
+    loaded = modules_after(
+        "from inferkit import Client, Plan\n"
+        "from inferkit.economics import Period, Scenario, build_report, play\n"
+        "Client(plans=[Plan('free', allowance='unlimited')], default_plan='free', cache=False).close()"
+    )
+    assert "pydantic" not in loaded
+
+
 def test_a_first_call_loads_only_what_it_needs():
     loaded = modules_after(
         "from inferkit import Client\n"

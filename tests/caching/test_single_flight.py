@@ -788,9 +788,8 @@ def test_an_interrupt_in_one_thread_is_not_raised_in_another():
     other, _ = drive(join(flights, second, Lead(second)))
     with pytest.raises(KeyboardInterrupt):
         drive(one.read())
-    with pytest.raises(StreamInterrupted, match="broken off") as caught:
+    with pytest.raises(StreamInterrupted, match="broken off"):
         drive(other.read())
-    assert caught.value.partial == "Hel"
 
 
 def test_a_forked_child_does_not_wait_for_its_parents_calls():

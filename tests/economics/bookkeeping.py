@@ -6,7 +6,7 @@ import itertools
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from inferkit.economics.report import Period, build_report
+from inferkit.economics.report.report import Period, build_report
 from inferkit.ledger.journal import Assignment, Attribution, Charge
 from inferkit.ledger.protocols import Amounts, Grant, Line
 

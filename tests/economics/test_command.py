@@ -18,8 +18,8 @@ from economics.bookkeeping import USD, assign, at, enter
 from inferkit.cli import app
 from inferkit.core.errors import ConfigurationError, InferkitError, LedgerError
 from inferkit.economics.command import period_of
-from inferkit.economics.report import DIMENSIONS
-from inferkit.economics.words import NOTHING
+from inferkit.economics.formatting import NOTHING
+from inferkit.economics.report.report import DIMENSIONS
 from inferkit.ledger.journal import Attribution, Tally
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.plans.plan import Plan

@@ -23,9 +23,9 @@ from inferkit import Budget, BudgetExceeded, Price, Target
 from inferkit.caching.control import CACHE
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.memory import MemoryTier
+from inferkit.core.attempt import Attempt
 from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
 from inferkit.core.errors import ConfigurationError, RateLimited, StreamInterrupted
-from inferkit.core.record import Attempt
 from inferkit.core.response import Response
 from inferkit.layers import cache as cache_module
 from inferkit.layers.cache import Cache

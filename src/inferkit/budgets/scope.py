@@ -28,10 +28,7 @@ class Scope:
     feature: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if self.budget.name is None:
-            raise ConfigurationError('a budget that is not on a function needs a name: Budget(..., name="free-tier")')
-        name = self.budget.name
-        object.__setattr__(self, "_account", name if self.key is None else f"{name}:{self.key}")
+        object.__setattr__(self, "_account", self.budget.account(self.key))
 
     @property
     def account(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
@@ -12,7 +11,7 @@ from inferkit.budgets.scope import Scope
 from inferkit.client.catalog import Catalog
 from inferkit.client.checks import are_layers, check_settings
 from inferkit.client.options import CallOptions, Payers, build_request
-from inferkit.core.errors import ConfigurationError, InferkitError, NoRoute
+from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.stack import check_order, compose
 from inferkit.pricing.prices import Price, PriceBook
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 GRACE = 0.1
 """Adapters keep the deadline themselves and say what they had received; this much later, in seconds, they are cut."""
 
-__all__ = ["Engine", "Settings", "default_stack", "sign"]
+__all__ = ["Engine", "Settings", "default_stack"]
 
 
 def default_stack(
@@ -291,15 +290,6 @@ def _with_larger(budget: Budget | None) -> Iterator[Budget]:
     while budget is not None:
         yield budget
         budget = budget.within
-
-
-def sign(error: InferkitError, record: CallRecord, partial: str = "") -> None:
-    """Say on an error which call it belongs to, what was tried, and what had been received."""
-    error.request_id = record.id
-    error.attempts = tuple(record.attempts)
-    if partial and getattr(error, "partial", None) == "":
-        with contextlib.suppress(AttributeError):
-            error.partial = partial  # type: ignore[attr-defined]
 
 
 def _open_ledger(

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Literal, cast
 from inferkit.budgets.windows import zone_named
 from inferkit.client.home import ledger_file
 from inferkit.core.errors import ConfigurationError
-from inferkit.economics.report import DIMENSIONS, Period, Report, build_report
+from inferkit.economics.report.report import DIMENSIONS, Period, Report, build_report
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.plans.file import read_plans
-from inferkit.plans.plan import Plan, plan_from
 from inferkit.pricing.prices import Price, PriceBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from zoneinfo import ZoneInfo
 
-    from inferkit.economics.report import Dimension
-    from inferkit.economics.what_if import WhatIf
+    from inferkit.economics.report.report import Dimension
+    from inferkit.economics.what_if.what_if import WhatIf
+    from inferkit.plans.plan import Plan
 
 __all__ = ["Format", "dimensions_of", "period_of", "write_report"]
 
@@ -97,16 +97,16 @@ def write_report(
         _keep_apart(output, ledger=_file(ledger), plans=plans, what_if=what_if)
         price = _price(baseline)
         report = build_report(book, period, plans=_plans(book, plans, period.until), baseline=price)
-        played = None
+        replayed = None
         if what_if is not None:
-            from inferkit.economics.scenario import read_scenario
-            from inferkit.economics.what_if import play
+            from inferkit.economics.what_if.file import read_scenario
+            from inferkit.economics.what_if.what_if import play
 
-            played = play(book, report, read_scenario(what_if), baseline=price)
+            replayed = play(book, report, read_scenario(what_if), baseline=price)
         if form == "table":
-            _print(report, played, by=by, top=top, output=output)
+            _print(report, replayed, by=by, top=top, output=output)
         else:
-            _write(_rendered(report, played, form), output)
+            _write(_rendered(report, replayed, form), output)
     finally:
         book.close()
 
@@ -132,6 +132,8 @@ def _keep_apart(output: str | None, **inputs: str | Path | None) -> None:
 
 def _plans(ledger: SqliteLedger, path: str | None, until: datetime) -> list[Plan]:
     """Give the plans as the ledger knows them at the end of the period, and over them those of a file."""
+    from inferkit.plans.models import plan_from
+
     definitions = ledger.definitions(before=until.timestamp())
     known = {name: plan_from(name, json.loads(text)) for name, text in definitions.items()}
     if path is not None:
@@ -153,10 +155,10 @@ def _price(baseline: str | None) -> Price | None:
 
 def _rendered(report: Report, what_if: WhatIf | None, form: Format) -> str:
     if form == "json":
-        from inferkit.economics.as_json import as_json
+        from inferkit.economics.render.as_json import as_json
 
         return as_json(report, what_if)
-    from inferkit.economics.page import render_page, what_if_sections
+    from inferkit.economics.render import render_page, what_if_sections
 
     return render_page(report, what_if=[] if what_if is None else what_if_sections(what_if))
 
@@ -164,7 +166,7 @@ def _rendered(report: Report, what_if: WhatIf | None, form: Format) -> str:
 def _print(report: Report, what_if: WhatIf | None, *, by: Sequence[Dimension], top: int, output: str | None) -> None:
     from rich.console import Console
 
-    from inferkit.economics.terminal import as_tables
+    from inferkit.economics.render.terminal import as_tables
 
     tables = as_tables(report, what_if, by=by, top=top)
     if output is None:

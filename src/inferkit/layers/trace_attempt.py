@@ -13,9 +13,10 @@ from inferkit.telemetry.instruments import Telemetry
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
+    from inferkit.core.body import End
     from inferkit.core.chunks import Chunk
     from inferkit.core.request import Handler, Request
-    from inferkit.core.response import End, Response
+    from inferkit.core.response import Response
 
 __all__ = ["TraceAttempt"]
 

@@ -8,7 +8,8 @@ from inferkit.core.errors import InferkitError
 from inferkit.telemetry import names
 
 if TYPE_CHECKING:
-    from inferkit.core.record import Attempt, CallRecord
+    from inferkit.core.attempt import Attempt
+    from inferkit.core.record import CallRecord
     from inferkit.core.request import Request
 
 __all__ = ["attempt_ended", "attempt_started", "call_ended", "describe"]

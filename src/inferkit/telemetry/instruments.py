@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram, MeterProvider
     from opentelemetry.trace import TracerProvider
 
-    from inferkit.core.record import Attempt, CallRecord
+    from inferkit.core.attempt import Attempt
+    from inferkit.core.record import CallRecord
 
 __all__ = ["Telemetry"]
 

@@ -16,19 +16,22 @@ from inferkit.runtime import reaper
 from inferkit.runtime.direct import DirectRuntime
 
 if TYPE_CHECKING:
+    from inferkit.core.body import Batch
     from inferkit.runtime.protocol import Runtime
 
 __all__ = ["FakeProvider", "Script", "make_request", "settled"]
 
-Script: TypeAlias = str | Chunk | BaseException | Sequence[str | Chunk | BaseException | Callable[[], object]]
+Piece: TypeAlias = str | Chunk | list[str | Chunk] | BaseException | Callable[[], object]
+Script: TypeAlias = str | Chunk | BaseException | Sequence[Piece]
 
 
 class FakeProvider:
     """A provider that plays scripts, one a call, and the last one again when they run out.
 
     A script is a text (sent word by word), an exception (raised instead of a reply), or a list of pieces: texts,
-    chunks, exceptions (which break the stream there), and functions, which are called when the stream gets there, and
-    awaited if they return something to await. A list without a finish reason gets `"stop"` and a usage at its end.
+    chunks, lists of texts and chunks that come with one read, exceptions (which break the stream there), and functions,
+    which are called when the stream gets there, and awaited if they return something to await. A list without a finish
+    reason gets `"stop"` and a usage at its end.
 
     `requests` holds what was asked, `open_streams` counts the streams that nobody has closed or read to their end.
     """
@@ -64,13 +67,13 @@ class _Playing:
         self._open = True
         provider.count(+1)
 
-    async def __anext__(self) -> Chunk:
+    async def __anext__(self) -> Batch:
         while self._pieces:
             piece = self._pieces.popleft()
-            if isinstance(piece, str):
-                return Chunk(text=piece)
-            if isinstance(piece, Chunk):
-                return piece
+            if isinstance(piece, str | Chunk):
+                return [_chunk(piece)]
+            if isinstance(piece, list):
+                return [_chunk(each) for each in piece]
             if isinstance(piece, BaseException):
                 await self.aclose()
                 raise piece
@@ -96,12 +99,17 @@ def _pieces(script: Script, request: Request) -> list[object]:
     else:
         assert not isinstance(script, BaseException)
         pieces = list(script)
-    ended = any(isinstance(piece, BaseException) or _finishes(piece) for piece in pieces)
+    flat = [each for piece in pieces for each in (piece if isinstance(piece, list) else [piece])]
+    ended = any(isinstance(piece, BaseException) or _finishes(piece) for piece in flat)
     if not ended:
-        output = sum(1 for piece in pieces if isinstance(piece, str | Chunk))
+        output = sum(1 for piece in flat if isinstance(piece, str | Chunk))
         usage = Usage(input_tokens=sum(len(message.text.split()) for message in request.messages), output_tokens=output)
         pieces.append(Chunk(finish_reason="stop", usage=usage))
     return pieces
+
+
+def _chunk(piece: str | Chunk) -> Chunk:
+    return Chunk(text=piece) if isinstance(piece, str) else piece
 
 
 def _finishes(piece: object) -> bool:

@@ -11,8 +11,8 @@ from inferkit.layers.budget.charge import charge_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from inferkit.core.body import End
     from inferkit.core.request import Request
-    from inferkit.core.response import End
     from inferkit.layers.budget.hold import Hold
     from inferkit.layers.budget.teller import Teller
     from inferkit.pricing.prices import Price, PriceBook
