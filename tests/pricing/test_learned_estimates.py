@@ -7,7 +7,18 @@ from decimal import Decimal
 import pytest
 
 from budgets.fake_models import Body
-from inferkit import Budget, BudgetExceeded, Chunk, Message, Price, Response, SqliteLedger, Unavailable, Usage
+from inferkit import (
+    AuthenticationFailed,
+    Budget,
+    BudgetExceeded,
+    Chunk,
+    Message,
+    Price,
+    Response,
+    SqliteLedger,
+    Unavailable,
+    Usage,
+)
 
 ENGLISH = "A word is four bytes, or so. "
 DIGITS = "3141592653"
@@ -21,9 +32,10 @@ class Tokenizer:
     def __init__(self):
         self.reported = []
         self.failure = None
+        self.failing = None  # the model that fails, if it is not all of them
 
     async def __call__(self, request):
-        if self.failure:
+        if self.failure and self.failing in (None, request.model):
             raise self.failure
         text = "".join(message.text for message in request.messages)
         digits = sum(map(str.isdigit, text))
@@ -147,10 +159,12 @@ def test_a_candidate_that_is_not_known_yet_counts_with_its_strict_bound(world, l
     async def body(world):
         client = Client(world, ledger, "learned", {"any": ["fake:m", "fake:spare"]})
         await client.learn("fake:m")
+        assert (await client.ask(LONG)).model == "m"
+        client.model.failure, client.model.failing = AuthenticationFailed("no", provider="fake", status=401), "m"
         with pytest.raises(BudgetExceeded):
             await client.ask(LONG)
         await client.learn("fake:spare")
-        await client.ask(LONG)
+        assert (await client.ask(LONG)).model == "spare"
         await client.llm.aclose()
 
     world.run(body)

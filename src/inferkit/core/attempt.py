@@ -21,7 +21,8 @@ class Attempt:
     `kind` is what the retry layer called it, or "hedge" for one that was started while another of the call was running.
     `cost_nanos` is in nano-dollars; None where the model has no known price. `seconds` is the time from sending to
     the end, `first_chunk_seconds` to the first chunk. `error` is the type of the error, never its text. `saved_nanos`
-    is what the provider's prompt cache saved, below zero where writing to it cost more.
+    is what the provider's prompt cache saved, below zero where writing to it cost more. `max_output_tokens` is what it
+    was allowed to write, at the price of its model.
     """
 
     number: int
@@ -37,3 +38,4 @@ class Attempt:
     error: str | None = None
     finish_reason: str | None = None
     saved_nanos: int = 0
+    max_output_tokens: int | None = None

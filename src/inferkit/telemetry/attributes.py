@@ -76,7 +76,7 @@ def attempt_ended(
     attempt: Attempt, *, finish_reason: str | None, response_model: str | None, response_id: str | None
 ) -> dict[str, Any]:
     """Describe an attempt that ended."""
-    usage = attempt.usage
+    usage, most = attempt.usage, attempt.max_output_tokens
     facts: dict[str, Any] = {
         names.USAGE_INPUT: usage.input_tokens,
         names.USAGE_OUTPUT: usage.output_tokens,
@@ -84,6 +84,8 @@ def attempt_ended(
         names.OUTCOME: attempt.outcome,
         names.RESPONSE_MODEL: response_model or attempt.model,
     }
+    if most is not None:  # a budget may have lowered it since the attempt was started
+        facts[names.REQUEST_MAX_TOKENS] = most
     if usage.cache_read_tokens:
         facts[names.USAGE_CACHE_READ] = usage.cache_read_tokens
     if usage.cache_write_tokens:
