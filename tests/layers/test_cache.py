@@ -13,9 +13,6 @@ from caching.replies import (
     GatedBody,
     Provider,
     ask,
-    everywhere,
-    on_a_loop,
-    run_direct,
     stands_for,
     text_of,
 )
@@ -31,7 +28,7 @@ from inferkit.layers import cache as cache_module
 from inferkit.layers.cache import Cache
 from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider
-from worlds import closing
+from worlds import closing, on_a_loop, run_in
 
 
 def memory_cache(**options):
@@ -60,7 +57,6 @@ def disk(tmp_path):
     disk.close()
 
 
-@everywhere
 def test_a_repeated_request_is_answered_without_a_call(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider()
@@ -74,7 +70,6 @@ def test_a_repeated_request_is_answered_without_a_call(run):
     run(scenario)
 
 
-@everywhere
 def test_a_hit_has_the_text_tools_usage_and_ending_of_the_original(run):
     chunks = [
         Chunk(reasoning="Hm."),
@@ -100,7 +95,6 @@ def test_a_hit_has_the_text_tools_usage_and_ending_of_the_original(run):
     run(scenario)
 
 
-@everywhere
 def test_the_trace_learns_what_the_cache_decided(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider()
@@ -118,7 +112,6 @@ def test_the_trace_learns_what_the_cache_decided(run):
     run(scenario)
 
 
-@everywhere
 def test_one_entry_serves_streamed_and_whole_calls(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider()
@@ -166,7 +159,6 @@ def test_a_hit_says_what_it_saved():
 # what one call may ask for
 
 
-@everywhere
 def test_a_call_that_bypasses_the_cache_neither_reads_nor_writes_it(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider()
@@ -181,7 +173,6 @@ def test_a_call_that_bypasses_the_cache_neither_reads_nor_writes_it(run):
     run(scenario)
 
 
-@everywhere
 def test_a_call_that_refreshes_the_cache_replaces_the_entry(run):
     async def scenario(runtime):
         cache = memory_cache()
@@ -207,7 +198,6 @@ def test_a_request_that_has_no_key_is_passed_by():
 # what is kept
 
 
-@everywhere
 def test_a_reply_left_early_is_not_kept(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider()
@@ -221,7 +211,6 @@ def test_a_reply_left_early_is_not_kept(run):
     run(scenario)
 
 
-@everywhere
 def test_a_reply_that_broke_is_not_kept(run):
     async def scenario(runtime):
         cut = StreamInterrupted("cut", provider="openai")
@@ -233,7 +222,6 @@ def test_a_reply_that_broke_is_not_kept(run):
     run(scenario)
 
 
-@everywhere
 def test_an_error_is_not_kept(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider(errors=[RateLimited("slow down", provider="openai")])
@@ -261,7 +249,7 @@ def test_only_a_reply_that_ended_by_itself_is_kept(reason, kept):
     async def scenario(runtime):
         return await is_kept(memory_cache(), runtime, Provider([Chunk("Hello"), Chunk(finish_reason=reason)]))
 
-    assert run_direct(scenario) == kept
+    assert run_in("direct", scenario) == kept
 
 
 @pytest.mark.parametrize(("reason", "kept"), [("stop", True), ("length", False)])
@@ -295,7 +283,6 @@ def test_a_reply_of_a_fallback_is_not_kept_beyond_the_outage(kind, kept):
     assert (request.record.cache == "hit") == kept
 
 
-@everywhere
 def test_a_hit_and_a_shared_reply_name_the_model_that_served_them(run):
     async def scenario(runtime):
         async def provider(request):
@@ -334,7 +321,6 @@ def test_an_entry_lives_as_long_as_was_said(monkeypatch, disk):
 # the tier on disk
 
 
-@everywhere
 def test_a_reply_is_found_on_disk_by_the_next_process(run, disk):
     async def scenario(runtime):
         await answer(memory_cache(disk=disk), ask(runtime), Provider())
@@ -389,7 +375,6 @@ def test_the_disk_is_told_how_long_an_entry_lives(disk):
     assert told == [60.0, None]
 
 
-@everywhere
 def test_the_disk_alone_is_a_cache_too(run, disk):
     async def scenario(runtime):
         cache, provider = Cache(None, disk), Provider()
@@ -425,7 +410,6 @@ class Broken:
         raise OSError("no put")
 
 
-@everywhere
 @pytest.mark.parametrize("where", ["memory", "disk"])
 def test_a_cache_that_fails_breaks_no_call(run, where, caplog):
     async def scenario(runtime):
@@ -552,7 +536,6 @@ def test_identical_calls_in_threads_make_one_or_hit():
     assert provider.calls == 1
 
 
-@everywhere
 def test_a_shared_reply_is_kept_though_its_leader_left(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider()
@@ -567,7 +550,6 @@ def test_a_shared_reply_is_kept_though_its_leader_left(run):
     run(scenario)
 
 
-@everywhere
 def test_a_follower_names_its_leader_and_says_what_it_saved(run):
     async def scenario(runtime):
         async def provider(request):
@@ -589,7 +571,6 @@ def test_a_follower_names_its_leader_and_says_what_it_saved(run):
     run(scenario)
 
 
-@everywhere
 def test_a_call_that_refreshes_shares_nothing(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider()

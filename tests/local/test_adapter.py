@@ -130,12 +130,12 @@ def test_a_caller_cancelled_before_its_turn_is_not_served(backend, local):
 def test_closing_wakes_a_task_that_waits_for_the_model(backend, local):
     async def body(runtime):
         response = await in_mid_stream(local, runtime)
-        os.kill(local._engine.pid, signal.SIGSTOP)
+        os.kill(local._supervisor.pid, signal.SIGSTOP)
         async with anyio.create_task_group() as group:
             group.start_soon(read_until_closed, response)
             await anyio.wait_all_tasks_blocked()
             await response.aclose()
-        os.kill(local._engine.pid, signal.SIGCONT)
+        os.kill(local._supervisor.pid, signal.SIGCONT)
         return await ask(local, runtime, max_output_tokens=2)
 
     assert run(backend, body)[0] == "bc"
@@ -144,13 +144,13 @@ def test_closing_wakes_a_task_that_waits_for_the_model(backend, local):
 def test_closing_wakes_a_thread_that_waits_for_the_model(local):
     async def body(runtime):
         response = await in_mid_stream(local, runtime)
-        os.kill(local._engine.pid, signal.SIGSTOP)
+        os.kill(local._supervisor.pid, signal.SIGSTOP)
         reader = threading.Thread(target=lambda: drive(read_until_closed(response)))
         reader.start()
         await response.aclose()
         reader.join(SECONDS)
         assert not reader.is_alive()
-        os.kill(local._engine.pid, signal.SIGCONT)
+        os.kill(local._supervisor.pid, signal.SIGCONT)
         return await ask(local, runtime, max_output_tokens=2)
 
     assert run("direct", body)[0] == "bc"
@@ -168,12 +168,12 @@ def test_a_deadline_ends_a_reply_that_would_take_longer(kind, local):
 
         async def read_from_a_stopped_worker():
             response = await local(a_request("a", runtime, deadline=runtime.now() + 0.3))
-            os.kill(local._engine.pid, signal.SIGSTOP)
+            os.kill(local._supervisor.pid, signal.SIGSTOP)
             await response.read()
 
         with pytest.raises(DeadlineExceeded, match="pass a longer timeout="):
             await read_from_a_stopped_worker()
-        os.kill(local._engine.pid, signal.SIGCONT)
+        os.kill(local._supervisor.pid, signal.SIGCONT)
         return await ask(local, runtime, max_output_tokens=2)
 
     assert run(kind, body)[0] == "bc"
@@ -214,7 +214,7 @@ def test_a_prompt_too_long_is_refused_before_the_reply_begins(kind, tiny_path):
 def test_a_killed_worker_is_an_error_that_may_be_retried(kind, local):
     async def body(runtime):
         response = await in_mid_stream(local, runtime)
-        os.kill(local._engine.pid, signal.SIGKILL)
+        os.kill(local._supervisor.pid, signal.SIGKILL)
         with pytest.raises(WorkerDied, match="SIGKILL") as caught:
             await response.read()
         assert isinstance(caught.value, Unavailable)

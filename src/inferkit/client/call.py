@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inferkit.client.checks import check_options
 from inferkit.core.errors import InferkitError
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
@@ -31,14 +30,12 @@ class Call:
     def __init__(
         self, engine: Engine, model: str | None, messages: Messages, options: CallOptions, *, stream: bool
     ) -> None:
-        check_options(options)
         self.record = CallRecord()
         self.chunks: list[Chunk] = []
         self.ready: list[Chunk] = []
         self._engine = engine
-        self._asked = model, messages, options
+        self._asked = model, messages, engine.read(options, self.record)  # here, in the caller's own context
         self._stream = stream
-        self._payers = engine.payers(options)  # read here, in the caller's own context
         self._response: Response | None = None
         self._deadline: float | None = None
         self._runtime: Runtime | None = None
@@ -62,17 +59,16 @@ class Call:
         """Send the call, unless it has been sent."""
         if self._response is not None:
             return
-        model, messages, options = self._asked
+        model, messages, asked = self._asked
         self._runtime = runtime
         try:
             self._response, self._deadline = await self._engine.open(
                 model,
                 messages,
-                options,
+                asked,
                 runtime=runtime,
                 record=self.record,
                 stream=self._stream,
-                payers=self._payers,
             )
         except InferkitError as error:
             self.record.sign(error)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from inferkit.core.errors import ConfigurationError
-from inferkit.core.request import Key
 
 if TYPE_CHECKING:
     from inferkit.core.request import Handler, Request, Target
@@ -34,13 +33,8 @@ class Resolve:
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Resolve and pass on."""
-        names = _NamesOfACall(self._names)
-        return await call_next(
-            request.replace(
-                candidates=request.candidates or names.resolve(request.model),
-                extensions={**request.extensions, _NAMES: names},
-            )
-        )
+        request.record.names = _NamesOfACall(self._names)
+        return await call_next(resolved(request))
 
 
 class _NamesOfACall:
@@ -59,9 +53,6 @@ class _NamesOfACall:
         return known
 
 
-_NAMES: Key[_NamesOfACall] = Key("names")
-
-
 def resolved(request: Request) -> Request:
     """Give the request with its candidates, also where its `model` was replaced on the way.
 
@@ -69,7 +60,7 @@ def resolved(request: Request) -> Request:
     """
     if request.candidates:
         return request
-    names = _NAMES.get(request)
+    names: _NamesOfACall | None = request.record.names
     if names is None:
         raise ConfigurationError(
             "nobody has said what stands behind the model's name: put the resolve layer before this one, or "

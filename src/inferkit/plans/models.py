@@ -27,9 +27,9 @@ __all__ = [
     "AllowanceTable",
     "BudgetTable",
     "Exact",
+    "FileTable",
     "PlanTable",
     "PlansFile",
-    "Table",
     "budget_from",
     "optional",
     "plan_from",
@@ -43,7 +43,7 @@ def optional(says: str) -> Any:
     return Field(default=None, description=says)
 
 
-class Table(BaseModel):
+class FileTable(BaseModel):
     """A table of a file. Each field's description ends the sentence that refuses what cannot stand there."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -104,7 +104,7 @@ def _length(value: Any) -> Any:
         raise ValueError from error
 
 
-class BudgetTable(Table):
+class BudgetTable(FileTable):
     """What all budgets of files have."""
 
     usd: Annotated[Exact, optional('is an amount of dollars: 5, 5.50 or "5.50"')]
@@ -129,7 +129,7 @@ class AllowanceTable(BudgetTable):
     rollover: Annotated[Exact, optional('is a share of the limit: 0.5 or "0.5"')]
 
 
-class PlanTable(Table):
+class PlanTable(FileTable):
     """A `Plan` but for its name, which is the table's."""
 
     price: Annotated[Exact, optional('is an amount of dollars: 99, 99.90 or "99.90"')]
@@ -144,7 +144,7 @@ class PlanTable(Table):
     zone: Annotated[str, optional('is the name of a time zone: zone = "Europe/Berlin"')]
 
 
-class PlansFile(Table):
+class PlansFile(FileTable):
     """A whole file, whose fields are its tables."""
 
     unknown: ClassVar = "{what} has unknown tables: {names}; known are: {fields}"

@@ -10,7 +10,7 @@ from pydantic import Field
 from inferkit.core.errors import ConfigurationError
 from inferkit.economics.what_if.scenario import Scenario
 from inferkit.plans.file import read_toml
-from inferkit.plans.models import BudgetTable, Exact, PlansFile, Table, budget_from, optional, plan_from
+from inferkit.plans.models import BudgetTable, Exact, FileTable, PlansFile, budget_from, optional, plan_from
 from inferkit.pricing.prices import Price
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class LimitTable(BudgetTable):
     each: Annotated[str, optional('is "user" or "tenant"')]
 
 
-class PriceTable(Table):
+class PriceTable(FileTable):
     """A `Price`. Those above a number of tokens and from a date on are tables in it."""
 
     input: Exact = Field(description=_A_MILLION)
