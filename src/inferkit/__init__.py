@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inferkit.budgets.decorator import budgeted
     from inferkit.client.catalog import Catalog
     from inferkit.client.client import AsyncClient, Client
-    from inferkit.client.engine import default_stack
+    from inferkit.client.stack import default_stack
     from inferkit.client.streams import AsyncStream, Stream
     from inferkit.core.attempt import Attempt
     from inferkit.core.body import End
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from inferkit.core.reply import Reply
     from inferkit.core.request import Handler, Key, Layer, Request, Target
     from inferkit.core.response import Response
-    from inferkit.core.stack import StackOrderWarning, compose
+    from inferkit.core.stack import Insert, StackOrderWarning, compose
     from inferkit.layers.cache import Cache
     from inferkit.layers.retry import Retry
     from inferkit.ledger.sqlite.ledger import SqliteLedger
@@ -68,7 +68,7 @@ _load = lazily(
     {
         "client.catalog": ("Catalog",),
         "client.client": ("AsyncClient", "Client"),
-        "client.engine": ("default_stack",),
+        "client.stack": ("default_stack",),
         "core.errors": (
             "AuthenticationFailed",
             "BudgetExceeded",
@@ -93,7 +93,7 @@ _load = lazily(
         "core.body": ("End",),
         "core.response": ("Response",),
         "runtime.protocol": ("Runtime",),
-        "core.stack": ("StackOrderWarning", "compose"),
+        "core.stack": ("Insert", "StackOrderWarning", "compose"),
         "client.streams": ("AsyncStream", "Stream"),
         "core.chunks": ("Chunk", "ToolCallDelta", "Usage"),
         "core.messages": (
@@ -141,6 +141,7 @@ __all__ = [
     "Handler",
     "ImagePart",
     "InferkitError",
+    "Insert",
     "InvalidRequest",
     "Key",
     "Layer",

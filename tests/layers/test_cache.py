@@ -16,7 +16,7 @@ from caching.replies import (
     stands_for,
     text_of,
 )
-from inferkit import Budget, BudgetExceeded, Price, Target
+from inferkit import Budget, BudgetExceeded, Insert, Price, Target
 from inferkit.caching.control import CACHE
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.memory import MemoryTier
@@ -437,7 +437,7 @@ def test_a_name_that_was_replaced_on_the_way_has_what_it_stands_for_in_its_key(w
         models = {"a": "a:m", "b": "b:m"}
         one = world.client(providers=providers, models=models, cache=cache)
         settings = {"providers": providers, "models": models, "cache": cache}
-        other = world.client(**settings, stack=lambda layers: [*layers[:2], to_b, *layers[2:]])
+        other = world.client(**settings, layers=[Insert(to_b, after="resolve")])
         async with closing(one), closing(other):
             replies = [await one.complete("a", "Hi"), await other.complete("a", "Hi"), await one.complete("b", "Hi")]
         return [(reply.text, reply.cache) for reply in replies]

@@ -11,9 +11,11 @@ from inferkit import (
     AuthenticationFailed,
     Budget,
     BudgetExceeded,
+    Insert,
     Price,
     RateLimited,
     Response,
+    Retry,
     Unavailable,
     UnpricedModel,
 )
@@ -174,6 +176,7 @@ def ask(world, *providers, budget="0.01", **settings):
 
     async def body(world):
         names = [name for name, _ in providers]
+        settings.setdefault("layers", [Insert(Retry(base=0.001), instead_of="retry")])
         client = world.client(
             providers=dict(providers), models={"any": [f"{name}:m" for name in names]}, prices=PRICES,
             budget=Budget(usd=budget, name="all"), ledger=True, **settings,

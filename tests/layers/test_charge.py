@@ -8,6 +8,7 @@ import pytest
 from inferkit import (
     Budget,
     BudgetExceeded,
+    Insert,
     Plan,
     Price,
     ProviderError,
@@ -47,7 +48,7 @@ class Book:
         settings = {
             "prices": PRICES,
             "models": {"any": [f"{name}:m" for name in settings["providers"]]},
-            "stack": without_pauses,
+            "layers": [Insert(Retry(3, base=0.001), instead_of="retry")],
             "ledger": self.ledger,
             **settings,
         }
@@ -67,10 +68,6 @@ class Book:
 
         (charge,) = self.run(body, providers=providers, **(provider_settings or {}))
         return charge
-
-
-def without_pauses(layers):
-    return [Retry(3, base=0.001) if isinstance(layer, Retry) else layer for layer in layers]
 
 
 @pytest.fixture
@@ -298,7 +295,7 @@ def test_a_lost_hedge_is_a_part_with_what_was_seen_of_it(tmp_path, world):
     ledger = SqliteLedger(tmp_path / "ledger.db")
     gate = world.gate()
     book = Book(world, ledger)
-    settings = {"stack": lambda layers: [Race(gate) if isinstance(layer, Retry) else layer for layer in layers]}
+    settings = {"layers": [Insert(Race(gate), instead_of="retry")]}
     charge = book.call(settings, cheap=FakeProvider(["four", gate]), dear=FakeProvider(reply(Usage(10, 2))))
     served = 10 * 10_000 + 2 * 100_000 + 1_000_000
     lost = next(part for part in charge.parts if part.provider == "cheap")

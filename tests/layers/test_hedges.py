@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from budgets.fake_models import KINDS, FakeModel, Stack, make_request, run
-from inferkit import Budget, BudgetExceeded, Price, Response
+from inferkit import Budget, BudgetExceeded, Insert, Price, Response
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk, Usage
 from inferkit.ledger.protocols import Amounts
@@ -79,7 +79,7 @@ def hedged_call(loop, limit):
             prices={"slow:m": PRICE, "quick:m": PRICE},
             budget=Budget(usd=limit, name="all"),
             ledger=True,
-            stack=lambda layers: [*layers[:-2], hedge, *layers[-2:]],  # inside the retry: it sees one attempt
+            layers=[Insert(hedge, after="retry")],  # it sees one attempt
         )
         async with closing(client) as llm:
             reply = await llm.complete("any", "Hi", max_output_tokens=OUTPUT)

@@ -9,6 +9,7 @@ from inferkit import (
     Cache,
     Catalog,
     ConfigurationError,
+    Insert,
     NoRoute,
     Price,
     Retry,
@@ -20,7 +21,7 @@ from inferkit import (
 )
 from inferkit.budgets.scope import Scope
 from inferkit.caching.memory import MemoryTier
-from inferkit.client.engine import dispatch
+from inferkit.client.stack import dispatch
 from inferkit.layers.resolve import Resolve, resolved
 from inferkit.layers.route import Ordered, Route
 from inferkit.pricing.prices import PriceBook
@@ -97,14 +98,6 @@ def test_another_model_leaves_a_request_without_candidates_unless_they_come_with
     assert request.replace(model="other", candidates=targets).candidates == targets
 
 
-def after(role, mine):
-    def put_in(layers):
-        place = [getattr(layer, "role", None) for layer in layers].index(role)
-        return [*layers[: place + 1], mine, *layers[place + 1 :]]
-
-    return put_in
-
-
 @pytest.mark.parametrize("role", ["trace", "resolve", "cache", "budget", "route"])
 def test_a_layer_may_put_another_name_in_the_callers_place(world, role, tmp_path):
     async def take_the_small_one(request, call_next):
@@ -118,7 +111,7 @@ def test_a_layer_may_put_another_name_in_the_callers_place(world, role, tmp_path
             "budget": Budget(usd="1", name="all"),
             "prices": {"a:m": Price("10", "20"), "b:*": Price("1", "2")},
         }
-        async with closing(world.client(**settings, stack=after(role, take_the_small_one))) as llm:
+        async with closing(world.client(**settings, layers=[Insert(take_the_small_one, after=role)])) as llm:
             answer = await llm.complete("any", "Hi")
         return answer.text, answer.model, answer.cost > 0
 

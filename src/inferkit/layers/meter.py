@@ -41,6 +41,8 @@ class Meter:
     `learned` learns from.
     """
 
+    role = "meter"
+
     def __init__(self, prices: PriceBook, learned: LearnedEstimates | None = None) -> None:
         self._prices = prices
         self._learned = learned

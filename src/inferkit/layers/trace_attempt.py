@@ -27,6 +27,8 @@ class TraceAttempt:
     The span is current while the request is being sent, so that an HTTP client's own spans nest in it.
     """
 
+    role = "attempt"
+
     def __init__(self, telemetry: Telemetry | None = None) -> None:
         self._telemetry = telemetry or Telemetry()
 
@@ -50,7 +52,7 @@ class TraceAttempt:
             return trace.INVALID_SPAN
         record = request.record
         span = self._telemetry.tracer.start_span(
-            f"{names.CHAT} {request.model}",
+            f"{names.OPERATIONS[request.operation]} {request.model}",
             context=trace.set_span_in_context(parent),
             kind=SpanKind.INTERNAL if request.provider == "local" else SpanKind.CLIENT,
             attributes=attributes.attempt_started(request),
@@ -96,7 +98,7 @@ class _Attempt:
         attempts = self._request.record.attempts
         attempt = attempts[-1] if attempts and attempts[-1].number == self._request.attempt else None
         if attempt is not None:
-            self._telemetry.attempt_ended(attempt, streamed=self._request.stream, chunks=self._chunks)
+            self._telemetry.attempt_ended(self._request, attempt, chunks=self._chunks)
         if self.span.is_recording():
             if attempt is not None:
                 facts = attributes.attempt_ended(

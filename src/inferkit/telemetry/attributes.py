@@ -54,7 +54,7 @@ def call_ended(model: str, record: CallRecord, outcome: str) -> dict[str, Any]:
 def attempt_started(request: Request) -> dict[str, Any]:
     """Describe an attempt that is about to be sent."""
     facts: dict[str, Any] = {
-        names.OPERATION: names.CHAT,
+        names.OPERATION: names.OPERATIONS[request.operation],
         names.PROVIDER: request.provider,
         names.REQUEST_MODEL: request.model,
         names.REQUEST_STREAM: request.stream,
