@@ -6,21 +6,12 @@ import os
 import select
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import anyio
-
-from inferkit.runtime.direct import DirectRuntime, drive
-from inferkit.runtime.loops import current_runtime
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from inferkit.local.worker.supervisor import WorkerCall, WorkerSupervisor
-    from inferkit.runtime.protocol import Runtime
 
 SECONDS = 30
-T = TypeVar("T")
 
 
 @dataclass
@@ -75,18 +66,3 @@ def wait_until_dead(pid: int) -> None:
     if descriptor is not None:
         with os.fdopen(descriptor, "rb", closefd=True) as handle:
             assert select.select([handle], [], [], SECONDS)[0], f"process {pid} still runs"
-
-
-RUNTIMES = ("asyncio", "trio", "direct")
-
-
-def run(kind: str, body: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine function that takes a runtime: on an event loop, or driven without one."""
-    if kind == "direct":
-        return drive(body(DirectRuntime()))
-
-    async def on_loop() -> T:
-        with anyio.fail_after(SECONDS):
-            return await body(current_runtime())
-
-    return anyio.run(on_loop, backend=kind)

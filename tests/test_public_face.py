@@ -94,7 +94,7 @@ ALSO_IN_THE_DOCS = {
     "inferkit.economics": {"Period", "Scenario", "build_report", "play"},
     "inferkit.economics.render": {"Section", "Table", "render_page"},
 }
-TWICE = {"Call", "Engine", "Entry", "Line", "Plan", "Settings"}
+TWICE = {"Entry", "Line"}
 ROOT = Path(__file__).parent.parent
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -19,10 +19,10 @@ class Attempt:
     """One request that was sent to one model, and what came of it.
 
     `kind` is what the retry layer called it, or "hedge" for one that was started while another of the call was running.
-    `cost_nanos` is in nano-dollars; None where the model has no known price. `seconds` is the time from sending to
-    the end, `first_chunk_seconds` to the first chunk. `error` is the type of the error, never its text. `saved_nanos`
-    is what the provider's prompt cache saved, below zero where writing to it cost more. `max_output_tokens` is what it
-    was allowed to write, at the price of its model.
+    `chunks` is how many came of its reply. `cost_nanos` is in nano-dollars; None where the model has no known price.
+    `seconds` is the time from sending to the end, `first_chunk_seconds` to the first chunk. `error` is the type of the
+    error, never its text. `saved_nanos` is what the provider's prompt cache saved, below zero where writing to it cost
+    more. `max_output_tokens` is what it was allowed to write, at the price of its model.
     """
 
     number: int
@@ -35,6 +35,7 @@ class Attempt:
     price_source: str | None
     seconds: float
     first_chunk_seconds: float | None = None
+    chunks: int = 0
     error: str | None = None
     finish_reason: str | None = None
     saved_nanos: int = 0

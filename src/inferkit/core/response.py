@@ -29,6 +29,7 @@ __all__ = ["Response"]
 
 _OPEN, _MOVED, _ENDED, _CLOSED = range(4)
 _CLOSED_MEANWHILE = "the stream was closed while it was being read"
+_HANDED_ON = "this response was handed on already; use the one that through() or map() returned"
 
 
 class Response:
@@ -97,7 +98,7 @@ class Response:
             self._refuse_to_read()
         return self._ready.pop()
 
-    async def next_batch(self) -> Batch:  # noqa: C901 - one step of a stream, and every way in which it may end
+    async def next_batch(self) -> Batch:  # noqa: C901, PLR0912 - one step, and every way it may end
         """Give all that the next read brings, or what is left of the last; raise `StopAsyncIteration` at the end.
 
         For the bodies of layers and for those who read everything anyway.
@@ -115,7 +116,13 @@ class Response:
             if type(batch) is not list:
                 batch = [batch]
             if self._maps:
-                batch = self._observed(batch)
+                if len(batch) == 1:  # as most are
+                    chunk = batch[0]
+                    for change in self._maps:
+                        chunk = change(chunk)
+                    batch = [chunk]
+                else:
+                    batch = self._observed(batch)
         except StopAsyncIteration as end:
             self._reading = False
             if self._state is _CLOSED:
@@ -185,12 +192,16 @@ class Response:
         """
         if self._ready or self._failure is not None:  # somebody has read a part of a batch: the rest was observed
             return self.through(_Rest(self)).map(change, on_close=on_close)
-        new = self._successor(self._body)
-        new._source, new._maps, new._hooks = self._source, self._maps, self._hooks
-        if change is not None:
-            new._maps = (*self._maps, change)
-        if on_close is not None:
-            new._hooks = (*self._hooks, on_close)
+        if self._state is _MOVED:
+            raise StreamError(_HANDED_ON)
+        new: Response = object.__new__(Response)  # every layer of every call comes by here
+        new._body, new._source, new._runtime, new._generation = (
+            self._body, self._source, self._runtime, self._generation
+        )  # fmt: skip
+        new._maps = self._maps if change is None else (*self._maps, change)
+        new._hooks = self._hooks if on_close is None else (*self._hooks, on_close)
+        new._state, new._reading, new._ready, new._failure = _OPEN, False, [], None
+        new.model, new.id, new.headers = self.model, self.id, self.headers
         self._state = _MOVED
         self._body = self._source = None
         self._hooks = ()
@@ -198,16 +209,13 @@ class Response:
 
     def through(self, body: Body, *, on_close: OnClose | None = None) -> Response:
         """Hand the stream on as another body, which reads from this response; closing closes both."""
-        new = self._successor(body)
-        new._source = self
-        if on_close is not None:
-            new._hooks = (on_close,)
-        return new
-
-    def _successor(self, body: Any) -> Response:
         if self._state is _MOVED:
-            raise StreamError("this response was handed on already; use the one that through() or map() returned")
-        return Response(body, runtime=self._runtime, model=self.model, id=self.id, headers=self.headers)
+            raise StreamError(_HANDED_ON)
+        new = Response(
+            body, runtime=self._runtime, on_close=on_close, model=self.model, id=self.id, headers=self.headers
+        )
+        new._source = self
+        return new
 
     async def read(self) -> list[Chunk]:
         """Read the stream to its end and return its chunks."""

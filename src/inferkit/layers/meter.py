@@ -70,7 +70,7 @@ class _Running:
     """One attempt while it runs."""
 
     __slots__ = (
-        "bytes", "cut_at", "first", "hold", "kind", "learned", "most", "price", "reason", "reasoning",
+        "bytes", "chunks", "cut_at", "first", "hold", "kind", "learned", "most", "price", "reason", "reasoning",
         "request", "started", "usage", "was_cut",
     )  # fmt: skip
 
@@ -82,6 +82,7 @@ class _Running:
         self.kind = request.kind
         self.started = 0.0
         self.first: float | None = None
+        self.chunks = 0
         self.bytes = 0
         self.reasoning = 0  # bytes among them
         self.usage: Usage | None = None
@@ -113,6 +114,7 @@ class _Running:
         """Count a chunk. Runs for every chunk of every call."""
         if self.first is None:
             self.first = self.request.runtime.now()
+        self.chunks += 1
         text = chunk.text
         if text:
             self.bytes += len(text) if text.isascii() else utf8_length(text)
@@ -216,6 +218,7 @@ class _Running:
                 price_source=None if self.price is None else self.price.source,
                 seconds=request.runtime.now() - self.started,
                 first_chunk_seconds=None if self.first is None else self.first - self.started,
+                chunks=self.chunks,
                 error=None if error is None else type(error).__name__,
                 finish_reason="budget" if self.was_cut else self.reason,
                 saved_nanos=0 if self.price is None or not billed else _saved(self.price, usage),

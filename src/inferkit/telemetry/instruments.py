@@ -55,7 +55,7 @@ class Telemetry:
             names.BUDGET_REJECTIONS, unit="{call}", description="Calls that a budget refused or cut"
         )
 
-    def attempt_ended(self, request: Request, attempt: Attempt, *, chunks: int) -> None:
+    def attempt_ended(self, request: Request, attempt: Attempt) -> None:
         """Record one attempt."""
         labels = {
             names.OPERATION: names.OPERATIONS[request.operation],
@@ -69,8 +69,8 @@ class Telemetry:
             self._token_usage.record(attempt.usage.output_tokens, {**labels, names.TOKEN_TYPE: "output"})
         if request.stream and attempt.first_chunk_seconds is not None:
             self._first_chunk.record(attempt.first_chunk_seconds, labels)
-            if chunks > 1:
-                self._per_chunk.record((attempt.seconds - attempt.first_chunk_seconds) / (chunks - 1), labels)
+            if attempt.chunks > 1:
+                self._per_chunk.record((attempt.seconds - attempt.first_chunk_seconds) / (attempt.chunks - 1), labels)
         if attempt.cost_nanos:
             self._cost.add(attempt.cost_nanos / 1e9, labels)
 
