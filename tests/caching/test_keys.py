@@ -31,7 +31,6 @@ CHANGES_THE_ANSWER = {
     "extra": {"logit_bias": {"50256": -100}},
     "provider": "openai",
     "operation": "embed",
-    "candidates": stands_for(model="gpt-5"),
     "tenant": "acme",
 }
 DOES_NOT = {
@@ -48,6 +47,7 @@ DOES_NOT = {
     "target": object(),
     "span": object(),
     "extensions": {"mine": object()},
+    "candidates": stands_for(),
 }
 
 

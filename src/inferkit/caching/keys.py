@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart, ToolResultPart
-from inferkit.core.request import Request, Target
+from inferkit.core.request import Request
 
 __all__ = ["KEYED_FIELDS", "NOT_IN_KEY", "cache_key"]
 
@@ -33,6 +33,7 @@ NOT_IN_KEY = frozenset(
         "target",  # which candidate serves it
         "span",
         "extensions",  # the layers' own data
+        "candidates",  # each counts as its name and what its adapter says of itself
     }
 )
 KEYED_FIELDS = tuple(field.name for field in fields(Request) if field.name not in NOT_IN_KEY)
@@ -53,7 +54,8 @@ def cache_key(request: Request) -> bytes | None:
     Types count (1, 1.0, True and "1" differ), the order of mappings does not.
     """
     try:
-        whole = (_FORMAT, _sequence(_values(request)))
+        targets = [(target.name, getattr(target.adapter, "fingerprint", "")) for target in request.candidates]
+        whole = (_FORMAT, targets, _sequence(_values(request)))
         # Only ever hashed, never read back. Version 2 has typed values and no references, so equal values give
         # equal bytes, and it is five times faster than JSON.
         encoded = marshal.dumps(whole, 2)
@@ -123,5 +125,4 @@ _DATACLASSES: tuple[type[Any], ...] = (
 )
 _PACKERS: dict[type[Any], Callable[[Any], Any]] = {kind: _packer(kind) for kind in _DATACLASSES}
 _PACKERS |= {tuple: _sequence, list: _sequence, dict: _mapping}
-_PACKERS[Target] = lambda target: ("Target", target.identity)
 _packer_of = _PACKERS.get

@@ -21,21 +21,18 @@ Operation = Literal["chat", "embed"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One model of one provider, and the adapter that reaches it."""
+    """One model of one provider, and the adapter that reaches it. `name` is the `provider:model` form.
+
+    An adapter's `fingerprint`, if it has one, tells its server and its credentials (as a one-way print) from others.
+    """
 
     provider: str
     model: str
     adapter: Handler
+    name: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def name(self) -> str:
-        """The `provider:model` form."""
-        return f"{self.provider}:{self.model}" if self.model else self.provider
-
-    @property
-    def identity(self) -> str:
-        """What makes two targets give different answers: model, server and credentials (as a one-way print)."""
-        return f"{self.name}|{getattr(self.adapter, 'fingerprint', '')}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.provider}:{self.model}" if self.model else self.provider)
 
 
 class Key(Generic[T]):
@@ -121,14 +118,13 @@ class Request:
 
     def replace(self, **changes: Any) -> Request:
         """Return a copy with some fields changed. Another `model` leaves no `candidates`, unless they come with it."""
-        if not changes.keys() <= _REQUEST_FIELDS:
+        if not _REQUEST_FIELDS.issuperset(changes):
             unknown = ", ".join(sorted(changes.keys() - _REQUEST_FIELDS))
             raise TypeError(f"a Request has no field {unknown}; a layer's own data goes into extensions")
+        if "model" in changes:
+            changes.setdefault("candidates", ())  # those it has stand for the other name
         new: Request = object.__new__(Request)
-        new.__dict__.update(self.__dict__)  # several times faster than dataclasses.replace, on every call's way
-        new.__dict__.update(changes)
-        if "model" in changes and "candidates" not in changes:
-            new.__dict__["candidates"] = ()  # they stood for the other name
+        object.__setattr__(new, "__dict__", self.__dict__ | changes)  # several times faster than dataclasses.replace
         return new
 
 

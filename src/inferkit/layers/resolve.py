@@ -33,24 +33,22 @@ class Resolve:
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Resolve and pass on."""
-        request.record.names = _NamesOfACall(self._names)
-        return await call_next(resolved(request))
+        request.record.names = names = _Found()
+        names.source = self._names
+        if not request.candidates:
+            request = request.replace(candidates=names[request.model])
+        return await call_next(request)
 
 
-class _NamesOfACall:
-    """Remembers what was resolved, so that one call never sees two meanings of a name."""
+class _Found(dict[str, "tuple[Target, ...]"]):
+    """What stands behind the names of one call, which never sees two meanings of one."""
 
-    __slots__ = ("_known", "_names")
+    __slots__ = ("source",)
+    source: Names
 
-    def __init__(self, names: Names) -> None:
-        self._names = names
-        self._known: dict[str, tuple[Target, ...]] = {}
-
-    def resolve(self, name: str) -> tuple[Target, ...]:
-        known = self._known.get(name)
-        if known is None:
-            known = self._known[name] = self._names.resolve(name)
-        return known
+    def __missing__(self, name: str) -> tuple[Target, ...]:
+        found = self[name] = self.source.resolve(name)
+        return found
 
 
 def resolved(request: Request) -> Request:
@@ -60,10 +58,10 @@ def resolved(request: Request) -> Request:
     """
     if request.candidates:
         return request
-    names: _NamesOfACall | None = request.record.names
+    names: _Found | None = request.record.names
     if names is None:
         raise ConfigurationError(
             "nobody has said what stands behind the model's name: put the resolve layer before this one, or "
             "candidates=(Target(...),) on the request"
         )
-    return request.replace(candidates=names.resolve(request.model))
+    return request.replace(candidates=names[request.model])

@@ -77,7 +77,8 @@ class Retry:
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Return the first response that begins, or raise the last error."""
-        request = resolved(request)
+        if not request.candidates:
+            request = resolved(request)
         walk = _Walk(request)
         allowed = max(1 + self._max_retries, len(walk.remaining))
         round_number = 0
@@ -127,14 +128,16 @@ class _Walk:
         self.not_before: dict[str, float] = {}
         self.sent = 0
         self._request = request
-        self._asked: list[Target] = []
+        self._asked: set[str] = set()
         self._before = len(request.record.attempts)  # a budget may have taken the call to a smaller model after these
 
     def attempt(self, target: Target) -> Request:
         """Give the request for a candidate that is asked now."""
         self.sent += 1
-        kind = self._kind(target)
-        self._asked.append(target)
+        kind: AttemptKind = "fallback"
+        if target.name == self._request.candidates[0].name and (not self._before or target.name in self._asked):
+            kind = "retry" if target.name in self._asked else "primary"
+        self._asked.add(target.name)
         return self._request.replace(
             provider=target.provider,
             model=target.model,
@@ -143,13 +146,6 @@ class _Walk:
             attempt=self._before + self.sent,
             attempt_kind=kind,
         )
-
-    def _kind(self, target: Target) -> AttemptKind:
-        if target != self._request.candidates[0]:
-            return "fallback"
-        if target in self._asked:
-            return "retry"
-        return "fallback" if self._before else "primary"
 
     def note_failure(self, target: Target, error: ProviderError | BudgetExceeded) -> None:
         """Leave a candidate out for good, or for as long as it asked for."""

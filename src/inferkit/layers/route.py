@@ -35,7 +35,8 @@ class Ordered:
 
 def planned(policy: Policy, request: Request) -> Request:
     """Give the request with the candidates that a policy chooses. Raises `NoRoute` where it chooses none."""
-    request = resolved(request)
+    if not request.candidates:
+        request = resolved(request)
     plan = policy.plan(request)
     if plan is request.candidates:
         return request

@@ -94,7 +94,8 @@ class BudgetLayer:
             return await call_next(request)
         if self._plans is not None:
             request = await self._under_plan(self._plans, teller, request)
-        request = resolved(request)
+        if not request.candidates:
+            request = resolved(request)
         settlement = Settlement(teller, request, self._prices)
         if request.scopes:
             request = await self._reserve(teller, request, settlement)
