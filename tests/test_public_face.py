@@ -50,6 +50,7 @@ FACE = [
     "Message",
     "ModelFileError",
     "NoRoute",
+    "OpaquePart",
     "OpenAIChat",
     "Part",
     "Plan",
@@ -58,6 +59,7 @@ FACE = [
     "ProviderError",
     "RateLimited",
     "ReasoningPart",
+    "RefusalPart",
     "Remaining",
     "Reply",
     "Request",
@@ -93,8 +95,11 @@ ALSO_IN_THE_DOCS = {
     "inferkit.caching.memory": {"MemoryTier"},
     "inferkit.economics": {"Period", "Scenario", "build_report", "play"},
     "inferkit.economics.render": {"Section", "Table", "render_page"},
+    "inferkit.providers.adapter": {"Adapter"},
+    "inferkit.providers.endpoints": {"Credential", "Endpoint"},
+    "inferkit.providers.http.httpx_transport": {"HttpxTransport"},
 }
-TWICE = {"Entry", "Line"}
+TWICE = {"Entry"}
 ROOT = Path(__file__).parent.parent
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
