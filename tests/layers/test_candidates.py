@@ -20,7 +20,8 @@ from inferkit import (
     UnpricedModel,
 )
 from inferkit.budgets.scope import Scope
-from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.chunks import Chunk
+from inferkit.core.usage import Usage
 from inferkit.ledger.protocols import Amounts
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.pricing.tokens import input_tokens_bound
