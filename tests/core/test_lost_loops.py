@@ -9,7 +9,7 @@ import threading
 import anyio
 import pytest
 
-from inferkit import AsyncClient, Budget, Price, SqliteLedger
+from inferkit import AsyncClient, Budget, Insert, Price, SqliteLedger
 from inferkit.runtime.loops import current_runtime
 from inferkit.testing import FakeProvider, settled
 
@@ -45,7 +45,7 @@ def setup(tmp_path):
             budget=Budget(usd="1", per="total", name="all"),
             ledger=ledger or tmp_path / "ledger.db",
             cache=False,
-            stack=lambda layers: [*layers, slow],  # innermost, so that the budget's settling waits for it
+            layers=[Insert(slow, after="meter")],  # innermost, so that the budget's settling waits for it
         )
         return client, slow
 

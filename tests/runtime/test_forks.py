@@ -43,32 +43,29 @@ class Part:
         if self.fails:
             raise RuntimeError("it cannot")
 
-    def before_fork(self):
-        self.note("stop")
+    def hold(self):
+        self.note("hold")
 
-    def after_fork_in_parent(self):
-        self.note("go on")
-
-    def after_fork_in_child(self):
-        self.note("afresh")
+    def release(self):
+        self.note("release")
 
     def renew(self):
         self.note("renew")
 
 
-def test_what_is_held_stops_in_order_and_goes_on_in_the_other(capfd):
+def test_what_is_held_is_held_in_order_and_released_in_the_other():
     log = []
-    parts = [Part(log, "a"), Part(log, "b", fails=False), Part(log, "c")]
+    parts = [Part(log, name) for name in "abc"]
     for part in parts:
-        forks.hold_during_fork(part)
-    forks.renew_after_fork(parts[0])
-    stopped = ["stop a", "stop b", "stop c"]
+        forks.hold_across_fork(part)
+    held = ["hold a", "hold b", "hold c"]
 
     def child():
-        assert log == [*stopped, "afresh a", "afresh b", "afresh c", "renew a"]
+        assert log[:3] == held
+        assert sorted(log[3:]) == ["renew a", "renew b", "renew c"]
 
     assert in_a_child(child)
-    assert log == [*stopped, "go on c", "go on b", "go on a"]
+    assert log == [*held, "release c", "release b", "release a"]
 
 
 def test_one_part_that_fails_does_not_keep_others_from_going_on():
@@ -131,7 +128,7 @@ def test_every_module_that_makes_locks_renews_them_in_a_forked_child():
     for path in root.rglob("*.py"):
         text = path.read_text()
         if re.search(r"threading\.(R?Lock|Condition|Semaphore)\(", text) and not re.search(
-            r"renew_after_fork\(|in_child\(|hold_during_fork\(", text
+            r"renew_after_fork\(|in_child\(|hold_across_fork\(", text
         ):
             found.add(str(path.relative_to(root)))
     assert found - not_shared == set()

@@ -161,13 +161,6 @@ def test_what_cannot_be_written_is_kept_at_the_closing_and_at_the_exit(exiting, 
     assert (kept, book.written) == (["a"], [])
 
 
-def test_the_writer_leaves_when_nothing_more_waits():
-    left = threading.Event()
-    book = Book(leave=left.set)
-    book.put("a")
-    assert left.wait(10)
-
-
 def test_who_flushes_waits_for_what_another_thread_is_writing():
     begun, go_on = threading.Event(), threading.Event()
     order = []

@@ -37,6 +37,8 @@ class TallyLayer:
     A reply from the cache needs no plan, so `plans` is asked for that when the counts are written.
     """
 
+    role = "tally"
+
     def __init__(self, ledger: Ledger, plans: Plans | None = None) -> None:
         self._ledger = ledger
         self._plans = plans

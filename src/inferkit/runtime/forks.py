@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Held", "Renewable", "hold_during_fork", "in_child", "renew_after_fork"]
+__all__ = ["Holdable", "Renewable", "hold_across_fork", "in_child", "renew_after_fork"]
 
 _log = logging.getLogger("inferkit")
 generation = 0
@@ -31,23 +31,20 @@ class Renewable(Protocol):
         """Forget what only the parent's threads could finish."""
 
 
-class Held(Protocol):
-    """Something that must not be in the middle of anything while the process forks."""
+class Holdable(Renewable, Protocol):
+    """Something that no thread may be in the middle of when the process forks."""
 
-    def before_fork(self) -> None:
-        """Wait until nobody is, and keep everybody from it."""
+    def hold(self) -> None:
+        """Wait until no thread is, and let none begin. Called in the thread that forks, before it does."""
 
-    def after_fork_in_parent(self) -> None:
-        """Let others go on."""
-
-    def after_fork_in_child(self) -> None:
-        """Start afresh."""
+    def release(self) -> None:
+        """Go on, in the parent."""
 
 
 _renewed: weakref.WeakSet[Renewable] = weakref.WeakSet()
-_held: weakref.WeakValueDictionary[int, Held] = weakref.WeakValueDictionary()  # in the order they came in
+_held: weakref.WeakValueDictionary[int, Holdable] = weakref.WeakValueDictionary()  # in the order they came in
 _in_child: list[Callable[[], object]] = []
-_forking: list[Held] = []  # those that the fork in progress has stopped
+_forking: list[Holdable] = []  # those that the fork in progress holds
 _one_at_a_time = threading.Lock()
 
 
@@ -56,9 +53,14 @@ def renew_after_fork(thing: Renewable) -> None:
     _renewed.add(thing)
 
 
-def hold_during_fork(thing: Held) -> None:
-    """Have `thing` stand still during every fork from now on, as long as it lives."""
+def hold_across_fork(thing: Holdable) -> None:
+    """Have `thing` held during every fork from now on and renewed in the child, as long as it lives.
+
+    They are held in the order in which they came here. So what is held early, as the lock of imports, is never waited
+    for by somebody who has what is held later.
+    """
     _held[id(thing)] = thing
+    renew_after_fork(thing)
 
 
 def in_child(step: Callable[[], object]) -> None:
@@ -70,13 +72,13 @@ def _before_fork() -> None:
     _one_at_a_time.acquire()
     for thing in list(_held.values()):
         _forking.append(thing)
-        thing.before_fork()
+        thing.hold()
 
 
 def _after_fork_in_parent() -> None:
     global children  # noqa: PLW0603 - a fact about this process
     children += 1
-    steps = [thing.after_fork_in_parent for thing in reversed(_forking)]
+    steps = [thing.release for thing in reversed(_forking)]
     _forking.clear()
     _one_at_a_time.release()
     _each(steps)
@@ -87,7 +89,7 @@ def _after_fork_in_child() -> None:
     generation += 1
     children = 0
     _one_at_a_time = threading.Lock()
-    steps = [*_in_child, *(thing.after_fork_in_child for thing in _forking), *(thing.renew for thing in list(_renewed))]
+    steps = [*_in_child, *(thing.renew for thing in list(_renewed))]
     _forking.clear()
     _each(steps)
 

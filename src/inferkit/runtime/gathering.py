@@ -27,8 +27,7 @@ class Gathering:
 
     What goes wrong is logged, and what could not be written is lost, unless there is `keep`: then `write` raises while
     something is left, is called again from time to time, and `keep` is called where it is not to be called again, at
-    the closing and at the exit, to leave what is left for later. `leave` is called from the writer's thread when
-    nothing more waits. A forked child leaves to its parent what waits there.
+    the closing and at the exit, to leave what is left for later. A forked child leaves to its parent what waits there.
     """
 
     def __init__(
@@ -38,11 +37,9 @@ class Gathering:
         name: str,
         seconds: float = 0.25,
         keep: Callable[[], object] | None = None,
-        leave: Callable[[], object] | None = None,
     ) -> None:
         self._write = write
         self._keep = keep
-        self._leave = leave
         self._name = name
         self._seconds = seconds
         self._scheduled: bool
@@ -136,11 +133,8 @@ class Gathering:
                 seconds, self._pause = self._seconds, _PAUSES[0]
             else:
                 self._scheduled, self._timer, self._pause = False, None, _PAUSES[0]
-                seconds = -1.0
-            if seconds >= 0 and self._schedule(seconds):
                 return
-        if self._leave is not None:
-            self._leave()
+            self._schedule(seconds)
 
 
 def _write_all(deadline: float) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from importlib import import_module
 
-from inferkit.runtime.forks import hold_during_fork
+from inferkit.runtime.forks import hold_across_fork
 
 __all__ = ["load", "lock"]
 
@@ -27,16 +27,16 @@ def load(*names: str) -> None:
 
 
 class _AcrossForks:
-    def before_fork(self) -> None:
+    def hold(self) -> None:
         lock.acquire()
 
-    def after_fork_in_parent(self) -> None:
+    def release(self) -> None:
         lock.release()
 
-    def after_fork_in_child(self) -> None:
+    def renew(self) -> None:
         global lock  # noqa: PLW0603 - one a process
         lock = threading.RLock()
 
 
 _across_forks = _AcrossForks()
-hold_during_fork(_across_forks)
+hold_across_fork(_across_forks)

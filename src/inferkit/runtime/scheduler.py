@@ -36,7 +36,10 @@ _thread: threading.Thread | None = None
 
 
 class Timer:
-    """Calls `due` once, at the instant `at` of `clock.now()` or soon after. `due` must not block."""
+    """Calls `due` once, at the instant `at` of `clock.now()` or soon after. It must not block.
+
+    It is called while nobody else can start or stop a timer: what was stopped has not been called, and will not be.
+    """
 
     __slots__ = ("_due", "at")
 
@@ -60,7 +63,7 @@ class Timer:
         return True
 
     def stop(self) -> bool:
-        """Call `due` no more. False if it was called, or is being called, or this is the second time."""
+        """Call `due` no more. False if it was called, or this is the second time."""
         global _stopped  # noqa: PLW0603 - see above
         with _lock:
             if self._due is None:
@@ -97,51 +100,34 @@ def _start() -> bool:
 
 
 def _run() -> None:
-    while True:
-        due = _wait()
-        if due is None:
-            return
-        for step in due:
-            try:
-                step()
-            except Exception as error:  # a connection that ended by itself meanwhile, for example
-                _log.debug("what was due could not be handed on: %s", type(error).__name__)
-        del due
-
-
-def _wait() -> list[Callable[[], object]] | None:
-    """Sleep until something is due; None when this thread is to end."""
     global _thread, _wakes_at  # noqa: PLW0603 - see above
     with _lock:
-        newest = _newest
+        newest = 0
         while True:
+            _call_what_is_due()
             now = clock.now()
-            due = _take_due(now)
-            if due:
-                return due
             _wakes_at = now + _IDLE_SECONDS
             if _heap:
                 _wakes_at = min(_wakes_at, _heap[0][0])
-            woken = _changed.wait(_wakes_at - now)
-            _wakes_at = 0.0  # awake, so nobody has to wake it
-            if len(_heap) > _stopped or newest != _newest or woken:
-                newest = _newest
-                continue
-            _sweep()
-            _thread = None
-            return None
+            if _wakes_at > now and not _changed.wait(_wakes_at - now) and newest == _newest and len(_heap) == _stopped:
+                _sweep()
+                _thread = None
+                return
+            _wakes_at, newest = 0.0, _newest  # awake, so nobody has to wake it
 
 
-def _take_due(now: float) -> list[Callable[[], object]]:
+def _call_what_is_due() -> None:
     global _stopped  # noqa: PLW0603 - see above
-    due = []
+    now = clock.now()
     while _heap and _heap[0][0] <= now:
-        step = heapq.heappop(_heap)[2].take()
-        if step is None:
+        due = heapq.heappop(_heap)[2].take()
+        if due is None:
             _stopped -= 1
-        else:
-            due.append(step)
-    return due
+            continue
+        try:
+            due()
+        except Exception as error:  # a connection that ended by itself meanwhile, for example
+            _log.debug("what was due could not be handed on: %s", type(error).__name__)
 
 
 def _after_fork() -> None:

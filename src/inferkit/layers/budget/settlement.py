@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from inferkit.core.errors import BudgetExceeded, InferkitError, LedgerError
+from inferkit.core.errors import BudgetExceeded, LedgerError
 from inferkit.layers.budget.charge import charge_for
 from inferkit.ledger.unwritten import Unwritten
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from inferkit.core.request import Request
     from inferkit.layers.budget.hold import Hold
     from inferkit.layers.budget.teller import Teller
-    from inferkit.pricing.prices import Price
+    from inferkit.pricing.prices import Price, PriceBook
     from inferkit.runtime.protocol import Runtime
 
 __all__ = ["Settlement"]
@@ -28,11 +27,11 @@ _log = logging.getLogger("inferkit")
 class Settlement:
     """`asked` is the call as its caller asked for it, `hold` what is held for it, if anything."""
 
-    def __init__(self, teller: Teller, asked: Request, quote: Callable[[Request], Sequence[Price]]) -> None:
+    def __init__(self, teller: Teller, asked: Request, book: PriceBook) -> None:
         self.asked = asked
         self.hold: Hold | None = None
         self._teller = teller
-        self._quote = quote
+        self._book = book
 
     async def after_failure(self, error: BaseException) -> None:
         """Settle what the attempts cost, or give everything back."""
@@ -76,11 +75,12 @@ class Settlement:
 
     def _candidates(self) -> Sequence[Price]:
         """Give the prices of the models that might have served the call, if there are several and all are known."""
-        with contextlib.suppress(InferkitError):
-            prices = self._quote(self.asked)
-            if len(prices) > 1 or self.asked.record.degraded:
-                return prices
-        return ()
+        candidates = self.asked.candidates
+        if len(candidates) < 2 and self.asked.record.degraded is None:  # noqa: PLR2004 - itself
+            return ()
+        prices = [self._book.find(target.provider, target.model) for target in candidates]
+        known = [price for price in prices if price is not None]
+        return known if len(known) == len(prices) else ()
 
     def _void(self, *, wait: bool) -> bool:
         return self._teller.ledger.void(self.asked.record.id, at=self.asked.runtime.time(), wait=wait)

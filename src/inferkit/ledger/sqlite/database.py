@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from inferkit.core.errors import ConfigurationError, LedgerError
 from inferkit.ledger.protocols import LedgerBusy
-from inferkit.runtime import clock, exits, forks, writer
+from inferkit.runtime import clock, exits, writer
+from inferkit.runtime.dropped import when_dropped
+from inferkit.runtime.forks import hold_across_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +43,7 @@ _CHECKPOINT_AT_ONCE = 16_000  # pages; should the background not come round to i
 _LOOK_SECONDS = 1.0
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
-_inherited: list[sqlite3.Connection] = []  # of another process: neither to be used nor to be closed here
+_inherited: list[tuple[sqlite3.Connection, object]] = []  # of another process: neither to be used nor to be closed here
 
 
 class Database:
@@ -68,7 +70,7 @@ class Database:
         with self._translated():
             self.path.parent.mkdir(parents=True, exist_ok=True)
         self.write(lambda _: None)
-        forks.hold_during_fork(self)
+        hold_across_fork(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
@@ -176,6 +178,7 @@ class Database:
         except BaseException:
             connection.close()
             raise
+        self._closes_when_dropped = when_dropped(connection.close)
         self._inode = self.path.stat().st_ino
         self._look_at = clock.now() + _LOOK_SECONDS
         return connection
@@ -289,19 +292,19 @@ class Database:
             return LedgerError(f"the disk failed the ledger {self.path} ({error}); check its room and its health")
         return LedgerError(f"the ledger {self.path} failed: {error}")
 
-    def before_fork(self) -> None:
+    def hold(self) -> None:
         """Close, so that the child inherits nothing: SQLite's locks do not survive a fork, and it would not know."""
         self._tend_lock.acquire()
         self._lock.acquire()
         with contextlib.suppress(sqlite3.Error):
             self._drop()
 
-    def after_fork_in_parent(self) -> None:
+    def release(self) -> None:
         """Let the others go on."""
         self._lock.release()
         self._tend_lock.release()
 
-    def after_fork_in_child(self) -> None:
+    def renew(self) -> None:
         """Start again, with a connection of the child's own."""
         self._lock = threading.Lock()
         self._tend_lock = threading.Lock()
@@ -311,9 +314,9 @@ class Database:
     def _after_bare_fork(self) -> None:
         """Start again in a process that was forked behind Python's back (by an embedding server)."""
         if self._connection is not None:
-            _inherited.append(self._connection)
+            _inherited.append((self._connection, self._closes_when_dropped))
             self._connection = None
-        self.after_fork_in_child()
+        self.renew()
 
 
 def _code(error: sqlite3.Error) -> int:

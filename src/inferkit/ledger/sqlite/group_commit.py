@@ -64,9 +64,9 @@ class GroupedDatabase(Database):
         except sqlite3.Error as error:
             raise self.explain(error) from error
 
-    def after_fork_in_child(self) -> None:
+    def renew(self) -> None:
         """See `Database`."""
-        super().after_fork_in_child()
+        super().renew()
         self._group = GroupCommit()  # the threads that wait in the other one are the parent's
 
 
