@@ -180,7 +180,7 @@ class Hold:
 
         def step(*, wait: bool) -> Grant | Refusal:
             return ledger.extend(
-                request.record.id, lines, more, at=self._teller.now(), lease_seconds=self._lease, wait=wait
+                request.record.id, lines, more, at=request.runtime.time(), lease_seconds=self._lease, wait=wait
             )
 
         answer = None

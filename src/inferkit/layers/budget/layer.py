@@ -7,7 +7,6 @@ asked for, `max_output_tokens` is lowered to what it buys.
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from inferkit.core.errors import BudgetExceeded, ConfigurationError, LedgerError
@@ -24,8 +23,6 @@ from inferkit.layers.route import Ordered, planned
 from inferkit.ledger.protocols import Grant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from inferkit.budgets.scope import Scope
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
@@ -66,7 +63,6 @@ class BudgetLayer:
         min_output_tokens: int = 16,
         lease_seconds: float = 600.0,
         on_store_error: Literal["block", "allow"] = "block",
-        clock: Callable[[], float] = time.time,
     ) -> None:
         if on_store_error not in ("block", "allow"):
             raise ConfigurationError(f'on_store_error is "block" or "allow"; got {on_store_error!r}')
@@ -74,7 +70,7 @@ class BudgetLayer:
             raise ConfigurationError("min_output_tokens is at least 1 and at most default_output_tokens")
         if lease_seconds <= 0:
             raise ConfigurationError(f"lease_seconds is above zero; got {lease_seconds}")
-        self._teller = None if ledger is None else Teller(ledger, clock)
+        self._teller = None if ledger is None else Teller(ledger)
         self._prices = prices
         self._policy = policy or Ordered()
         self._plans = plans
@@ -83,7 +79,6 @@ class BudgetLayer:
         self._min_output = min_output_tokens
         self._lease = lease_seconds
         self._blocks = on_store_error == "block"
-        self._clock = clock
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
@@ -133,7 +128,7 @@ class BudgetLayer:
 
     async def _reserve(self, teller: Teller, asked: Request, settlement: Settlement) -> Request:
         """Reserve, or refuse with `BudgetExceeded`; give the request as it may be sent."""
-        request, at, degrading = asked, self._clock(), Degrading.of(asked)
+        request, at, degrading = asked, asked.runtime.time(), Degrading.of(asked)
         while True:
             demand = self._demand(request, at, degrading)
             try:
