@@ -41,6 +41,7 @@ FACE = [
     "Handler",
     "ImagePart",
     "InferkitError",
+    "Insert",
     "InvalidRequest",
     "Key",
     "Layer",

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.messages import Message
 from inferkit.core.record import CallRecord
-from inferkit.core.request import Request
+from inferkit.core.request import Request, Target
 from inferkit.core.response import Response
 from inferkit.layers.budget import BudgetLayer
 from inferkit.layers.meter import Meter
+from inferkit.layers.resolve import Resolve
 from inferkit.pricing.prices import Price, PriceBook
+from inferkit.runtime import clock
 from worlds import RUNTIMES as KINDS, run_in as run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from inferkit.core.chunks import Chunk
     from inferkit.ledger.sqlite.ledger import SqliteLedger
@@ -65,26 +67,55 @@ class FakeModel:
         return Response(body, runtime=request.runtime)
 
 
+class Timed:
+    """A runtime whose wall clock is the test's."""
+
+    def __init__(self, runtime: Runtime, clock: Callable[[], float]) -> None:
+        self.runtime = runtime
+        self.time = clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.runtime, name)
+
+
+class FakeNames:
+    """Lets every name stand for the model of that name, or for `candidates`."""
+
+    def __init__(self, candidates: Sequence[str] = ()) -> None:
+        self.candidates = candidates
+
+    def resolve(self, name: str) -> tuple[Target, ...]:
+        return tuple(Target("test", model, nobody) for model in self.candidates or (name,))
+
+
+async def nobody(request: Request) -> Response:
+    raise AssertionError("these tests hand attempts to their model themselves")
+
+
 class Stack:
-    """Budget layer, meter, model; `calls` in between stands for what retries."""
+    """Budget layer, meter, model, at the time that `clock` gives; `attempt` stands for what retries."""
 
     def __init__(
-        self, ledger: SqliteLedger | None, model: Any, *, candidates: Sequence[str] = (), **options: Any
+        self,
+        ledger: SqliteLedger | None,
+        model: Any,
+        *,
+        candidates: Sequence[str] = (),
+        clock: Callable[[], float] = lambda: AT,
+        **options: Any,
     ) -> None:
         self.model = model
         self.meter = Meter(BOOK)
-        options.setdefault("clock", lambda: AT)
-        self.budget = BudgetLayer(
-            ledger,
-            quote=lambda request: [BOOK.price("test", name) for name in candidates or (request.model,)],
-            **options,
-        )
+        self.clock = clock
+        self.names = Resolve(FakeNames(candidates))
+        self.budget = BudgetLayer(ledger, prices=BOOK, **options)
 
     async def attempt(self, request: Request) -> Response:
         return await self.meter(request, self.model)
 
     async def __call__(self, request: Request) -> Response:
-        return await self.budget(request, self.attempt)
+        request = request.replace(runtime=Timed(request.runtime, self.clock))
+        return await self.names(request, lambda named: self.budget(named, self.attempt))
 
 
 def make_request(runtime: Runtime, *scopes: Any, text: str = "hello", model: str = "cheap", **fields: Any) -> Request:
@@ -92,7 +123,7 @@ def make_request(runtime: Runtime, *scopes: Any, text: str = "hello", model: str
         model=model,
         messages=(Message.user(text),),
         runtime=runtime,
-        record=CallRecord(),
+        record=CallRecord(clock),
         provider="test",
         scopes=scopes,
         **fields,

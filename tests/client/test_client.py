@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from inferkit import (
+    AsyncClient,
     Budget,
     BudgetExceeded,
     Cache,
@@ -20,6 +21,7 @@ from inferkit import (
     Client,
     ConfigurationError,
     DeadlineExceeded,
+    Insert,
     Message,
     ModelFileError,
     NoRoute,
@@ -248,8 +250,6 @@ def test_an_option_that_makes_no_sense_is_explained(options, said):
         ({"models": {"any": []}}, 'alias "any" needs at least one target'),
         ({"max_retries": -1}, "max_retries is 0 or more"),
         ({"timeout": -1}, "greater than 0"),
-        ({"stack": [object()]}, "a function of the default layers"),
-        ({"stack": lambda layers: layers.pop(0) and None}, "returns the layers to use"),
         ({"on_unpriced": "free"}, "on_unpriced"),
         ({"on_store_error": "shrug"}, "on_store_error"),
         ({"budget": "5.00"}, "a Budget"),
@@ -381,6 +381,20 @@ def test_messages_without_a_model_need_no_second_argument_and_with_one_the_model
     world.run(body)
 
 
+def test_messages_that_nobody_has_set_do_not_make_the_models_name_a_question(world):
+    async def body(world):
+        provider = FakeProvider("hello")
+        client = llm(world, provider)
+        with pytest.raises(ConfigurationError, match="messages are None"):
+            await client.complete("any", None)
+        with pytest.raises(ConfigurationError, match="messages are None"):
+            client.stream("any", None)
+        await client.aclose()
+        assert provider.requests == []
+
+    world.run(body)
+
+
 def test_a_closed_client_says_so(world):
     async def body(world):
         client = llm(world, FakeProvider())
@@ -442,13 +456,33 @@ def test_a_stack_of_ones_own_runs_as_it_stands(world):
         client = world.client(
             models={"any": ["a:m", "b:m"]},
             providers=providers,
-            stack=lambda layers: [*layers[:-1], each_attempt, layers[-1]],
+            layers=[Insert(each_attempt, before="meter")],
         )
         assert (await client.complete("any", "hi")).text == "hello"
         await client.aclose()
         assert seen == [("a", 1), ("b", 2)]
 
     world.run(body)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_closing_does_not_hold_the_event_loop_up(backend):
+    closed_in = []
+
+    class Slow:
+        async def __call__(self, request, call_next):
+            return await call_next(request)
+
+        def close(self):
+            closed_in.append(threading.current_thread())
+
+    async def main():
+        client = AsyncClient(layers=[Slow()], ledger=False, cache=False)
+        await client.aclose()
+
+    anyio.run(main, backend=backend)
+    assert closed_in
+    assert threading.current_thread() not in closed_in
 
 
 def test_one_async_client_serves_several_event_loops():

@@ -22,11 +22,12 @@ from inferkit.core.errors import BudgetExceeded, ConfigurationError, LedgerError
 from inferkit.core.messages import Message
 from inferkit.core.response import Response
 from inferkit.core.usage import Usage
+from inferkit.ledger import unwritten
 from inferkit.ledger.journal import Attribution
 from inferkit.ledger.protocols import Amounts, Balance, Line
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.pricing.tokens import input_tokens_bound
-from inferkit.runtime import reaper
+from inferkit.runtime import writer
 
 REPLY = [Chunk("Hi"), Chunk(" there", finish_reason="stop"), Chunk(usage=Usage(10, 5))]
 COST = 10 * 1_000 + 5 * 2_000  # nano-dollars at the price of "cheap"
@@ -169,21 +170,6 @@ def test_a_call_is_not_clamped_where_its_own_limit_is_covered(ledger):
     assert model.requests[0].max_output_tokens == 7
 
 
-def test_the_dearest_candidate_is_what_is_reserved(ledger):
-    stack = Stack(ledger, FakeModel(REPLY), candidates=("cheap", "dear"))
-
-    async def main(runtime):
-        request = make_request(runtime, scope(usd="5"), max_output_tokens=100)
-        response = await stack(request)
-        held = ledger.balance("free:alice", MONTH).pending.usd
-        await response.read()
-        return request, held
-
-    request, held = run("direct", main)
-    assert held == input_tokens_bound(request) * 10_000 + 100 * 20_000
-    assert posted(ledger).usd == COST
-
-
 def test_a_budget_of_calls_neither_needs_a_price_nor_limits_the_output(kind, ledger):
     model = FakeModel(REPLY)
     stack = Stack(ledger, model)
@@ -260,7 +246,7 @@ def test_a_stream_left_early_is_settled_once_from_what_was_seen(kind, ledger, en
             await response.aclose()
         del response
         gc.collect()
-        assert await runtime.run_blocking(reaper.flush)
+        assert await runtime.run_blocking(writer.endings.flush)
         return request
 
     request = run(kind, main)
@@ -304,7 +290,7 @@ class RetryOnce(Stack):
         try:
             return await super().attempt(request.replace(attempt=1))
         except Unavailable:
-            return await super().attempt(request.replace(attempt=2))
+            return await super().attempt(request.replace(attempt=2, attempt_kind="retry"))
 
 
 def test_a_second_attempt_is_covered_before_it_is_sent(kind, ledger):
@@ -402,18 +388,6 @@ def test_a_stream_that_runs_past_the_hold_is_truncated_on_request(kind, ledger):
     assert closed == 1
     assert model.bodies[0].read == len(chunks) < 10
     assert posted(ledger).calls == 1
-
-
-def test_a_cheaper_model_may_use_the_whole_hold(ledger):
-    model = FakeModel([Chunk("word " * 400, finish_reason=None), Chunk(finish_reason="stop", usage=Usage(10, 400))])
-    stack = Stack(ledger, model, candidates=("cheap", "dear"))
-
-    async def main(runtime):
-        request = make_request(runtime, scope(usd="5"), max_output_tokens=100)
-        return await (await stack(request)).read()
-
-    assert run("direct", main)[-1].finish_reason == "stop"
-    assert posted(ledger).usd == 10 * 1_000 + 400 * 2_000
 
 
 def test_without_scopes_a_call_is_entered_in_the_book(kind, ledger):
@@ -610,7 +584,8 @@ def test_a_ledger_that_fails_lets_the_call_pass_if_told_so(kind, broken, caplog)
     assert "could not be entered" in caplog.text
 
 
-def test_a_reply_is_not_lost_to_a_ledger_that_fails_afterwards(kind, broken, caplog):
+def test_a_reply_is_not_lost_to_a_ledger_that_fails_afterwards(kind, broken, caplog, monkeypatch):
+    monkeypatch.setattr(unwritten, "_FIRST_PAUSE", 3600.0)
     model = FakeModel(REPLY)
     stack = Stack(broken, model)
 
@@ -628,6 +603,9 @@ def test_a_reply_is_not_lost_to_a_ledger_that_fails_afterwards(kind, broken, cap
     assert held > COST
     assert broken.sweep(AT + 10_000) == 1
     assert posted(broken).usd == held
+    broken.close()  # which enters what waits
+    assert [entry.kind for entry in broken.entries()] == ["expired", "corrected"]
+    assert posted(broken).usd == COST
 
 
 def test_what_the_layer_decided_is_in_the_record(ledger):
@@ -724,7 +702,7 @@ def test_without_a_meter_what_was_held_is_what_is_charged(ledger):
 
     async def main(runtime):
         request = make_request(runtime, scope(usd="5"), max_output_tokens=100)
-        await (await stack.budget(request, stack.model)).read()
+        await (await stack.names(request, lambda each: stack.budget(each, stack.model))).read()
         return request
 
     request = run("direct", main)

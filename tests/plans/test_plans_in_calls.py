@@ -24,6 +24,7 @@ from inferkit.budgets.context import current_scopes
 from inferkit.budgets.scope import attribute
 from inferkit.core.record import CallRecord
 from inferkit.ledger.protocols import Amounts
+from inferkit.runtime import clock
 from inferkit.testing import FakeProvider
 
 numbers = itertools.count()
@@ -502,7 +503,7 @@ def test_a_thread_is_for_the_user_of_who_started_it():
     @budgeted(calls=100, key="user_id", each="user")
     def answer(user_id):
         found = []
-        thread = threading.Thread(target=lambda: found.append(attribute({}, CallRecord(), current_scopes())))
+        thread = threading.Thread(target=lambda: found.append(attribute({}, CallRecord(clock), current_scopes())))
         thread.start()
         thread.join(10)
         return found[0]
@@ -516,6 +517,6 @@ def test_a_method_is_named_with_its_class():
     class Assistant:
         @budgeted(calls=5)
         def answer(self):
-            return attribute({}, CallRecord(), current_scopes())["feature"]
+            return attribute({}, CallRecord(clock), current_scopes())["feature"]
 
     assert Assistant().answer().endswith("Assistant.answer")

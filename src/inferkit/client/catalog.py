@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.request import Target
+from inferkit.runtime import imports
+from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,14 +38,18 @@ class Catalog:
         self._providers: dict[str, Handler] = dict(providers or {})
         self._made: dict[str, Handler] = {}
         self._resolved: dict[str, tuple[Target, ...]] = {}
-        self._identities: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self.renew()
+        renew_after_fork(self)
         self.default = default or next(iter(self._aliases), "local")
         for names in self._aliases.values():
             for name in names:
                 self._check(name)
         if self.default not in self._aliases:
             self._check(self.default)
+
+    def renew(self) -> None:
+        """Renew the lock in a forked child, where nobody is making an adapter."""
+        self._lock = threading.Lock()
 
     def resolve(self, name: str) -> tuple[Target, ...]:
         """Give the candidates for an alias or a `provider:model` name, best first.
@@ -63,6 +69,11 @@ class Catalog:
                 self._resolved[name] = candidates
         return candidates
 
+    @property
+    def names_known(self) -> tuple[str, ...]:
+        """The names that are given here: all aliases, and the default."""
+        return tuple(dict.fromkeys((*self._aliases, self.default)))
+
     def names(self, name: str) -> tuple[tuple[str, str], ...]:
         """Give provider and model of each candidate without making its adapter. Raises `NoRoute`."""
         known = self._aliases.get(name)
@@ -70,15 +81,6 @@ class Catalog:
             self._check(name)
             known = (name,)
         return tuple((provider, model) for provider, _, model in (one.partition(":") for one in known))
-
-    def identity(self, name: str) -> str:
-        """Say what stands behind a name, for the cache key."""
-        known = self._identities.get(name)
-        if known is None:
-            known = "\n".join(target.identity for target in self.resolve(name))
-            if name in self._resolved:
-                self._identities[name] = known
-        return known
 
     def adapters_made(self) -> list[Any]:
         """Give the adapters that this catalog made itself, and therefore closes."""
@@ -140,9 +142,11 @@ def _presets() -> Mapping[str, Any]:
 
 def _make(provider: str, model: str) -> Handler:
     if provider == "local":
-        from inferkit.local import Local
+        with imports.lock:
+            from inferkit.local import Local
 
         return Local(model or None)
-    from inferkit.providers.openai_chat import OpenAIChat
+    with imports.lock:
+        from inferkit.providers.openai_chat import OpenAIChat
 
     return OpenAIChat.preset(provider)

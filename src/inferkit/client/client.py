@@ -11,7 +11,8 @@ from inferkit.client.options import CallOptions
 from inferkit.client.settings import Settings
 from inferkit.client.streams import AsyncStream, Run, Stream, directly
 from inferkit.core.errors import ConfigurationError
-from inferkit.runtime.loops import current_runtime
+from inferkit.runtime import imports
+from inferkit.runtime.loops import current_runtime, import_loops
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
@@ -28,9 +29,19 @@ _lists_settings = documents(Settings)
 _lists_options = documents(CallOptions)
 
 
-def _arguments(first: str | Messages, second: Messages | None) -> tuple[str | None, Messages]:
-    if second is None:
+class _NotGiven:
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+_NOT_GIVEN: Any = _NotGiven()  # where None is a mistake: a variable that nobody has set
+
+
+def _arguments(first: str | Messages, second: Messages) -> tuple[str | None, Messages]:
+    if second is _NOT_GIVEN:
         return None, first
+    if second is None:
+        raise ConfigurationError('the messages are None; pass them second: complete("fast", "What is...?")')
     if not isinstance(first, str):
         raise ConfigurationError('pass the model first and the messages second: complete("fast", messages)')
     return first, second
@@ -45,10 +56,12 @@ class AsyncClient:
 
     def __init__(self, **settings: Unpack[Settings]) -> None:
         self._engine = Engine(settings)
+        if settings.get("preload"):
+            import_loops()
 
     @_lists_options
     async def complete(
-        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> Reply:
         """Make one call and return its whole reply: `complete("fast", "What is...?")`, or without the model's name.
 
@@ -59,7 +72,7 @@ class AsyncClient:
 
     @_lists_options
     def stream(
-        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> AsyncStream:
         """Make one call and read its reply as it comes: `async with client.stream("fast", "...") as reply`.
 
@@ -105,14 +118,17 @@ class Client:
         self._engine = Engine(settings)
         self._portal: Portal | None = None
         if portal:
+            imports.load("inferkit.runtime.portal")
             from inferkit.runtime.portal import Portal
 
             self._portal = Portal()
+            if settings.get("preload"):
+                import_loops()
         self._run: Run = self._portal.run if self._portal is not None else directly
 
     @_lists_options
     def complete(
-        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> Reply:
         """Make one call and return its whole reply: `complete("fast", "What is...?")`, or without the model's name.
 
@@ -122,7 +138,7 @@ class Client:
 
     @_lists_options
     def stream(
-        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> Stream:
         """Make one call and read its reply as it comes: `with client.stream("fast", "...") as reply`.
 

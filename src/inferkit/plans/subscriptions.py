@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit.budgets.scope import all_scopes
 from inferkit.core.errors import ConfigurationError
 from inferkit.ledger.journal import Assignment
 from inferkit.plans.plan import Plan
+from inferkit.runtime import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from decimal import Decimal
 
     from inferkit.budgets.budget import Budget, Remaining, Spent
@@ -49,7 +49,6 @@ class Plans:
         ledger: Ledger,
         *,
         default: str | None = None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         given = list(plans)
         for plan in given:
@@ -61,14 +60,13 @@ class Plans:
             twice = next(name for name in names if names.count(name) > 1)
             raise ConfigurationError(f'two plans have the name "{twice}"; give each a name of its own')
         self._ledger = ledger
-        self._clock = clock
         self._default = (
             Subscription(None) if default is None else Subscription(self.named(default), self.named(default).seats)
         )
         self._changes = 0
         self._known: dict[tuple[str | None, str | None], tuple[float, Subscription]] = {}
         self._scopes: dict[tuple[str | None, str | None], tuple[Subscription, tuple[Scope, ...]]] = {}
-        ledger.define({plan.name: plan.definition() for plan in given}, at=clock())
+        ledger.define({plan.name: plan.definition() for plan in given}, at=clock.time())
 
     def named(self, name: str) -> Plan:
         """Give the plan of this name. Raises `ConfigurationError` if there is none."""
@@ -110,7 +108,7 @@ class Plans:
             known = self.named(plan)
             number = known.seats if seats is None else seats
             known.check_seats(number)
-        self._put(Assignment(self._clock() if at is None else at, user, tenant, plan, number))
+        self._put(Assignment(clock.time() if at is None else at, user, tenant, plan, number))
 
     def of(self, *, user: str | None = None, tenant: str | None = None) -> Subscription:
         """Say which plan a call of this user and tenant is under. Raises `LedgerError`."""
@@ -119,12 +117,12 @@ class Plans:
     def usage(self, *, user: str | None = None, tenant: str | None = None) -> Spent | None:
         """Say what was used of a customer's allowance in this period; None without one. Raises as `Budget.usage`."""
         scope = self._allowance(user, tenant)
-        return None if scope is None else scope.budget.usage(scope.key, ledger=self._ledger, at=self._clock())
+        return None if scope is None else scope.budget.usage(scope.key, ledger=self._ledger, at=clock.time())
 
     def remaining(self, *, user: str | None = None, tenant: str | None = None) -> Remaining | None:
         """Say what is left of a customer's allowance in this period; None without one. Raises as `Budget.usage`."""
         scope = self._allowance(user, tenant)
-        return None if scope is None else scope.budget.remaining(scope.key, ledger=self._ledger, at=self._clock())
+        return None if scope is None else scope.budget.remaining(scope.key, ledger=self._ledger, at=clock.time())
 
     def top_up(
         self,
@@ -140,13 +138,13 @@ class Plans:
         if scope is None:
             raise ConfigurationError("this customer has no allowance that could be topped up")
         scope.budget.top_up(
-            scope.key, ledger=self._ledger, usd=usd, tokens=tokens, calls=calls, at=self._clock()
+            scope.key, ledger=self._ledger, usd=usd, tokens=tokens, calls=calls, at=clock.time()
         )  # fmt: skip
 
     def remembered(self, user: str | None, tenant: str | None, stated: str | None = None) -> Subscription | None:
         """Give a customer's plan if it was looked up just now, and is the one that the application says, if any."""
         known = self._known.get((user, tenant))
-        if known is None or not 0 < known[0] - self._clock() <= _REMEMBER_SECONDS:  # clocks are set back, too
+        if known is None or not 0 < known[0] - clock.time() <= _REMEMBER_SECONDS:  # clocks are set back, too
             return None
         return known[1] if stated is None or _is(known[1], stated) else None
 
@@ -154,7 +152,7 @@ class Plans:
         self, user: str | None, tenant: str | None, stated: str | None = None, *, wait: bool = True
     ) -> Subscription:
         """Ask the ledger for a customer's plan; where the application says another one, it is assigned from now on."""
-        now, changes = self._clock(), self._changes
+        now, changes = clock.time(), self._changes
         found = self._assignment(user, tenant, now, wait=wait)
         name = found.plan if found is not None else self._default.plan and self._default.plan.name
         if stated is not None and stated != name:

@@ -28,11 +28,10 @@ _SWEEP_SECONDS = 60.0
 
 
 class Teller:
-    """Serves all calls of a budget layer. `now` gives seconds since the epoch."""
+    """Serves all calls of a budget layer."""
 
-    def __init__(self, ledger: Ledger, now: Callable[[], float]) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.now = now
         self._sweep_at = 0.0
 
     async def take(self, runtime: Runtime, step: Callable[..., T]) -> T:

@@ -6,6 +6,7 @@ the disk at every step, once for all threads that come at the same time.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from inferkit.ledger.journal import NOBODY, Assignment, Attribution, Charge, Entry, EntryKind, Tally
@@ -13,6 +14,7 @@ from inferkit.ledger.protocols import Amounts, Balance, Credit, Crossing, Grant,
 from inferkit.ledger.sqlite import balances, customers, entries, postings
 from inferkit.ledger.sqlite.database import Database, Durability
 from inferkit.ledger.sqlite.group_commit import GroupedDatabase
+from inferkit.ledger.unwritten import Backlog, Unwritten, replay
 
 if TYPE_CHECKING:
     import os
@@ -30,12 +32,16 @@ class SqliteLedger:
     read-only, of a newer format, deleted, or cannot be made: it never starts over with an empty one.
     """
 
+    _backlog: Backlog
+
     def __init__(self, path: str | os.PathLike[str], durability: Durability = "normal") -> None:
         if durability == "full":
             self._database: Database = GroupedDatabase(path, postings.MIGRATIONS)
         else:
             self._database = Database(path, postings.MIGRATIONS, durability)
         self.quick = durability == "normal"
+        self._post = functools.partial(_post, self._database)
+        replay(self._database.path, self._post)
 
     def __repr__(self) -> str:
         return f"SqliteLedger({str(self._database.path)!r})"
@@ -86,6 +92,11 @@ class SqliteLedger:
     def record(self, call: str, charge: Charge, *, at: float, wait: bool = True) -> bool:
         """See `Ledger`."""
         return self._database.write(lambda cursor: postings.record(cursor, call, charge, at), wait=wait)
+
+    def write_later(self, one: Unwritten) -> None:
+        """Enter what could not be entered, as soon as it can be: at the latest when this ledger is opened next."""
+        backlog: Backlog = vars(self).setdefault("_backlog", Backlog(self._database.path, self._post))
+        backlog.add(one)
 
     def sweep(self, at: float, *, wait: bool = True) -> int:
         """See `Ledger`."""
@@ -183,4 +194,16 @@ class SqliteLedger:
 
     def close(self) -> None:
         """Close the file; using the ledger again opens it again."""
+        if "_backlog" in vars(self):
+            self._backlog.close()
         self._database.close()
+
+
+def _post(database: Database, one: Unwritten) -> bool:
+    """Enter one step. Whatever was done before is not done again."""
+    call, at, charge = one.call, one.at, one.charge
+    if charge is None:
+        return database.write(lambda cursor: postings.void(cursor, call, at))
+    if one.step == "record":
+        return database.write(lambda cursor: postings.record(cursor, call, charge, at))
+    return database.write(lambda cursor: postings.settle(cursor, call, charge, at, 1))
