@@ -32,6 +32,7 @@ FACE = [
     "InvalidRequest",
     "Key",
     "Layer",
+    "Ledger",
     "LedgerError",
     "Local",
     "Message",

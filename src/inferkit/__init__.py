@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from inferkit.core.stack import StackOrderWarning, compose
     from inferkit.layers.cache import Cache
     from inferkit.layers.retry import Retry
+    from inferkit.ledger.ledger import Ledger
     from inferkit.ledger.sqlite.ledger import SqliteLedger
     from inferkit.local import Local
     from inferkit.plans.plan import Plan
@@ -109,6 +110,7 @@ _load = lazily(
         "plans.plan": ("Plan",),
         "plans.subscriptions": ("Plans", "Subscription"),
         "pricing.prices": ("Price",),
+        "ledger.ledger": ("Ledger",),
         "ledger.sqlite.ledger": ("SqliteLedger",),
         "layers.cache": ("Cache",),
         "layers.retry": ("Retry",),
@@ -140,6 +142,7 @@ __all__ = [
     "InvalidRequest",
     "Key",
     "Layer",
+    "Ledger",
     "LedgerError",
     "Local",
     "Message",

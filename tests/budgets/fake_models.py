@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from inferkit.core.chunks import Chunk
-    from inferkit.ledger.sqlite.ledger import SqliteLedger
+    from inferkit.ledger.ledger import Ledger
     from inferkit.runtime.protocol import Runtime
 
 KINDS = ("direct", "asyncio", "trio")
@@ -82,14 +82,12 @@ class FakeModel:
 class Stack:
     """Budget layer, meter, model; `calls` in between stands for what retries."""
 
-    def __init__(
-        self, ledger: SqliteLedger | None, model: Any, *, candidates: Sequence[str] = (), **options: Any
-    ) -> None:
+    def __init__(self, ledger: Ledger | None, model: Any, *, candidates: Sequence[str] = (), **options: Any) -> None:
         self.model = model
         self.meter = Meter(BOOK)
         options.setdefault("clock", lambda: AT)
         self.budget = BudgetLayer(
-            ledger,
+            None if ledger is None else ledger.accounts,
             quote=lambda request: [BOOK.price("test", name) for name in candidates or (request.model,)],
             **options,
         )

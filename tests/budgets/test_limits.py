@@ -15,8 +15,8 @@ from inferkit import Budget, BudgetExceeded, ConfigurationError, Remaining, Spen
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk, Usage
 from inferkit.core.record import CallRecord
+from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.protocols import Amounts
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 
 REPLY = [Chunk("Hi", finish_reason="stop"), Chunk(usage=Usage(10, 5))]

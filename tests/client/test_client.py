@@ -33,7 +33,7 @@ from inferkit import (
     Usage,
     budgeted,
 )
-from inferkit.ledger.protocols import Amounts, Line
+from inferkit.ledger.amounts import Amounts, Line
 from inferkit.testing import FakeProvider
 
 PRICE = Price(input="1", output="10")

@@ -19,8 +19,8 @@ from inferkit import (
     UnpricedModel,
 )
 from inferkit.core.chunks import Chunk, Usage
+from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Charge, Part
-from inferkit.ledger.protocols import Amounts, Line
 from inferkit.testing import FakeProvider
 from worlds import World
 

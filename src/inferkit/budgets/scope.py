@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inferkit.budgets.budget import Budget
-    from inferkit.ledger.protocols import Line
+    from inferkit.ledger.amounts import Line
 
 __all__ = ["Scope", "all_scopes"]
 

@@ -87,7 +87,9 @@ def _is_cache(value: Any) -> bool:
 
 
 def _is_ledger(value: Any) -> bool:
-    return isinstance(value, bool | os.PathLike) or (value != "" and isinstance(value, str)) or hasattr(value, "settle")
+    from inferkit.ledger.ledger import Ledger
+
+    return isinstance(value, bool | os.PathLike | Ledger) or (value != "" and isinstance(value, str))
 
 
 def _is_telemetry(value: Any) -> bool:
@@ -126,7 +128,7 @@ _SETTINGS: Mapping[str, Rule] = {
     "plans": (_are_plans, 'a list of Plan values, or the path of a TOML file: [Plan("pro", price="99", ...)]'),
     "default_plan": (_is_text, 'the name of a plan, for example "free"'),
     "cache": (_is_cache, "True, False or a Cache"),
-    "ledger": (_is_ledger, "True, False, a path or a ledger"),
+    "ledger": (_is_ledger, "True, False, a path or a ledger: Ledger(store) for a store of your own"),
     "estimates": (lambda value: value in ("strict", "learned"), '"strict" or "learned"'),
     "max_retries": (lambda value: _is_whole(value) and value >= 0, "0 or more, a whole number"),
     "timeout": _SECONDS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Literal, TypedDict, cast
 
 from inferkit.budgets.budget import Budget
 from inferkit.budgets.context import current_scopes
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from inferkit.core.response import Response
     from inferkit.layers.cache import Cache
     from inferkit.layers.retry import Retry
-    from inferkit.ledger.protocols import Ledger
+    from inferkit.ledger.ledger import Ledger
     from inferkit.plans.plan import Plan
     from inferkit.plans.subscriptions import Plans
     from inferkit.runtime.protocol import Runtime
@@ -76,10 +76,10 @@ def default_stack(
         )
     layers: list[Layer | None] = [
         Trace(telemetry),
-        None if ledger is None else TallyLayer(ledger, plans),
+        None if ledger is None else TallyLayer(ledger.journal, plans),
         cache,
         BudgetLayer(
-            ledger,
+            None if ledger is None else ledger.accounts,
             quote=lambda request: quote(catalog, book, request),
             plans=plans,
             learned=learned,
@@ -263,6 +263,12 @@ class Engine:
             return await self._handler(request), None
         return await runtime.within(deadline + GRACE, self._handler(request)), deadline + GRACE
 
+    def known_ledger(self) -> Ledger:
+        """Give the ledger that calls are entered in."""
+        if self.ledger is None:
+            raise ConfigurationError("this client keeps no ledger; leave ledger=False out")
+        return self.ledger
+
     def known_plans(self) -> Plans:
         """Give the plans that were passed in."""
         if self.plans is None:
@@ -309,22 +315,23 @@ def sign(error: InferkitError, record: CallRecord, partial: str = "") -> None:
 
 def _open_ledger(
     given: bool | str | os.PathLike[str] | Ledger, home: str | os.PathLike[str] | None
-) -> tuple[Any, bool]:
-    import os
-
+) -> tuple[Ledger | None, bool]:
     from inferkit.client.home import ledger_file
+    from inferkit.ledger.ledger import Ledger
     from inferkit.ledger.sqlite.ledger import SqliteLedger
 
     if given is False:
         return None, False
-    if given is not True and not isinstance(given, str | os.PathLike):
+    if isinstance(given, Ledger):
         return given, False
     ledger = SqliteLedger(ledger_file(home) if given is True else given)
     ledger.sweep(time.time())  # what processes held that are dead by now belongs in the journal
     return ledger, True
 
 
-def _plans(given: Sequence[Plan] | str | os.PathLike[str] | None, default: str | None, ledger: Any) -> Plans | None:
+def _plans(
+    given: Sequence[Plan] | str | os.PathLike[str] | None, default: str | None, ledger: Ledger | None
+) -> Plans | None:
     import os
 
     from inferkit.plans.file import read_plans

@@ -17,7 +17,7 @@ from inferkit.economics.limits import Limit, judge
 from inferkit.economics.repricing import Repricing, cost_of
 from inferkit.economics.revenue import Customer, Stay
 from inferkit.economics.standings import Standings
-from inferkit.ledger.protocols import Amounts
+from inferkit.ledger.amounts import Amounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -63,7 +63,6 @@ class Runtime(Protocol):
     def endings(self) -> Endings:
         """What ends things that were dropped here."""
 
-
     def now(self) -> float:
         """Seconds on a clock that never goes back; deadlines are instants of it."""
 

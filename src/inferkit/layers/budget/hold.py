@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 from inferkit.core.errors import BudgetExceeded
 from inferkit.layers.budget.refusal import exceeded, ran_past
-from inferkit.ledger.protocols import Amounts, Grant, Refusal
+from inferkit.ledger.amounts import Amounts, Grant, Refusal
 from inferkit.pricing.estimates import input_tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from inferkit.budgets.scope import Scope
     from inferkit.core.request import Request
     from inferkit.layers.budget.quote import Demand
-    from inferkit.layers.budget.teller import Teller
+    from inferkit.ledger.protocols import Accounts
     from inferkit.pricing.estimates import LearnedEstimates
 
 __all__ = ["Hold"]
@@ -29,12 +31,13 @@ class Hold:
 
     def __init__(
         self,
-        teller: Teller,
+        accounts: Accounts,
         request: Request,
         *,
         demand: Demand,
         grant: Grant,
         lease: float,
+        now: Callable[[], float],
         learned: LearnedEstimates | None = None,
     ) -> None:
         self.demand = demand
@@ -43,8 +46,9 @@ class Hold:
         self.counts_tokens = demand.counts_tokens
         self.truncates = all(scope.budget.on_exceed != "raise" for scope in demand.scopes)
         self.refusal: Refusal | None = None
-        self._teller = teller
+        self._accounts = accounts
         self._request = request
+        self._now = now
         self._lease = lease
         self._learned = learned
 
@@ -145,19 +149,15 @@ class Hold:
         self.held = Amounts(self.held.usd + more.usd, self.held.tokens + more.tokens, self.held.calls)
 
     async def _extend(self, more: Amounts) -> Refusal | None:
-        ledger, request, lines = self._teller.ledger, self._request, self.demand.lines
+        request, lines = self._request, self.demand.lines
         self._count(more)  # before waiting: an attempt that starts meanwhile asks only for what it needs itself
         if not lines:
             return None
-
-        def step(*, wait: bool) -> Grant | Refusal:
-            return ledger.extend(
-                request.record.id, lines, more, at=self._teller.now(), lease_seconds=self._lease, wait=wait
-            )
-
         answer = None
         try:
-            answer = await self._teller.take(request.runtime, step)
+            answer = await self._accounts.extend(
+                request.runtime, request.record.id, lines, more, at=self._now(), lease_seconds=self._lease
+            )
         finally:
             if not isinstance(answer, Grant):
                 self._count(Amounts(-more.usd, -more.tokens))

@@ -1,0 +1,151 @@
+"""A store of your own: a ledger in memory, for one process.
+
+What a store has to see to is in `_step` and `reserve`: a step is done or not done, and a caller who is interrupted
+leaves nothing held. `inferkit.testing.ledger.LedgerContract` holds a store to everything else; this one passes.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from inferkit import Budget, Client, Ledger, LedgerError, Price, Runtime
+from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Grant, Line, Refusal
+from inferkit.ledger.book import Book, Hold
+from inferkit.ledger.journal import NOBODY, Assignment, Attribution, Charge, Entry, EntryKind, Tally
+from inferkit.testing import FakeProvider
+
+T = TypeVar("T")
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self._book = Book()
+        self._lock = threading.Lock()
+
+    def _step(self, change: Callable[[Book], T]) -> T:
+        with self._lock:
+            book = self._book.copy()
+            result = change(book)
+            self._book = book  # all of the step at once, or none where it failed
+        return result
+
+    # Accounts: coroutines, which would wait for another machine with `await runtime.run_blocking(...)`
+
+    async def reserve(
+        self,
+        runtime: Runtime,
+        call: str,
+        lines: Sequence[Line],
+        wanted: Amounts,
+        minimum: Amounts,
+        *,
+        at: float,
+        lease_seconds: float,
+        sent: bool = True,
+        attribution: Attribution = NOBODY,
+    ) -> Grant | Refusal:
+        hold = Hold(NOTHING, (), at + lease_seconds, sent, attribution)
+        try:
+            return self._step(lambda book: book.reserve(call, lines, wanted, minimum, hold, at=at))
+        except LedgerError:
+            raise
+        except BaseException:  # an interrupt, which may have come when it was held already
+            self._step(lambda book: book.void(call, at=at))
+            raise
+
+    async def extend(
+        self, runtime: Runtime, call: str, lines: Sequence[Line], more: Amounts, *, at: float, lease_seconds: float
+    ) -> Grant | Refusal:
+        return self._step(lambda book: book.extend(call, lines, more, at=at, lease=at + lease_seconds))
+
+    async def mark_sent(self, runtime: Runtime, call: str) -> None:
+        self._step(lambda book: book.mark_sent(call))
+
+    async def settle(self, runtime: Runtime, call: str, charge: Charge, *, at: float, calls: int = 1) -> bool:
+        return self._step(lambda book: book.settle(call, charge, at=at, calls=calls))
+
+    async def void(self, runtime: Runtime, call: str, *, at: float) -> bool:
+        return self._step(lambda book: book.void(call, at=at))
+
+    async def record(self, runtime: Runtime, call: str, charge: Charge, *, at: float) -> bool:
+        return self._step(lambda book: book.record(call, charge, at=at))
+
+    async def sweep(self, runtime: Runtime, at: float) -> int:
+        return self._step(lambda book: book.sweep(at))
+
+    async def warn(self, runtime: Runtime, lines: Sequence[Line]) -> list[Crossing]:
+        return self._step(lambda book: book.warn(lines))
+
+    async def top_up(self, runtime: Runtime, line: Line, amounts: Amounts, *, at: float) -> None:
+        self._step(lambda book: book.top_up(line, amounts, at=at))
+
+    async def balance(self, runtime: Runtime, account: str, window: str, *, since: str | None = None) -> Balance:
+        return self._book.balance_of(Line(account, window, since=since))
+
+    async def assignment(
+        self, runtime: Runtime, *, user: str | None = None, tenant: str | None = None, at: float
+    ) -> Assignment | None:
+        return self._book.assignment(user=user, tenant=tenant, at=at)
+
+    async def assign(self, runtime: Runtime, assignment: Assignment) -> None:
+        self._step(lambda book: book.assign(assignment))
+
+    # Journal: blocking, for reports
+
+    def entries(
+        self,
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        user: str | None = None,
+        tenant: str | None = None,
+        call: str | None = None,
+        kind: EntryKind | None = None,
+    ) -> Iterator[Entry]:
+        for entry in self._book.entries:
+            facts = (entry.charge.attribution.user, entry.charge.attribution.tenant, entry.call, entry.kind)
+            asked = zip((user, tenant, call, kind), facts, strict=True)
+            in_time = (since is None or entry.at >= since) and (until is None or entry.at < until)
+            if in_time and all(wanted in (None, fact) for wanted, fact in asked):
+                yield entry
+
+    def credits(self, account: str | None = None) -> Iterator[Credit]:
+        return (each for each in self._book.credits if account in (None, each.account))
+
+    def balances(self, account: str | None = None) -> Iterator[tuple[str, str, Balance]]:
+        book = self._book
+        return ((*key, book.balance([key])) for key in sorted(book.windows) if account in (None, key[0]))
+
+    def tally(self, tallies: Iterable[Tally]) -> None:
+        self._step(lambda book: book.tally(tallies))
+
+    def tallies(self, *, since: float | None = None, until: float | None = None) -> Iterator[Tally]:
+        for tally in sorted(self._book.tallies.values(), key=lambda each: each.hour):
+            if (since is None or tally.hour >= since) and (until is None or tally.hour < until):
+                yield tally
+
+    def assignments(self) -> Iterator[Assignment]:
+        return iter(sorted(self._book.assignments, key=lambda each: each.at))
+
+    def define(self, definitions: Mapping[str, str], *, at: float) -> None:
+        self._step(lambda book: book.define(definitions, at=at))
+
+    def definitions(self, *, before: float | None = None) -> dict[str, str]:
+        return self._book.defined(before)
+
+    def close(self) -> None:
+        pass
+
+
+if __name__ == "__main__":
+    budget = Budget(calls=2, name="everything")
+    with Client(
+        providers={"fake": FakeProvider("Hello!")},
+        models={"any": "fake:m"},
+        prices={"fake:m": Price(input="1", output="2")},
+        budget=budget,
+        ledger=Ledger(MemoryStore()),
+        cache=False,
+    ) as llm:
+        llm.complete("any", "Hi")
+        print(budget.usage(ledger=llm.ledger), budget.remaining(ledger=llm.ledger), sep="\n")
