@@ -12,7 +12,7 @@ from inferkit.telemetry.instruments import Telemetry
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from inferkit.client.engine import Settings
+    from inferkit.client.settings import Settings
 
 __all__ = ["API_KEY", "HEADERS", "fresh_question", "payload", "settings", "stream_payload", "traced"]
 

@@ -19,7 +19,7 @@ from inferkit import AsyncClient, Client, OpenAIChat, Price
 
 if TYPE_CHECKING:
     from benchmarks.timing import AsyncBlock, Block
-    from inferkit.client.engine import Settings
+    from inferkit.client.settings import Settings
 
 __all__ = ["fallback", "miss_async", "miss_sync"]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from benchmarks.figures import Figure
 from inferkit import Client, Local
-from inferkit.local import capacity
-from inferkit.local.library import find_library
-from inferkit.local.llama import Llama
-from inferkit.local.preflight import inspect
-from inferkit.local.session import Session
+from inferkit.local.engines.ctransformers.capacity import available_memory, choose_sizes
+from inferkit.local.engines.ctransformers.library import find_library
+from inferkit.local.engines.ctransformers.llama import Llama
+from inferkit.local.engines.ctransformers.preflight import inspect
+from inferkit.local.engines.ctransformers.session import Session
 
 __all__ = ["local_model"]
 
@@ -44,7 +44,7 @@ class _RawEngine:
     def __init__(self, path: Path) -> None:
         model = inspect(path)
         self.parameters = model.parameters
-        sizes = capacity.plan(model, context_length=None, threads=None, memory=capacity.available_memory())
+        sizes = choose_sizes(model, context_length=None, threads=None, memory=available_memory())
         self._llama = Llama(
             find_library(gpu=False), path, context_length=sizes.context_length, batch=sizes.batch, threads=sizes.threads
         )

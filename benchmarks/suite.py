@@ -26,6 +26,7 @@ _PLACES = {
     "concurrency": ("benchmarks.concurrency", "concurrent_calls"),
     "import": ("benchmarks.processes", "imports"),
     "memory": ("benchmarks.processes", "memory"),
+    "walk": ("benchmarks.walk", "walk"),
     "local": ("benchmarks.local_model", "local_model"),
 }
 NAMES = tuple(_PLACES)

@@ -9,9 +9,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from inferkit import Budget, Client, Ledger, LedgerError, Price, Runtime
-from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Grant, Line, Refusal
-from inferkit.ledger.book import Book, Hold
-from inferkit.ledger.journal import NOBODY, Assignment, Attribution, Charge, Entry, EntryKind, Tally
+from inferkit.ledger import (
+    NOBODY,
+    NOTHING,
+    Amounts,
+    Assignment,
+    Attribution,
+    Balance,
+    Book,
+    Charge,
+    Credit,
+    Crossing,
+    Entry,
+    EntryKind,
+    Grant,
+    Held,
+    Line,
+    Refusal,
+    Tally,
+)
 from inferkit.testing import FakeProvider
 
 T = TypeVar("T")
@@ -44,7 +60,7 @@ class MemoryStore:
         sent: bool = True,
         attribution: Attribution = NOBODY,
     ) -> Grant | Refusal:
-        hold = Hold(NOTHING, (), at + lease_seconds, sent, attribution)
+        hold = Held(NOTHING, (), at + lease_seconds, sent, attribution)
         try:
             return self._step(lambda book: book.reserve(call, lines, wanted, minimum, hold, at=at))
         except LedgerError:

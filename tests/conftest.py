@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
-from worlds import WORLDS, World
+from worlds import RUNTIMES, WORLDS, World, run_in
+
+
+@pytest.fixture(params=RUNTIMES)
+def run(request):
+    """Run a coroutine function that takes a runtime, and give its result: on each of the runtimes."""
+    return partial(run_in, request.param)
 
 
 @pytest.fixture(params=WORLDS)

@@ -1,24 +1,17 @@
-"""Reads a call of the local engine to its end, as a test wants it."""
+"""Reads calls of the local model to their end, as a test wants it."""
 
 from __future__ import annotations
 
+import os
 import select
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import anyio
-
-from inferkit.runtime.direct import DirectRuntime, drive
-from inferkit.runtime.loops import current_runtime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from inferkit.local.engine import Engine, EngineCall
-    from inferkit.runtime.protocol import Runtime
+    from inferkit.local.worker.supervisor import WorkerCall, WorkerSupervisor
 
 SECONDS = 30
-T = TypeVar("T")
 
 
 @dataclass
@@ -32,7 +25,7 @@ class Reply:
         return "".join(self.texts)
 
 
-def frames(call: EngineCall) -> list[dict[str, Any]]:
+def frames(call: WorkerCall) -> list[dict[str, Any]]:
     """Wait for the next frames."""
     while True:
         assert select.select([call], [], [], SECONDS)[0], "the worker said nothing"
@@ -41,7 +34,7 @@ def frames(call: EngineCall) -> list[dict[str, Any]]:
             return found
 
 
-def finish(call: EngineCall) -> Reply:
+def finish(call: WorkerCall) -> Reply:
     reply = Reply()
     with call:
         while True:
@@ -55,20 +48,21 @@ def finish(call: EngineCall) -> Reply:
                     return reply
 
 
-def ask(engine: Engine, prompt: str, **options: Any) -> Reply:
-    return finish(engine.open({"prompt": prompt, **options}))
+def ask(supervisor: WorkerSupervisor, prompt: str, **options: Any) -> Reply:
+    return finish(supervisor.open({"prompt": prompt, **options}))
 
 
-RUNTIMES = ("asyncio", "trio", "direct")
+def in_mid_stream(supervisor: WorkerSupervisor, **options: object) -> WorkerCall:
+    """Open a call and read it until text comes."""
+    call = supervisor.open({"prompt": "a", **options})
+    while not any("text" in frame for frame in frames(call)):
+        pass
+    return call
 
 
-def run(kind: str, body: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine function that takes a runtime: on an event loop, or driven without one."""
-    if kind == "direct":
-        return drive(body(DirectRuntime()))
-
-    async def on_loop() -> T:
-        with anyio.fail_after(SECONDS):
-            return await body(current_runtime())
-
-    return anyio.run(on_loop, backend=kind)
+def wait_until_dead(pid: int) -> None:
+    """Wait for a process that need not be our child."""
+    descriptor = os.pidfd_open(pid) if Path(f"/proc/{pid}").exists() else None
+    if descriptor is not None:
+        with os.fdopen(descriptor, "rb", closefd=True) as handle:
+            assert select.select([handle], [], [], SECONDS)[0], f"process {pid} still runs"

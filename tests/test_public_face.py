@@ -1,13 +1,26 @@
-"""What `import inferkit` gives, and what it costs."""
+"""What is public, where the docs take it from, and what `import inferkit` costs."""
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+
+import pytest
 
 import inferkit
+import inferkit.economics
+import inferkit.ledger
+import inferkit.local
+import inferkit.telemetry
+import inferkit.testing
 
 FACE = [
     "AsyncClient",
@@ -74,14 +87,80 @@ FACE = [
     "compose",
     "default_stack",
 ]
+TELEMETRY = ["Export", "SpanCollector", "Telemetry", "export_to_jaeger", "trace_tree"]
+TESTING = ["FakeProvider", "Script", "make_request", "settled"]
+ALSO_IN_THE_DOCS = {
+    "inferkit.caching.disk": {"DiskTier"},
+    "inferkit.caching.memory": {"MemoryTier"},
+    "inferkit.economics": {"Period", "Scenario", "build_report", "play"},
+    "inferkit.economics.render": {"Section", "Table", "render_page"},
+    "inferkit.ledger": set(inferkit.ledger.__all__) - {"Accounts", "Journal", "Store"},
+}
+TWICE = {"Entry", "Line"}
+ROOT = Path(__file__).parent.parent
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_the_public_names_are_these_and_each_can_be_had():
-    assert inferkit.__all__ == FACE
-    for name in FACE:
-        assert getattr(inferkit, name) is not None
-    assert set(FACE) < set(dir(inferkit))
+@pytest.mark.parametrize(
+    ("package", "names"), [(inferkit, FACE), (inferkit.telemetry, TELEMETRY), (inferkit.testing, TESTING)]
+)
+def test_the_public_names_are_these_and_each_can_be_had(package, names):
+    assert package.__all__ == names
+    for name in names:
+        assert getattr(package, name) is not None
+    assert set(names) <= set(dir(package))
+
+
+def test_the_package_knows_its_version():
     assert inferkit.__version__
+    assert "__version__" in dir(inferkit)
+
+
+@pytest.mark.parametrize("package", [inferkit, inferkit.economics, inferkit.ledger, inferkit.local, inferkit.telemetry])
+def test_a_type_checker_finds_each_name_where_it_is_loaded_from(package):
+    """The imports that only checkers see, the names that are public and the places they are loaded from agree."""
+    (block,) = (each for each in ast.parse(inspect.getsource(package)).body if isinstance(each, ast.If))
+    seen = {name.name: each.module for each in block.body for name in each.names}
+    assert sorted(seen) == sorted(package.__all__)
+    for name, module in seen.items():
+        assert getattr(package, name) is getattr(import_module(module), name)
+
+
+def test_the_docs_and_the_examples_use_what_is_public():
+    also = Counter()
+    for file, code in python_of_the_docs():
+        for module, name in imported(code):
+            assert hasattr(import_module(module), name), f"{file}: from {module} import {name}"
+            if module not in {"inferkit", "inferkit.telemetry", "inferkit.testing"}:
+                assert name in ALSO_IN_THE_DOCS.get(module, ()), f"{file}: from {module} import {name}"
+                also[module, name] += 1
+    assert set(also) == {(module, name) for module, names in ALSO_IN_THE_DOCS.items() for name in names}
+
+
+def python_of_the_docs():
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for code in PYTHON.findall(page.read_text(encoding="utf-8")):
+            yield page.name, code
+    for example in (ROOT / "examples").glob("*.py"):
+        yield example.name, example.read_text(encoding="utf-8")
+
+
+def imported(code):
+    for each in ast.walk(ast.parse(code)):
+        if isinstance(each, ast.ImportFrom) and each.module.split(".")[0] == "inferkit":
+            yield from ((each.module, name.name) for name in each.names)
+        if isinstance(each, ast.Import):
+            assert all(name.name == "inferkit" or not name.name.startswith("inferkit.") for name in each.names)
+
+
+def test_a_class_name_means_one_thing():
+    names = Counter(
+        each.name
+        for file in (ROOT / "src" / "inferkit").rglob("*.py")
+        for each in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(each, ast.ClassDef)
+    )
+    assert {name for name, times in names.items() if times > 1} <= TWICE
 
 
 def test_an_unknown_name_is_an_attribute_error():
@@ -109,6 +188,15 @@ def test_importing_inferkit_loads_nothing_heavy():
         "ssl",
         "sqlite3",
     }
+
+
+def test_only_a_file_needs_what_checks_files():
+    loaded = modules_after(
+        "from inferkit import Client, Plan\n"
+        "from inferkit.economics import Period, Scenario, build_report, play\n"
+        "Client(plans=[Plan('free', allowance='unlimited')], default_plan='free', cache=False).close()"
+    )
+    assert "pydantic" not in loaded
 
 
 def test_a_first_call_loads_only_what_it_needs():

@@ -1,7 +1,8 @@
-"""The four ways to run the stack, behind one face, so that one test body serves them all.
+"""The ways to run the stack, behind one face, so that one test body serves them all.
 
-A body is a coroutine function that takes a `World`. Under asyncio and trio it runs on the loop and uses `AsyncClient`;
-in the direct and portal worlds the same body is driven without a loop, and its client is `Client` behind async names.
+A body is a coroutine function. With the fixture `run` it takes a runtime, and is driven, and run on asyncio and trio.
+With the fixture `world` it takes a `World`, whose client is `AsyncClient` on the two loops; in the direct and portal
+worlds the same body is driven without a loop, and its client is `Client` behind async names.
 """
 
 from __future__ import annotations
@@ -10,22 +11,39 @@ import threading
 from contextlib import asynccontextmanager
 
 import anyio
+import pytest
 
 from inferkit import AsyncClient, Client
-from inferkit.runtime.direct import drive
+from inferkit.runtime.direct import DirectRuntime, drive
+from inferkit.runtime.loops import current_runtime
 
-WORLDS = ("asyncio", "trio", "direct", "portal")
+LOOPS = ("asyncio", "trio")
+RUNTIMES = (*LOOPS, "direct")
+WORLDS = (*RUNTIMES, "portal")
+SECONDS = 60  # no body takes this long unless something hangs
+
+on_a_loop = pytest.mark.parametrize("run", LOOPS, indirect=True)
+
+
+def run_in(name, body):
+    """Run a body that takes a runtime in one of the worlds, and give its result."""
+    if name not in LOOPS:
+        return drive(body(DirectRuntime()))
+
+    async def guarded():
+        with anyio.fail_after(SECONDS):
+            return await body(current_runtime())
+
+    return anyio.run(guarded, backend=name)
 
 
 class World:
     def __init__(self, name):
         self.name = name
-        self.is_async = name in {"asyncio", "trio"}
+        self.is_async = name in LOOPS
 
     def run(self, body, *args):
-        if self.is_async:
-            return anyio.run(_guarded, body, self, args, backend=self.name)
-        return drive(body(self, *args))
+        return run_in(self.name, lambda _: body(self, *args))
 
     def client(self, **settings):
         settings.setdefault("ledger", False)
@@ -89,11 +107,6 @@ async def _wait(event):
     with anyio.fail_after(20):
         while not event.is_set():
             await anyio.lowlevel.checkpoint()
-
-
-async def _guarded(body, world, args):
-    with anyio.fail_after(60):
-        return await body(world, *args)
 
 
 class _SyncClient:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from inferkit.client.client import AsyncClient, Client
     from inferkit.client.engine import default_stack
     from inferkit.client.streams import AsyncStream, Stream
+    from inferkit.core.attempt import Attempt
+    from inferkit.core.body import End
     from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
     from inferkit.core.errors import (
         AuthenticationFailed,
@@ -46,10 +48,10 @@ if TYPE_CHECKING:
         ToolCallPart,
         ToolResultPart,
     )
-    from inferkit.core.record import Attempt, CallRecord
+    from inferkit.core.record import CallRecord
     from inferkit.core.reply import Reply
     from inferkit.core.request import Handler, Key, Layer, Request, Target
-    from inferkit.core.response import End, Response
+    from inferkit.core.response import Response
     from inferkit.core.stack import StackOrderWarning, compose
     from inferkit.layers.cache import Cache
     from inferkit.layers.retry import Retry
@@ -86,9 +88,11 @@ _load = lazily(
             "Unavailable",
             "UnpricedModel",
         ),
-        "core.record": ("Attempt", "CallRecord"),
+        "core.attempt": ("Attempt",),
+        "core.record": ("CallRecord",),
         "core.reply": ("Reply",),
-        "core.response": ("End", "Response"),
+        "core.body": ("End",),
+        "core.response": ("Response",),
         "runtime.protocol": ("Runtime",),
         "core.stack": ("StackOrderWarning", "compose"),
         "client.streams": ("AsyncStream", "Stream"),

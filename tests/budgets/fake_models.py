@@ -1,11 +1,8 @@
-"""A model that answers from a list, a stack of the two layers around it, and ways to run it."""
+"""A model that answers from a list, and a stack of the two layers around it."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
-
-import trio
 
 from inferkit.core.messages import Message
 from inferkit.core.record import CallRecord
@@ -14,30 +11,19 @@ from inferkit.core.response import Response
 from inferkit.layers.budget import BudgetLayer
 from inferkit.layers.meter import Meter
 from inferkit.pricing.prices import Price, PriceBook
-from inferkit.runtime.direct import DirectRuntime, drive
-from inferkit.runtime.loops import current_runtime
+from worlds import RUNTIMES as KINDS, run_in as run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Sequence
 
     from inferkit.core.chunks import Chunk
     from inferkit.ledger.ledger import Ledger
     from inferkit.runtime.protocol import Runtime
 
-KINDS = ("direct", "asyncio", "trio")
+__all__ = ["AT", "BOOK", "KINDS", "Body", "FakeModel", "Stack", "make_request", "run"]
+
 AT = 1_795_000_000.0  # 2026-11-18
 BOOK = PriceBook({"test:cheap": Price("1", "2"), "test:dear": Price("10", "20"), "test:free": Price("0", "0")})
-
-
-def run(kind: str, main: Callable[[Runtime], Coroutine[Any, Any, Any]]) -> Any:
-    """Run `main` to its end in one of the three ways that inferkit runs."""
-    if kind == "direct":
-        return drive(main(DirectRuntime()))
-
-    async def inside() -> Any:
-        return await main(current_runtime())
-
-    return asyncio.run(inside()) if kind == "asyncio" else trio.run(inside)
 
 
 class Body:

@@ -350,6 +350,65 @@ assert (in_thread(accounts), in_pool(accounts)) == ([], [])
 """
 
 
+def test_carrying_scopes_into_threads_can_be_switched_off(monkeypatch):
+    monkeypatch.setenv("INFERKIT_CARRY_INTO_THREADS", "0")
+    run_script(PRELUDE + SWITCHED_OFF)
+
+
+SWITCHED_OFF = """
+@budgeted(calls=5, name="b")
+def work():
+    return accounts(), in_thread(accounts), in_pool(accounts)
+
+assert work() == (["b"], [], [])
+with inferkit.budget(calls=5, name="block"):
+    assert in_thread(accounts) == []
+assert (threading.Thread.start, ThreadPoolExecutor.submit) == before
+"""
+
+
+def test_where_threads_inherit_contexts_only_pools_are_wrapped():
+    run_script(PRELUDE + INHERITING)
+
+
+INHERITING = """
+import contextvars, sys, types
+
+flags = types.SimpleNamespace(**{name: getattr(sys.flags, name) for name in dir(sys.flags) if name[0] != "_"})
+flags.thread_inherit_context = 1
+sys.flags = flags
+
+class Inheriting(threading.Thread):  # what a thread is where contexts are inherited
+    def start(self):
+        self._inherited = contextvars.copy_context()
+        super().start()
+
+    def run(self):
+        self._inherited.run(super().run)
+
+threading.Thread = Inheriting
+before = threading.Thread.start, ThreadPoolExecutor.submit
+
+@budgeted(calls=5, name="b")
+def work():
+    with ThreadPoolExecutor(1) as pool:
+        mine = pool.submit(accounts).result(10)
+        yield in_thread(accounts), mine
+        yield pool.submit(accounts).result(10)
+
+steps = work()
+assert next(steps) == (["b"], ["b"])
+assert threading.Thread.start is before[0]
+assert ThreadPoolExecutor.submit.__wrapped__ is before[1]
+assert list(steps) == [["b"]]
+with ThreadPoolExecutor(1) as pool:
+    @budgeted(calls=5, name="c")
+    def first():
+        return pool.submit(accounts).result(10)
+    assert (first(), pool.submit(accounts).result(10)) == (["c"], [])
+"""
+
+
 def test_a_first_use_by_many_threads_at_once_is_as_any_other():
     run_script(PRELUDE + AT_ONCE)
 

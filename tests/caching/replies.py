@@ -1,19 +1,15 @@
-"""Requests, replies and runners for the tests of the cache."""
+"""Requests and replies for the tests of the cache."""
 
-import asyncio
 import threading
 
 import anyio
-import pytest
-import trio
 
 from inferkit.core.chunks import Chunk, Usage
 from inferkit.core.messages import Message
 from inferkit.core.record import CallRecord
 from inferkit.core.request import Request
 from inferkit.core.response import Response
-from inferkit.runtime.direct import DirectRuntime, drive
-from inferkit.runtime.loops import current_runtime
+from inferkit.runtime.direct import DirectRuntime
 
 SECONDS = 20  # no test waits this long unless something hangs
 REPLY = (Chunk("Hel"), Chunk("lo"), Chunk(finish_reason="stop", usage=Usage(7, 2)))
@@ -120,25 +116,3 @@ class GatedBody(Body):
         await super().aclose()
         for gate in self._gates.values():
             gate.open()
-
-
-def run_direct(scenario):
-    return drive(scenario(DirectRuntime()))
-
-
-def run_asyncio(scenario):
-    async def main():
-        return await scenario(current_runtime())
-
-    return asyncio.run(main())
-
-
-def run_trio(scenario):
-    async def main():
-        return await scenario(current_runtime())
-
-    return trio.run(main)
-
-
-everywhere = pytest.mark.parametrize("run", [run_direct, run_asyncio, run_trio], ids=["direct", "asyncio", "trio"])
-on_a_loop = pytest.mark.parametrize("run", [run_asyncio, run_trio], ids=["asyncio", "trio"])

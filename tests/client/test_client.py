@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 import time
 from decimal import Decimal
 
@@ -101,11 +102,8 @@ def test_a_streamed_reply_serves_a_whole_one_from_the_cache_and_the_other_way_ro
 
 def test_a_user_over_the_budget_is_refused_before_anything_is_sent(world):
     async def body(world):
-        provider = FakeProvider("hello there")
+        provider = FakeProvider(Chunk(text="x", finish_reason="stop", usage=Usage(input_tokens=10, output_tokens=80)))
         client = llm(world, provider, ledger=True, budget=Budget(usd="0.001", name="free-tier", each="user"))
-        usage = Usage(input_tokens=10, output_tokens=80)
-        expensive = FakeProvider([Chunk(text="x", finish_reason="stop", usage=usage)])
-        provider._scripts = expensive._scripts
         await client.complete("any", "hi", user="ana", max_output_tokens=80)
         with pytest.raises(BudgetExceeded) as caught:
             await client.complete("any", "hello " * 40, user="ana", max_output_tokens=80)
@@ -462,6 +460,18 @@ def test_one_async_client_serves_several_event_loops():
         return (await client.complete("any", "hi")).text
 
     assert [asyncio.run(call()), anyio.run(call, backend="trio"), asyncio.run(call())] == ["hello"] * 3
+
+
+def test_a_client_that_is_dropped_ends_the_thread_of_its_portal():
+    before = set(threading.enumerate())
+    client = Client(
+        portal=True, providers={"fake": FakeProvider("hi")}, models={"any": "fake:m"}, ledger=False, cache=False
+    )
+    assert client.complete("hi").text == "hi"
+    (portal,) = (thread for thread in set(threading.enumerate()) - before if thread.name == "inferkit-portal")
+    del client
+    portal.join(30)
+    assert not portal.is_alive()
 
 
 def test_a_forked_child_gets_a_portal_of_its_own():

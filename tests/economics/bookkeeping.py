@@ -6,7 +6,7 @@ import itertools
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from inferkit.economics.report import Period, build_report
+from inferkit.economics.report.report import Period, build_report
 from inferkit.ledger.amounts import Amounts, Grant, Line
 from inferkit.ledger.journal import Assignment, Attribution, Charge
 

@@ -12,7 +12,7 @@ import pytest
 from economics.bookkeeping import costs, report_of, some
 from inferkit import AsyncClient, Budget, BudgetExceeded, Client, Price, RateLimited, StreamInterrupted, Unavailable
 from inferkit.core.chunks import Chunk, Usage
-from inferkit.economics.report import Period
+from inferkit.economics.report.report import Period
 from inferkit.layers.retry import Retry
 from inferkit.plans.plan import Plan
 from inferkit.pricing.tokens import input_tokens_bound

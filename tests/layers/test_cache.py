@@ -13,24 +13,21 @@ from caching.replies import (
     GatedBody,
     Provider,
     ask,
-    everywhere,
-    on_a_loop,
-    run_direct,
     text_of,
 )
 from inferkit import Budget, BudgetExceeded, Price
 from inferkit.caching.control import CACHE
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.memory import MemoryTier
+from inferkit.core.attempt import Attempt
 from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
 from inferkit.core.errors import ConfigurationError, NoRoute, RateLimited, StreamInterrupted
-from inferkit.core.record import Attempt
 from inferkit.core.response import Response
 from inferkit.layers import cache as cache_module
 from inferkit.layers.cache import Cache
 from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider
-from worlds import closing
+from worlds import closing, on_a_loop, run_in
 
 
 def identity(request):
@@ -63,7 +60,6 @@ def disk(tmp_path):
     disk.close()
 
 
-@everywhere
 def test_a_repeated_request_is_answered_without_a_call(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider()
@@ -77,7 +73,6 @@ def test_a_repeated_request_is_answered_without_a_call(run):
     run(scenario)
 
 
-@everywhere
 def test_a_hit_has_the_text_tools_usage_and_ending_of_the_original(run):
     chunks = [
         Chunk(reasoning="Hm."),
@@ -103,7 +98,6 @@ def test_a_hit_has_the_text_tools_usage_and_ending_of_the_original(run):
     run(scenario)
 
 
-@everywhere
 def test_the_trace_learns_what_the_cache_decided(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider()
@@ -121,7 +115,6 @@ def test_the_trace_learns_what_the_cache_decided(run):
     run(scenario)
 
 
-@everywhere
 def test_one_entry_serves_streamed_and_whole_calls(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider()
@@ -171,7 +164,6 @@ def test_a_hit_says_what_it_saved():
 # what one call may ask for
 
 
-@everywhere
 def test_a_call_that_bypasses_the_cache_neither_reads_nor_writes_it(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider()
@@ -186,7 +178,6 @@ def test_a_call_that_bypasses_the_cache_neither_reads_nor_writes_it(run):
     run(scenario)
 
 
-@everywhere
 def test_a_call_that_refreshes_the_cache_replaces_the_entry(run):
     async def scenario(runtime):
         cache = memory_cache()
@@ -212,7 +203,6 @@ def test_a_request_that_has_no_key_is_passed_by():
 # what is kept
 
 
-@everywhere
 def test_a_reply_left_early_is_not_kept(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider()
@@ -226,7 +216,6 @@ def test_a_reply_left_early_is_not_kept(run):
     run(scenario)
 
 
-@everywhere
 def test_a_reply_that_broke_is_not_kept(run):
     async def scenario(runtime):
         cut = StreamInterrupted("cut", provider="openai")
@@ -238,7 +227,6 @@ def test_a_reply_that_broke_is_not_kept(run):
     run(scenario)
 
 
-@everywhere
 def test_an_error_is_not_kept(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider(errors=[RateLimited("slow down", provider="openai")])
@@ -266,7 +254,7 @@ def test_only_a_reply_that_ended_by_itself_is_kept(reason, kept):
     async def scenario(runtime):
         return await is_kept(memory_cache(), runtime, Provider([Chunk("Hello"), Chunk(finish_reason=reason)]))
 
-    assert run_direct(scenario) == kept
+    assert run_in("direct", scenario) == kept
 
 
 @pytest.mark.parametrize(("reason", "kept"), [("stop", True), ("length", False)])
@@ -300,7 +288,6 @@ def test_a_reply_of_a_fallback_is_not_kept_beyond_the_outage(kind, kept):
     assert (request.record.cache == "hit") == kept
 
 
-@everywhere
 def test_a_hit_and_a_shared_reply_name_the_model_that_served_them(run):
     async def scenario(runtime):
         async def provider(request):
@@ -339,7 +326,6 @@ def test_an_entry_lives_as_long_as_was_said(monkeypatch, disk):
 # the tier on disk
 
 
-@everywhere
 def test_a_reply_is_found_on_disk_by_the_next_process(run, disk):
     async def scenario(runtime):
         await answer(memory_cache(disk=disk), ask(runtime), Provider())
@@ -394,7 +380,6 @@ def test_the_disk_is_told_how_long_an_entry_lives(disk):
     assert told == [60.0, None]
 
 
-@everywhere
 def test_the_disk_alone_is_a_cache_too(run, disk):
     async def scenario(runtime):
         cache, provider = Cache(identity=identity, memory=None, disk=disk), Provider()
@@ -430,7 +415,6 @@ class Broken:
         raise OSError("no put")
 
 
-@everywhere
 @pytest.mark.parametrize("where", ["memory", "disk"])
 def test_a_cache_that_fails_breaks_no_call(run, where, caplog):
     async def scenario(runtime):
@@ -557,7 +541,6 @@ def test_identical_calls_in_threads_make_one_or_hit():
     assert provider.calls == 1
 
 
-@everywhere
 def test_a_shared_reply_is_kept_though_its_leader_left(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider()
@@ -572,7 +555,6 @@ def test_a_shared_reply_is_kept_though_its_leader_left(run):
     run(scenario)
 
 
-@everywhere
 def test_a_follower_names_its_leader_and_says_what_it_saved(run):
     async def scenario(runtime):
         async def provider(request):
@@ -594,7 +576,6 @@ def test_a_follower_names_its_leader_and_says_what_it_saved(run):
     run(scenario)
 
 
-@everywhere
 def test_a_call_that_refreshes_shares_nothing(run):
     async def scenario(runtime):
         cache, provider = memory_cache(), Provider()

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import tiny_gguf
-from inferkit.local.engine import Engine, Settings
+from inferkit.local.engines.interface import EngineSettings
+from inferkit.local.worker.supervisor import WorkerSupervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,23 +26,23 @@ def endless_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tiny_engine(tiny_path: Path) -> Iterator[Engine]:
-    """An engine for tests that leave it as it is."""
-    engine = Engine(Settings(str(tiny_path)))
-    yield engine
-    engine.close()
+def tiny_supervisor(tiny_path: Path) -> Iterator[WorkerSupervisor]:
+    """A model for tests that leave it as it is."""
+    supervisor = WorkerSupervisor(EngineSettings(str(tiny_path)))
+    yield supervisor
+    supervisor.close()
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Engine]]:
-    """Start an engine that is closed after the test."""
-    engines: list[Engine] = []
+def start() -> Iterator[Callable[..., WorkerSupervisor]]:
+    """Name a model file; its worker is ended after the test."""
+    supervisors: list[WorkerSupervisor] = []
 
-    def make(path: Path, **settings: object) -> Engine:
-        engine = Engine(Settings(str(path), **settings))
-        engines.append(engine)
-        return engine
+    def make(path: Path, **settings: object) -> WorkerSupervisor:
+        supervisor = WorkerSupervisor(EngineSettings(str(path), **settings))
+        supervisors.append(supervisor)
+        return supervisor
 
     yield make
-    for engine in engines:
-        engine.close()
+    for supervisor in supervisors:
+        supervisor.close()

@@ -23,7 +23,8 @@ from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, 
 from inferkit.local import ContextOverflow, Local, WorkerDied, adapter
 from inferkit.runtime.direct import drive
 from inferkit.testing import make_request, settled
-from local_calls import RUNTIMES, SECONDS, run
+from local_calls import SECONDS
+from worlds import on_a_loop, run_in
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +33,6 @@ def local(endless_path):
     model = Local(endless_path, context_length=100_000)
     yield model
     model.close()
-
-
-@pytest.fixture(params=RUNTIMES)
-def kind(request):
-    return request.param
 
 
 def a_request(text, runtime=None, **changes):
@@ -56,12 +52,12 @@ async def in_mid_stream(local, runtime):
     return response
 
 
-def test_a_reply_comes_with_its_usage_and_its_seed(kind, local):
+def test_a_reply_comes_with_its_usage_and_its_seed(run, local):
     async def body(runtime):
         first = await ask(local, runtime, max_output_tokens=4)
         return first, await ask(local, runtime, max_output_tokens=4, seed=9)
 
-    (text, last), (again, last_again) = run(kind, body)
+    (text, last), (again, last_again) = run(body)
     assert text == again == "bccc"
     assert last.finish_reason == "length"
     assert (last.usage.input_tokens, last.usage.output_tokens) == (2, 4)
@@ -70,36 +66,36 @@ def test_a_reply_comes_with_its_usage_and_its_seed(kind, local):
     assert last_again.raw["seed"] == 9
 
 
-def test_a_stream_comes_token_by_token(kind, local):
+def test_a_stream_comes_token_by_token(run, local):
     async def body(runtime):
         response = await local(a_request("a", runtime, max_output_tokens=5, stream=True))
         return response.model, [chunk.text async for chunk in response if chunk.text]
 
-    assert run(kind, body) == ("tiny", ["b", "c", "c", "c", "c"])
+    assert run(body) == ("tiny", ["b", "c", "c", "c", "c"])
 
 
-def test_closing_a_stream_stops_the_model(kind, local):
+def test_closing_a_stream_stops_the_model(run, local):
     async def body(runtime):
         response = await in_mid_stream(local, runtime)
         await response.aclose()
         await response.aclose()
         return await ask(local, runtime, max_output_tokens=2)
 
-    assert run(kind, body)[0] == "bc"
+    assert run(body)[0] == "bc"
 
 
-def test_dropping_a_stream_stops_the_model(kind, local):
+def test_dropping_a_stream_stops_the_model(run, local):
     async def body(runtime):
         response = await in_mid_stream(local, runtime)
         del response
         await runtime.run_blocking(settled)
         return await ask(local, runtime, max_output_tokens=2)
 
-    assert run(kind, body)[0] == "bc"
+    assert run(body)[0] == "bc"
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_cancelled_reader_stops_the_model(backend, local):
+@on_a_loop
+def test_a_cancelled_reader_stops_the_model(run, local):
     async def body(runtime):
         response = await in_mid_stream(local, runtime)
         with anyio.CancelScope() as scope:
@@ -109,11 +105,11 @@ def test_a_cancelled_reader_stops_the_model(backend, local):
         assert scope.cancelled_caught
         return await ask(local, runtime, max_output_tokens=2)
 
-    assert run(backend, body)[0] == "bc"
+    assert run(body)[0] == "bc"
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_caller_cancelled_before_its_turn_is_not_served(backend, local):
+@on_a_loop
+def test_a_caller_cancelled_before_its_turn_is_not_served(run, local):
     async def body(runtime):
         busy = await in_mid_stream(local, runtime)
         async with anyio.create_task_group() as group:
@@ -123,37 +119,37 @@ def test_a_caller_cancelled_before_its_turn_is_not_served(backend, local):
         await busy.aclose()
         return await ask(local, runtime, max_output_tokens=2)
 
-    assert run(backend, body)[0] == "bc"
+    assert run(body)[0] == "bc"
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_closing_wakes_a_task_that_waits_for_the_model(backend, local):
+@on_a_loop
+def test_closing_wakes_a_task_that_waits_for_the_model(run, local):
     async def body(runtime):
         response = await in_mid_stream(local, runtime)
-        os.kill(local._engine.pid, signal.SIGSTOP)
+        os.kill(local._supervisor.pid, signal.SIGSTOP)
         async with anyio.create_task_group() as group:
             group.start_soon(read_until_closed, response)
             await anyio.wait_all_tasks_blocked()
             await response.aclose()
-        os.kill(local._engine.pid, signal.SIGCONT)
+        os.kill(local._supervisor.pid, signal.SIGCONT)
         return await ask(local, runtime, max_output_tokens=2)
 
-    assert run(backend, body)[0] == "bc"
+    assert run(body)[0] == "bc"
 
 
 def test_closing_wakes_a_thread_that_waits_for_the_model(local):
     async def body(runtime):
         response = await in_mid_stream(local, runtime)
-        os.kill(local._engine.pid, signal.SIGSTOP)
+        os.kill(local._supervisor.pid, signal.SIGSTOP)
         reader = threading.Thread(target=lambda: drive(read_until_closed(response)))
         reader.start()
         await response.aclose()
         reader.join(SECONDS)
         assert not reader.is_alive()
-        os.kill(local._engine.pid, signal.SIGCONT)
+        os.kill(local._supervisor.pid, signal.SIGCONT)
         return await ask(local, runtime, max_output_tokens=2)
 
-    assert run("direct", body)[0] == "bc"
+    assert run_in("direct", body)[0] == "bc"
 
 
 async def read_until_closed(response):
@@ -162,42 +158,42 @@ async def read_until_closed(response):
             pass
 
 
-def test_a_deadline_ends_a_reply_that_would_take_longer(kind, local):
+def test_a_deadline_ends_a_reply_that_would_take_longer(run, local):
     async def body(runtime):
         await ask(local, runtime, max_output_tokens=1)
 
         async def read_from_a_stopped_worker():
             response = await local(a_request("a", runtime, deadline=runtime.now() + 0.3))
-            os.kill(local._engine.pid, signal.SIGSTOP)
+            os.kill(local._supervisor.pid, signal.SIGSTOP)
             await response.read()
 
         with pytest.raises(DeadlineExceeded, match="pass a longer timeout="):
             await read_from_a_stopped_worker()
-        os.kill(local._engine.pid, signal.SIGCONT)
+        os.kill(local._supervisor.pid, signal.SIGCONT)
         return await ask(local, runtime, max_output_tokens=2)
 
-    assert run(kind, body)[0] == "bc"
+    assert run(body)[0] == "bc"
 
 
-def test_a_deadline_ends_the_wait_for_a_turn(kind, local):
+def test_a_deadline_ends_the_wait_for_a_turn(run, local):
     async def body(runtime):
         busy = await in_mid_stream(local, runtime)
         with pytest.raises(DeadlineExceeded):
             await local(a_request("a", runtime, deadline=runtime.now() + 0.1))
         await busy.aclose()
 
-    run(kind, body)
+    run(body)
 
 
-def test_a_model_that_never_pauses_is_stopped_by_the_deadline_too(kind, local):
+def test_a_model_that_never_pauses_is_stopped_by_the_deadline_too(run, local):
     async def body(runtime):
         with pytest.raises(DeadlineExceeded):
             await ask(local, runtime, deadline=runtime.now() + 0.3)
 
-    run(kind, body)
+    run(body)
 
 
-def test_a_prompt_too_long_is_refused_before_the_reply_begins(kind, tiny_path):
+def test_a_prompt_too_long_is_refused_before_the_reply_begins(run, tiny_path):
     local = Local(tiny_path)
 
     async def body(runtime):
@@ -205,23 +201,23 @@ def test_a_prompt_too_long_is_refused_before_the_reply_begins(kind, tiny_path):
             await local(a_request("x" * 500, runtime))
         return caught.value
 
-    error = run(kind, body)
+    error = run(body)
     assert isinstance(error, InvalidRequest)
     assert (error.provider, error.code, error.prompt_tokens) == ("local", "context_length_exceeded", 502)
     local.close()
 
 
-def test_a_killed_worker_is_an_error_that_may_be_retried(kind, local):
+def test_a_killed_worker_is_an_error_that_may_be_retried(run, local):
     async def body(runtime):
         response = await in_mid_stream(local, runtime)
-        os.kill(local._engine.pid, signal.SIGKILL)
+        os.kill(local._supervisor.pid, signal.SIGKILL)
         with pytest.raises(WorkerDied, match="SIGKILL") as caught:
             await response.read()
         assert isinstance(caught.value, Unavailable)
         assert caught.value.retryable
         return await ask(local, runtime, max_output_tokens=2)
 
-    assert run(kind, body)[0] == "bc"
+    assert run(body)[0] == "bc"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +237,7 @@ def test_what_only_other_models_can_do_is_refused(local, changes, reason):
         with pytest.raises(InvalidRequest, match=reason):
             await local(a_request("a", runtime, **changes))
 
-    run("direct", body)
+    run_in("direct", body)
 
 
 def test_a_models_own_reasoning_is_left_out_of_the_conversation(tmp_path):
@@ -260,7 +256,7 @@ def test_options_reach_the_model(local, tiny_path):
         texts = [(await ask(other, runtime, "hello", seed=seed, **options))[0] for seed in (1, 1, 2)]
         assert texts[0] == texts[1] != texts[2]
 
-    run("direct", body)
+    run_in("direct", body)
     other.close()
 
 

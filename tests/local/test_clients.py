@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from inferkit import Budget, Local, Price, StreamInterrupted
 from inferkit.local import ContextOverflow
 from inferkit.testing import FakeProvider
+from local_calls import wait_until_dead
 from worlds import closing
 
 
@@ -94,9 +97,58 @@ def test_a_worker_killed_in_mid_stream_interrupts_it_with_what_was_said(world, e
     async def read_and_kill(llm):
         async with llm.stream("a") as stream:
             async for _ in stream:
-                os.kill(local._engine.pid, signal.SIGKILL)
+                os.kill(local._supervisor.pid, signal.SIGKILL)
 
     error, text = world.run(body)
     assert error.partial.startswith("b")
     assert text == "bc"
     local.close()
+
+
+START = """
+import asyncio, gc, os, sys
+from pathlib import Path
+from inferkit import AsyncClient, Client
+settings = {"models": {"m": sys.argv[1]}, "cache": False, "ledger": False}
+def children():
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+"""
+LEFT = {
+    "a client at the exit": """
+llm = Client(**settings)
+llm.complete("m", "a", max_output_tokens=3)
+print(children())
+""",
+    "a client that is dropped": """
+llm = Client(**settings)
+llm.complete("m", "a", max_output_tokens=3)
+print(children())
+del llm
+gc.collect()
+assert not children()
+""",
+    "a stream at the exit": """
+stream = Client(**settings).stream("m", "a")
+next(stream)
+print(children())
+""",
+    "a stream on a loop that is over": """
+async def main():
+    global stream
+    stream = AsyncClient(**settings).stream("m", "a")
+    await anext(stream)
+    print(children())
+asyncio.run(main())
+""",
+}
+
+
+@pytest.mark.parametrize("left", LEFT)
+@pytest.mark.parametrize("model", ["endless", "embedded"])
+def test_what_nobody_closes_leaves_no_process_and_no_words(endless_path, model, left):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-W", "error", "-c", START + LEFT[left]]
+    command.append("local" if model == "embedded" else f"local:{endless_path}")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    wait_until_dead(int(done.stdout))

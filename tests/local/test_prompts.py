@@ -4,7 +4,7 @@ import pytest
 
 import tiny_gguf
 from inferkit.core.errors import InvalidRequest, ModelFileError
-from inferkit.local.preflight import inspect
+from inferkit.local.engines.ctransformers.preflight import inspect
 from inferkit.local.prompts import FORMATS, Mark, checked_turns, format_of
 from tiny_gguf import CONTROL, NORMAL, USER_DEFINED
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from inferkit import Budget, Client, ConfigurationError, Plan
 from inferkit.plans.file import read_plans
+from inferkit.plans.models import AllowanceTable, PlanTable
 from inferkit.testing import FakeProvider
 
 FILE = """
@@ -61,6 +64,19 @@ def test_a_file_says_what_plan_values_say(write):
     assert (unlimited.name, unlimited.budget) == ("with spaces", None)
 
 
+def test_amounts_are_the_decimals_that_stand_in_the_file(write):
+    text = "[plans.pro]\nprice = 99.90\ntarget_margin = 0.70\nallowance = {usd = 0.10, grace = 0.1}"
+    (pro,) = read_plans(write(text))
+    for amount, stands in ((pro.price, "99.90"), (pro.target_margin, "0.70"), (pro.allowance.usd, "0.10")):
+        assert (type(amount), str(amount)) == (Decimal, stands)
+
+
+def test_a_file_can_say_of_a_plan_what_can_be_written_down_of_it():
+    assert PlanTable.model_fields.keys() == {each.name for each in fields(Plan)} - {"name"}
+    said_by_the_plan, no_text = {"name", "each"}, {"within", "on_threshold"}
+    assert AllowanceTable.model_fields.keys() == {each.name for each in fields(Budget)} - said_by_the_plan - no_text
+
+
 def test_a_client_takes_the_path_of_a_file(write, tmp_path):
     path = write(FILE)
     for given in (path, str(path)):
@@ -84,7 +100,10 @@ def test_a_client_takes_the_path_of_a_file(write, tmp_path):
         (b"\xff\xfe", "plans.toml is not a TOML file"),
         ("[plans.pro]\nprize = 5", 'plans.toml, plan "pro" has no prize; its fields are: allowance'),
         ("[plans.pro]\nprice = 5", 'plans.toml, plan "pro" limits nothing; give it an allowance'),
-        ("[plans.pro]\nallowance = 5", 'plans.toml, the allowance of plan "pro" is a Budget (in a file, a table: '),
+        (
+            "[plans.pro]\nallowance = 5",
+            'plans.toml, allowance of plan "pro" is a table: allowance = {usd = "5"}, or "unlimited"; got 5',
+        ),
         ("[plans.pro]\nallowance = {}", 'plans.toml, the allowance of plan "pro": a budget needs a limit'),
         ("[plans.pro]\nallowance = {usd = 5, each = 'user'}", 'the allowance of plan "pro" has no each'),
         (

@@ -21,7 +21,8 @@ from inferkit import (
     budgeted,
 )
 from inferkit.budgets.context import current_scopes
-from inferkit.client.options import Payers
+from inferkit.budgets.scope import attribute
+from inferkit.core.record import CallRecord
 from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.ledger import Ledger
 from inferkit.ledger.sqlite.ledger import SqliteStore
@@ -503,20 +504,20 @@ def test_a_thread_is_for_the_user_of_who_started_it():
     @budgeted(calls=100, key="user_id", each="user")
     def answer(user_id):
         found = []
-        thread = threading.Thread(target=lambda: found.append(Payers.of({}, current_scopes())))
+        thread = threading.Thread(target=lambda: found.append(attribute({}, CallRecord(), current_scopes())))
         thread.start()
         thread.join(10)
         return found[0]
 
     found = answer("ana")
-    assert found.user == "ana"
-    assert found.feature.endswith(".answer")
+    assert found["user"] == "ana"
+    assert found["feature"].endswith(".answer")
 
 
 def test_a_method_is_named_with_its_class():
     class Assistant:
         @budgeted(calls=5)
         def answer(self):
-            return Payers.of({}, current_scopes()).feature
+            return attribute({}, CallRecord(), current_scopes())["feature"]
 
     assert Assistant().answer().endswith("Assistant.answer")

@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import pytest
 
-from budgets.fake_models import Body
 from inferkit import Budget, BudgetExceeded, Chunk, Message, Price, Response, SqliteLedger, Unavailable, Usage
 
 ENGLISH = "A word is four bytes, or so. "
@@ -29,7 +28,7 @@ class Tokenizer:
         digits = sum(map(str.isdigit, text))
         tokens = 8 + digits + (len(text) - digits) // 4
         self.reported.append(tokens)
-        return Response(Body([Chunk("x", finish_reason="stop", usage=Usage(tokens, 1))]), runtime=request.runtime)
+        return Response.of([Chunk("x", finish_reason="stop", usage=Usage(tokens, 1))], runtime=request.runtime)
 
 
 class Client:

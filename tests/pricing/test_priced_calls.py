@@ -7,8 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from budgets.fake_models import Body
-from inferkit import Budget, BudgetExceeded, Chunk, Price, Response, SqliteLedger, Usage
+from inferkit import Budget, BudgetExceeded, Chunk, Price, SqliteLedger, Usage
 from inferkit.testing import FakeProvider
 
 PRICE = Price(input="1", output="10", cache_read="0.10", cache_write="1.25", reasoning="20", request="0.001")
@@ -32,8 +31,8 @@ def ledger(tmp_path):
     ledger.close()
 
 
-def client(world, ledger, budget, price, *replies, model=None):
-    provider = model or FakeProvider(*replies)
+def client(world, ledger, budget, price, *replies):
+    provider = FakeProvider(*replies)
     settings = {"providers": {"fake": provider}, "models": {"any": "fake:m"}, "prices": {"fake:m": price}}
     return provider, world.client(ledger=ledger, budget=budget, **settings)
 
@@ -57,30 +56,23 @@ def test_each_kind_of_token_is_charged_at_its_own_price(world, ledger, kind):
     world.run(body)
 
 
-class Dearest:
-    """A model that writes its whole input to the cache, and reasons with all the output that it is allowed."""
-
-    def __init__(self):
-        self.allowed = []
-
-    async def __call__(self, request):
-        most = request.max_output_tokens
-        self.allowed.append(most)
-        usage = Usage(80, most, cache_write_tokens=80, reasoning_tokens=most)
-        return Response(Body([Chunk("x", finish_reason="stop", usage=usage)]), runtime=request.runtime)
+def the_dearest(request):
+    """Write the whole input to the cache, and reason with all the output that is allowed."""
+    most = request.max_output_tokens
+    return Chunk("x", finish_reason="stop", usage=Usage(80, most, cache_write_tokens=80, reasoning_tokens=most))
 
 
 @pytest.mark.parametrize("usd", ["0.0015", "0.002", "0.01"])
 def test_a_budget_holds_for_replies_of_the_dearest_kinds(world, ledger, usd):
     async def body(world):
         budget = Budget(usd=usd, name="all")
-        model, llm = client(world, ledger, budget, PRICE, model=Dearest())
+        model, llm = client(world, ledger, budget, PRICE, the_dearest)
         with pytest.raises(BudgetExceeded):
             for _ in range(100):
                 await llm.complete("any", "hi")
         await llm.aclose()
         assert 0 < budget.usage(ledger=ledger).usd <= Decimal(usd)
-        assert model.allowed[-1] < 4096
+        assert model.requests[-1].max_output_tokens < 4096
 
     world.run(body)
 

@@ -354,6 +354,35 @@ adapter.close()
         assert wire.connections == 2  # the parent's and the child's
 
 
+def test_an_adapter_that_is_dropped_closes_its_connections(run):
+    with Wire(lambda _: sse(HELLO)) as wire:
+
+        async def call(runtime):
+            adapter = OpenAIChat(base_url=wire.url)
+            told = await text(adapter, runtime)
+            del adapter
+            gc.collect()
+            return told, await runtime.run_blocking(wire.wait_until_closed)
+
+        assert run(call) == ("Hello", True)
+
+
+@pytest.mark.parametrize("loop", ["", "portal=True"], ids=["direct", "portal"])
+def test_a_program_that_ends_without_closing_its_client_is_told_of_no_open_socket(loop):
+    with Wire(lambda _: [reply(completion("Hello"))]) as wire:
+        program = f"""
+import sys
+sys.path[:0] = {[p for p in sys.path if p]!r}
+from inferkit import Client, OpenAIChat
+provider = OpenAIChat(base_url={wire.url!r})
+llm = Client(models={{"m": "p:m"}}, providers={{"p": provider}}, cache=False, ledger=False, {loop})
+assert llm.complete("m", "hi").text == "Hello"
+"""
+        command = [sys.executable, "-W", "error", "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
 def test_a_given_client_is_used_and_left_open(run, library):
     with Wire(lambda _: sse(HELLO)) as wire:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from inferkit.local.library import find_library
-from inferkit.local.llama import Llama
+from inferkit.local.engines.ctransformers.library import find_library
+from inferkit.local.engines.ctransformers.llama import Llama
 
 from .generate import ticket
 from .handwritten import load as load_tickets, split

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 from inferkit.budgets.arguments import budget_given
 from inferkit.budgets.context import join, leave
 from inferkit.budgets.scope import Scope
+from inferkit.budgets.threads import carry_into_threads
 from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class BudgetBlock:
         return f"<BudgetBlock {self.account}>"
 
     def __enter__(self) -> Self:
+        carry_into_threads()
         join(self.scope)
         return self
 

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from inferkit.budgets.limits import MOST, limits_of
-from inferkit.budgets.scope import Scope
 from inferkit.budgets.windows import Period, Window, current_window, rolling_window, window_before
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.money import to_nanos, to_usd
@@ -119,6 +118,12 @@ class Budget:
         """Give this budget, under `name` if it has no name of its own."""
         return self if self.name is not None else dataclasses.replace(self, name=name)
 
+    def account(self, key: str | None = None) -> str:
+        """Give the name of what pays, in the ledger and in messages: this budget, or the share of `key` in it."""
+        if self.name is None:
+            raise ConfigurationError('a budget that is not on a function needs a name: Budget(..., name="free-tier")')
+        return self.name if key is None else f"{self.name}:{key}"
+
     def window(self, at: float) -> Window:
         """Give the period that contains the instant `at`, in seconds since the epoch; a rolling one's last part."""
         if isinstance(self.per, timedelta):
@@ -195,4 +200,4 @@ class Budget:
             raise ConfigurationError("a budget per call keeps no account; only budgets of a period do")
         if key is None and self.each is not None:
             raise ConfigurationError(f"budget {self.name} is kept for each {self.each}; say which: key=...")
-        return self.line(Scope(self, key).account, time.time() if at is None else at)
+        return self.line(self.account(key), time.time() if at is None else at)

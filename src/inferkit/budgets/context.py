@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 __all__ = ["Entered", "current_scopes", "join", "leave"]
 
 _scopes: ContextVar[tuple[Scope, ...]] = ContextVar("inferkit_scopes", default=())
-_carried = False  # whether threads get the scopes too
 
 
 def current_scopes() -> tuple[Scope, ...]:
@@ -22,24 +20,9 @@ def current_scopes() -> tuple[Scope, ...]:
     return _scopes.get()
 
 
-def _place(scopes: tuple[Scope, ...]) -> Token[tuple[Scope, ...]]:
-    if not _carried:
-        _carry()
-    return _scopes.set(scopes)
-
-
-def _carry() -> None:
-    global _carried  # noqa: PLW0603 - a fact about this process
-    if not sys.is_finalizing():  # no thread starts any more, and nothing can be imported
-        from inferkit.budgets.threads import carry_into_threads
-
-        carry_into_threads()
-        _carried = True
-
-
 def join(scope: Scope) -> None:
     """Have a scope pay too, until it leaves."""
-    _place((*_scopes.get(), scope))
+    _scopes.set((*_scopes.get(), scope))
 
 
 def leave(scope: Scope) -> None:
@@ -65,7 +48,7 @@ class Entered:
         self._token: Token[tuple[Scope, ...]] | None = None
 
     def __enter__(self) -> None:
-        self._token = _place(self._scopes)
+        self._token = _scopes.set(self._scopes)
 
     def __exit__(self, *_: object) -> None:
         self.end()

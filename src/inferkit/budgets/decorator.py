@@ -14,6 +14,7 @@ from inferkit.budgets.arguments import budget_given
 from inferkit.budgets.context import Entered, current_scopes
 from inferkit.budgets.generators import AsyncGeneratorInScopes, GeneratorInScopes
 from inferkit.budgets.scope import Scope
+from inferkit.budgets.threads import carry_into_threads
 from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -92,32 +93,37 @@ def _in_scope(
     """Wrap a function of any kind so that what it runs, runs under its scopes."""
     target: Any = function
     wrapper: Any
+
+    def entered(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Scope, ...]:
+        carry_into_threads()
+        return scopes_of(args, kwargs)
+
     if inspect.isasyncgenfunction(function):
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            scopes = scopes_of(args, kwargs)
+            scopes = entered(args, kwargs)
             return AsyncGeneratorInScopes(target(*args, **kwargs), scopes)
 
     elif inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            scopes = scopes_of(args, kwargs)
+            scopes = entered(args, kwargs)
             return GeneratorInScopes(target(*args, **kwargs), scopes)
 
     elif inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with Entered(scopes_of(args, kwargs)):
+            with Entered(entered(args, kwargs)):
                 return await target(*args, **kwargs)
 
     else:
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with Entered(scopes_of(args, kwargs)):
+            with Entered(entered(args, kwargs)):
                 return target(*args, **kwargs)
 
     return cast("Callable[P, R]", wrapper)

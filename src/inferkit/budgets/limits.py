@@ -6,7 +6,7 @@ import contextlib
 import inspect
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from inferkit.budgets.windows import PERIODS, zone_named
 from inferkit.core.errors import ConfigurationError
@@ -14,7 +14,9 @@ from inferkit.core.money import to_nanos
 from inferkit.ledger.amounts import NOTHING, Amounts
 
 if TYPE_CHECKING:
-    from inferkit.budgets.budget import Budget
+    from collections.abc import Sequence
+
+    from inferkit.budgets.windows import Period
 
 __all__ = ["MOST", "Limits", "Share", "limits_of"]
 
@@ -36,7 +38,44 @@ class Limits(NamedTuple):
     warn_at: tuple[int, ...]
 
 
-def limits_of(budget: Budget) -> Limits:
+class _Budget(Protocol):
+    """What is looked at of a budget. Its fields are as they were passed in, whatever they are declared to be."""
+
+    @property
+    def usd(self) -> Share | None: ...
+    @property
+    def tokens(self) -> int | None: ...
+    @property
+    def calls(self) -> int | None: ...
+    @property
+    def per(self) -> Period | timedelta: ...
+    @property
+    def period(self) -> str: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def zone(self) -> str: ...
+    @property
+    def anchor_day(self) -> int: ...
+    @property
+    def on_exceed(self) -> str: ...
+    @property
+    def degrade_to(self) -> str | None: ...
+    @property
+    def each(self) -> str | None: ...
+    @property
+    def within(self) -> _Budget | None: ...
+    @property
+    def warn_at(self) -> Share | Sequence[Share]: ...
+    @property
+    def on_threshold(self) -> object: ...
+    @property
+    def grace(self) -> Share: ...
+    @property
+    def rollover(self) -> Share: ...
+
+
+def limits_of(budget: _Budget) -> Limits:
     """Work out a budget's terms. Raises `ConfigurationError`."""
     limits = _limits(budget)
     _check_period(budget)
@@ -51,7 +90,7 @@ def limits_of(budget: Budget) -> Limits:
     return Limits(*limits, grace, _shares_of(limits, rollover) if rollover else None, warn_at)
 
 
-def _limits(budget: Budget) -> tuple[int | None, int | None, int | None]:
+def _limits(budget: _Budget) -> tuple[int | None, int | None, int | None]:
     if budget.usd is None and budget.tokens is None and budget.calls is None:
         raise ConfigurationError('a budget needs a limit: usd="5.00", tokens=100_000 or calls=50')
     nanos = None if budget.usd is None else to_nanos(budget.usd, "a budget's usd")
@@ -63,7 +102,7 @@ def _limits(budget: Budget) -> tuple[int | None, int | None, int | None]:
     return nanos, budget.tokens, budget.calls
 
 
-def _check_choices(budget: Budget) -> None:
+def _check_choices(budget: _Budget) -> None:
     if budget.on_exceed not in ("raise", "truncate", "degrade"):
         raise ConfigurationError(f'on_exceed is "raise", "truncate" or "degrade"; got {budget.on_exceed!r}')
     _check_smaller_model(budget)
@@ -82,7 +121,7 @@ def _check_choices(budget: Budget) -> None:
         )
 
 
-def _check_smaller_model(budget: Budget) -> None:
+def _check_smaller_model(budget: _Budget) -> None:
     if budget.on_exceed != "degrade":
         if budget.degrade_to is not None:
             raise ConfigurationError('degrade_to goes with on_exceed="degrade"; add that, or leave degrade_to out')
@@ -92,7 +131,7 @@ def _check_smaller_model(budget: Budget) -> None:
         )
 
 
-def _check_period(budget: Budget) -> None:
+def _check_period(budget: _Budget) -> None:
     zone_named(budget.zone)
     if isinstance(budget.per, timedelta):
         if not _SHORTEST <= budget.per <= _LONGEST or budget.per.microseconds:

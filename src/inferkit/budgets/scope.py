@@ -1,4 +1,4 @@
-"""One payer of a call, and all payers of it: budgets that are divided, and those that they lie within."""
+"""One payer of a call, all payers of it (budgets that are divided, those that they lie within), and whom it is for."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from inferkit.budgets.budget import Budget
+    from inferkit.core.record import CallRecord
     from inferkit.ledger.amounts import Line
 
-__all__ = ["Scope", "all_scopes"]
+__all__ = ["Scope", "all_scopes", "attribute"]
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,7 @@ class Scope:
     feature: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if self.budget.name is None:
-            raise ConfigurationError('a budget that is not on a function needs a name: Budget(..., name="free-tier")')
-        name = self.budget.name
-        object.__setattr__(self, "_account", name if self.key is None else f"{name}:{self.key}")
+        object.__setattr__(self, "_account", self.budget.account(self.key))
 
     @property
     def account(self) -> str:
@@ -65,3 +63,30 @@ def all_scopes(scopes: Sequence[Scope], user: str | None, tenant: str | None) ->
             found.append(scope if key == scope.key and budget is scope.budget else Scope(budget, key))
             budget, key = budget.within, None
     return tuple(found)
+
+
+def attribute(
+    asked: Mapping[str, Any], record: CallRecord, around: Sequence[Scope], first: Sequence[Scope] = ()
+) -> dict[str, Any]:
+    """Give a request's fields `user`, `tenant`, `feature` and `scopes`, and put `key` on the record.
+
+    Those who pay are the budgets `first`, those of the functions `around` the call, and the call's own. Whom the call
+    is for, it says itself; or else the innermost key of a budget that is for `each` user or tenant does. `key` is the
+    outermost of the others, which may be anything. Raises `ConfigurationError` where a budget is for each user or
+    tenant, and nobody says whom the call is for.
+    """
+    own = asked.get("budget")
+    if not around and not first and own is None:
+        return {}
+    user, tenant, feature = asked.get("user"), asked.get("tenant"), asked.get("feature")
+    for scope in reversed(around):  # the innermost is the last
+        feature = feature or scope.feature
+        each = scope.budget.each
+        if each == "user":
+            user = user or scope.key
+        elif each == "tenant":
+            tenant = tenant or scope.key
+        else:
+            record.key = scope.key or record.key
+    scopes = (*first, *around) if own is None else (*first, *around, Scope(own))
+    return {"user": user, "tenant": tenant, "feature": feature, "scopes": all_scopes(scopes, user, tenant)}

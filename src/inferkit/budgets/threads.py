@@ -1,7 +1,10 @@
 """Lets the budgets that pay for a function pay for the threads it starts too: a new thread begins without any context.
 
-`Thread.start` and `ThreadPoolExecutor.submit` are wrapped when a scope is first entered, so that an application without
-budgets on its functions keeps them as they are. Only the scopes are carried, nothing else of the context.
+`Thread.start` and `ThreadPoolExecutor.submit` are wrapped when a function or block with a budget is first entered, so
+that an application without any keeps them as they are, and not at all where the environment variable
+`INFERKIT_CARRY_INTO_THREADS` is "0". Where Python itself has new threads inherit their starter's context (from 3.14 on,
+`sys.flags.thread_inherit_context`), `Thread.start` stays as it is. Only the scopes are carried, nothing else of the
+context.
 """
 
 from __future__ import annotations
@@ -30,17 +33,28 @@ _carried = False
 def carry_into_threads() -> None:
     """Have every thread started, and every task submitted, from now on paid for by the scopes it was started in.
 
-    Does nothing the second time. What other libraries wrapped these methods in stays in place, inside.
+    Does nothing the second time, or where it is switched off. What other libraries wrapped these methods in stays in
+    place, inside.
     """
+    if not _carried:
+        _carry()
+
+
+def _carry() -> None:
     global _carried  # noqa: PLW0603 - a fact about this process
     with _lock:
-        if _carried:
+        if _carried or os.environ.get("INFERKIT_CARRY_INTO_THREADS") == "0":
             return
-        threading.Thread.start = _carrying_start(threading.Thread.start)  # type: ignore[assignment]
-        if "start" in vars(threading.Timer):  # a library wrapped it, and knows only the start from before
-            threading.Timer.start = _carrying_start(threading.Timer.start)  # type: ignore[assignment]
+        if not getattr(sys.flags, "thread_inherit_context", False):
+            _carry_into_started_threads()
         ThreadPoolExecutor.submit = _carrying_submit(ThreadPoolExecutor.submit)  # type: ignore[method-assign]
         _carried = True  # last: a child forked before this wraps once more, which is harmless
+
+
+def _carry_into_started_threads() -> None:
+    threading.Thread.start = _carrying_start(threading.Thread.start)  # type: ignore[assignment]
+    if "start" in vars(threading.Timer):  # a library wrapped it, and knows only the start from before
+        threading.Timer.start = _carrying_start(threading.Timer.start)  # type: ignore[assignment]
 
 
 def _carrying_start(start: Callable[[Any], None]) -> Callable[[Any], None]:

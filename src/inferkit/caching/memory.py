@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from typing import TYPE_CHECKING
+
+from cachetools import LRUCache
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.runtime.forks import renew_after_fork
@@ -23,55 +24,39 @@ class MemoryTier:
             raise ConfigurationError("max_bytes and max_entries are above 0; for no memory tier, pass memory=None")
         self._max_bytes = max_bytes
         self._max_entries = max_entries
-        self._entries: OrderedDict[bytes, tuple[Entry, int]] = OrderedDict()
-        self._bytes = 0
+        self._entries: LRUCache[bytes, Entry] = LRUCache(max_bytes, getsizeof=_size)
         self._lock = threading.Lock()
         renew_after_fork(self)
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    @property
-    def bytes_used(self) -> int:
-        """About how many bytes the entries take."""
-        return self._bytes
-
     def get(self, key: bytes) -> Entry | None:
         """Look an entry up; it becomes the one used last."""
         with self._lock:
-            found = self._entries.get(key)
-            if found is None:
-                return None
-            self._entries.move_to_end(key)
-            return found[0]
+            return self._entries.get(key)
 
     def put(self, key: bytes, entry: Entry) -> None:
-        """Keep an entry, unless it alone is larger than the tier."""
-        size = entry.memory_bytes
+        """Keep an entry, unless it alone is larger than the tier; the one it replaces goes either way."""
         with self._lock:
-            self._drop(key)
-            if size > self._max_bytes:
-                return
-            self._entries[key] = (entry, size)
-            self._bytes += size
-            while self._bytes > self._max_bytes or len(self._entries) > self._max_entries:
-                _, (_, freed) = self._entries.popitem(last=False)
-                self._bytes -= freed
+            try:
+                self._entries[key] = entry
+            except ValueError:  # it is larger than the tier
+                self._entries.pop(key, None)
+            while len(self._entries) > self._max_entries:
+                self._entries.popitem()
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
             self._entries.clear()
-            self._bytes = 0
 
     def renew(self) -> None:
         """Start afresh in a forked child if another thread was in the middle of a change."""
         if self._lock.locked():
-            self._entries.clear()
-            self._bytes = 0
+            self._entries = LRUCache(self._max_bytes, getsizeof=_size)
         self._lock = threading.Lock()
 
-    def _drop(self, key: bytes) -> None:
-        old = self._entries.pop(key, None)
-        if old is not None:
-            self._bytes -= old[1]
+
+def _size(entry: Entry) -> int:
+    return entry.memory_bytes

@@ -24,10 +24,10 @@ from inferkit.runtime.forks import renew_after_fork
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from inferkit.core.body import Batch, End
     from inferkit.core.chunks import Chunk
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Request
-    from inferkit.core.response import End
 
 __all__ = ["Flights"]
 
@@ -195,7 +195,7 @@ class _Flight:
         self.failure_raised = False
 
     async def pull(self, deadline: float | None) -> None:
-        """Pull one chunk; the lock, which is held, is given back when that is over, however this ends."""
+        """Pull what a read brings; the lock, which is held, is given back when that is over, however this ends."""
         if self.members == 1 and deadline is None:
             return await self._pull()
         runtime = self.runtime
@@ -208,7 +208,7 @@ class _Flight:
     async def _pull(self) -> None:
         assert self.source is not None
         try:
-            self.chunks.append(await self.source.__anext__())
+            self.chunks += await self.source.next_batch()
         except StopAsyncIteration:
             self.flights._retire(self, _LANDED)  # noqa: SLF001 - its own module
         except BaseException as error:
@@ -231,7 +231,6 @@ class _Flight:
             return StreamInterrupted(
                 "the call that this one shared was broken off",
                 provider=self.record.provider,
-                partial="".join(chunk.text for chunk in self.chunks),
             )
         if self.failure_raised and isinstance(failure, InferkitError):
             twin = copy.copy(failure)
@@ -252,7 +251,7 @@ class _Reader:
         self._deadline = deadline
         self._next = 0
 
-    async def __anext__(self) -> Chunk:
+    async def __anext__(self) -> Batch:
         flight, index = self._flight, self._next
         chunks = flight.chunks
         while index >= len(chunks) and flight.state == _OPEN:
@@ -266,8 +265,8 @@ class _Reader:
             if flight.state == _LANDED:
                 raise StopAsyncIteration
             raise flight.error_for_reader(leads=self._leads)
-        self._next = index + 1
-        return chunks[index]
+        self._next = len(chunks)
+        return chunks[index:]
 
 
 def _shares_budget(leader: CallRecord, request: Request) -> bool:

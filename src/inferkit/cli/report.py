@@ -34,7 +34,7 @@ def report(
     ] = None,
 ) -> None:
     """Show what a period cost, what it brought in, who is unprofitable, and what was saved and wasted."""
-    from inferkit.economics.command import dimensions_of, period_of, write_report
+    from inferkit.cli.reporting import dimensions_of, period_of, write_report
 
     write_report(
         ledger=ledger,

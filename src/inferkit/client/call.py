@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inferkit.client.checks import check_options
-from inferkit.client.engine import sign
 from inferkit.core.errors import InferkitError
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
@@ -14,6 +12,7 @@ from inferkit.runtime import reaper
 if TYPE_CHECKING:
     from inferkit.client.engine import Engine
     from inferkit.client.options import CallOptions
+    from inferkit.core.body import Batch
     from inferkit.core.chunks import Chunk
     from inferkit.core.messages import Messages
     from inferkit.core.response import Response
@@ -23,18 +22,20 @@ __all__ = ["Call"]
 
 
 class Call:
-    """One call: opened once, read step by step, closed once. What both kinds of stream are made of."""
+    """One call: opened once, read step by step, closed once. What both kinds of stream are made of.
+
+    `chunks` holds those that the caller was given, `ready` what was read with the last of them, its end first.
+    """
 
     def __init__(
         self, engine: Engine, model: str | None, messages: Messages, options: CallOptions, *, stream: bool
     ) -> None:
-        check_options(options)
         self.record = CallRecord()
         self.chunks: list[Chunk] = []
+        self.ready: list[Chunk] = []
         self._engine = engine
-        self._asked = model, messages, options
+        self._asked = model, messages, engine.read(options, self.record)  # here, in the caller's own context
         self._stream = stream
-        self._payers = engine.payers(options)  # read here, in the caller's own context
         self._response: Response | None = None
         self._deadline: float | None = None
         self._runtime: Runtime | None = None
@@ -49,70 +50,72 @@ class Call:
         """The reply as received so far."""
         return Reply.of(self.chunks, self.record)
 
+    @property
+    def text(self) -> str:
+        """The text received so far."""
+        return "".join([chunk.text for chunk in self.chunks])
+
     async def open(self, runtime: Runtime) -> None:
         """Send the call, unless it has been sent."""
         if self._response is not None:
             return
-        model, messages, options = self._asked
+        model, messages, asked = self._asked
         self._runtime = runtime
         try:
             self._response, self._deadline = await self._engine.open(
                 model,
                 messages,
-                options,
+                asked,
                 runtime=runtime,
                 record=self.record,
                 stream=self._stream,
-                payers=self._payers,
             )
         except InferkitError as error:
-            sign(error, self.record)
+            self.record.sign(error)
             raise
         if self._stream:
             reaper.until_exit(self)
 
     async def next(self) -> Chunk:
         """Give the next chunk; raise `StopAsyncIteration` at the end."""
+        if not self.ready:
+            self.ready = (await self._next_batch())[::-1]
+        return self.take()
+
+    def take(self) -> Chunk:
+        """Give the next chunk of those that are ready."""
+        chunk = self.ready.pop()
+        self.chunks.append(chunk)
+        return chunk
+
+    async def _next_batch(self) -> Batch:
         response = self._response
         assert response is not None
         try:
             if self._deadline is None:
-                chunk = await response.__anext__()
-            else:
-                assert self._runtime is not None
-                chunk = await self._runtime.within(self._deadline, response.__anext__())
+                return await response.next_batch()
+            assert self._runtime is not None
+            return await self._runtime.within(self._deadline, response.next_batch())
         except InferkitError as error:
-            self._sign(error)
+            self.record.sign(error, self.text)
             raise
-        self.chunks.append(chunk)
-        return chunk
-
-    def _sign(self, error: InferkitError) -> None:
-        sign(error, self.record, "".join([chunk.text for chunk in self.chunks]))
 
     async def read(self, runtime: Runtime) -> Reply:
         """Send the call and read its reply to the end."""
         await self.open(runtime)
-        response = self._response
-        assert response is not None
         try:
-            if self._deadline is None:
-                async for chunk in response:
-                    self.chunks.append(chunk)
-            else:
-                while True:
-                    await self.next()
+            while True:
+                self.chunks += await self._next_batch()
         except StopAsyncIteration:
             pass
         except BaseException as error:
-            if isinstance(error, InferkitError):
-                self._sign(error)
             await self.close(error)
             raise
         return self.reply
 
     async def close(self, error: BaseException | None = None) -> None:
         """Close the reply; `error` is what made the reader leave, if anything."""
+        self.ready = []
         if self._response is not None:
             await self._response.aclose(error=error)
 

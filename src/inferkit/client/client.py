@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferkit.client.call import Call
-from inferkit.client.engine import Engine, Settings
+from inferkit.client.declarations import documents
+from inferkit.client.engine import Engine
+from inferkit.client.options import CallOptions
+from inferkit.client.settings import Settings
 from inferkit.client.streams import AsyncStream, Run, Stream, directly
 from inferkit.core.errors import ConfigurationError
 from inferkit.runtime.loops import current_runtime
@@ -13,7 +16,6 @@ from inferkit.runtime.loops import current_runtime
 if TYPE_CHECKING:
     from typing import Self, Unpack
 
-    from inferkit.client.options import CallOptions
     from inferkit.core.messages import Messages
     from inferkit.core.reply import Reply
     from inferkit.core.request import Layer
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from inferkit.runtime.portal import Portal
 
 __all__ = ["AsyncClient", "Client"]
+
+_lists_settings = documents(Settings)
+_lists_options = documents(CallOptions)
 
 
 def _arguments(first: str | Messages, second: Messages | None) -> tuple[str | None, Messages]:
@@ -32,29 +37,35 @@ def _arguments(first: str | Messages, second: Messages | None) -> tuple[str | No
     return first, second
 
 
+@_lists_settings
 class AsyncClient:
-    """Makes model calls from asyncio and trio, through the whole stack. See `Settings` for what it takes.
+    """Makes model calls from asyncio and trio, through the whole stack.
 
-    One client serves a whole application; it is safe in any number of tasks, threads and event loops.
+    One client serves a whole application; it is safe in any number of tasks, threads and event loops. It takes:
     """
 
     def __init__(self, **settings: Unpack[Settings]) -> None:
         self._engine = Engine(settings)
 
+    @_lists_options
     async def complete(
         self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
     ) -> Reply:
         """Make one call and return its whole reply: `complete("fast", "What is...?")`, or without the model's name.
 
-        Raises the errors of `inferkit.core.errors`: `BudgetExceeded`, `ProviderError` and so on.
+        Raises the errors of `inferkit.core.errors`: `BudgetExceeded`, `ProviderError` and so on. The options are:
         """
         call = Call(self._engine, *_arguments(model, messages), options, stream=False)
         return await call.read(current_runtime())
 
+    @_lists_options
     def stream(
         self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
     ) -> AsyncStream:
-        """Make one call and read its reply as it comes: `async with client.stream("fast", "...") as reply`."""
+        """Make one call and read its reply as it comes: `async with client.stream("fast", "...") as reply`.
+
+        The options are:
+        """
         return AsyncStream(Call(self._engine, *_arguments(model, messages), options, stream=True))
 
     @property
@@ -83,11 +94,12 @@ class AsyncClient:
         await self.aclose()
 
 
+@_lists_settings
 class Client:
-    """Makes model calls from plain code, through the whole stack. See `Settings` for what it takes.
+    """Makes model calls from plain code, through the whole stack.
 
     It needs no event loop and no thread. `portal=True` runs the stack on an event loop in a thread of its own, for
-    layers that wait for one. One client serves a whole application, and any number of threads.
+    layers that wait for one. One client serves a whole application, and any number of threads. It takes also:
     """
 
     def __init__(self, *, portal: bool = False, **settings: Unpack[Settings]) -> None:
@@ -99,19 +111,24 @@ class Client:
             self._portal = Portal()
         self._run: Run = self._portal.run if self._portal is not None else directly
 
+    @_lists_options
     def complete(
         self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
     ) -> Reply:
         """Make one call and return its whole reply: `complete("fast", "What is...?")`, or without the model's name.
 
-        Raises the errors of `inferkit.core.errors`: `BudgetExceeded`, `ProviderError` and so on.
+        Raises the errors of `inferkit.core.errors`: `BudgetExceeded`, `ProviderError` and so on. The options are:
         """
         return self._run(Call(self._engine, *_arguments(model, messages), options, stream=False).read)
 
+    @_lists_options
     def stream(
         self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
     ) -> Stream:
-        """Make one call and read its reply as it comes: `with client.stream("fast", "...") as reply`."""
+        """Make one call and read its reply as it comes: `with client.stream("fast", "...") as reply`.
+
+        The options are:
+        """
         return Stream(Call(self._engine, *_arguments(model, messages), options, stream=True), self._run)
 
     @property

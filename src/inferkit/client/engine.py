@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from typing import TYPE_CHECKING, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from inferkit.budgets.budget import Budget
 from inferkit.budgets.context import current_scopes
-from inferkit.budgets.scope import Scope
+from inferkit.budgets.scope import Scope, attribute
 from inferkit.client.catalog import Catalog
-from inferkit.client.checks import are_layers, check_settings
-from inferkit.client.options import CallOptions, Payers, build_request
-from inferkit.core.errors import ConfigurationError, InferkitError, NoRoute
+from inferkit.client.checks import are_layers
+from inferkit.client.options import CallOptions, build_request, read_options
+from inferkit.client.settings import Settings, read_settings
+from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.stack import check_order, compose
 from inferkit.pricing.prices import Price, PriceBook
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from inferkit.budgets.budget import Budget
     from inferkit.core.messages import Messages
     from inferkit.core.record import CallRecord
-    from inferkit.core.request import Handler, Layer, Request
+    from inferkit.core.request import Layer, Request
     from inferkit.core.response import Response
     from inferkit.layers.cache import Cache
     from inferkit.layers.retry import Retry
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 GRACE = 0.1
 """Adapters keep the deadline themselves and say what they had received; this much later, in seconds, they are cut."""
 
-__all__ = ["Engine", "Settings", "default_stack", "sign"]
+__all__ = ["Engine", "default_stack"]
 
 
 def default_stack(
@@ -105,67 +105,20 @@ async def dispatch(request: Request) -> Response:
     return await request.target.adapter(request)
 
 
-class Settings(TypedDict, total=False):
-    """The keyword arguments of `Client` and `AsyncClient`.
-
-    - `models`: aliases, each to `"provider:model"` or a list of them in order of preference; `"local"` is the
-      embedded model. `default` is the alias used where a call names none (the first one).
-    - `providers`: adapters of your own, by name.
-    - `prices`: a `Price` for each model that the price list does not know, or that has your own rates; keys are
-      `"provider:model"`, `"model"` or `"provider:*"`. `on_unpriced` says what a call under a budget does without a
-      price: "block" (the default) or a `Price` to assume.
-    - `budget`: one `Budget` or several that every call is charged to; `each="user"` makes it one for each user.
-    - `plans`: what customers pay and may use (see `Plan`), or the TOML file that says so; `default_plan` is that of
-      users and tenants who were assigned none. `client.plans` assigns.
-    - `cache`: True (memory and disk), False, or a `Cache`.
-    - `ledger`: True (SQLite in the user's data folder), False, a path, or a ledger. `on_store_error` says what a call
-      under a budget does while the ledger is down: "block" (the default) or "allow".
-    - `estimates`: how a budget counts input before it is sent. "strict" (the default) is an upper bound, four
-      times what English takes; "learned" goes by the model's recent calls, and a call that comes to more than they
-      did may then overspend by the difference.
-    - `max_retries`: requests after the first one, in all. `timeout`: seconds for a whole call, if it names none.
-    - `layers`: layers of your own, seen once by each call, after the trace and before the cache.
-    - `stack`: a function that is given the layers (see `default_stack`) and returns those to use, in order.
-    - `home`: the folder for cache and ledger (default: `INFERKIT_HOME`, or the user's own folders).
-    - `telemetry`: where spans and metrics go (default: OpenTelemetry's global providers).
-    """
-
-    models: Mapping[str, str | Sequence[str]]
-    default: str
-    providers: Mapping[str, Handler]
-    prices: Mapping[str, Price]
-    on_unpriced: Literal["block"] | Price
-    budget: Budget | Sequence[Budget]
-    plans: Sequence[Plan] | str | os.PathLike[str]
-    default_plan: str
-    cache: bool | Cache
-    ledger: bool | str | os.PathLike[str] | Ledger
-    on_store_error: Literal["block", "allow"]
-    estimates: Literal["strict", "learned"]
-    max_retries: int
-    timeout: float
-    layers: Sequence[Layer]
-    stack: Callable[[list[Layer]], Sequence[Layer]]
-    home: str | os.PathLike[str]
-    telemetry: Telemetry
-
-
 class Engine:
     """A stack ready for calls. Made by a client, closed by it."""
 
     def __init__(self, settings: Settings) -> None:
-        check_settings(settings, Settings.__annotations__)
-        settings = cast("Settings", {name: value for name, value in settings.items() if value is not None})
+        settings = read_settings(settings)
         home = settings.get("home")
         self.catalog = Catalog(settings.get("models"), settings.get("providers"), default=settings.get("default"))
-        budget = settings.get("budget", ())
-        self._scopes = tuple(Scope(one) for one in ((budget,) if isinstance(budget, Budget) else budget))
-        self._prices = PriceBook(settings.get("prices", {}), on_unpriced=settings.get("on_unpriced", "block"))
+        self._scopes = tuple(map(Scope, cast("Sequence[Budget]", settings["budget"])))
+        self._prices = PriceBook(settings["prices"], on_unpriced=settings["on_unpriced"])
         self._found: set[tuple[str, bool]] = set()
         self._check_smaller_models([each for scope in self._scopes for each in _with_larger(scope.budget)])
         self._timeout = settings.get("timeout")
         self._closed = False
-        self.ledger, self._own_ledger = _open_ledger(settings.get("ledger", True), home)
+        self.ledger, self._own_ledger = _open_ledger(settings["ledger"], home)
         try:
             self.plans = _plans(settings.get("plans"), settings.get("default_plan"), self.ledger)
             if self.plans is not None:
@@ -193,25 +146,28 @@ class Engine:
         trace, *others = default_stack(
             self.catalog,
             prices=self._prices,
-            cache=_cache(settings.get("cache", True), self.catalog, home),
+            cache=_cache(settings["cache"], self.catalog, home),
             ledger=self.ledger,
             plans=self.plans,
-            retry=Retry(settings.get("max_retries", 2)),
+            retry=Retry(settings["max_retries"]),
             telemetry=settings.get("telemetry"),
-            on_store_error=settings.get("on_store_error", "block"),
-            estimates=settings.get("estimates", "strict"),
+            on_store_error=settings["on_store_error"],
+            estimates=settings["estimates"],
         )
-        return [trace, *settings.get("layers", ()), *others]
+        return [trace, *settings["layers"], *others]
 
-    def payers(self, options: CallOptions) -> Payers:
-        """Say which budgets pay for a call: the client's, those of `@budgeted` functions, and the call's own."""
-        payers = Payers.of(options, current_scopes(), self._scopes)
-        plan = options.get("plan")
+    def read(self, options: CallOptions, record: CallRecord) -> dict[str, Any]:
+        """Check and convert a call's options, and say which budgets pay: the client's, those around it, its own."""
+        asked = read_options(options)
+        asked |= attribute(asked, record, current_scopes(), self._scopes)
+        asked.pop("budget", None)  # it is one of the scopes now
+        plan = asked.get("plan")
         if plan is not None:
             self.known_plans().named(plan)  # also where the cache would have answered
-        if payers.scopes:
-            self._check_smaller_models([scope.budget for scope in payers.scopes])
-        return payers
+        scopes = asked.get("scopes")
+        if scopes:
+            self._check_smaller_models([scope.budget for scope in scopes])
+        return asked
 
     def _check_smaller_models(self, budgets: Sequence[Budget]) -> None:
         """Raise `ConfigurationError` now where a call that one of these budgets degrades would have nowhere to go."""
@@ -236,14 +192,13 @@ class Engine:
         self,
         model: str | None,
         messages: Messages,
-        options: CallOptions,
+        asked: Mapping[str, Any],
         *,
         runtime: Runtime,
         record: CallRecord,
         stream: bool,
-        payers: Payers,
     ) -> tuple[Response, float | None]:
-        """Send one call through the stack; give its response and its deadline."""
+        """Send one call through the stack, of what `read` gave; give its response and its deadline."""
         if self._closed:
             raise RuntimeError("this client is closed; make another one")
         name = model or self.catalog.default
@@ -251,11 +206,10 @@ class Engine:
         request = build_request(
             name,
             messages,
-            options,
+            asked,
             runtime=runtime,
             record=record,
             stream=stream,
-            payers=payers,
             timeout=self._timeout,
         )
         deadline = request.deadline
@@ -302,15 +256,6 @@ def _with_larger(budget: Budget | None) -> Iterator[Budget]:
     while budget is not None:
         yield budget
         budget = budget.within
-
-
-def sign(error: InferkitError, record: CallRecord, partial: str = "") -> None:
-    """Say on an error which call it belongs to, what was tried, and what had been received."""
-    error.request_id = record.id
-    error.attempts = tuple(record.attempts)
-    if partial and getattr(error, "partial", None) == "":
-        with contextlib.suppress(AttributeError):
-            error.partial = partial  # type: ignore[attr-defined]
 
 
 def _open_ledger(

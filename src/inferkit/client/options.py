@@ -1,131 +1,255 @@
-"""What a caller may ask for with one call, and how it becomes a request."""
+"""What a caller may ask for with one call, each option declared once, and how it becomes a request."""
 
-from __future__ import annotations
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, cast
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
-
-from inferkit.budgets.scope import Scope, all_scopes
 from inferkit.caching.control import CACHE
+from inferkit.client import checks
+from inferkit.client.declarations import Declared, declared_in, reader
 from inferkit.client.messages import as_messages
+from inferkit.core.errors import ConfigurationError
 from inferkit.core.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from inferkit.budgets.budget import Budget
     from inferkit.core.messages import Messages, Tool
     from inferkit.core.record import CallRecord
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["CallOptions", "Payers", "build_request"]
+__all__ = ["OPTIONS", "CallOptions", "build_request", "read_options"]
+
+_PROVIDER = "the provider's own"
+_IDENTITY = "a text that is valid and not empty; pass str(...) of an id"
+
+
+def _as_float(value: float) -> float:
+    """Make equal numbers one: 0, 0.0 and -0.0 are the same temperature, to the cache as well."""
+    return float(value) + 0.0
+
+
+def _as_stops(value: str | Sequence[str]) -> tuple[str, ...]:
+    return ((value,) if value else ()) if isinstance(value, str) else tuple(value)
 
 
 class CallOptions(TypedDict, total=False):
     """The keyword arguments of `complete` and `stream`.
 
-    `timeout` is in seconds, for the whole call with its retries. `user` is charged under budgets that are for each
-    user, and never sent to a provider; `tenant` is the boundary that no cached reply crosses (default for both: the key
-    of the innermost function around the call whose budget is for each user, or tenant). `feature` says in reports what
-    the call is for (default: the innermost `@budgeted` function). `plan` is the user's plan, or without a user, or
-    where it is pooled, the tenant's, as the application knows it; where the ledger says otherwise, it is assigned from
-    now on. `cache` is "use" (the default), "bypass" (neither read nor written) or "refresh" (written anew). `extra`
-    holds provider-specific parameters, sent as they are. An option that is None counts as not given, but for
-    `timeout=None`, which lifts the client's.
+    One that is None counts as not given, but for `timeout=None`. Each becomes the field of `Request` that has its
+    name, but for `timeout`, `budget` and `cache`, which are read at the door.
     """
 
-    max_output_tokens: int
-    temperature: float
-    top_p: float
-    seed: int
-    stop: str | Sequence[str]
-    tools: Sequence[Tool]
-    tool_choice: str
-    response_schema: Mapping[str, Any]
-    reasoning_effort: str
-    extra: Mapping[str, Any]
-    user: str
-    tenant: str
-    feature: str
-    plan: str
-    timeout: float
-    budget: Budget
-    cache: Literal["use", "bypass", "refresh"]
-    extensions: Mapping[Any, Any]
+    max_output_tokens: Annotated[
+        int,
+        Declared(
+            checks.whole(1),
+            "a whole number from 1",
+            "The most tokens that the reply may take; a budget may lower it.",
+            otherwise=_PROVIDER,
+            convert=int,
+        ),
+    ]
+    temperature: Annotated[
+        float,
+        Declared(
+            checks.number(0),
+            "a number from 0",
+            "How much chance there is in the choice of a token.",
+            otherwise=_PROVIDER,
+            convert=_as_float,
+        ),
+    ]
+    top_p: Annotated[
+        float,
+        Declared(
+            checks.number(0, 1),
+            "a number from 0 to 1",
+            "The part of the likeliest tokens that is chosen from.",
+            otherwise=_PROVIDER,
+            convert=_as_float,
+        ),
+    ]
+    seed: Annotated[
+        int,
+        Declared(
+            checks.whole(),
+            "a whole number",
+            "Makes chance repeat itself, where the provider can.",
+            otherwise=_PROVIDER,
+            convert=int,
+        ),
+    ]
+    stop: Annotated[
+        str | Sequence[str],
+        Declared(
+            checks.are_stops,
+            "a text or a list of texts",
+            "Texts that end the reply where they would come.",
+            otherwise="none",
+            convert=_as_stops,
+        ),
+    ]
+    tools: Annotated[
+        "Sequence[Tool]",
+        Declared(
+            checks.are_tools,
+            "a list of inferkit.Tool values",
+            "What the model may call.",
+            otherwise="none",
+            convert=tuple,
+        ),
+    ]
+    tool_choice: Annotated[
+        str,
+        Declared(
+            checks.is_text,
+            'a text, for example "auto"',
+            "Whether the model calls a tool, or which one.",
+            otherwise=_PROVIDER,
+        ),
+    ]
+    response_schema: Annotated[
+        Mapping[str, Any],
+        Declared(
+            checks.is_mapping,
+            "a JSON schema, as a dictionary",
+            "What the reply has to look like.",
+            otherwise="free text",
+        ),
+    ]
+    reasoning_effort: Annotated[
+        str,
+        Declared(
+            checks.is_text,
+            'a text, for example "low"',
+            "How long the model may think.",
+            otherwise=_PROVIDER,
+        ),
+    ]
+    extra: Annotated[
+        Mapping[str, Any],
+        Declared(
+            checks.is_mapping,
+            "a dictionary of parameters",
+            "Parameters that only this provider has, sent as they are.",
+            otherwise="none",
+        ),
+    ]
+    user: Annotated[
+        str,
+        Declared(
+            checks.is_text,
+            _IDENTITY,
+            "Who asks, and is charged under budgets that are for each user. Never sent to a provider.",
+            otherwise="the key of the innermost function around the call whose budget is for each user",
+        ),
+    ]
+    tenant: Annotated[
+        str,
+        Declared(
+            checks.is_text,
+            _IDENTITY,
+            "Whose user that is, and the boundary that no cached reply crosses.",
+            otherwise="the key of the innermost function around the call whose budget is for each tenant",
+        ),
+    ]
+    feature: Annotated[
+        str,
+        Declared(
+            checks.is_text,
+            'a text, for example "search"',
+            "What the call is for, in reports.",
+            otherwise="the innermost function with a budget",
+        ),
+    ]
+    plan: Annotated[
+        str,
+        Declared(
+            checks.is_text,
+            'the name of a plan, for example "pro"',
+            "The plan of the user, or without a user, or where it is pooled, of the tenant, as the application knows "
+            "it. Where the ledger says otherwise, it is assigned from now on.",
+            otherwise="the one that was assigned",
+        ),
+    ]
+    timeout: Annotated[
+        float | None,
+        Declared(
+            checks.is_time_or_none,
+            "a number of seconds greater than 0",
+            "The time for the whole call with its retries; None lifts the client's.",
+            otherwise="the client's",
+            none_counts=True,
+        ),
+    ]
+    budget: Annotated[
+        "Budget",
+        Declared(
+            checks.is_budget,
+            'a Budget: Budget(usd="0.01", per="call", name="cheap")',
+            "One more budget that this call is charged to.",
+            otherwise="none",
+        ),
+    ]
+    cache: Annotated[
+        Literal["use", "bypass", "refresh"],
+        Declared(
+            checks.one_of("use", "bypass", "refresh"),
+            '"use", "bypass" or "refresh"',
+            "Whether the cache may answer: bypassed, it is neither read nor written; refreshed, it is written anew.",
+            default="use",
+        ),
+    ]
+    extensions: Annotated[
+        Mapping[Any, Any],
+        Declared(
+            checks.is_mapping,
+            "a dictionary from Key to value",
+            "What your own layers want to know of the call.",
+            otherwise="none",
+            convert=dict,
+        ),
+    ]
 
 
-_SENT = ("max_output_tokens", "temperature", "top_p", "seed", "tool_choice", "response_schema", "reasoning_effort")
+OPTIONS = declared_in(CallOptions)
+_LENGTHS = {"max_tokens", "max_completion_tokens"}  # what other libraries call `max_output_tokens`
+_BLANK = Request(model="", messages=(), runtime=cast("Runtime", None), record=cast("CallRecord", None))
 
 
-class Payers(NamedTuple):
-    """Who pays for a call and whom it is for, as read at the door, in the caller's own context."""
-
-    scopes: tuple[Scope, ...] = ()
-    user: str | None = None
-    tenant: str | None = None
-    feature: str | None = None
-    key: str | None = None
-
-    @classmethod
-    def of(cls, options: CallOptions, around: Sequence[Scope], first: Sequence[Scope] = ()) -> Payers:
-        """Put together the budgets `first`, those of the functions `around` the call, and the call's own.
-
-        Whom the call is for, it says itself; or else the innermost key of a budget that is for `each` user or tenant
-        does. `key` is the outermost of the others, which may be anything. Raises `ConfigurationError` where a budget
-        is for each user or tenant, and nobody says whom the call is for.
-        """
-        user, tenant, feature, key = options.get("user"), options.get("tenant"), options.get("feature"), None
-        for scope in reversed(around):  # the innermost is the last
-            feature = feature or scope.feature
-            each = scope.budget.each
-            if each == "user":
-                user = user or scope.key
-            elif each == "tenant":
-                tenant = tenant or scope.key
-            else:
-                key = scope.key or key
-        own = options.get("budget")
-        scopes = (*first, *around) if own is None else (*first, *around, Scope(own))
-        return cls(all_scopes(scopes, user, tenant) if scopes else (), user, tenant, feature, key)
+def _unknown(names: set[str]) -> ConfigurationError:
+    if names & _LENGTHS:
+        name = min(names & _LENGTHS)
+        return ConfigurationError(f"unknown option {name}; the limit of the reply is max_output_tokens=...")
+    unknown = ", ".join(sorted(names))
+    return ConfigurationError(f"unknown option {unknown}; provider-specific parameters go into extra={{...}}")
 
 
-NO_PAYERS = Payers()
+read_options: Callable[[CallOptions], dict[str, Any]] = reader(OPTIONS, _unknown)
+"""Give what a caller asks for, checked and converted. Raises `ConfigurationError` for what makes no sense."""
 
 
 def build_request(
     model: str,
-    messages: Messages,
-    options: CallOptions,
+    messages: "Messages",
+    asked: Mapping[str, Any],
     *,
-    runtime: Runtime,
-    record: CallRecord,
+    runtime: "Runtime",
+    record: "CallRecord",
     stream: bool,
-    payers: Payers = NO_PAYERS,
     timeout: float | None = None,
 ) -> Request:
-    """Make the request of what the caller passed. Raises `ConfigurationError` for messages that make no sense."""
-    fields: dict[str, Any] = {name: options[name] for name in _SENT if name in options}  # type: ignore[literal-required]
-    stop = options.get("stop") or ()
-    fields["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
-    extensions = dict(options.get("extensions") or {})
-    cache = options.get("cache") or "use"
+    """Make the request of what `read_options` gave. Raises `ConfigurationError` for messages that make no sense."""
+    fields: dict[str, Any] = {"extra": {}, "extensions": {}, **asked}  # its own, should a layer write to them
+    seconds = fields.pop("timeout", timeout)
+    cache = fields.pop("cache", "use")
     if cache != "use":
-        extensions[CACHE] = cache
-    seconds = options.get("timeout", timeout)
-    record.key = payers.key
-    return Request(
+        fields["extensions"] = {**fields["extensions"], CACHE: cache}
+    return _BLANK.replace(  # several times faster than to make one from nothing
         model=model,
         messages=as_messages(messages),
         runtime=runtime,
         record=record,
         stream=stream,
-        tools=tuple(options.get("tools") or ()),
-        extra=options.get("extra") or {},
-        user=payers.user,
-        tenant=payers.tenant,
-        feature=payers.feature,
-        plan=options.get("plan"),
-        scopes=payers.scopes,
         deadline=None if seconds is None else runtime.now() + seconds,
-        extensions=extensions,
         **fields,
     )

@@ -48,7 +48,7 @@ class _Facts:
     @property
     def text(self) -> str:
         """The text received so far."""
-        return "".join([chunk.text for chunk in self._call.chunks])
+        return self._call.text
 
 
 class AsyncStream(_Facts):
@@ -101,10 +101,13 @@ class Stream(_Facts):
         return self
 
     def __next__(self) -> Chunk:
-        if not self._call.opened:
-            self._run(self._call.open)
+        call = self._call
+        if call.ready:
+            return call.take()
+        if not call.opened:
+            self._run(call.open)
         try:
-            return self._run(lambda _: self._call.next())
+            return self._run(lambda _: call.next())
         except StopAsyncIteration:
             raise StopIteration from None
 

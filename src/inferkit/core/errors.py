@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
-    from inferkit.core.record import Attempt
+    from inferkit.core.attempt import Attempt
 
 __all__ = [
     "AuthenticationFailed",

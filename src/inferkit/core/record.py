@@ -13,38 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inferkit.core.chunks import Usage
+    from inferkit.core.attempt import Attempt
+    from inferkit.core.errors import InferkitError
 
-__all__ = ["Attempt", "AttemptKind", "CacheResult", "CallRecord", "Event", "Outcome"]
+__all__ = ["CacheResult", "CallRecord", "Event"]
 
-AttemptKind = Literal["primary", "retry", "fallback", "hedge"]
 CacheResult = Literal["hit", "coalesced", "miss", "bypass"]
-Outcome = Literal["completed", "closed", "cancelled", "abandoned", "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One request that was sent to one model, and what came of it.
-
-    `kind` is "hedge" for one that was started while another of the same call was running.
-    `cost_nanos` is in nano-dollars; None where the model has no known price. `seconds` is the time from sending to
-    the end, `first_chunk_seconds` to the first chunk. `error` is the type of the error, never its text. `saved_nanos`
-    is what the provider's prompt cache saved, below zero where writing to it cost more.
-    """
-
-    number: int
-    kind: AttemptKind
-    provider: str
-    model: str
-    outcome: Outcome
-    usage: Usage
-    cost_nanos: int | None
-    price_source: str | None
-    seconds: float
-    first_chunk_seconds: float | None = None
-    error: str | None = None
-    finish_reason: str | None = None
-    saved_nanos: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +67,13 @@ class CallRecord:
     def note(self, name: str, /, **attributes: Any) -> None:
         """Leave an event for the trace."""
         self.events.append(Event(time.time_ns(), name, attributes))
+
+    def sign(self, error: InferkitError, partial: str = "") -> None:
+        """Say on an error which call it belongs to, what was tried, and the text that its caller was given."""
+        error.request_id = self.id
+        error.attempts = tuple(self.attempts)
+        if partial and getattr(error, "partial", None) == "":
+            error.partial = partial  # type: ignore[attr-defined]  # those that may come in the middle of a reply have it
 
     @property
     def served(self) -> Attempt | None:

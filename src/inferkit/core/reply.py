@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from decimal import Decimal
 
-    from inferkit.core.record import Attempt, CacheResult, CallRecord
+    from inferkit.core.attempt import Attempt
+    from inferkit.core.record import CacheResult, CallRecord
 
 __all__ = ["Reply", "tool_calls"]
 

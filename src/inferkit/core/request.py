@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
+    from inferkit.core.attempt import AttemptKind
     from inferkit.core.messages import Message, Tool
-    from inferkit.core.record import AttemptKind, CallRecord
+    from inferkit.core.record import CallRecord
     from inferkit.core.response import Response
     from inferkit.runtime.protocol import Runtime
 

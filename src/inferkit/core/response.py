@@ -3,48 +3,33 @@
 Whoever holds a `Response` returns it or closes it. What must happen at the end (settling, ending spans, committing to
 the cache) hangs on `on_close` and runs exactly once, from the innermost layer outwards, whether the stream was read to
 its end, closed early, cancelled, broken or dropped.
+
+Inside, chunks travel in batches: all that one read of a socket brought. Observers see a batch in one loop; whoever
+iterates over a response is given one chunk at a time.
+
+(A module of over 300 lines: reading, handing on and ending are one state machine, and are read together.)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from inferkit.core.body import AllAtOnce, End
 from inferkit.core.errors import StreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping, Sequence
 
+    from inferkit.core.attempt import Outcome
+    from inferkit.core.body import Batch, Body, Change, OnClose
     from inferkit.core.chunks import Chunk
-    from inferkit.core.record import Outcome
     from inferkit.runtime.protocol import Runtime
 
-    OnClose = Callable[["End"], Awaitable[None] | None]
-
-__all__ = ["Body", "End", "Response"]
-
-
-class Body(Protocol):
-    """Where chunks come from. It may have `aclose()`, which may be called while a read waits, and then wakes it."""
-
-    async def __anext__(self) -> Chunk: ...
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """How a stream ended, for those who must act on it.
-
-    `outcome` is "completed", "closed" (left early), "cancelled", "abandoned" (garbage-collected unread) or "error".
-    `runtime` is where the ending runs: not always the runtime of the call, since a stream may be dropped anywhere.
-    """
-
-    outcome: Outcome
-    error: BaseException | None
-    runtime: Runtime
-
+__all__ = ["Response"]
 
 _OPEN, _MOVED, _ENDED, _CLOSED = range(4)
 _CLOSED_MEANWHILE = "the stream was closed while it was being read"
+_HANDED_ON = "this response was handed on already; use the one that through() or map() returned"
 
 
 class Response:
@@ -52,10 +37,12 @@ class Response:
 
     __slots__ = (
         "_body",
+        "_failure",
         "_generation",
         "_hooks",
         "_maps",
         "_reading",
+        "_ready",
         "_runtime",
         "_source",
         "_state",
@@ -76,27 +63,66 @@ class Response:
     ) -> None:
         self._body: Any = body
         self._source: Response | None = None
-        self._maps: tuple[Callable[[Chunk], Chunk], ...] = ()
+        self._maps: tuple[Change, ...] = ()
         self._hooks: tuple[OnClose, ...] = () if on_close is None else (on_close,)
         self._runtime = runtime
         self._generation = runtime.endings.generation
         self._state = _OPEN
         self._reading = False
+        self._ready: Batch = []  # read, and not handed over yet; the next one is the last
+        self._failure: Exception | None = None  # what an observer raised after chunks that are handed over first
         self.model = model
         self.id = id
         self.headers: Mapping[str, str] = headers or {}
+
+    @classmethod
+    def of(
+        cls,
+        chunks: Sequence[Chunk],
+        *,
+        runtime: Runtime,
+        model: str | None = None,
+        id: str | None = None,  # noqa: A002 - the provider's name for it
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Make the response whose chunks are all there already."""
+        return cls(AllAtOnce(chunks), runtime=runtime, model=model, id=id, headers=headers)
 
     def __aiter__(self) -> Response:
         return self
 
     async def __anext__(self) -> Chunk:
+        if not self._ready:
+            self._ready = (await self.next_batch())[::-1]
+        elif self._state is not _OPEN or self._reading:
+            self._refuse_to_read()
+        return self._ready.pop()
+
+    async def next_batch(self) -> Batch:  # noqa: C901, PLR0912 - one step, and every way it may end
+        """Give all that the next read brings, or what is left of the last; raise `StopAsyncIteration` at the end.
+
+        For the bodies of layers and for those who read everything anyway.
+        """
         if self._state is not _OPEN or self._reading:
             self._refuse_to_read()
+        if self._ready:
+            left, self._ready = self._ready[::-1], []
+            return left
+        if self._failure is not None:
+            await self._fail(self._failure)
         self._reading = True
         try:
-            chunk: Chunk = await self._body.__anext__()
-            for change in self._maps:
-                chunk = change(chunk)
+            batch = await self._body.__anext__()
+            if type(batch) is not list:
+                batch = [batch]
+            if self._maps:
+                if len(batch) == 1:  # as most are
+                    chunk = batch[0]
+                    for change in self._maps:
+                        chunk = change(chunk)
+                    batch = [chunk]
+                else:
+                    batch = self._observed(batch)
         except StopAsyncIteration as end:
             self._reading = False
             if self._state is _CLOSED:
@@ -112,7 +138,42 @@ class Response:
         self._reading = False
         if self._state is _CLOSED:
             raise StreamError(_CLOSED_MEANWHILE)
-        return chunk
+        return batch or await self.next_batch()  # a read may have brought nothing
+
+    async def _fail(self, failure: Exception) -> NoReturn:
+        await self._end("error", failure, _CLOSED)
+        raise failure
+
+    def _observed(self, batch: Batch) -> Batch:
+        """Show a batch to the observers, from the innermost one outwards, chunk by chunk.
+
+        What comes before a chunk at which one of them raises is handed over first. What comes after it was received
+        too: that observer and those inside of it still see it.
+        """
+        maps = self._maps
+        seen: Batch = []
+        for place, received in enumerate(batch):
+            chunk = received
+            for depth, change in enumerate(maps):
+                try:
+                    chunk = change(chunk)
+                except Exception as error:
+                    self._show_rest(batch[place + 1 :], maps[: depth + 1])
+                    if not seen:
+                        raise
+                    self._failure = error
+                    return seen
+            seen.append(chunk)
+        return seen
+
+    def _show_rest(self, rest: Batch, maps: tuple[Change, ...]) -> None:
+        for received in rest:
+            chunk = received
+            for change in maps:
+                try:
+                    chunk = change(chunk)
+                except Exception:  # one is raised already
+                    break
 
     def _refuse_to_read(self) -> None:
         if self._reading:
@@ -123,22 +184,24 @@ class Response:
             raise StreamError("this response was handed on by through() or map(); read the one that they returned")
         raise StreamError("the stream is closed; read it before closing, or start another call")
 
-    def map(
-        self,
-        change: Callable[[Chunk], Chunk] | None = None,
-        *,
-        on_close: OnClose | None = None,
-    ) -> Response:
+    def map(self, change: Change | None = None, *, on_close: OnClose | None = None) -> Response:
         """Hand the stream on with each chunk passed through `change`, and `on_close` called at its end.
 
-        An observer returns the chunk it was given. An error that `change` raises ends the stream.
+        An observer returns the chunk it was given. An error that `change` raises ends the stream, after the chunks that
+        came before.
         """
-        new = self._successor(self._body)
-        new._source, new._maps, new._hooks = self._source, self._maps, self._hooks
-        if change is not None:
-            new._maps = (*self._maps, change)
-        if on_close is not None:
-            new._hooks = (*self._hooks, on_close)
+        if self._ready or self._failure is not None:  # somebody has read a part of a batch: the rest was observed
+            return self.through(_Rest(self)).map(change, on_close=on_close)
+        if self._state is _MOVED:
+            raise StreamError(_HANDED_ON)
+        new: Response = object.__new__(Response)  # every layer of every call comes by here
+        new._body, new._source, new._runtime, new._generation = (
+            self._body, self._source, self._runtime, self._generation
+        )  # fmt: skip
+        new._maps = self._maps if change is None else (*self._maps, change)
+        new._hooks = self._hooks if on_close is None else (*self._hooks, on_close)
+        new._state, new._reading, new._ready, new._failure = _OPEN, False, [], None
+        new.model, new.id, new.headers = self.model, self.id, self.headers
         self._state = _MOVED
         self._body = self._source = None
         self._hooks = ()
@@ -146,25 +209,28 @@ class Response:
 
     def through(self, body: Body, *, on_close: OnClose | None = None) -> Response:
         """Hand the stream on as another body, which reads from this response; closing closes both."""
-        new = self._successor(body)
-        new._source = self
-        if on_close is not None:
-            new._hooks = (on_close,)
-        return new
-
-    def _successor(self, body: Any) -> Response:
         if self._state is _MOVED:
-            raise StreamError("this response was handed on already; use the one that through() or map() returned")
-        return Response(body, runtime=self._runtime, model=self.model, id=self.id, headers=self.headers)
+            raise StreamError(_HANDED_ON)
+        new = Response(
+            body, runtime=self._runtime, on_close=on_close, model=self.model, id=self.id, headers=self.headers
+        )
+        new._source = self
+        return new
 
     async def read(self) -> list[Chunk]:
         """Read the stream to its end and return its chunks."""
-        return [chunk async for chunk in self]
+        chunks: list[Chunk] = []
+        try:
+            while True:
+                chunks += await self.next_batch()
+        except StopAsyncIteration:
+            return chunks
 
     async def aclose(self, *, error: BaseException | None = None) -> None:
         """Close the stream, from any task, any number of times. `error` is what made the holder leave, if anything."""
-        cancelled = error is not None and not isinstance(error, Exception | GeneratorExit)
-        await self._end("cancelled" if cancelled else "closed", error, _CLOSED)
+        if self._state is _OPEN:
+            cancelled = error is not None and not isinstance(error, Exception | GeneratorExit)
+            await self._end("cancelled" if cancelled else "closed", error, _CLOSED)
 
     async def _end(self, outcome: Outcome, error: BaseException | None, state: int) -> None:
         if self._state is not _OPEN or self._is_inherited():
@@ -179,7 +245,7 @@ class Response:
         """Close from the inside out. Every part gets its turn; the first failure is raised when all had it."""
         failure: BaseException | None = None
         body, source, hooks = self._body, self._source, self._hooks
-        self._body = self._source = None
+        self._body = self._source = self._failure = None
         self._hooks = self._maps = ()
         try:
             if source is not None:
@@ -249,9 +315,21 @@ class Response:
             hooks, bodies = self._source._detach()
         hooks += self._hooks
         bodies.append(self._body)
-        self._body = self._source = None
+        self._body = self._source = self._failure = None
         self._hooks = self._maps = ()
         return hooks, bodies
+
+
+class _Rest:
+    """The body of a response that somebody has read a part of."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Response) -> None:
+        self._source = source
+
+    async def __anext__(self) -> Batch:
+        return await self._source.next_batch()
 
 
 def _is_busy_generator(error: BaseException) -> bool:

@@ -15,14 +15,14 @@ from inferkit.core.errors import ConfigurationError, InferkitError
 from inferkit.core.response import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from inferkit.caching.disk import DiskTier
     from inferkit.caching.memory import MemoryTier
+    from inferkit.core.body import End
     from inferkit.core.chunks import Chunk
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Handler, Request
-    from inferkit.core.response import End
 
 __all__ = ["Cache"]
 
@@ -221,18 +221,6 @@ def _is_by_fallback(record: CallRecord) -> bool:
     return record.served is not None and record.served.kind == "fallback"
 
 
-class _Replay:
-    __slots__ = ("_chunks",)
-
-    def __init__(self, chunks: Iterator[Chunk]) -> None:
-        self._chunks = chunks
-
-    async def __anext__(self) -> Chunk:
-        for chunk in self._chunks:
-            return chunk
-        raise StopAsyncIteration
-
-
 def _replay(request: Request, entry: Entry, tier: str) -> Response:
     record = request.record
     record.cache = "hit"
@@ -240,12 +228,7 @@ def _replay(request: Request, entry: Entry, tier: str) -> Response:
     record.provider, record.model = entry.provider, entry.model
     record.saved_nanos = entry.cost_nanos
     record.note("cache", result="hit", tier=tier, age=time.time() - entry.stored_at)
-    return Response(
-        _Replay(iter(entry.chunks)),
-        runtime=request.runtime,
-        model=entry.response_model,
-        id=entry.response_id,
-    )
+    return Response.of(entry.chunks, runtime=request.runtime, model=entry.response_model, id=entry.response_id)
 
 
 def _follow(record: CallRecord, response: Response, leader: CallRecord) -> Response:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from inferkit.core.attempt import Attempt
 from inferkit.core.chunks import Chunk, Usage
 from inferkit.core.errors import ConfigurationError, NoRoute, ProviderError, StreamInterrupted, Unavailable
-from inferkit.core.record import Attempt
 from inferkit.pricing.estimates import input_tokens
 from inferkit.pricing.tokens import utf8_length
 
 if TYPE_CHECKING:
-    from inferkit.core.record import AttemptKind, Outcome
+    from inferkit.core.attempt import AttemptKind, Outcome
+    from inferkit.core.body import End
     from inferkit.core.request import Handler, Request
-    from inferkit.core.response import End, Response
+    from inferkit.core.response import Response
     from inferkit.layers.budget.hold import Hold
     from inferkit.pricing.estimates import LearnedEstimates
     from inferkit.pricing.prices import Price, PriceBook
@@ -66,7 +67,7 @@ class _Running:
     """One attempt while it runs."""
 
     __slots__ = (
-        "bytes", "cut_at", "first", "hold", "kind", "learned", "most", "parts", "price", "reason", "reasoning",
+        "bytes", "chunks", "cut_at", "first", "hold", "kind", "learned", "most", "price", "reason", "reasoning",
         "request", "started", "usage", "was_cut",
     )  # fmt: skip
 
@@ -78,6 +79,7 @@ class _Running:
         self.kind = _kind(request)
         self.started = 0.0
         self.first: float | None = None
+        self.chunks = 0
         self.bytes = 0
         self.reasoning = 0  # bytes among them
         self.usage: Usage | None = None
@@ -85,7 +87,6 @@ class _Running:
         self.was_cut = False
         self.most = _NEVER  # output tokens that the hold pays for
         self.cut_at = _NEVER  # bytes that cannot be fewer tokens than that
-        self.parts: list[str] = []
 
     async def cover(self, hold: Hold) -> None:
         """Make sure that what is held pays for this attempt, and find out where it would have used that up."""
@@ -111,11 +112,10 @@ class _Running:
         """Count a chunk. Runs for every chunk of every call."""
         if self.first is None:
             self.first = self.request.runtime.now()
+        self.chunks += 1
         text = chunk.text
         if text:
             self.bytes += len(text) if text.isascii() else utf8_length(text)
-            if self.hold is not None:
-                self.parts.append(text)
         if chunk.reasoning or chunk.tool_calls:
             self._see_more(chunk)
         if chunk.usage is not None:
@@ -142,7 +142,7 @@ class _Running:
         self.was_cut = True
         if self.hold.truncates:
             return Chunk(text=chunk.text, finish_reason="budget")
-        raise self.hold.cut("".join(self.parts))
+        raise self.hold.cut()
 
     def _take_what_is_left(self, hold: Hold) -> None:
         """Use more than was committed to this attempt, where more is held: for a dearer candidate, for example."""
@@ -216,6 +216,7 @@ class _Running:
                 price_source=None if self.price is None else self.price.source,
                 seconds=request.runtime.now() - self.started,
                 first_chunk_seconds=None if self.first is None else self.first - self.started,
+                chunks=self.chunks,
                 error=None if error is None else type(error).__name__,
                 finish_reason="budget" if self.was_cut else self.reason,
                 saved_nanos=0 if self.price is None or not billed else _saved(self.price, usage),

@@ -7,7 +7,6 @@ failure is `StreamInterrupted` and carries what had been received.
 from __future__ import annotations
 
 import random
-from collections import deque
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import (
@@ -20,10 +19,10 @@ from inferkit.core.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from inferkit.core.chunks import Chunk
-    from inferkit.core.record import AttemptKind
+    from inferkit.core.attempt import AttemptKind
+    from inferkit.core.body import Batch
     from inferkit.core.request import Handler, Request, Target
     from inferkit.core.response import Response
 
@@ -136,14 +135,18 @@ def _note_failure(request: Request, target: Target, number: int, error: Provider
 
 
 async def _begin(request: Request, call_next: Handler) -> Response:
-    """Wait for the first chunk that carries something, and hand the whole stream on."""
+    """Wait for the first batch that carries something, and hand the whole stream on."""
     response = await call_next(request)
-    received: list[Chunk] = []
+    received: Batch = []
     try:
-        async for chunk in response:
-            received.append(chunk)
-            if chunk.text or chunk.reasoning or chunk.tool_calls or chunk.finish_reason:
-                return response.through(_Committed(response, received, request.provider or ""))
+        while True:
+            batch = await response.next_batch()
+            received += batch
+            for chunk in batch:
+                if chunk.text or chunk.reasoning or chunk.tool_calls or chunk.finish_reason:
+                    return response.through(_Committed(response, received, request.provider or ""))
+    except StopAsyncIteration:
+        pass
     except BaseException as error:
         await response.aclose(error=error)
         raise
@@ -151,33 +154,28 @@ async def _begin(request: Request, call_next: Handler) -> Response:
 
 
 class _Committed:
-    """The stream from the commit point on: failures are final, and say what had been received."""
+    """The stream from the commit point on: failures are final."""
 
-    __slots__ = ("_provider", "_received", "_source", "_texts")
+    __slots__ = ("_provider", "_received", "_source")
 
-    def __init__(self, source: Response, received: Iterable[Chunk], provider: str) -> None:
+    def __init__(self, source: Response, received: Batch, provider: str) -> None:
         self._source = source
-        self._received = deque(received)
-        self._texts: list[str] = []
+        self._received = received
         self._provider = provider
 
-    async def __anext__(self) -> Chunk:
+    async def __anext__(self) -> Batch:
         if self._received:
-            chunk = self._received.popleft()
-        else:
-            try:
-                chunk = await self._source.__anext__()
-            except ProviderError as error:
-                raise self._interrupted(error) from error
-        if chunk.text:
-            self._texts.append(chunk.text)
-        return chunk
+            received, self._received = self._received, []
+            return received
+        try:
+            return await self._source.next_batch()
+        except ProviderError as error:
+            raise self._interrupted(error) from error
 
     def _interrupted(self, error: ProviderError) -> InferkitError:
         return StreamInterrupted(
             f"{self._provider} broke off the stream ({type(error).__name__}); what came is in .partial",
             provider=self._provider,
-            partial="".join(self._texts),
             status=error.status,
             code=error.code,
             retryable=error.retryable,

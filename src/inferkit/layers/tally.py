@@ -19,8 +19,9 @@ from inferkit.runtime.forks import renew_after_fork
 from inferkit.runtime.gathering import Gathering
 
 if TYPE_CHECKING:
+    from inferkit.core.body import End
     from inferkit.core.request import Handler, Request
-    from inferkit.core.response import End, Response
+    from inferkit.core.response import Response
     from inferkit.ledger.protocols import Journal
     from inferkit.plans.subscriptions import Plans
 

@@ -18,9 +18,9 @@ from inferkit.telemetry.instruments import Telemetry
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
-    from inferkit.core.chunks import Chunk
+    from inferkit.core.body import Batch, End
     from inferkit.core.request import Handler, Request
-    from inferkit.core.response import End, Response
+    from inferkit.core.response import Response
 
 __all__ = ["Trace"]
 
@@ -96,14 +96,14 @@ class _WatchedStream:
         self._consumer = 0.0
         self._handed_over = time.perf_counter()
 
-    async def __anext__(self) -> Chunk:
+    async def __anext__(self) -> Batch:
         self._consumer += time.perf_counter() - self._handed_over
-        chunk = await self._source.__anext__()
+        batch = await self._source.next_batch()
         if not self._chunks:
             self._span.add_event(names.FIRST_CHUNK_EVENT)
-        self._chunks += 1
+        self._chunks += len(batch)
         self._handed_over = time.perf_counter()
-        return chunk
+        return batch
 
     def end(self, outcome: str) -> None:
         self._span.set_attributes(

@@ -13,9 +13,9 @@ from inferkit.telemetry.instruments import Telemetry
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-    from inferkit.core.chunks import Chunk
+    from inferkit.core.body import End
     from inferkit.core.request import Handler, Request
-    from inferkit.core.response import End, Response
+    from inferkit.core.response import Response
 
 __all__ = ["TraceAttempt"]
 
@@ -41,7 +41,7 @@ class TraceAttempt:
             attempt.end(error)
             raise
         attempt.model, attempt.id = response.model, response.id
-        return response.map(attempt.see, on_close=attempt.on_close)
+        return response.map(on_close=attempt.on_close)
 
     def _start_span(self, request: Request) -> Span:
         parent: Span | None = request.span
@@ -70,22 +70,14 @@ async def _send_within(span: Span, request: Request, call_next: Handler) -> Resp
 class _Attempt:
     """An attempt that is being traced, and what is said of it at its end."""
 
-    __slots__ = ("_chunks", "_finish_reason", "_request", "_telemetry", "id", "model", "span")
+    __slots__ = ("_request", "_telemetry", "id", "model", "span")
 
     def __init__(self, telemetry: Telemetry, request: Request, span: Span) -> None:
         self._telemetry = telemetry
         self._request = request
-        self._chunks = 0
-        self._finish_reason: str | None = None
         self.span = span
         self.model: str | None = None
         self.id: str | None = None
-
-    def see(self, chunk: Chunk) -> Chunk:
-        self._chunks += 1
-        if chunk.finish_reason is not None:
-            self._finish_reason = chunk.finish_reason
-        return chunk
 
     def on_close(self, end: End) -> None:
         self.end(end.error if end.outcome in {"error", "cancelled"} else None)
@@ -95,12 +87,10 @@ class _Attempt:
         attempts = self._request.record.attempts
         attempt = attempts[-1] if attempts and attempts[-1].number == self._request.attempt else None
         if attempt is not None:
-            self._telemetry.attempt_ended(attempt, streamed=self._request.stream, chunks=self._chunks)
+            self._telemetry.attempt_ended(attempt, streamed=self._request.stream)
         if self.span.is_recording():
             if attempt is not None:
-                facts = attributes.attempt_ended(
-                    attempt, finish_reason=self._finish_reason, response_model=self.model, response_id=self.id
-                )
+                facts = attributes.attempt_ended(attempt, response_model=self.model, response_id=self.id)
                 self.span.set_attributes(facts)
             if error is not None:
                 self.span.set_attribute(names.ERROR_TYPE, type(error).__name__)

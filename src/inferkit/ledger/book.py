@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Self
 
-__all__ = ["Book", "Hold"]
+__all__ = ["Book", "Held"]
 
 Key = tuple[str, str]  # an account and a window
 
 
-class Hold(NamedTuple):
+class Held(NamedTuple):
     """What a call holds, on which accounts and windows."""
 
     amounts: Amounts
@@ -44,8 +44,8 @@ class Book:
 
     entries: list[Entry] = field(default_factory=list)
     credits: list[Credit] = field(default_factory=list)
-    holds: dict[str, Hold] = field(default_factory=dict)
-    lapsed: dict[str, Hold] = field(default_factory=dict)
+    holds: dict[str, Held] = field(default_factory=dict)
+    lapsed: dict[str, Held] = field(default_factory=dict)
     windows: dict[Key, Amounts] = field(default_factory=dict)
     told: dict[Key, int] = field(default_factory=dict)
     tallies: dict[tuple[object, ...], Tally] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Book:
         return type(self)(*(copy.copy(getattr(self, each.name)) for each in fields(self)))
 
     def reserve(
-        self, call: str, lines: Sequence[Line], wanted: Amounts, minimum: Amounts, hold: Hold, *, at: float
+        self, call: str, lines: Sequence[Line], wanted: Amounts, minimum: Amounts, hold: Held, *, at: float
     ) -> Grant | Refusal:
         """See `Accounts`. `hold` says how it is held; its amounts and accounts are those that are granted."""
         if call in self.holds or call in self.lapsed or self._is_entered(call):
@@ -197,7 +197,7 @@ class Book:
         return any(entry.call == call for entry in self.entries)
 
     def _enter(
-        self, call: str, kind: EntryKind, at: float, *, calls: int, charge: Charge, hold: Hold | None = None
+        self, call: str, kind: EntryKind, at: float, *, calls: int, charge: Charge, hold: Held | None = None
     ) -> None:
         self.entries.append(Entry(call, kind, at, calls, charge, hold.accounts if hold else ()))
 

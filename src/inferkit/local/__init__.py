@@ -11,8 +11,9 @@ from inferkit._lazy import lazily
 
 if TYPE_CHECKING:
     from inferkit.local.adapter import Local
+    from inferkit.local.engines.ctransformers.preflight import inspect
     from inferkit.local.errors import ContextOverflow, EngineUnavailable, WorkerDied
-    from inferkit.local.preflight import ModelFile, inspect
+    from inferkit.local.gguf.model_file import ModelFile
 
 __all__ = ["ContextOverflow", "EngineUnavailable", "Local", "ModelFile", "WorkerDied", "inspect"]
 
@@ -20,8 +21,9 @@ __getattr__ = lazily(
     __name__,
     {
         "adapter": ("Local",),
+        "engines.ctransformers.preflight": ("inspect",),
         "errors": ("ContextOverflow", "EngineUnavailable", "WorkerDied"),
-        "preflight": ("ModelFile", "inspect"),
+        "gguf.model_file": ("ModelFile",),
     },
 )
 

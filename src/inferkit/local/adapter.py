@@ -12,9 +12,10 @@ from inferkit.core.chunks import Chunk, Usage
 from inferkit.core.errors import DeadlineExceeded, InvalidRequest, ModelFileError, StreamError
 from inferkit.core.messages import ReasoningPart, TextPart
 from inferkit.core.response import Response
-from inferkit.local.engine import Engine, Settings
+from inferkit.local.engines.interface import EngineSettings
 from inferkit.local.errors import PROVIDER
-from inferkit.local.head import check_place
+from inferkit.local.gguf.head import check_place
+from inferkit.local.worker.supervisor import WorkerSupervisor
 from inferkit.runtime.direct import DirectRuntime, drive
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from inferkit.core.messages import Message, Messages
     from inferkit.core.request import Request
-    from inferkit.local.engine import EngineCall
+    from inferkit.local.worker.supervisor import WorkerCall
     from inferkit.runtime.protocol import Runtime
 
 __all__ = ["EMBEDDED", "Local"]
@@ -65,8 +66,8 @@ class Local:
             )
         status = check_place(path)
         self.model = path.stem
-        self._settings = Settings(str(path), gpu_layers, context_length, threads, prompt_format)
-        self._engine = Engine(self._settings)
+        self._settings = EngineSettings(str(path), gpu_layers, context_length, threads, prompt_format)
+        self._supervisor = WorkerSupervisor(self._settings)
         facts = (self._settings, status.st_size, status.st_mtime_ns)
         self.fingerprint = hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
@@ -75,7 +76,7 @@ class Local:
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request; see `Handler`. Returns when it is this request's turn and its prompt was accepted."""
-        body = _Body(self._engine.open(_question(request)), request.runtime, request.deadline)
+        body = _Body(self._supervisor.open(_question(request)), request.runtime, request.deadline)
         try:
             start = await body.start()
         except BaseException:
@@ -85,7 +86,7 @@ class Local:
 
     def count_tokens(self, messages: Messages) -> int:
         """Count the tokens of a prompt, marks of the prompt's form included. Waits its turn behind running calls."""
-        call = self._engine.open({"op": "count", "messages": _turns(as_messages(messages))})
+        call = self._supervisor.open({"op": "count", "messages": _turns(as_messages(messages))})
         body = _Body(call, DirectRuntime(), None)
         try:
             counted: int = drive(body.frame())["count"]
@@ -95,13 +96,13 @@ class Local:
 
     def close(self) -> None:
         """End the worker process. Further calls raise `ConfigurationError`."""
-        self._engine.close()
+        self._supervisor.close()
 
 
 class _Body:
     """Reads one call, waiting through the runtime only."""
 
-    def __init__(self, call: EngineCall, runtime: Runtime, deadline: float | None) -> None:
+    def __init__(self, call: WorkerCall, runtime: Runtime, deadline: float | None) -> None:
         self._call = call
         self._runtime = runtime
         self._deadline = deadline

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from inferkit.core.errors import ConfigurationError, InvalidRequest, ModelFileError, ProviderError, Unavailable
+from inferkit.core.errors import ConfigurationError, InvalidRequest, Unavailable
 
 __all__ = [
     "PROVIDER",
     "ContextOverflow",
     "EngineUnavailable",
     "WorkerDied",
-    "from_frame",
-    "to_frame",
 ]
 
 PROVIDER = "local"
@@ -42,35 +40,3 @@ class ContextOverflow(InvalidRequest):
         )
         self.prompt_tokens = prompt_tokens
         self.context_length = context_length
-
-
-_KINDS: dict[str, type[Exception]] = {
-    "model_file": ModelFileError,
-    "engine": EngineUnavailable,
-    "configuration": ConfigurationError,
-}
-
-
-def to_frame(error: Exception) -> dict[str, Any]:
-    """Describe an error for the other process. What is not foreseen travels as its type alone."""
-    if isinstance(error, ContextOverflow):
-        return {"error": "overflow", "prompt": error.prompt_tokens, "context": error.context_length}
-    if isinstance(error, ProviderError):
-        return {"error": "request", "message": str(error), "code": error.code, "bad": isinstance(error, InvalidRequest)}
-    for name, kind in _KINDS.items():
-        if isinstance(error, kind):
-            return {"error": name, "message": str(error)}
-    return {"error": "fault", "message": f"the engine failed with {type(error).__name__}"}
-
-
-def from_frame(frame: dict[str, Any]) -> Exception:
-    """Make the error that the other process described."""
-    kind = frame["error"]
-    if kind == "overflow":
-        return ContextOverflow(frame["prompt"], frame["context"])
-    if kind == "request":
-        wanted = InvalidRequest if frame["bad"] else Unavailable
-        return wanted(frame["message"], provider=PROVIDER, code=frame["code"])
-    if kind in _KINDS:
-        return _KINDS[kind](frame["message"])
-    return WorkerDied(frame["message"])

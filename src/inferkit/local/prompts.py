@@ -16,7 +16,7 @@ from inferkit.local.errors import PROVIDER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from inferkit.local.preflight import ModelFile
+    from inferkit.local.gguf.model_file import ModelFile
 
 __all__ = ["FORMATS", "MARKS", "Mark", "PromptFormat", "Segment", "Turn", "checked_turns", "format_of"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -19,12 +18,12 @@ from inferkit.core.money import NANOS_PER_USD, to_nanos, to_usd
 if TYPE_CHECKING:
     from inferkit.budgets.limits import Share
 
-__all__ = ["Billing", "Plan", "budget_from", "known_fields", "plan_from"]
+__all__ = ["Billing", "Plan"]
 
 Billing = Literal["day", "week", "month", "year"]
 _MOST_SEATS = 1_000_000
 _OWN, _POOLED = "allowance", "pooled-allowance"  # accounts: a user and a tenant may have the same id
-_ALLOWANCE_FIELDS = frozenset(Budget.__dataclass_fields__) - {"name", "each", "within", "on_threshold"}
+_NOT_IN_ALLOWANCES = {"name", "each", "within", "on_threshold"}
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,7 @@ class Plan:
             return None
         if not isinstance(given, Budget):
             raise ConfigurationError(
-                f'the allowance of plan "{self.name}" is a Budget (in a file, a table: allowance = {{usd = "5"}}) or '
-                f'"unlimited"; got {type(given).__name__}'
+                f'the allowance of plan "{self.name}" is a Budget or "unlimited"; got {type(given).__name__}'
             )
         if given.each is not None:
             raise ConfigurationError(
@@ -167,57 +165,13 @@ class Plan:
         return self.price_nanos * (seats if self.per_seat else 1)
 
     def definition(self) -> str:
-        """Write the plan down as JSON, for `plan_from`; `within` and `on_threshold` of its allowance are not in it."""
+        """Write the plan down as JSON, as a file says it, without `within` and `on_threshold` of its allowance."""
         fields = _plain(self, {"name", "allowance"})
         if isinstance(self.allowance, Budget):
-            fields["allowance"] = _plain(self.allowance, set(Budget.__dataclass_fields__) - _ALLOWANCE_FIELDS)
+            fields["allowance"] = _plain(self.allowance, _NOT_IN_ALLOWANCES)
         elif self.allowance is not None:
             fields["allowance"] = self.allowance
         return json.dumps(fields, sort_keys=True)
-
-
-def plan_from(name: str, fields: Mapping[str, Any]) -> Plan:
-    """Make a plan of what a file says: the fields of `Plan`, and as `allowance` those of a `Budget`.
-
-    Raises `ConfigurationError` for fields that there are not.
-    """
-    given = known_fields(fields, frozenset(Plan.__dataclass_fields__) - {"name"}, f'plan "{name}"')
-    if isinstance(given.get("allowance"), Mapping):
-        given["allowance"] = budget_from(given["allowance"], _ALLOWANCE_FIELDS, f'the allowance of plan "{name}"')
-    return Plan(name, **given)
-
-
-def budget_from(fields: Mapping[str, Any], known: frozenset[str], what: str) -> Budget:
-    """Make a budget of what a file says: the fields of `Budget`, and as `per` also a table: `{ hours = 5 }`.
-
-    Raises `ConfigurationError` for fields that are not among the `known`; `what` names the budget in its message.
-    """
-    given = known_fields(fields, known, what)
-    if isinstance(given.get("per"), Mapping):
-        given["per"] = _length(given["per"], what)
-    try:
-        return Budget(**given)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{what}: {error}") from error
-
-
-def _length(fields: Mapping[str, Any], what: str) -> timedelta:
-    try:
-        return timedelta(**{unit: float(number) for unit, number in fields.items()})
-    except (TypeError, ValueError, OverflowError):
-        raise ConfigurationError(
-            f"the period of {what} is a name, or a table of days, hours, minutes and seconds: per = {{ hours = 5 }}"
-        ) from None
-
-
-def known_fields(fields: Mapping[str, Any], known: frozenset[str], what: str) -> dict[str, Any]:
-    """Give a table's fields. Raises `ConfigurationError` for one that there is not, or a zone that is no text."""
-    unknown = sorted(set(fields) - known)
-    if unknown:
-        raise ConfigurationError(f"{what} has no {', '.join(unknown)}; its fields are: {', '.join(sorted(known))}")
-    if not isinstance(fields.get("zone", ""), str):
-        raise ConfigurationError(f'the zone of {what} is the name of a time zone: zone = "Europe/Berlin"')
-    return dict(fields)
 
 
 def _plain(thing: Plan | Budget, without: set[str]) -> dict[str, Any]:

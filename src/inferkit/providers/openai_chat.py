@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+from inferkit.core.body import AllAtOnce
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.response import Response
 from inferkit.providers.errors import refusal
@@ -23,7 +24,6 @@ from inferkit.runtime.loops import current_runtime
 if TYPE_CHECKING:
     from typing import Self
 
-    from inferkit.core.chunks import Chunk
     from inferkit.core.request import Request
     from inferkit.providers.http.http import Exchange
 
@@ -126,7 +126,7 @@ class OpenAIChat:
                 chunks: Any = stream
             else:
                 whole = await whole_reply(exchange, self.name)
-                content, chunks = whole.raw, _Whole(whole)
+                content, chunks = whole.raw, AllAtOnce([whole])
         except BaseException:
             await runtime.conclude(exchange.aclose)
             raise
@@ -176,18 +176,6 @@ class OpenAIChat:
         except Malformed:
             error = None
         raise refusal(self.name, exchange.status, exchange.headers, error, text=text)
-
-
-class _Whole:
-    """The one chunk of a reply that came whole."""
-
-    def __init__(self, chunk: Chunk) -> None:
-        self._left = [chunk]
-
-    async def __anext__(self) -> Chunk:
-        if not self._left:
-            raise StopAsyncIteration
-        return self._left.pop()
 
 
 def _is_streamed(exchange: Exchange, *, asked: bool) -> bool:

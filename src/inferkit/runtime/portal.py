@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from concurrent.futures import CancelledError
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,14 +23,19 @@ __all__ = ["Portal"]
 
 T = TypeVar("T")
 _CLOSING_SECONDS = 5.0
+_STOPPING_SECONDS = 2.0
 
 
 class Portal:
-    """An asyncio loop in a daemon thread, started at the first call. anyio's own would keep the interpreter alive."""
+    """An asyncio loop in a daemon thread, started at the first call. anyio's own would keep the interpreter alive.
+
+    It ends when it is closed or dropped, or with the interpreter, and closes what was opened on it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._portal: BlockingPortal | None = None
+        self._end: weakref.finalize[..., Portal] | None = None
         renew_after_fork(self)
 
     def run(self, step: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
@@ -82,20 +88,30 @@ class Portal:
                 thread.start()
                 running.wait()
                 self._portal = ready[0]
+                self._end = weakref.finalize(self, _stop, weakref.ref(self), self._portal, thread)
             return self._portal
 
     def renew(self) -> None:
         """Start anew in a forked child, which has no other threads."""
         self._lock = threading.Lock()
         self._portal = None
+        if self._end is not None:
+            self._end.detach()
 
     def close(self) -> None:
         """Stop the loop."""
         with self._lock:
-            portal, self._portal = self._portal, None
-        if portal is not None:
-            with contextlib.suppress(RuntimeError):  # it stopped already
-                portal.start_task_soon(portal.stop).result()
+            self._portal = None
+        if self._end is not None:
+            self._end()
+
+
+def _stop(owner: weakref.ref[Portal], portal: BlockingPortal, thread: threading.Thread) -> None:
+    """Stop the loop. Whoever closes it waits for that, and so does the exit; where it was dropped nobody may wait."""
+    with contextlib.suppress(RuntimeError):  # it stopped already
+        portal.start_task_soon(portal.stop)
+        if owner() is not None:
+            thread.join(_STOPPING_SECONDS)
 
 
 def _serve(ready: list[BlockingPortal], running: threading.Event) -> None:

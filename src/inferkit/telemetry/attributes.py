@@ -8,7 +8,8 @@ from inferkit.core.errors import InferkitError
 from inferkit.telemetry import names
 
 if TYPE_CHECKING:
-    from inferkit.core.record import Attempt, CallRecord
+    from inferkit.core.attempt import Attempt
+    from inferkit.core.record import CallRecord
     from inferkit.core.request import Request
 
 __all__ = ["attempt_ended", "attempt_started", "call_ended", "describe"]
@@ -71,9 +72,7 @@ def attempt_started(request: Request) -> dict[str, Any]:
     return facts
 
 
-def attempt_ended(
-    attempt: Attempt, *, finish_reason: str | None, response_model: str | None, response_id: str | None
-) -> dict[str, Any]:
+def attempt_ended(attempt: Attempt, *, response_model: str | None, response_id: str | None) -> dict[str, Any]:
     """Describe an attempt that ended."""
     usage = attempt.usage
     facts: dict[str, Any] = {
@@ -91,8 +90,8 @@ def attempt_ended(
         facts[names.USAGE_REASONING] = usage.reasoning_tokens
     if response_id is not None:
         facts[names.RESPONSE_ID] = response_id
-    if finish_reason is not None:
-        facts[names.RESPONSE_FINISH_REASONS] = (finish_reason,)
+    if attempt.finish_reason is not None:
+        facts[names.RESPONSE_FINISH_REASONS] = (attempt.finish_reason,)
     if attempt.first_chunk_seconds is not None:
         facts[names.RESPONSE_FIRST_CHUNK] = attempt.first_chunk_seconds
     if attempt.cost_nanos is not None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram, MeterProvider
     from opentelemetry.trace import TracerProvider
 
-    from inferkit.core.record import Attempt, CallRecord
+    from inferkit.core.attempt import Attempt
+    from inferkit.core.record import CallRecord
 
 __all__ = ["Telemetry"]
 
@@ -53,7 +54,7 @@ class Telemetry:
             names.BUDGET_REJECTIONS, unit="{call}", description="Calls that a budget refused or cut"
         )
 
-    def attempt_ended(self, attempt: Attempt, *, streamed: bool, chunks: int) -> None:
+    def attempt_ended(self, attempt: Attempt, *, streamed: bool) -> None:
         """Record one attempt."""
         labels = {names.OPERATION: names.CHAT, names.PROVIDER: attempt.provider, names.REQUEST_MODEL: attempt.model}
         failed = {} if attempt.error is None else {names.ERROR_TYPE: attempt.error}
@@ -63,8 +64,8 @@ class Telemetry:
             self._token_usage.record(attempt.usage.output_tokens, {**labels, names.TOKEN_TYPE: "output"})
         if streamed and attempt.first_chunk_seconds is not None:
             self._first_chunk.record(attempt.first_chunk_seconds, labels)
-            if chunks > 1:
-                self._per_chunk.record((attempt.seconds - attempt.first_chunk_seconds) / (chunks - 1), labels)
+            if attempt.chunks > 1:
+                self._per_chunk.record((attempt.seconds - attempt.first_chunk_seconds) / (attempt.chunks - 1), labels)
         if attempt.cost_nanos:
             self._cost.add(attempt.cost_nanos / 1e9, labels)
 

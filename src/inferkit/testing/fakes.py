@@ -16,21 +16,26 @@ from inferkit.runtime import reaper
 from inferkit.runtime.direct import DirectRuntime
 
 if TYPE_CHECKING:
+    from inferkit.core.body import Batch
     from inferkit.runtime.protocol import Runtime
 
 __all__ = ["FakeProvider", "Script", "make_request", "settled"]
 
-Script: TypeAlias = str | Chunk | BaseException | Sequence[str | Chunk | BaseException | Callable[[], object]]
+Piece: TypeAlias = str | Chunk | list[str | Chunk] | BaseException | Callable[[], object]
+Played: TypeAlias = str | Chunk | BaseException | Sequence[Piece]
+Script: TypeAlias = Played | Callable[[Request], Played]
 
 
 class FakeProvider:
     """A provider that plays scripts, one a call, and the last one again when they run out.
 
     A script is a text (sent word by word), an exception (raised instead of a reply), or a list of pieces: texts,
-    chunks, exceptions (which break the stream there), and functions, which are called when the stream gets there, and
-    awaited if they return something to await. A list without a finish reason gets `"stop"` and a usage at its end.
+    chunks, lists of texts and chunks that come with one read, exceptions (which break the stream there), and functions,
+    which are called when the stream gets there, and awaited if they return something to await. A list without a finish
+    reason gets `"stop"` at its end, with a usage if it has none. A function of the request gives a script for it.
 
-    `requests` holds what was asked, `open_streams` counts the streams that nobody has closed or read to their end.
+    `requests` holds what was asked, `sent` counts the chunks that were read, and `open_streams` the streams that nobody
+    has closed or read to their end.
     """
 
     def __init__(self, *scripts: Script, name: str = "fake") -> None:
@@ -39,6 +44,7 @@ class FakeProvider:
         self.name = name
         self.fingerprint = name
         self.requests: list[Request] = []
+        self.sent = 0
         self.open_streams = 0
 
     async def __call__(self, request: Request) -> Response:
@@ -46,15 +52,18 @@ class FakeProvider:
         with self._lock:
             self.requests.append(request)
             script = self._scripts.popleft() if len(self._scripts) > 1 else self._scripts[0]
+        if callable(script):
+            script = script(request)
         if isinstance(script, BaseException):
             raise script
         body = _Playing(self, _pieces(script, request))
         return Response(body, runtime=request.runtime, model=request.model)
 
-    def count(self, change: int) -> None:
-        """Count a stream that opened or ended."""
+    def count(self, *, streams: int = 0, chunks: int = 0) -> None:
+        """Count a stream that opened or ended, and what was read of one."""
         with self._lock:
-            self.open_streams += change
+            self.open_streams += streams
+            self.sent += chunks
 
 
 class _Playing:
@@ -62,15 +71,15 @@ class _Playing:
         self._provider = provider
         self._pieces = deque(pieces)
         self._open = True
-        provider.count(+1)
+        provider.count(streams=+1)
 
-    async def __anext__(self) -> Chunk:
+    async def __anext__(self) -> Batch:
         while self._pieces:
             piece = self._pieces.popleft()
-            if isinstance(piece, str):
-                return Chunk(text=piece)
-            if isinstance(piece, Chunk):
-                return piece
+            if isinstance(piece, str | Chunk | list):
+                batch = [_chunk(each) for each in (piece if isinstance(piece, list) else [piece])]
+                self._provider.count(chunks=len(batch))
+                return batch
             if isinstance(piece, BaseException):
                 await self.aclose()
                 raise piece
@@ -84,10 +93,10 @@ class _Playing:
     async def aclose(self) -> None:
         if self._open:
             self._open = False
-            self._provider.count(-1)
+            self._provider.count(streams=-1)
 
 
-def _pieces(script: Script, request: Request) -> list[object]:
+def _pieces(script: Played, request: Request) -> list[object]:
     if isinstance(script, str):
         words = script.split(" ")
         pieces: list[object] = [word if place == 0 else f" {word}" for place, word in enumerate(words)]
@@ -96,12 +105,19 @@ def _pieces(script: Script, request: Request) -> list[object]:
     else:
         assert not isinstance(script, BaseException)
         pieces = list(script)
-    ended = any(isinstance(piece, BaseException) or _finishes(piece) for piece in pieces)
+    flat = [each for piece in pieces for each in (piece if isinstance(piece, list) else [piece])]
+    ended = any(isinstance(piece, BaseException) or _finishes(piece) for piece in flat)
     if not ended:
-        output = sum(1 for piece in pieces if isinstance(piece, str | Chunk))
-        usage = Usage(input_tokens=sum(len(message.text.split()) for message in request.messages), output_tokens=output)
+        usage = None
+        if not any(isinstance(piece, Chunk) and piece.usage for piece in flat):
+            output = sum(1 for piece in flat if isinstance(piece, str | Chunk))
+            usage = Usage(sum(len(message.text.split()) for message in request.messages), output)
         pieces.append(Chunk(finish_reason="stop", usage=usage))
     return pieces
+
+
+def _chunk(piece: str | Chunk) -> Chunk:
+    return Chunk(text=piece) if isinstance(piece, str) else piece
 
 
 def _finishes(piece: object) -> bool:

@@ -11,7 +11,7 @@ from inferkit.ledger.journal import Attribution, Charge, Part
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from inferkit.core.record import Attempt
+    from inferkit.core.attempt import Attempt
     from inferkit.core.request import Request
     from inferkit.layers.budget.hold import Hold
     from inferkit.pricing.prices import Price

@@ -174,9 +174,9 @@ class Hold:
                 return Refusal(line, "tokens", line.tokens, self.held.tokens, 0)
         return None
 
-    def cut(self, partial: str) -> BudgetExceeded:
+    def cut(self) -> BudgetExceeded:
         """Give the error for a stream that ran past the hold."""
-        return ran_past(self._request, self.demand, self.held, partial)
+        return ran_past(self.demand, self.held)
 
 
 def _lowered(more: Amounts, least: Amounts, refusal: Refusal | None) -> Amounts | None:

@@ -61,22 +61,19 @@ def exceeded(request: Request, demand: Demand, refusal: Refusal, *, more: Amount
     return error
 
 
-def ran_past(request: Request, demand: Demand, held: Amounts, partial: str) -> BudgetExceeded:
+def ran_past(demand: Demand, held: Amounts) -> BudgetExceeded:
     """Give the error for a stream that ran past what was held for it."""
     scope = next((s for s in demand.scopes if s.budget.on_exceed == "raise"), demand.scopes[0])
     budget = scope.budget
     unit = "usd" if budget.usd is not None else "tokens"
-    error = BudgetExceeded(
+    return BudgetExceeded(
         f"the reply was cut: it ran past what budget {scope.account} held for it, because the provider did not "
         "keep to max_output_tokens",
         scope=scope.account,
         limit=to_usd(budget.nanos or 0) if unit == "usd" else Decimal(budget.tokens or 0),
         spent=to_usd(held.usd) if unit == "usd" else Decimal(held.tokens),
         unit=unit,
-        partial=partial,
     )
-    error.request_id = request.record.id
-    return error
 
 
 def _free_again(budget: Budget, refusal: Refusal, at: float) -> datetime | None:

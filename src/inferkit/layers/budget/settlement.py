@@ -18,9 +18,9 @@ from inferkit.ledger.amounts import Grant
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from inferkit.core.record import Outcome
+    from inferkit.core.attempt import Outcome
+    from inferkit.core.body import End
     from inferkit.core.request import Request
-    from inferkit.core.response import End
     from inferkit.layers.budget.hold import Hold
     from inferkit.layers.budget.quote import Demand
     from inferkit.layers.budget.sweeper import Sweeper

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from inferkit.core.body import Batch
     from inferkit.core.chunks import Chunk
     from inferkit.core.response import Response
 
@@ -28,15 +29,17 @@ class Truncated:
         self._source = source
         self._over = False
 
-    async def __anext__(self) -> Chunk:
-        """Give the next chunk, and none after the last."""
+    async def __anext__(self) -> Batch:
+        """Give the next chunks, and none after the last."""
         if self._over:
             raise StopAsyncIteration
-        chunk = await self._source.__anext__()
-        if chunk.finish_reason == "budget":
-            self._over = True
-            try:
-                await self._source.aclose()
-            except Exception as error:  # the reply is complete as far as it is paid for
-                _log.debug("closing a stream that was cut failed: %s", type(error).__name__)
-        return chunk
+        batch = await self._source.next_batch()
+        for place, chunk in enumerate(batch):
+            if chunk.finish_reason == "budget":
+                self._over = True
+                try:
+                    await self._source.aclose()
+                except Exception as error:  # the reply is complete as far as it is paid for
+                    _log.debug("closing a stream that was cut failed: %s", type(error).__name__)
+                return batch[: place + 1]
+        return batch

@@ -3,6 +3,9 @@
 A connection belongs to the loop it was opened on, and to the process: a second `asyncio.run` and a forked child get
 pools of their own. Unless proxies are set in the environment, the pools are httpx's transports used directly, which
 do all that is needed here (one POST, no redirects, no cookies) at two thirds of the cost of a client.
+
+Nobody has to close them: a pool is closed where it belongs when its owner is dropped, its loop ends or the interpreter
+exits. Closing is for those who want it done at once.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
     from ssl import SSLContext
 
-    from inferkit.runtime.protocol import Runtime
+    from inferkit.runtime.protocol import Lock, Runtime
 
 __all__ = ["Clients", "GivenClient", "Sender", "Timeouts"]
 
@@ -58,6 +61,21 @@ class Sender:
     build: Callable[[str, Mapping[str, str], bytes, dict[str, Any]], Any]
     send: Callable[[Any], Any]
     close: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """A pool, and what has it closed when nobody holds its owner any more."""
+
+    sender: Sender
+    end: weakref.finalize[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _LoopPool(_Pool):
+    """The pool of an event loop; closing the keeper closes it."""
+
+    keeper: AsyncGenerator[None]
 
 
 class GivenClient:
@@ -100,9 +118,8 @@ class Clients:
         self.timeouts = Timeouts()
         self._tls = tls
         self._lock = threading.Lock()
-        self._blocking: Sender | None = None
-        self._of_loops: dict[Any, tuple[Sender, AsyncGenerator[None]]] = {}
-        self._inherited: list[Any] = []
+        self._blocking: _Pool | None = None
+        self._of_loops: dict[Any, _LoopPool] = {}
         _all.add(self)
 
     async def sender(self, runtime: Runtime) -> Sender:
@@ -110,35 +127,39 @@ class Clients:
         if runtime.blocking:
             if self._blocking is None:
                 with self._lock:
-                    self._blocking = self._blocking or self._open(runtime)
-            return self._blocking
+                    self._blocking = self._blocking or self._pool(runtime)
+            return self._blocking.sender
         known = self._of_loops.get(runtime.place)
         if known is None:
             for place in [place for place in self._of_loops if _is_over(place)]:
-                del self._of_loops[place]
-            sender = self._open(runtime)
-            known = self._of_loops[runtime.place] = (sender, self._while_the_loop_lives(sender, runtime.place))
-            await known[1].__anext__()
-        return known[0]
+                self._of_loops.pop(place).end.detach()
+            known = self._of_loops[runtime.place] = self._pool_of_a_loop(runtime)
+            await anext(known.keeper)
+        return known.sender
+
+    def _pool(self, runtime: Runtime) -> _Pool:
+        sender = self._open(runtime)
+        return _Pool(sender, weakref.finalize(self, _unless_inherited, os.getpid(), sender.close))
+
+    def _pool_of_a_loop(self, runtime: Runtime) -> _LoopPool:
+        sender = self._open(runtime)
+        lock = runtime.lock()
+        keeper = _while_the_loop_lives(sender, lock, self._of_loops, runtime.place)
+        close = functools.partial(_close_early, keeper, sender, lock)
+        end = weakref.finalize(self, _unless_inherited, os.getpid(), runtime.call_later_from_anywhere, close)
+        end.atexit = False  # what still runs then is not waited for
+        return _LoopPool(sender, end, keeper)
 
     async def aclose(self, runtime: Runtime) -> None:
         """Close the pool for where this runs; those of other event loops close when their loops end."""
         if runtime.blocking:
-            sender, self._blocking = self._blocking, None
-            if sender is not None:
-                sender.close()
+            pool, self._blocking = self._blocking, None
+            if pool is not None:
+                pool.end()
         else:
             known = self._of_loops.get(runtime.place)
             if known is not None:
-                await known[1].aclose()
-
-    async def _while_the_loop_lives(self, sender: Sender, place: Any) -> AsyncGenerator[None]:
-        """Close the pool when its loop ends: event loops close the async generators they know before they go."""
-        try:
-            yield
-        finally:
-            self._of_loops.pop(place, None)
-            await sender.close()
+                await known.keeper.aclose()
 
     def _open(self, runtime: Runtime) -> Sender:
         from urllib.request import getproxies
@@ -168,10 +189,43 @@ class Clients:
 
     def leave_to_parent(self) -> None:
         """Forget the pools after a fork: their connections are the parent's, and closing TLS would end them there."""
-        self._inherited += [self._blocking, *self._of_loops.values()]
         self._lock = threading.Lock()
         self._blocking = None
         self._of_loops = {}
+
+
+async def _while_the_loop_lives(
+    sender: Sender, lock: Lock, pools: dict[Any, _LoopPool], place: Any
+) -> AsyncGenerator[None]:
+    """Close the pool when its loop ends: event loops close the async generators they know before they go."""
+    try:
+        yield
+    finally:
+        known = pools.pop(place, None)
+        if known is not None:
+            known.end.detach()
+        await _close(sender, lock)
+
+
+async def _close_early(keeper: Any, sender: Sender, lock: Lock) -> None:
+    """Close a pool that was dropped, unless its loop is at its end and does so; if the end comes now, it waits."""
+    if not keeper.ag_running:
+        await _close(sender, lock)
+        if not keeper.ag_running:
+            await keeper.aclose()
+
+
+async def _close(sender: Sender, lock: Lock) -> None:
+    await lock.acquire()
+    try:
+        await sender.close()
+    finally:
+        lock.release()
+
+
+def _unless_inherited(owner: int, close: Callable[..., Any], *args: Any) -> None:
+    if os.getpid() == owner:
+        close(*args)
 
 
 def _build(url: str, headers: Mapping[str, str], body: bytes, extensions: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from inferkit.core.errors import LedgerError
 from inferkit.ledger.amounts import Amounts, Grant, Refusal
 from inferkit.ledger.journal import Charge
-from inferkit.testing.ledger.model import SHORTS, UNITS, Account, Model, Pair, Row, as_amounts
+from inferkit.testing.ledger.model import SHORTS, UNITS, Model, ModelAccount, ModelRow, Pair, as_amounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["run_machine"]
 
 _ACCOUNTS = (
-    Account("rolls-over", limits=(40, 4), grace=(4, 0), carry=(20, 2)),
-    Account("plain", limits=(30, None)),
-    Account("open"),
-    Account("rolling", limits=(40, 4), grace=(0, 1), rolling=True),
+    ModelAccount("rolls-over", limits=(40, 4), grace=(4, 0), carry=(20, 2)),
+    ModelAccount("plain", limits=(30, None)),
+    ModelAccount("open"),
+    ModelAccount("rolling", limits=(40, 4), grace=(0, 1), rolling=True),
 )
 _CALLS = st.integers(0, 9).map(str)
 _LEASE = 5
@@ -69,7 +69,7 @@ class LedgerMachine(RuleBasedStateMachine):
         least=_pairs(20, 1),
         sent=st.booleans(),
     )
-    def reserve(self, call: str, accounts: list[Account], wanted: Pair, least: Pair, sent: bool) -> None:
+    def reserve(self, call: str, accounts: list[ModelAccount], wanted: Pair, least: Pair, sent: bool) -> None:
         lines = [account.line(self.now) for account in accounts]
         least = [min(least[unit], wanted[unit]) for unit in UNITS]
 
@@ -131,7 +131,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model.holds[call].sent = True
 
     @rule(account=st.sampled_from(_ACCOUNTS[:3]), more=_pairs(40, 2))
-    def top_up(self, account: Account, more: Pair) -> None:
+    def top_up(self, account: ModelAccount, more: Pair) -> None:
         self.ledger.top_up(account.line(self.now), as_amounts(more), at=self.now)
         self.model.top_up(account.line(self.now), more)
 
@@ -207,7 +207,7 @@ class LedgerMachine(RuleBasedStateMachine):
                     allowed = limit + grace[unit] + sum(row.extra[unit] + row.over[unit] for row in rows)
                     assert sum(row.used(unit) for row in rows) <= allowed
 
-    def _near(self, account: str, first: str) -> list[Row]:
+    def _near(self, account: str, first: str) -> list[ModelRow]:
         begin = int(first.partition(":")[2])
         return [
             row

@@ -13,7 +13,7 @@ from inferkit.ledger.amounts import Amounts, Line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SHORTS", "UNITS", "Account", "Model", "Pair", "Row", "as_amounts"]
+__all__ = ["SHORTS", "UNITS", "Model", "ModelAccount", "ModelRow", "Pair", "as_amounts"]
 
 PERIOD, SHORT, SHORTS = 10, 4, 3  # seconds; and how many short windows before the running one still count
 UNITS = (0, 1)
@@ -27,7 +27,7 @@ def as_amounts(pair: Sequence[int]) -> Amounts:
 
 
 @dataclass(frozen=True)
-class Account:
+class ModelAccount:
     """An account with its limits, in windows of its own."""
 
     name: str
@@ -60,7 +60,7 @@ def _nothing() -> Pair:
 
 
 @dataclass
-class Hold:
+class ModelHold:
     """What a call holds."""
 
     amounts: Pair
@@ -70,7 +70,7 @@ class Hold:
 
 
 @dataclass
-class Row:
+class ModelRow:
     """An account in a window. `credit` is what of `extra` was topped up, `over` what calls cost beyond their holds."""
 
     posted: Pair = field(default_factory=_nothing)
@@ -87,17 +87,17 @@ class Row:
 class Model:
     """A ledger's accounts."""
 
-    def __init__(self, accounts: Sequence[Account]) -> None:
+    def __init__(self, accounts: Sequence[ModelAccount]) -> None:
         self.accounts = {account.name: account for account in accounts}
-        self.rows: dict[Key, Row] = {}
-        self.holds: dict[str, Hold] = {}
-        self.expired: dict[str, Hold] = {}
+        self.rows: dict[Key, ModelRow] = {}
+        self.holds: dict[str, ModelHold] = {}
+        self.expired: dict[str, ModelHold] = {}
         self.entered: set[str] = set()
         self.topped_up = {name: [0, 0] for name in self.accounts}
 
-    def row(self, key: Key) -> Row:
+    def row(self, key: Key) -> ModelRow:
         """Give a row, which is made if need be."""
-        return self.rows.setdefault(key, Row())
+        return self.rows.setdefault(key, ModelRow())
 
     def known(self, call: str) -> bool:
         """Say whether a call was reserved or entered."""
@@ -167,7 +167,7 @@ class Model:
         """See `Accounts`; None is a refusal."""
         granted = self._hold(lines, wanted, least, now)
         if granted is not None:
-            self.holds[call] = Hold(granted, lines, lease, sent)
+            self.holds[call] = ModelHold(granted, lines, lease, sent)
         return granted
 
     def extend(self, call: str, more: Pair, *, now: int, lease: int) -> Pair | None:
@@ -182,7 +182,7 @@ class Model:
             for line in lines:
                 _add(self.row(line[:2]).posted, back.amounts, -1)
                 _add(self.row(line[:2]).held, back.amounts)
-            self.holds[call] = Hold(list(back.amounts), lines, lease, sent=True)
+            self.holds[call] = ModelHold(list(back.amounts), lines, lease, sent=True)
         hold = self.holds[call]
         _add(hold.amounts, more)
         hold.lease = max(hold.lease, lease)
@@ -248,7 +248,7 @@ class Model:
         _add(self.topped_up[line.account], amounts)
 
 
-def _part(row: Row, name: str) -> Pair:
+def _part(row: ModelRow, name: str) -> Pair:
     part: Any = getattr(row, name)
     found: Pair = part
     return found

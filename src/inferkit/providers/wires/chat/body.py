@@ -6,7 +6,6 @@ close-delimited connection does not tell, and is an error.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ProviderError, Unavailable
@@ -52,20 +51,20 @@ class StreamedReply:
         self._provider = provider
         self._parser = SSEParser()
         self._reply = ChatReply()
-        self._ready: deque[Chunk] = deque()
+        self._ready: list[Chunk] = []
         self._failure: ProviderError | None = None
         self._done = False
 
-    async def __anext__(self) -> Chunk:
-        ready = self._ready
-        while not ready:
+    async def __anext__(self) -> list[Chunk]:
+        while not self._ready:
             if self._failure is not None:
                 raise self._failure
             if self._done:
                 await self._exchange.finish()
                 raise StopAsyncIteration
             await self._receive()
-        return ready.popleft()
+        ready, self._ready = self._ready, []
+        return ready
 
     async def prime(self) -> Chunk | None:
         """Wait for the first chunk, and show it without taking it; None if the reply has none."""

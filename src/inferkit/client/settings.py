@@ -1,0 +1,219 @@
+"""What a client may be set up with, each setting declared once."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict, cast
+
+from inferkit.client import checks
+from inferkit.client.declarations import Declared, declared_in, reader, with_defaults
+from inferkit.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from inferkit.budgets.budget import Budget
+    from inferkit.core.request import Handler, Layer
+    from inferkit.layers.cache import Cache
+    from inferkit.ledger.ledger import Ledger
+    from inferkit.plans.plan import Plan
+    from inferkit.pricing.prices import Price
+    from inferkit.telemetry.instruments import Telemetry
+
+__all__ = ["SETTINGS", "Settings", "read_settings"]
+
+
+def _as_tuple(budget: "Budget | Sequence[Budget]") -> tuple["Budget", ...]:
+    return tuple(budget) if isinstance(budget, Sequence) else (budget,)
+
+
+class Settings(TypedDict, total=False):
+    """The keyword arguments of `Client` and `AsyncClient`. One that is None counts as not given."""
+
+    models: Annotated[
+        Mapping[str, str | Sequence[str]],
+        Declared(
+            checks.is_mapping,
+            'a dictionary of aliases, for example {"fast": ["openai:gpt-5-mini", "local"]}',
+            'Names for what is called: each stands for a "provider:model", or for a list of them in order of '
+            'preference. "local" is the embedded model.',
+            otherwise="no aliases, and the embedded model",
+        ),
+    ]
+    default: Annotated[
+        str,
+        Declared(
+            checks.is_text,
+            "the name of an alias or model",
+            "What a call asks that names no model.",
+            otherwise="the first alias",
+        ),
+    ]
+    providers: Annotated[
+        "Mapping[str, Handler]",
+        Declared(
+            checks.are_adapters,
+            'a dictionary from a name without a colon to an adapter, such as OpenAIChat("...")',
+            "Adapters of your own, by the name that stands before the colon.",
+            otherwise="those that are known by name",
+        ),
+    ]
+    prices: Annotated[
+        "Mapping[str, Price]",
+        Declared(
+            checks.is_mapping,
+            'a dictionary, for example {"openai:gpt-5-mini": Price(input="0.25", output="2.00")}',
+            "A price for each model that the price list does not know, or that has your own rates; the keys are "
+            '"provider:model", "model" or "provider:*".',
+            default={},
+            otherwise="the price list",
+        ),
+    ]
+    on_unpriced: Annotated[
+        "Literal['block'] | Price",
+        Declared(
+            checks.is_price_or_block,
+            '"block" or a Price to assume',
+            "What a call under a budget of money does where its model has no price: it is refused, or held and "
+            "charged at this one.",
+            default="block",
+        ),
+    ]
+    budget: Annotated[
+        "Budget | Sequence[Budget]",
+        Declared(
+            checks.are_budgets,
+            'a Budget or several: Budget(usd="200", per="month", name="all")',
+            'What every call is charged to; each="user" makes it one for each user.',
+            default=(),
+            otherwise="none",
+            convert=_as_tuple,
+        ),
+    ]
+    plans: Annotated[
+        "Sequence[Plan] | str | os.PathLike[str]",
+        Declared(
+            checks.are_plans,
+            'a list of Plan values, or the path of a TOML file: [Plan("pro", price="99", ...)]',
+            "What customers pay and may use; `client.plans` assigns them.",
+            otherwise="none",
+        ),
+    ]
+    default_plan: Annotated[
+        str,
+        Declared(
+            checks.is_text,
+            'the name of a plan, for example "free"',
+            "The plan of users and tenants who were assigned none.",
+            otherwise="none",
+        ),
+    ]
+    cache: Annotated[
+        "bool | Cache",
+        Declared(
+            checks.is_cache,
+            "True, False or a Cache",
+            "Where replies are kept: True is in memory and on disk.",
+            default=True,
+            none_counts=True,
+        ),
+    ]
+    ledger: Annotated[
+        "bool | str | os.PathLike[str] | Ledger",
+        Declared(
+            checks.is_ledger,
+            "True, False, a path or a ledger: Ledger(store) for a store of your own",
+            "Where budgets are kept and calls are booked: True is an SQLite file in the user's data folder.",
+            default=True,
+            none_counts=True,
+        ),
+    ]
+    on_store_error: Annotated[
+        Literal["block", "allow"],
+        Declared(
+            checks.one_of("block", "allow"),
+            '"block" or "allow"',
+            "What a call under a budget does while the ledger is down.",
+            default="block",
+        ),
+    ]
+    estimates: Annotated[
+        Literal["strict", "learned"],
+        Declared(
+            checks.one_of("strict", "learned"),
+            '"strict" or "learned"',
+            'How a budget counts input before it is sent. "strict" is an upper bound, four times what English takes; '
+            '"learned" goes by the model\'s recent calls, and a call that comes to more than they did may then '
+            "overspend by the difference.",
+            default="strict",
+        ),
+    ]
+    max_retries: Annotated[
+        int,
+        Declared(
+            checks.whole(0),
+            "0 or more, a whole number",
+            "How many requests may follow the first one of a call, in all.",
+            default=2,
+        ),
+    ]
+    timeout: Annotated[
+        float,
+        Declared(
+            checks.is_time,
+            "a number of seconds greater than 0",
+            "The time for a whole call that names none.",
+            otherwise="no limit",
+        ),
+    ]
+    layers: Annotated[
+        "Sequence[Layer]",
+        Declared(
+            checks.are_layers,
+            "a list of layers, which are callables of a request and the rest of the stack",
+            "Layers of your own, which see each call once, after the trace and before the cache.",
+            default=(),
+            otherwise="none",
+        ),
+    ]
+    stack: Annotated[
+        "Callable[[list[Layer]], Sequence[Layer]]",
+        Declared(
+            callable,
+            "a function of the default layers, for example lambda layers: [*layers, mine]",
+            "Is given the layers (see `default_stack`) and returns those to use, in order.",
+            otherwise="the default layers",
+        ),
+    ]
+    home: Annotated[
+        str | os.PathLike[str],
+        Declared(
+            checks.is_path,
+            "a path",
+            "The folder for cache and ledger.",
+            otherwise="`INFERKIT_HOME`, or the user's own folders",
+        ),
+    ]
+    telemetry: Annotated[
+        "Telemetry",
+        Declared(
+            checks.is_telemetry,
+            "a Telemetry",
+            "Where spans and metrics go.",
+            otherwise="OpenTelemetry's global providers",
+        ),
+    ]
+
+
+SETTINGS = declared_in(Settings)
+
+
+def _unknown(names: set[str]) -> ConfigurationError:
+    return ConfigurationError(
+        f"unknown setting {', '.join(sorted(names))}; the settings are: {', '.join(sorted(SETTINGS))}"
+    )
+
+
+_read = reader(SETTINGS, _unknown)
+
+
+def read_settings(settings: Settings) -> Settings:
+    """Give a client's settings checked and with their defaults. Raises `ConfigurationError` for what makes no sense."""
+    return cast("Settings", with_defaults(_read(settings), SETTINGS))

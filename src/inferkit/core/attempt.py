@@ -1,0 +1,40 @@
+"""One request that was sent to one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from inferkit.core.chunks import Usage
+
+__all__ = ["Attempt", "AttemptKind", "Outcome"]
+
+AttemptKind = Literal["primary", "retry", "fallback", "hedge"]
+Outcome = Literal["completed", "closed", "cancelled", "abandoned", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request that was sent to one model, and what came of it.
+
+    `kind` is "hedge" for one that was started while another of the same call was running. `chunks` is how many came of
+    its reply. `cost_nanos` is in nano-dollars; None where the model has no known price. `seconds` is the time from
+    sending to the end, `first_chunk_seconds` to the first chunk. `error` is the type of the error, never its text.
+    `saved_nanos` is what the provider's prompt cache saved, below zero where writing to it cost more.
+    """
+
+    number: int
+    kind: AttemptKind
+    provider: str
+    model: str
+    outcome: Outcome
+    usage: Usage
+    cost_nanos: int | None
+    price_source: str | None
+    seconds: float
+    first_chunk_seconds: float | None = None
+    chunks: int = 0
+    error: str | None = None
+    finish_reason: str | None = None
+    saved_nanos: int = 0

@@ -1,0 +1,64 @@
+"""What a response is made of: a body that gives batches of chunks, and what happens at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from inferkit.core.chunks import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inferkit.core.attempt import Outcome
+    from inferkit.runtime.protocol import Runtime
+
+__all__ = ["AllAtOnce", "Batch", "Body", "Change", "End", "OnClose"]
+
+Batch: TypeAlias = list[Chunk]
+"""What one read brought, in its order."""
+
+
+class Body(Protocol):
+    """Where chunks come from, a batch a step; a body may also give single chunks, as an async generator of them does.
+
+    It raises what went wrong after the chunks that came before it. It may have `aclose()`, which may be called while a
+    read waits, and then wakes it.
+    """
+
+    async def __anext__(self) -> Batch | Chunk:
+        """Give what the next read brings; raise `StopAsyncIteration` at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a stream ended, for those who must act on it.
+
+    `outcome` is "completed", "closed" (left early), "cancelled", "abandoned" (garbage-collected unread) or "error".
+    `runtime` is where the ending runs: not always the runtime of the call, since a stream may be dropped anywhere.
+    """
+
+    outcome: Outcome
+    error: BaseException | None
+    runtime: Runtime
+
+
+OnClose: TypeAlias = Callable[[End], Awaitable[None] | None]
+Change: TypeAlias = Callable[[Chunk], Chunk]
+
+
+class AllAtOnce:
+    """The body of a reply whose chunks are all there."""
+
+    __slots__ = ("_chunks",)
+
+    def __init__(self, chunks: Sequence[Chunk]) -> None:
+        self._chunks = list(chunks)
+
+    async def __anext__(self) -> Batch:
+        """Give all of them; then it is over."""
+        if not self._chunks:
+            raise StopAsyncIteration
+        chunks, self._chunks = self._chunks, []
+        return chunks

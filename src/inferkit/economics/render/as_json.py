@@ -1,0 +1,87 @@
+"""A report as JSON, for other programs. Money is in dollars, as text, to the last digit."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from inferkit.core.money import to_usd
+from inferkit.economics.report.report import DIMENSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inferkit.economics.report.report import Report, Row
+    from inferkit.economics.report.waste import Subtotal
+    from inferkit.economics.what_if.what_if import WhatIf
+
+__all__ = ["as_json"]
+
+
+def as_json(report: Report, what_if: WhatIf | None = None) -> str:
+    """Write all of a report, and of a what-if, whose report is in "after"."""
+    document = _report(report)
+    if what_if is not None:
+        document["what_if"] = {
+            "scenario": what_if.scenario.name,
+            "users": what_if.users,
+            "refused_users": what_if.refused_users,
+            "refused_calls": what_if.refused,
+            "saved": _usd(what_if.saved),
+            "limits": {
+                name: {
+                    "refused_calls": effect.refused,
+                    "cut_calls": effect.cut,
+                    "degraded_calls": effect.degraded,
+                    "refused_users": len(effect.users),
+                    "saved": _usd(effect.saved),
+                }
+                for name, effect in what_if.effects.items()
+            },
+            "sentences": what_if.sentences,
+            "after": _report(what_if.after),
+        }
+    return json.dumps(document, indent=2)
+
+
+def _report(report: Report) -> dict[str, Any]:
+    since, until, zone = report.period
+    return {
+        "period": {"since": since.isoformat(), "until": until.isoformat(), "zone": zone},
+        "total": _row(report.total),
+        "by": {dimension: [_row(row) for row in report.by(dimension)] for dimension in DIMENSIONS},
+        "unprofitable": [_row(row) for row in report.unprofitable],
+        "below_target": [_row(row) for row in report.below_target],
+        "cost_by_day": {
+            day: {model or "": _usd(cost) for model, cost in costs.items()} for day, costs in report.days.items()
+        },
+        "savings": _subtotals(report.savings.kinds),
+        "waste": _subtotals(report.waste.kinds),
+        "refused": dict(report.refused),
+        "unpriced_calls": report.unpriced,
+        "estimated_calls": report.estimated,
+        "unknown_plans": list(report.unknown_plans),
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    margin_share = row.margin_share
+    return {
+        "name": row.name,
+        "calls": row.calls,
+        "input_tokens": row.input_tokens,
+        "output_tokens": row.output_tokens,
+        "cost": _usd(row.cost),
+        "revenue": _usd(row.revenue),
+        "margin": _usd(row.margin),
+        "margin_share": None if margin_share is None else f"{margin_share:.6f}",
+        "plans": list(row.plans),
+    }
+
+
+def _subtotals(kinds: Mapping[str, Subtotal]) -> dict[str, Any]:
+    return {name: {"calls": subtotal.calls, "usd": _usd(subtotal.usd)} for name, subtotal in kinds.items()}
+
+
+def _usd(nanos: int) -> str:
+    return f"{to_usd(nanos):f}"

@@ -1,0 +1,1 @@
+"""What a period cost, what it brought in, and what was saved and wasted."""

@@ -1,0 +1,144 @@
+"""What was saved and what was wasted in a period."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from inferkit.core.chunks import Usage
+from inferkit.economics.report.calls import attempt_costs, served_by
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from inferkit.ledger.journal import Entry, Tally
+    from inferkit.pricing.prices import Price
+
+__all__ = ["Savings", "Subtotal", "Waste", "saved_by_tallies"]
+
+_LEFT = ("closed", "cancelled", "abandoned")
+_CUT = ("length", "budget")
+
+
+@dataclass(slots=True)
+class Subtotal:
+    """So many calls, or attempts, and so many nano-dollars."""
+
+    calls: int = 0
+    usd: int = 0
+
+    def add(self, calls: int, usd: int) -> None:
+        """Add to both."""
+        self.calls += calls
+        self.usd += usd
+
+
+@dataclass(slots=True)
+class Waste:
+    """What was paid for and not used, or not used as it was meant to be.
+
+    - `failed_attempts`: attempts that failed before another one served the reply.
+    - `lost_hedges`: attempts that another one was faster than.
+    - `abandoned_streams`: calls whose reader left before the end.
+    - `broken_streams`: calls that failed after something had been paid for.
+    - `truncated_replies`: replies that ended at `max_output_tokens` or at a budget.
+    - `died`: calls whose process died; at the amount that was held for them.
+    """
+
+    failed_attempts: Subtotal = field(default_factory=Subtotal)
+    lost_hedges: Subtotal = field(default_factory=Subtotal)
+    abandoned_streams: Subtotal = field(default_factory=Subtotal)
+    broken_streams: Subtotal = field(default_factory=Subtotal)
+    truncated_replies: Subtotal = field(default_factory=Subtotal)
+    died: Subtotal = field(default_factory=Subtotal)
+
+    def add(self, entry: Entry) -> None:
+        """Sort the cost of a call."""
+        if entry.kind == "expired":
+            self.died.add(entry.calls, entry.charge.usd or 0)
+            return
+        charge = entry.charge
+        served = charge.usd or 0
+        if charge.parts:
+            index = served_by(charge)
+            served = charge.parts[index].usd or 0
+            for other, part in enumerate(charge.parts):
+                if other != index:
+                    kind = self.lost_hedges if part.outcome in _LEFT else self.failed_attempts
+                    kind.add(1, part.usd or 0)
+        if charge.finish_reason in _CUT:
+            self.truncated_replies.add(entry.calls, served)
+        elif charge.outcome in _LEFT:
+            self.abandoned_streams.add(entry.calls, served)
+        elif charge.outcome == "error":
+            self.broken_streams.add(entry.calls, served)
+
+    @property
+    def kinds(self) -> dict[str, Subtotal]:
+        """All of it, by its name for people."""
+        return {name.replace("_", " "): getattr(self, name) for name in self.__dataclass_fields__}
+
+    @property
+    def usd(self) -> int:
+        """All of it, in nano-dollars."""
+        return sum(subtotal.usd for subtotal in self.kinds.values())
+
+
+@dataclass(slots=True)
+class Savings:
+    """What calls would have cost without these.
+
+    - `cache`: replies from the cache, at what they had cost. `coalesced`: replies shared with an identical call.
+    - `prompt_cache`: the provider's prompt cache; below zero where writing to it cost more than reading saved.
+    - `routing`: calls served by a cheaper model than the dearest that stands behind the name. `degraded`: calls taken
+      to a smaller model by a budget.
+    - `local_models`: calls served on this machine, at the price of the dearest model behind the name, or else at
+      `baseline`.
+    """
+
+    cache: Subtotal = field(default_factory=Subtotal)
+    coalesced: Subtotal = field(default_factory=Subtotal)
+    prompt_cache: Subtotal = field(default_factory=Subtotal)
+    routing: Subtotal = field(default_factory=Subtotal)
+    degraded: Subtotal = field(default_factory=Subtotal)
+    local_models: Subtotal = field(default_factory=Subtotal)
+    baseline: Price | None = None
+
+    def add(self, entry: Entry) -> None:
+        """Add what a call saved."""
+        charge = entry.charge
+        if charge.prompt_cache_saved:
+            self.prompt_cache.add(entry.calls, charge.prompt_cache_saved)
+        saved = charge.routing_saved
+        if charge.provider == "local":
+            if not saved and self.baseline is not None:
+                served = attempt_costs(charge, entry.calls)[served_by(charge) if charge.parts else 0]
+                saved = self.baseline.cost(Usage(served.input_tokens, served.output_tokens)) - served.usd
+            kind = self.degraded if charge.degraded else self.local_models
+            kind.add(entry.calls, saved)
+        elif saved:
+            kind = self.degraded if charge.degraded else self.routing
+            kind.add(entry.calls, saved)
+
+    @property
+    def kinds(self) -> dict[str, Subtotal]:
+        """All of it, by its name for people."""
+        names = ("cache", "coalesced", "prompt_cache", "routing", "degraded", "local_models")
+        return {name.replace("_", " "): getattr(self, name) for name in names}
+
+    @property
+    def usd(self) -> int:
+        """All of it, in nano-dollars."""
+        return sum(subtotal.usd for subtotal in self.kinds.values())
+
+
+def saved_by_tallies(tallies: Iterable[Tally], savings: Savings) -> tuple[Savings, dict[str, int]]:
+    """Add what the cache saved, and count the refused calls by the budget that did not cover them."""
+    refused: dict[str, int] = {}
+    for tally in tallies:
+        if tally.kind == "refused":
+            refused[tally.scope] = refused.get(tally.scope, 0) + tally.calls
+        else:
+            kind = savings.cache if tally.kind == "hit" else savings.coalesced
+            kind.add(tally.calls, tally.usd)
+    return savings, dict(sorted(refused.items(), key=lambda each: -each[1]))

@@ -1,0 +1,64 @@
+"""What is used of limits while calls are replayed: the ledger's balances, in memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from inferkit.ledger.amounts import NOTHING, Amounts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from inferkit.ledger.amounts import Line
+
+__all__ = ["Balances", "Room"]
+
+_CALL = "call"
+
+
+class Room(NamedTuple):
+    """What a limit leaves, of each unit; None where that is not limited."""
+
+    usd: int | None
+    tokens: int | None
+    calls: int | None
+
+
+class Balances:
+    """Balances by account and window."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, dict[str, Amounts]] = defaultdict(dict)
+
+    def room(self, line: Line) -> Room:
+        """Give what is left of a line's limits, its grace included."""
+        used, grace = self._used_of(line), line.grace
+        return Room(
+            None if line.usd is None else line.usd + grace.usd - used.usd,
+            None if line.tokens is None else line.tokens + grace.tokens - used.tokens,
+            None if line.calls is None else line.calls + grace.calls - used.calls,
+        )
+
+    def charge(self, lines: Iterable[Line], amounts: Amounts) -> None:
+        """Add to what is used, once on each account."""
+        for account, window in {(line.account, line.window) for line in lines}:
+            if window != _CALL:  # a limit on each call keeps no account
+                self._used[account][window] = _added(self._used[account].get(window, NOTHING), amounts)
+
+    def _used_of(self, line: Line) -> Amounts:
+        windows = self._used[line.account]
+        if line.since is None:
+            return windows.get(line.window, NOTHING)
+        kind = line.window.partition(":")[0]
+        total = NOTHING
+        for window in [window for window in windows if window.startswith(kind)]:
+            if window < line.since:
+                del windows[window]  # over for good
+            else:
+                total = _added(total, windows[window])
+        return total
+
+
+def _added(one: Amounts, other: Amounts) -> Amounts:
+    return Amounts(one.usd + other.usd, one.tokens + other.tokens, one.calls + other.calls)

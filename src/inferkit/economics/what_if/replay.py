@@ -1,0 +1,140 @@
+"""Replays recorded calls under a scenario: priced anew, and held to other limits in the order they were made.
+
+It is assumed that customers ask for the same as they did, and that a refused call is not made again. A call that a
+limit covers in part is cut short, and costs in proportion. Calls that were refused when they were made stay so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from inferkit.core.errors import ConfigurationError
+from inferkit.economics.report.revenue import Customer, SubscriptionPeriod
+from inferkit.economics.what_if.balances import Balances
+from inferkit.economics.what_if.limits import Limit, judge
+from inferkit.economics.what_if.repricing import Repricing, cost_of
+from inferkit.economics.what_if.subscriptions import Subscriptions
+from inferkit.ledger.amounts import Amounts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from inferkit.budgets.budget import Budget
+    from inferkit.budgets.scope import Scope
+    from inferkit.economics.what_if.limits import Note
+    from inferkit.economics.what_if.scenario import Scenario
+    from inferkit.ledger.journal import Charge, Entry
+    from inferkit.plans.plan import Plan
+
+__all__ = ["Effect", "Replay"]
+
+_NOBODY = Customer()
+
+
+@dataclass(slots=True)
+class Effect:
+    """What a limit did: calls `refused`, `cut` short and taken to a smaller model (`degraded`).
+
+    `users` are those whom it refused a call, `saved` the nano-dollars that all of this saved.
+    """
+
+    refused: int = 0
+    cut: int = 0
+    degraded: int = 0
+    saved: int = 0
+    users: set[Customer] = field(default_factory=set)
+
+    def add(self, note: Note, calls: int) -> None:
+        """Count what was done to so many calls."""
+        setattr(self, note.did, getattr(self, note.did) + calls)
+        self.saved += note.saved
+
+
+class Replay:
+    """One run through the calls of a period, in the order they were entered.
+
+    `plans` are those that the calls were made under, `assigned` who was on which. Raises `ConfigurationError` for a
+    scenario that cannot be replayed.
+    """
+
+    def __init__(self, scenario: Scenario, plans: Mapping[str, Plan], assigned: Sequence[SubscriptionPeriod]) -> None:
+        self.effects: dict[str, Effect] = {}
+        self.users: set[Customer] = set()
+        self.subscriptions = Subscriptions(scenario, plans, assigned)
+        self._repricing = Repricing(scenario)
+        self._balances = Balances()
+        self._budgets = list(scenario.limits)
+        for plan in self.subscriptions.limiting:
+            if plan.budget is not None:
+                self._check(plan.budget, f'{scenario.name}, plan "{plan.name}"')
+                self._budgets.append(plan.budget)
+
+    def _check(self, budget: Budget, what: str) -> None:
+        if budget.line("", 0.0).carry is not None:
+            raise ConfigurationError(
+                f"{what}: a replay carries nothing over from the periods before; leave rollover out"
+            )
+        if budget.degrade_to is not None:
+            self._repricing.check(budget.degrade_to, what)
+
+    def begins(self, since: float) -> float:
+        """Give the instant from which calls count towards limits at `since`, in seconds since the epoch."""
+        return min([since, *(_window_start(budget, since) for budget in self._budgets)])
+
+    def lead_in(self, earlier: Iterable[Entry]) -> None:
+        """Use what calls before the period used of the limits that it begins in the middle of."""
+        for _ in self.run(earlier):
+            pass
+        self.effects.clear()
+        self.users.clear()
+
+    def run(self, calls: Iterable[Entry]) -> Iterator[Entry]:
+        """Give the calls as they would have been; refused ones are left out."""
+        for entry in calls:
+            recorded = entry.charge.attribution
+            attribution = self.subscriptions.attribution(recorded)
+            charge = self._repricing(entry.charge, entry.at)
+            if attribution != recorded:
+                charge = charge._replace(attribution=attribution)
+            user = (
+                Customer(user=attribution.user) if attribution.user is not None else Customer(tenant=attribution.tenant)
+            )
+            if user != _NOBODY:
+                self.users.add(user)
+            scopes = self.subscriptions.limits(attribution, recorded, entry.at)
+            held = self._held(charge, scopes, entry, user) if scopes else charge
+            if held is entry.charge:
+                yield entry
+            elif held is not None:
+                yield dataclasses.replace(entry, charge=held)
+
+    def _held(self, charge: Charge, scopes: Sequence[tuple[str, Scope]], entry: Entry, user: Customer) -> Charge | None:
+        """Hold a call to all limits, and note what they do to it and what it uses of them."""
+        lines = [scope.line(entry.at) for _, scope in scopes]
+        limits = [
+            Limit(name, self._balances.room(line), scope.budget.degrade_to)
+            for (name, scope), line in zip(scopes, lines, strict=True)
+        ]
+        held, notes = judge(
+            charge, entry.calls, limits, lambda target, whole: self._repricing.on(target, whole, entry.at)
+        )
+        for note in notes:
+            effect = self.effects.setdefault(note.limit, Effect())
+            effect.add(note, entry.calls)
+            if note.did == "refused" and user != _NOBODY:
+                effect.users.add(user)
+        if held is not None:
+            self._balances.charge(lines, Amounts(cost_of(held), held.tokens, entry.calls))
+        return held
+
+
+def _window_start(budget: Budget, at: float) -> float:
+    if budget.per == "call":
+        return at
+    if isinstance(budget.per, timedelta):
+        return at - budget.per.total_seconds() * 1.05  # with the part of it that counts a sixtieth too long
+    start = budget.window(at).start
+    return 0.0 if start is None else start.timestamp()

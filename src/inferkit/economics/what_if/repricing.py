@@ -1,0 +1,110 @@
+"""What recorded calls would have cost at a scenario's prices, or on the models that it sends them to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from inferkit.core.chunks import Usage
+from inferkit.core.errors import ConfigurationError
+from inferkit.economics.report.calls import attempt_costs, name_of
+
+if TYPE_CHECKING:
+    from inferkit.economics.what_if.scenario import Scenario
+    from inferkit.ledger.journal import Charge, Part
+    from inferkit.pricing.prices import Price
+
+__all__ = ["Repricing", "cost_of"]
+
+T = TypeVar("T", "Charge", "Part")
+
+
+def cost_of(charge: Charge) -> int:
+    """Nano-dollars of all attempts whose price is known, as a report counts them."""
+    return sum(attempt.usd for attempt in attempt_costs(charge, 1)) if charge.parts else charge.usd or 0
+
+
+class Repricing:
+    """Prices attempts anew whose model has another price or is rerouted; the others stay as they were.
+
+    Each is priced as of its own instant. Raises `ConfigurationError` for a reroute to a model of unknown price.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._book = scenario.book()
+        self._known: dict[tuple[str | None, str | None], tuple[str, str, Price] | None] = {}
+        for target in scenario.reroute.values():
+            self.check(target, f"{scenario.name}, [reroute]")
+
+    def __call__(self, charge: Charge, at: float) -> Charge:
+        """Give a call as the scenario prices it. What it saved at other prices is not known any more."""
+        served = self._found(charge.provider, charge.model)
+        if not charge.parts:
+            return charge if served is None else _repriced(_saving_unknown(charge), *served, at)
+        attempts = [(part, self._found(part.provider, part.model)) for part in charge.parts]
+        if not any(found for _, found in attempts):
+            return charge
+        parts = tuple(part if found is None else _repriced(part, *found, at) for part, found in attempts)
+        usd = None if any(part.usd is None for part in parts) else sum(part.usd or 0 for part in parts)
+        provider, model = (charge.provider, charge.model) if served is None else served[:2]
+        return _saving_unknown(charge)._replace(parts=parts, usd=usd, provider=provider, model=model)
+
+    def on(self, target: str, charge: Charge, at: float) -> Charge:
+        """Give a call as the model `target` would have served it, in one attempt."""
+        one = _saving_unknown(charge)._replace(parts=(), attempts=1, degraded=True)
+        return _repriced(one, *self._target(target), at)
+
+    def check(self, target: str, what: str) -> None:
+        """Raise `ConfigurationError` for a model, named by `what`, that calls cannot be replayed on."""
+        try:
+            self._target(target)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{what}: {error}") from None
+
+    def _found(self, provider: str | None, model: str | None) -> tuple[str, str, Price] | None:
+        """Give the new provider, model and price; None where they stay as they were."""
+        try:
+            return self._known[provider, model]
+        except KeyError:
+            found = self._known[provider, model] = self._look_up(provider, model)
+            return found
+
+    def _look_up(self, provider: str | None, model: str | None) -> tuple[str, str, Price] | None:
+        name = name_of(provider, model)
+        if name is None or model is None:
+            return None
+        target = self._scenario.reroute.get(name)
+        if target is not None:
+            return self._target(target)
+        if provider is None or not {name, model, f"{provider}:*"} & self._scenario.prices.keys():
+            return None
+        return provider, model, self._book.price(provider, model)
+
+    def _target(self, target: str) -> tuple[str, str, Price]:
+        provider, colon, model = target.partition(":")
+        if provider != "local" and not (colon and model):
+            raise ConfigurationError(
+                f'what stands behind "{target}" is not known to a replay; write "provider:model", or "local"'
+            )
+        price = self._book.find(provider, model)
+        if price is None:
+            raise ConfigurationError(
+                f'"{target}" has no known price; state it in {self._scenario.name}: [prices."{target}"], with '
+                'input = "..." and output = "..." in dollars per million tokens'
+            )
+        return provider, model or "embedded", price
+
+
+def _saving_unknown(charge: Charge) -> Charge:
+    return charge._replace(prompt_cache_saved=0, routing_saved=0)
+
+
+def _repriced(used: T, provider: str, model: str, price: Price, at: float) -> T:
+    """Price one attempt; of one that was not billed nothing but the name changes."""
+    if not (used.input_tokens or used.output_tokens):
+        return used._replace(provider=provider, model=model)
+    usage = Usage(
+        used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens, used.reasoning_tokens
+    )
+    return used._replace(provider=provider, model=model, usd=price.cost(usage, datetime.fromtimestamp(at, UTC)))

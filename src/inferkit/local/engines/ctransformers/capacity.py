@@ -1,0 +1,88 @@
+"""How much of the machine a model takes: context, batch, threads and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inferkit.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from inferkit.local.gguf.model_file import ModelFile
+
+__all__ = ["Sizes", "available_memory", "choose_sizes", "usable_cores"]
+
+DEFAULT_CONTEXT = 2048
+_BATCH = 256
+_TINY_PARAMETERS = 20_000_000
+_SPARE = 64 << 20
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_MEMORY = Path("/proc/meminfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The sizes a model is loaded with: tokens of context, tokens evaluated at once, threads."""
+
+    context_length: int
+    batch: int
+    threads: int
+
+
+def choose_sizes(model: ModelFile, *, context_length: int | None, threads: int | None, memory: int | None) -> Sizes:
+    """Choose the sizes for a model, within `memory` bytes. Raises `ConfigurationError`, which says what to change.
+
+    Without a wish the context is the trained one, up to 2,048 tokens. Threads are the usable cores less one, since a
+    single busy neighbour makes the engine wait on every core it shares; a tiny model gets one.
+    """
+    context = min(model.context_length, DEFAULT_CONTEXT) if context_length is None else context_length
+    if not 1 <= context <= model.context_length:
+        raise ConfigurationError(
+            f"context_length is from 1 to the {model.context_length} tokens that {model.name!r} was trained for; "
+            f"got {context_length}"
+        )
+    if threads is None:
+        threads = 1 if model.parameters < _TINY_PARAMETERS else max(1, usable_cores() - 1)
+    batch = min(_BATCH, context)
+    needed = memory_needed(model, context, batch)
+    if memory is not None and needed > memory:
+        raise ConfigurationError(
+            f"{model.name!r} with a context of {context} tokens needs about {needed >> 20} MiB of memory, and "
+            f"{memory >> 20} MiB are free; lower context_length, or use a smaller model"
+        )
+    return Sizes(context, batch, threads)
+
+
+def memory_needed(model: ModelFile, context: int, batch: int) -> int:
+    """Bound the bytes that the context takes: keys and values in half precision, and what one batch computes.
+
+    The weights are not counted: they are mapped from the file, and the system may drop and reread them.
+    """
+    width_kv = model.embedding_length // model.head_count * model.head_count_kv
+    cache = 2 * 2 * model.block_count * context * width_kv
+    row = model.vocabulary_size + 3 * model.feed_forward_length + 12 * model.embedding_length
+    attention = 3 * model.head_count * context
+    return cache + 4 * batch * (row + attention) + _SPARE
+
+
+def usable_cores() -> int:
+    """Count the cores this process may use: its affinity, and its container's share of time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = _CGROUP_QUOTA.read_text(encoding="ascii").split()
+        if quota != "max":
+            cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
+
+
+def available_memory() -> int | None:
+    """Give the bytes that can be had without swapping; None where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in _MEMORY.read_text(encoding="ascii").splitlines():
+            name, _, value = line.partition(":")
+            if name == "MemAvailable":
+                return int(value.split()[0]) << 10
+    return None

@@ -1,0 +1,38 @@
+"""Loads a model: checks the file, chooses the library and the sizes, and hands them to llama."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inferkit.local.engines.ctransformers.capacity import available_memory, choose_sizes
+from inferkit.local.engines.ctransformers.library import find_library, load_cuda
+from inferkit.local.engines.ctransformers.llama import Llama
+from inferkit.local.engines.ctransformers.preflight import inspect
+from inferkit.local.engines.ctransformers.session import Session
+
+if TYPE_CHECKING:
+    from inferkit.local.engines.interface import EngineSettings
+
+__all__ = ["load"]
+
+
+def load(settings: EngineSettings) -> Session:
+    """Give a session with the model. Raises `ModelFileError`, `EngineUnavailable` or `ConfigurationError`."""
+    model = inspect(settings.model)
+    on_gpu = settings.gpu_layers > 0
+    library = find_library(gpu=on_gpu)
+    if on_gpu:
+        load_cuda()
+    sizes = choose_sizes(
+        model, context_length=settings.context_length, threads=settings.threads, memory=available_memory()
+    )
+    llama = Llama(
+        library,
+        Path(settings.model),
+        context_length=sizes.context_length,
+        batch=sizes.batch,
+        threads=sizes.threads,
+        gpu_layers=settings.gpu_layers,
+    )
+    return Session(model, llama, settings.prompt_format)

@@ -1,0 +1,1 @@
+"""The process that runs the engine, and the application's side of it."""

@@ -1,0 +1,151 @@
+"""Starts the worker process, hands calls to it, and sees that it ends.
+
+One socket pair controls it. A call's own socket is passed through that pair, so a call can be opened from any thread,
+task or fork of the application, nobody else can connect, and the end of the process is the end of every socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import site
+import socket
+import subprocess
+import sys
+import tempfile
+import weakref
+from pathlib import Path
+from typing import IO, Any
+
+from inferkit.local.errors import EngineUnavailable
+from inferkit.local.worker.protocol import encode
+
+__all__ = ["WorkerProcess"]
+
+_EXIT_SECONDS = 2.0
+_TAIL_BYTES = 600
+_ROOT = Path(__file__).resolve().parents[3]
+"""Where the package lies that the worker must find too."""
+
+_NEEDED = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "TEMP", "TMP", "TZ", "VIRTUAL_ENV"})
+_NEEDED_PREFIXES = ("PYTHON", "LC_", "LD_", "CUDA_", "NVIDIA_", "COVERAGE_")
+_unreaped: list[subprocess.Popen[bytes]] = []
+_forks = 0
+
+
+class WorkerProcess:
+    """A running worker. `settings` is its first frame."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        if not hasattr(socket, "send_fds"):
+            raise EngineUnavailable("the local engine needs Linux; on this system use another provider")
+        with contextlib.ExitStack() as undo:
+            self._errors = undo.enter_context(_memory_file())
+            ours, theirs = socket.socketpair()
+            undo.enter_context(ours)
+            with theirs:
+                self._process = _start(theirs, self._errors)
+            undo.pop_all()
+        self._control = ours
+        self._owner = os.getpid()
+        self.pid = self._process.pid
+        self.proven = False
+        self.close = weakref.finalize(self, _stop, self._process, ours, self._errors, (self._owner, _forks))
+        with contextlib.suppress(OSError):  # a process that died already is noticed by its first call
+            ours.sendall(encode(settings))
+
+    def hand_over(self, sock: socket.socket) -> bool:
+        """Pass a call's socket to the worker; False if the worker is gone."""
+        try:
+            socket.send_fds(self._control, [b"c"], [sock.fileno()])
+        except OSError:
+            return False
+        return True
+
+    def obituary(self) -> str:
+        """Say how the process ended, with the last it wrote. Waits a moment for a process that is just ending."""
+        cause = "it ended"
+        if os.getpid() == self._owner:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                cause = _cause(self._process.wait(_EXIT_SECONDS))
+        tail = self._tail()
+        return f"{cause}; its last words: {tail}" if tail else cause
+
+    def _tail(self) -> str:
+        try:
+            descriptor = self._errors.fileno()
+            size = os.fstat(descriptor).st_size
+            raw = os.pread(descriptor, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
+        except (OSError, ValueError):
+            return ""
+        return " | ".join(line.strip() for line in raw.decode("utf-8", "replace").splitlines() if line.strip())
+
+
+def _memory_file() -> IO[bytes]:
+    """Make a file for the worker's last words, in memory where the system has such files."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("inferkit-worker"), "r+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
+
+
+def _start(theirs: socket.socket, errors: Any) -> subprocess.Popen[bytes]:
+    if not sys.executable:
+        raise EngineUnavailable("the local engine starts a Python process, and sys.executable does not name one")
+    try:
+        return subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-P", "-m", "inferkit.local.worker", str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            pass_fds=(theirs.fileno(),),
+            env=_environment(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise EngineUnavailable(f"the local engine cannot start {sys.executable} ({error.strerror})") from error
+
+
+def _environment() -> dict[str, str]:
+    """Give the worker what Python and the engine read, and none of the application's keys and secrets."""
+    environment = {k: v for k, v in os.environ.items() if k in _NEEDED or k.startswith(_NEEDED_PREFIXES)}
+    root = str(_ROOT)
+    if root not in (*site.getsitepackages(), site.getusersitepackages()):
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
+    return environment
+
+
+def _stop(process: subprocess.Popen[bytes], control: socket.socket, errors: Any, origin: tuple[int, int]) -> None:
+    """Let go of the worker, which ends when nobody holds it, and collect it if it is this process's child."""
+    control.close()
+    errors.close()
+    owner, forks = origin
+    if os.getpid() != owner:
+        process.returncode = 0  # another process's child: that one collects it
+        return
+    try:
+        process.wait(_EXIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        if forks == _forks:
+            process.kill()
+            process.wait()
+        else:
+            _unreaped.append(process)  # a fork of the application may still use it
+
+
+def _count_fork() -> None:
+    global _forks  # noqa: PLW0603 - a fact about this process
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_parent=_count_fork)
+
+
+def _cause(code: int) -> str:
+    if code >= 0:
+        return f"it exited with status {code}"
+    try:
+        return f"it was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"it was ended by signal {-code}"

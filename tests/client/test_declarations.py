@@ -1,0 +1,123 @@
+"""What a setting and a call option declare: it is what is checked, what `help` and the docs say, and what is sent."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+
+from inferkit import AsyncClient, Budget, Cache, Client, ConfigurationError, Request
+from inferkit.budgets.arguments import BudgetFields
+from inferkit.caching.memory import MemoryTier
+from inferkit.client.declarations import UNSET
+from inferkit.client.options import OPTIONS, read_options
+from inferkit.client.settings import SETTINGS, read_settings
+from inferkit.testing import FakeProvider
+
+AT_THE_DOOR = {"timeout", "budget", "cache"}  # a deadline, one of the scopes, and an extension
+NOT_ASKED = {
+    "model", "messages",  # passed by position
+    "runtime", "record", "stream",  # how it travels
+    "scopes", "deadline",  # what is made of options, and of what is around the call
+    "provider", "candidates", "target",  # what stands behind the name
+    "attempt", "attempt_kind", "span",  # where it is
+}  # fmt: skip
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def test_what_is_asked_for_is_a_field_of_the_request_and_the_other_way_round():
+    fields = {each.name for each in dataclasses.fields(Request)}
+    assert fields == (OPTIONS.keys() - AT_THE_DOOR) | NOT_ASKED
+    assert not OPTIONS.keys() & NOT_ASKED
+
+
+def test_an_option_that_is_not_given_leaves_the_default_of_the_request():
+    (request,) = asked_of_a_provider({})
+    for name in OPTIONS.keys() - AT_THE_DOOR:
+        assert not getattr(request, name), name
+
+
+def test_the_fields_of_a_budget_are_its_arguments():
+    types = {name: each.__forward_arg__ for name, each in BudgetFields.__annotations__.items()}
+    assert types == {each.name: each.type for each in dataclasses.fields(Budget) if each.init}
+
+
+@pytest.mark.parametrize(("kind", "declared"), [("option", OPTIONS), ("setting", SETTINGS)])
+def test_everything_declared_says_what_it_is(kind, declared):
+    for name, one in declared.items():
+        assert one.meaning.endswith("."), name
+        assert one.expected, name
+        assert one.otherwise or one.default is not UNSET, name
+        if one.default is not UNSET:
+            assert one.check(one.default), name
+
+
+def test_defaults_stand_where_nothing_was_given():
+    settings = read_settings({"max_retries": None, "home": None})
+    assert settings == {name: one.default for name, one in SETTINGS.items() if one.default is not UNSET}
+    assert read_settings({"max_retries": 0})["max_retries"] == 0
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_p"])
+def test_equal_numbers_are_one_number(name):
+    for value in (0, 0.0, -0.0):
+        (read,) = read_options({name: value}).values()
+        assert type(read) is float
+        assert math.copysign(1, read) == 1
+
+
+def test_equal_calls_share_a_cached_reply_however_their_numbers_are_written():
+    calls = [{"temperature": 0, "top_p": 1}, {"temperature": 0.0, "top_p": 1.0}, {"temperature": -0.0, "top_p": 1.0}]
+    assert len(asked_of_a_provider(*calls, cache=Cache(MemoryTier()))) == 1
+
+
+def test_a_number_beyond_all_bounds_is_explained():
+    for value in (10**400, math.inf):
+        with pytest.raises(ConfigurationError, match="temperature is a number from 0"):
+            read_options({"temperature": value})
+
+
+def test_what_a_caller_changes_afterwards_reaches_no_call():
+    given = {"stop": ["a"], "extensions": {"a": 1}}
+    read = read_options(given)
+    given["stop"].append("b")
+    given["extensions"]["b"] = 2
+    assert read == {"stop": ("a",), "extensions": {"a": 1}}
+
+
+def test_no_call_sees_what_a_layer_wrote_into_another():
+    def writes(request, call_next):
+        request.extra["seen"] = request.extensions["seen"] = len(request.extra)
+        return call_next(request)
+
+    requests = asked_of_a_provider({}, {}, layers=[writes])
+    assert [request.extra["seen"] for request in requests] == [0, 0]
+
+
+def test_help_lists_everything():
+    for client in (Client, AsyncClient):
+        assert client.__doc__.count("\n- `") == len(SETTINGS)
+        for function in (client.complete, client.stream):
+            for name, one in OPTIONS.items():
+                assert f"- `{name}`: {one.meaning}" in function.__doc__
+
+
+@pytest.mark.parametrize(("heading", "declared"), [("Settings of a client", SETTINGS), ("Options of a call", OPTIONS)])
+def test_the_docs_say_what_is_declared(heading, declared):
+    text = PAGE.read_text(encoding="utf-8")
+    section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
+    table = [line for line in section.splitlines() if line.startswith("| `")]
+    assert table == [
+        f"| `{name}` | {one.meaning} | {one.expected} | {one.without} |" for name, one in declared.items()
+    ], "the tables of docs/settings.md are made of what is declared in client/settings.py and client/options.py"
+
+
+def asked_of_a_provider(*calls, **settings):
+    provider = FakeProvider()
+    settings = {"ledger": False, "cache": False, **settings}
+    with Client(providers={"f": provider}, models={"any": "f:m"}, **settings) as client:
+        for options in calls:
+            client.complete("hi", **options)
+    return provider.requests

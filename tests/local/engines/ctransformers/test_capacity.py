@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import tiny_gguf
+from inferkit.core.errors import ConfigurationError
+from inferkit.local.engines.ctransformers import capacity
+from inferkit.local.engines.ctransformers.capacity import available_memory, choose_sizes, memory_needed, usable_cores
+from inferkit.local.engines.ctransformers.preflight import inspect
+
+
+@pytest.fixture
+def model(tmp_path):
+    return inspect(tiny_gguf.tiny(context=100_000).write(tmp_path / "m.gguf"))
+
+
+def test_the_context_is_the_trained_one_up_to_a_bound(model, tiny_path):
+    assert choose_sizes(model, context_length=None, threads=None, memory=None).context_length == 2048
+    assert choose_sizes(inspect(tiny_path), context_length=None, threads=None, memory=None).context_length == 128
+
+
+def test_a_tiny_model_gets_one_thread_and_a_user_what_he_asks(model, monkeypatch):
+    assert choose_sizes(model, context_length=None, threads=None, memory=None).threads == 1
+    assert choose_sizes(model, context_length=None, threads=5, memory=None).threads == 5
+    monkeypatch.setattr(capacity, "_TINY_PARAMETERS", 0)
+    assert choose_sizes(model, context_length=None, threads=None, memory=None).threads == max(1, usable_cores() - 1)
+
+
+def test_no_batch_is_longer_than_the_context(model):
+    assert choose_sizes(model, context_length=7, threads=None, memory=None).batch == 7
+
+
+@pytest.mark.parametrize("length", [0, 100_001])
+def test_a_context_the_model_was_not_trained_for_is_refused(model, length):
+    with pytest.raises(ConfigurationError, match="from 1 to the 100000 tokens"):
+        choose_sizes(model, context_length=length, threads=None, memory=None)
+
+
+def test_a_context_that_does_not_fit_into_memory_is_refused_before_it_is_taken(model):
+    with pytest.raises(ConfigurationError, match=r"needs about \d+ MiB of memory, and 65 MiB are free; lower context"):
+        choose_sizes(model, context_length=100_000, threads=None, memory=65 << 20)
+    assert choose_sizes(model, context_length=100, threads=None, memory=80 << 20).context_length == 100
+
+
+def test_memory_grows_with_context_by_the_keys_and_values(model):
+    assert memory_needed(model, 2000, 1) - memory_needed(model, 1000, 1) == 1000 * (2 * 2 * 2 * 16 + 4 * 3 * 4)
+
+
+def test_a_containers_share_of_time_counts_as_cores(monkeypatch, tmp_path):
+    quota = tmp_path / "cpu.max"
+    monkeypatch.setattr(capacity, "_CGROUP_QUOTA", quota)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    assert usable_cores() == 8
+    quota.write_text("max 100000\n")
+    assert usable_cores() == 8
+    quota.write_text("250000 100000\n")
+    assert usable_cores() == 2
+    quota.write_text("50000 100000\n")
+    assert usable_cores() == 1
+    quota.write_text("rubbish\n")
+    assert usable_cores() == 8
+
+
+def test_free_memory_is_what_the_kernel_says(monkeypatch, tmp_path):
+    monkeypatch.setattr(capacity, "_MEMORY", tmp_path / "meminfo")
+    assert available_memory() is None
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   2048 kB\n")
+    assert available_memory() == 2 << 20
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\n")
+    assert available_memory() is None

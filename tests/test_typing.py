@@ -1,0 +1,140 @@
+"""What a type checker says of code that uses inferkit: what makes no sense is an error before it runs."""
+
+import subprocess
+import sys
+
+import pytest
+
+BUDGETS = """
+from collections.abc import AsyncIterator, Iterator
+from typing import assert_type
+
+from inferkit import Budget, BudgetBlock, Remaining, SqliteLedger, Spent, budget, budgeted
+
+
+@budgeted(usd="5.00", per="month", key="user")
+def plain(user: str, number: int = 1) -> list[int]:
+    return [number]
+
+
+@budgeted(Budget(calls=5), key=lambda user: user)
+async def asynchronous(user: str) -> float:
+    return 1.0
+
+
+@budgeted(tokens=5, on_exceed="truncate")
+def generator() -> Iterator[bytes]:
+    yield b""
+
+
+@budgeted(tokens=5, on_exceed="degrade", degrade_to="local")
+async def async_generator() -> AsyncIterator[str]:
+    yield ""
+
+
+async def main() -> None:
+    assert_type(plain("a", number=2), list[int])
+    assert_type(await asynchronous("a"), float)
+    assert_type(generator(), Iterator[bytes])
+    assert_type(async_generator(), AsyncIterator[str])
+
+
+def block(ledger: SqliteLedger) -> int:
+    with budget(usd="0.10", name="run", key="ana") as spent:
+        assert_type(spent, BudgetBlock)
+        assert_type(spent.usage(ledger=ledger), Spent)
+        assert_type(spent.remaining(ledger=ledger), Remaining)
+        return plain("a")[0]
+
+
+async def async_block() -> str:
+    async with budget(calls=5, on_exceed="degrade", degrade_to="local"):
+        plain("a")
+    async with budget(Budget(calls=5), key="ana") as spent:
+        return assert_type(spent.account, str)
+
+
+plain(5)  # type: ignore[arg-type]
+plain()  # type: ignore[call-arg]
+budgeted(usd=5.0)  # type: ignore[call-overload]
+budgeted(calls=5, per="fortnight")  # type: ignore[call-overload]
+budget(usd=0.1)  # type: ignore[call-overload]
+budget(Budget(calls=5), key=None)  # type: ignore[call-overload]
+budget(Budget(calls=5), usd="0.10")  # type: ignore[call-overload]
+"""
+
+CALLS = """
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import assert_type
+
+from inferkit import (
+    AsyncClient, AsyncStream, Budget, Cache, Chunk, Client, Handler, Key, Layer, OpenAIChat, Plan, Price, Reply,
+    Request, Response, SqliteLedger, Stream, Tool,
+)
+from inferkit.telemetry import Telemetry
+
+MINE = Key[int]("mine")
+
+
+async def layer(request: Request, call_next: Handler) -> Response:
+    return await call_next(request)
+
+
+def first(layers: list[Layer]) -> list[Layer]:
+    return [layer, *layers]
+
+
+llm = Client(
+    models={"fast": ["openai:gpt-5-mini", "local"], "smart": "own:m"}, default="fast", providers={"own": OpenAIChat()},
+    prices={"own:m": Price(input="1", output="2")}, on_unpriced="block", budget=[Budget(calls=5, name="all")],
+    plans=[Plan("pro", price="99", allowance="unlimited")], default_plan="pro", cache=Cache(None),
+    ledger=Path("ledger"), on_store_error="allow", estimates="learned", max_retries=1, timeout=5, layers=[layer],
+    stack=first, home="home", telemetry=Telemetry(), portal=True,
+)
+AsyncClient(
+    on_unpriced=Price(input="1", output="2"), budget=Budget(calls=5, name="all"), plans="plans.toml", cache=False,
+    ledger=SqliteLedger("ledger"),
+)
+Client(max_retries="2")  # type: ignore[arg-type]
+Client(cache="yes")  # type: ignore[arg-type]
+Client(estimates="guess")  # type: ignore[arg-type]
+Client(providers={"own": "openai"})  # type: ignore[dict-item]
+Client(modles={})  # type: ignore[call-arg]
+AsyncClient(portal=True)  # type: ignore[call-arg]
+
+reply = llm.complete(
+    "fast", "hi", max_output_tokens=5, temperature=0, top_p=0.5, seed=1, stop=["."], tools=[Tool("look")],
+    tool_choice="auto", response_schema={"type": "object"}, reasoning_effort="low", extra={"top_k": 5}, user="ana",
+    tenant="acme", feature="search", plan="pro", timeout=None, budget=Budget(calls=5, name="a"), cache="bypass",
+    extensions={MINE: 5},
+)
+assert_type(reply, Reply)
+with llm.stream("hi", stop=".", timeout=1.5) as stream:
+    assert_type(stream, Stream)
+    for chunk in stream:
+        assert_type(chunk, Chunk)
+llm.complete("hi", max_output_tokens="5")  # type: ignore[arg-type]
+llm.complete("hi", cache="maybe")  # type: ignore[arg-type]
+llm.complete("hi", tools=[{"type": "function"}])  # type: ignore[list-item]
+llm.complete("hi", budget="5.00")  # type: ignore[arg-type]
+llm.complete("hi", max_tokens=5)  # type: ignore[call-arg]
+llm.stream("hi", user=5)  # type: ignore[arg-type]
+
+
+async def main(llm: AsyncClient) -> None:
+    assert_type(await llm.complete("fast", "hi", temperature=1), Reply)
+    assert_type(llm.stream("fast", "hi", seed=1), AsyncStream)
+    await llm.complete("hi", temperature="hot")  # type: ignore[arg-type]
+    llm.stream("hi", top_k=5)  # type: ignore[call-arg]
+"""
+
+
+def test_types_reach_the_code_that_uses_them(tmp_path):
+    pytest.importorskip("mypy")
+    files = {tmp_path / "budgets.py": BUDGETS, tmp_path / "calls.py": CALLS}
+    for file, code in files.items():
+        file.write_text(code)
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", *files]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
