@@ -51,6 +51,7 @@ FACE = [
     "Message",
     "ModelFileError",
     "NoRoute",
+    "OpaquePart",
     "OpenAIChat",
     "Part",
     "Plan",
@@ -59,6 +60,7 @@ FACE = [
     "ProviderError",
     "RateLimited",
     "ReasoningPart",
+    "RefusalPart",
     "Remaining",
     "Reply",
     "Request",
@@ -95,8 +97,11 @@ ALSO_IN_THE_DOCS = {
     "inferkit.economics": {"Period", "Scenario", "build_report", "play"},
     "inferkit.economics.render": {"Section", "Table", "render_page"},
     "inferkit.ledger": set(inferkit.ledger.__all__) - {"Accounts", "Journal", "Store"},
+    "inferkit.providers.adapter": {"Adapter"},
+    "inferkit.providers.endpoints": {"Credential", "Endpoint"},
+    "inferkit.providers.http.httpx_transport": {"HttpxTransport"},
 }
-TWICE = {"Entry", "Line"}
+TWICE = {"Entry"}
 ROOT = Path(__file__).parent.parent
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

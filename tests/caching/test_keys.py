@@ -10,7 +10,17 @@ from hypothesis import given, strategies as st
 
 from caching.replies import ask
 from inferkit.caching.keys import KEYED_FIELDS, NOT_IN_KEY, cache_key
-from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart, ToolResultPart
+from inferkit.core.messages import (
+    ImagePart,
+    Message,
+    OpaquePart,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    Tool,
+    ToolCallPart,
+    ToolResultPart,
+)
 from inferkit.core.record import CallRecord
 from inferkit.core.request import Request
 from inferkit.runtime.direct import DirectRuntime
@@ -99,6 +109,11 @@ def test_the_order_of_mappings_does_not_matter_and_that_of_sequences_does():
             (ImagePart(data=b"u", media_type="image/jpeg"),),
             (ImagePart(data=b"u", media_type="image/png"),),
         ),
+        ((TextPart("a"),), (RefusalPart("a"),)),
+        ((TextPart("a"),), (TextPart("a", {"cache_control": {"type": "ephemeral"}}),)),
+        ((TextPart("a", {"x": 1}),), (TextPart("a", {"x": 2}),)),
+        ((ImagePart(url="u"),), (ImagePart(url="u", detail="low"),)),
+        ((OpaquePart("audio", {"id": "a"}),), (OpaquePart("audio", {"id": "b"}),)),
         ((ToolCallPart("1", "f", "{}"),), (ToolResultPart("1", "f"),)),
         ((ToolResultPart("1", "no"),), (ToolResultPart("1", "no", is_error=True),)),
     ],
@@ -111,6 +126,7 @@ def test_the_same_words_in_another_turn_or_role_have_another_key():
     user, assistant = Message.user("a"), Message.assistant("a")
     whole = {key(messages=turns) for turns in [(user,), (assistant,), (user, user), (user, assistant)]}
     assert len(whole) == 4
+    assert key(messages=(user,)) != key(messages=(Message("user", user.parts, {"name": "ana"}),))
 
 
 def test_every_property_of_a_tool_counts():
@@ -121,6 +137,7 @@ def test_every_property_of_a_tool_counts():
         Tool("f", parameters={"type": "object"}),
         Tool("f", strict=True),
         Tool("f", strict=False),
+        Tool("f", extra={"cache_control": {}}),
     ]
     assert len({key(tools=(tool,)) for tool in tools}) == len(tools)
 

@@ -9,7 +9,9 @@ from inferkit import (
     ConfigurationError,
     ImagePart,
     Message,
+    OpaquePart,
     ReasoningPart,
+    RefusalPart,
     TextPart,
     ToolCallDelta,
     ToolCallPart,
@@ -92,6 +94,10 @@ def test_a_message_of_anything_but_parts_says_how_to_write_a_text(parts):
         ImagePart(url="https://example.org/secret.png"),
         ImagePart(data=b"secret", media_type="image/png"),
         Chunk(text="a secret"),
+        RefusalPart("a secret"),
+        OpaquePart("audio", {"transcript": "a secret"}),
+        TextPart("", {"x": "a secret"}),
+        Message("user", (), {"name": "a secret"}),
     ],
 )
 def test_nothing_that_is_said_shows_in_a_repr(words):

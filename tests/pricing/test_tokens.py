@@ -5,28 +5,50 @@ import json
 from hypothesis import given, strategies as st
 
 from budgets.fake_models import make_request
-from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart, ToolResultPart
+from inferkit.core.messages import (
+    ImagePart,
+    Message,
+    OpaquePart,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    Tool,
+    ToolCallPart,
+    ToolResultPart,
+)
 from inferkit.pricing.tokens import IMAGE_TOKENS, input_tokens_bound, utf8_length
 from inferkit.runtime.direct import DirectRuntime
 
 TEXT = st.text()
+EXTRA = st.none() | st.dictionaries(TEXT, TEXT, max_size=2)
 PARTS = st.one_of(
-    st.builds(TextPart, TEXT),
-    st.builds(ReasoningPart, TEXT),
-    st.builds(ToolCallPart, TEXT, TEXT, TEXT),
-    st.builds(ToolResultPart, TEXT, TEXT),
+    st.builds(TextPart, TEXT, EXTRA),
+    st.builds(ReasoningPart, TEXT, st.none() | TEXT, EXTRA),
+    st.builds(RefusalPart, TEXT, EXTRA),
+    st.builds(ToolCallPart, TEXT, TEXT, TEXT, EXTRA),
+    st.builds(ToolResultPart, TEXT, TEXT, extra=EXTRA),
+    st.builds(OpaquePart, st.just("audio"), EXTRA),
 )
 
 
-def strings_of(part):
-    return [value for name in part.__slots__ if isinstance(value := getattr(part, name), str)]
+def _fields(value):
+    return [name for name in getattr(value, "__slots__", ()) if name != "kind"]  # which is not sent by itself
 
 
-@given(st.lists(st.lists(PARTS, max_size=4), max_size=4))
-def test_every_byte_of_every_part_is_within_the_bound(parts):
-    messages = tuple(Message("user", tuple(each)) for each in parts)
+def strings_of(value):
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [text for pair in value.items() for text in pair]
+    return [text for name in _fields(value) for text in strings_of(getattr(value, name))]
+
+
+@given(st.lists(st.tuples(st.lists(PARTS, max_size=4), EXTRA), max_size=4))
+def test_every_byte_of_every_part_is_within_the_bound(given):
+    messages = tuple(Message("user", tuple(parts), extra) for parts, extra in given)
     request = make_request(DirectRuntime()).replace(messages=messages)
-    size = sum(len(text.encode()) for each in parts for part in each for text in strings_of(part))
+    said = [text for each in messages for value in (*each.parts, each.extra) for text in strings_of(value)]
+    size = sum(len(text.encode()) for text in said)
     assert input_tokens_bound(request) > size + 8 * len(messages)
 
 
@@ -36,6 +58,7 @@ def test_tools_schemas_and_extra_parameters_count():
     size = len(json.dumps(schema, ensure_ascii=False).encode())
     bound = input_tokens_bound(plain)
     assert input_tokens_bound(plain.replace(tools=(Tool("find", "Find it", schema),))) >= bound + size + 11
+    assert input_tokens_bound(plain.replace(tools=(Tool("f", extra={"x": schema}),))) >= bound + size
     assert input_tokens_bound(plain.replace(response_schema=schema)) >= bound + size
     assert input_tokens_bound(plain.replace(extra={"x": schema})) >= bound + size
 

@@ -21,12 +21,12 @@ from inferkit.core.errors import (
     ConfigurationError,
     DeadlineExceeded,
     InvalidRequest,
-    ProviderError,
     StreamError,
     Unavailable,
 )
-from inferkit.providers.http.http import Http, Timeouts
-from inferkit.providers.http.line import Line
+from inferkit.providers.http.connection import Connection
+from inferkit.providers.http.httpx_transport import HttpxTransport
+from inferkit.providers.http.transport import Timeouts
 from inferkit.providers.openai_chat import OpenAIChat
 from inferkit.runtime import scheduler
 from inferkit.runtime.direct import DirectRuntime, drive
@@ -290,7 +290,7 @@ def test_an_adapter_serves_one_event_loop_after_another():
         assert [asyncio.run(call()) for _ in range(3)] == ["Hello"] * 3
         assert wire.connections == 3
         assert wire.wait_until_closed(3)  # each loop took its connections with it
-        assert not adapter._http._clients._of_loops
+        assert not adapter.transport._http._of_loops
 
 
 def test_the_pool_of_a_loop_that_was_just_closed_is_dropped():
@@ -307,7 +307,7 @@ def test_the_pool_of_a_loop_that_was_just_closed_is_dropped():
             assert loop.run_until_complete(call()) == "Hello"
             loop.close()  # and not its async generators
             del loop
-        assert len(adapter._http._clients._of_loops) == 1
+        assert len(adapter.transport._http._of_loops) == 1
 
 
 def test_an_adapter_serves_many_threads_at_once():
@@ -490,13 +490,13 @@ def test_a_shared_connection_is_not_cut_for_one_of_its_calls():
             return ours
 
     with ours, theirs:
-        line = Line(DirectRuntime(), None, {})
-        line.answered({"network_stream": Network(), "http_version": b"HTTP/2"})
-        line.wake()
+        connection = Connection(DirectRuntime(), None, {})
+        connection.answered({"network_stream": Network(), "http_version": b"HTTP/2"})
+        connection.wake()
         theirs.sendall(b"x")
         assert ours.recv(1) == b"x"
-        line.answered({"network_stream": Network(), "http_version": b"HTTP/1.1"})
-        line.wake()
+        connection.answered({"network_stream": Network(), "http_version": b"HTTP/1.1"})
+        connection.wake()
         assert ours.recv(1) == b""
 
 
@@ -509,9 +509,9 @@ def test_sockets_that_a_pool_closed_are_not_kept():
             def get_extra_info(self, _, sock=ours):
                 return sock
 
-        line = Line(DirectRuntime(), None, idle)
-        line.answered({"network_stream": Network()})
-        line.give_back()
+        connection = Connection(DirectRuntime(), None, idle)
+        connection.answered({"network_stream": Network()})
+        connection.give_back()
         ours.close()
         theirs.close()
     assert len(idle) < 300
@@ -680,33 +680,24 @@ adapter.close()
         assert int(done.stdout) < 64_000  # kilobytes
 
 
-def test_a_body_limit_is_the_callers_to_choose():
-    with Wire(lambda _: [reply(b"x" * 100)]) as wire:
-        http = Http(wire.url, provider="acme", max_body_bytes=99)
-        runtime = DirectRuntime()
-        exchange = drive(http.post(b"{}", {}, runtime=runtime))
-        with pytest.raises(ProviderError, match="larger than 99 bytes"):
-            drive(exchange.read_whole())
-        drive(exchange.aclose())
-        drive(http.aclose(runtime))
-
-
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_deadline_between_two_reads_leaves_no_generator_to_the_garbage_collector(backend):
     import anyio
 
     async def main():
         with Wire(lambda _: sse([*HELLO, UNTIL_CLOSED])) as wire:
-            http = Http(wire.url, provider="acme")
+            transport = HttpxTransport()
             runtime = current_runtime()
-            exchange = await http.post(b"{}", {}, runtime=runtime, deadline=runtime.now() + 30)
+            exchange = await transport.post(
+                wire.url, {}, b"{}", provider="acme", runtime=runtime, deadline=runtime.now() + 30
+            )
             assert await exchange.read()
-            exchange._line.expired = True
+            exchange._connection.expired = True
             with pytest.raises(DeadlineExceeded):
                 await exchange.read()
             await exchange.aclose()
             assert exchange._pieces.ag_frame is None
-            await http.aclose(runtime)
+            await transport.aclose(runtime)
 
     anyio.run(main, backend=backend)
 

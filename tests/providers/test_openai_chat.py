@@ -21,6 +21,7 @@ from inferkit.core.errors import (
 )
 from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart, ToolResultPart
 from inferkit.providers.openai_chat import OpenAIChat
+from inferkit.runtime.direct import DirectRuntime
 from wire import CLOSE, RESET, Wire, event, reply, sse
 
 TOOL_STREAM = [
@@ -407,17 +408,10 @@ def test_bytes_that_are_not_utf8_do_not_break_the_reply(served):
 
 
 def test_the_limits_name_follows_the_server():
-    body = json.loads
-    from inferkit.providers.wires.chat.request import body_of
-    from inferkit.runtime.direct import DirectRuntime
-
     request = ask(DirectRuntime(), max_output_tokens=5)
     for server, field in (("openai", "max_completion_tokens"), ("mistral", "max_tokens")):
         adapter = OpenAIChat.preset(server)
-        sent = body(
-            body_of(request, max_tokens_field=adapter._max_tokens_field, reasoning_field=adapter._reasoning_field)
-        )
-        assert sent[field] == 5
+        assert json.loads(adapter.wire.write_request(request, adapter.endpoint))[field] == 5
 
 
 def test_reasoning_goes_back_where_a_server_takes_it(served):

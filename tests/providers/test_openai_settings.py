@@ -19,8 +19,8 @@ SECRET = "sk-very-secret"
 @pytest.fixture(autouse=True)
 def no_keys(monkeypatch):
     for preset in PRESETS.values():
-        if preset.env:
-            monkeypatch.delenv(preset.env, raising=False)
+        if preset.credential.env:
+            monkeypatch.delenv(preset.credential.env, raising=False)
 
 
 def call(adapter, **fields):
@@ -30,10 +30,11 @@ def call(adapter, **fields):
         adapter.close()
 
 
-@pytest.mark.parametrize("server", [name for name, preset in PRESETS.items() if preset.env])
+@pytest.mark.parametrize("server", [name for name, preset in PRESETS.items() if preset.credential.env])
 def test_a_missing_key_is_named_before_anything_is_sent(server):
     adapter = OpenAIChat.preset(server)
-    with pytest.raises(ConfigurationError, match=rf"{server} needs an API key: .*{PRESETS[server].env}.*api_key="):
+    env = PRESETS[server].credential.env
+    with pytest.raises(ConfigurationError, match=rf"{server} needs an API key: .*{env}.*api_key="):
         call(adapter)
 
 

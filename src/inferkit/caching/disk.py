@@ -13,13 +13,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit.caching.entry import Entry, decode, encode
+from inferkit.caching.stored import decode, encode
 from inferkit.core.errors import ConfigurationError
 from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
+
+    from inferkit.caching.entry import Entry
 
 __all__ = ["DiskTier"]
 
@@ -78,7 +80,7 @@ class DiskTier:
         return None if data is None else decode(data, key)
 
     def put(self, key: bytes, entry: Entry, *, ttl: float | None = None) -> None:
-        """Keep an entry, for `ttl` seconds where given."""
+        """Keep an entry, for `ttl` seconds where given, unless it holds what is no JSON."""
         self._attempt(lambda: self._set(key, encode(entry, key), ttl))
 
     def put_all(self, entries: Iterable[tuple[bytes, Entry, float | None]]) -> None:
@@ -104,16 +106,19 @@ class DiskTier:
         self._store = None
         self._opening = threading.Lock()
 
-    def _set(self, key: bytes, data: bytes, ttl: float | None) -> None:
+    def _set(self, key: bytes, data: bytes | None, ttl: float | None) -> None:
+        if data is None:
+            return
         store = self._opened()
         store.set(key, data, expire=ttl)
         self._wrote(store, 1)
 
-    def _set_all(self, rows: list[tuple[bytes, bytes, float | None]]) -> None:
+    def _set_all(self, rows: list[tuple[bytes, bytes | None, float | None]]) -> None:
         store = self._opened()
         with store.transact():
             for key, data, ttl in rows:
-                store.set(key, data, expire=ttl)
+                if data is not None:
+                    store.set(key, data, expire=ttl)
         self._wrote(store, len(rows))
 
     def _wrote(self, store: Any, count: int) -> None:

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from operator import attrgetter
 from typing import Any
 
-from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart, ToolResultPart
+from inferkit.core.messages import PARTS, Message, Tool
 from inferkit.core.request import Request
 
 __all__ = ["KEYED_FIELDS", "NOT_IN_KEY", "cache_key"]
@@ -104,24 +104,30 @@ def _plain(value: Any) -> Any:
 
 
 def _packer(kind: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Give what packs a message, a part or a tool; most have no `extra`, which is then left out."""
     name = kind.__name__
-    names = tuple(field.name for field in fields(kind))
+    names = tuple(field.name for field in fields(kind) if field.name != "extra")
     if len(names) == 1:
         only = attrgetter(*names)
-        return lambda value: (name, _canonical(only(value)))
-    several = attrgetter(*names)
-    return lambda value: (name, *_sequence(several(value)))
+
+        def pack(value: Any) -> tuple[Any, ...]:
+            return (name, _canonical(only(value)))
+
+    else:
+        several = attrgetter(*names)
+
+        def pack(value: Any) -> tuple[Any, ...]:
+            return (name, *_sequence(several(value)))
+
+    if not hasattr(kind, "extra"):
+        return pack
+
+    def pack_all(value: Any) -> tuple[Any, ...]:
+        return pack(value) if value.extra is None else (*pack(value), _canonical(value.extra))
+
+    return pack_all
 
 
-_DATACLASSES: tuple[type[Any], ...] = (
-    Message,
-    TextPart,
-    ImagePart,
-    ToolCallPart,
-    ToolResultPart,
-    ReasoningPart,
-    Tool,
-)
-_PACKERS: dict[type[Any], Callable[[Any], Any]] = {kind: _packer(kind) for kind in _DATACLASSES}
+_PACKERS: dict[type[Any], Callable[[Any], Any]] = {kind: _packer(kind) for kind in (*PARTS, Message, Tool)}
 _PACKERS |= {tuple: _sequence, list: _sequence, dict: _mapping}
 _packer_of = _PACKERS.get

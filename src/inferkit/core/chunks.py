@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from inferkit.core.messages import Part
 
 __all__ = ["Chunk", "ToolCallDelta", "Usage"]
 
@@ -43,19 +47,26 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """A piece of a tool call. The first piece of an `index` carries `id` and `name`; `arguments` pieces join up."""
+    """A piece of a tool call. The first piece of an `index` carries `id` and `name`; `arguments` pieces join up.
+
+    `extra` is what only the provider understands of the call, to be sent back with it.
+    """
 
     index: int
     id: str | None = None
     name: str | None = None
     arguments: str = field(default="", repr=False)
+    extra: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
 
 
 class Chunk(NamedTuple):
     """A piece of a reply, as it comes. A named tuple, because one is made for every token.
 
     `finish_reason` (an open set: "stop", "length", "tool_calls", "content_filter", "budget", ...) and `usage` come
-    with the last pieces. `raw` is the provider's own event, for what the other fields do not carry.
+    with the last pieces. `raw` is the provider's own event. `parts` come after the chunk's reasoning and text, and
+    each is whole: an image, or a text or reasoning part without words, which seals those that came before it with its
+    signature and extra. A `RefusalPart` without words says that the chunk's text is one. `extra` is what else the
+    provider says of the whole reply (citations, logprobs, its service tier), under its own names; a later one holds.
     """
 
     text: str = ""
@@ -64,7 +75,39 @@ class Chunk(NamedTuple):
     finish_reason: str | None = None
     usage: Usage | None = None
     raw: Any = None
+    parts: tuple[Part, ...] = ()
+    extra: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         """Say what the chunk carries, not its words."""
         return f"Chunk({len(self.text)} characters, finish_reason={self.finish_reason!r}, usage={self.usage!r})"
+
+    @property
+    def has_content(self) -> bool:
+        """Whether it carries something of the reply itself, and does not only tell about it."""
+        return bool(self.text or self.reasoning or self.tool_calls or self.parts)
+
+    @property
+    def size(self) -> int:
+        """How many characters it carries, the provider's own `raw` apart."""
+        count = len(self.text) + len(self.reasoning)
+        for call in self.tool_calls:
+            count += len(call.arguments) + len(call.id or "") + len(call.name or "")
+            if call.extra:
+                count += _size(call.extra)
+        if self.parts or self.extra:
+            count += _size(self.parts) + _size(self.extra)
+        return count
+
+
+def _size(value: Any) -> int:
+    """Count the characters of plain data, and of parts."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(_size(name) + _size(item) for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return sum(map(_size, value))
+    if is_dataclass(value):
+        return sum(_size(getattr(value, each.name)) for each in fields(value))
+    return 0 if value is None else 8

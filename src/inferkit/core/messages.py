@@ -1,4 +1,8 @@
-"""What goes into a call: messages and their parts, and the tools that the model may ask for."""
+"""What goes into a call: messages and their parts, and the tools that the model may ask for.
+
+Every part, and a message as a whole, may have an `extra`: what only one provider understands (a cache marker, a thought
+signature), under that provider's own names. It is sent back as it stands, and nothing else here looks into it.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,10 @@ __all__ = [
     "ImagePart",
     "Message",
     "Messages",
+    "OpaquePart",
     "Part",
     "ReasoningPart",
+    "RefusalPart",
     "Role",
     "TextPart",
     "Tool",
@@ -27,21 +33,26 @@ __all__ = [
 Role = Literal["system", "user", "assistant", "tool"]
 _ROLES = ("system", "user", "assistant", "tool")
 
+Extra: TypeAlias = Mapping[str, Any] | None
+
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
     """Plain text."""
 
     text: str = field(repr=False)
+    extra: Extra = field(default=None, repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
-    """An image: `url` (an https or data URL), or `data` with its `media_type`."""
+    """An image: `url` (an https or data URL), or `data` with its `media_type`; `detail` is how closely to look."""
 
     url: str | None = field(default=None, repr=False)
     data: bytes | None = field(default=None, repr=False)
     media_type: str | None = None
+    detail: str | None = None
+    extra: Extra = field(default=None, repr=False, hash=False)
 
     def __post_init__(self) -> None:
         if (self.url is None) == (self.data is None):
@@ -57,6 +68,7 @@ class ToolCallPart:
     id: str
     name: str
     arguments: str = field(repr=False)
+    extra: Extra = field(default=None, repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,7 @@ class ToolResultPart:
     id: str
     content: str = field(repr=False)
     is_error: bool = False
+    extra: Extra = field(default=None, repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +87,27 @@ class ReasoningPart:
 
     text: str = field(repr=False)
     signature: str | None = field(default=None, repr=False)
+    extra: Extra = field(default=None, repr=False, hash=False)
 
 
-Part: TypeAlias = TextPart | ImagePart | ToolCallPart | ToolResultPart | ReasoningPart
-_PARTS = (TextPart, ImagePart, ToolCallPart, ToolResultPart, ReasoningPart)
+@dataclass(frozen=True, slots=True)
+class RefusalPart:
+    """The model's words for why it does not answer."""
+
+    text: str = field(repr=False)
+    extra: Extra = field(default=None, repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OpaquePart:
+    """Something of a reply that has no part of its own here. `kind` is the provider's name for it."""
+
+    kind: str
+    value: Any = field(repr=False, hash=False)
+
+
+PARTS = (TextPart, ImagePart, ToolCallPart, ToolResultPart, ReasoningPart, RefusalPart, OpaquePart)
+Part: TypeAlias = TextPart | ImagePart | ToolCallPart | ToolResultPart | ReasoningPart | RefusalPart | OpaquePart
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -86,11 +116,12 @@ class Message:
 
     role: Role
     parts: tuple[Part, ...]
+    extra: Extra = field(default=None, repr=False, hash=False)
 
     def __post_init__(self) -> None:
         if self.role not in _ROLES:
             raise ConfigurationError(f"a message's role is one of {', '.join(_ROLES)}; got {self.role!r}")
-        if not isinstance(self.parts, tuple) or not all(isinstance(part, _PARTS) for part in self.parts):
+        if not isinstance(self.parts, tuple) or not all(isinstance(part, PARTS) for part in self.parts):
             raise ConfigurationError(
                 'a message\'s parts are a tuple of parts; for a text, use Message.user("...") or Message.system("...")'
             )
@@ -138,3 +169,4 @@ class Tool:
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
     strict: bool | None = None
+    extra: Extra = field(default=None, repr=False, hash=False)

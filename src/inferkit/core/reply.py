@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.chunks import Chunk, Usage
-from inferkit.core.messages import ToolCallPart
+from inferkit.core.messages import Message, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from inferkit.core.money import to_usd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from decimal import Decimal
 
     from inferkit.core.attempt import Attempt
@@ -27,7 +28,10 @@ class Reply:
     known price). For a cache hit the cost is 0 and `saved` is what the call would have cost. `cache` is "hit",
     "coalesced", "miss", "bypass" or None without a cache. `degraded` is true where a budget that did not cover the call
     took it to its `degrade_to`. `attempts` lists what was sent. `id` names the call in the ledger and in traces,
-    `trace_id` is the trace's hex id where one was recorded. `raw` holds the provider's own events.
+    `trace_id` is the trace's hex id where one was recorded. `message` is what goes on with the conversation: append it,
+    and what only the provider understands goes back with it. `extra` is what else the provider said of the reply
+    (citations, logprobs, its service tier), under its own names. `chunks` are the pieces that it came in, `raw` holds
+    the provider's own events.
     """
 
     id: str
@@ -44,15 +48,19 @@ class Reply:
     degraded: bool
     attempts: tuple[Attempt, ...]
     trace_id: str | None
-    raw: tuple[Any, ...] = field(repr=False)
+    extra: Mapping[str, Any] = field(repr=False)
+    chunks: tuple[Chunk, ...] = field(repr=False, compare=False)
 
     @classmethod
     def of(cls, chunks: Sequence[Chunk], record: CallRecord) -> Reply:
         """Put a reply together from the chunks received so far."""
         usage = finish_reason = None
+        extra: dict[str, Any] = {}
         for chunk in chunks:
             usage = chunk.usage or usage
             finish_reason = chunk.finish_reason or finish_reason
+            if chunk.extra:
+                extra.update(deepcopy(dict(chunk.extra)))  # the cache keeps the chunk, and this is the caller's
         served = record.served
         completed = served if served is not None and served.outcome == "completed" else None
         cost = record.cost_nanos
@@ -71,16 +79,97 @@ class Reply:
             degraded=record.degraded is not None,
             attempts=tuple(record.attempts),
             trace_id=record.trace_id,
-            raw=tuple([chunk.raw for chunk in chunks if chunk.raw is not None]),
+            extra=extra,
+            chunks=tuple(chunks),
         )
+
+    @property
+    def message(self) -> Message:
+        """The reply as a message of the conversation, with its parts in the order in which they came."""
+        return Message("assistant", tuple(_parts(self.chunks)))
+
+    @property
+    def raw(self) -> tuple[Any, ...]:
+        """The provider's own events; none for a cache hit."""
+        return tuple([chunk.raw for chunk in self.chunks if chunk.raw is not None])
 
 
 def tool_calls(chunks: Iterable[Chunk]) -> tuple[ToolCallPart, ...]:
     """Join the pieces of tool calls by their index."""
-    calls: dict[int, tuple[str, str, list[str]]] = {}
+    return tuple([call for _, call in sorted(_calls(chunks).items())])
+
+
+def _calls(chunks: Iterable[Chunk]) -> dict[int, ToolCallPart]:
+    calls: dict[int, tuple[str, str, list[str], dict[str, Any]]] = {}
     for chunk in chunks:
         for piece in chunk.tool_calls:
-            known_id, known_name, arguments = calls.get(piece.index, ("", "", []))
-            calls[piece.index] = (known_id or piece.id or "", known_name or piece.name or "", arguments)
+            known_id, known_name, arguments, extra = calls.get(piece.index, ("", "", [], {}))
+            calls[piece.index] = (known_id or piece.id or "", known_name or piece.name or "", arguments, extra)
             arguments.append(piece.arguments)
-    return tuple(ToolCallPart(call_id, name, "".join(pieces)) for _, (call_id, name, pieces) in sorted(calls.items()))
+            extra.update(piece.extra or {})
+    return {
+        index: ToolCallPart(call_id, name, "".join(pieces), extra or None)
+        for index, (call_id, name, pieces, extra) in calls.items()
+    }
+
+
+class _Run:
+    """Words of one kind that follow each other, and become one part."""
+
+    __slots__ = ("kind", "seal", "words")
+
+    def __init__(self, kind: type[TextPart | ReasoningPart | RefusalPart]) -> None:
+        self.kind = kind
+        self.words: list[str] = []
+        self.seal: TextPart | ReasoningPart | None = None
+
+    def part(self) -> Part:
+        words = "".join(self.words)
+        return self.kind(words) if self.seal is None else replace(self.seal, text=words)
+
+
+def _parts(chunks: Sequence[Chunk]) -> Iterable[Part]:
+    """Put the parts of a reply together, in their order."""
+    pieces: list[_Run | Part | int] = []
+    calls = _calls(chunks)
+    placed: set[int] = set()
+    for chunk in chunks:
+        if chunk.reasoning:
+            _run_on(pieces, ReasoningPart).words.append(chunk.reasoning)
+        if chunk.text:
+            refused = any(isinstance(part, RefusalPart) for part in chunk.parts)
+            _run_on(pieces, RefusalPart if refused else TextPart).words.append(chunk.text)
+        for part in chunk.parts:
+            if isinstance(part, RefusalPart) and not part.text:
+                continue
+            run = _sealed_by(part, pieces)
+            if run is None:
+                pieces.append(part)
+            else:
+                run.seal = part  # type: ignore[assignment]  # only texts and reasoning seal
+        for call in chunk.tool_calls:
+            if call.index not in placed:
+                placed.add(call.index)
+                pieces.append(call.index)
+    for piece in pieces:
+        yield piece.part() if isinstance(piece, _Run) else calls[piece] if isinstance(piece, int) else piece
+
+
+def _run_on(pieces: list[_Run | Part | int], kind: type[TextPart | ReasoningPart | RefusalPart]) -> _Run:
+    """Give the run that words of a kind go on with, or begin one."""
+    last = pieces[-1] if pieces else None
+    if isinstance(last, _Run) and last.kind is kind and last.seal is None:
+        return last
+    run = _Run(kind)
+    pieces.append(run)
+    return run
+
+
+def _sealed_by(part: Part, pieces: Sequence[_Run | Part | int]) -> _Run | None:
+    """Give the words that a part without words belongs to."""
+    if not isinstance(part, TextPart | ReasoningPart) or part.text:
+        return None
+    for piece in reversed(pieces):
+        if isinstance(piece, _Run) and piece.kind is type(part):
+            return None if piece.seal is not None else piece
+    return None

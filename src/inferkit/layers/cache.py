@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from inferkit.caching.control import CACHE
-from inferkit.caching.entry import Entry, characters, condense
+from inferkit.caching.entry import Entry, condense
 from inferkit.caching.keys import cache_key
 from inferkit.caching.single_flight import Flights
 from inferkit.caching.write_behind import WriteBehind
@@ -206,7 +206,7 @@ class _Recording:
 
     def add(self, chunk: Chunk) -> Chunk:
         if self._room >= 0:
-            self._room -= characters(chunk)
+            self._room -= chunk.size
             self.chunks.append(chunk)
             if self._room < 0:
                 self.chunks = []

@@ -143,7 +143,7 @@ async def _begin(request: Request, call_next: Handler) -> Response:
             batch = await response.next_batch()
             received += batch
             for chunk in batch:
-                if chunk.text or chunk.reasoning or chunk.tool_calls or chunk.finish_reason:
+                if chunk.has_content or chunk.finish_reason:
                     return response.through(_Committed(response, received, request.provider or ""))
     except StopAsyncIteration:
         pass

@@ -10,7 +10,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.messages import ImagePart, ReasoningPart, TextPart, ToolCallPart
+from inferkit.core.messages import (
+    ImagePart,
+    OpaquePart,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 
 if TYPE_CHECKING:
     from inferkit.core.messages import Message, Part, Tool
@@ -50,7 +58,7 @@ def unscaled_tokens(request: Request) -> int:
     for message in request.messages:
         total += _MESSAGE_TOKENS
         for part in message.parts:
-            if isinstance(part, TextPart | ReasoningPart):
+            if isinstance(part, TextPart | ReasoningPart | RefusalPart | OpaquePart):
                 total += _PART_TOKENS
             else:
                 total += IMAGE_TOKENS if isinstance(part, ImagePart) else _TOOL_TOKENS
@@ -64,21 +72,28 @@ def has_images(request: Request) -> bool:
 
 
 def _message_bound(message: Message) -> int:
-    return _MESSAGE_TOKENS + sum(map(_part_bound, message.parts))
+    total = _MESSAGE_TOKENS + sum(map(_part_bound, message.parts))
+    return total if message.extra is None else total + _json_length(message.extra)
 
 
 def _part_bound(part: Part) -> int:
-    if isinstance(part, TextPart | ReasoningPart):
-        return _PART_TOKENS + utf8_length(part.text)
+    if isinstance(part, OpaquePart):
+        return _PART_TOKENS + _json_length(part.value)
+    extra = 0 if part.extra is None else _json_length(part.extra)
     if isinstance(part, ImagePart):
-        return IMAGE_TOKENS
+        return IMAGE_TOKENS + extra
     if isinstance(part, ToolCallPart):
-        return _TOOL_TOKENS + utf8_length(part.id) + utf8_length(part.name) + utf8_length(part.arguments)
-    return _TOOL_TOKENS + utf8_length(part.id) + utf8_length(part.content)
+        return _TOOL_TOKENS + utf8_length(part.id) + utf8_length(part.name) + utf8_length(part.arguments) + extra
+    if isinstance(part, ToolResultPart):
+        return _TOOL_TOKENS + utf8_length(part.id) + utf8_length(part.content) + extra
+    if isinstance(part, ReasoningPart) and part.signature is not None:
+        extra += utf8_length(part.signature)
+    return _PART_TOKENS + utf8_length(part.text) + extra
 
 
 def _tool_bound(tool: Tool) -> int:
-    return _TOOL_TOKENS + utf8_length(tool.name) + utf8_length(tool.description) + _json_length(tool.parameters)
+    total = _TOOL_TOKENS + utf8_length(tool.name) + utf8_length(tool.description) + _json_length(tool.parameters)
+    return total if tool.extra is None else total + _json_length(tool.extra)
 
 
 def _json_length(value: Any) -> int:

@@ -22,7 +22,7 @@ from inferkit.providers.waits import requested_wait
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["refusal"]
+__all__ = ["refusal", "unusable"]
 
 _CODE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _DETAIL_CHARACTERS = 2000
@@ -50,6 +50,11 @@ _REMEDY: dict[type[ProviderError], str] = {
     RateLimited: "it asks to slow down; wait, lower the rate, or add a fallback model",
     Unavailable: "it is overloaded or failed inside; try again, or add a fallback model",
 }
+
+
+def unusable(provider: str, what: str, *, status: int | None = None) -> Unavailable:
+    """Make the error for an answer that is not what it should be."""
+    return Unavailable(f"{provider}: {what}", provider=provider, status=status)
 
 
 def refusal(

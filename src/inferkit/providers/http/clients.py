@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.providers.http.transport import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -26,32 +27,12 @@ if TYPE_CHECKING:
 
     from inferkit.runtime.protocol import Lock, Runtime
 
-__all__ = ["Clients", "GivenClient", "Sender", "Timeouts"]
+__all__ = ["Clients", "GivenClient", "Sender", "until"]
 
 _MAX_CONNECTIONS = 1000
 # httpcore looks every idle connection over at each call, in the square of their number; a TLS handshake costs more
 _MAX_IDLE_CONNECTIONS = {"https": 100, "http": 20}
 _KEEP_IDLE_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long to wait, in seconds: for a connection, for the next bytes, for bytes to be taken, for a free place."""
-
-    connect: float = 5.0
-    read: float = 60.0
-    write: float = 30.0
-    pool: float = 10.0
-
-    def until(self, remaining: float | None) -> dict[str, float]:
-        """Give httpx's form of the timeouts, none longer than the time that remains."""
-        limit = float("inf") if remaining is None else max(0.001, remaining)
-        return {
-            "connect": min(self.connect, limit),
-            "read": min(self.read, limit),
-            "write": min(self.write, limit),
-            "pool": min(self.pool, limit),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +96,6 @@ class Clients:
     """The pools made here, for one URL scheme."""
 
     def __init__(self, *, tls: bool) -> None:
-        self.timeouts = Timeouts()
         self._tls = tls
         self._lock = threading.Lock()
         self._blocking: _Pool | None = None
@@ -192,6 +172,17 @@ class Clients:
         self._lock = threading.Lock()
         self._blocking = None
         self._of_loops = {}
+
+
+def until(timeouts: Timeouts, remaining: float | None) -> dict[str, float]:
+    """Give httpx's form of the timeouts, none longer than the time that remains."""
+    limit = float("inf") if remaining is None else max(0.001, remaining)
+    return {
+        "connect": min(timeouts.connect, limit),
+        "read": min(timeouts.read, limit),
+        "write": min(timeouts.write, limit),
+        "pool": min(timeouts.pool, limit),
+    }
 
 
 async def _while_the_loop_lives(

@@ -6,10 +6,10 @@ from typing import Any
 
 from inferkit.core.chunks import Usage
 
-__all__ = ["usage_of"]
+__all__ = ["read_usage", "write_usage"]
 
 
-def usage_of(counts: Any) -> Usage | None:
+def read_usage(counts: Any) -> Usage | None:
     """Read a `usage` object; None where it counts nothing.
 
     The wire's `prompt_tokens` include cached tokens and its `completion_tokens` include reasoning. DeepSeek names cache
@@ -38,6 +38,20 @@ def usage_of(counts: Any) -> Usage | None:
         cache_write_tokens=min(written, prompt),
         reasoning_tokens=min(reasoning, completion),
     )
+
+
+def write_usage(usage: Usage) -> dict[str, Any]:
+    """Write what `read_usage` reads, as OpenAI counts."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
 
 
 def _details(value: Any) -> dict[str, Any]:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["Line"]
+__all__ = ["Connection"]
 
 _OPENED = {"connection.connect_tcp.complete", "connection.start_tls.complete"}
 _MANY = 256
 
 
-class Line:
+class Connection:
     """Where a call's bytes flow. `cut` releases it on its event loop; a blocking one is cut by shutting its socket."""
 
     __slots__ = ("_answered", "_idle", "_process", "_sock", "_watch", "closed", "cut", "deadline", "expired", "runtime")
@@ -93,11 +93,11 @@ class Line:
 
     @property
     def is_over(self) -> bool:
-        """Whether the line was closed or cut."""
+        """Whether it was closed or cut."""
         return self.closed or self.expired
 
     def check(self) -> None:
-        """Raise if the line was closed or cut."""
+        """Raise if it was closed or cut."""
         if self.is_over:
             raise ConnectionResetError
 
@@ -107,7 +107,7 @@ class Line:
         return instant if self.deadline is None else min(instant, self.deadline)
 
     def explain(self, error: Exception, provider: str) -> Exception:
-        """Say what an error on this line means to the caller."""
+        """Say what an error on the way means to the caller."""
         if self.closed:
             return StreamError("the stream was closed while it was being read")
         if self.expired or (self.deadline is not None and self.runtime.now() >= self.deadline):

@@ -1,4 +1,4 @@
-"""One HTTP answer on its way: read piece by piece, bounded, and cut from outside when it must end."""
+"""An answer that comes through httpx: read piece by piece, bounded, and cut from outside when it must end."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import contextlib
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.errors import Unavailable
+from inferkit.providers.errors import unusable
 from inferkit.providers.http.inflate import Inflater
 from inferkit.providers.http.network_errors import cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inferkit.providers.http.line import Line
+    from inferkit.core.errors import ProviderError
+    from inferkit.providers.http.connection import Connection
 
-__all__ = ["Exchange"]
+__all__ = ["HttpxExchange"]
 
 _MAX_ERROR_BYTES = 64 * 1024
 _ERROR_BODY_SECONDS = 5.0
@@ -24,28 +25,24 @@ _REST_SECONDS = 0.25
 _BUFFERED_PIECES = 64
 
 
-class Exchange:
-    """An answer whose status and headers came. Whoever holds it closes it.
+class HttpxExchange:
+    """See `Exchange`."""
 
-    `aclose` may be called from any task or thread, also while a read waits, which it wakes.
-    """
-
-    def __init__(self, response: Any, line: Line, *, provider: str, max_body_bytes: int) -> None:
+    def __init__(self, response: Any, connection: Connection, *, provider: str) -> None:
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self._line = line
+        self._connection = connection
         self._provider = provider
-        self._max_body_bytes = max_body_bytes
         self._unreleased = [response]
         self._reading = False
         self._ended = False
         self._wound = False  # released before its end, and its generators not ended yet
         self._alone = response.extensions.get("http_version", b"").startswith(b"HTTP/1")
         self._inflater: Inflater | None = None
-        line.answered(response.extensions)
-        line.cut = self._release
-        line.watch(line.deadline)
-        self._blocking = line.runtime.blocking
+        connection.answered(response.extensions)
+        connection.cut = self._release
+        connection.watch(connection.deadline)
+        self._blocking = connection.runtime.blocking
         if response.is_closed:  # an event hook of the application's client read it already
             self._pieces: Any = _Held(response.content)
             return
@@ -55,11 +52,7 @@ class Exchange:
             self._inflater = Inflater()
 
     async def read(self) -> bytes:
-        """Return the next piece of the body, or nothing at its end.
-
-        Raises `Unavailable` where the connection breaks, `DeadlineExceeded` when the call's time is over, and
-        `StreamError` when the exchange was closed meanwhile.
-        """
+        """Give the next piece of the body, or nothing at its end."""
         inflater = self._inflater
         if inflater is None:
             return await self._read()
@@ -70,16 +63,16 @@ class Exchange:
                 if not packed:
                     if inflater.complete:
                         return b""
-                    raise self.fault("its compressed reply ended too early")
+                    raise self._fault("its compressed reply ended too early")
                 piece = inflater.feed(packed)
         except zlib.error as error:
-            raise self.fault("its compressed reply cannot be unpacked") from error
+            raise self._fault("its compressed reply cannot be unpacked") from error
         return piece
 
     async def _read(self) -> bytes:
-        line = self._line
-        if line.is_over:
-            raise line.explain(ConnectionResetError(), self._provider)
+        connection = self._connection
+        if connection.is_over:
+            raise connection.explain(ConnectionResetError(), self._provider)
         self._reading = True
         try:
             while not self._ended:
@@ -88,29 +81,17 @@ class Exchange:
                     self._ended = True
                 elif piece:
                     return piece
-            line.check()  # cutting a connection can look like the end of its body
+            connection.check()  # cutting a connection can look like the end of its body
         except Exception as error:
             self._ended = True
-            raise line.explain(error, self._provider) from cause_of(error)
+            raise connection.explain(error, self._provider) from cause_of(error)
         finally:
             self._reading = False
-            if line.closed:
+            if connection.closed:
                 await self._release()
             if self._wound:
                 await self._unwind()
         return b""
-
-    async def read_whole(self) -> bytes:
-        """Read the body to its end, and close."""
-        pieces = []
-        size = 0
-        while piece := await self.read():
-            pieces.append(piece)
-            size += len(piece)
-            if size > self._max_body_bytes:
-                raise self.fault(f"its reply is larger than {self._max_body_bytes} bytes")
-        await self.aclose()
-        return b"".join(pieces)
 
     async def read_error(self) -> bytes:
         """Read what a body says about an error, up to 64 KiB and 5 seconds, and close. Never fails."""
@@ -121,7 +102,7 @@ class Exchange:
         await self._read_a_little(_REST_BYTES, _REST_SECONDS)
 
     async def _read_a_little(self, size: int, seconds: float) -> bytes:
-        self._line.watch(self._line.within(seconds))
+        self._connection.watch(self._connection.within(seconds))
         got = b""
         with contextlib.suppress(Exception):  # what came so far is all that there is
             while len(got) < size and (piece := await self.read()):
@@ -131,23 +112,23 @@ class Exchange:
 
     async def aclose(self) -> None:
         """Close. The connection returns to its pool if the body was read to its end."""
-        line = self._line
-        line.closed = True
-        line.unwatch()
+        connection = self._connection
+        connection.closed = True
+        connection.unwatch()
         if self._reading and self._blocking:
-            line.wake()  # the thread that reads releases it
+            connection.wake()  # the thread that reads releases it
         else:
             await self._release()
 
     async def _release(self) -> None:
         with contextlib.suppress(IndexError):  # released already; taking it out is one step for every thread
             response = self._unreleased.pop()
-            self._line.cut = None  # it refers back here: a cycle that would keep the reply alive
+            self._connection.cut = None  # it refers back here: a cycle that would keep the reply alive
             with contextlib.suppress(Exception):  # the connection is gone either way
                 if self._blocking:
                     response.close()
                     if self._ended:
-                        self._line.give_back()
+                        self._connection.give_back()
                     self._pieces.close()
                 else:
                     self._wound = not self._ended
@@ -168,9 +149,8 @@ class Exchange:
                         await anext(self._pieces)
                 await self._pieces.aclose()
 
-    def fault(self, what: str) -> Unavailable:
-        """Make the error for an answer that is not what it should be."""
-        return Unavailable(f"{self._provider}: {what}", provider=self._provider, status=self.status)
+    def _fault(self, what: str) -> ProviderError:
+        return unusable(self._provider, what, status=self.status)
 
 
 class _Held:

@@ -1,0 +1,144 @@
+"""The handler at the end of the stack: a wire, an endpoint and a transport put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from inferkit.core.errors import Unavailable
+from inferkit.core.response import Response
+from inferkit.runtime.direct import DirectRuntime, drive
+from inferkit.runtime.loops import current_runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inferkit.core.body import Batch
+    from inferkit.core.request import Request
+    from inferkit.providers.endpoints import Endpoint
+    from inferkit.providers.http.transport import Exchange, Transport
+    from inferkit.providers.wires.protocol import Reader, Wire
+
+__all__ = ["Adapter"]
+
+
+class Adapter:
+    """Answers requests: writes them in the wire's form, sends them to the endpoint, and reads what comes back.
+
+    A call raises `ConfigurationError` before anything is sent where the key is missing or the request cannot be
+    written, and otherwise the kinds of `ProviderError`, or `DeadlineExceeded`.
+    """
+
+    def __init__(self, wire: Wire, endpoint: Endpoint, transport: Transport) -> None:
+        self.wire = wire
+        self.endpoint = endpoint
+        self.transport = transport
+        self.name = endpoint.name
+        self._headers: tuple[str | None, Mapping[str, str]] | None = None
+        self._fingerprint: tuple[str | None, str] | None = None
+
+    def __repr__(self) -> str:
+        """Name the server, without its credential."""
+        return f"{type(self).__name__}(name={self.name!r}, base_url={self.endpoint.base_url!r})"
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this adapter's replies from another's: provider, URL, and a one-way hash of the credentials.
+
+        Made anew when the key changes, which is read from where it is each time.
+        """
+        key = self.endpoint.credential.read()
+        known = self._fingerprint
+        if known is None or known[0] != key:
+            known = self._fingerprint = (key, self.endpoint.fingerprint_with(key))
+        return known[1]
+
+    async def __call__(self, request: Request) -> Response:
+        """Send the request; see `Handler`. What the first read brought is known when this returns."""
+        endpoint, wire, runtime = self.endpoint, self.wire, request.runtime
+        headers = self._headers_now()
+        body = wire.write_request(request, endpoint)
+        url = endpoint.url(wire.path(request), request.model)
+        exchange = await self.transport.post(
+            url, headers, body, provider=self.name, runtime=runtime, deadline=request.deadline
+        )
+        try:
+            if not 200 <= exchange.status < 300:  # noqa: PLR2004 - HTTP
+                await self._refuse(exchange)
+            reply = _Receiving(exchange, wire.reader(self.name, exchange.headers, streamed=request.stream))
+            await reply.begin()
+        except BaseException:
+            await runtime.conclude(exchange.aclose)
+            raise
+        reader = reply.reader
+        return Response(reply, runtime=runtime, model=reader.model, id=reader.id, headers=exchange.headers)
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        await self.transport.aclose(current_runtime())
+
+    def close(self) -> None:
+        """Close the connections of blocking calls."""
+        drive(self.transport.aclose(DirectRuntime()))
+
+    async def _refuse(self, exchange: Exchange) -> NoReturn:
+        said = await exchange.read_error()
+        raise self.wire.read_error(self.name, exchange.status, exchange.headers, said)
+
+    def _headers_now(self) -> Mapping[str, str]:
+        key = self.endpoint.credential.read()
+        known = self._headers
+        if known is None or known[0] != key:
+            known = self._headers = (key, self.endpoint.headers_with(key))
+        return known[1]
+
+
+class _Receiving:
+    """A reply as it comes: what each read of the exchange brought, and after that what went wrong."""
+
+    __slots__ = ("_closed", "_exchange", "_over", "_ready", "reader")
+
+    def __init__(self, exchange: Exchange, reader: Reader) -> None:
+        self.reader = reader
+        self._exchange = exchange
+        self._ready: Batch = []
+        self._over = False
+        self._closed = False
+
+    async def begin(self) -> None:
+        """Wait for the first chunks, or the end."""
+        while not self._ready and not self._over:
+            await self._receive()
+
+    async def __anext__(self) -> Batch:
+        while not self._ready:
+            if self._over:
+                if not self._closed:
+                    await self._exchange.finish()
+                    self._closed = True
+                raise StopAsyncIteration
+            await self._receive()
+        ready, self._ready = self._ready, []
+        return ready
+
+    async def aclose(self) -> None:
+        """Close the connection, whatever waits for it."""
+        if not self._closed:
+            await self._exchange.aclose()
+            self._closed = True
+
+    async def _receive(self) -> None:
+        reader = self.reader
+        if reader.failure is not None:
+            raise reader.failure
+        try:
+            data = await self._exchange.read()
+        except Unavailable:
+            if not reader.complete:
+                raise
+            data = b""  # it broke between the reply's end and the stream's
+        if data:
+            self._ready = reader.feed(data)
+        else:
+            self._ready = reader.end()
+            await self.aclose()
+        self._over = reader.done

@@ -1,0 +1,113 @@
+"""Where a wire is spoken: the address of a server, the credential it takes, its headers, and how it differs."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from inferkit.core.errors import ConfigurationError
+from inferkit.providers.addresses import checked_headers, clean, split_address
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Credential", "Endpoint"]
+
+_FIXED = {
+    "accept": "application/json, text/event-stream",
+    "accept-encoding": "identity",
+    "content-type": "application/json",
+    "user-agent": "inferkit",
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credential:
+    """A key, where one is needed: `value`, or what the environment variable `env` holds when a request is sent.
+
+    It is sent in `header`, behind `scheme`.
+    """
+
+    value: str | None = None
+    env: str | None = None
+    header: str = "authorization"
+    scheme: str = "Bearer "
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", clean("api_key=", self.value))
+
+    def __repr__(self) -> str:
+        """Say where the key comes from, and not what it is."""
+        return f"Credential({'value=...' if self.value is not None else f'env={self.env!r}'})"
+
+    def read(self) -> str | None:
+        """Give the key as it is now. Raises `ConfigurationError` where the environment holds what no header can."""
+        if self.value is None and self.env is not None:
+            return clean(self.env, os.environ.get(self.env))
+        return self.value
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Endpoint:
+    """One server that speaks a wire.
+
+    `name` is the provider's, in errors, prices and traces. `base_url` may have a query, which goes with every request.
+    `path` is where requests go under it, if not where the wire says; `{model}` in it stands for the model's name.
+    `quirks` are of the wire's own kind. Raises `ConfigurationError` for an address or a header that makes no sense.
+    """
+
+    name: str
+    base_url: str
+    credential: Credential = Credential()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    path: str | None = None
+    quirks: Any = None
+    query: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        base_url, query = split_address(self.base_url)
+        object.__setattr__(self, "base_url", base_url)
+        object.__setattr__(self, "query", query)
+        object.__setattr__(self, "headers", checked_headers(self.headers))
+
+    def __repr__(self) -> str:
+        """Name the server, without what is secret of it."""
+        return f"Endpoint(name={self.name!r}, base_url={self.base_url!r})"
+
+    def url(self, path: str, model: str) -> str:
+        """Give the URL that a request for `model` goes to; `path` is where the wire has it."""
+        if self.path is not None:
+            path = self.path
+        if "{model}" not in path:
+            return _url(self.base_url, path, self.query)
+        return _url(self.base_url, path.replace("{model}", quote(model, safe="")), self.query)
+
+    def headers_with(self, key: str | None) -> Mapping[str, str]:
+        """Give the headers of a request. Raises `ConfigurationError` where a key is needed, and none is there."""
+        credential = self.credential
+        headers = _FIXED | dict(self.headers)
+        if key is not None:
+            headers[credential.header] = f"{credential.scheme}{key}"
+        elif credential.env is not None and credential.header not in headers:
+            raise ConfigurationError(
+                f"{self.name} needs an API key: set the environment variable {credential.env}, or pass api_key="
+            )
+        return headers
+
+    def fingerprint_with(self, key: str | None) -> str:
+        """Say in one way, and not back, what tells replies of this server to this key from others."""
+        secret = blake2b(digest_size=12, key=b"inferkit credentials")
+        where = (self.base_url, self.query, self.path, sorted(self.headers.items()), key)
+        secret.update(repr(where).encode())
+        return f"{self.name} {self.base_url} {secret.hexdigest()}"
+
+
+@functools.lru_cache(maxsize=256)
+def _url(base_url: str, path: str, query: str) -> str:
+    parts = urlsplit(base_url)
+    own, _, more = path.partition("?")
+    return urlunsplit((parts.scheme, parts.netloc, f"{parts.path}{own}", "&".join(filter(None, (more, query))), ""))

@@ -1,0 +1,74 @@
+"""Errors in the form of the Chat Completions wire, read and written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inferkit.core.errors import (
+    AuthenticationFailed,
+    BudgetExceeded,
+    ConfigurationError,
+    ContentFiltered,
+    DeadlineExceeded,
+    InvalidRequest,
+    NoRoute,
+    ProviderError,
+    RateLimited,
+)
+from inferkit.providers.errors import refusal
+from inferkit.providers.wires.payload import Malformed, parse, write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inferkit.core.errors import InferkitError
+
+__all__ = ["error_in", "read_error", "write_error"]
+
+_MEANINGS: tuple[tuple[type[InferkitError], int, str, str], ...] = (
+    (BudgetExceeded, 402, "budget_exceeded", "budget_exceeded"),
+    (DeadlineExceeded, 504, "timeout", "deadline_exceeded"),
+    (NoRoute, 404, "invalid_request_error", "model_not_found"),
+    (ContentFiltered, 400, "invalid_request_error", "content_filter"),
+    (AuthenticationFailed, 401, "authentication_error", "invalid_api_key"),
+    (RateLimited, 429, "rate_limit_error", "rate_limit_exceeded"),
+    (InvalidRequest, 400, "invalid_request_error", "invalid_request_error"),
+    (ConfigurationError, 400, "invalid_request_error", "invalid_request_error"),
+    (ProviderError, 503, "server_error", "unavailable"),
+)
+
+
+def error_in(content: Any) -> Any:
+    """Give the error object of a payload, or None. vLLM sends it bare, Ollama as text."""
+    if not isinstance(content, dict):
+        return None
+    return content.get("error") or (content if content.get("object") == "error" else None)
+
+
+def read_error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+    """Say what a refusal means."""
+    try:
+        error = error_in(parse(body))
+    except Malformed:
+        error = None
+    return refusal(provider, status, headers, error, text=body.decode("utf-8", "replace"))
+
+
+def write_error(error: InferkitError) -> tuple[int, dict[str, str], bytes]:
+    """Write an error as a status, headers and a body.
+
+    Whoever gets it is not to try again by itself: what could be tried was tried. Its text is ours, and quotes nothing.
+    """
+    status, type_, code = next(
+        ((status, type_, code) for kind, status, type_, code in _MEANINGS if isinstance(error, kind)),
+        (500, "server_error", "internal_error"),
+    )
+    headers = {"content-type": "application/json", "x-should-retry": "false"}
+    if isinstance(error, ProviderError):
+        if error.status is not None and 400 <= error.status < 600:  # noqa: PLR2004 - HTTP
+            status = error.status
+        code = error.code or code
+        if error.retry_after is not None:
+            headers["retry-after"] = f"{error.retry_after:.3f}"
+    body = {"error": {"message": str(error), "type": type_, "param": None, "code": code}}
+    return status, headers, write(body)

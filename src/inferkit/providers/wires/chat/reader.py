@@ -1,0 +1,190 @@
+"""A Chat Completions reply from its bytes, as events that come one by one or as one whole object.
+
+Which of the two it is, its first bytes say, since servers label either as the other. A reply is complete when a
+`finish_reason` or `[DONE]` was seen. One that ends without either was cut off, which a close-delimited connection does
+not tell, and is an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inferkit.core.errors import ProviderError
+from inferkit.providers.errors import refusal, unusable
+from inferkit.providers.sse import EventTooLong, SSEParser
+from inferkit.providers.wires.chat.errors import error_in
+from inferkit.providers.wires.chat.events import ChatEvents
+from inferkit.providers.wires.payload import Malformed, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from inferkit.core.chunks import Chunk
+    from inferkit.providers.sse import SSEEvent
+
+__all__ = ["ChatReader"]
+
+_MAX_BODY_BYTES = 32 * 1024 * 1024
+_MAX_BLANK_BYTES = 64 * 1024
+_BLANKS = b" \t\r\n\xef\xbb\xbf"  # and the bytes of a BOM
+_WHOLE = b"{[<"  # JSON, or a page that says what went wrong
+
+
+class ChatReader:
+    """Reads one reply; see `Reader`. `max_bytes` bounds one that is not streamed."""
+
+    def __init__(
+        self, provider: str, headers: Mapping[str, str], *, streamed: bool, max_bytes: int = _MAX_BODY_BYTES
+    ) -> None:
+        self.failure: ProviderError | None = None
+        self.done = False
+        self.model: str | None = None
+        self.id: str | None = None
+        self._provider = provider
+        self._headers = headers
+        self._max_bytes = max_bytes
+        self._expects_stream = streamed
+        self._events = ChatEvents()
+        self._parser: SSEParser | None = None
+        self._whole = False
+        self._held: list[bytes] = []
+        self._size = 0
+        self._met = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the reply itself has ended."""
+        return self._events.finished
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Take the next bytes; give the chunks that end in them."""
+        parser = self._parser
+        if parser is None:
+            return self._feed_unknown(data)
+        chunks: list[Chunk] = []
+        try:
+            self._take(parser.feed(data), chunks)
+        except EventTooLong as error:
+            self._fail(f"its reply is not usable: {error}")
+        except Malformed as error:
+            self._fail(f"an event of its stream is not usable: {error}")
+        except ProviderError as error:
+            self.failure = error
+        return chunks
+
+    def end(self) -> list[Chunk]:
+        """Say that there are no more bytes; give what they completed."""
+        chunks: list[Chunk] = []
+        try:
+            if self._whole or (self._parser is None and not self._is_labelled_stream):
+                self._end_whole(chunks)
+            elif not self.done:
+                self._end_stream(chunks)
+        except Malformed as error:
+            self._fail(f"its reply is not usable: {error}")
+        except ProviderError as error:
+            self.failure = error
+        self.done = self.failure is None
+        return chunks
+
+    def _feed_unknown(self, data: bytes) -> list[Chunk]:
+        """Hold what came until it is known what it is, and of a whole reply, everything."""
+        self._held.append(data)
+        self._size += len(data)
+        if not self._whole:
+            begin = data.lstrip(_BLANKS)[:1]
+            if begin and begin in _WHOLE:
+                self._whole = True
+            elif begin or (self._is_labelled_stream and self._size > _MAX_BLANK_BYTES):
+                self._parser = SSEParser()
+                held, self._held = b"".join(self._held), []
+                return self.feed(held)
+        if self._size > self._max_bytes:
+            self._held = []
+            self._fail(f"its reply is larger than {self._max_bytes} bytes")
+        return []
+
+    @property
+    def _is_labelled_stream(self) -> bool:
+        kind = self._headers.get("content-type", "").lower()
+        return "event-stream" in kind or (self._expects_stream and "json" not in kind and "html" not in kind)
+
+    def _take(self, events: Iterable[SSEEvent], chunks: list[Chunk]) -> None:
+        read = self._events.read
+        for event in events:
+            raw = event.raw
+            if raw == b"[DONE]" or raw.strip() == b"[DONE]":
+                self.done = True
+                self._events.rest(chunks)
+                return
+            content = self._content(event)
+            if content is None:
+                continue
+            if "error" in content or content.get("object") == "error":
+                error = error_in(content)
+                if error is not None:
+                    raise refusal(self._provider, None, self._headers, error)
+            if not self._met:
+                self._meet(content)
+            read(content, chunks)
+
+    def _content(self, event: SSEEvent) -> dict[str, Any] | None:
+        """Give an event's object; None for a sign of life, of which some have names and odd data."""
+        raw = event.raw
+        if event.event == "message":
+            if not raw or raw == b"null":
+                return None
+            content = parse(raw)
+        elif event.event == "error":
+            try:
+                content = parse(raw)
+            except Malformed:
+                content = event.data
+            return {"error": error_in(content) or content or "error"}
+        else:
+            try:
+                content = parse(raw)
+            except Malformed:
+                return None
+            if content is None:
+                return None
+        if type(content) is not dict:
+            raise Malformed("it is not an object")
+        return content
+
+    def _meet(self, content: dict[str, Any]) -> None:
+        self._met = True
+        model, id_ = content.get("model"), content.get("id")
+        self.model = model if isinstance(model, str) else None
+        self.id = id_ if isinstance(id_, str) else None
+
+    def _end_stream(self, chunks: list[Chunk]) -> None:
+        rest = None if self._parser is None else self._parser.close()
+        if rest is not None:
+            try:
+                self._take([rest], chunks)
+            except Malformed:  # the end cut it off
+                if not self.complete:
+                    raise
+        if not self.complete and not self.done:
+            self._fail("its stream ended before the reply did (no finish reason, no [DONE]); try again")
+        elif not self.done:
+            self._events.rest(chunks)
+
+    def _end_whole(self, chunks: list[Chunk]) -> None:
+        held, self._held = b"".join(self._held), []
+        try:
+            content = parse(held.removeprefix(b"\xef\xbb\xbf"))
+            error = error_in(content)
+            if error is not None:
+                raise refusal(self._provider, None, self._headers, error)
+            self._events.read_whole(content, chunks)
+            self._events.rest(chunks)
+            self._meet(content)
+        except Malformed as malformed:
+            html = held.lstrip()[:1] == b"<" or "html" in self._headers.get("content-type", "").lower()
+            hint = "; it sent HTML, so check base_url=" if html else ""
+            raise Malformed(f"{malformed}{hint}") from None
+
+    def _fail(self, what: str) -> None:
+        self.failure = unusable(self._provider, what, status=200)

@@ -1,0 +1,55 @@
+"""The Chat Completions wire: OpenAI, and every server that speaks the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inferkit.providers.wires.chat.errors import read_error, write_error
+from inferkit.providers.wires.chat.quirks import ChatQuirks
+from inferkit.providers.wires.chat.read_messages import read_message
+from inferkit.providers.wires.chat.reader import ChatReader
+from inferkit.providers.wires.chat.request import read_request, write_request
+from inferkit.providers.wires.chat.usage import read_usage, write_usage
+from inferkit.providers.wires.chat.writer import ChatWriter
+from inferkit.providers.wires.payload import write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inferkit.core.request import Request
+    from inferkit.providers.endpoints import Endpoint
+    from inferkit.providers.wires.protocol import TwoWayWire
+
+__all__ = ["CHAT", "ChatWire"]
+
+_PLAIN = ChatQuirks()
+
+
+class ChatWire:
+    """The codec; see `TwoWayWire`. An endpoint's quirks are `ChatQuirks`."""
+
+    read_request = staticmethod(read_request)
+    read_message = staticmethod(read_message)
+    read_usage = staticmethod(read_usage)
+    write_usage = staticmethod(write_usage)
+    read_error = staticmethod(read_error)
+    write_error = staticmethod(write_error)
+
+    def path(self, request: Request) -> str:  # noqa: ARG002 - the same for all
+        """See `Wire`."""
+        return "/chat/completions"
+
+    def write_request(self, request: Request, endpoint: Endpoint) -> bytes:
+        """See `Wire`."""
+        return write(write_request(request, endpoint.quirks or _PLAIN))
+
+    def reader(self, provider: str, headers: Mapping[str, str], *, streamed: bool) -> ChatReader:
+        """See `Wire`."""
+        return ChatReader(provider, headers, streamed=streamed)
+
+    def writer(self, *, model: str, id: str, created: int, streamed: bool) -> ChatWriter:  # noqa: A002 - the wire's name
+        """See `TwoWayWire`."""
+        return ChatWriter(model=model, id=id, created=created, streamed=streamed)
+
+
+CHAT: TwoWayWire = ChatWire()

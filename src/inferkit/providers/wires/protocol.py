@@ -1,0 +1,92 @@
+"""What a wire is: one provider API's form of requests, replies, usage and errors, read and written.
+
+Pure, and both ways: bytes go in and values come out, or values go in and bytes come out. No HTTP, no event loop. So
+recordings test a wire, and the same one serves below an adapter and behind somebody else's SDK.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from inferkit.core.chunks import Chunk, Usage
+    from inferkit.core.errors import InferkitError, ProviderError
+    from inferkit.core.messages import Message
+    from inferkit.core.request import Request
+    from inferkit.providers.endpoints import Endpoint
+
+__all__ = ["Reader", "TwoWayWire", "Wire", "Writer"]
+
+
+class Reader(Protocol):
+    """Reads one reply as its bytes come, however they are cut, streamed or whole.
+
+    `failure` is what ended the reply, to be raised after the chunks that came before it. `done` says that nothing more
+    is wanted, `complete` that whatever breaks from here on does no harm. `model` and `id` are what the provider said,
+    known with the first chunk.
+    """
+
+    failure: ProviderError | None
+    done: bool
+    model: str | None
+    id: str | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the reply itself has ended, and only the end of its bytes is missing."""
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Take the next bytes; give the chunks that end in them."""
+
+    def end(self) -> list[Chunk]:
+        """Say that there are no more bytes; give what they completed. What was cut off is a `failure`."""
+
+
+class Writer(Protocol):
+    """Writes one reply, streamed or whole."""
+
+    def write(self, chunks: Iterable[Chunk]) -> bytes:
+        """Give the bytes that can be sent for these chunks; none before the end of a whole reply."""
+
+    def end(self) -> bytes:
+        """Give the bytes that end the reply."""
+
+
+class Wire(Protocol):
+    """One API's codec, as far as an adapter needs it."""
+
+    def path(self, request: Request) -> str:
+        """Say where under an endpoint's base URL a request goes."""
+
+    def write_request(self, request: Request, endpoint: Endpoint) -> bytes:
+        """Write a request for an endpoint. Raises `ConfigurationError` for what this wire cannot carry."""
+
+    def reader(self, provider: str, headers: Mapping[str, str], *, streamed: bool) -> Reader:
+        """Make what reads a reply that came with `headers`, and was asked for as a stream or not."""
+
+    def read_error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """Say what a refusal means."""
+
+
+class TwoWayWire(Wire, Protocol):
+    """A codec that can also be spoken to: the wire run backwards."""
+
+    def read_request(self, payload: Any) -> dict[str, Any]:
+        """Read a request's JSON into fields of a `Request`. Raises `ConfigurationError` where it is none."""
+
+    def read_message(self, given: Mapping[str, Any], place: int) -> Message:
+        """Read one message in the wire's form, the one at `place`. Raises `ConfigurationError` with what is wrong."""
+
+    def writer(self, *, model: str, id: str, created: int, streamed: bool) -> Writer:  # noqa: A002 - the wires' name
+        """Make what writes a reply; `created` is in seconds since the epoch."""
+
+    def read_usage(self, counts: Any) -> Usage | None:
+        """Read an object that counts tokens; None where it counts nothing."""
+
+    def write_usage(self, usage: Usage) -> dict[str, Any]:
+        """Write what `read_usage` reads."""
+
+    def write_error(self, error: InferkitError) -> tuple[int, dict[str, str], bytes]:
+        """Write an error as a status, headers and a body."""

@@ -1,0 +1,342 @@
+"""Replies, from bytes to chunks and back."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given, strategies as st
+
+from chat_wire import USAGE_EVENT, ask, completion, delta
+from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
+from inferkit.core.errors import ContentFiltered, InvalidRequest, RateLimited, Unavailable
+from inferkit.core.messages import ImagePart, OpaquePart, ReasoningPart, RefusalPart, TextPart, ToolCallPart
+from inferkit.core.record import CallRecord
+from inferkit.core.reply import Reply
+from inferkit.providers.presets import PRESETS
+from inferkit.providers.wires.chat.reader import ChatReader
+from inferkit.providers.wires.chat.wire import CHAT
+from inferkit.runtime.direct import DirectRuntime
+from wire import event
+
+STREAM = {"content-type": "text/event-stream"}
+JSON = {"content-type": "application/json"}
+REFUSED = (RefusalPart(""),)
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,eA=="}}
+DETAIL = {"type": "reasoning.text", "index": 0}
+
+
+def read(*pieces, headers=STREAM, streamed=True):
+    """Give the chunks of a reply, and what went wrong at its end."""
+    reader = ChatReader("acme", headers, streamed=streamed)
+    chunks = []
+    for piece in pieces:
+        if reader.failure is None and not reader.done:
+            chunks += reader.feed(piece)
+    if reader.failure is None and not reader.done:
+        chunks += reader.end()
+    assert reader.done is (reader.failure is None)
+    return chunks, reader.failure
+
+
+def reply(*events):
+    """Read the events of a stream that ends well."""
+    chunks, failure = read(b"".join(map(event, events)), event("[DONE]"))
+    assert failure is None
+    return Reply.of(chunks, CallRecord())
+
+
+def whole(message, **choice):
+    """Read a reply that is one object."""
+    content = completion("", **message)
+    content["choices"][0] |= choice
+    chunks, failure = read(json.dumps(content).encode(), headers=JSON, streamed=False)
+    assert failure is None
+    return Reply.of(chunks, CallRecord())
+
+
+words = st.text(min_size=1, max_size=8)
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-99, 99) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+signature = st.none() | st.fixed_dictionaries({"extra_content": st.just({"google": {"thought_signature": "x"}})})
+said = st.one_of(
+    st.builds(Chunk, words),
+    st.builds(Chunk, reasoning=words),
+    st.builds(Chunk, words, words),
+    st.builds(Chunk, parts=st.tuples(st.builds(ImagePart, url=words, extra=st.just({"field": "images"})))),
+)
+seals = st.lists(
+    st.one_of(
+        st.just(ReasoningPart("", None, {"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]})),
+        st.builds(OpaquePart, st.just("audio"), st.fixed_dictionaries({"id": words, "data": words})),
+    ),
+    max_size=2,
+    unique_by=type,
+).map(lambda parts: tuple(sorted(parts, key=lambda part: isinstance(part, OpaquePart))))
+told = st.none() | st.fixed_dictionaries(
+    {},
+    optional={
+        "citations": st.lists(words, min_size=1),
+        "annotations": st.lists(st.dictionaries(words, plain), min_size=1),
+        "logprobs": st.fixed_dictionaries({"content": st.lists(st.dictionaries(words, plain), min_size=1)}),
+        "service_tier": words,
+    },
+).map(lambda extra: extra or None)
+
+
+@st.composite
+def replies(draw):
+    """Replies as this wire can tell them."""
+    chunks = draw(st.lists(said, max_size=6))
+    for number in range(draw(st.integers(0, 2))):
+        name = draw(words)
+        first = ToolCallDelta(number, f"call_{number}", name, draw(st.text(max_size=3)), draw(signature))
+        chunks += [Chunk(tool_calls=(first,)), Chunk(tool_calls=(ToolCallDelta(number, arguments=draw(words)),))]
+    last = Chunk(parts=draw(seals), finish_reason=draw(st.sampled_from(["stop", "length"])), extra=draw(told))
+    if draw(st.booleans()):
+        chunks += [Chunk(draw(words), parts=REFUSED)]
+        last = last._replace(finish_reason="refusal")
+    cached, reasoning = draw(st.integers(0, 9)), draw(st.integers(0, 9))
+    return [*chunks, last, Chunk(usage=Usage(10, 20, cached, 10 - cached, reasoning))]
+
+
+def write(chunks, *, streamed):
+    writer = CHAT.writer(model="m", id="r-1", created=7, streamed=streamed)
+    return b"".join([writer.write([chunk]) for chunk in chunks]) + writer.end()
+
+
+@given(replies(), st.lists(st.integers(0, 3000), max_size=12))
+def test_chunks_that_are_written_as_events_are_read_as_they_were(chunks, cuts):
+    body = write(chunks, streamed=True)
+    places = sorted({min(cut, len(body)) for cut in cuts} | {0, len(body)})
+    again, failure = read(*[body[a:b] for a, b in itertools.pairwise(places)])
+    assert failure is None
+    assert [chunk._replace(raw=None) for chunk in again] == chunks
+
+
+@given(replies())
+def test_chunks_that_are_written_whole_are_the_same_reply(chunks):
+    again, failure = read(write(chunks, streamed=False), headers=JSON, streamed=False)
+    assert failure is None
+    one, other = (Reply.of(each, CallRecord(id="r")) for each in (chunks, again))
+    assert one == other
+    assert sorted(map(repr, _joined(one))) == sorted(map(repr, _joined(other)))
+
+
+def _joined(reply):
+    """Give a message's parts by their kind, since one object does not tell in which order they came."""
+    for kind in (TextPart, ReasoningPart, RefusalPart):
+        yield kind, "".join(part.text for part in reply.message.parts if isinstance(part, kind))
+    for part in reply.message.parts:
+        if not isinstance(part, TextPart | RefusalPart) and part != ReasoningPart(getattr(part, "text", "")):
+            yield type(part), getattr(part, "extra", None), getattr(part, "value", None), getattr(part, "url", None)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_parts_that_come_whole_from_elsewhere_are_told_in_this_wires_fields(streamed):
+    parts = (ReasoningPart("hm", "seal"), TextPart("A"), TextPart("B"), RefusalPart("no"))
+    again, _ = read(write([Chunk(parts=parts), Chunk(finish_reason="end")], streamed=streamed))
+    one = Reply.of(again, CallRecord())
+    assert (one.reasoning, one.text, one.finish_reason) == ("hm", "ABno", "end")
+    assert one.message.parts == (
+        ReasoningPart("hm", None, {"reasoning_details": [{"type": "reasoning.text", "signature": "seal"}]}),
+        TextPart("AB"),
+        RefusalPart("no"),
+    )
+
+
+@given(st.lists(st.sampled_from([b"data: ", b"{", b"}", b"[", b'"choices":', b"\n\n", b"[DONE]", b"null", b"x", b" "])))
+def test_whatever_comes_ends_in_chunks_or_in_one_typed_failure(pieces):
+    for headers in (STREAM, JSON, {}):
+        _, failure = read(*pieces, headers=headers)
+        assert failure is None or type(failure) is Unavailable
+
+
+TOOL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "find", "arguments": '{"id":7}'}}
+SIGNED = {"extra_content": {"google": {"thought_signature": "abc"}}}
+
+
+@pytest.mark.parametrize(
+    ("told", "parts"),
+    [
+        ({"images": [PICTURE]}, (ImagePart(url=PICTURE["image_url"]["url"], extra={"field": "images"}),)),
+        ({"audio": {"id": "a", "data": "eA==", "transcript": "x"}},
+         (OpaquePart("audio", {"id": "a", "data": "eA==", "transcript": "x"}),)),
+        ({"tool_calls": [TOOL | SIGNED]}, (ToolCallPart("c1", "find", '{"id":7}', SIGNED),)),
+        ({"tool_calls": [TOOL | {"function": TOOL["function"] | {"x": 1}}]},
+         (ToolCallPart("c1", "find", '{"id":7}', {"function": {"x": 1}}),)),
+        ({"reasoning": "hm", "reasoning_details": [DETAIL | {"text": "hm", "signature": "s"}]},
+         (ReasoningPart("hm", None, {"reasoning_details": [DETAIL | {"text": "hm", "signature": "s"}]}),)),
+        ({"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]},
+         (ReasoningPart("", None, {"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}),)),
+        ({"refusal": "I cannot."}, (RefusalPart("I cannot."),)),
+        ({"content": "Well.", "refusal": "I cannot."}, (TextPart("Well."), RefusalPart("I cannot."))),
+    ],
+)  # fmt: skip
+def test_what_a_next_turn_needs_is_in_the_message_streamed_and_whole(told, parts):
+    for one in (whole(told), reply(delta(**told), delta(finish="stop"))):
+        assert one.message.parts == parts
+    request = ask(DirectRuntime(), one.message)
+    sent = json.loads(CHAT.write_request(request, PRESETS["openrouter"]))["messages"][0]
+    for name, value in told.items():
+        if name == "audio":  # a model takes no more of what it has said
+            assert sent[name] == {"id": value["id"]}
+        elif name == "tool_calls":
+            assert [call | {"index": 0} for call in sent[name]] == value
+        else:
+            assert sent[name] == value
+
+
+def test_what_comes_in_pieces_is_put_together():
+    one = reply(
+        delta(audio={"id": "a", "transcript": "It "}),
+        delta(audio={"data": "eA"}, reasoning_details=[DETAIL | {"text": "h", "format": "x"}]),
+        delta(audio={"data": "==", "transcript": "is."}, reasoning_details=[DETAIL | {"text": "m", "signature": None}]),
+        delta(
+            reasoning_details=[DETAIL | {"signature": "s"}, {"type": "reasoning.encrypted", "index": 1, "data": "y"}]
+        ),
+        delta("A", annotations=[{"url": 1}]),
+        delta("B", annotations=[{"url": 2}], function_call={"name": "f", "arguments": "{"}),
+        delta(function_call={"arguments": "}"}),
+        delta(finish="stop"),
+    )
+    assert one.message.parts == (
+        TextPart("AB"),
+        ReasoningPart(
+            "",
+            None,
+            {
+                "reasoning_details": [
+                    DETAIL | {"text": "hm", "format": "x", "signature": "s"},
+                    {"type": "reasoning.encrypted", "index": 1, "data": "y"},
+                ]
+            },
+        ),
+        OpaquePart("audio", {"id": "a", "transcript": "It is.", "data": "eA=="}),
+    )
+    assert one.extra == {"annotations": [{"url": 1}, {"url": 2}], "function_call": {"name": "f", "arguments": "{}"}}
+
+
+def test_what_is_said_of_the_whole_reply_is_its_extra():
+    logprobs = [{"content": [{"token": token, "logprob": -0.1}], "refusal": None} for token in "AB"]
+    first, second, last = delta("A"), delta("B"), delta(finish="stop")
+    first["choices"][0]["logprobs"], second["choices"][0]["logprobs"] = logprobs
+    last |= {"service_tier": "flex", "citations": ["https://a"], "system_fingerprint": None}
+    late = USAGE_EVENT | {"service_tier": "default", "timings": {"ms": 1}}
+    one = reply(first | {"provider": "x"}, second, last, late)
+    assert one.extra == {
+        "logprobs": {"content": [*logprobs[0]["content"], *logprobs[1]["content"]], "refusal": None},
+        "service_tier": "default",
+        "citations": ["https://a"],
+        "timings": {"ms": 1},
+    }
+    same = whole({"annotations": [{"url": 1}]}, logprobs=logprobs[0], stop_reason=7)
+    assert same.extra == {"annotations": [{"url": 1}], "logprobs": logprobs[0], "stop_reason": 7}
+
+
+def test_images_of_another_form_are_kept_as_they_came():
+    one = reply(delta(images=[{"b64_json": "eA=="}]), delta(images=[{"b64_json": "eQ=="}], finish="stop"))
+    assert one.extra == {"images": [{"b64_json": "eA=="}, {"b64_json": "eQ=="}]}
+    assert one.message.parts == ()
+
+
+def test_what_was_told_is_not_told_again():
+    last = delta(finish="stop") | {"citations": ["https://a"]}
+    chunks, _ = read(event(last) + event(USAGE_EVENT | {"citations": ["https://a"]}) + event("[DONE]"))
+    assert [chunk.extra for chunk in chunks] == [{"citations": ["https://a"]}, None]
+
+
+def test_nothing_is_held_back_where_the_reply_has_no_finish_reason():
+    chunks, failure = read(event(delta("A", annotations=[{"url": 1}])), event("[DONE]"))
+    assert failure is None
+    assert chunks[-1] == Chunk(extra={"annotations": [{"url": 1}]})
+
+
+@pytest.mark.parametrize("headers", [STREAM, JSON, {}, {"content-type": "text/html"}])
+@pytest.mark.parametrize("streamed", [True, False])
+def test_the_first_bytes_say_whether_a_reply_is_streamed_and_not_its_label(headers, streamed):
+    stream = b"\n" + b"".join([event(delta("Hi", finish="stop")), event("[DONE]")])
+    for body in (stream, b"\n" + json.dumps(completion("Hi"), indent=1).encode()):
+        for start in (b"", b"\xef\xbb\xbf"):
+            pieces = [(start + body)[at : at + 1] for at in range(len(start + body))]
+            chunks, failure = read(*pieces, headers=headers, streamed=streamed)
+            assert failure is None
+            assert Reply.of(chunks, CallRecord()).text == "Hi"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"message": "ctx", "code": "context_length_exceeded"}, InvalidRequest),
+        ({"message": "slow", "code": 429}, RateLimited),
+        ({"code": "content_filter"}, ContentFiltered),
+    ],
+)
+def test_an_error_object_under_the_label_of_a_stream_is_that_error(error, kind):
+    chunks, failure = read(json.dumps({"error": error}).encode(), headers=STREAM)
+    assert (chunks, type(failure)) == ([], kind)
+    assert failure.code == str(error["code"])
+
+
+@pytest.mark.parametrize(
+    "alive",
+    [
+        b"event: keepalive\ndata: \n\n",
+        b"event: ping\ndata: not json\n\n",
+        b"event: ping\ndata: null\n\n",
+        b"data: null\n\n",
+        b"data:\n\n",
+        b": ping\n\n",
+    ],
+)
+def test_a_sign_of_life_between_two_chunks_is_skipped(alive):
+    chunks, failure = read(event(delta("A")) + alive + event(delta("B", finish="stop")))
+    assert failure is None
+    assert [chunk.text for chunk in chunks] == ["A", "B"]
+
+
+def test_what_came_before_a_failure_is_given_before_it():
+    chunks, failure = read(event(delta("A")) + event({"error": {"code": 503}}) + event(delta("B")))
+    assert [chunk.text for chunk in chunks] == ["A"]
+    assert type(failure) is Unavailable
+
+
+def test_the_reader_says_who_answered():
+    reader = ChatReader("acme", STREAM, streamed=True)
+    reader.feed(event(delta("A")) + event(delta("B") | {"id": 7}))
+    assert (reader.model, reader.id) == ("gpt-5-mini-2026-01", "chatcmpl-1")
+    reader = ChatReader("acme", JSON, streamed=False)
+    reader.feed(json.dumps(completion("A") | {"id": 7}).encode())
+    reader.end()
+    assert (reader.model, reader.id) == ("gpt-5-mini-2026-01", None)
+
+
+@pytest.mark.parametrize("content", [b" ", b"x", b'{"a":'])
+def test_a_whole_reply_is_bounded(content):
+    reader = ChatReader("acme", JSON if content != b"x" else STREAM, streamed=False, max_bytes=99)
+    for _ in range(99):
+        assert reader.feed(content * 50) == []
+        if reader.failure is not None:
+            break
+    if content == b"x":
+        assert reader.failure is None, "a line of a stream has a bound of its own"
+    else:
+        assert "larger than 99 bytes" in str(reader.failure)
+
+
+def test_blanks_without_end_under_the_label_of_a_stream_are_not_held():
+    reader = ChatReader("acme", STREAM, streamed=True, max_bytes=10**9)
+    with_failure = next(n for n in range(200) if reader.feed(b" " * 100_000) == [] and reader.failure is not None)
+    assert with_failure < 60
+    assert "longer than" in str(reader.failure)
+
+
+@pytest.mark.parametrize(
+    "usage", [Usage(), Usage(5, 2), Usage(20, 9, 12, 3, 4), Usage(5, 5, reasoning_tokens=5), Usage(0, 1)]
+)
+def test_usage_is_read_as_it_was_written(usage):
+    assert CHAT.read_usage(CHAT.write_usage(usage)) == usage
