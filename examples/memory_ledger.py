@@ -16,7 +16,6 @@ from inferkit.ledger import (
     Assignment,
     Attribution,
     Balance,
-    Book,
     Charge,
     Credit,
     Crossing,
@@ -24,6 +23,7 @@ from inferkit.ledger import (
     EntryKind,
     Grant,
     Held,
+    LedgerState,
     Line,
     Refusal,
     Tally,
@@ -35,14 +35,14 @@ T = TypeVar("T")
 
 class MemoryStore:
     def __init__(self) -> None:
-        self._book = Book()
+        self._state = LedgerState()
         self._lock = threading.Lock()
 
-    def _step(self, change: Callable[[Book], T]) -> T:
+    def _step(self, change: Callable[[LedgerState], T]) -> T:
         with self._lock:
-            book = self._book.copy()
-            result = change(book)
-            self._book = book  # all of the step at once, or none where it failed
+            state = self._state.copy()
+            result = change(state)
+            self._state = state  # all of the step at once, or none where it failed
         return result
 
     # Accounts: coroutines, which would wait for another machine with `await runtime.run_blocking(...)`
@@ -62,49 +62,49 @@ class MemoryStore:
     ) -> Grant | Refusal:
         hold = Held(NOTHING, (), at + lease_seconds, sent, attribution)
         try:
-            return self._step(lambda book: book.reserve(call, lines, wanted, minimum, hold, at=at))
+            return self._step(lambda state: state.reserve(call, lines, wanted, minimum, hold, at=at))
         except LedgerError:
             raise
         except BaseException:  # an interrupt, which may have come when it was held already
-            self._step(lambda book: book.void(call, at=at))
+            self._step(lambda state: state.void(call, at=at))
             raise
 
     async def extend(
         self, runtime: Runtime, call: str, lines: Sequence[Line], more: Amounts, *, at: float, lease_seconds: float
     ) -> Grant | Refusal:
-        return self._step(lambda book: book.extend(call, lines, more, at=at, lease=at + lease_seconds))
+        return self._step(lambda state: state.extend(call, lines, more, at=at, lease=at + lease_seconds))
 
     async def mark_sent(self, runtime: Runtime, call: str) -> None:
-        self._step(lambda book: book.mark_sent(call))
+        self._step(lambda state: state.mark_sent(call))
 
     async def settle(self, runtime: Runtime, call: str, charge: Charge, *, at: float, calls: int = 1) -> bool:
-        return self._step(lambda book: book.settle(call, charge, at=at, calls=calls))
+        return self._step(lambda state: state.settle(call, charge, at=at, calls=calls))
 
     async def void(self, runtime: Runtime, call: str, *, at: float) -> bool:
-        return self._step(lambda book: book.void(call, at=at))
+        return self._step(lambda state: state.void(call, at=at))
 
     async def record(self, runtime: Runtime, call: str, charge: Charge, *, at: float) -> bool:
-        return self._step(lambda book: book.record(call, charge, at=at))
+        return self._step(lambda state: state.record(call, charge, at=at))
 
     async def sweep(self, runtime: Runtime, at: float) -> int:
-        return self._step(lambda book: book.sweep(at))
+        return self._step(lambda state: state.sweep(at))
 
     async def warn(self, runtime: Runtime, lines: Sequence[Line]) -> list[Crossing]:
-        return self._step(lambda book: book.warn(lines))
+        return self._step(lambda state: state.warn(lines))
 
     async def top_up(self, runtime: Runtime, line: Line, amounts: Amounts, *, at: float) -> None:
-        self._step(lambda book: book.top_up(line, amounts, at=at))
+        self._step(lambda state: state.top_up(line, amounts, at=at))
 
     async def balance(self, runtime: Runtime, account: str, window: str, *, since: str | None = None) -> Balance:
-        return self._book.balance_of(Line(account, window, since=since))
+        return self._state.balance_of(Line(account, window, since=since))
 
     async def assignment(
         self, runtime: Runtime, *, user: str | None = None, tenant: str | None = None, at: float
     ) -> Assignment | None:
-        return self._book.assignment(user=user, tenant=tenant, at=at)
+        return self._state.assignment(user=user, tenant=tenant, at=at)
 
     async def assign(self, runtime: Runtime, assignment: Assignment) -> None:
-        self._step(lambda book: book.assign(assignment))
+        self._step(lambda state: state.assign(assignment))
 
     # Journal: blocking, for reports
 
@@ -118,7 +118,7 @@ class MemoryStore:
         call: str | None = None,
         kind: EntryKind | None = None,
     ) -> Iterator[Entry]:
-        for entry in self._book.entries:
+        for entry in self._state.entries:
             facts = (entry.charge.attribution.user, entry.charge.attribution.tenant, entry.call, entry.kind)
             asked = zip((user, tenant, call, kind), facts, strict=True)
             in_time = (since is None or entry.at >= since) and (until is None or entry.at < until)
@@ -126,28 +126,28 @@ class MemoryStore:
                 yield entry
 
     def credits(self, account: str | None = None) -> Iterator[Credit]:
-        return (each for each in self._book.credits if account in (None, each.account))
+        return (each for each in self._state.credits if account in (None, each.account))
 
     def balances(self, account: str | None = None) -> Iterator[tuple[str, str, Balance]]:
-        book = self._book
-        return ((*key, book.balance([key])) for key in sorted(book.windows) if account in (None, key[0]))
+        state = self._state
+        return ((*key, state.balance([key])) for key in sorted(state.windows) if account in (None, key[0]))
 
     def tally(self, tallies: Iterable[Tally]) -> None:
-        self._step(lambda book: book.tally(tallies))
+        self._step(lambda state: state.tally(tallies))
 
     def tallies(self, *, since: float | None = None, until: float | None = None) -> Iterator[Tally]:
-        for tally in sorted(self._book.tallies.values(), key=lambda each: each.hour):
+        for tally in sorted(self._state.tallies.values(), key=lambda each: each.hour):
             if (since is None or tally.hour >= since) and (until is None or tally.hour < until):
                 yield tally
 
     def assignments(self) -> Iterator[Assignment]:
-        return iter(sorted(self._book.assignments, key=lambda each: each.at))
+        return iter(sorted(self._state.assignments, key=lambda each: each.at))
 
     def define(self, definitions: Mapping[str, str], *, at: float) -> None:
-        self._step(lambda book: book.define(definitions, at=at))
+        self._step(lambda state: state.define(definitions, at=at))
 
     def definitions(self, *, before: float | None = None) -> dict[str, str]:
-        return self._book.defined(before)
+        return self._state.defined(before)
 
     def close(self) -> None:
         pass

@@ -8,9 +8,9 @@ from inferkit._lazy import lazily
 
 if TYPE_CHECKING:
     from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Grant, Line, Refusal
-    from inferkit.ledger.book import Book, Held
     from inferkit.ledger.journal import NOBODY, Assignment, Attribution, Charge, Entry, EntryKind, Tally
     from inferkit.ledger.protocols import Accounts, Journal, Store
+    from inferkit.ledger.state import Held, LedgerState
 
 __all__ = [
     "NOBODY",
@@ -20,7 +20,6 @@ __all__ = [
     "Assignment",
     "Attribution",
     "Balance",
-    "Book",
     "Charge",
     "Credit",
     "Crossing",
@@ -29,6 +28,7 @@ __all__ = [
     "Grant",
     "Held",
     "Journal",
+    "LedgerState",
     "Line",
     "Refusal",
     "Store",
@@ -39,7 +39,7 @@ __getattr__ = lazily(
     __name__,
     {
         "amounts": ("NOTHING", "Amounts", "Balance", "Credit", "Crossing", "Grant", "Line", "Refusal"),
-        "book": ("Book", "Held"),
+        "state": ("LedgerState", "Held"),
         "journal": ("NOBODY", "Assignment", "Attribution", "Charge", "Entry", "EntryKind", "Tally"),
         "protocols": ("Accounts", "Journal", "Store"),
     },

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Self
 
-__all__ = ["Book", "Held"]
+__all__ = ["Held", "LedgerState"]
 
 Key = tuple[str, str]  # an account and a window
 
@@ -35,7 +35,7 @@ class Held(NamedTuple):
 
 
 @dataclass
-class Book:
+class LedgerState:
     """What is written down. The steps are those of `Accounts` and `Journal`, for one caller, without waiting.
 
     `lapsed` are the holds whose lease ran out, with what was posted for them. `windows` are those that were opened, and
@@ -53,7 +53,7 @@ class Book:
     definitions: list[tuple[float, str, str]] = field(default_factory=list)
 
     def copy(self) -> Self:
-        """Give a book that may be changed without changing this one."""
+        """Give one that may be changed without changing this one."""
         return type(self)(*(copy.copy(getattr(self, each.name)) for each in fields(self)))
 
     def reserve(
