@@ -1,9 +1,10 @@
 """A Chat Completions server on the loopback device, in a process of its own: raw sockets and ready-made replies.
 
 It does as little as it can, so that it is not what is measured. What it answers depends on the URL:
-`/v1` answers at once, whole or as a stream of `EVENTS` events, `/paused/v1` sends the first event of a stream well
-before the others, `/failing/v1` refuses with the status 500. `/billing/v1` answers with as many tokens as it likes, and
-writes what it bills for them into its book before: lines of the question and nano-dollars.
+`/v1` answers at once, whole or as a stream of `EVENTS` events, each a piece of its own, `/gathered/v1` sends `GATHERED`
+of them in a piece, so that one read brings them all, `/paused/v1` sends the first event of a stream well before the
+others, `/failing/v1` refuses with the status 500. `/billing/v1` answers with as many tokens as it likes, and writes what
+it bills for them into its book before: lines of the question and nano-dollars.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["EVENTS", "INPUT_NANOS", "MODEL", "OUTPUT_NANOS", "serving"]
+__all__ = ["EVENTS", "GATHERED", "INPUT_NANOS", "MODEL", "OUTPUT_NANOS", "serving"]
 
 EVENTS = 400
+GATHERED = 16
 MODEL = "gpt-4o-mini"
 INPUT_NANOS, OUTPUT_NANOS = 1_000, 10_000  # a token
 _PAUSE_SECONDS = 0.01
@@ -63,22 +65,27 @@ def _event(delta: dict[str, str], *, finish: str | None = None, **more: Any) -> 
         "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}],
         **more,
     }
-    data = b"data: " + json.dumps(event).encode() + b"\n\n"
+    return b"data: " + json.dumps(event).encode() + b"\n\n"
+
+
+def _piece(data: bytes) -> bytes:
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
-def _stream(events: int, output: int) -> tuple[bytes, bytes]:
-    """Give the head with the first event, and the rest."""
+def _stream(events: int, output: int, *, gathered: int = 1) -> tuple[bytes, bytes]:
+    """Give the head with the first piece, and the rest."""
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     words = _TEXT.split()
     sent = [_event({"content": words[number % len(words)] + " "}) for number in range(events - 1)]
-    done = b"data: [DONE]\n\n"
-    end = f"{len(done):x}\r\n".encode() + done + b"\r\n0\r\n\r\n"
-    return head + sent[0], b"".join(sent[1:]) + _event({}, finish="stop", usage=_usage(output)) + end
+    sent.append(_event({}, finish="stop", usage=_usage(output)))
+    pieces = [_piece(b"".join(sent[place : place + gathered])) for place in range(0, events, gathered)]
+    return head + pieces[0], b"".join(pieces[1:]) + _piece(b"data: [DONE]\n\n") + b"0\r\n\r\n"
 
 
 _WHOLE = _whole(EVENTS)
 _FIRST, _REST = _stream(EVENTS, EVENTS)
+_STREAM = _FIRST + _REST
+_GATHERED = b"".join(_stream(EVENTS, EVENTS, gathered=GATHERED))
 _REFUSED = _answer("500 Internal Server Error", "application/json", b'{"error": {"message": "the server is down"}}')
 
 
@@ -115,7 +122,7 @@ class _Connection(asyncio.Protocol):
             send(_FIRST)
             asyncio.get_running_loop().call_later(_PAUSE_SECONDS, send, _REST)
         else:
-            send(_FIRST + _REST)
+            send(_GATHERED if head.startswith(b"POST /gathered") else _STREAM)
 
     def _bill(self, asked: dict[str, Any]) -> bytes:
         output = random.randint(1, asked["max_tokens"])

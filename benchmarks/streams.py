@@ -15,7 +15,7 @@ import httpx
 
 from benchmarks.application import HEADERS, fresh_question, payload, settings, stream_payload
 from benchmarks.figures import Figure
-from benchmarks.server import EVENTS, serving
+from benchmarks.server import EVENTS, GATHERED, serving
 from benchmarks.timing import interleave_async
 from inferkit import AsyncClient
 
@@ -95,31 +95,37 @@ def _block(call: Callable[[], Awaitable[None]]) -> AsyncBlock:
     return run
 
 
+async def _a_chunk(server: str, *, rounds: int) -> tuple[float, float, float]:
+    """Give what a chunk takes, in µs: httpx's raw bytes, its lines and json, and the stack in all."""
+    async with AsyncExitStack() as stack:
+        bare, stacked = await _open(stack, server)
+        rows = {
+            "whole": _block(bare.whole),
+            "raw": _block(bare.raw),
+            "parsed": _block(bare.parsed),
+            "stack, whole": _block(stacked.whole),
+            "stack": _block(stacked.streamed),
+        }
+        times = await interleave_async(rows, calls=20, rounds=rounds)
+    pairs = (("raw", "whole"), ("parsed", "whole"), ("stack", "stack, whole"))
+    raw, parsed, in_all = (times.difference(streamed, whole) / EVENTS for streamed, whole in pairs)
+    return raw, parsed, in_all
+
+
 def chunks(*, quick: bool) -> list[Figure]:
     """Measure what a stream takes more than a whole reply, by its chunks: httpx's bytes, its lines, and the stack."""
-
-    async def measure(server: str) -> list[Figure]:
-        async with AsyncExitStack() as stack:
-            bare, stacked = await _open(stack, server)
-            rows = {
-                "whole": _block(bare.whole),
-                "raw": _block(bare.raw),
-                "parsed": _block(bare.parsed),
-                "stack, whole": _block(stacked.whole),
-                "stack": _block(stacked.streamed),
-            }
-            times = await interleave_async(rows, calls=20, rounds=5 if quick else 25)
-        received = times.difference("raw", "whole") / EVENTS
-        in_all = times.difference("stack", "stack, whole") / EVENTS
-        return [
-            Figure("streamed chunk, httpx raw bytes", received, "µs"),
-            Figure("streamed chunk, httpx lines and json", times.difference("parsed", "whole") / EVENTS, "µs"),
-            Figure("streamed chunk, whole stack in all", in_all, "µs", at_most=15),
-            Figure("streamed chunk, whole stack on top of raw bytes", in_all - received, "µs", at_most=4),
-        ]
-
+    rounds = 5 if quick else 25
     with serving() as server:
-        return asyncio.run(measure(server))
+        raw, parsed, in_all = asyncio.run(_a_chunk(server, rounds=rounds))
+        raw_16, _, in_all_16 = asyncio.run(_a_chunk(f"{server}/gathered", rounds=rounds))
+    return [
+        Figure("streamed chunk, httpx raw bytes", raw, "µs"),
+        Figure("streamed chunk, httpx lines and json", parsed, "µs"),
+        Figure("streamed chunk, whole stack in all", in_all, "µs", at_most=14),
+        Figure("streamed chunk, whole stack on top of raw bytes", in_all - raw, "µs"),
+        Figure(f"streamed chunk, {GATHERED} a read, whole stack in all", in_all_16, "µs"),
+        Figure(f"streamed chunk, {GATHERED} a read, on top of raw bytes", in_all_16 - raw_16, "µs", at_most=4),
+    ]
 
 
 def first_token(*, quick: bool) -> list[Figure]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from inferkit.client.streams import AsyncStream, Stream
     from inferkit.core.attempt import Attempt
     from inferkit.core.body import End
-    from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
+    from inferkit.core.chunks import Chunk, ToolCallDelta
     from inferkit.core.errors import (
         AuthenticationFailed,
         BudgetExceeded,
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from inferkit.core.request import Handler, Key, Layer, Request, Target
     from inferkit.core.response import Response
     from inferkit.core.stack import StackOrderWarning, compose
+    from inferkit.core.usage import Usage
     from inferkit.layers.cache import Cache
     from inferkit.layers.retry import Retry
     from inferkit.ledger.ledger import Ledger
@@ -98,7 +99,8 @@ _load = lazily(
         "runtime.protocol": ("Runtime",),
         "core.stack": ("StackOrderWarning", "compose"),
         "client.streams": ("AsyncStream", "Stream"),
-        "core.chunks": ("Chunk", "ToolCallDelta", "Usage"),
+        "core.chunks": ("Chunk", "ToolCallDelta"),
+        "core.usage": ("Usage",),
         "core.messages": (
             "ImagePart",
             "Message",

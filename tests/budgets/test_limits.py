@@ -13,8 +13,9 @@ from budgets.fake_models import AT, FakeModel, Stack, make_request, run
 from budgets.spending import most, reserve, spend
 from inferkit import Budget, BudgetExceeded, ConfigurationError, Remaining, Spent
 from inferkit.budgets.scope import Scope
-from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.chunks import Chunk
 from inferkit.core.record import CallRecord
+from inferkit.core.usage import Usage
 from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.journal import Charge
 from inferkit.ledger.sqlite.ledger import SqliteLedger

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
+from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.messages import (
     ImagePart,
     OpaquePart,
@@ -12,6 +12,7 @@ from inferkit.core.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from inferkit.core.usage import Usage
 
 texts = st.text(max_size=40)
 values = st.recursive(

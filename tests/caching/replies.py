@@ -4,11 +4,12 @@ import threading
 
 import anyio
 
-from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.chunks import Chunk
 from inferkit.core.messages import Message
 from inferkit.core.record import CallRecord
 from inferkit.core.request import Request
 from inferkit.core.response import Response
+from inferkit.core.usage import Usage
 from inferkit.runtime.direct import DirectRuntime
 
 SECONDS = 20  # no test waits this long unless something hangs

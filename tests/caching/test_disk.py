@@ -16,8 +16,9 @@ from inferkit.caching import disk as disk_module
 from inferkit.caching.bytes_disk import DamagedRowError
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.entry import Entry
-from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.chunks import Chunk
 from inferkit.core.errors import ConfigurationError
+from inferkit.core.usage import Usage
 
 KEY = b"k" * 32
 ENTRY = Entry((Chunk("Hello"), Chunk(finish_reason="stop", usage=Usage(7, 2))), stored_at=1.5, cost_nanos=9)

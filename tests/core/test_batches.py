@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from inferkit import Budget, BudgetExceeded, Price, StreamError, StreamInterrupted, Unavailable
-from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.chunks import Chunk
 from inferkit.core.response import Response
+from inferkit.core.usage import Usage
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.testing import FakeProvider
 

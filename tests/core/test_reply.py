@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
+from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.messages import ImagePart, Message, OpaquePart, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
+from inferkit.core.usage import Usage
 
 SIGNATURE = {"google": {"thought_signature": "abc"}}
 

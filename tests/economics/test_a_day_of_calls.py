@@ -11,7 +11,8 @@ import pytest
 
 from economics.bookkeeping import costs, report_of, some
 from inferkit import AsyncClient, Budget, BudgetExceeded, Client, Price, RateLimited, StreamInterrupted, Unavailable
-from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.chunks import Chunk
+from inferkit.core.usage import Usage
 from inferkit.economics.report.report import Period
 from inferkit.layers.retry import Retry
 from inferkit.plans.plan import Plan

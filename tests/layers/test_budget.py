@@ -17,10 +17,11 @@ import pytest
 from budgets.fake_models import AT, BOOK, KINDS, Body, FakeModel, Stack, make_request, run
 from inferkit.budgets.budget import Budget
 from inferkit.budgets.scope import Scope
-from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.chunks import Chunk
 from inferkit.core.errors import BudgetExceeded, ConfigurationError, LedgerError, Unavailable, UnpricedModel
 from inferkit.core.messages import Message
 from inferkit.core.response import Response
+from inferkit.core.usage import Usage
 from inferkit.ledger.amounts import Amounts, Balance, Line
 from inferkit.ledger.journal import Attribution
 from inferkit.ledger.ledger import Ledger

@@ -20,9 +20,10 @@ from inferkit.caching.control import CACHE
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.memory import MemoryTier
 from inferkit.core.attempt import Attempt
-from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
+from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.errors import ConfigurationError, NoRoute, RateLimited, StreamInterrupted
 from inferkit.core.response import Response
+from inferkit.core.usage import Usage
 from inferkit.layers import cache as cache_module
 from inferkit.layers.cache import Cache
 from inferkit.runtime.direct import drive

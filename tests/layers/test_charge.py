@@ -18,7 +18,8 @@ from inferkit import (
     Unavailable,
     UnpricedModel,
 )
-from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.chunks import Chunk
+from inferkit.core.usage import Usage
 from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.testing import FakeProvider

@@ -7,7 +7,8 @@ import pytest
 from budgets.fake_models import KINDS, FakeModel, Stack, make_request, run
 from inferkit import Budget, BudgetExceeded, ConfigurationError, Price, Unavailable, UnpricedModel, budgeted
 from inferkit.budgets.scope import Scope
-from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.chunks import Chunk
+from inferkit.core.usage import Usage
 from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.pricing.tokens import input_tokens_bound

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from budgets.fake_models import BOOK, KINDS, FakeModel, make_request, run
-from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
+from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.errors import (
     AuthenticationFailed,
     ConfigurationError,
@@ -16,6 +16,7 @@ from inferkit.core.errors import (
     StreamInterrupted,
     Unavailable,
 )
+from inferkit.core.usage import Usage
 from inferkit.layers.meter import Meter
 from inferkit.pricing.prices import Price, PriceBook
 from inferkit.pricing.tokens import input_tokens_bound

@@ -14,7 +14,8 @@ import pytest
 from budgets.fake_models import AT, FakeModel, Stack, make_request, run
 from inferkit import Budget, BudgetExceeded, Client, ConfigurationError, LedgerError, Price, Threshold
 from inferkit.budgets.scope import Scope
-from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.chunks import Chunk
+from inferkit.core.usage import Usage
 from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Charge
 from inferkit.ledger.ledger import Ledger

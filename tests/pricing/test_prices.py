@@ -14,8 +14,8 @@ from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ConditionalPrice, ModelPrice, TieredPrices
 from hypothesis import given, settings, strategies as st
 
-from inferkit.core.chunks import Usage
 from inferkit.core.errors import ConfigurationError, UnpricedModel
+from inferkit.core.usage import Usage
 from inferkit.pricing.genai_prices import listed_price
 from inferkit.pricing.prices import Price, PriceBook
 

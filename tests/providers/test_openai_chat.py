@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chat_wire import USAGE_EVENT, ask, completion, delta
-from inferkit.core.chunks import ToolCallDelta, Usage
+from inferkit.core.chunks import ToolCallDelta
 from inferkit.core.errors import (
     AuthenticationFailed,
     ConfigurationError,
@@ -20,6 +20,7 @@ from inferkit.core.errors import (
     Unavailable,
 )
 from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart, ToolResultPart
+from inferkit.core.usage import Usage
 from inferkit.providers.openai_chat import OpenAIChat
 from inferkit.runtime.direct import DirectRuntime
 from wire import CLOSE, RESET, Wire, event, reply, sse

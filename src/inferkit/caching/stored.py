@@ -12,8 +12,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from inferkit.caching.entry import Entry
-from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
+from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.messages import PARTS
+from inferkit.core.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

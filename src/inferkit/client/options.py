@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, cast
 from inferkit.caching.control import CACHE
 from inferkit.client import checks
 from inferkit.client.declarations import Declared, declared_in, reader
-from inferkit.client.messages import as_messages
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.request import Request
+from inferkit.providers.wires.messages import as_messages
 
 if TYPE_CHECKING:
     from inferkit.budgets.budget import Budget

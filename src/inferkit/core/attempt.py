@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from inferkit.core.chunks import Usage
+    from inferkit.core.usage import Usage
 
 __all__ = ["Attempt", "AttemptKind", "Outcome"]
 

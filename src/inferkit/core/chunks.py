@@ -1,4 +1,4 @@
-"""What comes out of a call: chunks of the reply, and the tokens that it took."""
+"""What comes out of a call: chunks of the reply."""
 
 from __future__ import annotations
 
@@ -8,41 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from inferkit.core.messages import Part
+    from inferkit.core.usage import Usage
 
-__all__ = ["Chunk", "ToolCallDelta", "Usage"]
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one attempt or one call.
-
-    `input_tokens` includes cached ones, `output_tokens` includes reasoning, whatever the provider's own way of
-    counting. `estimated` is true where the provider reported nothing and the count is inferkit's own: an upper bound,
-    unless the client learns its estimates.
-    """
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-    estimated: bool = False
-
-    def __add__(self, other: Usage) -> Usage:
-        """Add the tokens of another attempt."""
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cache_read_tokens + other.cache_read_tokens,
-            self.cache_write_tokens + other.cache_write_tokens,
-            self.reasoning_tokens + other.reasoning_tokens,
-            self.estimated or other.estimated,
-        )
-
-    @property
-    def total_tokens(self) -> int:
-        """Input and output together."""
-        return self.input_tokens + self.output_tokens
+__all__ = ["Chunk", "ToolCallDelta"]
 
 
 @dataclass(frozen=True, slots=True)

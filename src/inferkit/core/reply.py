@@ -6,15 +6,16 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.chunks import Chunk, Usage
 from inferkit.core.messages import Message, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from inferkit.core.money import to_usd
+from inferkit.core.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from decimal import Decimal
 
     from inferkit.core.attempt import Attempt
+    from inferkit.core.chunks import Chunk
     from inferkit.core.record import CacheResult, CallRecord
 
 __all__ = ["Reply", "tool_calls"]

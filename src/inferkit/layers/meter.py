@@ -10,8 +10,9 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from inferkit.core.attempt import Attempt
-from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.chunks import Chunk
 from inferkit.core.errors import ConfigurationError, NoRoute, ProviderError, StreamInterrupted, Unavailable
+from inferkit.core.usage import Usage
 from inferkit.pricing.estimates import input_tokens
 from inferkit.pricing.tokens import utf8_length
 

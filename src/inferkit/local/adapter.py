@@ -7,15 +7,16 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit.client.messages import as_messages
-from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.chunks import Chunk
 from inferkit.core.errors import DeadlineExceeded, InvalidRequest, ModelFileError, StreamError
 from inferkit.core.messages import ReasoningPart, TextPart
 from inferkit.core.response import Response
+from inferkit.core.usage import Usage
 from inferkit.local.engines.interface import EngineSettings
 from inferkit.local.errors import PROVIDER
 from inferkit.local.gguf.head import check_place
 from inferkit.local.worker.supervisor import WorkerSupervisor
+from inferkit.providers.wires.messages import as_messages
 from inferkit.runtime.direct import DirectRuntime, drive
 
 if TYPE_CHECKING:

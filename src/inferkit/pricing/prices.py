@@ -16,7 +16,7 @@ from inferkit.core.money import NANOS_PER_USD, to_nanos
 from inferkit.pricing.rates import Rates, Schedule, Since, Tariff
 
 if TYPE_CHECKING:
-    from inferkit.core.chunks import Usage
+    from inferkit.core.usage import Usage
 
 __all__ = ["Price", "PriceBook"]
 

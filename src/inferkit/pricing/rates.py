@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inferkit.core.chunks import Usage
+    from inferkit.core.usage import Usage
 
 __all__ = ["Rates", "Schedule", "Since", "Tariff"]
 

@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from inferkit.core.chunks import Chunk, Usage
+from inferkit.core.chunks import Chunk
 from inferkit.core.messages import Message, TextPart
 from inferkit.core.record import CallRecord
 from inferkit.core.request import Request
 from inferkit.core.response import Response
+from inferkit.core.usage import Usage
 from inferkit.runtime import reaper
 from inferkit.runtime.direct import DirectRuntime
 

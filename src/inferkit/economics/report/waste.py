@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from inferkit.core.chunks import Usage
+from inferkit.core.usage import Usage
 from inferkit.economics.report.calls import attempt_costs, served_by
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from inferkit.core.chunks import Usage
 from inferkit.core.errors import ConfigurationError
+from inferkit.core.usage import Usage
 from inferkit.economics.report.calls import attempt_costs, name_of
 
 if TYPE_CHECKING:

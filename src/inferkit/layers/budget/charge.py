@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inferkit.core.chunks import Usage
+from inferkit.core.usage import Usage
 from inferkit.ledger.amounts import NOTHING
 from inferkit.ledger.journal import Attribution, Charge, Part
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from inferkit.core.chunks import Chunk, Usage
+    from inferkit.core.chunks import Chunk
     from inferkit.core.errors import InferkitError, ProviderError
     from inferkit.core.messages import Message
     from inferkit.core.request import Request
+    from inferkit.core.usage import Usage
     from inferkit.providers.endpoints import Endpoint
 
 __all__ = ["Reader", "TwoWayWire", "Wire", "Writer"]

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from chat_wire import USAGE_EVENT, ask, completion, delta
-from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
+from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.errors import ContentFiltered, InvalidRequest, RateLimited, Unavailable
 from inferkit.core.messages import ImagePart, OpaquePart, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
+from inferkit.core.usage import Usage
 from inferkit.providers.presets import PRESETS
 from inferkit.providers.wires.chat.reader import ChatReader
 from inferkit.providers.wires.chat.wire import CHAT

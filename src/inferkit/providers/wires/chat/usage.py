@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from inferkit.core.chunks import Usage
+from inferkit.core.usage import Usage
 
 __all__ = ["read_usage", "write_usage"]
 

@@ -14,8 +14,9 @@ from inferkit.providers.wires.payload import write
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from inferkit.core.chunks import Chunk, ToolCallDelta, Usage
+    from inferkit.core.chunks import Chunk, ToolCallDelta
     from inferkit.core.messages import Part
+    from inferkit.core.usage import Usage
 
 __all__ = ["ChatWriter"]
 

@@ -17,7 +17,7 @@ from inferkit import (
     ToolCallPart,
     ToolResultPart,
 )
-from inferkit.client.messages import as_messages
+from inferkit.providers.wires.messages import as_messages
 
 
 def test_a_question_becomes_a_user_message():
