@@ -42,6 +42,7 @@ FACE = [
     "Handler",
     "ImagePart",
     "InferkitError",
+    "Insert",
     "InvalidRequest",
     "Key",
     "Layer",

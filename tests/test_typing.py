@@ -69,7 +69,7 @@ from pathlib import Path
 from typing import assert_type
 
 from inferkit import (
-    AsyncClient, AsyncStream, Budget, Cache, Chunk, Client, Handler, Key, Layer, OpenAIChat, Plan, Price, Reply,
+    AsyncClient, AsyncStream, Budget, Cache, Chunk, Client, Handler, Insert, Key, Layer, OpenAIChat, Plan, Price, Reply,
     Request, Response, SqliteLedger, Stream, Tool,
 )
 from inferkit.telemetry import Telemetry
@@ -81,16 +81,15 @@ async def layer(request: Request, call_next: Handler) -> Response:
     return await call_next(request)
 
 
-def first(layers: list[Layer]) -> list[Layer]:
-    return [layer, *layers]
+mine: Layer = layer
 
 
 llm = Client(
     models={"fast": ["openai:gpt-5-mini", "local"], "smart": "own:m"}, default="fast", providers={"own": OpenAIChat()},
     prices={"own:m": Price(input="1", output="2")}, on_unpriced="block", budget=[Budget(calls=5, name="all")],
     plans=[Plan("pro", price="99", allowance="unlimited")], default_plan="pro", cache=Cache(None),
-    ledger=Path("ledger"), on_store_error="allow", estimates="learned", max_retries=1, timeout=5, layers=[layer],
-    stack=first, home="home", telemetry=Telemetry(), portal=True,
+    ledger=Path("ledger"), on_store_error="allow", estimates="learned", max_retries=1, timeout=5,
+    layers=[mine, Insert(layer, before="retry")], home="home", telemetry=Telemetry(), portal=True,
 )
 AsyncClient(
     on_unpriced=Price(input="1", output="2"), budget=Budget(calls=5, name="all"), plans="plans.toml", cache=False,

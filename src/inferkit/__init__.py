@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inferkit.budgets.decorator import budgeted
     from inferkit.client.catalog import Catalog
     from inferkit.client.client import AsyncClient, Client
-    from inferkit.client.engine import default_stack
+    from inferkit.client.stack import default_stack
     from inferkit.client.streams import AsyncStream, Stream
     from inferkit.core.attempt import Attempt
     from inferkit.core.body import End
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from inferkit.core.reply import Reply
     from inferkit.core.request import Handler, Key, Layer, Request, Target
     from inferkit.core.response import Response
-    from inferkit.core.stack import StackOrderWarning, compose
+    from inferkit.core.stack import Insert, StackOrderWarning, compose
     from inferkit.core.usage import Usage
     from inferkit.layers.cache import Cache
     from inferkit.layers.retry import Retry
@@ -72,7 +72,7 @@ _load = lazily(
     {
         "client.catalog": ("Catalog",),
         "client.client": ("AsyncClient", "Client"),
-        "client.engine": ("default_stack",),
+        "client.stack": ("default_stack",),
         "core.errors": (
             "AuthenticationFailed",
             "BudgetExceeded",
@@ -97,7 +97,7 @@ _load = lazily(
         "core.body": ("End",),
         "core.response": ("Response",),
         "runtime.protocol": ("Runtime",),
-        "core.stack": ("StackOrderWarning", "compose"),
+        "core.stack": ("Insert", "StackOrderWarning", "compose"),
         "client.streams": ("AsyncStream", "Stream"),
         "core.chunks": ("Chunk", "ToolCallDelta"),
         "core.usage": ("Usage",),
@@ -149,6 +149,7 @@ __all__ = [
     "Handler",
     "ImagePart",
     "InferkitError",
+    "Insert",
     "InvalidRequest",
     "Key",
     "Layer",

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.messages import Message
 from inferkit.core.record import CallRecord
-from inferkit.core.request import Request
+from inferkit.core.request import Request, Target
 from inferkit.core.response import Response
 from inferkit.layers.budget import BudgetLayer
 from inferkit.layers.meter import Meter
+from inferkit.layers.resolve import Resolve
 from inferkit.pricing.prices import Price, PriceBook
 from worlds import RUNTIMES as KINDS, run_in as run
 
@@ -65,6 +66,20 @@ class FakeModel:
         return Response(body, runtime=request.runtime)
 
 
+class FakeNames:
+    """Lets every name stand for the model of that name, or for `candidates`."""
+
+    def __init__(self, candidates: Sequence[str] = ()) -> None:
+        self.candidates = candidates
+
+    def resolve(self, name: str) -> tuple[Target, ...]:
+        return tuple(Target("test", model, nobody) for model in self.candidates or (name,))
+
+
+async def nobody(request: Request) -> Response:
+    raise AssertionError("these tests hand attempts to their model themselves")
+
+
 class Stack:
     """Budget layer, meter, model; `calls` in between stands for what retries."""
 
@@ -72,17 +87,14 @@ class Stack:
         self.model = model
         self.meter = Meter(BOOK)
         options.setdefault("clock", lambda: AT)
-        self.budget = BudgetLayer(
-            None if ledger is None else ledger.accounts,
-            quote=lambda request: [BOOK.price("test", name) for name in candidates or (request.model,)],
-            **options,
-        )
+        self.names = Resolve(FakeNames(candidates))
+        self.budget = BudgetLayer(None if ledger is None else ledger.accounts, prices=BOOK, **options)
 
     async def attempt(self, request: Request) -> Response:
         return await self.meter(request, self.model)
 
     async def __call__(self, request: Request) -> Response:
-        return await self.budget(request, self.attempt)
+        return await self.names(request, lambda named: self.budget(named, self.attempt))
 
 
 def make_request(runtime: Runtime, *scopes: Any, text: str = "hello", model: str = "cheap", **fields: Any) -> Request:

@@ -1,13 +1,14 @@
 """Requests and replies for the tests of the cache."""
 
 import threading
+from types import SimpleNamespace
 
 import anyio
 
 from inferkit.core.chunks import Chunk
 from inferkit.core.messages import Message
 from inferkit.core.record import CallRecord
-from inferkit.core.request import Request
+from inferkit.core.request import Request, Target
 from inferkit.core.response import Response
 from inferkit.core.usage import Usage
 from inferkit.runtime.direct import DirectRuntime
@@ -16,8 +17,15 @@ SECONDS = 20  # no test waits this long unless something hangs
 REPLY = (Chunk("Hel"), Chunk("lo"), Chunk(finish_reason="stop", usage=Usage(7, 2)))
 
 
+def stands_for(fingerprint="", model="gpt-5-mini"):
+    """Candidates behind a name: a model at a server, which the fingerprint stands for."""
+    adapter = SimpleNamespace(fingerprint=fingerprint)
+    return (Target("openai", model, adapter),)
+
+
 def ask(runtime=None, question="Where is my order?", **fields):
     fields.setdefault("record", CallRecord())
+    fields.setdefault("candidates", stands_for())
     return Request(
         model="fast",
         messages=(Message.user(question),),

@@ -8,7 +8,7 @@ import sys
 import pytest
 from hypothesis import given, strategies as st
 
-from caching.replies import ask
+from caching.replies import ask, stands_for
 from inferkit.caching.keys import KEYED_FIELDS, NOT_IN_KEY, cache_key
 from inferkit.core.messages import (
     ImagePart,
@@ -40,13 +40,13 @@ CHANGES_THE_ANSWER = {
     "reasoning_effort": "low",
     "extra": {"logit_bias": {"50256": -100}},
     "provider": "openai",
+    "operation": "embed",
     "tenant": "acme",
 }
 DOES_NOT = {
     "runtime": DirectRuntime(),
     "record": CallRecord(),
     "stream": True,
-    "candidates": ("openai:gpt-5-mini",),
     "scopes": ("user:alice",),
     "user": "alice",
     "feature": "search",
@@ -57,11 +57,13 @@ DOES_NOT = {
     "target": object(),
     "span": object(),
     "extensions": {"mine": object()},
+    "candidates": stands_for(),
 }
 
 
-def key(identity="openai", **fields):
-    return cache_key(ask().replace(**fields), identity)
+def key(**fields):
+    request = ask()
+    return cache_key(request.replace(**{"candidates": request.candidates} | fields))
 
 
 def test_every_field_of_a_request_is_decided_upon():
@@ -82,7 +84,9 @@ def test_a_field_that_cannot_change_the_answer_leaves_the_key(name):
 
 
 def test_what_stands_behind_the_name_changes_the_key():
-    assert key("openai|https://a|cred1") != key("openai|https://a|cred2")
+    one, other = stands_for("https://a|cred1"), stands_for("https://a|cred2")
+    assert len({key(candidates=each) for each in (one, other, one + other, other + one)}) == 4
+    assert key(candidates=one) == key(candidates=stands_for("https://a|cred1"))
 
 
 def test_values_of_different_types_have_different_keys():
@@ -189,7 +193,7 @@ def test_words_that_are_no_valid_unicode_have_a_key():
 def test_the_key_is_the_same_in_another_process():
     code = (
         "from caching.replies import ask; from inferkit.caching.keys import cache_key;"
-        "print(cache_key(ask(extra={'b': 1, 'a': {'y': 2, 'x': None}}), 'me').hex())"
+        "print(cache_key(ask(extra={'b': 1, 'a': {'y': 2, 'x': None}})).hex())"
     )
     paths = os.pathsep.join(path for path in sys.path if path)
     keys = {
@@ -202,7 +206,7 @@ def test_the_key_is_the_same_in_another_process():
         ).stdout
         for seed in ("1", "2")
     }
-    here = cache_key(ask(extra={"a": {"x": None, "y": 2}, "b": 1}), "me")
+    here = cache_key(ask(extra={"a": {"x": None, "y": 2}, "b": 1}))
     assert keys == {here.hex() + "\n"}
 
 

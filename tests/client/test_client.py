@@ -20,6 +20,7 @@ from inferkit import (
     Client,
     ConfigurationError,
     DeadlineExceeded,
+    Insert,
     Message,
     ModelFileError,
     NoRoute,
@@ -249,8 +250,6 @@ def test_an_option_that_makes_no_sense_is_explained(options, said):
         ({"models": {"any": []}}, 'alias "any" needs at least one target'),
         ({"max_retries": -1}, "max_retries is 0 or more"),
         ({"timeout": -1}, "greater than 0"),
-        ({"stack": [object()]}, "a function of the default layers"),
-        ({"stack": lambda layers: layers.pop(0) and None}, "returns the layers to use"),
         ({"on_unpriced": "free"}, "on_unpriced"),
         ({"on_store_error": "shrug"}, "on_store_error"),
         ({"budget": "5.00"}, "a Budget"),
@@ -382,6 +381,20 @@ def test_messages_without_a_model_need_no_second_argument_and_with_one_the_model
     world.run(body)
 
 
+def test_messages_that_nobody_has_set_do_not_make_the_models_name_a_question(world):
+    async def body(world):
+        provider = FakeProvider("hello")
+        client = llm(world, provider)
+        with pytest.raises(ConfigurationError, match="messages are None"):
+            await client.complete("any", None)
+        with pytest.raises(ConfigurationError, match="messages are None"):
+            client.stream("any", None)
+        await client.aclose()
+        assert provider.requests == []
+
+    world.run(body)
+
+
 def test_a_closed_client_says_so(world):
     async def body(world):
         client = llm(world, FakeProvider())
@@ -443,7 +456,7 @@ def test_a_stack_of_ones_own_runs_as_it_stands(world):
         client = world.client(
             models={"any": ["a:m", "b:m"]},
             providers=providers,
-            stack=lambda layers: [*layers[:-1], each_attempt, layers[-1]],
+            layers=[Insert(each_attempt, before="meter")],
         )
         assert (await client.complete("any", "hi")).text == "hello"
         await client.aclose()

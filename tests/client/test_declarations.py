@@ -19,6 +19,7 @@ from inferkit.testing import FakeProvider
 AT_THE_DOOR = {"timeout", "budget", "cache"}  # a deadline, one of the scopes, and an extension
 NOT_ASKED = {
     "model", "messages",  # passed by position
+    "operation",  # the method that is called
     "runtime", "record", "stream",  # how it travels
     "scopes", "deadline",  # what is made of options, and of what is around the call
     "provider", "candidates", "target",  # what stands behind the name

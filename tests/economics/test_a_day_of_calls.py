@@ -10,7 +10,17 @@ import anyio
 import pytest
 
 from economics.bookkeeping import costs, report_of, some
-from inferkit import AsyncClient, Budget, BudgetExceeded, Client, Price, RateLimited, StreamInterrupted, Unavailable
+from inferkit import (
+    AsyncClient,
+    Budget,
+    BudgetExceeded,
+    Client,
+    Insert,
+    Price,
+    RateLimited,
+    StreamInterrupted,
+    Unavailable,
+)
 from inferkit.core.chunks import Chunk
 from inferkit.core.usage import Usage
 from inferkit.economics.report.report import Period
@@ -38,9 +48,7 @@ def client(kind=Client, *, dear=WHOLE, cheap=WHOLE, local=WHOLE, **settings):
     def scripts(given):
         return given if isinstance(given, tuple) else (given,)
 
-    def patient(layers):
-        return [Retry(2, base=0.001) if isinstance(layer, Retry) else layer for layer in layers]
-
+    patient = Insert(Retry(2, base=0.001), instead_of="retry")
     return kind(
         providers={
             "dear": FakeProvider(*scripts(dear), name="dear"),
@@ -49,7 +57,8 @@ def client(kind=Client, *, dear=WHOLE, cheap=WHOLE, local=WHOLE, **settings):
         },
         models={"smart": "dear:m", "fast": ["cheap:m", "dear:m"], "near": ["local:m", "dear:m"], "here": "local:m"},
         prices={"dear:m": DEAR, "cheap:m": CHEAP},
-        **{"stack": patient, "cache": False} | settings,
+        layers=[patient, *settings.pop("layers", ())],
+        **{"cache": False} | settings,
     )
 
 
@@ -228,9 +237,7 @@ def test_a_hedge_that_lost_is_waste():
     hedge = Hedge(gate)
 
     async def main():
-        llm = client(
-            AsyncClient, cheap=["Hello", gate, " world"], stack=lambda layers: [*layers[:-2], hedge, *layers[-2:]]
-        )
+        llm = client(AsyncClient, cheap=["Hello", gate, " world"], layers=[Insert(hedge, after="retry")])
         with anyio.fail_after(30):
             async with llm:
                 await llm.complete("fast", "Hi")

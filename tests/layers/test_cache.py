@@ -13,15 +13,16 @@ from caching.replies import (
     GatedBody,
     Provider,
     ask,
+    stands_for,
     text_of,
 )
-from inferkit import Budget, BudgetExceeded, Price
+from inferkit import Budget, BudgetExceeded, Insert, Price, Target
 from inferkit.caching.control import CACHE
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.memory import MemoryTier
 from inferkit.core.attempt import Attempt
 from inferkit.core.chunks import Chunk, ToolCallDelta
-from inferkit.core.errors import ConfigurationError, NoRoute, RateLimited, StreamInterrupted
+from inferkit.core.errors import ConfigurationError, RateLimited, StreamInterrupted
 from inferkit.core.response import Response
 from inferkit.core.usage import Usage
 from inferkit.layers import cache as cache_module
@@ -31,12 +32,8 @@ from inferkit.testing import FakeProvider
 from worlds import closing, on_a_loop, run_in
 
 
-def identity(request):
-    return f"openai|https://api.example.com|{request.model}"
-
-
 def memory_cache(**options):
-    return Cache(**{"identity": identity, "memory": MemoryTier(), **options})
+    return Cache(**{"memory": MemoryTier(), **options})
 
 
 async def answer(cache, request, provider):
@@ -127,14 +124,12 @@ def test_one_entry_serves_streamed_and_whole_calls(run):
 
 
 def test_a_reply_never_crosses_tenants_models_or_credentials():
-    credentials = ["one"]
-    cache, provider = memory_cache(identity=lambda _: credentials[-1]), Provider()
+    cache, provider = memory_cache(), Provider()
     drive(answer(cache, ask(), provider))
     drive(answer(cache, ask(tenant="acme"), provider))
     drive(answer(cache, ask(tenant="other"), provider))
-    drive(answer(cache, ask().replace(model="smart"), provider))
-    credentials.append("two")
-    drive(answer(cache, ask(), provider))
+    drive(answer(cache, ask(candidates=stands_for(model="gpt-5")), provider))
+    drive(answer(cache, ask(candidates=stands_for("another key")), provider))
     assert provider.calls == 5
 
 
@@ -352,7 +347,7 @@ def test_opening_the_database_does_not_stop_the_event_loop(run, tmp_path):
     opened_in = []
 
     async def scenario(runtime):
-        cache = Cache(None, Watched(tmp_path / "cache"), identity=identity)
+        cache = Cache(None, Watched(tmp_path / "cache"))
         for _ in range(2):
             await answer(cache, ask(runtime), Provider())
         cache.close()
@@ -377,13 +372,13 @@ def test_the_disk_is_told_how_long_an_entry_lives(disk):
             disk.put(key, entry, ttl=ttl)
 
     for ttl in (60.0, None):
-        drive(answer(Cache(None, Told(), identity=lambda _: str(len(told)), ttl=ttl), ask(), Provider()))
+        drive(answer(Cache(None, Told(), ttl=ttl), ask(seed=len(told)), Provider()))
     assert told == [60.0, None]
 
 
 def test_the_disk_alone_is_a_cache_too(run, disk):
     async def scenario(runtime):
-        cache, provider = Cache(identity=identity, memory=None, disk=disk), Provider()
+        cache, provider = Cache(None, disk), Provider()
         for _ in range(3):
             assert await answer(cache, ask(runtime), provider) == "Hello"
         assert provider.calls == 1
@@ -392,7 +387,7 @@ def test_the_disk_alone_is_a_cache_too(run, disk):
 
 
 def test_without_tiers_identical_calls_in_flight_still_share():
-    cache, provider = Cache(identity=identity, memory=None), Provider()
+    cache, provider = Cache(None), Provider()
     first, second = ask(), ask()
     one, other = drive(cache(first, provider)), drive(cache(second, provider))
     assert text_of(drive(one.read())) == text_of(drive(other.read())) == "Hello"
@@ -427,34 +422,32 @@ def test_a_cache_that_fails_breaks_no_call(run, where, caplog):
     assert any(record.levelno == logging.ERROR for record in caplog.records)
 
 
-def test_a_name_that_stands_for_nothing_is_left_to_the_layer_that_resolves_it(caplog):
-    def resolve(request):
-        raise NoRoute(f'no model stands behind "{request.model}"')
-
-    async def route(request):
-        resolve(request)
-
-    request = ask()
-    with pytest.raises(NoRoute):
-        drive(memory_cache(identity=resolve)(request, route))
-    assert request.record.cache == "bypass"
-    assert caplog.records == []
+def test_a_cache_before_the_layer_that_resolves_names_says_so():
+    with pytest.raises(ConfigurationError, match="resolve layer"):
+        drive(memory_cache()(ask(candidates=()), Provider()))
 
 
-def test_a_cache_without_identity_gets_its_clients_and_keeps_its_own():
-    bare = Cache(MemoryTier())
-    with pytest.raises(ConfigurationError, match="identity="):
-        drive(bare(ask(), Provider()))
-    one, other = bare.identified_by(lambda _: "one"), bare.identified_by(lambda _: "other")
-    assert one.identified_by(lambda _: "other") is one
-    provider = Provider()
-    for cache in (one, other, bare.identified_by(lambda _: "one")):  # all on the same tier
-        drive(answer(cache, ask(), provider))
-    assert provider.calls == 2
+def test_a_name_that_was_replaced_on_the_way_has_what_it_stands_for_in_its_key(world):
+    providers = {name: FakeProvider(f"from {name}") for name in ("a", "b")}
+
+    async def to_b(request, call_next):
+        return await call_next(request.replace(model="b"))
+
+    async def body(world):
+        cache = memory_cache()
+        models = {"a": "a:m", "b": "b:m"}
+        one = world.client(providers=providers, models=models, cache=cache)
+        settings = {"providers": providers, "models": models, "cache": cache}
+        other = world.client(**settings, layers=[Insert(to_b, after="resolve")])
+        async with closing(one), closing(other):
+            replies = [await one.complete("a", "Hi"), await other.complete("a", "Hi"), await one.complete("b", "Hi")]
+        return [(reply.text, reply.cache) for reply in replies]
+
+    assert world.run(body) == [("from a", "miss"), ("from b", "miss"), ("from b", "hit")]
 
 
 def test_a_closed_cache_opens_again_when_it_is_used(disk):
-    cache, provider = Cache(None, disk, identity=identity), Provider()
+    cache, provider = Cache(None, disk), Provider()
     drive(answer(cache, ask(), provider))
     cache.close()
     cache.close()
@@ -463,12 +456,14 @@ def test_a_closed_cache_opens_again_when_it_is_used(disk):
     memory_cache().close()
 
 
-def test_an_identity_that_cannot_be_told_breaks_no_call(caplog):
-    def unknown(_):
-        raise LookupError("no such alias: my secret")
+def test_an_adapter_whose_fingerprint_fails_breaks_no_call(caplog):
+    class Adapter:
+        @property
+        def fingerprint(self):
+            raise LookupError("no such file: my secret")
 
-    cache, provider = memory_cache(identity=unknown), Provider()
-    request = ask(question="my question")
+    cache, provider = memory_cache(), Provider()
+    request = ask(question="my question", candidates=(Target("openai", "m", Adapter()),))
     assert drive(answer(cache, request, provider)) == "Hello"
     assert request.record.cache == "bypass"
     assert request.record.id in caplog.text

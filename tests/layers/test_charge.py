@@ -8,6 +8,7 @@ import pytest
 from inferkit import (
     Budget,
     BudgetExceeded,
+    Insert,
     Plan,
     Price,
     ProviderError,
@@ -23,6 +24,7 @@ from inferkit.core.usage import Usage
 from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.testing import FakeProvider
+from layers.test_trace import Recorded
 from worlds import World
 
 # nano-dollars a token: 1,000 in, 10,000 out, 100 read from the provider's cache, 1,250 written to it, 20,000 reasoning
@@ -47,7 +49,7 @@ class Book:
         settings = {
             "prices": PRICES,
             "models": {"any": [f"{name}:m" for name in settings["providers"]]},
-            "stack": without_pauses,
+            "layers": [Insert(Retry(3, base=0.001), instead_of="retry")],
             "ledger": self.ledger,
             **settings,
         }
@@ -67,10 +69,6 @@ class Book:
 
         (charge,) = self.run(body, providers=providers, **(provider_settings or {}))
         return charge
-
-
-def without_pauses(layers):
-    return [Retry(3, base=0.001) if isinstance(layer, Retry) else layer for layer in layers]
 
 
 @pytest.fixture
@@ -120,7 +118,7 @@ def test_attempts_are_added_up_and_kept_one_by_one(book):
     assert charge.parts == (
         Part("primary", "dear", "m", "error", 0),
         Part("fallback", "cheap", "m", "error", second, 7, 0),
-        Part("fallback", "dear", "m", "error", 0),
+        Part("retry", "dear", "m", "error", 0),
         Part("fallback", "cheap", "m", "completed", third, 10, 2),
     )
     assert (charge.input_tokens, charge.output_tokens) == (17, 2)
@@ -129,6 +127,21 @@ def test_attempts_are_added_up_and_kept_one_by_one(book):
 def test_a_retry_is_a_part_of_its_call(book):
     charge = book.call(cheap=FakeProvider(DOWN, reply(Usage(10, 2))))
     assert [(part.kind, part.usd) for part in charge.parts] == [("primary", 0), ("retry", 30_000)]
+
+
+def test_trace_ledger_and_cache_are_told_the_same_of_each_attempt(book, tmp_path):
+    recorded, replies = Recorded(), []
+
+    async def body(llm):
+        replies.extend([await llm.complete("any", "Hi"), await llm.complete("any", "Hi")])
+
+    providers = {"dear": FakeProvider(DOWN, reply(Usage(10, 2))), "cheap": FakeProvider(DOWN)}
+    (charge,) = book.run(body, providers=providers, telemetry=recorded.telemetry, cache=True, home=tmp_path)
+    kinds = ["primary", "fallback", "retry"]
+    assert [attempt.kind for attempt in replies[0].attempts] == kinds
+    assert [part.kind for part in charge.parts] == kinds
+    assert [span.attributes["inferkit.attempt.kind"] for span in recorded.named("chat m")] == kinds
+    assert replies[1].cache == "hit", "the first candidate answered in the end"
 
 
 def test_a_call_that_failed_and_cost_nothing_is_not_entered(book):
@@ -283,7 +296,7 @@ def test_a_lost_hedge_is_a_part_with_what_was_seen_of_it(tmp_path, world):
     ledger = SqliteLedger(tmp_path / "ledger.db")
     gate = world.gate()
     book = Book(world, ledger)
-    settings = {"stack": lambda layers: [Race(gate) if isinstance(layer, Retry) else layer for layer in layers]}
+    settings = {"layers": [Insert(Race(gate), instead_of="retry")]}
     charge = book.call(settings, cheap=FakeProvider(["four", gate]), dear=FakeProvider(reply(Usage(10, 2))))
     served = 10 * 10_000 + 2 * 100_000 + 1_000_000
     lost = next(part for part in charge.parts if part.provider == "cheap")

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from budgets.fake_models import KINDS, FakeModel, Stack, make_request, run
-from inferkit import Budget, BudgetExceeded, Price, Response
+from inferkit import Budget, BudgetExceeded, Insert, Price, Response
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk
 from inferkit.core.usage import Usage
@@ -80,7 +80,7 @@ def hedged_call(loop, limit):
             prices={"slow:m": PRICE, "quick:m": PRICE},
             budget=Budget(usd=limit, name="all"),
             ledger=True,
-            stack=lambda layers: [*layers[:-2], hedge, *layers[-2:]],  # inside the retry: it sees one attempt
+            layers=[Insert(hedge, after="retry")],  # it sees one attempt
         )
         async with closing(client) as llm:
             reply = await llm.complete("any", "Hi", max_output_tokens=OUTPUT)
@@ -98,10 +98,10 @@ def bound(provider):
     return input_tokens_bound(provider.requests[0])
 
 
-def most_of_one():
+def most_of_one(output=OUTPUT):
     """What one attempt of these calls may cost at most, in nano-dollars."""
     request = make_request(None, text="Hi")
-    return input_tokens_bound(request) * 1_000 + OUTPUT * 10_000
+    return input_tokens_bound(request) * 1_000 + output * 10_000
 
 
 def usd(nanos):
@@ -109,12 +109,19 @@ def usd(nanos):
 
 
 def test_a_hedge_that_the_budget_does_not_cover_beside_the_first_attempt_is_refused_before_it_is_sent(loop):
-    reply, _, quick, refusals, charge, posted = hedged_call(loop, usd(2 * most_of_one() - 1))
+    reply, _, quick, refusals, charge, posted = hedged_call(loop, usd(most_of_one() + most_of_one(16) - 1))
     assert quick.requests == []
     assert "another attempt of this one needs" in str(refusals[0])
     assert reply.text == "Hello world"
     assert [attempt.kind for attempt in reply.attempts] == ["primary"]
     assert charge.usd == posted.usd == reply.attempts[0].cost_nanos
+
+
+def test_a_hedge_that_the_budget_does_not_cover_in_full_may_write_less(loop):
+    _, slow, quick, refusals, charge, posted = hedged_call(loop, usd(most_of_one() + most_of_one(16)))
+    assert [request.max_output_tokens for request in slow.requests + quick.requests] == [OUTPUT, 16]
+    assert refusals == []
+    assert charge.usd == posted.usd
 
 
 def test_a_lost_hedge_costs_what_was_seen_of_it_and_the_ledger_says_so(loop):
@@ -222,7 +229,7 @@ def test_a_hedge_is_refused_where_the_limit_on_each_call_covers_one_attempt(kind
 
 def test_what_is_held_beyond_the_attempts_is_spent_by_one_of_them_at_most(kind, ledger):
     """The dear model is what was reserved for; both attempts go to the cheap one, which ignores its limit."""
-    stack = Both(ledger, FakeModel([Chunk("Hi", usage=Usage(10, 600)), *REPLY]), candidates=("cheap", "dear"))
+    stack = Both(ledger, FakeModel([Chunk("Hi", usage=Usage(10, 600)), *REPLY]), candidates=("dear", "cheap"))
 
     async def main(runtime):
         request = make_request(runtime, Scope(Budget(usd="5", name="all")), max_output_tokens=OUTPUT)

@@ -204,8 +204,9 @@ def test_each_attempt_is_priced_at_the_model_that_served_it(kind):
         request = make_request(runtime)
         with pytest.raises(RateLimited):
             await meter(request.replace(attempt=1), model)
-        await (await meter(request.replace(attempt=2), model)).read()
-        await (await meter(request.replace(attempt=3, model="dear"), model)).read()
+        await (await meter(request.replace(attempt=2, attempt_kind="retry"), model)).read()
+        dear = request.replace(attempt=3, attempt_kind="fallback", model="dear")
+        await (await meter(dear, model)).read()
         return request.record
 
     record = run(kind, main)

@@ -17,7 +17,7 @@ from inferkit import (
     Unavailable,
     compose,
 )
-from inferkit.client.engine import dispatch
+from inferkit.client.stack import dispatch
 from inferkit.layers.retry import backoff
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.testing import FakeProvider, make_request
@@ -74,6 +74,14 @@ def test_the_only_candidate_is_asked_again_after_a_wait():
     assert clock.slept == [0.5, 1.0]
     assert [request.attempt_kind for request in provider.requests] == ["primary", "retry", "retry"]
     assert [request.attempt for request in provider.requests] == [1, 2, 3]
+
+
+def test_a_candidate_that_is_asked_again_is_a_retry_and_only_another_one_is_a_fallback():
+    first, second = FakeProvider(down()), FakeProvider(down())
+    with pytest.raises(Unavailable):
+        call(first, second, retry=Retry(3))
+    assert [request.attempt_kind for request in first.requests] == ["primary", "retry"]
+    assert [request.attempt_kind for request in second.requests] == ["fallback", "fallback"]
 
 
 @pytest.mark.parametrize("max_retries", [0, 1, 5])

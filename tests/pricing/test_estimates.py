@@ -21,9 +21,9 @@ def ask(size, model="cheap", **fields):
     return make_request(DirectRuntime(), text="x" * size, model=model, **fields)
 
 
-def learned(*calls, candidates=(CHEAP,)):
+def learned(*calls):
     """Learn from (bytes, tokens) pairs."""
-    estimates = LearnedEstimates(lambda _: candidates)
+    estimates = LearnedEstimates()
     for size, tokens in calls:
         estimates.learn(ask(size), tokens)
     return estimates
@@ -82,13 +82,6 @@ def test_each_model_is_learned_by_itself():
         assert estimates.of(ask(4000), model) == input_tokens_bound(ask(4000))
 
 
-def test_every_candidate_has_its_own_estimate():
-    other = ("test", "dear")
-    estimates = learned(*[(4000, 1000)] * 8, candidates=(CHEAP, other))
-    found = estimates.of_candidates(ask(4000))
-    assert found == {CHEAP: estimates.of(ask(4000), CHEAP), other: input_tokens_bound(ask(4000))}
-
-
 def test_images_are_never_scaled_and_calls_with_them_are_not_learned_from():
     image = Message.user("x" * 4000, ImagePart(url="https://example.com/a.png"))
     pictured = ask(0).replace(messages=(image,))
@@ -125,7 +118,7 @@ def test_what_is_not_scaled_is_the_bound_without_the_texts(parts, has_tools, tex
 
 def test_extra_parameters_are_not_taken_for_text():
     extra = {"metadata": "x" * 4000}
-    estimates = LearnedEstimates(lambda _: (CHEAP,))
+    estimates = LearnedEstimates()
     for _ in range(8):
         estimates.learn(ask(400, extra=extra), 200)
     assert estimates.of(ask(4000), CHEAP) >= 2000

@@ -6,7 +6,19 @@ from decimal import Decimal
 
 import pytest
 
-from inferkit import Budget, BudgetExceeded, Chunk, Message, Price, Response, SqliteLedger, Unavailable, Usage
+from inferkit import (
+    AuthenticationFailed,
+    Budget,
+    BudgetExceeded,
+    Chunk,
+    Insert,
+    Message,
+    Price,
+    Response,
+    SqliteLedger,
+    Unavailable,
+    Usage,
+)
 
 ENGLISH = "A word is four bytes, or so. "
 DIGITS = "3141592653"
@@ -20,9 +32,10 @@ class Tokenizer:
     def __init__(self):
         self.reported = []
         self.failure = None
+        self.failing = None  # the model that fails, if it is not all of them
 
     async def __call__(self, request):
-        if self.failure:
+        if self.failure and self.failing in (None, request.model):
             raise self.failure
         text = "".join(message.text for message in request.messages)
         digits = sum(map(str.isdigit, text))
@@ -34,18 +47,16 @@ class Tokenizer:
 class Client:
     """A client of a Tokenizer, and the records of its calls."""
 
-    def __init__(self, world, ledger, estimates=None, models=None, stack=None):
+    def __init__(self, world, ledger, estimates=None, models=None, layers=()):
         self.model = Tokenizer()
         self.records = []
         settings = {} if estimates is None else {"estimates": estimates}
-        if stack is not None:
-            settings["stack"] = stack
         self.llm = world.client(
             providers={"fake": self.model},
             models=models or {"any": "fake:m"},
             prices={"fake:*": Price(input="1", output="0")},
             ledger=ledger,
-            layers=[self._note],
+            layers=[self._note, *layers],
             **settings,
         )
 
@@ -146,10 +157,12 @@ def test_a_candidate_that_is_not_known_yet_counts_with_its_strict_bound(world, l
     async def body(world):
         client = Client(world, ledger, "learned", {"any": ["fake:m", "fake:spare"]})
         await client.learn("fake:m")
+        assert (await client.ask(LONG)).model == "m"
+        client.model.failure, client.model.failing = AuthenticationFailed("no", provider="fake", status=401), "m"
         with pytest.raises(BudgetExceeded):
             await client.ask(LONG)
         await client.learn("fake:spare")
-        await client.ask(LONG)
+        assert (await client.ask(LONG)).model == "spare"
         await client.llm.aclose()
 
     world.run(body)
@@ -173,19 +186,14 @@ def test_an_attempt_that_failed_after_it_was_sent_is_charged_what_its_own_model_
 
 def test_a_call_that_was_granted_does_not_fail_over_what_others_taught_meanwhile(world, ledger):
     async def body(world):
-        meters = []
-
         async def teach(request, call_next):
             if len(client.records) == 9:  # after the lessons
+                meter = getattr(client.llm, "inner", client.llm).layers[-1]
                 for _ in range(8):
-                    meters[0]._learned.learn(request, 2 * len(LONG))
+                    meter._learned.learn(request, 2 * len(LONG))
             return await call_next(request)
 
-        def stack(layers):
-            meters.append(layers[-1])
-            return [*layers[:-1], teach, *meters]
-
-        client = Client(world, ledger, "learned", stack=stack)
+        client = Client(world, ledger, "learned", layers=[Insert(teach, before="meter")])
         await client.learn()
         assert (await client.ask(LONG)).text == "x"
         with pytest.raises(BudgetExceeded):
@@ -200,7 +208,7 @@ def test_a_prompt_that_a_layer_made_longer_is_estimated_anew(world, ledger):
         async def lengthen(request, call_next):
             return await call_next(request.replace(messages=(*request.messages, Message.assistant(ENGLISH * 10))))
 
-        client = Client(world, ledger, "learned", stack=lambda layers: [*layers[:-1], lengthen, layers[-1]])
+        client = Client(world, ledger, "learned", layers=[Insert(lengthen, before="meter")])
         await client.learn()
         budget = Budget(usd="1", per="total", name="all")
         async with client.llm.stream("any", LONG, budget=budget, max_output_tokens=100) as stream:

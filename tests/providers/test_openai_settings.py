@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from hashlib import blake2b
 
 import pytest
 
@@ -125,6 +126,22 @@ def test_the_fingerprint_tells_credentials_and_servers_apart_and_stays_the_same(
     before = adapter.fingerprint
     monkeypatch.setenv("OPENAI_API_KEY", "a")
     assert before != adapter.fingerprint == make()
+
+
+def test_a_credential_is_hashed_anew_when_it_changes_and_only_then(monkeypatch):
+    hashed = []
+
+    def count(*args, **options):
+        hashed.append(options)
+        return blake2b(*args, **options)
+
+    monkeypatch.setattr("inferkit.providers.endpoints.blake2b", count)
+    adapter, prints = OpenAIChat(), []
+    for key in ("one", "one", "two", "two"):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        prints.append(adapter.fingerprint)
+    assert prints[0] == prints[1] != prints[2] == prints[3]
+    assert len(hashed) == 2
 
 
 def test_an_unknown_preset_names_the_known_ones():

@@ -33,7 +33,7 @@ NOT_IN_KEY = frozenset(
         "target",  # which candidate serves it
         "span",
         "extensions",  # the layers' own data
-        "candidates",  # what stands behind the name: `identity` says it, credentials included
+        "candidates",  # each counts as its name and what its adapter says of itself
     }
 )
 KEYED_FIELDS = tuple(field.name for field in fields(Request) if field.name not in NOT_IN_KEY)
@@ -47,14 +47,15 @@ class _CannotEncodeError(Exception):
     """A value of a type whose meaning is not known here."""
 
 
-def cache_key(request: Request, identity: str) -> bytes | None:
+def cache_key(request: Request) -> bytes | None:
     """Return the request's key of 32 bytes, or None where it holds a value that cannot be encoded.
 
-    `identity` stands for what is behind the model's name: providers, models, base URLs, credential fingerprints.
+    What stands behind the model's name is part of it: providers, models, base URLs, credential fingerprints.
     Types count (1, 1.0, True and "1" differ), the order of mappings does not.
     """
     try:
-        whole = (_FORMAT, identity, _sequence(_values(request)))
+        targets = [(target.name, getattr(target.adapter, "fingerprint", "")) for target in request.candidates]
+        whole = (_FORMAT, targets, _sequence(_values(request)))
         # Only ever hashed, never read back. Version 2 has typed values and no references, so equal values give
         # equal bytes, and it is five times faster than JSON.
         encoded = marshal.dumps(whole, 2)

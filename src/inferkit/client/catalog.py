@@ -36,7 +36,6 @@ class Catalog:
         self._providers: dict[str, Handler] = dict(providers or {})
         self._made: dict[str, Handler] = {}
         self._resolved: dict[str, tuple[Target, ...]] = {}
-        self._identities: dict[str, str] = {}
         self._lock = threading.Lock()
         self.default = default or next(iter(self._aliases), "local")
         for names in self._aliases.values():
@@ -70,15 +69,6 @@ class Catalog:
             self._check(name)
             known = (name,)
         return tuple((provider, model) for provider, _, model in (one.partition(":") for one in known))
-
-    def identity(self, name: str) -> str:
-        """Say what stands behind a name, for the cache key."""
-        known = self._identities.get(name)
-        if known is None:
-            known = "\n".join(target.identity for target in self.resolve(name))
-            if name in self._resolved:
-                self._identities[name] = known
-        return known
 
     def adapters_made(self) -> list[Any]:
         """Give the adapters that this catalog made itself, and therefore closes."""

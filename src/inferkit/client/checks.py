@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from inferkit.budgets.budget import Budget
 from inferkit.core.messages import Tool
+from inferkit.core.stack import Insert
 from inferkit.pricing.prices import Price
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def are_plans(value: Any) -> bool:
 
 def are_layers(value: Any) -> bool:
     """Say whether these can be layers of a stack."""
-    return isinstance(value, Iterable) and all(map(callable, value))
+    return isinstance(value, Iterable) and all(callable(one) or isinstance(one, Insert) for one in value)
 
 
 def are_adapters(value: Any) -> bool:

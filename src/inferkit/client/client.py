@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferkit.client.call import Call
 from inferkit.client.declarations import documents
@@ -29,9 +29,19 @@ _lists_settings = documents(Settings)
 _lists_options = documents(CallOptions)
 
 
-def _arguments(first: str | Messages, second: Messages | None) -> tuple[str | None, Messages]:
-    if second is None:
+class _NotGiven:
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+_NOT_GIVEN: Any = _NotGiven()  # where None is a mistake: a variable that nobody has set
+
+
+def _arguments(first: str | Messages, second: Messages) -> tuple[str | None, Messages]:
+    if second is _NOT_GIVEN:
         return None, first
+    if second is None:
+        raise ConfigurationError('the messages are None; pass them second: complete("fast", "What is...?")')
     if not isinstance(first, str):
         raise ConfigurationError('pass the model first and the messages second: complete("fast", messages)')
     return first, second
@@ -49,7 +59,7 @@ class AsyncClient:
 
     @_lists_options
     async def complete(
-        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> Reply:
         """Make one call and return its whole reply: `complete("fast", "What is...?")`, or without the model's name.
 
@@ -60,7 +70,7 @@ class AsyncClient:
 
     @_lists_options
     def stream(
-        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> AsyncStream:
         """Make one call and read its reply as it comes: `async with client.stream("fast", "...") as reply`.
 
@@ -113,7 +123,7 @@ class Client:
 
     @_lists_options
     def complete(
-        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> Reply:
         """Make one call and return its whole reply: `complete("fast", "What is...?")`, or without the model's name.
 
@@ -123,7 +133,7 @@ class Client:
 
     @_lists_options
     def stream(
-        self, model: str | Messages, messages: Messages | None = None, /, **options: Unpack[CallOptions]
+        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> Stream:
         """Make one call and read its reply as it comes: `with client.stream("fast", "...") as reply`.
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from inferkit.budgets.context import current_scopes
 from inferkit.budgets.scope import Scope, attribute
 from inferkit.client.catalog import Catalog
-from inferkit.client.checks import are_layers
+from inferkit.client.home import open_cache
 from inferkit.client.options import CallOptions, build_request, read_options
 from inferkit.client.settings import Settings, read_settings
+from inferkit.client.stack import default_stack, dispatch
 from inferkit.core.errors import ConfigurationError, NoRoute
-from inferkit.core.stack import check_order, compose
-from inferkit.pricing.prices import Price, PriceBook
+from inferkit.core.stack import check_order, compose, insert
+from inferkit.pricing.prices import PriceBook
 
 if TYPE_CHECKING:
     import os
@@ -24,85 +25,15 @@ if TYPE_CHECKING:
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Layer, Request
     from inferkit.core.response import Response
-    from inferkit.layers.cache import Cache
-    from inferkit.layers.retry import Retry
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.plan import Plan
     from inferkit.plans.subscriptions import Plans
     from inferkit.runtime.protocol import Runtime
-    from inferkit.telemetry.instruments import Telemetry
 
 GRACE = 0.1
 """Adapters keep the deadline themselves and say what they had received; this much later, in seconds, they are cut."""
 
-__all__ = ["Engine", "default_stack"]
-
-
-def default_stack(
-    catalog: Catalog,
-    *,
-    prices: PriceBook | None = None,
-    cache: Cache | None = None,
-    ledger: Ledger | None = None,
-    plans: Plans | None = None,
-    retry: Retry | None = None,
-    telemetry: Telemetry | None = None,
-    on_store_error: Literal["block", "allow"] = "block",
-    estimates: Literal["strict", "learned"] = "strict",
-) -> list[Layer]:
-    """Give the layers in the order that is right for nearly everybody: trace, cache, budget, route, retry, meter.
-
-    With a ledger, what costs nothing is counted between the trace and the cache.
-
-    A layer of your own goes where its work belongs: after the trace it sees each call once, after the retry each
-    attempt.
-    """
-    from inferkit.layers.budget import BudgetLayer
-    from inferkit.layers.meter import Meter
-    from inferkit.layers.retry import Retry
-    from inferkit.layers.route import Route
-    from inferkit.layers.tally import TallyLayer
-    from inferkit.layers.trace import Trace
-    from inferkit.layers.trace_attempt import TraceAttempt
-    from inferkit.pricing.estimates import LearnedEstimates
-    from inferkit.telemetry.instruments import Telemetry
-
-    telemetry = telemetry or Telemetry()
-    book = prices or PriceBook()
-    learned = None
-    if estimates == "learned":
-        learned = LearnedEstimates(
-            lambda request: [(target.provider, target.model) for target in catalog.resolve(request.model)]
-        )
-    layers: list[Layer | None] = [
-        Trace(telemetry),
-        None if ledger is None else TallyLayer(ledger.journal, plans),
-        cache,
-        BudgetLayer(
-            None if ledger is None else ledger.accounts,
-            quote=lambda request: quote(catalog, book, request),
-            plans=plans,
-            learned=learned,
-            on_store_error=on_store_error,
-        ),
-        Route(catalog),
-        retry or Retry(),
-        TraceAttempt(telemetry),
-        Meter(book, learned),
-    ]
-    return [layer for layer in layers if layer is not None]
-
-
-def quote(catalog: Catalog, prices: PriceBook, request: Request) -> list[Price]:
-    """Give the prices of all candidates of a request."""
-    return [prices.price(target.provider, target.model) for target in catalog.resolve(request.model)]
-
-
-async def dispatch(request: Request) -> Response:
-    """Hand an attempt to the adapter of its target."""
-    if request.target is None:
-        raise ConfigurationError("no target was chosen: the stack needs a route and a retry layer")
-    return await request.target.adapter(request)
+__all__ = ["Engine"]
 
 
 class Engine:
@@ -131,22 +62,13 @@ class Engine:
         check_order(self.layers)
         self._handler = compose(self.layers, dispatch)
 
-    def _stack(self, settings: Settings, home: str | os.PathLike[str] | None) -> Sequence[Layer]:
-        layers = self._default_layers(settings, home)
-        if "stack" not in settings:
-            return layers
-        chosen = settings["stack"](layers)
-        if not are_layers(chosen):
-            raise ConfigurationError("stack= is a function that returns the layers to use; its result is not layers")
-        return chosen
-
-    def _default_layers(self, settings: Settings, home: str | os.PathLike[str] | None) -> list[Layer]:
+    def _stack(self, settings: Settings, home: str | os.PathLike[str] | None) -> list[Layer]:
         from inferkit.layers.retry import Retry
 
-        trace, *others = default_stack(
+        layers = default_stack(
             self.catalog,
             prices=self._prices,
-            cache=_cache(settings["cache"], self.catalog, home),
+            cache=open_cache(settings["cache"], home),
             ledger=self.ledger,
             plans=self.plans,
             retry=Retry(settings["max_retries"]),
@@ -154,7 +76,7 @@ class Engine:
             on_store_error=settings["on_store_error"],
             estimates=settings["estimates"],
         )
-        return [trace, *settings["layers"], *others]
+        return insert(layers, settings["layers"])
 
     def read(self, options: CallOptions, record: CallRecord) -> dict[str, Any]:
         """Check and convert a call's options, and say which budgets pay: the client's, those around it, its own."""
@@ -199,12 +121,8 @@ class Engine:
         stream: bool,
     ) -> tuple[Response, float | None]:
         """Send one call through the stack, of what `read` gave; give its response and its deadline."""
-        if self._closed:
-            raise RuntimeError("this client is closed; make another one")
-        name = model or self.catalog.default
-        self.catalog.refuse_text(name)
         request = build_request(
-            name,
+            model or self.catalog.default,
             messages,
             asked,
             runtime=runtime,
@@ -212,10 +130,20 @@ class Engine:
             stream=stream,
             timeout=self._timeout,
         )
-        deadline = request.deadline
-        if deadline is None:
-            return await self._handler(request), None
-        return await runtime.within(deadline + GRACE, self._handler(request)), deadline + GRACE
+        response = await self.send(request)
+        return response, None if request.deadline is None else request.deadline + GRACE
+
+    async def send(self, request: Request) -> Response:
+        """Send a request through the stack, whoever made it. Its deadline holds until the response is there.
+
+        Raises `NoRoute` for what cannot be a model's name, before it gets into a trace.
+        """
+        if self._closed:
+            raise RuntimeError("this client is closed; make another one")
+        self.catalog.refuse_text(request.model)
+        if request.deadline is None:
+            return await self._handler(request)
+        return await request.runtime.within(request.deadline + GRACE, self._handler(request))
 
     def known_ledger(self) -> Ledger:
         """Give the ledger that calls are entered in."""
@@ -289,15 +217,3 @@ def _plans(
     if ledger is None:
         raise ConfigurationError("plans need a ledger to keep count in; leave ledger=False out")
     return Plans(read_plans(given) if isinstance(given, str | os.PathLike) else given, ledger, default=default)
-
-
-def _cache(given: bool | Cache, catalog: Catalog, home: str | os.PathLike[str] | None) -> Cache | None:
-    from inferkit.caching.disk import DiskTier
-    from inferkit.caching.memory import MemoryTier
-    from inferkit.client.home import cache_folder
-    from inferkit.layers.cache import Cache
-
-    if given is False:
-        return None
-    cache = Cache(MemoryTier(), DiskTier(cache_folder(home))) if given is True else given
-    return cache.identified_by(lambda request: catalog.identity(request.model))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["cache_folder", "ledger_file"]
+if TYPE_CHECKING:
+    from inferkit.layers.cache import Cache
+
+__all__ = ["cache_folder", "ledger_file", "open_cache"]
 
 
 def ledger_file(home: str | os.PathLike[str] | None = None) -> Path:
@@ -16,6 +20,17 @@ def ledger_file(home: str | os.PathLike[str] | None = None) -> Path:
 def cache_folder(home: str | os.PathLike[str] | None = None) -> Path:
     """Give the default cache's folder."""
     return _folder(home, "user_cache_path") / "replies"
+
+
+def open_cache(given: bool | Cache, home: str | os.PathLike[str] | None = None) -> Cache | None:
+    """Give the cache that a client was set up with: None, its caller's own, or one in memory and in the folder."""
+    from inferkit.caching.disk import DiskTier
+    from inferkit.caching.memory import MemoryTier
+    from inferkit.layers.cache import Cache
+
+    if given is False:
+        return None
+    return Cache(MemoryTier(), DiskTier(cache_folder(home))) if given is True else given
 
 
 def _folder(home: str | os.PathLike[str] | None, kind: str) -> Path:

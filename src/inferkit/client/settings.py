@@ -1,7 +1,7 @@
 """What a client may be set up with, each setting declared once."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict, cast
 
 from inferkit.client import checks
@@ -11,6 +11,7 @@ from inferkit.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from inferkit.budgets.budget import Budget
     from inferkit.core.request import Handler, Layer
+    from inferkit.core.stack import Insert
     from inferkit.layers.cache import Cache
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.plan import Plan
@@ -164,22 +165,14 @@ class Settings(TypedDict, total=False):
         ),
     ]
     layers: Annotated[
-        "Sequence[Layer]",
+        "Sequence[Layer | Insert]",
         Declared(
             checks.are_layers,
             "a list of layers, which are callables of a request and the rest of the stack",
-            "Layers of your own, which see each call once, after the trace and before the cache.",
+            "Layers of your own: each sees a call once, after the trace and before the cache, or where `Insert(layer, "
+            'before="retry")` puts it.',
             default=(),
             otherwise="none",
-        ),
-    ]
-    stack: Annotated[
-        "Callable[[list[Layer]], Sequence[Layer]]",
-        Declared(
-            callable,
-            "a function of the default layers, for example lambda layers: [*layers, mine]",
-            "Is given the layers (see `default_stack`) and returns those to use, in order.",
-            otherwise="the default layers",
         ),
     ]
     home: Annotated[

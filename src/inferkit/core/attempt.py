@@ -18,10 +18,11 @@ Outcome = Literal["completed", "closed", "cancelled", "abandoned", "error"]
 class Attempt:
     """One request that was sent to one model, and what came of it.
 
-    `kind` is "hedge" for one that was started while another of the same call was running. `chunks` is how many came of
-    its reply. `cost_nanos` is in nano-dollars; None where the model has no known price. `seconds` is the time from
-    sending to the end, `first_chunk_seconds` to the first chunk. `error` is the type of the error, never its text.
-    `saved_nanos` is what the provider's prompt cache saved, below zero where writing to it cost more.
+    `kind` is what the retry layer called it, or "hedge" for one that was started while another of the call was running.
+    `chunks` is how many came of its reply. `cost_nanos` is in nano-dollars; None where the model has no known price.
+    `seconds` is the time from sending to the end, `first_chunk_seconds` to the first chunk. `error` is the type of the
+    error, never its text. `saved_nanos` is what the provider's prompt cache saved, below zero where writing to it cost
+    more. `max_output_tokens` is what it was allowed to write, at the price of its model.
     """
 
     number: int
@@ -38,3 +39,4 @@ class Attempt:
     error: str | None = None
     finish_reason: str | None = None
     saved_nanos: int = 0
+    max_output_tokens: int | None = None

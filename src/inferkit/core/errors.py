@@ -78,6 +78,8 @@ class BudgetExceeded(InferkitError):
     cut.
     """
 
+    others_may_do = False  # only this candidate is not covered: the retry layer asks the others
+
     def __init__(
         self,
         message: str,

@@ -44,7 +44,8 @@ class CallRecord:
     name what served the reply. `plan` is the name of the plan that the call is under, `key` the outermost key of
     the budgeted functions around it, which reports take for a user where nobody says who that is. `hold` is the budget
     layer's reservation while there is one, `clamped` says that it lowered the output tokens, `degraded` names the
-    budget (its account) that took the call to a smaller model. `saved_nanos` is what a cache hit would have cost.
+    budget (its account) that took the call to a smaller model. `saved_nanos` is what a cache hit would have cost,
+    `names` what the resolve layer found behind the model names of this call.
     """
 
     id: str = field(default_factory=_new_id)
@@ -58,6 +59,7 @@ class CallRecord:
     saved_nanos: int = 0
     plan: str | None = None
     key: str | None = None
+    names: Any = None
     hold: Any = None
     clamped: bool = False
     degraded: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from inferkit.core.attempt import AttemptKind
@@ -13,28 +13,26 @@ if TYPE_CHECKING:
     from inferkit.core.response import Response
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["Handler", "Key", "Layer", "Request", "Target"]
+__all__ = ["Handler", "Key", "Layer", "Operation", "Request", "Target"]
 
 T = TypeVar("T")
+Operation = Literal["chat", "embed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One model of one provider, and the adapter that reaches it."""
+    """One model of one provider, and the adapter that reaches it. `name` is the `provider:model` form.
+
+    An adapter's `fingerprint`, if it has one, tells its server and its credentials (as a one-way print) from others.
+    """
 
     provider: str
     model: str
     adapter: Handler
+    name: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def name(self) -> str:
-        """The `provider:model` form."""
-        return f"{self.provider}:{self.model}" if self.model else self.provider
-
-    @property
-    def identity(self) -> str:
-        """What makes two targets give different answers: model, server and credentials (as a one-way print)."""
-        return f"{self.name}|{getattr(self.adapter, 'fingerprint', '')}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.provider}:{self.model}" if self.model else self.provider)
 
 
 class Key(Generic[T]):
@@ -72,15 +70,18 @@ class Request:
     """One model call, as it travels through the stack. Layers change it with `replace`.
 
     `model` is the name the caller used; below the retry layer it is the provider's own name for it, with `provider`
-    and `target` set. `deadline` is an instant of `runtime.now()` in seconds, `scopes` the budgets that pay, `tenant`
-    the boundary that no cached reply crosses, `feature` what the call is for, `plan` the user's plan where the caller
-    says which, `attempt` the number of the attempt (from 1; 0 before the first), `span` the call's span.
+    and `target` set. `operation` is what is asked of it. `candidates` are the targets that the name stands for, best
+    first; empty until somebody resolves it (see `layers.resolve`). `deadline` is an instant of `runtime.now()` in
+    seconds, `scopes` the budgets that pay, `tenant` the boundary that no cached reply crosses, `feature` what the call
+    is for, `plan` the user's plan where the caller says which, `attempt` the number of the attempt (from 1; 0 before
+    the first), `span` the call's span.
     """
 
     model: str
     messages: tuple[Message, ...]
     runtime: Runtime
     record: CallRecord
+    operation: Operation = "chat"
     stream: bool = False
     max_output_tokens: int | None = None
     temperature: float | None = None
@@ -110,14 +111,20 @@ class Request:
         """Name the call without its contents."""
         return f"Request(model={self.model!r}, messages={len(self.messages)}, id={self.record.id!r})"
 
+    @property
+    def kind(self) -> AttemptKind:
+        """What kind of attempt this is: as the retry layer says, or a hedge where another of the call is running."""
+        return "hedge" if self.record.running else self.attempt_kind
+
     def replace(self, **changes: Any) -> Request:
-        """Return a copy with some fields changed."""
-        if not changes.keys() <= _REQUEST_FIELDS:
+        """Return a copy with some fields changed. Another `model` leaves no `candidates`, unless they come with it."""
+        if not _REQUEST_FIELDS.issuperset(changes):
             unknown = ", ".join(sorted(changes.keys() - _REQUEST_FIELDS))
             raise TypeError(f"a Request has no field {unknown}; a layer's own data goes into extensions")
+        if "model" in changes:
+            changes.setdefault("candidates", ())  # those it has stand for the other name
         new: Request = object.__new__(Request)
-        new.__dict__.update(self.__dict__)  # several times faster than dataclasses.replace, on every call's way
-        new.__dict__.update(changes)
+        object.__setattr__(new, "__dict__", self.__dict__ | changes)  # several times faster than dataclasses.replace
         return new
 
 

@@ -6,15 +6,21 @@ The first layer of the list sees the request first and the reply last.
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inferkit.core.errors import ConfigurationError
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Iterable, Sequence
 
     from inferkit.core.request import Handler, Layer, Request
     from inferkit.core.response import Response
 
-__all__ = ["StackOrderWarning", "check_order", "compose"]
+__all__ = ["ROLES", "Insert", "StackOrderWarning", "check_order", "compose", "insert"]
+
+ROLES = ("trace", "resolve", "tally", "cache", "budget", "route", "retry", "attempt", "meter")
+"""What layers call themselves in their attribute `role`, in the order of the usual stack, outermost first."""
 
 
 class StackOrderWarning(UserWarning):
@@ -36,12 +42,56 @@ def _bind(layer: Layer, call_next: Handler) -> Handler:
     return handle
 
 
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Says where in a stack a layer of one's own goes: before or after the layer of a certain role, or in its place.
+
+    Before "retry" it sees each call that is sent, after "retry" each attempt, after "meter" each request as its adapter
+    gets it. A role that the stack lacks, such as "cache" where there is no cache, is a place all the same.
+    """
+
+    layer: Layer
+    before: str | None = None
+    after: str | None = None
+    instead_of: str | None = None
+
+    def __post_init__(self) -> None:
+        given = [role for role in (self.before, self.after, self.instead_of) if role is not None]
+        if not callable(self.layer) or isinstance(self.layer, Insert):
+            raise ConfigurationError("Insert takes a layer, a callable of a request and the rest of the stack")
+        if len(given) != 1:
+            raise ConfigurationError('a layer goes to one place: Insert(layer, before="retry"), after= or instead_of=')
+        if given[0] not in ROLES:
+            raise ConfigurationError(f"the stack has no layer {given[0]!r}; its layers are: {', '.join(ROLES)}")
+
+
+def insert(layers: Iterable[Layer], own: Iterable[Layer | Insert]) -> list[Layer]:
+    """Put layers of one's own into the usual stack, in the order in which they are listed.
+
+    One without a place sees each call once, as its caller made it: after the trace, before names are resolved.
+    """
+    places: dict[str, tuple[list[Layer], list[Layer], list[Layer]]] = {role: ([], [], []) for role in ROLES}
+    for layer in layers:
+        places[layer.role][1].append(layer)  # type: ignore[attr-defined]
+    for one in own:
+        each = one if isinstance(one, Insert) else Insert(one, before="resolve")
+        if each.instead_of is not None:
+            places[each.instead_of][1][:] = [each.layer]
+        elif each.before is not None:
+            places[each.before][0].append(each.layer)
+        elif each.after is not None:
+            places[each.after][2].append(each.layer)
+    return [layer for place in places.values() for part in place for layer in part]
+
+
 _DANGERS = (
     ("budget", "cache", "a cache hit would be charged: put the cache before the budget"),
     ("retry", "budget", "every retry would reserve anew: put the budget before the retry"),
     ("retry", "cache", "every retry would look the reply up again: put the cache before the retry"),
     ("cache", "trace", "cache hits would not be traced: put the trace first"),
     ("budget", "trace", "refused calls would not be traced: put the trace first"),
+    ("cache", "resolve", "it would not know what stands behind a name: put the resolve layer before the cache"),
+    ("budget", "resolve", "it would not know what stands behind a name: put the resolve layer before the budget"),
     ("retry", "route", "there would be no candidates to walk: put the route before the retry"),
 )
 

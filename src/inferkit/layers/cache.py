@@ -13,10 +13,9 @@ from inferkit.caching.single_flight import Flights
 from inferkit.caching.write_behind import WriteBehind
 from inferkit.core.errors import ConfigurationError, InferkitError
 from inferkit.core.response import Response
+from inferkit.layers.resolve import resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from inferkit.caching.disk import DiskTier
     from inferkit.caching.memory import MemoryTier
     from inferkit.core.body import End
@@ -34,10 +33,9 @@ _CLEAN = ("stop", "tool_calls", "length")
 class Cache:
     """A layer that answers a request it has seen before from memory or disk, as a stream, at no cost.
 
-    `identity` names what stands behind a request's model: providers, models, base URLs, credential fingerprints; a
-    reply never serves a request with another identity, or of another tenant. A client gives its own to a cache that
-    has none. `ttl` is in seconds; without it, entries stay until room is needed. Identical calls in flight share one
-    stream, also without any tier.
+    A reply never serves a request of another tenant, or one whose model's name stands for something else: other
+    providers, models, base URLs or credentials. `ttl` is in seconds; without it, entries stay until room is needed.
+    Identical calls in flight share one stream, also without any tier. Clients may share a cache.
 
     A reply is kept if its stream was read to the end and ended by itself: with "stop", "tool_calls", or "length" where
     it was the caller who set the length and not a budget. Filtered replies, unknown endings, replies of a fallback
@@ -59,7 +57,6 @@ class Cache:
         memory: MemoryTier | None,
         disk: DiskTier | None = None,
         *,
-        identity: Callable[[Request], str] | None = None,
         ttl: float | None = None,
         max_reply_characters: int = 500_000,
     ) -> None:
@@ -70,24 +67,11 @@ class Cache:
                 )
         if ttl is not None and not (isinstance(ttl, int | float) and ttl > 0):
             raise ConfigurationError(f"ttl is in seconds and above 0, or None for no limit; got {ttl!r}")
-        self._identity = identity
         self._memory = memory
         self._disk = None if disk is None else WriteBehind(disk)
         self._ttl = ttl
         self._max_characters = max_reply_characters
         self._flights = Flights()
-
-    def identified_by(self, identity: Callable[[Request], str]) -> Cache:
-        """Give this cache if it has an identity; otherwise one like it, on the same tiers, with the given one."""
-        if self._identity is not None:
-            return self
-        return Cache(
-            self._memory,
-            None if self._disk is None else self._disk.tier,
-            identity=identity,
-            ttl=self._ttl,
-            max_reply_characters=self._max_characters,
-        )
 
     def close(self) -> None:
         """Write what waits for the disk, and close this thread's connection. Using the cache again opens it again."""
@@ -96,8 +80,10 @@ class Cache:
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Answer from the cache, from an identical call in flight, or by calling on."""
-        mode = CACHE.get(request) or "use"
-        key = self._key(request) if mode != "bypass" else None
+        mode, key = CACHE.get(request) or "use", None
+        if mode != "bypass":
+            request = resolved(request)
+            key = self._key(request)
         if key is None:
             request.record.cache = "bypass"
             request.record.note("cache", result="bypass")
@@ -125,14 +111,9 @@ class Cache:
         return _follow(request.record, response, leader)
 
     def _key(self, request: Request) -> bytes | None:
-        if self._identity is None:
-            raise ConfigurationError(
-                "this cache does not know what stands behind a model's name; give Cache(identity=...), a function of "
-                "the request, or hand the cache to a client"
-            )
         try:
-            return cache_key(request, self._identity(request))
-        except InferkitError:  # the name stands for nothing, and the layer that resolves it says so
+            return cache_key(request)
+        except InferkitError:  # a credential that cannot be read, for example: its adapter says so
             return None
         except Exception:
             _log.exception("the cache could not make a key for call %s; it is passed by", request.record.id)

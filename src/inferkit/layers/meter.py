@@ -17,7 +17,7 @@ from inferkit.pricing.estimates import input_tokens
 from inferkit.pricing.tokens import utf8_length
 
 if TYPE_CHECKING:
-    from inferkit.core.attempt import AttemptKind, Outcome
+    from inferkit.core.attempt import Outcome
     from inferkit.core.body import End
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
@@ -37,9 +37,12 @@ class Meter:
     """Adds an `Attempt` to the call's record for each request that goes through, exactly once, when it has ended.
 
     Where the budget layer holds something for the call, an attempt that the hold does not cover, beside those that run
-    already, is refused before it is sent (`BudgetExceeded`), and a stream that runs past what the hold buys, because
-    its provider ignores `max_output_tokens`, is cut. What a provider reports as input is what `learned` learns from.
+    already, may write less, or is refused before it is sent (`BudgetExceeded`), and a stream that runs past what the
+    hold buys, because its provider ignores `max_output_tokens`, is cut. What a provider reports as input is what
+    `learned` learns from.
     """
+
+    role = "meter"
 
     def __init__(self, prices: PriceBook, learned: LearnedEstimates | None = None) -> None:
         self._prices = prices
@@ -54,7 +57,7 @@ class Meter:
             price = self._prices.price(provider, request.model)  # says what is missing
         running = _Running(request, price, self._learned)
         if hold is not None:
-            await running.cover(hold)
+            request = await running.cover(hold)
         running.start()
         try:
             response = await call_next(request)
@@ -77,7 +80,7 @@ class _Running:
         self.price = price
         self.learned = learned
         self.hold: Hold | None = None
-        self.kind = _kind(request)
+        self.kind = request.kind
         self.started = 0.0
         self.first: float | None = None
         self.chunks = 0
@@ -89,16 +92,15 @@ class _Running:
         self.most = _NEVER  # output tokens that the hold pays for
         self.cut_at = _NEVER  # bytes that cannot be fewer tokens than that
 
-    async def cover(self, hold: Hold) -> None:
-        """Make sure that what is held pays for this attempt, and find out where it would have used that up."""
-        output = self.request.max_output_tokens
-        if output is None:
-            return  # only calls are counted
-        tokens = hold.input_bound(self.request)
-        nanos = 0 if self.price is None else self.price.upper_bound(tokens, output)
-        await hold.ensure(self, nanos, tokens + output)
-        self.hold = hold
-        self._allow(output)
+    async def cover(self, hold: Hold) -> Request:
+        """Make sure that what is held pays for this attempt; give the request with the output that it pays for."""
+        output = await hold.cover(self, self.request, self.price)
+        if output is not None:
+            self.hold = hold
+            self._allow(output)
+            if output != self.request.max_output_tokens:
+                self.request = self.request.replace(max_output_tokens=output)
+        return self.request
 
     def _allow(self, output: int) -> None:
         self.most = output
@@ -221,19 +223,10 @@ class _Running:
                 error=None if error is None else type(error).__name__,
                 finish_reason="budget" if self.was_cut else self.reason,
                 saved_nanos=0 if self.price is None or not billed else _saved(self.price, usage),
+                max_output_tokens=request.max_output_tokens,
             )
         )
         record.running.pop(self, None)
-
-
-def _kind(request: Request) -> AttemptKind:
-    record = request.record
-    if record.running:
-        return "hedge"
-    if not record.attempts:
-        return "primary"
-    last = record.attempts[-1]
-    return "retry" if (last.provider, last.model) == (request.provider or "", request.model) else "fallback"
 
 
 def _latest(before: Usage, after: Usage) -> Usage:

@@ -10,6 +10,7 @@ import random
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import (
+    BudgetExceeded,
     ConfigurationError,
     ContentFiltered,
     InferkitError,
@@ -17,6 +18,7 @@ from inferkit.core.errors import (
     StreamInterrupted,
     Unavailable,
 )
+from inferkit.layers.resolve import resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +44,12 @@ def backoff(round_number: int, *, base: float, longest: float, spread: float, as
 class Retry:
     """Tries candidates in order; when all have failed for passing reasons, waits and goes round again.
 
+    It says what kind each attempt is: the first one of the first candidate is "primary", its others are a "retry", and
+    those of all other candidates a "fallback".
+
     At most `1 + max_retries` requests are sent, or one a candidate where there are more candidates than that. A
-    candidate that refused for good (wrong key, invalid request) is not asked again, the others are. Refused content
+    candidate that refused for good (wrong key, invalid request), or that the budget does not cover, is not asked again,
+    the others are. Refused content
     is not taken to another model. A wait that would pass the call's deadline, or is longer than `longest_wait`
     seconds, is not begun: the last error is raised at once.
     """
@@ -71,47 +77,39 @@ class Retry:
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Return the first response that begins, or raise the last error."""
-        runtime = request.runtime
-        remaining = list(request.candidates)
-        allowed = max(1 + self._max_retries, len(remaining))
-        not_before: dict[str, float] = {}
-        number = round_number = 0
-        before = len(request.record.attempts)  # a budget may have taken the call to a smaller model after these
-        failure: ProviderError | None = None
+        if not request.candidates:
+            request = resolved(request)
+        walk = _Walk(request)
+        allowed = max(1 + self._max_retries, len(walk.remaining))
+        round_number = 0
+        failure: ProviderError | BudgetExceeded | None = None
         try:
             while True:
-                for target in list(remaining):
-                    if not_before.get(target.name, 0.0) > runtime.now():
+                for target in list(walk.remaining):
+                    if walk.not_before.get(target.name, 0.0) > request.runtime.now():
                         continue
-                    number += 1
                     try:
-                        response = await _begin(_attempt(request, target, before + number, round_number), call_next)
+                        response = await _begin(walk.attempt(target), call_next)
                         request.record.provider, request.record.model = target.provider, target.model
                         return response  # noqa: TRY300 - what else is tried is the loop's business
-                    except ContentFiltered:
-                        raise
-                    except ProviderError as error:
+                    except (ProviderError, BudgetExceeded) as error:
+                        if _is_final(error):
+                            raise
                         failure = error
-                        _note_failure(request, target, before + number, error)
-                        if not error.retryable:
-                            remaining.remove(target)
-                        elif error.retry_after is not None:
-                            not_before[target.name] = runtime.now() + error.retry_after
-                    if number == allowed:
+                        walk.note_failure(target, error)
+                    if walk.sent == allowed:
                         raise failure
                 round_number += 1
-                if not remaining or not await self._wait(request, round_number, remaining, not_before):
+                if not walk.remaining or not await self._wait(request, round_number, walk):
                     assert failure is not None
                     raise failure
         finally:
             failure = None  # its traceback holds this frame: a cycle that would keep the call alive
 
-    async def _wait(
-        self, request: Request, round_number: int, remaining: list[Target], not_before: dict[str, float]
-    ) -> bool:
+    async def _wait(self, request: Request, round_number: int, walk: _Walk) -> bool:
         """Wait until a candidate may be asked again; False where that would take too long."""
         now = request.runtime.now()
-        asked = min(not_before.get(target.name, 0.0) for target in remaining) - now
+        asked = min(walk.not_before.get(target.name, 0.0) for target in walk.remaining) - now
         delay = backoff(round_number, base=self._base, longest=self._longest, spread=self._random(), asked=asked)
         if delay > self._longest_wait or (request.deadline is not None and now + delay >= request.deadline):
             return False
@@ -120,18 +118,53 @@ class Retry:
         return True
 
 
-def _attempt(request: Request, target: Target, number: int, round_number: int) -> Request:
-    kind: AttemptKind = "primary" if number == 1 else "retry" if round_number else "fallback"
-    return request.replace(
-        provider=target.provider, model=target.model, target=target, attempt=number, attempt_kind=kind
-    )
+class _Walk:
+    """The candidates of one call on its way: who may still be asked, and when, and how many requests were sent."""
+
+    __slots__ = ("_asked", "_before", "_request", "not_before", "remaining", "sent")
+
+    def __init__(self, request: Request) -> None:
+        self.remaining = list(request.candidates)
+        self.not_before: dict[str, float] = {}
+        self.sent = 0
+        self._request = request
+        self._asked: set[str] = set()
+        self._before = len(request.record.attempts)  # a budget may have taken the call to a smaller model after these
+
+    def attempt(self, target: Target) -> Request:
+        """Give the request for a candidate that is asked now."""
+        self.sent += 1
+        kind: AttemptKind = "fallback"
+        if target.name == self._request.candidates[0].name and (not self._before or target.name in self._asked):
+            kind = "retry" if target.name in self._asked else "primary"
+        self._asked.add(target.name)
+        return self._request.replace(
+            provider=target.provider,
+            model=target.model,
+            target=target,
+            candidates=self._request.candidates,
+            attempt=self._before + self.sent,
+            attempt_kind=kind,
+        )
+
+    def note_failure(self, target: Target, error: ProviderError | BudgetExceeded) -> None:
+        """Leave a candidate out for good, or for as long as it asked for."""
+        facts = {"attempt": self._before + self.sent, "target": target.name, "error": type(error).__name__}
+        if isinstance(error, BudgetExceeded):
+            self.sent -= 1  # refused before it was sent
+            self.remaining.remove(target)
+        elif not error.retryable:
+            self.remaining.remove(target)
+        elif error.retry_after is not None:
+            self.not_before[target.name] = self._request.runtime.now() + error.retry_after
+        if isinstance(error, ProviderError) and error.status is not None:
+            facts["status"] = error.status
+        self._request.record.note("retry", **facts)
 
 
-def _note_failure(request: Request, target: Target, number: int, error: ProviderError) -> None:
-    facts = {"attempt": number, "target": target.name, "error": type(error).__name__}
-    if error.status is not None:
-        facts["status"] = error.status
-    request.record.note("retry", **facts)
+def _is_final(error: ProviderError | BudgetExceeded) -> bool:
+    """Whether no other candidate is asked. A budget that takes the call to a smaller model does that at once."""
+    return isinstance(error, ContentFiltered) or (isinstance(error, BudgetExceeded) and not error.others_may_do)
 
 
 async def _begin(request: Request, call_next: Handler) -> Response:

@@ -38,6 +38,8 @@ class TallyLayer:
     A reply from the cache needs no plan, so `plans` is asked for that when the counts are written.
     """
 
+    role = "tally"
+
     def __init__(self, journal: Journal, plans: Plans | None = None) -> None:
         self._journal = journal
         self._plans = plans

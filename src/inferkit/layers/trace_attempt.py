@@ -26,6 +26,8 @@ class TraceAttempt:
     The span is current while the request is being sent, so that an HTTP client's own spans nest in it.
     """
 
+    role = "attempt"
+
     def __init__(self, telemetry: Telemetry | None = None) -> None:
         self._telemetry = telemetry or Telemetry()
 
@@ -49,7 +51,7 @@ class TraceAttempt:
             return trace.INVALID_SPAN
         record = request.record
         span = self._telemetry.tracer.start_span(
-            f"{names.CHAT} {request.model}",
+            f"{names.OPERATIONS[request.operation]} {request.model}",
             context=trace.set_span_in_context(parent),
             kind=SpanKind.INTERNAL if request.provider == "local" else SpanKind.CLIENT,
             attributes=attributes.attempt_started(request),
@@ -87,7 +89,7 @@ class _Attempt:
         attempts = self._request.record.attempts
         attempt = attempts[-1] if attempts and attempts[-1].number == self._request.attempt else None
         if attempt is not None:
-            self._telemetry.attempt_ended(attempt, streamed=self._request.stream)
+            self._telemetry.attempt_ended(self._request, attempt)
         if self.span.is_recording():
             if attempt is not None:
                 facts = attributes.attempt_ended(attempt, response_model=self.model, response_id=self.id)

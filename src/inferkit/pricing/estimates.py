@@ -15,8 +15,6 @@ from inferkit.pricing.tokens import has_images, input_tokens_bound, unscaled_tok
 from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from inferkit.core.request import Request
 
 __all__ = ["LearnedEstimates", "Model", "input_tokens"]
@@ -41,12 +39,10 @@ def input_tokens(request: Request, learned: LearnedEstimates | None) -> int:
 class LearnedEstimates:
     """Learns from each call how many tokens a byte of input comes to on its model.
 
-    `candidates` gives the models that may serve a request. Kept in memory, for the last 1024 models that were called;
-    safe from any thread.
+    Kept in memory, for the last 1024 models that were called; safe from any thread.
     """
 
-    def __init__(self, candidates: Callable[[Request], Iterable[Model]]) -> None:
-        self._candidates = candidates
+    def __init__(self) -> None:
         self._densities: dict[Model, deque[int]] = {}  # tokens for a million bytes, rounded up
         self._expected: dict[Model, int] = {}  # the same with the margin, for models that are known well enough
         self.renew()
@@ -56,14 +52,14 @@ class LearnedEstimates:
         """Start afresh in a forked child, with what is known."""
         self._lock = threading.Lock()
 
-    def of_candidates(self, request: Request) -> dict[Model, int]:
-        """Give the estimate for each model that may serve a request. Raises what `candidates` raises: `NoRoute`."""
-        strict = input_tokens_bound(request)
-        return {model: self._scaled(request, model, strict) for model in self._candidates(request)}
-
     def of(self, request: Request, model: Model) -> int:
         """Give the estimate for a request: the strict bound for a model of which fewer than eight calls are known."""
-        return self._scaled(request, model, input_tokens_bound(request))
+        strict = input_tokens_bound(request)
+        density = self._expected.get(model)
+        if density is None or density >= _PRECISION:
+            return strict
+        unscaled = unscaled_tokens(request)
+        return unscaled + -(-(strict - unscaled) * density // _PRECISION)
 
     def learn(self, request: Request, tokens: int) -> None:
         """Note how many input tokens the provider reported for a request.
@@ -87,10 +83,3 @@ class LearnedEstimates:
                 longest_ago = next(iter(self._densities))
                 del self._densities[longest_ago]
                 self._expected.pop(longest_ago, None)
-
-    def _scaled(self, request: Request, model: Model, strict: int) -> int:
-        density = self._expected.get(model)
-        if density is None or density >= _PRECISION:
-            return strict
-        unscaled = unscaled_tokens(request)
-        return unscaled + -(-(strict - unscaled) * density // _PRECISION)

@@ -54,12 +54,12 @@ def call_ended(model: str, record: CallRecord, outcome: str) -> dict[str, Any]:
 def attempt_started(request: Request) -> dict[str, Any]:
     """Describe an attempt that is about to be sent."""
     facts: dict[str, Any] = {
-        names.OPERATION: names.CHAT,
+        names.OPERATION: names.OPERATIONS[request.operation],
         names.PROVIDER: request.provider,
         names.REQUEST_MODEL: request.model,
         names.REQUEST_STREAM: request.stream,
         names.ATTEMPT_NUMBER: request.attempt,
-        names.ATTEMPT_KIND: "hedge" if request.record.running else request.attempt_kind,
+        names.ATTEMPT_KIND: request.kind,
     }
     parameters = (
         (names.REQUEST_MAX_TOKENS, request.max_output_tokens),
@@ -74,7 +74,7 @@ def attempt_started(request: Request) -> dict[str, Any]:
 
 def attempt_ended(attempt: Attempt, *, response_model: str | None, response_id: str | None) -> dict[str, Any]:
     """Describe an attempt that ended."""
-    usage = attempt.usage
+    usage, most = attempt.usage, attempt.max_output_tokens
     facts: dict[str, Any] = {
         names.USAGE_INPUT: usage.input_tokens,
         names.USAGE_OUTPUT: usage.output_tokens,
@@ -82,6 +82,8 @@ def attempt_ended(attempt: Attempt, *, response_model: str | None, response_id: 
         names.OUTCOME: attempt.outcome,
         names.RESPONSE_MODEL: response_model or attempt.model,
     }
+    if most is not None:  # a budget may have lowered it since the attempt was started
+        facts[names.REQUEST_MAX_TOKENS] = most
     if usage.cache_read_tokens:
         facts[names.USAGE_CACHE_READ] = usage.cache_read_tokens
     if usage.cache_write_tokens:

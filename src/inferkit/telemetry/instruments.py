@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from inferkit.core.attempt import Attempt
     from inferkit.core.record import CallRecord
+    from inferkit.core.request import Request
 
 __all__ = ["Telemetry"]
 
@@ -54,15 +55,19 @@ class Telemetry:
             names.BUDGET_REJECTIONS, unit="{call}", description="Calls that a budget refused or cut"
         )
 
-    def attempt_ended(self, attempt: Attempt, *, streamed: bool) -> None:
+    def attempt_ended(self, request: Request, attempt: Attempt) -> None:
         """Record one attempt."""
-        labels = {names.OPERATION: names.CHAT, names.PROVIDER: attempt.provider, names.REQUEST_MODEL: attempt.model}
+        labels = {
+            names.OPERATION: names.OPERATIONS[request.operation],
+            names.PROVIDER: attempt.provider,
+            names.REQUEST_MODEL: attempt.model,
+        }
         failed = {} if attempt.error is None else {names.ERROR_TYPE: attempt.error}
         self._duration.record(attempt.seconds, {**labels, **failed})
         if attempt.usage.total_tokens:
             self._token_usage.record(attempt.usage.input_tokens, {**labels, names.TOKEN_TYPE: "input"})
             self._token_usage.record(attempt.usage.output_tokens, {**labels, names.TOKEN_TYPE: "output"})
-        if streamed and attempt.first_chunk_seconds is not None:
+        if request.stream and attempt.first_chunk_seconds is not None:
             self._first_chunk.record(attempt.first_chunk_seconds, labels)
             if attempt.chunks > 1:
                 self._per_chunk.record((attempt.seconds - attempt.first_chunk_seconds) / (attempt.chunks - 1), labels)

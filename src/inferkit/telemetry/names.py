@@ -12,7 +12,7 @@ SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.1"
 # Spans
 CALL = "inferkit.call"
 STREAM = "inferkit.stream"
-CHAT = "chat"
+OPERATIONS = {"chat": "chat", "embed": "embeddings"}  # ours, and what the conventions call them
 
 # Attributes of an attempt
 OPERATION = "gen_ai.operation.name"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from inferkit.layers.resolve import resolved
+
 if TYPE_CHECKING:
     from inferkit.budgets.scope import Scope
     from inferkit.core.request import Request
@@ -53,9 +55,12 @@ class Degrading(NamedTuple):
 
 
 def degraded(request: Request, scope: Scope, refusal: Refusal, *, instead_of: str) -> Request:
-    """Give the caller's request as it goes to the model that the scope's budget names, and note that it does."""
+    """Give the caller's request as it goes to the model that the scope's budget names, and note that it does.
+
+    Raises `NoRoute` where nothing stands behind that name.
+    """
     record, model = request.record, scope.budget.degrade_to
     record.degraded = scope.account
     facts = {"scope": scope.account, "unit": refusal.unit, "from": instead_of, "to": model}
     record.note("budget", decision="degraded", **facts)
-    return request.replace(model=model)
+    return resolved(request.replace(model=model))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inferkit.core.errors import BudgetExceeded
 from inferkit.layers.budget.refusal import exceeded, ran_past
 from inferkit.ledger.amounts import Amounts, Grant, Refusal
 from inferkit.pricing.estimates import input_tokens
@@ -13,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inferkit.budgets.scope import Scope
+    from inferkit.core.errors import BudgetExceeded
     from inferkit.core.request import Request
     from inferkit.layers.budget.quote import Demand
     from inferkit.ledger.protocols import Accounts
-    from inferkit.pricing.estimates import LearnedEstimates
+    from inferkit.pricing.estimates import LearnedEstimates, Model
+    from inferkit.pricing.prices import Price
 
 __all__ = ["Hold"]
 
@@ -26,7 +27,7 @@ class Hold:
 
     `counts_money` and `counts_tokens` say what the budgets that pay are limited in. `truncates` is true where a stream
     that runs past the hold ends with the finish reason "budget" rather than with `BudgetExceeded`: unless a budget that
-    pays says "raise".
+    pays says "raise". `cap` is how many output tokens the candidate that goes first may ask for.
     """
 
     def __init__(
@@ -46,6 +47,8 @@ class Hold:
         self.counts_tokens = demand.counts_tokens
         self.truncates = all(scope.budget.on_exceed != "raise" for scope in demand.scopes)
         self.refusal: Refusal | None = None
+        self.cap = demand.output_within(grant.amounts)
+        self._inputs: dict[Model, int] = {} if demand.model is None else {demand.model: demand.input}
         self._accounts = accounts
         self._request = request
         self._now = now
@@ -63,14 +66,15 @@ class Hold:
 
         What other calls taught in the meantime does not count: a call that was granted must not fail over it.
         """
-        demand = self.demand
-        if demand.output is not None and request.messages is self._request.messages:
-            if not demand.estimates:
-                return demand.input
-            reserved = demand.estimates.get((request.provider or "", request.model))
-            if reserved is not None:
-                return reserved
-        return input_tokens(request, self._learned)
+        if self.demand.output is None or request.messages is not self._request.messages:
+            return input_tokens(request, self._learned)
+        if self._learned is None:
+            return self.demand.input
+        model = (request.provider or "", request.model)
+        known = self._inputs.get(model)
+        if known is None:
+            known = self._inputs[model] = self._learned.of(request, model)
+        return known
 
     def left(self) -> tuple[int, int]:
         """Nano-dollars and tokens of what is held that no attempt has used, and none that runs may still use."""
@@ -84,18 +88,64 @@ class Hold:
             tokens -= most_tokens
         return nanos, tokens
 
-    async def ensure(self, attempt: object, nanos: int, tokens: int = 0) -> None:
-        """Commit to `attempt` what it may cost, until it leaves `record.running`; hold more where too little is left.
+    async def cover(self, attempt: object, request: Request, price: Price | None) -> int | None:
+        """Commit to `attempt` what it may cost, until it leaves `record.running`; give the output that it may ask for.
 
-        Raises `BudgetExceeded` where the budgets do not allow that; then nothing is committed.
+        Each attempt is capped at its own model's price. More is held where too little is left for it, and where the
+        budgets do not allow that, its output is lowered to what they do allow. Raises `BudgetExceeded` where even the
+        least is not covered; then nothing is committed. None: it may write as much as it likes.
         """
+        demand = self.demand
+        stated = self.cap if request.max_output_tokens is None else request.max_output_tokens
+        if stated is None:
+            return None
+        tokens, wanted, output = self.input_bound(request), stated, stated
+        if stated == self.cap and demand.output is not None:  # as the budget layer had set it, for the first candidate
+            wanted = demand.output
+            output = stated if (request.provider, request.model) == demand.model else wanted
+        least, start = min(wanted, demand.least), output
+        while True:
+            refusal = await self._commit(attempt, *_most(price, tokens, output))
+            if refusal is None:
+                break
+            lower = None if demand.whole and demand.refuser(refusal) else self._output_left(refusal, price, tokens)
+            if lower is None or not least <= lower < output:
+                raise self._refused(refusal, self._missing(*_most(price, tokens, least)))
+            output = lower
+        record = request.record
+        record.clamped = output < wanted or (record.clamped and len(record.running) > 1)
+        if output < start:
+            record.note("budget", decision="lowered", scope=demand.accounts, max_output_tokens=output)
+        return output
+
+    async def _commit(self, attempt: object, nanos: int, tokens: int) -> Refusal | None:
         running, more = self._request.record.running, self._missing(nanos, tokens)
         running[attempt] = nanos, tokens
+        refusal = None
         try:
-            await self._hold_more(more)
+            if any(more):
+                self.refusal = refusal = self._single_call_refusal(more) or await self._extend(more)
         except BaseException:
             del running[attempt]
             raise
+        if refusal is not None:
+            del running[attempt]
+        return refusal
+
+    def _output_left(self, refusal: Refusal, price: Price | None, tokens: int) -> int | None:
+        """How many output tokens are left by what the call holds and the line that refused it can spare, if any."""
+        nanos_left, tokens_left = self.left()
+        spare = refusal.limit - refusal.posted - refusal.pending
+        if refusal.unit == "tokens":
+            return tokens_left + spare - tokens
+        if refusal.unit == "usd" and price is not None:
+            return price.affordable_output(tokens, nanos_left + spare)
+        return None
+
+    def _refused(self, refusal: Refusal, more: Amounts) -> BudgetExceeded:
+        error = exceeded(self._request, self.demand, refusal, more=more)
+        error.others_may_do = self.demand.refuser(refusal) is None
+        return error
 
     def _missing(self, nanos: int, tokens: int) -> Amounts:
         """What costs nothing is covered, whatever is left."""
@@ -105,45 +155,23 @@ class Hold:
             max(0, tokens - left_tokens) if self.counts_tokens else 0,
         )
 
-    async def _hold_more(self, more: Amounts) -> None:
-        if not any(more):
-            return
-        self.refusal = self._single_call_refusal(more) or await self._extend(more)
-        if self.refusal is not None:
-            raise exceeded(self._request, self.demand, self.refusal, more=more)
-
     def refuser(self, error: BudgetExceeded) -> Scope | None:
         """Give the scope that refused another attempt, if it may take the call to a smaller model."""
         if self.refusal is None or self.refusal.line.account != error.scope:
             return None
         return self.demand.refuser(self.refusal)
 
-    async def turn_to(self, demand: Demand) -> int | None:
-        """Hold what the call needs from here on, by another model; give how many output tokens it may ask for.
+    def turn_to(self, demand: Demand) -> None:
+        """Pay for what another model needs from here on; what the attempts cost so far stays charged.
 
-        What its attempts cost so far stays charged. Raises `BudgetExceeded` where even the least is not covered.
+        Raises `BudgetExceeded` where a limit on each call forbids it.
         """
-        self.demand, self.refusal = demand, demand.refusal
+        self.demand, self.refusal, self.cap = demand, demand.refusal, demand.output
         self.counts_money, self.counts_tokens = demand.counts_money, demand.counts_tokens
         if self.refusal is not None:
             raise exceeded(self._request, demand, self.refusal)
-        least, more = self._missing(*demand.minimum[:2]), self._missing(*demand.wanted[:2])
-        while True:
-            try:
-                await self._hold_more(more)
-                break
-            except BudgetExceeded as error:
-                lower = None if demand.whole and self.refuser(error) else _lowered(more, least, self.refusal)
-                if lower is None:
-                    raise
-                more = lower
-        nanos, tokens = self.left()
-        return demand.output_within(
-            Amounts(
-                max(0, nanos) if self.counts_money else demand.wanted.usd,
-                tokens if self.counts_tokens else demand.wanted.tokens,
-            )
-        )
+        if demand.model is not None:
+            self._inputs.setdefault(demand.model, demand.input)
 
     def _count(self, more: Amounts) -> None:
         self.held = Amounts(self.held.usd + more.usd, self.held.tokens + more.tokens, self.held.calls)
@@ -179,10 +207,6 @@ class Hold:
         return ran_past(self.demand, self.held)
 
 
-def _lowered(more: Amounts, least: Amounts, refusal: Refusal | None) -> Amounts | None:
-    """Give as much of what was refused as the line that refused it can spare, if that is enough."""
-    if refusal is None:
-        return None
-    unit = Amounts._fields.index(refusal.unit)
-    spare = refusal.limit - refusal.posted - refusal.pending
-    return more._replace(**{refusal.unit: spare}) if least[unit] <= spare < more[unit] else None
+def _most(price: Price | None, tokens: int, output: int) -> tuple[int, int]:
+    """Give the most that an attempt may cost: in nano-dollars, and in tokens."""
+    return 0 if price is None else price.upper_bound(tokens, output), tokens + output

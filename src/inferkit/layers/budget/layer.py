@@ -19,19 +19,22 @@ from inferkit.layers.budget.settlement import Settlement
 from inferkit.layers.budget.sweeper import Sweeper
 from inferkit.layers.budget.thresholds import tell_of_thresholds
 from inferkit.layers.budget.truncation import Truncated, name_the_cause
+from inferkit.layers.resolve import resolved
+from inferkit.layers.route import Ordered, planned
 from inferkit.ledger.amounts import Grant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from inferkit.budgets.scope import Scope
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
+    from inferkit.layers.route import Policy
     from inferkit.ledger.amounts import Refusal
     from inferkit.ledger.protocols import Accounts
     from inferkit.plans.subscriptions import Plans
     from inferkit.pricing.estimates import LearnedEstimates
-    from inferkit.pricing.prices import Price
+    from inferkit.pricing.prices import PriceBook
 
 __all__ = ["BudgetLayer"]
 
@@ -42,12 +45,12 @@ _MARGIN_SECONDS = 60.0
 class BudgetLayer:
     """Charges each call to `request.scopes`, and enters calls without any in the ledger's journal.
 
-    `plans` says which allowance each customer has. `quote` gives the prices of the models that may serve a request, of
-    which the dearest is reserved. The input counts as what `learned` expects, or as its strict bound. A call whose
-    caller sets no `max_output_tokens` is held to `default_output_tokens`; one for which the budget buys fewer than
-    `min_output_tokens` is refused with `BudgetExceeded`, or taken to the smaller model that the budget names. A hold is
-    leased for `lease_seconds`, or until the call's deadline. `on_store_error` says whether a call goes ahead when the
-    ledger cannot be written: "block" or "allow".
+    `plans` says which allowance each customer has, `prices` what the candidates charge, and `policy` which of them goes
+    first: that one is reserved for, and each other one when it is asked. The input counts as what `learned` expects, or
+    as its strict bound. A call whose caller sets no `max_output_tokens` is held to `default_output_tokens`; one for
+    which the budget buys fewer than `min_output_tokens` is refused with `BudgetExceeded`, or taken to the smaller model
+    that the budget names. A hold is leased for `lease_seconds`, or until the call's deadline. `on_store_error` says
+    whether a call goes ahead when the ledger cannot be written: "block" or "allow".
     """
 
     role = "budget"
@@ -56,7 +59,8 @@ class BudgetLayer:
         self,
         accounts: Accounts | None,
         *,
-        quote: Callable[[Request], Sequence[Price]],
+        prices: PriceBook,
+        policy: Policy | None = None,
         plans: Plans | None = None,
         learned: LearnedEstimates | None = None,
         default_output_tokens: int = 4096,
@@ -73,7 +77,8 @@ class BudgetLayer:
             raise ConfigurationError(f"lease_seconds is above zero; got {lease_seconds}")
         self._accounts = accounts
         self._sweeper = None if accounts is None else Sweeper(accounts)
-        self._quote = quote
+        self._prices = prices
+        self._policy = policy or Ordered()
         self._plans = plans
         self._learned = learned
         self._default_output = default_output_tokens
@@ -91,7 +96,9 @@ class BudgetLayer:
             return await call_next(request)
         if self._plans is not None:
             request = await self._under_plan(self._plans, request)
-        settlement = Settlement(accounts, request, self._quote, now=self._clock, sweeper=sweeper)
+        if not request.candidates:
+            request = resolved(request)
+        settlement = Settlement(accounts, request, self._prices, now=self._clock, sweeper=sweeper)
         try:
             if request.scopes:
                 request = await self._reserve(accounts, request, settlement)
@@ -151,8 +158,8 @@ class BudgetLayer:
 
     def _demand(self, request: Request, at: float, degrading: Degrading) -> Demand:
         return demand_of(
-            request,
-            self._quote,
+            planned(self._policy, request),
+            self._prices,
             at,
             default_output=self._default_output,
             min_output=self._min_output,
@@ -181,12 +188,13 @@ class BudgetLayer:
     def _hold(
         self, accounts: Accounts, request: Request, demand: Demand, grant: Grant, settlement: Settlement
     ) -> Request:
-        record, output = request.record, demand.output_within(grant.amounts)
+        record = request.record
         lease = self._lease_of(request)
-        record.hold = settlement.hold = Hold(
+        record.hold = settlement.hold = hold = Hold(
             accounts, request, demand=demand, grant=grant, lease=lease, now=self._clock, learned=self._learned
         )
-        record.clamped = _is_lowered(output, demand)
+        output = hold.cap
+        record.clamped = output is not None and output < (demand.output or 0)
         facts: dict[str, Any] = {
             "decision": "lowered" if record.clamped else "reserved",
             "scope": demand.accounts,
@@ -203,22 +211,18 @@ class BudgetLayer:
         while True:
             try:
                 if hold is not None and scope is not None:
-                    request = await self._turn(request, hold, scope, settlement.asked)
+                    request = self._turn(request, hold, scope, settlement.asked)
                 return await call_next(request)
             except BudgetExceeded as error:
                 scope = None if hold is None else hold.refuser(error)
                 if scope is None:
                     raise
 
-    async def _turn(self, request: Request, hold: Hold, scope: Scope, asked: Request) -> Request:
+    def _turn(self, request: Request, hold: Hold, scope: Scope, asked: Request) -> Request:
         """Take a call to the scope's smaller model, after attempts that came to nothing."""
         assert hold.refusal is not None
         smaller = degraded(asked, scope, hold.refusal, instead_of=request.model)
         demand = self._demand(smaller, hold.demand.at, hold.demand.degrading.by(scope))
-        output = await hold.turn_to(demand)
-        smaller.record.clamped = _is_lowered(output, demand)
-        return smaller if output is None else smaller.replace(max_output_tokens=output)
-
-
-def _is_lowered(output: int | None, demand: Demand) -> bool:
-    return output is not None and output < (demand.output or 0)
+        hold.turn_to(demand)
+        smaller.record.clamped = False  # the hold says otherwise where it is
+        return smaller if demand.output is None else smaller.replace(max_output_tokens=demand.output)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inferkit.layers.budget.degrade import Degrading
@@ -11,13 +11,13 @@ from inferkit.ledger.amounts import NOTHING, Amounts, Line, Refusal, Unit
 from inferkit.pricing.tokens import input_tokens_bound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
     from inferkit.budgets.budget import Threshold
     from inferkit.budgets.scope import Scope
     from inferkit.core.request import Request
     from inferkit.pricing.estimates import LearnedEstimates, Model
-    from inferkit.pricing.prices import Price
+    from inferkit.pricing.prices import Price, PriceBook
 
 __all__ = ["Demand", "demand_of"]
 
@@ -29,10 +29,11 @@ _NONE = Degrading()
 class Demand:
     """`lines` are the ledger's; limits on a single call are in `wanted` already, or in `refusal` if they forbid it.
 
-    `input` is the most that the request may come to on any model that may serve it; where that is learned, `estimates`
-    has what it is on each. `output` is None where neither money nor tokens are limited. `at` is in seconds since the
-    epoch. `whole` is true where a budget would rather take the call to a smaller model than lower the output that the
-    caller stated; the lines of such budgets come first.
+    The candidate that goes first is `model`, at its `price`. `input` is the most that the request may come to there,
+    `output` the most that it may write if the budgets buy that (None where neither money nor tokens are limited), and
+    `least` what is too little to be of use. `at` is in seconds since the epoch. `whole` is true where a budget would
+    rather take the call to a smaller model than lower the output that the caller stated; the lines of such budgets come
+    first.
     """
 
     at: float
@@ -40,10 +41,11 @@ class Demand:
     lines: tuple[Line, ...]
     wanted: Amounts
     minimum: Amounts
-    prices: tuple[Price, ...] = ()
+    model: Model | None = None
+    price: Price | None = None
     input: int = 0
-    estimates: Mapping[Model, int] = field(default_factory=dict)
     output: int | None = None
+    least: int = 0
     refusal: Refusal | None = None
     counts_money: bool = False
     counts_tokens: bool = False
@@ -78,16 +80,13 @@ class Demand:
         if self.output is None:
             return None
         most = min(self.output, amounts.tokens - self.input)
-        for price in self.prices:
-            affordable = price.affordable_output(self.input, amounts.usd)
-            if affordable is not None and affordable < most:
-                most = affordable
-        return most
+        affordable = None if self.price is None else self.price.affordable_output(self.input, amounts.usd)
+        return most if affordable is None else min(most, affordable)
 
 
 def demand_of(
     request: Request,
-    quote: Callable[[Request], Sequence[Price]],
+    book: PriceBook,
     at: float,
     *,
     default_output: int,
@@ -95,10 +94,10 @@ def demand_of(
     degrading: Degrading = _NONE,
     learned: LearnedEstimates | None = None,
 ) -> Demand:
-    """Work out what to reserve for a request with scopes.
+    """Work out what to reserve for a request with scopes and candidates, of which the first is asked first.
 
-    Raises what `quote` raises (`UnpricedModel`, `NoRoute`), and `ConfigurationError` for an `extra=` that would have
-    the provider write more than the budget reserves.
+    Raises `UnpricedModel` where `book` lacks one of its candidates, and `ConfigurationError` for an `extra=` that would
+    have the provider write more than the budget reserves.
     """
     scopes: tuple[Scope, ...] = request.scopes
     counts_money = any(scope.budget.usd is not None for scope in scopes)
@@ -106,12 +105,12 @@ def demand_of(
     if not counts_money and not counts_tokens:
         return Demand(at, scopes, _lines(scopes, at, degrading), _CALL, _CALL, degrading=degrading)
     refuse_hidden_limits(request.extra)
-    prices = tuple(quote(request)) if counts_money else ()
-    estimates = {} if learned is None else learned.of_candidates(request)
-    size = max(estimates.values()) if estimates else input_tokens_bound(request)
+    prices = [book.price(each.provider, each.model) for each in request.candidates] if counts_money else [None]
+    model, price = (request.candidates[0].provider, request.candidates[0].model), prices[0]
+    size = input_tokens_bound(request) if learned is None else learned.of(request, model)
     output = default_output if request.max_output_tokens is None else request.max_output_tokens
-    wanted = _bound(prices, size, output)
-    minimum = _bound(prices, size, min(output, min_output))
+    least = min(output, min_output)
+    wanted, minimum = _bound(price, size, output), _bound(price, size, least)
     whole = request.max_output_tokens is not None and bool(degrading.able)
     able = degrading.able if whole else ()
     refusal = None
@@ -127,10 +126,11 @@ def demand_of(
         lines,
         wanted,
         minimum,
-        prices,
+        model,
+        price,
         size,
-        estimates,
         output,
+        least,
         refusal,
         counts_money,
         counts_tokens,
@@ -143,8 +143,8 @@ def _last(able: tuple[Scope, ...], scopes: tuple[Scope, ...]) -> tuple[Scope, ..
     return tuple(sorted(scopes, key=able.__contains__)) if able else scopes
 
 
-def _bound(prices: tuple[Price, ...], size: int, output: int) -> Amounts:
-    return Amounts(max((price.upper_bound(size, output) for price in prices), default=0), size + output, 1)
+def _bound(price: Price | None, size: int, output: int) -> Amounts:
+    return Amounts(0 if price is None else price.upper_bound(size, output), size + output, 1)
 
 
 def _lines(scopes: tuple[Scope, ...], at: float, degrading: Degrading) -> tuple[Line, ...]:

@@ -6,11 +6,10 @@ by what ends dropped streams, so that no call leaves a hold behind while its pro
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from inferkit.core.errors import BudgetExceeded, InferkitError, LedgerError
+from inferkit.core.errors import BudgetExceeded, LedgerError
 from inferkit.layers.budget.charge import attribution_of, charge_for
 from inferkit.layers.budget.thresholds import tell_of_thresholds
 from inferkit.ledger.amounts import Grant
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from inferkit.layers.budget.sweeper import Sweeper
     from inferkit.ledger.amounts import Amounts, Refusal
     from inferkit.ledger.protocols import Accounts
-    from inferkit.pricing.prices import Price
+    from inferkit.pricing.prices import Price, PriceBook
     from inferkit.runtime.protocol import Runtime
 
 __all__ = ["Settlement"]
@@ -43,7 +42,7 @@ class Settlement:
         self,
         accounts: Accounts,
         asked: Request,
-        quote: Callable[[Request], Sequence[Price]],
+        prices: PriceBook,
         *,
         now: Callable[[], float],
         sweeper: Sweeper,
@@ -51,7 +50,7 @@ class Settlement:
         self.asked = asked
         self.hold: Hold | None = None
         self._accounts = accounts
-        self._quote = quote
+        self._prices = prices
         self._now = now
         self._sweeper = sweeper
         self._held = False
@@ -138,11 +137,12 @@ class Settlement:
 
     def _candidates(self) -> Sequence[Price]:
         """Give the prices of the models that might have served the call, if there are several and all are known."""
-        with contextlib.suppress(InferkitError):
-            prices = self._quote(self.asked)
-            if len(prices) > 1 or self.asked.record.degraded:
-                return prices
-        return ()
+        candidates = self.asked.candidates
+        if len(candidates) < 2 and self.asked.record.degraded is None:  # noqa: PLR2004 - itself
+            return ()
+        prices = [self._prices.find(target.provider, target.model) for target in candidates]
+        known = [price for price in prices if price is not None]
+        return known if len(known) == len(prices) else ()
 
     async def _write(self, runtime: Runtime, step: Callable[[Runtime], Awaitable[bool]]) -> None:
         """Write to the ledger. The reply is there and must not be lost to a ledger that fails: the lease settles it."""

@@ -1,0 +1,83 @@
+"""The layers of a client in their order, and what stands behind the last one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from inferkit.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from inferkit.core.request import Layer, Request
+    from inferkit.core.response import Response
+    from inferkit.layers.cache import Cache
+    from inferkit.layers.resolve import Names
+    from inferkit.layers.retry import Retry
+    from inferkit.layers.route import Policy
+    from inferkit.ledger.ledger import Ledger
+    from inferkit.plans.subscriptions import Plans
+    from inferkit.pricing.prices import PriceBook
+    from inferkit.telemetry.instruments import Telemetry
+
+__all__ = ["default_stack", "dispatch"]
+
+
+def default_stack(
+    catalog: Names,
+    *,
+    policy: Policy | None = None,
+    prices: PriceBook | None = None,
+    cache: Cache | None = None,
+    ledger: Ledger | None = None,
+    plans: Plans | None = None,
+    retry: Retry | None = None,
+    telemetry: Telemetry | None = None,
+    on_store_error: Literal["block", "allow"] = "block",
+    estimates: Literal["strict", "learned"] = "strict",
+) -> list[Layer]:
+    """Give the layers in the right order for nearly everybody: trace, resolve, cache, budget, route, retry, meter.
+
+    With a ledger, what costs nothing is counted between the trace and the cache. `policy` says in which order the
+    candidates are asked. A layer of one's own is put in by name (see `insert`).
+    """
+    from inferkit.layers.budget import BudgetLayer
+    from inferkit.layers.meter import Meter
+    from inferkit.layers.resolve import Resolve
+    from inferkit.layers.retry import Retry
+    from inferkit.layers.route import Ordered, Route
+    from inferkit.layers.tally import TallyLayer
+    from inferkit.layers.trace import Trace
+    from inferkit.layers.trace_attempt import TraceAttempt
+    from inferkit.pricing.estimates import LearnedEstimates
+    from inferkit.pricing.prices import PriceBook
+    from inferkit.telemetry.instruments import Telemetry
+
+    telemetry, book, policy = telemetry or Telemetry(), prices or PriceBook(), policy or Ordered()
+    learned = LearnedEstimates() if estimates == "learned" else None
+    layers: list[Layer | None] = [
+        Trace(telemetry),
+        Resolve(catalog),
+        None if ledger is None else TallyLayer(ledger.journal, plans),
+        cache,
+        BudgetLayer(
+            None if ledger is None else ledger.accounts,
+            prices=book,
+            policy=policy,
+            plans=plans,
+            learned=learned,
+            on_store_error=on_store_error,
+        ),
+        Route(policy),
+        retry or Retry(),
+        TraceAttempt(telemetry),
+        Meter(book, learned),
+    ]
+    return [layer for layer in layers if layer is not None]
+
+
+async def dispatch(request: Request) -> Response:
+    """Hand an attempt to the adapter of its target."""
+    if request.target is None:
+        raise ConfigurationError("no target was chosen: the stack needs a route and a retry layer")
+    if request.operation != "chat" and request.operation not in getattr(request.target.adapter, "operations", ()):
+        raise ConfigurationError(f"{request.target.name} cannot {request.operation}: its adapter only chats")
+    return await request.target.adapter(request)
