@@ -3,8 +3,8 @@
 It does as little as it can, so that it is not what is measured. What it answers depends on the URL:
 `/v1` answers at once, whole or as a stream of `EVENTS` events, each a piece of its own, `/gathered/v1` sends `GATHERED`
 of them in a piece, so that one read brings them all, `/paused/v1` sends the first event of a stream well before the
-others, `/failing/v1` refuses with the status 500. `/billing/v1` answers with as many tokens as it likes, and writes what
-it bills for them into its book before: lines of the question and nano-dollars.
+others, `/failing/v1` refuses with the status 500. `/billing/v1` answers with as many tokens as it likes, and writes
+what it bills for them into its book before: lines of the question and nano-dollars.
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ settings = dict(
     prices={"fake:m": Price(input="1", output="1")},
     budget=Budget(usd="1", per="total", name="all"),
     ledger=sys.argv[1],
-    cache=False,
 )
 """
 BEGUN = {
@@ -53,7 +52,10 @@ trio.run(stream.__anext__)
 
 def run(script, *arguments):
     ran = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, timeout=SECONDS
+        [sys.executable, "-W", "error", "-c", script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout
@@ -70,6 +72,29 @@ def test_a_stream_that_is_open_at_the_exit_is_settled_and_does_not_hold_the_proc
     assert (entry.kind, entry.charge.outcome, entry.charge.estimated) == ("settled", "abandoned", True)
     assert balance.posted.usd == entry.charge.usd > 0
     assert balance.pending.usd == 0
+
+
+@pytest.mark.parametrize("kind", BEGUN)
+def test_a_client_that_is_dropped_without_being_closed_says_nothing_and_settles_its_streams(kind, tmp_path):
+    script = (
+        SETTINGS
+        + BEGUN[kind]
+        + """
+import gc
+from inferkit.runtime import reaper
+ring = [llm, stream]
+ring.append(ring)  # as a traceback makes one: only the collector finds it
+del llm, stream, ring
+gc.collect()
+print(reaper.flush())
+gc.collect()
+"""
+    )
+    path = tmp_path / "ledger.db"
+    assert run(script, path) == "True\n"
+    ledger = SqliteLedger(path)
+    assert [entry.charge.outcome for entry in ledger.entries()] == ["abandoned"]
+    ledger.close()
 
 
 def test_what_is_dropped_while_the_interpreter_goes_down_does_not_hold_the_process():

@@ -9,17 +9,19 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from inferkit.caching import disk as disk_module
-from inferkit.caching.bytes_disk import DamagedRowError
+from inferkit.caching.bytes_disk import BytesStore, DamagedRowError
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.entry import Entry
 from inferkit.core.chunks import Chunk
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.usage import Usage
 
+DESCRIPTORS = Path("/proc/self/fd")
 KEY = b"k" * 32
 ENTRY = Entry((Chunk("Hello"), Chunk(finish_reason="stop", usage=Usage(7, 2))), stored_at=1.5, cost_nanos=9)
 
@@ -352,6 +354,46 @@ def test_many_threads_share_a_tier(tier):
     assert wrong == []
 
 
+@pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="counts this process's open files")
+def test_threads_that_ended_leave_no_connection_behind(tier, folder):
+    tier.put(KEY, ENTRY)
+
+    def descriptors():
+        return sum(os.path.realpath(each).startswith(str(folder)) for each in DESCRIPTORS.iterdir())
+
+    before = descriptors()
+    found = []
+    for _ in range(5):
+        thread = threading.Thread(target=lambda: found.append(tier.get(KEY)))
+        thread.start()
+        thread.join(60)
+    assert found == [ENTRY] * 5
+    assert descriptors() == before > 0
+    tier.close()
+    assert descriptors() == 0
+
+
+def test_a_look_up_does_not_wait_for_a_write(tier):
+    tier.put(KEY, ENTRY)
+    with tier._opened().transact():
+        thread = threading.Thread(target=lambda: found.append(tier.get(KEY)))
+        found = []
+        thread.start()
+        thread.join(60)
+    assert found == [ENTRY]
+
+
+def test_a_transaction_that_an_interrupt_left_open_is_undone_by_the_next(tier, folder):
+    tier.put(KEY, ENTRY)
+    tier._opened()._sql("BEGIN IMMEDIATE")
+    tier.put(b"l" * 32, ENTRY)
+    other = DiskTier(folder)
+    assert other.get(b"l" * 32) == ENTRY
+    other.put(b"m" * 32, ENTRY)
+    assert tier.get(b"m" * 32) == ENTRY
+    other.close()
+
+
 _WORK = """
 import sys
 from inferkit.core.chunks import Chunk
@@ -387,6 +429,34 @@ def test_a_forked_child_uses_connections_of_its_own(tier):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert tier.get(b"c" * 32) == ENTRY
     assert tier._store is inherited
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_fork_while_a_thread_writes_takes_no_lock_along(tier, monkeypatch):
+    writing = threading.Event()
+
+    def entries():
+        for number in range(100):
+            yield number.to_bytes(32), ENTRY, None
+
+    def announce(store, rows, write=BytesStore.write):
+        with store.transact():
+            writing.set()
+            write(store, rows)
+
+    monkeypatch.setattr(BytesStore, "write", announce)
+    tier.open()
+    thread = threading.Thread(target=tier.put_all, args=(entries(),))
+    thread.start()
+    assert writing.wait(30)
+    pid = os.fork()
+    if pid == 0:
+        tier.put(b"c" * 32, ENTRY)
+        os._exit(0 if tier.get(b"c" * 32) == tier.get((99).to_bytes(32)) == ENTRY else 1)
+    thread.join(30)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert tier.get(b"c" * 32) == ENTRY
 
 
 def test_the_disk_library_is_not_loaded_before_it_is_used():

@@ -17,11 +17,11 @@ from inferkit.runtime.gathering import Gathering
 class Book:
     """Keeps what was put in, and what was written of it, each time."""
 
-    def __init__(self, seconds=0.0, name="test-writer", **options):
+    def __init__(self, seconds=0.0, name="test-writer"):
         self.waiting = []
         self.written = []
         self.reached = threading.Condition()
-        self.gathering = Gathering(self.write, name=name, seconds=seconds, **options)
+        self.gathering = Gathering(self.write, name=name, seconds=seconds)
 
     def put(self, item):
         self.waiting.append(item)
@@ -106,13 +106,6 @@ def test_a_write_that_fails_is_logged_and_the_next_one_is_made(caplog):
     book.gathering._write = write
     book.put("b")
     book.wait_for("b")
-
-
-def test_the_thread_leaves_before_it_ends():
-    left = threading.Event()
-    book = Book(leave=left.set)
-    book.put("a")
-    assert left.wait(10)
 
 
 def test_who_flushes_waits_for_what_another_thread_is_writing():

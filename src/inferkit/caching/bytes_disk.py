@@ -1,4 +1,4 @@
-"""How diskcache's rows are read and written here: bytes inside the row, and nothing else.
+"""How diskcache is used here: bytes inside its rows and nothing else, over connections that all threads share.
 
 diskcache's own `Disk`, and `JSONDisk` on top of it, unpickle a row that says it is pickled (CVE-2025-69872) and open
 whatever path stands in a row's `filename`. Whoever can write to the folder could run code or read files that way.
@@ -8,13 +8,40 @@ own, so no file name is ever right, be it read or removed.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from typing import Any, NoReturn
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import diskcache
-from diskcache.core import MODE_RAW, UNKNOWN
+from diskcache.core import DBNAME, MODE_RAW, UNKNOWN
 
-__all__ = ["BytesDisk", "DamagedRowError"]
+from inferkit.runtime.dropped import when_dropped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import CodeType
+
+__all__ = ["BytesDisk", "BytesStore", "DamagedRowError"]
+
+_SELECT = (
+    "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1 AND (expire_time IS NULL OR expire_time > ?)"
+)
+_WRITES_BETWEEN_CULLS = 64
+_SETTINGS = {
+    "eviction_policy": "least-recently-stored",  # "used" would make a write of every read; the memory tier does that
+    "statistics": 0,
+    "tag_index": 0,
+    "cull_limit": 0,  # culled here, once in a while instead of at each write
+    "sqlite_journal_mode": "wal",
+    "sqlite_synchronous": 1,
+    "sqlite_trusted_schema": 0,
+    "sqlite_cache_size": 512,  # pages of 4 KiB for each connection; diskcache's own 32 MiB would come to fill memory
+    "sqlite_mmap_size": 4 * 2**20,  # of diskcache's 64 MiB
+}
+_OWN_PRAGMAS = ("cache_size", "mmap_size", "synchronous", "trusted_schema")  # a connection's, not the file's
+_OPENING_SECONDS = 0.5  # how long opening may wait for another process; every process of a fleet opens at once
 
 
 class DamagedRowError(Exception):
@@ -52,6 +79,74 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
 
     def remove(self, file_path: Any) -> None:
         """Leave every file alone: a row that names one was not written here."""
+
+
+class BytesStore(diskcache.Cache):  # type: ignore[misc]
+    """diskcache's database over two connections, one to read and one to write, for threads that take turns at each.
+
+    diskcache itself opens one for every thread, and nobody closes those of the threads that end.
+    """
+
+    def __init__(self, folder: Path, *, size_limit: int, timeout: float) -> None:
+        self._reader: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._path = folder / DBNAME
+        self._close_when_dropped: list[CodeType] = []
+        self._written = 0
+        super().__init__(str(folder), timeout=timeout, disk=BytesDisk, size_limit=size_limit, **_SETTINGS)
+        self._reader = self._connect()
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        """What diskcache takes its connection from."""
+        if self._writer is None:
+            self._writer = self._connect()
+        return self._writer
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=_OPENING_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        self._close_when_dropped.append(when_dropped(connection.close))
+        for name in _OWN_PRAGMAS:
+            connection.execute(f"PRAGMA {name}={_SETTINGS[f'sqlite_{name}']}")
+        connection.execute(f"PRAGMA busy_timeout={int(self._timeout * 1000)}")
+        return connection
+
+    def read(self, key: bytes) -> bytes | None:
+        """Give what is kept under `key`."""
+        if self._reader is None:
+            self._reader = self._connect()
+        rows = self._reader.execute(_SELECT, (key, time.time())).fetchall()
+        if not rows:
+            return None
+        ((mode, filename, value),) = rows
+        found: bytes = self._disk.fetch(mode, filename, value, read=False)
+        return found
+
+    def write(self, rows: Sequence[tuple[bytes, bytes, float | None]]) -> None:
+        """Keep values under their keys, for so many seconds where given, in one transaction; make room now and then."""
+        if self._txn_id is None and self._con.in_transaction:  # an interrupt came between its begin and its end
+            self._con.rollback()
+        with self.transact() if len(rows) > 1 else contextlib.nullcontext():
+            for key, value, ttl in rows:
+                self.set(key, value, expire=ttl)
+        self._written += len(rows)
+        if self._written >= _WRITES_BETWEEN_CULLS:
+            self._written = 0
+            self.cull()
+
+    def close_reader(self) -> None:
+        """Close the connection that reads. It is opened again when it is needed."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+    def close(self) -> None:
+        """Close the connection that writes. It is opened again when it is needed."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
 
 def _only_bytes(value: Any) -> bytes:

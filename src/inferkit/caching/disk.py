@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.caching.stored import decode, encode
 from inferkit.core.errors import ConfigurationError
-from inferkit.runtime.forks import renew_after_fork
+from inferkit.runtime.forks import hold_across_fork
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
 
+    from inferkit.caching.bytes_disk import BytesStore
     from inferkit.caching.entry import Entry
 
 __all__ = ["DiskTier"]
@@ -30,19 +31,7 @@ _BUSY_SECONDS = 0.05  # how long a write may wait for another process; on an eve
 _BUSY_OPENING_SECONDS = 0.5  # opening never happens on an event loop, and every process of a fleet opens at once
 _REST_SECONDS = {"busy": 1.0, "broken": 60.0}
 _SAY_AGAIN_SECONDS = 600.0
-_WRITES_BETWEEN_CULLS = 64
 _DATABASE = "cache.db"  # diskcache's name for it
-_SETTINGS = {
-    "eviction_policy": "least-recently-stored",  # "used" would make a write of every read; the memory tier does that
-    "statistics": 0,
-    "tag_index": 0,
-    "cull_limit": 0,  # culled here, once in a while instead of at each write
-    "sqlite_journal_mode": "wal",
-    "sqlite_synchronous": 1,
-    "sqlite_trusted_schema": 0,
-    "sqlite_cache_size": 512,  # pages of 4 KiB for each connection; diskcache's own 32 MiB would come to fill memory
-    "sqlite_mmap_size": 4 * 2**20,  # of diskcache's 64 MiB
-}
 
 
 class DiskTier:
@@ -57,13 +46,13 @@ class DiskTier:
             raise ConfigurationError(f"size_limit is in bytes and at least {2**20} (1 MiB); got {size_limit}")
         self.folder = Path(folder).expanduser().absolute()
         self._size_limit = size_limit
-        self._store: Any = None
-        self._inherited: list[Any] = []
-        self._opening = threading.Lock()
+        self._store: BytesStore | None = None
+        self._inherited: list[BytesStore] = []
+        self._reading = threading.RLock()  # a signal's handler may come to read while its thread does
+        self._writing = threading.RLock()
         self._rests_until = 0.0
         self._said_at: dict[str, float] = {}
-        self._writes = 0
-        renew_after_fork(self)
+        hold_across_fork(self)
 
     @property
     def is_open(self) -> bool:
@@ -76,82 +65,76 @@ class DiskTier:
 
     def get(self, key: bytes) -> Entry | None:
         """Look an entry up; None also where it is damaged or the tier rests."""
-        data = self._attempt(lambda: self._opened().get(key))
+        data = self._attempt(lambda: self._read(key))
         return None if data is None else decode(data, key)
 
     def put(self, key: bytes, entry: Entry, *, ttl: float | None = None) -> None:
         """Keep an entry, for `ttl` seconds where given, unless it holds what is no JSON."""
-        self._attempt(lambda: self._set(key, encode(entry, key), ttl))
+        self.put_all([(key, entry, ttl)])
 
     def put_all(self, entries: Iterable[tuple[bytes, Entry, float | None]]) -> None:
         """Keep several entries, each with its key and `ttl`, in one transaction."""
-        self._attempt(lambda: self._set_all([(key, encode(entry, key), ttl) for key, entry, ttl in entries]))
-
-    def leave(self) -> None:
-        """Close the connection of a thread that ends. The tier stays open to the others."""
-        store = self._store
-        if store is not None:
-            store.close()
+        self._attempt(lambda: self._write([(key, encode(entry, key), ttl) for key, entry, ttl in entries]))
 
     def close(self) -> None:
-        """Close this thread's connection. Using the tier again opens it again."""
+        """Close the database. Using the tier again opens it again."""
         store, self._store = self._store, None
         if store is not None:
-            store.close()
+            with self._reading:
+                store.close_reader()
+            with self._writing:
+                store.close()
+
+    def hold(self) -> None:
+        """Close the connections before a fork: SQLite's locks do not survive it, and a child's would not know."""
+        self._reading.acquire()
+        self._writing.acquire()
+        if self._store is not None:
+            self._store.close_reader()
+            self._store.close()
+
+    def release(self) -> None:
+        """Let the parent's threads go on; the connections are opened again by their next use."""
+        self._writing.release()
+        self._reading.release()
 
     def renew(self) -> None:
-        """Leave the parent's connections alone in a forked child: SQLite allows neither their use nor their closing."""
+        """Start afresh in a forked child. What a fork behind Python's back left open is neither used nor closed."""
         if self._store is not None:
             self._inherited.append(self._store)
         self._store = None
-        self._opening = threading.Lock()
+        self._reading = threading.RLock()
+        self._writing = threading.RLock()
 
-    def _set(self, key: bytes, data: bytes | None, ttl: float | None) -> None:
-        if data is None:
+    def _read(self, key: bytes) -> bytes | None:
+        store = self._opened()
+        with self._reading:
+            return store.read(key)
+
+    def _write(self, rows: list[tuple[bytes, bytes | None, float | None]]) -> None:
+        sound = [(key, data, ttl) for key, data, ttl in rows if data is not None]
+        if not sound:
             return
         store = self._opened()
-        store.set(key, data, expire=ttl)
-        self._wrote(store, 1)
+        with self._writing:
+            if not self._rests():  # the thread before this one may have waited for another process in vain
+                store.write(sound)
 
-    def _set_all(self, rows: list[tuple[bytes, bytes | None, float | None]]) -> None:
-        store = self._opened()
-        with store.transact():
-            for key, data, ttl in rows:
-                if data is not None:
-                    store.set(key, data, expire=ttl)
-        self._wrote(store, len(rows))
-
-    def _wrote(self, store: Any, count: int) -> None:
-        self._writes += count
-        if self._writes >= _WRITES_BETWEEN_CULLS:
-            self._writes = 0
-            store.cull()
-
-    def _opened(self) -> Any:
+    def _opened(self) -> BytesStore:
         store = self._store
         if store is None:
-            with self._opening:
+            with self._writing:
                 store = self._store
                 if store is None:
                     store = self._store = self._make()
         return store
 
-    def _make(self) -> Any:
-        import diskcache
-
-        from inferkit.caching.bytes_disk import BytesDisk
+    def _make(self) -> BytesStore:
+        from inferkit.caching.bytes_disk import BytesStore
 
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._probe()
-        store = diskcache.Cache(
-            str(self.folder),
-            timeout=_BUSY_SECONDS,
-            disk=BytesDisk,
-            size_limit=self._size_limit,
-            **_SETTINGS,
-        )
-        store.close()  # this thread's connection: the thread that opens is not always the one that reads
-        return store
+        return BytesStore(self.folder, size_limit=self._size_limit, timeout=_BUSY_SECONDS)
 
     def _probe(self) -> None:
         """See that the database can be written to: diskcache would wait a minute for one that is locked."""

@@ -32,9 +32,7 @@ class WriteBehind:
         self._waiting: dict[bytes, tuple[Entry, float | None]] = {}
         self._lock = threading.Lock()
         self._next_at = 0.0
-        self._gathering = Gathering(
-            self._write, name="inferkit-cache-writer", seconds=_GATHER_SECONDS, leave=self._leave
-        )
+        self._gathering = Gathering(self._write, name="inferkit-cache-writer", seconds=_GATHER_SECONDS)
         renew_after_fork(self)
 
     def get(self, key: bytes) -> Entry | None:
@@ -72,11 +70,8 @@ class WriteBehind:
                     if self._waiting.get(key) is written:
                         del self._waiting[key]
 
-    def _leave(self) -> None:
-        self.tier.leave()
-
     def close(self) -> None:
-        """Write what waits, and close this thread's connection."""
+        """Write what waits, and close the database."""
         self._gathering.close()
         self.tier.close()
 

@@ -74,7 +74,7 @@ class Cache:
         self._flights = Flights()
 
     def close(self) -> None:
-        """Write what waits for the disk, and close this thread's connection. Using the cache again opens it again."""
+        """Write what waits for the disk, and close its database. Using the cache again opens it again."""
         if self._disk is not None:
             self._disk.close()
 

@@ -24,20 +24,12 @@ _JOIN_SECONDS = 1.0
 class Gathering:
     """Calls `write` from a thread of its own, `seconds` after `more`, as long as there is more; and at the exit.
 
-    `leave` is called from that thread before it ends. Where no thread can be started (the interpreter exits), `more`
-    writes by itself. A forked child leaves to its parent what waits there.
+    Where no thread can be started (the interpreter exits), `more` writes by itself. A forked child leaves to its parent
+    what waits there.
     """
 
-    def __init__(
-        self,
-        write: Callable[[], object],
-        *,
-        name: str,
-        seconds: float = 0.25,
-        leave: Callable[[], object] | None = None,
-    ) -> None:
+    def __init__(self, write: Callable[[], object], *, name: str, seconds: float = 0.25) -> None:
         self._write = write
-        self._leave = leave
         self._name = name
         self._seconds = seconds
         self.renew()
@@ -104,9 +96,7 @@ class Gathering:
             with self._lock:  # so that nobody finds a thread here that will not look again
                 if not self._more:
                     self._thread = None
-                    break
-        if self._leave is not None:
-            self._leave()
+                    return
 
 
 @atexit.register

@@ -28,7 +28,10 @@ _thread: threading.Thread | None = None
 
 
 class Watch:
-    """One connection's time limit: `end` is called once when `deadline`, on the monotonic clock, has passed."""
+    """One connection's time limit: `end` is called once when `deadline`, on the monotonic clock, has passed.
+
+    `end` must be quick and watch nothing itself.
+    """
 
     __slots__ = ("deadline", "end")
 
@@ -48,7 +51,7 @@ class Watch:
                     _thread = thread
 
     def stop(self) -> None:
-        """Watch no longer. Does nothing the second time."""
+        """Watch no longer: `end` is not called once this has returned. Does nothing the second time."""
         with _lock:
             _running.discard(self)
 
@@ -62,13 +65,13 @@ def _run() -> None:
         with _lock:
             overdue = [watch for watch in _running if watch.deadline <= now]
             _running.difference_update(overdue)
+            for watch in overdue:  # holding the lock: once stopped, a connection may be another call's
+                with contextlib.suppress(Exception):  # the connection ended by itself meanwhile
+                    watch.end()
             idle = 0 if _running or overdue else idle + 1
             if idle > _IDLE_TICKS:
                 _thread = None
                 return
-        for watch in overdue:
-            with contextlib.suppress(Exception):  # the connection ended by itself meanwhile
-                watch.end()
 
 
 def shut_down(sock: Any, process: int) -> None:

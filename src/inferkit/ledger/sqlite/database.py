@@ -22,6 +22,7 @@ from inferkit.core.errors import ConfigurationError, LedgerError
 from inferkit.ledger.sqlite.failures import LedgerBusy, damaged, explain, primary_code
 from inferkit.ledger.sqlite.opening import Durability, open_file
 from inferkit.runtime import reaper
+from inferkit.runtime.dropped import when_dropped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +43,7 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 _forking: list[Database] = []  # those that a fork in progress has closed
-_inherited: list[sqlite3.Connection] = []  # of another process: neither to be used nor to be closed here
+_inherited: list[tuple[sqlite3.Connection, object]] = []  # of another process: neither to be used nor to be closed here
 
 
 class Database:
@@ -182,6 +183,7 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         connection = open_file(self.path, self._migrations, self._durability, _WAIT_SECONDS)
+        self._closes_when_dropped = when_dropped(connection.close)
         self._inode = self.path.stat().st_ino
         self._look_at = time.monotonic() + _LOOK_SECONDS
         return connection
@@ -257,7 +259,7 @@ class Database:
     def _after_bare_fork(self) -> None:
         """Start again in a process that was forked behind Python's back (by an embedding server)."""
         if self._connection is not None:
-            _inherited.append(self._connection)
+            _inherited.append((self._connection, self._closes_when_dropped))
             self._connection = None
         self._after_fork_in_child()
 

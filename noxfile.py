@@ -1,0 +1,84 @@
+"""The checks of a change, each by its name: `nox -s lint types contracts`, `nox -s tests-3.13`.
+
+The suite runs in an environment of its own for every supported Python that this machine has and that really runs.
+The other checks run where nox is installed, which is the `dev` extra's environment.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SUPPORTED = ("3.11", "3.12", "3.13")
+
+
+def find_pythons() -> dict[str, Path]:
+    """Give the supported Pythons that run here. A name on the path may be a pyenv shim for a Python not chosen."""
+    found = {version: next(filter(_runs, _candidates(version)), None) for version in SUPPORTED}
+    return {version: path for version, path in found.items() if path is not None}
+
+
+def _candidates(version: str) -> Iterator[Path]:
+    on_path = shutil.which(f"python{version}")
+    if on_path is not None:
+        yield Path(on_path)
+    for root in (os.environ.get("PYENV_ROOT"), "~/.pyenv"):
+        if root:
+            for folder in sorted(Path(root).expanduser().glob(f"versions/{version}.*"), reverse=True):
+                yield folder / "bin" / f"python{version}"
+
+
+def _runs(python: Path) -> bool:
+    program = "import ssl, sqlite3, sys, venv; print('%d.%d' % sys.version_info[:2])"
+    try:
+        ran = subprocess.run([python, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    except OSError:
+        return False
+    return ran.returncode == 0 and python.name == f"python{ran.stdout.strip()}"
+
+
+PYTHONS = find_pythons()
+# nox takes what the path gives it, so those that run come first there
+os.environ["PATH"] = os.pathsep.join([*(str(path.parent) for path in PYTHONS.values()), os.environ["PATH"]])
+nox.options.sessions = ["tests", "lint", "types", "contracts"]
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_external_run = False
+
+
+@nox.session(python=[*PYTHONS])
+def tests(session: nox.Session) -> None:
+    """Run the suite, on several cores."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", "-n", "auto", "--maxprocesses", "4", *session.posargs)
+
+
+@nox.session(python=False)
+def lint(session: nox.Session) -> None:
+    """Check the style, and that the formatter would change nothing."""
+    session.run(sys.executable, "-m", "ruff", "check", ".")
+    session.run(sys.executable, "-m", "ruff", "format", "--check", ".")
+
+
+@nox.session(python=False)
+def types(session: nox.Session) -> None:
+    """Check the types."""
+    session.run(sys.executable, "-m", "mypy")
+
+
+@nox.session(python=False)
+def contracts(session: nox.Session) -> None:
+    """Check who imports whom: the contracts stand in pyproject.toml."""
+    session.run(str(Path(sys.executable).with_name("lint-imports")))
+
+
+if __name__ == "__main__":
+    print(*PYTHONS)
