@@ -27,6 +27,7 @@ from inferkit.ledger import (
     Line,
     Refusal,
     Tally,
+    Unwritten,
 )
 from inferkit.testing import FakeProvider
 
@@ -85,6 +86,9 @@ class MemoryStore:
 
     async def record(self, runtime: Runtime, call: str, charge: Charge, *, at: float) -> bool:
         return self._step(lambda state: state.record(call, charge, at=at))
+
+    def write_later(self, one: Unwritten) -> None:
+        self._step(lambda state: state.write(one))  # nothing keeps it from being written now
 
     async def sweep(self, runtime: Runtime, at: float) -> int:
         return self._step(lambda state: state.sweep(at))

@@ -7,6 +7,7 @@ from typing import Any
 from inferkit.core.messages import Message
 from inferkit.core.record import CallRecord
 from inferkit.core.request import Request
+from inferkit.runtime import clock
 
 
 def ask(runtime: Any, *messages: Message, stream: bool = True, **fields: Any) -> Request:
@@ -15,7 +16,7 @@ def ask(runtime: Any, *messages: Message, stream: bool = True, **fields: Any) ->
     return Request(
         messages=messages or (Message.user("Where is my order?"),),
         runtime=runtime,
-        record=CallRecord(),
+        record=CallRecord(clock),
         stream=stream,
         **fields,
     )

@@ -81,12 +81,12 @@ def test_a_client_that_is_dropped_without_being_closed_says_nothing_and_settles_
         + BEGUN[kind]
         + """
 import gc
-from inferkit.runtime import reaper
+from inferkit.runtime import writer
 ring = [llm, stream]
 ring.append(ring)  # as a traceback makes one: only the collector finds it
 del llm, stream, ring
 gc.collect()
-print(reaper.flush())
+print(writer.endings.flush())
 gc.collect()
 """
     )

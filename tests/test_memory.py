@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gc
-import threading
 import weakref
 
 import pytest
 
 from chat_wire import USAGE_EVENT, completion, delta
 from inferkit import Budget, Client, Message, OpenAIChat, Price
+from inferkit.runtime import gathering
 from inferkit.testing import FakeProvider, settled
 from wire import Wire, event, reply, sse
 
@@ -47,9 +47,8 @@ def dropped(llm, messages):
 
 @pytest.fixture
 def collector():
-    for thread in threading.enumerate():
-        if thread.name.endswith("-writer"):  # of an earlier test: what it holds would become garbage within this one
-            thread.join(timeout=10)
+    for each in list(gathering._all):  # of an earlier test: what it holds would become garbage within this one
+        each.close()
     yield gc
     gc.enable()
 

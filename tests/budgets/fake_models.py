@@ -12,10 +12,11 @@ from inferkit.layers.budget import BudgetLayer
 from inferkit.layers.meter import Meter
 from inferkit.layers.resolve import Resolve
 from inferkit.pricing.prices import Price, PriceBook
+from inferkit.runtime import clock
 from worlds import RUNTIMES as KINDS, run_in as run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from inferkit.core.chunks import Chunk
     from inferkit.ledger.ledger import Ledger
@@ -66,6 +67,17 @@ class FakeModel:
         return Response(body, runtime=request.runtime)
 
 
+class Timed:
+    """A runtime whose wall clock is the test's."""
+
+    def __init__(self, runtime: Runtime, clock: Callable[[], float]) -> None:
+        self.runtime = runtime
+        self.time = clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.runtime, name)
+
+
 class FakeNames:
     """Lets every name stand for the model of that name, or for `candidates`."""
 
@@ -81,12 +93,20 @@ async def nobody(request: Request) -> Response:
 
 
 class Stack:
-    """Budget layer, meter, model; `calls` in between stands for what retries."""
+    """Budget layer, meter, model, at the time that `clock` gives; `attempt` stands for what retries."""
 
-    def __init__(self, ledger: Ledger | None, model: Any, *, candidates: Sequence[str] = (), **options: Any) -> None:
+    def __init__(
+        self,
+        ledger: Ledger | None,
+        model: Any,
+        *,
+        candidates: Sequence[str] = (),
+        clock: Callable[[], float] = lambda: AT,
+        **options: Any,
+    ) -> None:
         self.model = model
         self.meter = Meter(BOOK)
-        options.setdefault("clock", lambda: AT)
+        self.clock = clock
         self.names = Resolve(FakeNames(candidates))
         self.budget = BudgetLayer(None if ledger is None else ledger.accounts, prices=BOOK, **options)
 
@@ -94,6 +114,7 @@ class Stack:
         return await self.meter(request, self.model)
 
     async def __call__(self, request: Request) -> Response:
+        request = request.replace(runtime=Timed(request.runtime, self.clock))
         return await self.names(request, lambda named: self.budget(named, self.attempt))
 
 
@@ -102,7 +123,7 @@ def make_request(runtime: Runtime, *scopes: Any, text: str = "hello", model: str
         model=model,
         messages=(Message.user(text),),
         runtime=runtime,
-        record=CallRecord(),
+        record=CallRecord(clock),
         provider="test",
         scopes=scopes,
         **fields,

@@ -19,6 +19,7 @@ from inferkit.core.usage import Usage
 from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.journal import Charge
 from inferkit.ledger.sqlite.ledger import SqliteLedger
+from inferkit.runtime import clock
 
 REPLY = [Chunk("Hi", finish_reason="stop"), Chunk(usage=Usage(10, 5))]
 
@@ -192,8 +193,8 @@ def test_ids_of_calls_sort_by_time_and_differ(monkeypatch):
     ids = []
     for _ in range(300):
         now += 0.002
-        monkeypatch.setattr("inferkit.core.record.time.time", lambda: now)  # noqa: B023 - read at once
-        ids += [CallRecord().id, CallRecord().id]
+        monkeypatch.setattr(clock, "time", lambda: now)  # noqa: B023 - read at once
+        ids += [CallRecord(clock).id, CallRecord(clock).id]
     assert len(set(ids)) == 600
     milliseconds = [one[:12] for one in ids]
     assert milliseconds == sorted(milliseconds)

@@ -291,14 +291,14 @@ def test_what_is_left_to_the_librarys_own_thread_is_on_nobodys_budget():
 
 
 REAPER = """
-from inferkit.runtime import reaper
+from inferkit.runtime import writer
 
 @budgeted(calls=5, name="b")
 def drop():
-    reaper.take(lambda: print(accounts()))  # starts the thread
+    writer.endings.take(lambda: print(accounts()))  # starts the thread
 
 drop()
-assert reaper.flush()
+assert writer.endings.flush()
 """
 
 PRELUDE = """

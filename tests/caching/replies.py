@@ -11,6 +11,7 @@ from inferkit.core.record import CallRecord
 from inferkit.core.request import Request, Target
 from inferkit.core.response import Response
 from inferkit.core.usage import Usage
+from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime
 
 SECONDS = 20  # no test waits this long unless something hangs
@@ -24,7 +25,7 @@ def stands_for(fingerprint="", model="gpt-5-mini"):
 
 
 def ask(runtime=None, question="Where is my order?", **fields):
-    fields.setdefault("record", CallRecord())
+    fields.setdefault("record", CallRecord(clock))
     fields.setdefault("candidates", stands_for())
     return Request(
         model="fast",

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from inferkit.caching import disk as disk_module
 from inferkit.caching.bytes_disk import BytesStore, DamagedRowError
 from inferkit.caching.disk import DiskTier
 from inferkit.caching.entry import Entry
 from inferkit.core.chunks import Chunk
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.usage import Usage
+from inferkit.runtime import clock
 
 DESCRIPTORS = Path("/proc/self/fd")
 KEY = b"k" * 32
@@ -264,8 +264,8 @@ def test_a_tier_that_failed_is_tried_again_after_a_rest(tmp_path, caplog, monkey
     blocker.unlink()
     tier.put(KEY, ENTRY)
     assert tier.get(KEY) is None
-    now = time.monotonic()
-    monkeypatch.setattr(disk_module.time, "monotonic", lambda: now + 61)
+    later = clock.now() + 61
+    monkeypatch.setattr(clock, "now", lambda: later)
     assert not tier.is_open
     tier.put(KEY, ENTRY)
     assert tier.get(KEY) == ENTRY
@@ -282,8 +282,8 @@ def test_deleting_a_damaged_folder_repairs_the_cache_of_a_running_process(tier, 
     tier.put(KEY, ENTRY)
     assert not tier._store
     shutil.rmtree(folder)
-    now = time.monotonic()
-    monkeypatch.setattr(disk_module.time, "monotonic", lambda: now + 61)
+    later = clock.now() + 61
+    monkeypatch.setattr(clock, "now", lambda: later)
     tier.put(KEY, ENTRY)
     assert DiskTier(folder).get(KEY) == ENTRY
 

@@ -8,11 +8,12 @@ from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.messages import ReasoningPart, RefusalPart, TextPart
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
+from inferkit.runtime import clock
 
 
 @given(replies)
 def test_a_merged_reply_is_the_same_reply(chunks):
-    record = CallRecord()
+    record = CallRecord(clock)
     original, merged = Reply.of(chunks, record), Reply.of(condense(chunks), record)
     assert merged == original
     assert merged.message == original.message
@@ -44,7 +45,7 @@ def test_what_seals_the_words_before_it_still_does():
     chunks = [Chunk(reasoning="Let "), Chunk(reasoning="me see."), Chunk(parts=(seal,)), Chunk("No"), Chunk(".")]
     refusal = [Chunk("I ", parts=(RefusalPart(""),)), Chunk("cannot.", parts=(RefusalPart(""),))]
     for pieces in (chunks + refusal, condense(chunks + refusal)):
-        assert Reply.of(pieces, CallRecord()).message.parts == (
+        assert Reply.of(pieces, CallRecord(clock)).message.parts == (
             ReasoningPart("Let me see.", "sealed"),
             TextPart("No."),
             RefusalPart("I cannot."),

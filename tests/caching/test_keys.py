@@ -23,6 +23,7 @@ from inferkit.core.messages import (
 )
 from inferkit.core.record import CallRecord
 from inferkit.core.request import Request
+from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime
 
 # Whoever adds a field to Request decides here: does it change the answer, or does the key ignore it (NOT_IN_KEY)?
@@ -45,7 +46,7 @@ CHANGES_THE_ANSWER = {
 }
 DOES_NOT = {
     "runtime": DirectRuntime(),
-    "record": CallRecord(),
+    "record": CallRecord(clock),
     "stream": True,
     "scopes": ("user:alice",),
     "user": "alice",

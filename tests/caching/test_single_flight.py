@@ -28,7 +28,7 @@ from inferkit.core.errors import (
     StreamInterrupted,
 )
 from inferkit.core.response import Response
-from inferkit.runtime import reaper
+from inferkit.runtime import writer
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.runtime.loops import AsyncRuntime
 from worlds import on_a_loop, run_in
@@ -285,11 +285,11 @@ def test_a_dropped_reader_counts_as_having_left(run):
         await anext(one)
         del one
         gc.collect()
-        assert reaper.flush()
+        assert writer.endings.flush()
         assert (len(flights), ends) == (1, [])
         del other
         gc.collect()
-        assert reaper.flush()
+        assert writer.endings.flush()
         assert len(flights) == 0
         assert [end.outcome for end in ends] == ["abandoned"]
 

@@ -52,13 +52,17 @@ def test_writes_that_follow_closely_wait_and_are_found_meanwhile(behind, tier):
     assert [tier.get(key(number)) for number in range(3)] == [ENTRY] * 3
 
 
-def test_the_writer_writes_what_waits_and_ends(tier):
-    behind = WriteBehind(tier)
+def test_what_waits_is_written_by_itself(tier, monkeypatch):
+    behind, written, put_all = WriteBehind(tier), threading.Event(), tier.put_all
+
+    def put_and_tell(entries):
+        put_all(entries)
+        written.set()
+
+    monkeypatch.setattr(tier, "put_all", put_and_tell)
     for number in range(3):
         behind.put(key(number), ENTRY)
-    for thread in threading.enumerate():
-        if thread.name == "inferkit-cache-writer":
-            thread.join(10)
+    assert written.wait(10)
     assert [tier.get(key(number)) for number in range(3)] == [ENTRY] * 3
     behind.put(key(4), ENTRY)
     behind.close()

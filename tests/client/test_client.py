@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from inferkit import (
+    AsyncClient,
     Budget,
     BudgetExceeded,
     Cache,
@@ -463,6 +464,26 @@ def test_a_stack_of_ones_own_runs_as_it_stands(world):
         assert seen == [("a", 1), ("b", 2)]
 
     world.run(body)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_closing_does_not_hold_the_event_loop_up(backend):
+    closed_in = []
+
+    class Slow:
+        async def __call__(self, request, call_next):
+            return await call_next(request)
+
+        def close(self):
+            closed_in.append(threading.current_thread())
+
+    async def main():
+        client = AsyncClient(layers=[Slow()], ledger=False, cache=False)
+        await client.aclose()
+
+    anyio.run(main, backend=backend)
+    assert closed_in
+    assert threading.current_thread() not in closed_in
 
 
 def test_one_async_client_serves_several_event_loops():

@@ -9,12 +9,13 @@ from inferkit.core.messages import ImagePart, Message, OpaquePart, ReasoningPart
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
 from inferkit.core.usage import Usage
+from inferkit.runtime import clock
 
 SIGNATURE = {"google": {"thought_signature": "abc"}}
 
 
 def reply(*chunks):
-    return Reply.of(chunks, CallRecord())
+    return Reply.of(chunks, CallRecord(clock))
 
 
 def test_the_message_has_every_part_in_the_order_in_which_they_came():

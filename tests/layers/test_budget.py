@@ -22,12 +22,13 @@ from inferkit.core.errors import BudgetExceeded, ConfigurationError, LedgerError
 from inferkit.core.messages import Message
 from inferkit.core.response import Response
 from inferkit.core.usage import Usage
+from inferkit.ledger import unwritten
 from inferkit.ledger.amounts import Amounts, Balance, Line
 from inferkit.ledger.journal import Attribution
 from inferkit.ledger.ledger import Ledger
 from inferkit.ledger.sqlite.ledger import SqliteLedger, SqliteStore
 from inferkit.pricing.tokens import input_tokens_bound
-from inferkit.runtime import reaper
+from inferkit.runtime import writer
 from inferkit.runtime.loops import AsyncRuntime
 from inferkit.testing import settled
 
@@ -248,7 +249,7 @@ def test_a_stream_left_early_is_settled_once_from_what_was_seen(kind, ledger, en
             await response.aclose()
         del response
         gc.collect()
-        assert await runtime.run_blocking(reaper.flush)
+        assert await runtime.run_blocking(writer.endings.flush)
         return request
 
     request = run(kind, main)
@@ -570,7 +571,8 @@ def test_a_ledger_that_fails_lets_the_call_pass_if_told_so(kind, broken, caplog)
     assert "could not be entered" in caplog.text
 
 
-def test_a_reply_is_not_lost_to_a_ledger_that_fails_afterwards(kind, broken, caplog):
+def test_a_reply_is_not_lost_to_a_ledger_that_fails_afterwards(kind, broken, caplog, monkeypatch):
+    monkeypatch.setattr(unwritten, "_FIRST_PAUSE", 3600.0)
     model = FakeModel(REPLY)
     stack = Stack(broken, model)
 
@@ -588,6 +590,9 @@ def test_a_reply_is_not_lost_to_a_ledger_that_fails_afterwards(kind, broken, cap
     assert held > COST
     assert broken.sweep(AT + 10_000) == 1
     assert posted(broken).usd == held
+    broken.close()  # which enters what waits
+    assert [entry.kind for entry in broken.entries()] == ["expired", "corrected"]
+    assert posted(broken).usd == COST
 
 
 def test_what_the_layer_decided_is_in_the_record(ledger):

@@ -1,6 +1,5 @@
 import logging
 import threading
-import time
 
 import anyio
 import pytest
@@ -25,8 +24,8 @@ from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.errors import ConfigurationError, RateLimited, StreamInterrupted
 from inferkit.core.response import Response
 from inferkit.core.usage import Usage
-from inferkit.layers import cache as cache_module
 from inferkit.layers.cache import Cache
+from inferkit.runtime import clock
 from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider
 from worlds import closing, on_a_loop, run_in
@@ -312,9 +311,9 @@ def test_a_reply_that_is_too_long_is_not_kept():
 def test_an_entry_lives_as_long_as_was_said(monkeypatch, disk):
     cache, provider = memory_cache(ttl=60, disk=disk), Provider()
     drive(answer(cache, ask(), provider))
-    now = time.time()
+    now = clock.time()
     for later, calls in [(59, 1), (61, 2), (62, 2), (-5, 3)]:
-        monkeypatch.setattr(cache_module.time, "time", lambda later=later: now + later)
+        monkeypatch.setattr(clock, "time", lambda later=later: now + later)
         drive(answer(cache, ask(), provider))
         assert provider.calls == calls, later
 

@@ -28,14 +28,14 @@ class Clock(DirectRuntime):
 
     def __init__(self):
         self.slept = []
-        self.time = 1000.0
+        self.at = 1000.0
 
     def now(self):
-        return self.time
+        return self.at
 
     async def sleep(self, seconds):
         self.slept.append(seconds)
-        self.time += seconds
+        self.at += seconds
 
 
 def down(**details):

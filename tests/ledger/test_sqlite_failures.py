@@ -13,7 +13,7 @@ from inferkit.core.errors import LedgerError
 from inferkit.ledger.journal import Charge
 from inferkit.ledger.sqlite.database import Database
 from inferkit.ledger.sqlite.ledger import SqliteLedger
-from inferkit.runtime import reaper
+from inferkit.runtime import writer
 
 WORKER = Path(__file__).with_name("ledger_worker.py")
 
@@ -30,7 +30,7 @@ def filled(path, entries=200):
     ledger = SqliteLedger(path)
     for number in range(entries):
         ledger.record(str(number), Charge(1), at=0)
-    assert reaper.flush(30)  # while it still moves the log into the file, closing does not
+    assert writer.disk.flush(30)  # while it still moves the log into the file, closing does not
     ledger.close()
 
 

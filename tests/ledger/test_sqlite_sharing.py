@@ -219,14 +219,14 @@ def test_a_waiting_writer_gets_its_turn(locked):
 
 
 def test_what_was_written_reaches_the_file_without_any_call_waiting_for_it(tmp_path):
-    from inferkit.runtime import reaper
+    from inferkit.runtime import writer
 
     path = tmp_path / "ledger.db"
     ledger = SqliteLedger(path)
     small = path.stat().st_size
     for number in range(1100):
         ledger.record(str(number), Charge(1), at=0)
-    assert reaper.flush(10)
+    assert writer.disk.flush(10)
     assert path.stat().st_size > small
     assert isinstance(ledger._database, Database)
     ledger.close()

@@ -26,6 +26,7 @@ from inferkit.core.record import CallRecord
 from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.ledger import Ledger
 from inferkit.ledger.sqlite.ledger import SqliteStore
+from inferkit.runtime import clock
 from inferkit.testing import FakeProvider
 
 numbers = itertools.count()
@@ -504,7 +505,7 @@ def test_a_thread_is_for_the_user_of_who_started_it():
     @budgeted(calls=100, key="user_id", each="user")
     def answer(user_id):
         found = []
-        thread = threading.Thread(target=lambda: found.append(attribute({}, CallRecord(), current_scopes())))
+        thread = threading.Thread(target=lambda: found.append(attribute({}, CallRecord(clock), current_scopes())))
         thread.start()
         thread.join(10)
         return found[0]
@@ -518,6 +519,6 @@ def test_a_method_is_named_with_its_class():
     class Assistant:
         @budgeted(calls=5)
         def answer(self):
-            return attribute({}, CallRecord(), current_scopes())["feature"]
+            return attribute({}, CallRecord(clock), current_scopes())["feature"]
 
     assert Assistant().answer().endswith("Assistant.answer")

@@ -41,13 +41,15 @@ class Clock:
 
 
 @pytest.fixture
-def clock():
-    return Clock()
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("inferkit.runtime.clock.time", clock)
+    return clock
 
 
 @pytest.fixture
 def plans(ledger, clock):
-    return Plans(OFFER, ledger, clock=clock)
+    return Plans(OFFER, ledger)
 
 
 def look_up(plans, *call):
@@ -79,7 +81,7 @@ def test_the_default_plan_is_everybodys_who_was_assigned_none(ledger):
 
 
 def test_a_users_own_plan_comes_before_the_tenants_and_that_before_the_default(ledger, clock):
-    plans = Plans(OFFER, ledger, default="free", clock=clock)
+    plans = Plans(OFFER, ledger, default="free")
     assert name_of(plans, user="ana", tenant="acme") == "free"
     plans.assign("team", tenant="acme", seats=7)
     assert plans.of(user="ana", tenant="acme") == Subscription(TEAM, 7)
@@ -106,7 +108,7 @@ def test_this_process_sees_an_assignment_at_once(plans):
 
 def test_another_process_sees_an_assignment_within_five_seconds(plans, clock, tmp_path):
     other = SqliteLedger(tmp_path / "ledger.db")
-    elsewhere = Plans(OFFER, other, clock=clock)
+    elsewhere = Plans(OFFER, other)
     assert name_of(elsewhere, user="ana") is None
     plans.assign("pro", user="ana")
     clock.at += 4.9
@@ -134,7 +136,7 @@ def test_an_assignment_that_comes_while_the_ledger_is_asked_is_not_missed(tmp_pa
             return found
 
     slow = Ledger(Slow(tmp_path / "ledger.db"))
-    plans = Plans(OFFER, slow, clock=clock)
+    plans = Plans(OFFER, slow)
     thread = threading.Thread(target=lambda: plans.assign("pro", user="ana"))
     plans.of(user="ana")
     assert name_of(plans, user="ana") == "pro"

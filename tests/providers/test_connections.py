@@ -518,7 +518,7 @@ def test_sockets_that_a_pool_closed_are_not_kept():
 
 
 def test_the_thread_that_keeps_deadlines_ends_when_nothing_runs(monkeypatch):
-    monkeypatch.setattr(scheduler, "_IDLE_TICKS", 1)
+    monkeypatch.setattr(scheduler, "_IDLE_SECONDS", 0.05)
     with Wire(lambda _: sse(HELLO)) as wire, _direct(wire) as adapter:
         runtime = DirectRuntime()
         for _ in range(2):

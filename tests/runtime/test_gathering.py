@@ -10,36 +10,49 @@ import threading
 
 import pytest
 
-from inferkit.runtime import gathering
+from inferkit.runtime import exits, gathering, scheduler, writer
 from inferkit.runtime.gathering import Gathering
 
 
 class Book:
-    """Keeps what was put in, and what was written of it, each time."""
+    """Keeps what was put in, and what was written of it, each time. While `broken`, it cannot be written to."""
 
-    def __init__(self, seconds=0.0, name="test-writer"):
+    def __init__(self, seconds=0.0, *, kept=None, **options):
         self.waiting = []
         self.written = []
+        self.broken = False
+        self.tries = 0
         self.reached = threading.Condition()
-        self.gathering = Gathering(self.write, name=name, seconds=seconds)
+        if kept is not None:
+            options["keep"] = lambda: kept.extend(self.take())
+        self.gathering = Gathering(self.write, name="the test's book", seconds=seconds, **options)
 
     def put(self, item):
         self.waiting.append(item)
         self.gathering.more()
 
-    def write(self):
+    def take(self):
         taken, self.waiting = self.waiting, []
+        return taken
+
+    def write(self):
         with self.reached:
-            self.written.append(taken)
+            self.tries += 1
             self.reached.notify_all()
+            if self.broken and self.waiting:
+                raise OSError("no room")
+            self.written.append(self.take())
+
+    def wait_until(self, condition):
+        with self.reached:
+            assert self.reached.wait_for(condition, 10), "it never happened"
 
     def wait_for(self, item):
-        with self.reached:
-            assert self.reached.wait_for(lambda: any(item in taken for taken in self.written), 10), "never written"
+        self.wait_until(lambda: any(item in taken for taken in self.written))
 
 
 @pytest.fixture(autouse=True)
-def _no_thread_stays():
+def _nothing_stays_behind():
     known = set(gathering._all)
     yield
     for each in set(gathering._all) - known:
@@ -47,65 +60,105 @@ def _no_thread_stays():
         each.close()
 
 
-def writers(name="test-writer"):
-    return [thread for thread in threading.enumerate() if thread.name == name]
-
-
-def test_what_comes_is_written_by_itself_and_the_thread_ends():
+def test_what_comes_is_written_by_itself_every_time():
     book = Book()
     book.put("a")
     book.wait_for("a")
-    for thread in writers():
-        thread.join(10)
+    assert writer.disk.flush(10)
     assert book.gathering.idle
     book.put("b")
     book.wait_for("b")
 
 
 def test_what_comes_meanwhile_is_written_together():
-    book = Book(seconds=3600, name="patient")
+    book = Book(seconds=3600)
     for item in "abc":
         book.put(item)
-    assert len(writers("patient")) == 1
     assert book.written == []
+    assert not book.gathering.idle
     book.gathering.flush()
     assert book.written == [["a", "b", "c"]]
 
 
-def test_closing_writes_what_waits_and_leaves_no_thread():
-    book = Book(seconds=3600, name="closed")
-    book.put("a")
-    book.gathering.close()
-    assert book.written[0] == ["a"]
-    assert writers("closed") == []
-    book.put("b")
-    assert len(writers("closed")) == 1, "it may be used again"
-    book.gathering.close()
+def test_closing_writes_what_waits_and_it_may_be_used_again():
+    book = Book(seconds=3600)
+    for item in "ab":
+        book.put(item)
+        book.gathering.close()
+        assert book.gathering.idle
+    assert book.written == [["a"], ["b"]]
 
 
-def test_nothing_is_forgotten_when_it_comes_just_as_the_thread_ends():
+def test_nothing_is_forgotten_when_it_comes_while_the_rest_is_written():
     book = Book()
-    book.gathering._thread = threading.current_thread()  # a writer that has looked, and will not look again
-    with book.gathering._lock:
-        putting = threading.Thread(target=book.put, args=("a",))
-        putting.start()
-        putting.join(0.2)
-        book.gathering._thread = None
-    putting.join(10)
-    book.wait_for("a")
+    write = book.write
+
+    def write_and_get_more():
+        write()
+        book.gathering._write = write
+        book.put("b")
+
+    book.gathering._write = write_and_get_more
+    book.put("a")
+    book.wait_for("b")
 
 
 def test_a_write_that_fails_is_logged_and_the_next_one_is_made(caplog):
     book = Book()
-    write, book.gathering._write = book.gathering._write, lambda: 1 // 0
+    book.broken = True
     with caplog.at_level(logging.ERROR, "inferkit"):
         book.put("a")
-        for thread in writers():
-            thread.join(10)
-    assert "test-writer failed" in caplog.text
-    book.gathering._write = write
+        book.wait_until(lambda: book.tries)
+        assert writer.disk.flush(10)
+    assert "the test's book failed" in caplog.text
+    book.broken = False
     book.put("b")
     book.wait_for("b")
+
+
+def test_what_must_not_be_lost_is_written_as_soon_as_it_can_be(monkeypatch, caplog):
+    monkeypatch.setattr(gathering, "_PAUSES", (0.001, 0.001))
+    kept = []
+    book = Book(kept=kept)
+    book.broken = True
+    book.put("a")
+    book.wait_until(lambda: book.tries > 3)
+    assert (book.written, kept) == ([], [])
+    book.broken = False
+    book.wait_for("a")
+    assert caplog.text == ""
+
+
+def test_the_tries_become_fewer_the_longer_it_fails(monkeypatch):
+    waits = []
+
+    class Timer(scheduler.Timer):
+        def __init__(self, at, due):
+            waits.append(at)
+            super().__init__(0.0, due)  # at once
+
+    monkeypatch.setattr(gathering, "Timer", Timer)
+    monkeypatch.setattr(gathering.clock, "now", lambda: 0.0)
+    book = Book(kept=[])
+    book.broken = True
+    book.put("a")
+    book.wait_until(lambda: len(waits) > 7)
+    book.broken = False
+    book.wait_for("a")
+    assert waits[:8] == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+
+
+@pytest.mark.parametrize("exiting", [False, True])
+def test_what_cannot_be_written_is_kept_at_the_closing_and_at_the_exit(exiting, monkeypatch):
+    kept = []
+    book = Book(seconds=3600, kept=kept)
+    book.broken = True
+    book.put("a")
+    if exiting:
+        gathering._keep_all(0.0)
+    else:
+        book.gathering.close()
+    assert (kept, book.written) == (["a"], [])
 
 
 def test_who_flushes_waits_for_what_another_thread_is_writing():
@@ -118,12 +171,12 @@ def test_who_flushes_waits_for_what_another_thread_is_writing():
             assert go_on.wait(10)
         order.append("written")
 
-    gathering = Gathering(write, name="slow-writer", seconds=0)
-    gathering.more()
+    slow = Gathering(write, name="slow", seconds=0)
+    slow.more()
     assert begun.wait(10)
 
     def flush():
-        gathering.flush()
+        slow.flush()
         order.append("flushed")
 
     thread = threading.Thread(target=flush)
@@ -138,21 +191,29 @@ def test_where_no_thread_can_be_started_it_is_written_at_once(monkeypatch):
     def cannot(self):
         raise RuntimeError("can't start new thread")
 
-    book = Book(seconds=3600, name="late")
+    monkeypatch.setattr(scheduler, "_thread", None)
     monkeypatch.setattr(threading.Thread, "start", cannot)
+    book = Book(seconds=3600)
     book.put("a")
     assert book.written == [["a"]]
     monkeypatch.undo()
     book.put("b")
-    assert len(writers("late")) == 1
-    book.gathering.flush()
+    assert not book.gathering.idle
 
 
-def test_what_comes_after_the_exit_has_begun_is_written_at_once(monkeypatch):
-    monkeypatch.setattr(gathering, "_exiting", True)
+def test_what_comes_after_the_exit_has_begun_is_written_at_once_or_kept(monkeypatch):
+    monkeypatch.setattr(exits, "begun", True)
     book = Book(seconds=3600)
     book.put("a")
     assert book.written == [["a"]]
+    kept = []
+    book = Book(seconds=3600, kept=kept)
+    book.broken = True
+    book.put("b")
+    assert kept == []
+    monkeypatch.setattr(exits, "over", True)
+    book.put("c")
+    assert kept == ["b", "c"]
 
 
 def test_the_exit_writes_what_waits_and_one_that_fails_does_not_keep_others_from_it():
@@ -160,29 +221,32 @@ def test_the_exit_writes_what_waits_and_one_that_fails_does_not_keep_others_from
 import atexit
 
 def late():
-    kept[0].more()
+    plain[0].more()
 
 atexit.register(late)  # runs after the exit's own writing
 
 from inferkit.runtime.gathering import Gathering
 
-kept = [Gathering(lambda name=name: print("wrote", name), name=name, seconds=3600) for name in "abc"]
+plain = [Gathering(lambda name=name: print("wrote", name), name=name, seconds=3600) for name in "abc"]
 bad = Gathering(lambda: 1 // 0, name="bad", seconds=3600)
-for each in (*kept, bad):
+kept = Gathering(lambda: 1 // 0, name="kept", seconds=3600, keep=lambda: print("kept it"))
+for each in (*plain, bad, kept):
     each.more()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert sorted(done.stdout.split()) == ["a", "a", "b", "c"] + ["wrote"] * 4
+    assert sorted(done.stdout.splitlines()) == ["kept it", "wrote a", "wrote a", "wrote b", "wrote c"]
     assert "bad failed" in done.stderr
+    assert "kept" not in done.stderr
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_a_forked_child_starts_a_thread_of_its_own():
+def test_a_forked_child_leaves_to_its_parent_what_waits_and_writes_its_own():
     book = Book(seconds=3600)
     book.put("a")
 
     def child():
         assert book.gathering.idle
+        book.waiting.clear()
         book.gathering._seconds = 0
         book.put("b")
         book.wait_for("b")
@@ -191,3 +255,4 @@ def test_a_forked_child_starts_a_thread_of_its_own():
     process.start()
     process.join(20)
     assert process.exitcode == 0
+    assert not book.gathering.idle

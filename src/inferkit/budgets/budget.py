@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,6 +13,7 @@ from inferkit.budgets.windows import Period, Window, current_window, rolling_win
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.money import to_nanos, to_usd
 from inferkit.ledger.amounts import Amounts, Line
+from inferkit.runtime import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,7 +167,7 @@ class Budget:
             )
         ]
         usd, tokens, calls = left
-        end = None if line.since is not None else self.window(time.time() if at is None else at).end
+        end = None if line.since is not None else self.window(clock.time() if at is None else at).end
         return Remaining(None if usd is None else to_usd(usd), tokens, calls, end)
 
     def top_up(
@@ -193,11 +193,11 @@ class Budget:
         for unit, limit, amount in zip(Amounts._fields, line[2:5], amounts, strict=True):
             if amount and limit is None:
                 raise ConfigurationError(f"budget {self.name} does not limit {unit}; top up what it limits")
-        ledger.top_up(line, amounts, at=time.time() if at is None else at)
+        ledger.top_up(line, amounts, at=clock.time() if at is None else at)
 
     def _account_line(self, key: str | None, at: float | None) -> Line:
         if self.per == "call":
             raise ConfigurationError("a budget per call keeps no account; only budgets of a period do")
         if key is None and self.each is not None:
             raise ConfigurationError(f"budget {self.name} is kept for each {self.each}; say which: key=...")
-        return self.line(self.account(key), time.time() if at is None else at)
+        return self.line(self.account(key), clock.time() if at is None else at)

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from inferkit.budgets.context import Entered, current_scopes
+from inferkit.runtime.forks import in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,5 +122,4 @@ def _after_fork() -> None:
     _lock = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+in_child(_after_fork)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import diskcache
 from diskcache.core import DBNAME, MODE_RAW, UNKNOWN
 
+from inferkit.runtime import clock
 from inferkit.runtime.dropped import when_dropped
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class BytesStore(diskcache.Cache):  # type: ignore[misc]
         """Give what is kept under `key`."""
         if self._reader is None:
             self._reader = self._connect()
-        rows = self._reader.execute(_SELECT, (key, time.time())).fetchall()
+        rows = self._reader.execute(_SELECT, (key, clock.time())).fetchall()
         if not rows:
             return None
         ((mode, filename, value),) = rows

@@ -9,12 +9,12 @@ import contextlib
 import logging
 import sqlite3
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.caching.stored import decode, encode
 from inferkit.core.errors import ConfigurationError
+from inferkit.runtime import clock, imports
 from inferkit.runtime.forks import hold_across_fork
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ class DiskTier:
     def _opened(self) -> BytesStore:
         store = self._store
         if store is None:
+            imports.load("inferkit.caching.bytes_disk")  # before: a fork waits for both, in this order
             with self._writing:
                 store = self._store
                 if store is None:
@@ -155,14 +156,14 @@ class DiskTier:
             return None
 
     def _rests(self) -> bool:
-        return self._rests_until > 0.0 and time.monotonic() < self._rests_until
+        return self._rests_until > 0.0 and clock.now() < self._rests_until
 
     def _pass_by(self, error: Exception) -> None:
         """Log a failure, seldom, and rest."""
         kind = "busy" if _is_busy(error) else "broken"
         if type(error).__name__ == "DamagedRowError":
             return self._say("damaged", "a damaged row in the cache at %s was passed by (%s)", self.folder, error)
-        now = time.monotonic()
+        now = clock.now()
         self._rests_until = now + _REST_SECONDS[kind]
         if kind == "broken":
             with contextlib.suppress(Exception):
@@ -179,7 +180,7 @@ class DiskTier:
         )
 
     def _say(self, kind: str, message: str, *details: object) -> None:
-        now = time.monotonic()
+        now = clock.now()
         seldom = now - self._said_at.get(kind, -_SAY_AGAIN_SECONDS) >= _SAY_AGAIN_SECONDS
         if seldom:
             self._said_at[kind] = now

@@ -8,9 +8,9 @@ not yet written is lost, as a cache may lose anything.
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
+from inferkit.runtime import clock
 from inferkit.runtime.forks import renew_after_fork
 from inferkit.runtime.gathering import Gathering
 
@@ -42,7 +42,7 @@ class WriteBehind:
 
     def put(self, key: bytes, entry: Entry, *, ttl: float | None = None) -> None:
         """Keep an entry, for `ttl` seconds where given."""
-        now = time.monotonic()
+        now = clock.now()
         with self._lock:
             at_once = self._gathering.idle and now >= self._next_at
             self._next_at = now + _GATHER_SECONDS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from inferkit.core.errors import InferkitError
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
-from inferkit.runtime import reaper
+from inferkit.runtime import clock
 
 if TYPE_CHECKING:
     from inferkit.client.engine import Engine
@@ -30,7 +30,7 @@ class Call:
     def __init__(
         self, engine: Engine, model: str | None, messages: Messages, options: CallOptions, *, stream: bool
     ) -> None:
-        self.record = CallRecord()
+        self.record = CallRecord(clock)
         self.chunks: list[Chunk] = []
         self.ready: list[Chunk] = []
         self._engine = engine
@@ -60,7 +60,7 @@ class Call:
         if self._response is not None:
             return
         model, messages, asked = self._asked
-        self._runtime = runtime
+        self._runtime = self.record.clock = runtime
         try:
             self._response, self._deadline = await self._engine.open(
                 model,
@@ -74,7 +74,7 @@ class Call:
             self.record.sign(error)
             raise
         if self._stream:
-            reaper.until_exit(self)
+            runtime.endings.until_exit(self)
 
     async def next(self) -> Chunk:
         """Give the next chunk; raise `StopAsyncIteration` at the end."""

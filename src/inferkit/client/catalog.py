@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.request import Target
+from inferkit.runtime import imports
+from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,13 +38,18 @@ class Catalog:
         self._providers: dict[str, Handler] = dict(providers or {})
         self._made: dict[str, Handler] = {}
         self._resolved: dict[str, tuple[Target, ...]] = {}
-        self._lock = threading.Lock()
+        self.renew()
+        renew_after_fork(self)
         self.default = default or next(iter(self._aliases), "local")
         for names in self._aliases.values():
             for name in names:
                 self._check(name)
         if self.default not in self._aliases:
             self._check(self.default)
+
+    def renew(self) -> None:
+        """Renew the lock in a forked child, where nobody is making an adapter."""
+        self._lock = threading.Lock()
 
     def resolve(self, name: str) -> tuple[Target, ...]:
         """Give the candidates for an alias or a `provider:model` name, best first.
@@ -61,6 +68,11 @@ class Catalog:
             if name in self._aliases or len(self._resolved) < _REMEMBERED:
                 self._resolved[name] = candidates
         return candidates
+
+    @property
+    def names_known(self) -> tuple[str, ...]:
+        """The names that are given here: all aliases, and the default."""
+        return tuple(dict.fromkeys((*self._aliases, self.default)))
 
     def names(self, name: str) -> tuple[tuple[str, str], ...]:
         """Give provider and model of each candidate without making its adapter. Raises `NoRoute`."""
@@ -130,9 +142,11 @@ def _presets() -> Mapping[str, Any]:
 
 def _make(provider: str, model: str) -> Handler:
     if provider == "local":
-        from inferkit.local import Local
+        with imports.lock:
+            from inferkit.local import Local
 
         return Local(model or None)
-    from inferkit.providers.openai_chat import OpenAIChat
+    with imports.lock:
+        from inferkit.providers.openai_chat import OpenAIChat
 
     return OpenAIChat.preset(provider)

@@ -92,6 +92,11 @@ def is_path(value: Any) -> bool:
     return isinstance(value, str | os.PathLike)
 
 
+def is_switch(value: Any) -> bool:
+    """Say whether it is True or False."""
+    return isinstance(value, bool)
+
+
 def is_mapping(value: Any) -> bool:
     """Say whether this is a dictionary of any kind."""
     return isinstance(value, Mapping)

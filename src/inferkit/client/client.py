@@ -11,7 +11,8 @@ from inferkit.client.options import CallOptions
 from inferkit.client.settings import Settings
 from inferkit.client.streams import AsyncStream, Run, Stream, directly
 from inferkit.core.errors import ConfigurationError
-from inferkit.runtime.loops import current_runtime
+from inferkit.runtime import imports
+from inferkit.runtime.loops import current_runtime, import_loops
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
@@ -56,6 +57,8 @@ class AsyncClient:
 
     def __init__(self, **settings: Unpack[Settings]) -> None:
         self._engine = Engine(settings)
+        if settings.get("preload"):
+            import_loops()
 
     @_lists_options
     async def complete(
@@ -116,9 +119,12 @@ class Client:
         self._engine = Engine(settings)
         self._portal: Portal | None = None
         if portal:
+            imports.load("inferkit.runtime.portal")
             from inferkit.runtime.portal import Portal
 
             self._portal = Portal()
+            if settings.get("preload"):
+                import_loops()
         self._run: Run = self._portal.run if self._portal is not None else directly
 
     @_lists_options

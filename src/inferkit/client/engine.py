@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, cast
 
 from inferkit.budgets.context import current_scopes
@@ -10,11 +9,14 @@ from inferkit.budgets.scope import Scope, attribute
 from inferkit.client.catalog import Catalog
 from inferkit.client.home import open_cache
 from inferkit.client.options import CallOptions, build_request, read_options
+from inferkit.client.preload import preload
 from inferkit.client.settings import Settings, read_settings
 from inferkit.client.stack import default_stack, dispatch
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.stack import check_order, compose, insert
 from inferkit.pricing.prices import PriceBook
+from inferkit.runtime import clock, imports
+from inferkit.runtime.loops import current_runtime
 
 if TYPE_CHECKING:
     import os
@@ -33,6 +35,24 @@ if TYPE_CHECKING:
 GRACE = 0.1
 """Adapters keep the deadline themselves and say what they had received; this much later, in seconds, they are cut."""
 
+_ROOMS = (
+    "inferkit.caching.disk",
+    "inferkit.caching.memory",
+    "inferkit.layers.budget",
+    "inferkit.layers.cache",
+    "inferkit.layers.meter",
+    "inferkit.layers.resolve",
+    "inferkit.layers.retry",
+    "inferkit.layers.route",
+    "inferkit.layers.tally",
+    "inferkit.layers.trace",
+    "inferkit.layers.trace_attempt",
+    "inferkit.ledger.sqlite.ledger",
+    "inferkit.plans.file",
+    "inferkit.plans.subscriptions",
+)
+"""What is imported below where it is used, since nothing of it is needed before there is a client."""
+
 __all__ = ["Engine"]
 
 
@@ -40,6 +60,7 @@ class Engine:
     """A stack ready for calls. Made by a client, closed by it."""
 
     def __init__(self, settings: Settings) -> None:
+        imports.load(*_ROOMS)
         settings = read_settings(settings)
         home = settings.get("home")
         self.catalog = Catalog(settings.get("models"), settings.get("providers"), default=settings.get("default"))
@@ -61,6 +82,8 @@ class Engine:
             raise
         check_order(self.layers)
         self._handler = compose(self.layers, dispatch)
+        if settings["preload"]:
+            preload(self.catalog, self._prices, self.layers)
 
     def _stack(self, settings: Settings, home: str | os.PathLike[str] | None) -> list[Layer]:
         from inferkit.layers.retry import Retry
@@ -177,7 +200,7 @@ class Engine:
         for adapter in self.catalog.adapters_made():
             if hasattr(adapter, "aclose"):
                 await adapter.aclose()
-        self.close()
+        await current_runtime().run_blocking(self.close)  # it writes what waits for the disk
 
 
 def _with_larger(budget: Budget | None) -> Iterator[Budget]:
@@ -198,7 +221,7 @@ def _open_ledger(
     if isinstance(given, Ledger):
         return given, False
     ledger = SqliteLedger(ledger_file(home) if given is True else given)
-    ledger.sweep(time.time())  # what processes held that are dead by now belongs in the journal
+    ledger.sweep(clock.time())  # what processes held that are dead by now belongs in the journal
     return ledger, True
 
 

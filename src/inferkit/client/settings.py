@@ -184,6 +184,15 @@ class Settings(TypedDict, total=False):
             otherwise="`INFERKIT_HOME`, or the user's own folders",
         ),
     ]
+    preload: Annotated[
+        bool,
+        Declared(
+            checks.is_switch,
+            "True or False",
+            "Import and open at once what the first call would, so that the processes a server forks need not.",
+            default=False,
+        ),
+    ]
     telemetry: Annotated[
         "Telemetry",
         Declared(

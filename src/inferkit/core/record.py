@@ -5,7 +5,6 @@ The request is frozen; this is the one thing about a call that grows. It is writ
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from os import urandom
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
     from inferkit.core.attempt import Attempt
     from inferkit.core.errors import InferkitError
+    from inferkit.runtime.protocol import Clock
 
 __all__ = ["CacheResult", "CallRecord", "Event"]
 
@@ -30,14 +30,14 @@ class Event:
     attributes: Mapping[str, Any]
 
 
-def _new_id() -> str:
+def _new_id(at: float) -> str:
     """Give an id that sorts by time, so that the ledger's index grows at one end: milliseconds, then chance."""
-    return (int(time.time() * 1000).to_bytes(6, "big") + urandom(8)).hex()
+    return (int(at * 1000).to_bytes(6, "big") + urandom(8)).hex()
 
 
 @dataclass(slots=True)
 class CallRecord:
-    """The facts of one call.
+    """The facts of one call, whose times `clock` gives.
 
     `id` identifies the call in the ledger and in traces. `attempts` holds those that ended, `running` what each of
     those in flight may cost at most (nano-dollars, tokens; zero where nothing is held for it). `provider` and `model`
@@ -48,7 +48,8 @@ class CallRecord:
     `names` what the resolve layer found behind the model names of this call.
     """
 
-    id: str = field(default_factory=_new_id)
+    clock: Clock
+    id: str = ""
     attempts: list[Attempt] = field(default_factory=list)
     running: dict[Any, tuple[int, int]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -66,9 +67,12 @@ class CallRecord:
     trace_id: str | None = None
     attempt_spans: list[Any] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.id = self.id or _new_id(self.clock.time())
+
     def note(self, name: str, /, **attributes: Any) -> None:
         """Leave an event for the trace."""
-        self.events.append(Event(time.time_ns(), name, attributes))
+        self.events.append(Event(int(self.clock.time() * 1e9), name, attributes))
 
     def sign(self, error: InferkitError, partial: str = "") -> None:
         """Say on an error which call it belongs to, what was tried, and the text that its caller was given."""

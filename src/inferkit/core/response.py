@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from inferkit.core.body import AllAtOnce, End
+from inferkit.core.body import AllAtOnce
+from inferkit.core.ending import Ending
 from inferkit.core.errors import StreamError
 
 if TYPE_CHECKING:
@@ -236,43 +237,25 @@ class Response:
         if self._state is not _OPEN or self._is_inherited():
             return
         self._state = state
+        ending = Ending(self._runtime, outcome, error, self._parts())
         if outcome == "completed":  # there is nothing to wait for
-            await self._finish(End(outcome, error, self._runtime))
+            await ending.run(self._runtime)
         else:
-            await self._runtime.conclude(lambda: self._finish(End(outcome, error, self._runtime)))
+            self._runtime.endings.until_exit(ending)
+            await self._runtime.conclude(ending.run)
 
-    async def _finish(self, end: End) -> None:
-        """Close from the inside out. Every part gets its turn; the first failure is raised when all had it."""
-        failure: BaseException | None = None
-        body, source, hooks = self._body, self._source, self._hooks
+    def _parts(self) -> list[tuple[Any, OnClose | None]]:
+        """Take apart what is to be closed and called, this stream's hooks before the body that feeds them."""
+        parts: list[tuple[Any, OnClose | None]] = [(None, hook) for hook in reversed(self._hooks)]
+        if hasattr(self._body, "aclose"):
+            parts.append((self._body, None))
+        source = self._source
         self._body = self._source = self._failure = None
         self._hooks = self._maps = ()
-        try:
-            if source is not None:
-                await source._leave(end)
-            close = getattr(body, "aclose", None)
-            if close is not None:
-                await close()
-        except BaseException as caught:
-            failure = None if _is_busy_generator(caught) else caught
-        for hook in hooks:
-            try:
-                waiting = hook(end)
-                if waiting is not None:
-                    await waiting
-            except BaseException as caught:
-                failure = failure or caught
-        if failure is not None:
-            try:
-                raise failure
-            finally:
-                failure = None  # its traceback holds this frame: a cycle that would keep the stream alive
-
-    async def _leave(self, end: End) -> None:
-        """Close as part of closing the stream that this one feeds."""
-        if self._state is _OPEN:
-            self._state = _CLOSED
-            await self._finish(end)
+        if source is not None and source._state is _OPEN:
+            source._state = _CLOSED
+            parts += source._parts()
+        return parts
 
     def _is_inherited(self) -> bool:
         """Say whether a fork lies between: the stream is the parent's then, and the parent ends and settles it."""
@@ -283,41 +266,10 @@ class Response:
             self._runtime.endings.take(self.abandon)
 
     def abandon(self) -> None:
-        """End a stream from outside the place it belongs to. Every part gets its turn, as in `_finish`."""
-        if self._state is not _OPEN:
-            return
-        self._state = _CLOSED
-        hooks, bodies = self._detach()
-        failure: Exception | None = None
-        for body in bodies:
-            if hasattr(body, "aclose"):
-                try:
-                    self._runtime.call_later_from_anywhere(body.aclose)
-                except Exception as caught:
-                    failure = failure or caught
-        endings = self._runtime.endings
-        end = End("abandoned", None, endings.runtime)
-        for hook in hooks:
-            try:
-                waiting = hook(end)
-                if waiting is not None:
-                    endings.finish(waiting)
-            except Exception as caught:
-                failure = failure or caught
-        if failure is not None:
-            raise failure
-
-    def _detach(self) -> tuple[list[Any], list[Any]]:
-        hooks: list[Any] = []
-        bodies: list[Any] = []
-        if self._source is not None and self._source._state is _OPEN:
-            self._source._state = _CLOSED
-            hooks, bodies = self._source._detach()
-        hooks += self._hooks
-        bodies.append(self._body)
-        self._body = self._source = self._failure = None
-        self._hooks = self._maps = ()
-        return hooks, bodies
+        """End a stream from outside the place it belongs to."""
+        if self._state is _OPEN:
+            self._state = _CLOSED
+            Ending(self._runtime, "abandoned", None, self._parts()).abandon()
 
 
 class _Rest:
@@ -330,8 +282,3 @@ class _Rest:
 
     async def __anext__(self) -> Batch:
         return await self._source.next_batch()
-
-
-def _is_busy_generator(error: BaseException) -> bool:
-    """An async generator that is being read cannot be closed; its source was, so its read fails and ends it."""
-    return isinstance(error, RuntimeError) and "already running" in str(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING
 
 from inferkit.caching.control import CACHE
@@ -73,6 +72,11 @@ class Cache:
         self._max_characters = max_reply_characters
         self._flights = Flights()
 
+    def preload(self) -> None:
+        """Open the disk's tier."""
+        if self._disk is not None:
+            self._disk.tier.open()
+
     def close(self) -> None:
         """Write what waits for the disk, and close its database. Using the cache again opens it again."""
         if self._disk is not None:
@@ -121,27 +125,27 @@ class Cache:
 
     def _look_up(self, key: bytes, record: CallRecord) -> tuple[Entry, str] | None:
         try:
-            return self._in_memory(key) or self._on_disk(key)
+            return self._in_memory(key, record) or self._on_disk(key, record)
         except Exception:
             _log.exception("the cache could not be read for call %s; it is passed by", record.id)
             return None
 
-    def _in_memory(self, key: bytes) -> tuple[Entry, str] | None:
+    def _in_memory(self, key: bytes, record: CallRecord) -> tuple[Entry, str] | None:
         entry = None if self._memory is None else self._memory.get(key)
         if entry is None:
             return None
-        return None if self._is_over(entry) else (entry, "memory")
+        return None if self._is_over(entry, record) else (entry, "memory")
 
-    def _on_disk(self, key: bytes) -> tuple[Entry, str] | None:
+    def _on_disk(self, key: bytes, record: CallRecord) -> tuple[Entry, str] | None:
         entry = None if self._disk is None else self._disk.get(key)
-        if entry is None or self._is_over(entry):
+        if entry is None or self._is_over(entry, record):
             return None
         if self._memory is not None:
             self._memory.put(key, entry)
         return entry, "disk"
 
-    def _is_over(self, entry: Entry) -> bool:
-        return self._ttl is not None and not 0 <= time.time() - entry.stored_at < self._ttl
+    def _is_over(self, entry: Entry, record: CallRecord) -> bool:
+        return self._ttl is not None and not 0 <= record.clock.time() - entry.stored_at < self._ttl
 
     async def _call(self, key: bytes, request: Request, call_next: Handler) -> Response:
         request.record.cache = "miss"
@@ -161,7 +165,7 @@ class Cache:
                 return
             entry = Entry(
                 condense(recording.chunks),
-                stored_at=time.time(),
+                stored_at=record.clock.time(),
                 cost_nanos=record.cost_nanos or 0,
                 provider=record.provider,
                 model=record.model,
@@ -208,7 +212,7 @@ def _replay(request: Request, entry: Entry, tier: str) -> Response:
     record.cache_tier = tier
     record.provider, record.model = entry.provider, entry.model
     record.saved_nanos = entry.cost_nanos
-    record.note("cache", result="hit", tier=tier, age=time.time() - entry.stored_at)
+    record.note("cache", result="hit", tier=tier, age=request.runtime.time() - entry.stored_at)
     return Response.of(entry.chunks, runtime=request.runtime, model=entry.response_model, id=entry.response_id)
 
 

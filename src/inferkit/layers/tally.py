@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import BudgetExceeded, ConfigurationError, LedgerError
@@ -78,7 +77,7 @@ class TallyLayer:
 
     def _count(self, request: Request, kind: TallyKind, scope: str = "") -> None:
         record = request.record
-        hour = int(time.time() // _HOUR) * _HOUR
+        hour = int(request.runtime.time() // _HOUR) * _HOUR
         key = (hour, kind, attribution_of(request), request.model, record.provider, record.model, scope)
         with self._lock:
             calls, usd = self._counts.get(key, (0, 0))

@@ -6,7 +6,6 @@ chunk is handed over, so that the consumer's own spans are never adopted.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -16,6 +15,8 @@ from inferkit.telemetry import attributes, names
 from inferkit.telemetry.instruments import Telemetry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.trace import Span, Tracer
 
     from inferkit.core.body import Batch, End
@@ -47,7 +48,7 @@ class Trace:
             raise
         if not recording:
             return response.map(on_close=call.on_close)
-        call.stream = _WatchedStream(response, self._telemetry.tracer, span)
+        call.stream = _WatchedStream(response, self._telemetry.tracer, span, request.runtime.now)
         return response.through(call.stream, on_close=call.on_close)
 
 
@@ -60,7 +61,7 @@ class _Call:
         self._telemetry = telemetry
         self._span = span
         self._request = request
-        self._started = time.perf_counter()
+        self._started = request.runtime.now()
         self.stream: _WatchedStream | None = None
 
     def on_close(self, end: End) -> None:
@@ -70,7 +71,7 @@ class _Call:
         model, record = self._request.model, self._request.record
         failed = error if outcome in {"error", "cancelled"} else None
         kind = None if failed is None else type(failed).__name__
-        seconds = time.perf_counter() - self._started
+        seconds = self._request.runtime.now() - self._started
         self._telemetry.call_ended(model, record, outcome, seconds, kind)
         if self._span.is_recording():
             if self.stream is not None:
@@ -87,22 +88,23 @@ class _Call:
 class _WatchedStream:
     """Counts the chunks, and how much of the time between them was the consumer's."""
 
-    __slots__ = ("_chunks", "_consumer", "_handed_over", "_source", "_span")
+    __slots__ = ("_chunks", "_consumer", "_handed_over", "_now", "_source", "_span")
 
-    def __init__(self, source: Response, tracer: Tracer, parent: Span) -> None:
+    def __init__(self, source: Response, tracer: Tracer, parent: Span, now: Callable[[], float]) -> None:
         self._source = source
+        self._now = now
         self._span = tracer.start_span(names.STREAM, context=trace.set_span_in_context(parent))
         self._chunks = 0
         self._consumer = 0.0
-        self._handed_over = time.perf_counter()
+        self._handed_over = self._now()
 
     async def __anext__(self) -> Batch:
-        self._consumer += time.perf_counter() - self._handed_over
+        self._consumer += self._now() - self._handed_over
         batch = await self._source.next_batch()
         if not self._chunks:
             self._span.add_event(names.FIRST_CHUNK_EVENT)
         self._chunks += len(batch)
-        self._handed_over = time.perf_counter()
+        self._handed_over = self._now()
         return batch
 
     def end(self, outcome: str) -> None:

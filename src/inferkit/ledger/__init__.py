@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from inferkit.ledger.journal import NOBODY, Assignment, Attribution, Charge, Entry, EntryKind, Tally
     from inferkit.ledger.protocols import Accounts, Journal, Store
     from inferkit.ledger.state import Held, LedgerState
+    from inferkit.ledger.unwritten import Unwritten
 
 __all__ = [
     "NOBODY",
@@ -33,6 +34,7 @@ __all__ = [
     "Refusal",
     "Store",
     "Tally",
+    "Unwritten",
 ]
 
 __getattr__ = lazily(
@@ -42,6 +44,7 @@ __getattr__ = lazily(
         "state": ("LedgerState", "Held"),
         "journal": ("NOBODY", "Assignment", "Attribution", "Charge", "Entry", "EntryKind", "Tally"),
         "protocols": ("Accounts", "Journal", "Store"),
+        "unwritten": ("Unwritten",),
     },
 )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from inferkit.ledger.amounts import Amounts, Balance, Credit, Crossing, Grant, Line, Refusal
     from inferkit.ledger.journal import Assignment, Charge, Entry, EntryKind, Tally
+    from inferkit.ledger.unwritten import Unwritten
     from inferkit.runtime.protocol import Runtime
 
 __all__ = ["Accounts", "Journal", "Store"]
@@ -72,6 +73,12 @@ class Accounts(Protocol):
 
     async def record(self, runtime: Runtime, call: str, charge: Charge, *, at: float) -> bool:
         """Enter a call that no budget covers. False, and nothing done, if it was entered before."""
+
+    def write_later(self, one: Unwritten) -> None:
+        """Enter as soon as it can be what could not be: a settlement is never dropped. Does not wait.
+
+        At the latest it is entered when the store is closed, or opened again.
+        """
 
     async def sweep(self, runtime: Runtime, at: float) -> int:
         """Post or void the holds whose lease ran out, and return how many there were."""

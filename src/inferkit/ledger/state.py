@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Self
 
+    from inferkit.ledger.unwritten import Unwritten
+
 __all__ = ["Held", "LedgerState"]
 
 Key = tuple[str, str]  # an account and a window
@@ -109,6 +111,14 @@ class LedgerState:
             return False
         self._enter(call, "settled", at, calls=1, charge=charge)
         return True
+
+    def write(self, one: Unwritten) -> bool:
+        """Enter what could not be entered before. Whatever was done before is not done again."""
+        if one.charge is None:
+            return self.void(one.call, at=one.at)
+        if one.step == "record":
+            return self.record(one.call, one.charge, at=one.at)
+        return self.settle(one.call, one.charge, at=one.at, calls=1)
 
     def sweep(self, at: float) -> int:
         """See `Accounts`."""

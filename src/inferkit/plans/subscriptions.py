@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit.budgets.scope import all_scopes
 from inferkit.core.errors import ConfigurationError
 from inferkit.ledger.journal import Assignment
 from inferkit.plans.plan import Plan
+from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime, drive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from decimal import Decimal
 
     from inferkit.budgets.budget import Budget, Remaining, Spent
@@ -53,7 +53,6 @@ class Plans:
         ledger: Ledger,
         *,
         default: str | None = None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         given = list(plans)
         for plan in given:
@@ -65,14 +64,13 @@ class Plans:
             twice = next(name for name in names if names.count(name) > 1)
             raise ConfigurationError(f'two plans have the name "{twice}"; give each a name of its own')
         self._ledger = ledger
-        self._clock = clock
         self._default = (
             Subscription(None) if default is None else Subscription(self.named(default), self.named(default).seats)
         )
         self._changes = 0
         self._known: dict[tuple[str | None, str | None], tuple[float, Subscription]] = {}
         self._scopes: dict[tuple[str | None, str | None], tuple[Subscription, tuple[Scope, ...]]] = {}
-        ledger.define({plan.name: plan.definition() for plan in given}, at=clock())
+        ledger.define({plan.name: plan.definition() for plan in given}, at=clock.time())
 
     def named(self, name: str) -> Plan:
         """Give the plan of this name. Raises `ConfigurationError` if there is none."""
@@ -114,7 +112,7 @@ class Plans:
             known = self.named(plan)
             number = known.seats if seats is None else seats
             known.check_seats(number)
-        drive(self._put(_HERE, Assignment(self._clock() if at is None else at, user, tenant, plan, number)))
+        drive(self._put(_HERE, Assignment(clock.time() if at is None else at, user, tenant, plan, number)))
 
     def of(self, *, user: str | None = None, tenant: str | None = None) -> Subscription:
         """Say which plan a call of this user and tenant is under. Raises `LedgerError`."""
@@ -123,12 +121,12 @@ class Plans:
     def usage(self, *, user: str | None = None, tenant: str | None = None) -> Spent | None:
         """Say what was used of a customer's allowance in this period; None without one. Raises as `Budget.usage`."""
         scope = self._allowance(user, tenant)
-        return None if scope is None else scope.budget.usage(scope.key, ledger=self._ledger, at=self._clock())
+        return None if scope is None else scope.budget.usage(scope.key, ledger=self._ledger, at=clock.time())
 
     def remaining(self, *, user: str | None = None, tenant: str | None = None) -> Remaining | None:
         """Say what is left of a customer's allowance in this period; None without one. Raises as `Budget.usage`."""
         scope = self._allowance(user, tenant)
-        return None if scope is None else scope.budget.remaining(scope.key, ledger=self._ledger, at=self._clock())
+        return None if scope is None else scope.budget.remaining(scope.key, ledger=self._ledger, at=clock.time())
 
     def top_up(
         self,
@@ -144,7 +142,7 @@ class Plans:
         if scope is None:
             raise ConfigurationError("this customer has no allowance that could be topped up")
         scope.budget.top_up(
-            scope.key, ledger=self._ledger, usd=usd, tokens=tokens, calls=calls, at=self._clock()
+            scope.key, ledger=self._ledger, usd=usd, tokens=tokens, calls=calls, at=clock.time()
         )  # fmt: skip
 
     async def look_up(
@@ -154,14 +152,14 @@ class Plans:
         known = self._known.get((user, tenant))
         if (
             known is not None
-            and 0 < known[0] - self._clock() <= _REMEMBER_SECONDS  # clocks are set back, too
+            and 0 < known[0] - runtime.time() <= _REMEMBER_SECONDS  # clocks are set back, too
             and (stated is None or _is(known[1], stated))
         ):
             return known[1]
         return await self._ask(runtime, user, tenant, stated)
 
     async def _ask(self, runtime: Runtime, user: str | None, tenant: str | None, stated: str | None) -> Subscription:
-        now, changes = self._clock(), self._changes
+        now, changes = runtime.time(), self._changes
         found = await self._assignment(runtime, user, tenant, now)
         name = found.plan if found is not None else self._default.plan and self._default.plan.name
         if stated is not None and stated != name:

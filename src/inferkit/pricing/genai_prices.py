@@ -11,6 +11,7 @@ from typing import Any
 from inferkit.core.money import NANOS_PER_USD
 from inferkit.pricing.prices import Price
 from inferkit.pricing.rates import Rates, Schedule, Tariff
+from inferkit.runtime import imports
 
 __all__ = ["listed_price"]
 
@@ -19,11 +20,13 @@ _KINDS = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "o
 
 def listed_price(provider: str, model: str) -> Price | None:
     """Give a model's price from the list; None where it is not listed, or listed without a price a token."""
-    from genai_prices.data_snapshot import get_snapshot
-    from genai_prices.types import ModelPrice
+    with imports.lock:
+        from genai_prices.data_snapshot import get_snapshot
+        from genai_prices.types import ModelPrice
 
+        snapshot = get_snapshot()  # which imports the list itself
     try:
-        found_provider, found = get_snapshot().find_provider_model(model, None, provider, None)
+        found_provider, found = snapshot.find_provider_model(model, None, provider, None)
     except LookupError:
         return None
     prices = found.prices

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from inferkit.core.errors import ConfigurationError, UnpricedModel
 from inferkit.core.money import NANOS_PER_USD, to_nanos
 from inferkit.pricing.rates import Rates, Schedule, Since, Tariff
+from inferkit.runtime import imports
 
 if TYPE_CHECKING:
     from inferkit.core.usage import Usage
@@ -235,6 +236,7 @@ class PriceBook:
                 return self._own[name]
         if provider == "local":
             return _LOCAL
-        from inferkit.pricing.genai_prices import listed_price
+        with imports.lock:
+            from inferkit.pricing.genai_prices import listed_price
 
         return listed_price(provider, model) or self._default

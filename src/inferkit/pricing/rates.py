@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from inferkit.runtime import clock
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -112,7 +114,7 @@ class Schedule:
         """Give the tariff in force at an instant."""
         if len(self.tariffs) == 1:
             return self.tariffs[0]
-        at = at or datetime.now(UTC)
+        at = at or datetime.fromtimestamp(clock.time(), UTC)
         for tariff in reversed(self.tariffs):
             if tariff.applies is None or tariff.applies(at):
                 return tariff
@@ -126,7 +128,7 @@ class Schedule:
         """
         tariffs = [self.current(at)]
         if len(self.tariffs) > 1:
-            at = at or datetime.now(UTC)
+            at = at or datetime.fromtimestamp(clock.time(), UTC)
             last = at + _A_CALL
             starts = (each.applies.instant for each in self.tariffs if isinstance(each.applies, Since))
             tariffs += [self.current(moment) for moment in (*(start for start in starts if at < start < last), last)]

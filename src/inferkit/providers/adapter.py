@@ -67,10 +67,15 @@ class Adapter:
             reply = _Receiving(exchange, wire.reader(self.name, exchange.headers, streamed=request.stream))
             await reply.begin()
         except BaseException:
-            await runtime.conclude(exchange.aclose)
+            await runtime.conclude(lambda _: exchange.aclose())
             raise
         reader = reply.reader
         return Response(reply, runtime=runtime, model=reader.model, id=reader.id, headers=exchange.headers)
+
+    def preload(self) -> None:
+        """Make ready for a first call, without opening a connection."""
+        if hasattr(self.transport, "preload"):
+            self.transport.preload(tls=self.endpoint.base_url.startswith("https:"))
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""

@@ -6,7 +6,6 @@ The provider's own words may quote the prompt or part of a key, so they go to `d
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import (
@@ -18,6 +17,7 @@ from inferkit.core.errors import (
     Unavailable,
 )
 from inferkit.providers.waits import requested_wait
+from inferkit.runtime import clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +87,7 @@ def refusal(
         status=status,
         code=code,
         retryable=retryable,
-        retry_after=requested_wait(headers, wall_clock=time.time()) if retryable else None,
+        retry_after=requested_wait(headers, wall_clock=clock.time()) if retryable else None,
         detail=detail[:_DETAIL_CHARACTERS] if isinstance(detail, str) else None,
     )
 

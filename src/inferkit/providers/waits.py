@@ -6,6 +6,8 @@ import re
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from inferkit.runtime import imports
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -50,7 +52,8 @@ def _sensible(seconds: float) -> float | None:
 def _until(text: str | None, wall_clock: float) -> float | None:
     if text is None:
         return None
-    from email.utils import parsedate_to_datetime
+    with imports.lock:
+        from email.utils import parsedate_to_datetime
 
     try:
         instant = parsedate_to_datetime(text)

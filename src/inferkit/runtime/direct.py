@@ -6,16 +6,15 @@ import contextlib
 import select
 import socket
 import threading
-import time
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from inferkit.core.errors import ConfigurationError, DeadlineExceeded
-from inferkit.runtime import reaper
+from inferkit.runtime import clock, forks, writer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from inferkit.runtime.protocol import Endings, Lock, Runtime
+    from inferkit.runtime.protocol import Abandonable, Endings, Lock, Runtime
 
 __all__ = ["DirectRuntime", "drive", "endings"]
 
@@ -34,12 +33,16 @@ class DirectRuntime:
         return endings
 
     def now(self) -> float:
-        """See `Runtime`."""
-        return time.monotonic()
+        """See `Clock`."""
+        return clock.now()
+
+    def time(self) -> float:
+        """See `Clock`."""
+        return clock.time()
 
     async def sleep(self, seconds: float) -> None:
         """See `Runtime`."""
-        time.sleep(seconds)
+        clock.sleep(seconds)
 
     def lock(self) -> Lock:
         """See `Runtime`."""
@@ -47,7 +50,7 @@ class DirectRuntime:
 
     async def within(self, deadline: float | None, step: Awaitable[T]) -> T:
         """See `Runtime`. A blocking read cannot be interrupted from here: adapters keep `request.deadline`."""
-        if deadline is not None and time.monotonic() >= deadline:
+        if deadline is not None and clock.now() >= deadline:
             cast("Coroutine[Any, Any, T]", step).close()
             raise DeadlineExceeded
         return await step
@@ -56,9 +59,9 @@ class DirectRuntime:
         """See `Runtime`. Nothing can cancel a thread."""
         return await step()
 
-    async def conclude(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def conclude(self, step: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
         """See `Runtime`. Nothing can cancel a thread."""
-        await step()
+        await step(self)
 
     async def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
         """See `Runtime`."""
@@ -89,7 +92,7 @@ class _ThreadLock:
         self._lock = threading.Lock()
 
     async def acquire(self, deadline: float | None = None) -> None:
-        wait = -1 if deadline is None else max(0.0, deadline - time.monotonic())
+        wait = -1 if deadline is None else max(0.0, deadline - clock.now())
         if not self._lock.acquire(timeout=wait):
             raise DeadlineExceeded
 
@@ -116,16 +119,19 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 class _Endings:
-    """What is dropped is ended by the reaper's thread, which blocks."""
+    """What is dropped is ended by the writer's thread, which blocks."""
 
     runtime: Runtime = DirectRuntime()
 
     @property
     def generation(self) -> int:
-        return reaper.generation
+        return forks.generation
 
     def take(self, ending: Callable[[], object], /) -> None:
-        reaper.take(ending)
+        writer.endings.take(ending)
+
+    def until_exit(self, stream: Abandonable, /) -> None:
+        writer.until_exit(stream)
 
     def finish(self, waiting: Awaitable[None], /) -> None:
         drive(_wait_for(waiting))

@@ -1,14 +1,15 @@
-"""Has something written a little later, so that what comes meanwhile is written together."""
+"""Has something written a little later, so that what comes meanwhile is written together, and again if that fails."""
 
 from __future__ import annotations
 
-import atexit
 import logging
 import threading
 import weakref
 from typing import TYPE_CHECKING
 
+from inferkit.runtime import clock, exits, writer
 from inferkit.runtime.forks import renew_after_fork
+from inferkit.runtime.scheduler import Timer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,21 +18,31 @@ __all__ = ["Gathering"]
 
 _log = logging.getLogger("inferkit")
 _all: weakref.WeakSet[Gathering] = weakref.WeakSet()
-_exiting = False
-_JOIN_SECONDS = 1.0
+_CLOSING_SECONDS = 1.0
+_PAUSES = (1.0, 30.0)  # the first and the longest, in seconds, before what could not be written is tried again
 
 
 class Gathering:
-    """Calls `write` from a thread of its own, `seconds` after `more`, as long as there is more; and at the exit.
+    """Calls `write` from the writer's thread, `seconds` after `more`, as long as there is more; and at the exit.
 
-    Where no thread can be started (the interpreter exits), `more` writes by itself. A forked child leaves to its parent
-    what waits there.
+    What goes wrong is logged, and what could not be written is lost, unless there is `keep`: then `write` raises while
+    something is left, is called again from time to time, and `keep` is called where it is not to be called again, at
+    the closing and at the exit, to leave what is left for later. A forked child leaves to its parent what waits there.
     """
 
-    def __init__(self, write: Callable[[], object], *, name: str, seconds: float = 0.25) -> None:
+    def __init__(
+        self,
+        write: Callable[[], object],
+        *,
+        name: str,
+        seconds: float = 0.25,
+        keep: Callable[[], object] | None = None,
+    ) -> None:
         self._write = write
+        self._keep = keep
         self._name = name
         self._seconds = seconds
+        self._scheduled: bool
         self.renew()
         renew_after_fork(self)
         _all.add(self)
@@ -39,15 +50,21 @@ class Gathering:
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be written."""
-        return self._thread is None
+        return not self._scheduled
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what cannot be written is kept."""
+        return self._keep is not None
 
     def more(self) -> None:
-        """Say that there is something to write. What goes wrong then is logged."""
+        """Say that there is something to write."""
         with self._lock:
             self._more = True
-            if not _exiting and (self._thread is not None or self._start()):
+            if not exits.begun and (self._scheduled or self._schedule(self._seconds)):
                 return
-        self.try_to_flush()
+        if self._keep is None or exits.over:
+            self.finish()
 
     def flush(self) -> None:
         """Write now. What another thread is writing is written when this returns."""
@@ -55,53 +72,82 @@ class Gathering:
             self._write()
 
     def close(self) -> None:
-        """Write now, and let the thread end. `more` starts another one."""
-        self.flush()
-        thread = self._thread
-        self._hurry.set()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(_JOIN_SECONDS)
+        """Write now, or keep what cannot be written. `more` begins anew."""
+        if self._keep is None:
+            self.flush()
+        else:
+            self.finish()
+        with self._lock:
+            stopped = self._timer is not None and self._timer.stop()
+            self._scheduled = self._scheduled and not stopped
+        if not stopped and self._scheduled:
+            writer.disk.flush(_CLOSING_SECONDS)
 
-    def try_to_flush(self) -> None:
-        """Write now; what goes wrong is logged."""
+    def finish(self) -> None:
+        """Write now; what cannot be written is kept, or is lost."""
+        if not self.try_to_flush():
+            self.keep()
+
+    def try_to_flush(self) -> bool:
+        """Write now, if that can be done; what goes wrong is logged."""
         try:
             self.flush()
-        except Exception:
-            _log.exception("%s failed", self._name)
+        except Exception as error:
+            if self._keep is None:
+                _log.exception("%s failed", self._name)
+            else:
+                _log.debug("%s failed and is tried again: %s", self._name, error)
+            return False
+        return True
+
+    def keep(self) -> None:
+        """Leave what was not written for later, where that can be done."""
+        if self._keep is not None:
+            try:
+                self._keep()
+            except Exception:
+                _log.exception("%s failed, and what it was to write could not be kept", self._name)
 
     def renew(self) -> None:
         """Start afresh in a forked child."""
-        self._lock = threading.Lock()
-        self._writing = threading.RLock()  # a signal's handler may come to write while its thread does
-        self._thread: threading.Thread | None = None
-        self._hurry = threading.Event()
+        self._lock = threading.RLock()  # a signal's handler may come to write while its thread does
+        self._writing = threading.RLock()
+        self._timer: Timer | None = None
+        self._scheduled = False
+        self._pause = _PAUSES[0]
         self._more = False
 
-    def _start(self) -> bool:
-        self._hurry = threading.Event()
-        thread = threading.Thread(target=self._run, args=(self._hurry,), name=self._name, daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
-            return False
-        self._thread = thread
-        return True
+    def _schedule(self, seconds: float) -> bool:
+        self._timer = Timer(clock.now() + seconds, lambda: writer.disk.take(self._write_what_waits))
+        self._scheduled = self._timer.start()
+        return self._scheduled
 
-    def _run(self, hurry: threading.Event) -> None:
-        while True:
-            hurry.wait(self._seconds)
-            with self._lock:
-                self._more = False
-            self.try_to_flush()
-            with self._lock:  # so that nobody finds a thread here that will not look again
-                if not self._more:
-                    self._thread = None
-                    return
+    def _write_what_waits(self) -> None:
+        with self._lock:
+            self._more = False
+        written = self.try_to_flush()
+        with self._lock:  # so that nobody finds it scheduled when it is not looked at again
+            if self._keep is not None and not written:
+                seconds, self._pause = self._pause, min(2 * self._pause, _PAUSES[1])
+            elif self._more:
+                seconds, self._pause = self._seconds, _PAUSES[0]
+            else:
+                self._scheduled, self._timer, self._pause = False, None, _PAUSES[0]
+                return
+            self._schedule(seconds)
 
 
-@atexit.register
-def _flush_all() -> None:
-    global _exiting  # noqa: PLW0603 - a fact about this process
-    _exiting = True
+def _write_all(deadline: float) -> None:
+    """Write what waits at the exit, first what must not be lost."""
+    for gathering in sorted(_all, key=lambda each: not each.is_kept):
+        writer.disk.take(gathering.try_to_flush)
+    writer.disk.flush(max(0.0, deadline - clock.now()))
+
+
+def _keep_all(_: float) -> None:
     for gathering in list(_all):
-        gathering.try_to_flush()
+        gathering.keep()
+
+
+exits.at_exit(exits.WRITES, _write_all)
+exits.at_exit(exits.LEAVING, _keep_all)

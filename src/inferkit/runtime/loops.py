@@ -6,24 +6,27 @@ import contextlib
 import functools
 import logging
 import socket
+import sys
 import threading
-import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ConfigurationError, DeadlineExceeded
-from inferkit.runtime.direct import endings
+from inferkit.runtime import clock, imports
+from inferkit.runtime.direct import drive, endings
+from inferkit.runtime.scheduler import Timer
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from inferkit.runtime.protocol import Lock
+    from inferkit.runtime.protocol import Lock, Runtime
 
-__all__ = ["AsyncRuntime", "current_runtime"]
+__all__ = ["AsyncRuntime", "current_runtime", "import_loops"]
 
 T = TypeVar("T")
 _log = logging.getLogger("inferkit")
 _CLOSING_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
 
 
 class AsyncRuntime:
@@ -39,8 +42,12 @@ class AsyncRuntime:
         self._background: set[asyncio.Task[Any]] = set()
 
     def now(self) -> float:
-        """See `Runtime`."""
-        return time.monotonic()
+        """See `Clock`."""
+        return clock.now()
+
+    def time(self) -> float:
+        """See `Clock`."""
+        return clock.time()
 
     async def sleep(self, seconds: float) -> None:
         """See `Runtime`."""
@@ -58,7 +65,7 @@ class AsyncRuntime:
             return await step
         import anyio
 
-        with anyio.move_on_after(deadline - time.monotonic()):
+        with anyio.move_on_after(deadline - clock.now()):
             return await step
         raise DeadlineExceeded
 
@@ -91,12 +98,84 @@ class AsyncRuntime:
             raise failure[0]
         return result[0]
 
-    async def conclude(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def conclude(self, step: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
         """See `Runtime`."""
-        import anyio
+        if not self._is_running_here():
+            self._end_elsewhere(step)
+        elif self._loop is None:
+            import trio
 
-        with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
-            await self.shield(step)
+            with trio.move_on_after(_CLOSING_SECONDS, shield=True):
+                await self._shield_on_trio(lambda: step(self))
+        else:
+            await self._conclude_on_asyncio(self._loop, step)
+
+    def _end_elsewhere(self, step: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
+        self.endings.take(lambda: drive(step(self.endings.runtime)))
+
+    def _is_running_here(self) -> bool:
+        """Say whether this runs on the place it was made for, and not in another one or where none is running."""
+        if self._loop is None:
+            with contextlib.suppress(RuntimeError):
+                import trio
+
+                return bool(trio.lowlevel.current_trio_token() is self._trio_token)
+            return False
+        import asyncio
+
+        with contextlib.suppress(RuntimeError):
+            return asyncio.get_running_loop() is self._loop
+        return False
+
+    async def _conclude_on_asyncio(
+        self, loop: asyncio.AbstractEventLoop, step: Callable[[Runtime], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Wait for an ending whatever cancels this task meanwhile, for some seconds; then let it through.
+
+        `asyncio.run` cancels every task that it knows when its main one has ended. It is not told of the ending's,
+        which would be left in the middle; it waits for this one instead.
+        """
+        import asyncio
+
+        task = self._spawn(step(self))
+        asyncio._unregister_task(task)  # noqa: SLF001 - documented, for those who extend asyncio
+        self._look_after(task, loop, step)
+        until = loop.time() + _CLOSING_SECONDS
+        cancelled: asyncio.CancelledError | None = None
+        with contextlib.ExitStack() as shielded:
+            while not task.done() and loop.time() < until:
+                try:
+                    await asyncio.wait([task], timeout=until - loop.time())
+                except asyncio.CancelledError as error:
+                    if cancelled is None:  # anyio's come again and again; a scope that was left open lives for ever
+                        shielded.enter_context(_shield())
+                    cancelled = error
+        try:
+            if cancelled is not None:
+                raise cancelled
+            if task.done():
+                task.result()
+        finally:
+            cancelled = None  # its traceback holds this frame
+
+    def _look_after(
+        self,
+        task: asyncio.Task[None],
+        loop: asyncio.AbstractEventLoop,
+        step: Callable[[Runtime], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Have an ending gone on with elsewhere should its event loop be closed first."""
+
+        def look() -> None:
+            if loop.is_closed():
+                self._background.discard(task)  # so that whoever waits for it is freed
+                self._end_elsewhere(step)
+            elif not task.done():
+                self._look_after(task, loop, step)
+
+        timer = Timer(clock.now() + _LOOK_SECONDS, look)
+        timer.start()
+        task.add_done_callback(lambda _: timer.stop())
 
     def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         assert self._loop is not None
@@ -162,6 +241,12 @@ class AsyncRuntime:
             self._trio_token.run_sync_soon(begin)
 
 
+def _shield() -> contextlib.AbstractContextManager[object]:
+    import anyio
+
+    return anyio.CancelScope(shield=True)
+
+
 class _LoopLock:
     __slots__ = ("_lock", "_runtime")
 
@@ -183,6 +268,34 @@ class _LoopLock:
         self._lock.release()
 
 
+def import_loops() -> None:
+    """Import what waits on event loops: on one, what belongs to its kind; elsewhere, what belongs to all that are here.
+
+    anyio imports that when it is first used on a loop of the kind, and has no other way to be told to.
+    """
+    with imports.lock:
+        import anyio
+        import anyio.from_thread
+        import anyio.lowlevel
+        import anyio.to_thread
+
+        if _is_on_a_loop():
+            anyio.get_cancelled_exc_class()
+        else:
+            for kind in {"asyncio", "trio"} & sys.modules.keys():
+                anyio.run(anyio.lowlevel.checkpoint, backend=kind)
+
+
+def _is_on_a_loop() -> bool:
+    import asyncio
+
+    with contextlib.suppress(RuntimeError):
+        return bool(asyncio.get_running_loop())
+    with contextlib.suppress(ConfigurationError):
+        return bool(_trio_token())
+    return False
+
+
 _current = threading.local()
 
 
@@ -201,13 +314,12 @@ def current_runtime() -> AsyncRuntime:
         runtime = AsyncRuntime(loop=place)
     else:
         runtime = AsyncRuntime(trio_token=_trio_token())
+    import_loops()
     _current.runtime = runtime
     return runtime
 
 
 def _trio_token() -> Any:
-    import sys
-
     trio = sys.modules.get("trio")
     if trio is not None:
         with contextlib.suppress(RuntimeError):

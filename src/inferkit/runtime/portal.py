@@ -9,8 +9,9 @@ from concurrent.futures import CancelledError
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from inferkit.runtime import imports
 from inferkit.runtime.forks import renew_after_fork
-from inferkit.runtime.loops import current_runtime
+from inferkit.runtime.loops import current_runtime, import_loops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -44,6 +45,7 @@ class Portal:
         Ctrl-C reaches the thread that waits here. The step must not run on without it, and has to close what it
         opened before the interrupt is let through.
         """
+        portal = self._started()
         import anyio
 
         scope: anyio.CancelScope | None = None
@@ -67,7 +69,6 @@ class Portal:
             if scope is not None:
                 scope.cancel()
 
-        portal = self._started()
         try:
             result: T = portal.start_task_soon(there).result()
         except BaseException:
@@ -115,8 +116,10 @@ def _stop(owner: weakref.ref[Portal], portal: BlockingPortal, thread: threading.
 
 
 def _serve(ready: list[BlockingPortal], running: threading.Event) -> None:
-    import anyio
-    from anyio.from_thread import BlockingPortal
+    import_loops()
+    with imports.lock:
+        import anyio
+        from anyio.from_thread import BlockingPortal
 
     async def serve() -> None:
         async with BlockingPortal() as portal:

@@ -12,9 +12,19 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Coroutine
 
-__all__ = ["Endings", "Lock", "Runtime"]
+__all__ = ["Abandonable", "Clock", "Endings", "Lock", "Runtime"]
 
 T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Gives the time, of which there are two: one for how long things take, one for when they happen."""
+
+    def now(self) -> float:
+        """Seconds on a clock that never goes back; deadlines are instants of it."""
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
 
 
 class Lock(Protocol):
@@ -25,6 +35,13 @@ class Lock(Protocol):
 
     def release(self) -> None:
         """Give it back."""
+
+
+class Abandonable(Protocol):
+    """Something that can be ended from outside the place it belongs to, any number of times."""
+
+    def abandon(self) -> None:
+        """End it, if it has not ended."""
 
 
 class Endings(Protocol):
@@ -45,11 +62,14 @@ class Endings(Protocol):
     def take(self, ending: Callable[[], object], /) -> None:
         """Have `ending` called soon, from a thread of its own. May be called from a destructor."""
 
+    def until_exit(self, stream: Abandonable, /) -> None:
+        """Have a stream abandoned at the interpreter's exit if somebody still holds it then."""
+
     def finish(self, waiting: Awaitable[None], /) -> None:
         """Await a step of an ending to its end, here and now; it waits through `runtime` alone."""
 
 
-class Runtime(Protocol):
+class Runtime(Clock, Protocol):
     """How a coroutine of the stack waits.
 
     `blocking` is true where waiting blocks the thread. `place` is the event loop (under trio, the token of the run)
@@ -63,9 +83,6 @@ class Runtime(Protocol):
     def endings(self) -> Endings:
         """What ends things that were dropped here."""
 
-    def now(self) -> float:
-        """Seconds on a clock that never goes back; deadlines are instants of it."""
-
     async def sleep(self, seconds: float) -> None:
         """Wait."""
 
@@ -78,8 +95,12 @@ class Runtime(Protocol):
     async def shield(self, step: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a step to its end even if the caller is cancelled, and leaves, meanwhile."""
 
-    async def conclude(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a closing step to its end before a cancellation is let through; after some seconds, beside it."""
+    async def conclude(self, step: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
+        """Run a closing step to its end before a cancellation is let through; after some seconds, beside it.
+
+        The step is given the runtime that it runs on. That is the one of the endings where this one's place does not
+        run here, or was closed before the step was over: then it is called again, to go on where it was left off.
+        """
 
     async def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
         """Run a blocking function without stopping anybody else."""

@@ -1,94 +1,143 @@
-"""Ends connections whose time is over, from one thread for the whole process.
+"""Calls things when their time has come, from one thread for the whole process, which never waits for anything else.
 
-A blocking read cannot be cancelled and its timeout is fixed when the request is sent, so a server that trickles
-keep-alive comments would hold it for ever. The thread looks at the running calls a few times a second and shuts the
-sockets of the overdue ones down, which wakes whoever reads from them. It ends when nothing has run for a while.
+So what is due only hands on: it shuts a socket down, which wakes whoever reads from it, or gives work to the writer.
+Starting and stopping a timer is on every call's way: a stopped one stays in the heap, empty, until its time or until
+there are many. The thread ends when there was nothing to do for a while.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
+import heapq
+import itertools
+import logging
 import threading
-import time
-from typing import TYPE_CHECKING, Any
+from contextvars import Context
+from typing import TYPE_CHECKING
+
+from inferkit.runtime import clock, forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Watch", "shut_down"]
+__all__ = ["Timer"]
 
-_TICK_SECONDS = 0.05
-_IDLE_TICKS = 40
+_log = logging.getLogger("inferkit")
+_IDLE_SECONDS = 2.0
+_MANY = 256
 
-_lock = threading.Lock()
-_running: set[Watch] = set()
+_lock = threading.RLock()  # reentrant, since a signal's handler may make a call in the middle of it
+_changed = threading.Condition(_lock)
+_heap: list[tuple[float, int, Timer]] = []
+_order = itertools.count(1)
+_newest = 0
+_stopped = 0  # timers among those in the heap
+_wakes_at = 0.0  # when the thread looks by itself, where it is asleep
 _thread: threading.Thread | None = None
 
 
-class Watch:
-    """One connection's time limit: `end` is called once when `deadline`, on the monotonic clock, has passed.
+class Timer:
+    """Calls `due` once, at the instant `at` of `clock.now()` or soon after. It must not block.
 
-    `end` must be quick and watch nothing itself.
+    It is called while nobody else can start or stop a timer: what was stopped has not been called, and will not be.
     """
 
-    __slots__ = ("deadline", "end")
+    __slots__ = ("_due", "at")
 
-    def __init__(self, deadline: float, end: Callable[[], object]) -> None:
-        self.deadline = deadline
-        self.end = end
+    def __init__(self, at: float, due: Callable[[], object]) -> None:
+        self.at = at
+        self._due: Callable[[], object] | None = due
 
-    def start(self) -> None:
-        """Begin to watch."""
-        global _thread  # noqa: PLW0603 - one thread a process
+    def start(self) -> bool:
+        """Begin; once. False where no thread can be started, at the interpreter's exit."""
+        global _newest  # noqa: PLW0603 - one thread a process
+        number = next(_order)
+        entry = (self.at, number, self)
         with _lock:
-            _running.add(self)
-            if _thread is None:
-                thread = threading.Thread(target=_run, name="inferkit-deadlines", daemon=True)
-                with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
-                    thread.start()
-                    _thread = thread
+            heapq.heappush(_heap, entry)
+            _newest = number
+            if _thread is None and not _start():
+                self.stop()
+                return False
+            if self.at < _wakes_at:
+                _changed.notify()
+        return True
 
-    def stop(self) -> None:
-        """Watch no longer: `end` is not called once this has returned. Does nothing the second time."""
+    def stop(self) -> bool:
+        """Call `due` no more. False if it was called, or this is the second time."""
+        global _stopped  # noqa: PLW0603 - see above
         with _lock:
-            _running.discard(self)
+            if self._due is None:
+                return False
+            self._due = None  # what it refers to must not live until its time
+            _stopped += 1
+            if _stopped > _MANY and 2 * _stopped > len(_heap):
+                _sweep()
+        return True
+
+    def take(self) -> Callable[[], object] | None:
+        """Take what is due, so that nobody else does."""
+        due, self._due = self._due, None
+        return due
+
+
+def _sweep() -> None:
+    global _stopped  # noqa: PLW0603 - see above
+    _heap[:] = [entry for entry in _heap if entry[2]._due is not None]  # noqa: SLF001 - its own module
+    heapq.heapify(_heap)
+    _stopped = 0
+
+
+def _start() -> bool:
+    global _thread  # noqa: PLW0603 - see above
+    # in an empty context, since it outlives the budget of whoever starts it
+    thread = threading.Thread(target=Context().run, args=(_run,), name="inferkit-scheduler", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter is shutting down
+        return False
+    _thread = thread
+    return True
 
 
 def _run() -> None:
-    global _thread  # noqa: PLW0603 - see above
-    idle = 0
-    while True:
-        time.sleep(_TICK_SECONDS)
-        now = time.monotonic()
-        with _lock:
-            overdue = [watch for watch in _running if watch.deadline <= now]
-            _running.difference_update(overdue)
-            for watch in overdue:  # holding the lock: once stopped, a connection may be another call's
-                with contextlib.suppress(Exception):  # the connection ended by itself meanwhile
-                    watch.end()
-            idle = 0 if _running or overdue else idle + 1
-            if idle > _IDLE_TICKS:
+    global _thread, _wakes_at  # noqa: PLW0603 - see above
+    with _lock:
+        newest = 0
+        while True:
+            _call_what_is_due()
+            now = clock.now()
+            _wakes_at = now + _IDLE_SECONDS
+            if _heap:
+                _wakes_at = min(_wakes_at, _heap[0][0])
+            if _wakes_at > now and not _changed.wait(_wakes_at - now) and newest == _newest and len(_heap) == _stopped:
+                _sweep()
                 _thread = None
                 return
+            _wakes_at, newest = 0.0, _newest  # awake, so nobody has to wake it
 
 
-def shut_down(sock: Any, process: int) -> None:
-    """Wake whoever reads from a socket, unless it was inherited: then it is `process` that uses it."""
-    if process != os.getpid():
-        return
-    with contextlib.suppress(OSError):
-        # an SSLSocket's own shutdown takes the TLS state away from under the reader
-        (socket.socket.shutdown if isinstance(sock, socket.socket) else type(sock).shutdown)(sock, socket.SHUT_RDWR)
+def _call_what_is_due() -> None:
+    global _stopped  # noqa: PLW0603 - see above
+    now = clock.now()
+    while _heap and _heap[0][0] <= now:
+        due = heapq.heappop(_heap)[2].take()
+        if due is None:
+            _stopped -= 1
+            continue
+        try:
+            due()
+        except Exception as error:  # a connection that ended by itself meanwhile, for example
+            _log.debug("what was due could not be handed on: %s", type(error).__name__)
 
 
 def _after_fork() -> None:
-    global _lock, _thread  # noqa: PLW0603 - a fork has no other threads, and the running calls are the parent's
-    _lock = threading.Lock()
-    _running.clear()
+    global _lock, _changed, _stopped, _thread, _wakes_at  # noqa: PLW0603 - the running calls are the parent's
+    _lock = threading.RLock()
+    _changed = threading.Condition(_lock)
+    _heap.clear()
+    _stopped = 0
+    _wakes_at = 0.0
     _thread = None
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+forks.in_child(_after_fork)

@@ -13,8 +13,9 @@ from inferkit.core.record import CallRecord
 from inferkit.core.request import Request
 from inferkit.core.response import Response
 from inferkit.core.usage import Usage
-from inferkit.runtime import reaper
+from inferkit.runtime import writer
 from inferkit.runtime.direct import DirectRuntime
+from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from inferkit.core.body import Batch
@@ -41,12 +42,17 @@ class FakeProvider:
 
     def __init__(self, *scripts: Script, name: str = "fake") -> None:
         self._scripts: deque[Script] = deque(scripts or ("A reply.",))
-        self._lock = threading.Lock()
+        self.renew()
+        renew_after_fork(self)
         self.name = name
         self.fingerprint = name
         self.requests: list[Request] = []
         self.sent = 0
         self.open_streams = 0
+
+    def renew(self) -> None:
+        """Renew the lock in a forked child."""
+        self._lock = threading.Lock()
 
     async def __call__(self, request: Request) -> Response:
         """Play the next script."""
@@ -127,12 +133,9 @@ def _finishes(piece: object) -> bool:
 
 def make_request(text: str = "Hello", *, model: str = "fake:any", runtime: Runtime | None = None) -> Request:
     """Make a request as a layer receives it, for tests of layers."""
-    return Request(
-        model=model,
-        messages=(Message("user", (TextPart(text),)),),
-        runtime=runtime or DirectRuntime(),
-        record=CallRecord(),
-    )
+    runtime = runtime or DirectRuntime()
+    message = Message("user", (TextPart(text),))
+    return Request(model=model, messages=(message,), runtime=runtime, record=CallRecord(runtime))
 
 
 def settled(timeout: float = 5.0) -> None:
@@ -140,5 +143,5 @@ def settled(timeout: float = 5.0) -> None:
 
     Raises `AssertionError` if that takes longer than `timeout` seconds.
     """
-    if not reaper.flush(timeout):
+    if not writer.endings.flush(timeout):
         raise AssertionError(f"dropped streams were not settled within {timeout} seconds")

@@ -19,6 +19,7 @@ from inferkit.local.errors import EngineUnavailable, WorkerDied
 from inferkit.local.worker import process
 from inferkit.local.worker.protocol import FRAME_LIMIT
 from inferkit.local.worker.supervisor import WorkerSupervisor
+from inferkit.runtime import forks
 from local_calls import ask, finish, in_mid_stream, wait_until_dead
 
 
@@ -173,7 +174,7 @@ def test_a_worker_that_a_fork_may_still_use_is_left_to_end_by_itself(endless_pat
     supervisor = WorkerSupervisor(EngineSettings(str(endless_path)))
     ask(supervisor, "a", max_tokens=1)
     pid = supervisor.pid
-    monkeypatch.setattr(process, "_forks", process._forks + 1)
+    monkeypatch.setattr(forks, "children", forks.children + 1)
     stop(pid)
     supervisor.close()
     os.kill(pid, signal.SIGCONT)

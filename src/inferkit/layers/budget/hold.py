@@ -9,8 +9,6 @@ from inferkit.ledger.amounts import Amounts, Grant, Refusal
 from inferkit.pricing.estimates import input_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from inferkit.budgets.scope import Scope
     from inferkit.core.errors import BudgetExceeded
     from inferkit.core.request import Request
@@ -38,7 +36,6 @@ class Hold:
         demand: Demand,
         grant: Grant,
         lease: float,
-        now: Callable[[], float],
         learned: LearnedEstimates | None = None,
     ) -> None:
         self.demand = demand
@@ -51,7 +48,6 @@ class Hold:
         self._inputs: dict[Model, int] = {} if demand.model is None else {demand.model: demand.input}
         self._accounts = accounts
         self._request = request
-        self._now = now
         self._lease = lease
         self._learned = learned
 
@@ -184,7 +180,7 @@ class Hold:
         answer = None
         try:
             answer = await self._accounts.extend(
-                request.runtime, request.record.id, lines, more, at=self._now(), lease_seconds=self._lease
+                request.runtime, request.record.id, lines, more, at=request.runtime.time(), lease_seconds=self._lease
             )
         finally:
             if not isinstance(answer, Grant):

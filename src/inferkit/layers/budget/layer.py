@@ -7,7 +7,6 @@ asked for, `max_output_tokens` is lowered to what it buys.
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from inferkit.core.errors import BudgetExceeded, ConfigurationError, LedgerError
@@ -24,8 +23,6 @@ from inferkit.layers.route import Ordered, planned
 from inferkit.ledger.amounts import Grant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from inferkit.budgets.scope import Scope
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
@@ -67,7 +64,6 @@ class BudgetLayer:
         min_output_tokens: int = 16,
         lease_seconds: float = 600.0,
         on_store_error: Literal["block", "allow"] = "block",
-        clock: Callable[[], float] = time.time,
     ) -> None:
         if on_store_error not in ("block", "allow"):
             raise ConfigurationError(f'on_store_error is "block" or "allow"; got {on_store_error!r}')
@@ -85,7 +81,6 @@ class BudgetLayer:
         self._min_output = min_output_tokens
         self._lease = lease_seconds
         self._blocks = on_store_error == "block"
-        self._clock = clock
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
@@ -98,7 +93,7 @@ class BudgetLayer:
             request = await self._under_plan(self._plans, request)
         if not request.candidates:
             request = resolved(request)
-        settlement = Settlement(accounts, request, self._prices, now=self._clock, sweeper=sweeper)
+        settlement = Settlement(accounts, request, self._prices, sweeper)
         try:
             if request.scopes:
                 request = await self._reserve(accounts, request, settlement)
@@ -134,7 +129,7 @@ class BudgetLayer:
 
     async def _reserve(self, accounts: Accounts, asked: Request, settlement: Settlement) -> Request:
         """Reserve, or refuse with `BudgetExceeded`; give the request as it may be sent."""
-        request, at, degrading = asked, self._clock(), Degrading.of(asked)
+        request, at, degrading = asked, asked.runtime.time(), Degrading.of(asked)
         while True:
             demand = self._demand(request, at, degrading)
             try:
@@ -191,7 +186,7 @@ class BudgetLayer:
         record = request.record
         lease = self._lease_of(request)
         record.hold = settlement.hold = hold = Hold(
-            accounts, request, demand=demand, grant=grant, lease=lease, now=self._clock, learned=self._learned
+            accounts, request, demand=demand, grant=grant, lease=lease, learned=self._learned
         )
         output = hold.cap
         record.clamped = output is not None and output < (demand.output or 0)

@@ -7,15 +7,16 @@ by what ends dropped streams, so that no call leaves a hold behind while its pro
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from inferkit.core.errors import BudgetExceeded, LedgerError
 from inferkit.layers.budget.charge import attribution_of, charge_for
 from inferkit.layers.budget.thresholds import tell_of_thresholds
 from inferkit.ledger.amounts import Grant
+from inferkit.ledger.unwritten import Unwritten
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from inferkit.core.attempt import Outcome
     from inferkit.core.body import End
@@ -38,20 +39,11 @@ class Settlement:
 
     _owes = False  # as long as it is not made
 
-    def __init__(
-        self,
-        accounts: Accounts,
-        asked: Request,
-        prices: PriceBook,
-        *,
-        now: Callable[[], float],
-        sweeper: Sweeper,
-    ) -> None:
+    def __init__(self, accounts: Accounts, asked: Request, prices: PriceBook, sweeper: Sweeper) -> None:
         self.asked = asked
         self.hold: Hold | None = None
         self._accounts = accounts
         self._prices = prices
-        self._now = now
         self._sweeper = sweeper
         self._held = False
         self._outcome: Outcome | None = None
@@ -114,16 +106,15 @@ class Settlement:
             await self._settle(runtime, outcome)
             return
         if self._held:
-            at = self._now()
-            await self._write(runtime, lambda there: self._accounts.void(there, record.id, at=at))
+            await self._write(runtime, Unwritten("void", record.id, runtime.time()))
         self._over()
 
     async def _settle(self, runtime: Runtime, outcome: Outcome) -> None:
         request, hold = self.asked, self.hold
         charge = charge_for(request, hold, outcome, self._candidates())
-        at = self._now()
-        enter = self._accounts.settle if self._held else self._accounts.record
-        await self._write(runtime, lambda there: enter(there, request.record.id, charge, at=at))
+        at = runtime.time()
+        step: Literal["settle", "record"] = "settle" if self._held else "record"
+        await self._write(runtime, Unwritten(step, request.record.id, at, charge))
         self._over()
         if hold is not None:
             await tell_of_thresholds(self._accounts, runtime, request, hold.demand)
@@ -144,13 +135,18 @@ class Settlement:
         known = [price for price in prices if price is not None]
         return known if len(known) == len(prices) else ()
 
-    async def _write(self, runtime: Runtime, step: Callable[[Runtime], Awaitable[bool]]) -> None:
-        """Write to the ledger. The reply is there and must not be lost to a ledger that fails: the lease settles it."""
+    async def _write(self, runtime: Runtime, one: Unwritten) -> None:
+        """Write to the ledger, now or later. The reply is there and must not be lost to a ledger that fails."""
+        accounts = self._accounts
         try:
-            await step(runtime)
-        except LedgerError as error:
-            if self.hold is None:
-                _log.error("a call could not be entered in the ledger: %s", error)
+            if one.charge is None:
+                await accounts.void(runtime, one.call, at=one.at)
+            elif one.step == "settle":
+                await accounts.settle(runtime, one.call, one.charge, at=one.at)
             else:
-                _log.error("a call could not be settled; its hold is posted when its lease runs out: %s", error)
+                await accounts.record(runtime, one.call, one.charge, at=one.at)
+        except LedgerError as error:
+            accounts.write_later(one)
+            what = "entered in the ledger" if self.hold is None else "settled"
+            _log.error("a call could not be %s yet; it is as soon as the ledger can be written: %s", what, error)
             self.asked.record.note("budget", decision="not settled", error=type(error).__name__)

@@ -13,16 +13,15 @@ import os
 import random
 import sqlite3
 import threading
-import time
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ConfigurationError, LedgerError
 from inferkit.ledger.sqlite.failures import LedgerBusy, damaged, explain, primary_code
 from inferkit.ledger.sqlite.opening import Durability, open_file
-from inferkit.runtime import reaper
+from inferkit.runtime import clock, exits, writer
 from inferkit.runtime.dropped import when_dropped
+from inferkit.runtime.forks import hold_across_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,8 +40,6 @@ _LOOK_SECONDS = 1.0
 _PAGE = 500  # rows
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
-_databases: weakref.WeakSet[Database] = weakref.WeakSet()
-_forking: list[Database] = []  # those that a fork in progress has closed
 _inherited: list[tuple[sqlite3.Connection, object]] = []  # of another process: neither to be used nor to be closed here
 
 
@@ -70,7 +67,7 @@ class Database:
         with self._translated():
             self.path.parent.mkdir(parents=True, exist_ok=True)
         self.write(lambda _: None)
-        _databases.add(self)
+        hold_across_fork(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
@@ -90,7 +87,7 @@ class Database:
     ) -> T:
         """Run `step` in one transaction of its own. Raises `LedgerError`; `LedgerBusy` only without `wait`.
 
-        `since` is the instant of `time.monotonic` from which the caller has waited, if that was before this.
+        `since` is the instant of `clock.now()` from which the caller has waited, if that was before this.
         """
         if self._pid != os.getpid():
             self._after_bare_fork()
@@ -108,23 +105,23 @@ class Database:
                 if not wait:
                     raise LedgerBusy(f"the ledger {self.path} is in use by another process") from error
                 if give_up is None:
-                    give_up = time.monotonic() + _WAIT_SECONDS
-                elif time.monotonic() >= give_up:
+                    give_up = clock.now() + _WAIT_SECONDS
+                elif clock.now() >= min(give_up, exits.give_up_at):
                     raise LedgerError(
                         f"the ledger {self.path} was locked by another process for {_WAIT_SECONDS:g} seconds; "
                         "find the program that keeps a transaction open on it (a database browser, a backup)"
                     ) from error
             except sqlite3.Error as error:
                 raise self.explain(error) from error
-            time.sleep(random.uniform(0, pause))  # noqa: S311 - to be different, not to be secret
+            clock.sleep(random.uniform(0, pause))  # noqa: S311 - to be different, not to be secret
             pause = min(pause * 2, _PAUSES[1])
 
     def _without_waiting(self, step: Callable[[sqlite3.Cursor], T], begin: str) -> T:
-        end = time.monotonic() + _INLINE_SECONDS if self._lock.locked() else 0.0
+        end = clock.now() + _INLINE_SECONDS if self._lock.locked() else 0.0
         while self._lock.locked():  # not acquire(timeout=...): an interrupt after it would keep the lock for ever
-            if time.monotonic() >= end:
+            if clock.now() >= end:
                 raise LedgerBusy(f"the ledger {self.path} is in use by another thread")
-            time.sleep(_INLINE_SECONDS / 20)
+            clock.sleep(_INLINE_SECONDS / 20)
         with self._lock:  # another thread may have been faster; it keeps it for no longer than a transaction takes
             return self._transaction(step, begin)
 
@@ -134,7 +131,7 @@ class Database:
             connection = self._open()
             self._cursor = connection.cursor()
             self._connection = connection
-        if time.monotonic() >= self._look_at:
+        if clock.now() >= self._look_at:
             self._check_still_there()
         if connection.in_transaction:  # an interrupt that came during a rollback left it open
             connection.rollback()
@@ -151,7 +148,7 @@ class Database:
         self._count += 1
         if self._count % _CHECKPOINT_EVERY == 0 and not self._tending:
             self._tending = True
-            reaper.take(self._tend)
+            writer.disk.take(self._tend)
         return result
 
     def read(self, query: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
@@ -185,7 +182,7 @@ class Database:
         connection = open_file(self.path, self._migrations, self._durability, _WAIT_SECONDS)
         self._closes_when_dropped = when_dropped(connection.close)
         self._inode = self.path.stat().st_ino
-        self._look_at = time.monotonic() + _LOOK_SECONDS
+        self._look_at = clock.now() + _LOOK_SECONDS
         return connection
 
     def _check_still_there(self) -> None:
@@ -199,7 +196,7 @@ class Database:
                 f"the ledger {self.path} was deleted or replaced while in use; put it back from a backup, "
                 "or stop all programs that use it to begin with an empty one"
             )
-        self._look_at = time.monotonic() + _LOOK_SECONDS
+        self._look_at = clock.now() + _LOOK_SECONDS
 
     def check(self) -> None:
         """Read the whole file and raise `LedgerError` if it is damaged."""
@@ -239,18 +236,20 @@ class Database:
         """Give the error that says what is wrong with this file and what to do."""
         return explain(self.path, error)
 
-    def _before_fork(self) -> None:
+    def hold(self) -> None:
         """Close, so that the child inherits nothing: SQLite's locks do not survive a fork, and it would not know."""
         self._tend_lock.acquire()
         self._lock.acquire()
         with contextlib.suppress(sqlite3.Error):
             self._drop()
 
-    def _after_fork_in_parent(self) -> None:
+    def release(self) -> None:
+        """Let the others go on."""
         self._lock.release()
         self._tend_lock.release()
 
-    def _after_fork_in_child(self) -> None:
+    def renew(self) -> None:
+        """Start again, with a connection of the child's own."""
         self._lock = threading.Lock()
         self._tend_lock = threading.Lock()
         self._pid = os.getpid()
@@ -261,26 +260,4 @@ class Database:
         if self._connection is not None:
             _inherited.append((self._connection, self._closes_when_dropped))
             self._connection = None
-        self._after_fork_in_child()
-
-
-def _before_fork() -> None:
-    _forking[:] = _databases
-    for database in _forking:
-        database._before_fork()  # noqa: SLF001 - its own module
-
-
-def _after_fork_in_parent() -> None:
-    for database in _forking:
-        database._after_fork_in_parent()  # noqa: SLF001
-    _forking.clear()
-
-
-def _after_fork_in_child() -> None:
-    for database in _forking:
-        database._after_fork_in_child()  # noqa: SLF001
-    _forking.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+        self.renew()

@@ -14,12 +14,12 @@ import contextlib
 import os
 import sqlite3
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from inferkit.core.errors import LedgerError
 from inferkit.ledger.sqlite.database import WRITING, Database
+from inferkit.runtime import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ _LOOK_SECONDS = 1.0
 class Write(Protocol):
     """Runs a step in a transaction, which it commits if the step did not; tries again while the file is locked.
 
-    `since` is the instant of `time.monotonic` from which the caller has waited. Raises `LedgerError`.
+    `since` is the instant of `clock.now()` from which the caller has waited. Raises `LedgerError`.
     """
 
     def __call__(self, step: Callable[[sqlite3.Cursor], None], /, *, since: float) -> None: ...
@@ -64,8 +64,9 @@ class GroupedDatabase(Database):
         except sqlite3.Error as error:
             raise self.explain(error) from error
 
-    def _after_fork_in_child(self) -> None:
-        super()._after_fork_in_child()
+    def renew(self) -> None:
+        """See `Database`."""
+        super().renew()
         self._group = GroupCommit()  # the threads that wait in the other one are the parent's
 
 
@@ -87,7 +88,7 @@ class _Ticket:
 
     def __init__(self, step: Callable[[sqlite3.Cursor], Any]) -> None:
         self.step = step
-        self.since = time.monotonic()
+        self.since = clock.now()
         self._asleep = threading.Lock()
         self._asleep.acquire()
         self.group: _Group | None = None

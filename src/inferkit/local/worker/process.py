@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from inferkit.local.errors import EngineUnavailable
 from inferkit.local.worker.protocol import encode
+from inferkit.runtime import forks
 
 __all__ = ["WorkerProcess"]
 
@@ -31,7 +32,6 @@ _ROOT = Path(__file__).resolve().parents[3]
 _NEEDED = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "TEMP", "TMP", "TZ", "VIRTUAL_ENV"})
 _NEEDED_PREFIXES = ("PYTHON", "LC_", "LD_", "CUDA_", "NVIDIA_", "COVERAGE_")
 _unreaped: list[subprocess.Popen[bytes]] = []
-_forks = 0
 
 
 class WorkerProcess:
@@ -51,7 +51,7 @@ class WorkerProcess:
         self._owner = os.getpid()
         self.pid = self._process.pid
         self.proven = False
-        self.close = weakref.finalize(self, _stop, self._process, ours, self._errors, (self._owner, _forks))
+        self.close = weakref.finalize(self, _stop, self._process, ours, self._errors, (self._owner, forks.children))
         with contextlib.suppress(OSError):  # a process that died already is noticed by its first call
             ours.sendall(encode(settings))
 
@@ -119,27 +119,18 @@ def _stop(process: subprocess.Popen[bytes], control: socket.socket, errors: Any,
     """Let go of the worker, which ends when nobody holds it, and collect it if it is this process's child."""
     control.close()
     errors.close()
-    owner, forks = origin
+    owner, children = origin
     if os.getpid() != owner:
         process.returncode = 0  # another process's child: that one collects it
         return
     try:
         process.wait(_EXIT_SECONDS)
     except subprocess.TimeoutExpired:
-        if forks == _forks:
+        if children == forks.children:
             process.kill()
             process.wait()
         else:
             _unreaped.append(process)  # a fork of the application may still use it
-
-
-def _count_fork() -> None:
-    global _forks  # noqa: PLW0603 - a fact about this process
-    _forks += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_parent=_count_fork)
 
 
 def _cause(code: int) -> str:

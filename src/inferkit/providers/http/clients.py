@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.providers.http.transport import Timeouts
+from inferkit.runtime import imports
+from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -33,6 +35,7 @@ _MAX_CONNECTIONS = 1000
 # httpcore looks every idle connection over at each call, in the square of their number; a TLS handshake costs more
 _MAX_IDLE_CONNECTIONS = {"https": 100, "http": 20}
 _KEEP_IDLE_SECONDS = 30.0
+_MODULES = ("httpx", "httpcore", "urllib.request", "encodings.idna", "pydantic_core")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,9 @@ class GivenClient:
             )
         return self._sender
 
+    def preload(self) -> None:
+        """Do nothing: whoever made the client has imported what it takes."""
+
     async def aclose(self, runtime: Runtime) -> None:
         """Leave the client to whoever made it."""
 
@@ -100,7 +106,7 @@ class Clients:
         self._lock = threading.Lock()
         self._blocking: _Pool | None = None
         self._of_loops: dict[Any, _LoopPool] = {}
-        _all.add(self)
+        renew_after_fork(self)
 
     async def sender(self, runtime: Runtime) -> Sender:
         """Give the pool for where the call runs."""
@@ -141,7 +147,18 @@ class Clients:
             if known is not None:
                 await known.keeper.aclose()
 
+    def preload(self) -> None:
+        """Import what a pool is made of, and load the certificates."""
+        imports.load(*_MODULES)
+        if self._tls:
+            _certificates()
+
     def _open(self, runtime: Runtime) -> Sender:
+        imports.load(*_MODULES)
+        with imports.lock:  # the HTTP library imports more while a pool is made
+            return self._make(runtime)
+
+    def _make(self, runtime: Runtime) -> Sender:
         from urllib.request import getproxies
 
         import httpx
@@ -167,7 +184,7 @@ class Clients:
         loop_transport = httpx.AsyncHTTPTransport(**settings)
         return Sender(_build, loop_transport.handle_async_request, loop_transport.aclose)
 
-    def leave_to_parent(self) -> None:
+    def renew(self) -> None:
         """Forget the pools after a fork: their connections are the parent's, and closing TLS would end them there."""
         self._lock = threading.Lock()
         self._blocking = None
@@ -268,15 +285,3 @@ def _is_over(place: Any) -> bool:
 
 def _nothing() -> None:
     pass
-
-
-_all: weakref.WeakSet[Clients] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for clients in list(_all):
-        clients.leave_to_parent()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import DeadlineExceeded, StreamError
 from inferkit.providers.http.network_errors import network_error
-from inferkit.runtime.scheduler import Watch, shut_down
+from inferkit.runtime.scheduler import Timer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -35,7 +37,7 @@ class Connection:
         self.closed = False
         self.expired = False  # cut because its time was over
         self._process = os.getpid()
-        self._watch: Watch | None = None
+        self._watch: Timer | None = None
 
     def learn(self, event: str, info: Mapping[str, Any]) -> None:
         """Note the socket of a connection that is being opened. Called by httpcore, as its `trace` extension."""
@@ -65,7 +67,7 @@ class Connection:
         """Have the connection cut at `deadline`, and at no earlier call's."""
         self.unwatch()
         if deadline is not None:
-            self._watch = Watch(deadline, self._end)
+            self._watch = Timer(deadline, self._end)
             self._watch.start()
 
     def unwatch(self) -> None:
@@ -113,3 +115,12 @@ class Connection:
         if self.expired or (self.deadline is not None and self.runtime.now() >= self.deadline):
             return DeadlineExceeded()
         return network_error(error, provider) or error
+
+
+def shut_down(sock: Any, process: int) -> None:
+    """Wake whoever reads from a socket, unless it was inherited: then it is `process` that uses it."""
+    if process != os.getpid():
+        return
+    with contextlib.suppress(OSError):
+        # an SSLSocket's own shutdown takes the TLS state away from under the reader
+        (socket.socket.shutdown if isinstance(sock, socket.socket) else type(sock).shutdown)(sock, socket.SHUT_RDWR)

@@ -75,6 +75,10 @@ class HttpxTransport:
             raise
         return HttpxExchange(response, connection, provider=provider)
 
+    def preload(self, *, tls: bool) -> None:
+        """Import what a first request needs, and load the certificates for `tls`, without opening a connection."""
+        (self._https if tls else self._http).preload()
+
     async def aclose(self, runtime: Runtime) -> None:
         """Close the connections opened here."""
         await self._https.aclose(runtime)

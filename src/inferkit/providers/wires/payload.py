@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.runtime import imports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,7 @@ class Malformed(ValueError):
 
 @functools.cache
 def _json_reader() -> Callable[[bytes], Any]:
+    imports.load("pydantic_core")
     from pydantic_core import from_json  # 3 times as fast as json.loads
 
     return from_json
@@ -47,6 +49,7 @@ def parse(data: bytes) -> Any:
 
 def write(payload: Any) -> bytes:
     """Write JSON. Raises `ConfigurationError` for what it cannot carry."""
+    imports.load("pydantic_core")
     from pydantic_core import PydanticSerializationError, to_json
 
     try:

@@ -10,6 +10,7 @@ import pytest
 from inferkit.core.errors import LedgerError
 from inferkit.ledger.amounts import Amounts, Balance, Grant, Line, Refusal
 from inferkit.ledger.journal import Charge
+from inferkit.ledger.unwritten import Unwritten
 from inferkit.testing.ledger.steps import ALICE, LINE, W, entered, reserve, usd_of
 
 if TYPE_CHECKING:
@@ -70,6 +71,19 @@ class AccountsContract:
         assert not ledger.void("1", at=1)
         assert ledger.balance("a", W) == Balance()
         assert list(ledger.entries()) == []
+
+    def test_what_is_to_be_written_later_is_there_when_the_ledger_was_closed(self, ledger: Ledger) -> None:
+        for call in ("1", "2"):
+            reserve(ledger, call, 30)
+        for one in (
+            Unwritten("settle", "1", 1, Charge(25)),
+            Unwritten("void", "2", 1),
+            Unwritten("record", "3", 1, Charge(5)),
+        ):
+            ledger.accounts.write_later(one)
+        ledger.close()
+        assert usd_of(ledger) == (25, 0)
+        assert {entry.call: entry.charge.usd for entry in ledger.entries()} == {"1": 25, "3": 5}
 
     def test_more_than_was_held_is_posted_all_the_same(self, ledger: Ledger) -> None:
         reserve(ledger, "1", 100)

@@ -190,10 +190,11 @@ def test_what_if_sections_stand_at_the_end():
     assert "All of it cheaper." in page.text
 
 
-def test_a_page_shows_what_a_ledger_has(tmp_path):
+def test_a_page_shows_what_a_ledger_has(tmp_path, monkeypatch):
     ledger = SqliteLedger(tmp_path / "ledger.db")
     at = START.timestamp()
-    Plans(PLANS, ledger, clock=lambda: at).assign("pro", user="ana", at=at - 1)
+    monkeypatch.setattr("inferkit.runtime.clock.time", lambda: at)
+    Plans(PLANS, ledger).assign("pro", user="ana", at=at - 1)
     for hour in range(48):
         attribution = Attribution("ana", None, "search", "pro")
         charge = Charge(DOLLAR // 4, "openai", "gpt-5", 1000, 100, outcome="completed", attribution=attribution)

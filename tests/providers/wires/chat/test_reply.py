@@ -18,6 +18,7 @@ from inferkit.core.usage import Usage
 from inferkit.providers.presets import PRESETS
 from inferkit.providers.wires.chat.reader import ChatReader
 from inferkit.providers.wires.chat.wire import CHAT
+from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime
 from wire import event
 
@@ -45,7 +46,7 @@ def reply(*events):
     """Read the events of a stream that ends well."""
     chunks, failure = read(b"".join(map(event, events)), event("[DONE]"))
     assert failure is None
-    return Reply.of(chunks, CallRecord())
+    return Reply.of(chunks, CallRecord(clock))
 
 
 def whole(message, **choice):
@@ -54,7 +55,7 @@ def whole(message, **choice):
     content["choices"][0] |= choice
     chunks, failure = read(json.dumps(content).encode(), headers=JSON, streamed=False)
     assert failure is None
-    return Reply.of(chunks, CallRecord())
+    return Reply.of(chunks, CallRecord(clock))
 
 
 words = st.text(min_size=1, max_size=8)
@@ -123,7 +124,7 @@ def test_chunks_that_are_written_as_events_are_read_as_they_were(chunks, cuts):
 def test_chunks_that_are_written_whole_are_the_same_reply(chunks):
     again, failure = read(write(chunks, streamed=False), headers=JSON, streamed=False)
     assert failure is None
-    one, other = (Reply.of(each, CallRecord(id="r")) for each in (chunks, again))
+    one, other = (Reply.of(each, CallRecord(clock, id="r")) for each in (chunks, again))
     assert one == other
     assert sorted(map(repr, _joined(one))) == sorted(map(repr, _joined(other)))
 
@@ -141,7 +142,7 @@ def _joined(reply):
 def test_parts_that_come_whole_from_elsewhere_are_told_in_this_wires_fields(streamed):
     parts = (ReasoningPart("hm", "seal"), TextPart("A"), TextPart("B"), RefusalPart("no"))
     again, _ = read(write([Chunk(parts=parts), Chunk(finish_reason="end")], streamed=streamed))
-    one = Reply.of(again, CallRecord())
+    one = Reply.of(again, CallRecord(clock))
     assert (one.reasoning, one.text, one.finish_reason) == ("hm", "ABno", "end")
     assert one.message.parts == (
         ReasoningPart("hm", None, {"reasoning_details": [{"type": "reasoning.text", "signature": "seal"}]}),
@@ -266,7 +267,7 @@ def test_the_first_bytes_say_whether_a_reply_is_streamed_and_not_its_label(heade
             pieces = [(start + body)[at : at + 1] for at in range(len(start + body))]
             chunks, failure = read(*pieces, headers=headers, streamed=streamed)
             assert failure is None
-            assert Reply.of(chunks, CallRecord()).text == "Hi"
+            assert Reply.of(chunks, CallRecord(clock)).text == "Hi"
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from inferkit.providers.endpoints import Endpoint
 from inferkit.providers.presets import PRESETS
 from inferkit.providers.wires.chat.quirks import ChatQuirks
 from inferkit.providers.wires.chat.wire import CHAT
+from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime
 
 PLAIN = Endpoint("acme", "https://acme.test/v1", quirks=ChatQuirks())
@@ -36,7 +37,7 @@ def write(request, endpoint=PLAIN):
 
 
 def read(payload):
-    return Request(runtime=DirectRuntime(), record=CallRecord(), **CHAT.read_request(payload))
+    return Request(runtime=DirectRuntime(), record=CallRecord(clock), **CHAT.read_request(payload))
 
 
 def written(*messages, endpoint=PLAIN):

@@ -1,0 +1,110 @@
+"""Timers: each is called once, in its time, and none keeps the process or what it refers to alive."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import multiprocessing
+import threading
+import weakref
+
+import pytest
+
+from inferkit.runtime import clock, scheduler
+from inferkit.runtime.scheduler import Timer
+
+
+def after(seconds, due):
+    timer = Timer(clock.now() + seconds, due)
+    assert timer.start()
+    return timer
+
+
+def test_timers_are_called_in_the_order_of_their_times_whatever_the_order_they_came_in():
+    order, done = [], threading.Event()
+    started = clock.now()
+    timers = [Timer(started + 0.3, done.set)]
+    timers += [Timer(started + seconds, lambda n=seconds: order.append(n)) for seconds in (0.2, 0.05, 0.1)]
+    for timer in timers:
+        timer.start()
+    assert done.wait(10)
+    assert order == [0.05, 0.1, 0.2]
+
+
+def test_an_earlier_timer_does_not_wait_for_a_later_one():
+    later = after(3600, lambda: None)
+    done = threading.Event()
+    after(0, done.set)
+    assert done.wait(10)
+    assert later.stop()
+
+
+def test_a_stopped_timer_is_not_called_and_holds_nothing():
+    class Thing:
+        def end(self):
+            called.append(self)
+
+    called, done = [], threading.Event()
+    thing = Thing()
+    timer = after(0.05, thing.end)
+    gone = weakref.ref(thing)
+    assert timer.stop()
+    assert not timer.stop()
+    del thing
+    gc.collect()
+    assert gone() is None
+    after(0.1, done.set)
+    assert done.wait(10)
+    assert called == []
+
+
+def test_a_timer_that_was_called_cannot_be_stopped():
+    done = threading.Event()
+    timer = after(0, done.set)
+    assert done.wait(10)
+    assert not timer.stop()
+
+
+def test_stopped_timers_do_not_pile_up():
+    for _ in range(5000):
+        after(3600, lambda: None).stop()
+    assert len(scheduler._heap) < 1000
+
+
+def test_one_that_fails_does_not_keep_others_from_their_turn(caplog):
+    done = threading.Event()
+    with caplog.at_level(logging.DEBUG, "inferkit"):
+        after(0, lambda: 1 // 0)
+        after(0, done.set)
+        assert done.wait(10)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_the_thread_ends_when_nothing_is_left_and_another_one_is_started_for_the_next(monkeypatch):
+    monkeypatch.setattr(scheduler, "_IDLE_SECONDS", 0.01)
+    for _ in range(2):
+        after(3600, lambda: None).stop()
+        thread = scheduler._thread
+        if thread is not None:
+            thread.join(10)
+        assert scheduler._thread is None
+        assert scheduler._heap == []
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_has_timers_of_its_own_only():
+    ended = threading.Event()
+    timer = after(3600, ended.set)
+
+    def child():
+        assert scheduler._heap == []
+        done = threading.Event()
+        after(0, done.set)
+        assert done.wait(10)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join(20)
+    assert process.exitcode == 0
+    assert timer.stop()
+    assert not ended.is_set()
