@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from inferkit.core.chunks import Chunk
-    from inferkit.ledger.sqlite.ledger import SqliteLedger
+    from inferkit.ledger.ledger import Ledger
     from inferkit.runtime.protocol import Runtime
 
 __all__ = ["AT", "BOOK", "KINDS", "Body", "FakeModel", "Stack", "make_request", "run"]
@@ -97,7 +97,7 @@ class Stack:
 
     def __init__(
         self,
-        ledger: SqliteLedger | None,
+        ledger: Ledger | None,
         model: Any,
         *,
         candidates: Sequence[str] = (),
@@ -108,7 +108,7 @@ class Stack:
         self.meter = Meter(BOOK)
         self.clock = clock
         self.names = Resolve(FakeNames(candidates))
-        self.budget = BudgetLayer(ledger, prices=BOOK, **options)
+        self.budget = BudgetLayer(None if ledger is None else ledger.accounts, prices=BOOK, **options)
 
     async def attempt(self, request: Request) -> Response:
         return await self.meter(request, self.model)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from inferkit.layers.resolve import Names
     from inferkit.layers.retry import Retry
     from inferkit.layers.route import Policy
-    from inferkit.ledger.protocols import Ledger
+    from inferkit.ledger.ledger import Ledger
     from inferkit.plans.subscriptions import Plans
     from inferkit.pricing.prices import PriceBook
     from inferkit.telemetry.instruments import Telemetry
@@ -56,10 +56,10 @@ def default_stack(
     layers: list[Layer | None] = [
         Trace(telemetry),
         Resolve(catalog),
-        None if ledger is None else TallyLayer(ledger, plans),
+        None if ledger is None else TallyLayer(ledger.journal, plans),
         cache,
         BudgetLayer(
-            ledger,
+            None if ledger is None else ledger.accounts,
             prices=book,
             policy=policy,
             plans=plans,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from inferkit.layers.budget.degrade import Degrading
 from inferkit.layers.budget.hidden_limits import refuse_hidden_limits
-from inferkit.ledger.protocols import NOTHING, Amounts, Line, Refusal, Unit
+from inferkit.ledger.amounts import NOTHING, Amounts, Line, Refusal, Unit
 from inferkit.pricing.tokens import input_tokens_bound
 
 if TYPE_CHECKING:
