@@ -11,7 +11,8 @@ from inferkit.core.response import Response
 from inferkit.layers.budget import BudgetLayer
 from inferkit.layers.meter import Meter
 from inferkit.layers.resolve import Resolve
-from inferkit.pricing.prices import Price, PriceBook
+from inferkit.pricing.price_book import PriceBook
+from inferkit.pricing.prices import Price
 from inferkit.runtime import clock
 from worlds import RUNTIMES as KINDS, run_in as run
 

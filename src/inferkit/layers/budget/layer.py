@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from inferkit.ledger.protocols import Accounts
     from inferkit.plans.subscriptions import Plans
     from inferkit.pricing.estimates import LearnedEstimates
-    from inferkit.pricing.prices import PriceBook
+    from inferkit.pricing.price_book import PriceBook
 
 __all__ = ["BudgetLayer"]
 

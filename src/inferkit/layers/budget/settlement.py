@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from inferkit.layers.budget.sweeper import Sweeper
     from inferkit.ledger.amounts import Amounts, Refusal
     from inferkit.ledger.protocols import Accounts
-    from inferkit.pricing.prices import Price, PriceBook
+    from inferkit.pricing.price_book import PriceBook
+    from inferkit.pricing.prices import Price
     from inferkit.runtime.protocol import Runtime
 
 __all__ = ["Settlement"]
