@@ -711,7 +711,7 @@ def test_holds_of_processes_that_died_are_ended_by_calls_that_come_later(ledger)
 
 @pytest.mark.parametrize("kind", ["asyncio", "trio"])
 def test_many_calls_at_once_never_overspend(kind, ledger):
-    """The demand is many times the limit, replies differ in length, and some break off or are left."""
+    """The quote is many times the limit, replies differ in length, and some break off or are left."""
     limit = "0.003"
     chance = random.Random(3)
 
