@@ -7,11 +7,15 @@ worlds the same body is driven without a loop, and its client is `Client` behind
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 import pytest
+import sniffio
+import trio
 
 from inferkit import AsyncClient, Client
 from inferkit.runtime.direct import DirectRuntime, drive
@@ -23,6 +27,7 @@ WORLDS = (*RUNTIMES, "portal")
 SECONDS = 60  # no body takes this long unless something hangs
 
 on_a_loop = pytest.mark.parametrize("run", LOOPS, indirect=True)
+world_on_a_loop = pytest.mark.parametrize("world", LOOPS, indirect=True)
 
 
 def run_in(name, body):
@@ -35,6 +40,24 @@ def run_in(name, body):
             return await body(current_runtime())
 
     return anyio.run(guarded, backend=name)
+
+
+directly = partial(run_in, "direct")
+
+
+@asynccontextmanager
+async def cancelled_afterwards(call):
+    """Run `call` beside the block, and cancel it after the block as its loop itself would."""
+    if sniffio.current_async_library() == "trio":
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call)
+            yield
+            nursery.cancel_scope.cancel()
+    else:
+        task = asyncio.ensure_future(call())
+        yield
+        task.cancel()
+        await asyncio.wait([task])
 
 
 class World:
