@@ -14,7 +14,7 @@ from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.pricing.tokens import input_tokens_bound
 from inferkit.testing import FakeProvider
-from worlds import closing, on_a_loop, world_on_a_loop
+from worlds import Gate, closing, on_a_loop, world_on_a_loop
 
 PRICE = Price(input="1", output="10")
 OUTPUT = 50
@@ -42,7 +42,7 @@ class Hedge:
                 group.cancel_scope.cancel()
 
             group.start_soon(ask, first)
-            await self.slow.wait_until_reached()
+            await self.slow.reached.wait()
             try:
                 await ask(second.replace(attempt=2))
             except BudgetExceeded as refusal:
@@ -64,7 +64,7 @@ class _Replayed:
 
 def hedged_call(world, limit):
     """Make one call with a hedge; give the reply, both providers, the refusals and what the ledger holds."""
-    gate = world.gate()
+    gate = Gate()
     slow, quick = FakeProvider(["Hello", gate, " world"]), FakeProvider("Good morning")
     hedge = Hedge(gate)
 
