@@ -420,6 +420,7 @@ def test_a_provider_that_keeps_no_deadline_is_cut_off(backend, script):
                     pass
         await client.aclose()
         assert caught.value.partial == ("a" if script[0] == "a" else "")
+        assert [(a.outcome, a.error) for a in caught.value.attempts] == [("error", "DeadlineExceeded")]
         assert caught.value.request_id
         assert provider.open_streams == 0
 
