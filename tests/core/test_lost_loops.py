@@ -12,6 +12,7 @@ import pytest
 from inferkit import AsyncClient, Budget, Insert, Price, SqliteLedger
 from inferkit.runtime.loops import current_runtime
 from inferkit.testing import FakeProvider, settled
+from worlds import on_a_loop
 
 
 @pytest.fixture
@@ -155,12 +156,11 @@ def test_a_stream_that_is_closed_on_another_loop_is_settled(setup):
     client.ledger.close()
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_cancellation_is_let_through_when_the_ending_is_over(backend):
+@on_a_loop
+def test_a_cancellation_is_let_through_when_the_ending_is_over(run):
     order = []
 
-    async def main():
-        runtime = current_runtime()
+    async def main(runtime):
 
         async def step(on):
             assert on is runtime
@@ -180,7 +180,7 @@ def test_a_cancellation_is_let_through_when_the_ending_is_over(backend):
             group.cancel_scope.cancel()
         order.append("left")
 
-    anyio.run(main, backend=backend)
+    run(main)
     assert order[0] == "ended"
     assert "too far" not in order
 
