@@ -9,7 +9,8 @@ from inferkit.core.request import Request, Target
 from inferkit.layers.budget import BudgetLayer
 from inferkit.layers.meter import Meter
 from inferkit.layers.resolve import Resolve
-from inferkit.pricing.prices import Price, PriceBook
+from inferkit.pricing.price_book import PriceBook
+from inferkit.pricing.prices import Price
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

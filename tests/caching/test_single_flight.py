@@ -52,6 +52,9 @@ class _WatchedLock:
         self._lock = lock
         self._asked = asked
 
+    def acquire_nowait(self):
+        return False  # so that every attempt is one that waits
+
     async def acquire(self, deadline=None):
         self._asked.release()
         await self._lock.acquire(deadline)

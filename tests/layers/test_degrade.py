@@ -405,9 +405,9 @@ def test_the_tokens_of_a_budget_that_degrades_are_counted_on_and_those_of_others
 
 def test_a_retry_that_neither_model_is_covered_for_is_refused_and_what_was_spent_stays_charged(run, ledger):
     model = FakeProvider(RESET)
-    with pytest.raises(BudgetExceeded) as caught:
+    with pytest.raises(BudgetExceeded):
         call(run, ledger, model, degrading("dear", usd="0.00025"), stack=Again(ledger, model), max_output_tokens=50)
-    assert len(model.requests) == len(caught.value.attempts) == 1
+    assert len(model.requests) == 1
     assert ledger.balance("seat", MONTH).posted.usd == input_tokens_bound(model.requests[0]) * 1_000 + 50 * 2_000
 
 
