@@ -60,6 +60,18 @@ async def cancelled_afterwards(call):
         await asyncio.wait([task])
 
 
+def in_time(attempt):
+    """Make an attempt with ever longer deadlines, until one lets this machine get as far as the test is about.
+
+    Gives what the attempt found, which is None or False where its deadline came too early.
+    """
+    for seconds in (0.15, 1.5, 15.0):
+        found = attempt(seconds)
+        if found:
+            return found
+    raise AssertionError("no deadline was late enough")
+
+
 class World:
     def __init__(self, name):
         self.name = name

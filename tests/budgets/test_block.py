@@ -14,6 +14,7 @@ import pytest
 from inferkit import Budget, BudgetExceeded, Client, ConfigurationError, Price, budget, budgeted
 from inferkit.budgets.context import current_scopes
 from inferkit.testing import FakeProvider
+from worlds import on_a_loop
 
 FREE = Budget(usd="5.00", name="free")
 
@@ -77,22 +78,22 @@ def test_a_block_pays_for_the_tasks_and_threads_in_it():
     assert found == [["b"]]
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_blocks_of_tasks_at_once_do_not_see_each_other(backend):
+@on_a_loop
+def test_blocks_of_tasks_at_once_do_not_see_each_other(run):
     seen = {}
 
-    async def run(user):
+    async def one(user):
         async with budget(FREE, key=user):
             await anyio.lowlevel.checkpoint()
             seen[user] = accounts()
 
-    async def main():
+    async def main(_):
         async with anyio.create_task_group() as group:
-            group.start_soon(run, "ana")
-            group.start_soon(run, "bob")
+            group.start_soon(one, "ana")
+            group.start_soon(one, "bob")
         return accounts()
 
-    assert anyio.run(main, backend=backend) == []
+    assert run(main) == []
     assert seen == {"ana": ["free:ana"], "bob": ["free:bob"]}
 
 

@@ -18,6 +18,7 @@ import trio
 from inferkit import Budget, BudgetExceeded, Client, budgeted
 from inferkit.budgets.context import current_scopes
 from inferkit.testing import FakeProvider
+from worlds import on_a_loop
 
 FREE = Budget(usd="5.00", name="free")
 
@@ -175,16 +176,16 @@ def test_a_thread_from_asyncio_is_paid_for_by_whoever_sends_work_there():
     assert asyncio.run(main()) == ((["free:ana"],) * 2, (["free:bob"],) * 2, [])
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_thread_from_anyio_is_paid_for_by_whoever_sends_work_there(backend):
+@on_a_loop
+def test_a_thread_from_anyio_is_paid_for_by_whoever_sends_work_there(run):
     @budgeted(FREE, key="user")
     async def work(user):
         return await anyio.to_thread.run_sync(accounts)
 
-    async def main():
+    async def main(_):
         return await work("ana"), await work("bob"), await anyio.to_thread.run_sync(accounts)
 
-    assert anyio.run(main, backend=backend) == (["free:ana"], ["free:bob"], [])
+    assert run(main) == (["free:ana"], ["free:bob"], [])
 
 
 def test_a_thread_from_trio_is_paid_for_by_whoever_sends_work_there():

@@ -38,6 +38,7 @@ from inferkit import (
 )
 from inferkit.ledger.amounts import Amounts, Line
 from inferkit.testing import FakeProvider
+from worlds import in_time, on_a_loop, world_on_a_loop
 
 PRICE = Price(input="1", output="10")
 
@@ -406,25 +407,23 @@ def test_a_closed_client_says_so(world):
     world.run(body)
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@world_on_a_loop
 @pytest.mark.parametrize("script", [[anyio.sleep_forever, "a"], ["a", anyio.sleep_forever, "b"]])
-def test_a_provider_that_keeps_no_deadline_is_cut_off(backend, script):
-    from worlds import World
-
-    async def body(world):
+def test_a_provider_that_keeps_no_deadline_is_cut_off(world, script):
+    async def body(world, seconds):
         provider = FakeProvider(script)
         client = llm(world, provider)
         with pytest.raises(DeadlineExceeded) as caught:
-            async with client.stream("any", "hi", timeout=0.01) as reply:
+            async with client.stream("any", "hi", timeout=seconds) as reply:
                 async for _ in reply:
                     pass
         await client.aclose()
-        assert caught.value.partial == ("a" if script[0] == "a" else "")
         assert [(a.outcome, a.error) for a in caught.value.attempts] == [("error", "DeadlineExceeded")]
         assert caught.value.request_id
         assert provider.open_streams == 0
+        return caught.value.partial == ("a" if script[0] == "a" else "")
 
-    World(backend).run(body)
+    in_time(lambda seconds: world.run(body, seconds))
 
 
 async def waits_for_a_loop(request, call_next):
@@ -467,8 +466,8 @@ def test_a_stack_of_ones_own_runs_as_it_stands(world):
     world.run(body)
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_closing_does_not_hold_the_event_loop_up(backend):
+@on_a_loop
+def test_closing_does_not_hold_the_event_loop_up(run):
     closed_in = []
 
     class Slow:
@@ -478,11 +477,11 @@ def test_closing_does_not_hold_the_event_loop_up(backend):
         def close(self):
             closed_in.append(threading.current_thread())
 
-    async def main():
+    async def main(_):
         client = AsyncClient(layers=[Slow()], ledger=False, cache=False)
         await client.aclose()
 
-    anyio.run(main, backend=backend)
+    run(main)
     assert closed_in
     assert threading.current_thread() not in closed_in
 

@@ -16,7 +16,7 @@ from inferkit import Chunk, Client, DeadlineExceeded, OpenAIChat, StreamError, S
 from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider, settled
 from wire import UNTIL_CLOSED, Wire, event, sse
-from worlds import Gate
+from worlds import Gate, closing, in_time, world_on_a_loop
 
 
 class Probe:
@@ -234,11 +234,9 @@ def test_two_readers_of_one_stream_are_told_so(world):
     world.run(body)
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@world_on_a_loop
 @pytest.mark.parametrize("where", ["opening", "reading", "consuming"])
-def test_a_cancelled_call_leaves_nothing_open(backend, where):
-    from worlds import World
-
+def test_a_cancelled_call_leaves_nothing_open(world, where):
     async def body(world):
         gate = Gate()
         script = [gate, "a"] if where == "opening" else ["a", gate, "b"] if where == "reading" else ["a", "b"]
@@ -267,7 +265,7 @@ def test_a_cancelled_call_leaves_nothing_open(backend, where):
             assert [probe.outcomes for probe in probes] == [["cancelled"], ["cancelled"]]
         await client.aclose()
 
-    World(backend).run(body)
+    world.run(body)
 
 
 @pytest.mark.parametrize("name", ["direct", "portal"])
@@ -300,20 +298,22 @@ def test_an_interrupt_leaves_nothing_open(name, where, streamed):
 
 
 def test_a_silent_server_is_left_at_the_deadline_with_what_had_come(world):
-    async def body(world, url):
+    async def body(world, url, seconds):
         providers = {"wire": OpenAIChat(base_url=url, api_key="k")}
-        client = world.client(providers=providers, models={"any": "wire:m"})
-        with pytest.raises(DeadlineExceeded) as caught:
-            async with client.stream("any", "hi", timeout=2.0) as reply:
-                async for _ in reply:
-                    pass
-        assert caught.value.partial == "Hello"
-        assert [attempt.error for attempt in caught.value.attempts] == ["DeadlineExceeded"]
-        await client.aclose()
+        async with closing(world.client(providers=providers, models={"any": "wire:m"})) as client:
+            with pytest.raises(DeadlineExceeded) as caught:
+                async with client.stream("any", "hi", timeout=seconds) as reply:
+                    async for _ in reply:
+                        pass
+        return caught.value
 
-    with Wire(lambda _: sse([event(delta("Hel")), event(delta("lo")), UNTIL_CLOSED])) as wire:
-        world.run(body, wire.url)
-        assert wire.wait_until_closed()
+    def left_after(seconds):
+        with Wire(lambda _: sse([event(delta("Hel")), event(delta("lo")), UNTIL_CLOSED])) as wire:
+            error = world.run(body, wire.url, seconds)
+            assert wire.wait_until_closed(wire.connections)
+        return error if error.partial == "Hello" else None
+
+    assert [attempt.error for attempt in in_time(left_after).attempts] == ["DeadlineExceeded"]
 
 
 def test_the_last_chunks_tell_the_finish_reason_and_usage(world):

@@ -9,9 +9,12 @@ import threading
 import anyio
 import pytest
 
-from inferkit import AsyncClient, Budget, Insert, Price, SqliteLedger
+from inferkit import AsyncClient, Budget, Insert, Price
+from inferkit.ledger.ledger import Ledger
+from inferkit.ledger.sqlite.ledger import SqliteStore
 from inferkit.runtime.loops import current_runtime
 from inferkit.testing import FakeProvider, settled
+from worlds import on_a_loop
 
 
 @pytest.fixture
@@ -91,15 +94,15 @@ def test_a_task_that_is_cancelled_as_asyncio_run_ends_has_its_call_settled(setup
     check(client, setup.outcomes)
 
 
-class TellingLedger(SqliteLedger):
+class Telling(SqliteStore):
     """Tells when it has settled a call."""
 
     def __init__(self, path):
         super().__init__(path)
         self.settled = threading.Event()
 
-    def settle(self, *args, **options):
-        done = super().settle(*args, **options)
+    async def settle(self, *args, **options):
+        done = await super().settle(*args, **options)
         self.settled.set()
         return done
 
@@ -110,7 +113,7 @@ class TellingLedger(SqliteLedger):
 @pytest.mark.parametrize("turns_before", range(4))
 def test_a_loop_that_is_closed_under_a_stream_leaves_it_settled(setup, tmp_path, monkeypatch, cancelled, turns_before):
     monkeypatch.setattr("inferkit.runtime.loops._LOOK_SECONDS", 0.01)
-    ledger = TellingLedger(tmp_path / "ledger.db")
+    ledger = Ledger(Telling(tmp_path / "ledger.db"))
     loop = asyncio.new_event_loop()
 
     async def main():
@@ -132,7 +135,7 @@ def test_a_loop_that_is_closed_under_a_stream_leaves_it_settled(setup, tmp_path,
     loop.close()
     for _ in range(1000):  # a stream around the one that was ending is ended when the collector finds it
         gc.collect()
-        if ledger.settled.wait(0.01):
+        if ledger.accounts.settled.wait(0.01):
             break
     (entry,) = ledger.entries()
     assert entry.kind == "settled"
@@ -155,12 +158,11 @@ def test_a_stream_that_is_closed_on_another_loop_is_settled(setup):
     client.ledger.close()
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_cancellation_is_let_through_when_the_ending_is_over(backend):
+@on_a_loop
+def test_a_cancellation_is_let_through_when_the_ending_is_over(run):
     order = []
 
-    async def main():
-        runtime = current_runtime()
+    async def main(runtime):
 
         async def step(on):
             assert on is runtime
@@ -180,7 +182,7 @@ def test_a_cancellation_is_let_through_when_the_ending_is_over(backend):
             group.cancel_scope.cancel()
         order.append("left")
 
-    anyio.run(main, backend=backend)
+    run(main)
     assert order[0] == "ended"
     assert "too far" not in order
 

@@ -25,7 +25,7 @@ from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.testing import FakeProvider
 from layers.test_trace import Recorded
-from worlds import Gate, World
+from worlds import Gate, world_on_a_loop
 
 # nano-dollars a token: 1,000 in, 10,000 out, 100 read from the provider's cache, 1,250 written to it, 20,000 reasoning
 CHEAP = Price(input="1", output="10", cache_read="0.10", cache_write="1.25", reasoning="20")
@@ -290,9 +290,8 @@ class Replayed:
         raise StopAsyncIteration
 
 
-@pytest.mark.parametrize("world", ["asyncio", "trio"], indirect=False)
+@world_on_a_loop
 def test_a_lost_hedge_is_a_part_with_what_was_seen_of_it(tmp_path, world):
-    world = World(world)
     ledger = SqliteLedger(tmp_path / "ledger.db")
     gate = Gate()
     book = Book(world, ledger)

@@ -32,6 +32,7 @@ from inferkit.runtime import scheduler
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.runtime.loops import current_runtime
 from wire import CLOSE, UNTIL_CLOSED, Wire, event, reply, sse
+from worlds import in_time, on_a_loop
 
 HELLO = [event(delta("Hel")), event(delta("lo", finish="stop")), event(USAGE_EVENT), event("[DONE]")]
 
@@ -79,24 +80,27 @@ SSE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
     ids=["silent", "half a head", "endless head", "no body", "silent later", "comments", "endless", "json", "error"],
 )
 def test_a_call_is_over_by_its_deadline_whatever_the_server_does(run, script, kind, reused):
-    with Wire(lambda _: sse(HELLO)) as wire:
-        first = OpenAIChat(base_url=wire.url)
-        adapter = first if reused else OpenAIChat(base_url=wire.url)
+    def over_after(seconds):
+        with Wire(lambda _: sse(HELLO)) as wire:
+            first = OpenAIChat(base_url=wire.url)
+            adapter = first if reused else OpenAIChat(base_url=wire.url)
 
-        async def call(runtime):
-            assert await text(first, runtime) == "Hello"
-            wire.script = script
-            try:
-                with pytest.raises(kind):
-                    await text(adapter, runtime, deadline=runtime.now() + 0.15)
-            finally:
-                await close(adapter, runtime)
-                await close(first, runtime)
+            async def call(runtime):
+                assert await text(first, runtime) == "Hello"
+                wire.script = script
+                try:
+                    with pytest.raises((kind, DeadlineExceeded)) as caught:
+                        await text(adapter, runtime, deadline=runtime.now() + seconds)
+                finally:
+                    await close(adapter, runtime)
+                    await close(first, runtime)
+                return caught.type
 
-        run(call)
-        connections = 1 if reused else 2
-        assert wire.wait_until_closed(connections)
-        assert wire.connections == connections
+            found = run(call)
+            assert wire.wait_until_closed(wire.connections)
+            return (found, len(wire.requests), wire.connections) == (kind, 2, 1 if reused else 2)
+
+    in_time(over_after)
 
 
 def test_a_deadline_that_has_passed_sends_nothing(run):
@@ -112,19 +116,27 @@ def test_a_deadline_that_has_passed_sends_nothing(run):
 
 
 def test_a_deadline_holds_while_the_reader_does_something_else(run):
-    with Wire(lambda _: sse([event(delta("a")), UNTIL_CLOSED])) as wire:
-        adapter = OpenAIChat(base_url=wire.url)
+    def held_after(seconds):
+        with Wire(lambda _: sse([event(delta("a")), UNTIL_CLOSED])) as wire:
+            adapter = OpenAIChat(base_url=wire.url)
 
-        async def call(runtime):
-            response = await adapter(ask(runtime, deadline=runtime.now() + 0.2))
-            await anext(response)
-            closed = await runtime.run_blocking(wire.wait_until_closed)
-            with pytest.raises(DeadlineExceeded):
-                await anext(response)
-            await close(adapter, runtime)
-            return closed
+            async def call(runtime):
+                try:
+                    response = await adapter(ask(runtime, deadline=runtime.now() + seconds))
+                    await anext(response)
+                except DeadlineExceeded:
+                    return False
+                else:
+                    assert await runtime.run_blocking(wire.wait_until_closed)
+                    with pytest.raises(DeadlineExceeded):
+                        await anext(response)
+                    return True
+                finally:
+                    await close(adapter, runtime)
 
-        assert run(call)
+            return run(call)
+
+    in_time(held_after)
 
 
 def test_a_read_timeout_is_unavailable_and_not_the_deadline(run):
@@ -229,13 +241,12 @@ def test_closing_from_another_thread_wakes_a_blocked_reader():
         assert wire.wait_until_closed()
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_closing_from_another_task_wakes_a_waiting_reader(backend):
+@on_a_loop
+def test_closing_from_another_task_wakes_a_waiting_reader(run):
     import anyio
 
-    async def main():
+    async def main(runtime):
         with Wire(lambda _: sse([event(delta("a")), UNTIL_CLOSED])) as wire:
-            runtime = current_runtime()
             adapter = OpenAIChat(base_url=wire.url)
             response = await adapter(ask(runtime))
             await anext(response)
@@ -256,18 +267,17 @@ def test_closing_from_another_task_wakes_a_waiting_reader(backend):
             assert len(raised) == 1
             await adapter.aclose()
 
-    anyio.run(main, backend=backend)
+    run(main)
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@on_a_loop
 @pytest.mark.parametrize("script", [[UNTIL_CLOSED], [SSE_HEAD, UNTIL_CLOSED]], ids=["head", "body"])
-def test_a_cancelled_call_closes_its_connection(backend, script):
+def test_a_cancelled_call_closes_its_connection(run, script):
     import anyio
 
-    async def main():
+    async def main(runtime):
         with Wire(lambda _: script) as wire:
             adapter = OpenAIChat(base_url=wire.url)
-            runtime = current_runtime()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(adapter, ask(runtime))
                 await anyio.to_thread.run_sync(wire.arrived.wait)
@@ -277,7 +287,7 @@ def test_a_cancelled_call_closes_its_connection(backend, script):
                 assert await anyio.to_thread.run_sync(wire.wait_until_closed)
             await adapter.aclose()
 
-    anyio.run(main, backend=backend)
+    run(main)
 
 
 def test_an_adapter_serves_one_event_loop_after_another():
@@ -680,14 +690,12 @@ adapter.close()
         assert int(done.stdout) < 64_000  # kilobytes
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_deadline_between_two_reads_leaves_no_generator_to_the_garbage_collector(backend):
-    import anyio
+@on_a_loop
+def test_a_deadline_between_two_reads_leaves_no_generator_to_the_garbage_collector(run):
 
-    async def main():
+    async def main(runtime):
         with Wire(lambda _: sse([*HELLO, UNTIL_CLOSED])) as wire:
             transport = HttpxTransport()
-            runtime = current_runtime()
             exchange = await transport.post(
                 wire.url, {}, b"{}", provider="acme", runtime=runtime, deadline=runtime.now() + 30
             )
@@ -699,7 +707,7 @@ def test_a_deadline_between_two_reads_leaves_no_generator_to_the_garbage_collect
             assert exchange._pieces.ag_frame is None
             await transport.aclose(runtime)
 
-    anyio.run(main, backend=backend)
+    run(main)
 
 
 class _direct:  # noqa: N801 - reads as a function

@@ -12,6 +12,7 @@ import pytest
 from inferkit import ConfigurationError, DeadlineExceeded
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.runtime.loops import current_runtime
+from worlds import on_a_loop
 
 
 async def _waits_for_a_future():
@@ -119,10 +120,9 @@ def test_a_reader_is_woken_when_its_socket_is_closed_by_another_thread():
     there.close()
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_shielded_step_ends_though_its_caller_is_cancelled(backend):
-    async def body():
-        runtime = current_runtime()
+@on_a_loop
+def test_a_shielded_step_ends_though_its_caller_is_cancelled(run):
+    async def body(runtime):
         begun, may_end, ended = anyio.Event(), anyio.Event(), anyio.Event()
 
         async def step():
@@ -138,7 +138,7 @@ def test_a_shielded_step_ends_though_its_caller_is_cancelled(backend):
         with anyio.fail_after(10):
             await ended.wait()
 
-    anyio.run(body, backend=backend)
+    run(body)
 
 
 def test_a_shielded_step_gives_its_result_and_its_error():
