@@ -70,6 +70,8 @@ class Engine:
         self._check_smaller_models([each for scope in self._scopes for each in _with_larger(scope.budget)])
         self._timeout = settings.get("timeout")
         self._closed = False
+        if self._scopes and settings["ledger"] is False:
+            raise ConfigurationError("a budget needs a ledger to keep count in; leave ledger=False out")
         self.ledger, self._own_ledger = _open_ledger(settings["ledger"], home)
         try:
             self.plans = _plans(settings.get("plans"), settings.get("default_plan"), self.ledger)
