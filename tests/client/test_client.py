@@ -231,6 +231,7 @@ def test_an_option_that_makes_no_sense_is_explained(options, said):
     ("settings", "said"),
     [
         ({"modles": {}}, r"unknown setting modles \(did you mean models\?\); the settings are: budget, "),
+        ({"api_key": "sk-secret"}, r"from OPENAI_API_KEY, or passed as providers=.*\(api_key=\.\.\.\)\}$"),
         ({"models": ["local"]}, "a dictionary of aliases"),
         ({"models": {"any": 5}}, 'alias "any" needs at least one target'),
         ({"default": 5}, "the name of an alias"),

@@ -76,8 +76,8 @@ class Engine:
         try:
             self.plans = _plans(settings.get("plans"), settings.get("default_plan"), self.ledger)
             if self.plans is not None:
-                for allowance in self.plans.allowances:
-                    self._check_smaller_models(list(_with_larger(allowance)))
+                for name, allowance in self.plans.allowances.items():
+                    self._check_smaller_models(list(_with_larger(allowance)), f'the allowance of plan "{name}"')
             self.layers = tuple(self._stack(settings, home))
         except BaseException:
             self._close_ledger()
@@ -116,9 +116,12 @@ class Engine:
             self._check_smaller_models([scope.budget for scope in scopes])
         return asked
 
-    def _check_smaller_models(self, budgets: Sequence[Budget]) -> None:
-        """Raise `ConfigurationError` now where a call that one of these budgets degrades would have nowhere to go."""
-        for budget in budgets:
+    def _check_smaller_models(self, budgets: Sequence[Budget], first: str | None = None) -> None:
+        """Raise `ConfigurationError` now where a call that one of these budgets degrades would have nowhere to go.
+
+        `first` is what the first of them is called, if not by its name.
+        """
+        for place, budget in enumerate(budgets):
             name = budget.degrade_to
             if name is None:
                 continue
@@ -130,9 +133,8 @@ class Engine:
                     if counts_money:
                         self._prices.price(provider, model)
             except NoRoute as error:
-                raise ConfigurationError(
-                    f"budget {budget.name} cannot degrade to what is not there: {error}"
-                ) from error
+                who = first if first is not None and place == 0 else f"budget {budget.name}"
+                raise ConfigurationError(f"{who} cannot degrade to what is not there: {error}") from error
             self._found.add((name, counts_money))
 
     async def open(

@@ -208,6 +208,11 @@ SETTINGS = declared_in(Settings)
 
 
 def _unknown(names: set[str]) -> ConfigurationError:
+    if "api_key" in names:
+        return ConfigurationError(
+            "unknown setting api_key; a key is its provider's: it is read from the environment, for example from "
+            'OPENAI_API_KEY, or passed as providers={"openai": OpenAIChat(api_key=...)}'
+        )
     return ConfigurationError(
         f"unknown setting {', '.join(sorted(names))}{near(names, SETTINGS)}; the settings are: "
         f"{', '.join(sorted(SETTINGS))}"
