@@ -14,7 +14,7 @@ from inferkit.client.settings import Settings, read_settings
 from inferkit.client.stack import default_stack, dispatch
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.stack import check_order, compose, insert
-from inferkit.pricing.prices import PriceBook
+from inferkit.pricing.price_book import PriceBook
 from inferkit.runtime import clock, imports
 from inferkit.runtime.loops import current_runtime
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import select
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from inferkit.core.errors import ConfigurationError, DeadlineExceeded
 from inferkit.runtime import clock, forks, writer
@@ -27,10 +28,7 @@ class DirectRuntime:
     blocking = True
     place = None
 
-    @property
-    def endings(self) -> Endings:
-        """See `Runtime`."""
-        return endings
+    endings: ClassVar[Endings]  # set below
 
     def now(self) -> float:
         """See `Clock`."""
@@ -86,18 +84,17 @@ class DirectRuntime:
 
 
 class _ThreadLock:
-    __slots__ = ("_lock",)
+    __slots__ = ("_lock", "acquire_nowait", "release")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.acquire_nowait = functools.partial(self._lock.acquire, blocking=False)
+        self.release = self._lock.release  # these two are asked for with every chunk
 
     async def acquire(self, deadline: float | None = None) -> None:
         wait = -1 if deadline is None else max(0.0, deadline - clock.now())
         if not self._lock.acquire(timeout=wait):
             raise DeadlineExceeded
-
-    def release(self) -> None:
-        self._lock.release()
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -123,9 +120,12 @@ class _Endings:
 
     runtime: Runtime = DirectRuntime()
 
-    @property
-    def generation(self) -> int:
-        return forks.generation
+    def __init__(self) -> None:
+        self.follow_fork()
+        forks.in_child(self.follow_fork)
+
+    def follow_fork(self) -> None:
+        self.generation = forks.generation
 
     def take(self, ending: Callable[[], object], /) -> None:
         writer.endings.take(ending)
@@ -138,6 +138,7 @@ class _Endings:
 
 
 endings: Endings = _Endings()
+DirectRuntime.endings = endings
 
 
 async def _wait_for(waiting: Awaitable[None]) -> None:
