@@ -667,10 +667,10 @@ def test_a_budget_without_a_period_does_not_promise_a_new_one(ledger):
 
 def test_whoever_asks_for_more_than_a_whole_period_has_is_not_told_to_wait_for_the_next(ledger):
     async def main(runtime):
-        await Stack(ledger, FakeModel(REPLY))(make_request(runtime, scope(tokens=10, per="month")))
+        await Stack(ledger, FakeProvider(REPLY))(make_request(runtime, scope(tokens=10, per="month")))
 
     with pytest.raises(BudgetExceeded) as caught:
-        run("direct", main)
+        directly(main)
     assert "and does not cover it then either; shorten the prompt, use a cheaper" in str(caught.value)
 
 

@@ -38,24 +38,26 @@ def compose(layers: Sequence[Layer], adapter: Handler) -> Handler:
 
 
 def _bind(layer: Layer, call_next: Handler) -> Handler:
-    if _takes_call_next(layer):
+    is_known = getattr(layer, "role", None) in ROLES
+    if is_known and _takes_call_next(layer):
         return functools.partial(layer, call_next=call_next)  # type: ignore[call-arg]  # a step less on every call
 
     def handle(request: Request) -> Awaitable[Response]:
         return layer(request, call_next)
 
-    async def handle_checked(request: Request) -> Response:
-        answer: Any = layer(request, call_next)
-        response = await answer if hasattr(answer, "__await__") else answer
-        if not isinstance(response, Response):
-            name = getattr(layer, "__qualname__", type(layer).__qualname__)
-            raise ConfigurationError(
-                f"the layer {name} gave a {type(response).__name__}; a layer is a coroutine function that returns the "
-                "Response it got from call_next, or one of its own"
-            )
-        return response
+    return handle if is_known else functools.partial(_checked, layer, call_next)
 
-    return handle if getattr(layer, "role", None) in ROLES else handle_checked
+
+async def _checked(layer: Layer, call_next: Handler, request: Request) -> Response:
+    answer: Any = layer(request, call_next)
+    response = await answer if hasattr(answer, "__await__") else answer
+    if not isinstance(response, Response):
+        name = getattr(layer, "__qualname__", type(layer).__qualname__)
+        raise ConfigurationError(
+            f"the layer {name} gave a {type(response).__name__}; a layer is a coroutine function that returns the "
+            "Response it got from call_next, or one of its own"
+        )
+    return response
 
 
 def _takes_call_next(layer: Layer) -> bool:
