@@ -34,7 +34,7 @@ def default_stack(
     """Give the layers in the right order for nearly everybody: trace, resolve, cache, budget, route, retry, meter.
 
     With a ledger, what costs nothing is counted between the trace and the cache. `policy` says in which order the
-    candidates are asked. A layer of one's own is put in by name (see `insert`).
+    candidates are asked. A layer of one's own is put in by name (see `Insert`).
     """
     from inferkit.layers.budget import BudgetLayer
     from inferkit.layers.meter import Meter
