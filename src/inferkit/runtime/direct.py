@@ -26,11 +26,7 @@ class DirectRuntime:
 
     blocking = True
     place = None
-
-    @property
-    def endings(self) -> Endings:
-        """See `Runtime`."""
-        return endings
+    endings: Endings
 
     def now(self) -> float:
         """See `Clock`."""
@@ -122,10 +118,10 @@ class _Endings:
     """What is dropped is ended by the writer's thread, which blocks."""
 
     runtime: Runtime = DirectRuntime()
+    generation = 0
 
-    @property
-    def generation(self) -> int:
-        return forks.generation
+    def renew(self) -> None:
+        self.generation = forks.generation
 
     def take(self, ending: Callable[[], object], /) -> None:
         writer.endings.take(ending)
@@ -137,7 +133,9 @@ class _Endings:
         drive(_wait_for(waiting))
 
 
-endings: Endings = _Endings()
+endings = _Endings()
+DirectRuntime.endings = endings
+forks.in_child(endings.renew)
 
 
 async def _wait_for(waiting: Awaitable[None]) -> None:
