@@ -41,9 +41,9 @@ async def finish(parts: list[Part], end: End, place: Runtime) -> None:
                 if elsewhere:
                     place.call_later_from_anywhere(part.body.aclose)
                     continue
-                waiting = _close(part.body)
-            else:
-                waiting = part(end)
+                await _close(part.body)
+                continue
+            waiting = part(end)
             if waiting is None:
                 continue
             if elsewhere:
