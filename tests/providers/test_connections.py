@@ -530,38 +530,6 @@ def test_the_thread_that_keeps_deadlines_ends_when_nothing_runs(monkeypatch):
             assert scheduler._thread is None
 
 
-def test_a_connection_that_is_watched_no_more_is_not_cut(monkeypatch):
-    """By then it may be another call's: the socket went back to its pool."""
-    monkeypatch.setattr(scheduler, "_IDLE_TICKS", 1)
-    reached, stopped = threading.Event(), threading.Event()
-    happened = []
-
-    def end():
-        happened.append("cut")
-        if not reached.is_set():
-            reached.set()
-            stopped.wait(0.2)  # as long as a thread may wait for its turn; whoever stops the other waits for this
-
-    def stop():
-        for watch in watches:
-            watch.stop()
-        happened.append("stopped")
-        stopped.set()
-
-    watches = [scheduler.Watch(0.0, end) for _ in range(2)]
-    for watch in watches:
-        watch.start()
-    assert reached.wait(30)
-    stopping = threading.Thread(target=stop)
-    stopping.start()
-    stopping.join(30)
-    thread = scheduler._thread
-    if thread is not None:
-        thread.join(30)
-    assert happened[-1] == "stopped"
-    assert set(happened[:-1]) == {"cut"}
-
-
 def test_nobody_listening_is_unavailable_and_cannot_have_been_billed(run):
     async def call(runtime):
         adapter = OpenAIChat(base_url="http://127.0.0.1:1/v1")

@@ -39,6 +39,30 @@ def test_an_earlier_timer_does_not_wait_for_a_later_one():
     assert later.stop()
 
 
+def test_a_timer_that_was_stopped_is_not_called_by_a_thread_that_took_it_before():
+    """By then a connection may be another call's: it went back to its pool."""
+    reached, stopped, done = threading.Event(), threading.Event(), threading.Event()
+    happened = []
+
+    def due():
+        happened.append("called")
+        if not reached.is_set():
+            reached.set()
+            stopped.wait(0.2)  # as long as a thread may wait for its turn; whoever stops the other waits for this
+
+    timers = [Timer(clock.now(), due) for _ in range(2)]
+    with scheduler._lock:
+        for timer in timers:
+            timer.start()
+    assert reached.wait(10)
+    timers[1].stop()
+    happened.append("stopped")
+    stopped.set()
+    after(0.0, done.set)
+    assert done.wait(10)
+    assert happened[-1] == "stopped"
+
+
 def test_a_stopped_timer_is_not_called_and_holds_nothing():
     class Thing:
         def end(self):

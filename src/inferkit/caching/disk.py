@@ -70,7 +70,7 @@ class DiskTier:
 
     def put(self, key: bytes, entry: Entry, *, ttl: float | None = None) -> None:
         """Keep an entry, for `ttl` seconds where given, unless it holds what is no JSON."""
-        self.put_all([(key, entry, ttl)])
+        self._attempt(lambda: self._write([(key, encode(entry, key), ttl)]))
 
     def put_all(self, entries: Iterable[tuple[bytes, Entry, float | None]]) -> None:
         """Keep several entries, each with its key and `ttl`, in one transaction."""

@@ -24,11 +24,11 @@ _USED = (
     "FROM balances WHERE account = ? AND window = ?"
 )
 _HOLD_WHOLE = (
-    "UPDATE balances SET usd_held = usd_held + ?1, tokens_held = tokens_held + ?2, calls_held = calls_held + ?3 "
-    "WHERE account = ?4 AND window = ?5 "
-    "AND (?6 IS NULL OR ?1 = 0 OR usd + usd_held - usd_extra + ?1 <= ?6) "
-    "AND (?7 IS NULL OR ?2 = 0 OR tokens + tokens_held - tokens_extra + ?2 <= ?7) "
-    "AND (?8 IS NULL OR ?3 = 0 OR calls + calls_held - calls_extra + ?3 <= ?8) "
+    "UPDATE balances SET usd_held = usd_held + ?, tokens_held = tokens_held + ?, calls_held = calls_held + ? "
+    "WHERE account = ? AND window = ? "
+    "AND (? IS NULL OR ? = 0 OR usd + usd_held - usd_extra + ? <= ?) "
+    "AND (? IS NULL OR ? = 0 OR tokens + tokens_held - tokens_extra + ? <= ?) "
+    "AND (? IS NULL OR ? = 0 OR calls + calls_held - calls_extra + ? <= ?) "
     "RETURNING usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra"
 )
 _WHOLE = "usd, tokens, calls, usd_held, tokens_held, calls_held, usd_extra, tokens_extra, calls_extra"
@@ -51,9 +51,9 @@ _FORGET = (
 )
 _KEPT = 7 * 60  # short windows, beside those that count: a clock that steps back by seven lengths finds them again
 _WARNED = "UPDATE balances SET warned = max(warned, ?) WHERE account = ? AND window = ?"
-ALL = f"SELECT account, window, {_WHOLE} FROM balances WHERE ?1 IS NULL OR account = ?1 ORDER BY account, window"  # noqa: S608
+ALL = f"SELECT account, window, {_WHOLE} FROM balances WHERE account = coalesce(?, account) ORDER BY account, window"  # noqa: S608
 CREDITS = (
-    "SELECT at, kind, account, window, usd, tokens, calls FROM credits WHERE ?1 IS NULL OR account = ?1 ORDER BY id"
+    "SELECT at, kind, account, window, usd, tokens, calls FROM credits WHERE account = coalesce(?, account) ORDER BY id"
 )
 
 
@@ -77,7 +77,9 @@ def hold_whole(cursor: sqlite3.Cursor, line: Line, wanted: Amounts) -> Grant | N
     usd = None if line.usd is None else line.usd + grace.usd
     tokens = None if line.tokens is None else line.tokens + grace.tokens
     calls = None if line.calls is None else line.calls + grace.calls
-    row = cursor.execute(_HOLD_WHOLE, (*wanted, line.account, line.window, usd, tokens, calls)).fetchone()
+    u, t, c = wanted
+    room = (usd, u, u, usd, tokens, t, t, tokens, calls, c, c, calls)
+    row = cursor.execute(_HOLD_WHOLE, (u, t, c, line.account, line.window, *room)).fetchone()
     if row is None:
         return None
     left = (

@@ -28,7 +28,7 @@ _TALLY = (
 )
 TALLIES = (
     "SELECT hour, kind, user, tenant, feature, plan, asked, provider, model, scope, calls, usd FROM tallies "
-    "WHERE (?1 IS NULL OR hour >= ?1) AND (?2 IS NULL OR hour < ?2) ORDER BY hour"
+    "WHERE hour >= coalesce(?, hour) AND hour < coalesce(?, hour + 1) ORDER BY hour"
 )
 _FIELDS = "SELECT at, user, tenant, plan, seats FROM assignments"
 ASSIGNMENT = f"{_FIELDS} WHERE user IS ? AND tenant IS ? AND at <= ? ORDER BY at DESC, id DESC LIMIT 1"

@@ -113,8 +113,8 @@ _SWEEP = (
     "DELETE FROM holds WHERE lease <= ? RETURNING call, usd, tokens, calls, accounts, sent, user, tenant, feature, plan"
 )
 _IS_KNOWN = (
-    "SELECT 1 FROM holds WHERE call = ?1 UNION ALL SELECT 1 FROM entries WHERE call = ?1 "
-    "UNION ALL SELECT 1 FROM expired WHERE call = ?1 LIMIT 1"
+    "SELECT 1 FROM holds WHERE call = ? UNION ALL SELECT 1 FROM entries WHERE call = ? "
+    "UNION ALL SELECT 1 FROM expired WHERE call = ? LIMIT 1"
 )
 _ATTRIBUTION = "SELECT user, tenant, feature, plan FROM entries WHERE call = ? ORDER BY id LIMIT 1"
 _IS_ENTERED = "SELECT 1 FROM entries WHERE call = ? LIMIT 1"
@@ -133,7 +133,7 @@ def reserve(
     attribution: Attribution,
 ) -> Grant | Refusal:
     """Hold what every line can spare, or nothing."""
-    if cursor.execute(_IS_KNOWN, (call,)).fetchone():
+    if cursor.execute(_IS_KNOWN, (call,) * 3).fetchone():
         raise LedgerError(f"call {call} was reserved before; give every call an id of its own")
     answer = _hold(cursor, lines, wanted, minimum, at)
     if isinstance(answer, Grant):
