@@ -3,7 +3,7 @@
 from hypothesis import given
 
 from caching.entries import chunks as replies
-from inferkit.caching.entry import Entry, condense
+from inferkit.caching.entry import CachedReply, condense
 from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.messages import ReasoningPart, RefusalPart, TextPart
 from inferkit.core.record import CallRecord
@@ -57,6 +57,6 @@ def test_the_providers_raw_events_are_not_kept():
 
 
 def test_an_entry_knows_about_how_much_memory_it_takes():
-    small = Entry(condense([Chunk("a")]), stored_at=1.0).memory_bytes
-    large = Entry(condense([Chunk("a" * 1000)] * 100), stored_at=1.0).memory_bytes
+    small = CachedReply(condense([Chunk("a")]), stored_at=1.0).memory_bytes
+    large = CachedReply(condense([Chunk("a" * 1000)] * 100), stored_at=1.0).memory_bytes
     assert 200_000 <= large - small <= 210_000

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from caching.entries import chunks as replies, texts
-from inferkit.caching.entry import Entry, condense
+from inferkit.caching.entry import CachedReply, condense
 from inferkit.caching.stored import decode, encode
 from inferkit.core.chunks import Chunk
 from inferkit.core.messages import ImagePart, OpaquePart
@@ -23,7 +23,7 @@ def signed(payload, key=KEY):
 
 @given(replies, texts, st.none() | texts, st.integers(0, 10**15))
 def test_an_entry_survives_being_written_and_read(chunks, name, said, cost):
-    entry = Entry(condense(chunks), 1.5, cost, provider=name, model=name, response_model=said, response_id=said)
+    entry = CachedReply(condense(chunks), 1.5, cost, provider=name, model=name, response_model=said, response_id=said)
     assert decode(encode(entry, KEY), KEY) == entry
 
 
@@ -31,17 +31,17 @@ def test_an_entry_survives_being_written_and_read(chunks, name, said, cost):
     "value", [object(), b"x", (1,), float("nan"), {1: "x"}], ids=lambda value: type(value).__name__
 )
 def test_what_is_no_json_is_not_written(value):
-    assert encode(Entry((Chunk("a", extra={"x": value}),), stored_at=1.5), KEY) is None
-    assert encode(Entry((Chunk(parts=(OpaquePart("x", [value]),)),), stored_at=1.5), KEY) is None
+    assert encode(CachedReply((Chunk("a", extra={"x": value}),), stored_at=1.5), KEY) is None
+    assert encode(CachedReply((Chunk(parts=(OpaquePart("x", [value]),)),), stored_at=1.5), KEY) is None
 
 
 def test_words_that_are_no_valid_unicode_are_kept():
-    entry = Entry(condense([Chunk("\ud800\U0001f600")]), stored_at=1.0)
+    entry = CachedReply(condense([Chunk("\ud800\U0001f600")]), stored_at=1.0)
     assert decode(encode(entry, KEY), KEY) == entry
 
 
 def test_an_entry_with_any_byte_changed_is_no_entry():
-    data = encode(Entry(condense([Chunk("Hello")]), stored_at=1.5), KEY)
+    data = encode(CachedReply(condense([Chunk("Hello")]), stored_at=1.5), KEY)
     for place in range(len(data)):
         damaged = bytearray(data)
         damaged[place] ^= 1
@@ -49,17 +49,17 @@ def test_an_entry_with_any_byte_changed_is_no_entry():
 
 
 def test_a_truncated_entry_is_no_entry():
-    data = encode(Entry(condense([Chunk("Hello")]), stored_at=1.5), KEY)
+    data = encode(CachedReply(condense([Chunk("Hello")]), stored_at=1.5), KEY)
     assert all(decode(data[:length], KEY) is None for length in range(len(data)))
 
 
 def test_an_entry_moved_to_another_key_is_no_entry():
-    data = encode(Entry(condense([Chunk("Hello")]), stored_at=1.5), KEY)
+    data = encode(CachedReply(condense([Chunk("Hello")]), stored_at=1.5), KEY)
     assert decode(data, b"l" * 32) is None
 
 
 def test_an_entry_of_another_version_is_no_entry():
-    data = encode(Entry(condense([Chunk("Hello")]), stored_at=1.5), KEY)
+    data = encode(CachedReply(condense([Chunk("Hello")]), stored_at=1.5), KEY)
     assert decode(data.replace(MAGIC, b"inferkit-cache-1"), KEY) is None
 
 

@@ -18,7 +18,9 @@ from caching.replies import (
 from inferkit import Budget, BudgetExceeded, Insert, Price, Target
 from inferkit.caching.control import CACHE
 from inferkit.caching.disk import DiskTier
+from inferkit.caching.disk_store import DiskStore
 from inferkit.caching.memory import MemoryTier
+from inferkit.caching.stored import decode, encode
 from inferkit.core.attempt import Attempt
 from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.errors import ConfigurationError, RateLimited, StreamInterrupted
@@ -31,8 +33,8 @@ from inferkit.testing import FakeProvider
 from worlds import closing, on_a_loop, run_in
 
 
-def memory_cache(**options):
-    return Cache(**{"memory": MemoryTier(), **options})
+def memory_cache(*further, **options):
+    return Cache(MemoryTier(), *further, **options)
 
 
 async def answer(cache, request, provider):
@@ -309,7 +311,7 @@ def test_a_reply_that_is_too_long_is_not_kept():
 
 
 def test_an_entry_lives_as_long_as_was_said(monkeypatch, disk):
-    cache, provider = memory_cache(ttl=60, disk=disk), Provider()
+    cache, provider = memory_cache(disk, ttl=60), Provider()
     drive(answer(cache, ask(), provider))
     now = clock.time()
     for later, calls in [(59, 1), (61, 2), (62, 2), (-5, 3)]:
@@ -323,8 +325,8 @@ def test_an_entry_lives_as_long_as_was_said(monkeypatch, disk):
 
 def test_a_reply_is_found_on_disk_by_the_next_process(run, disk):
     async def scenario(runtime):
-        await answer(memory_cache(disk=disk), ask(runtime), Provider())
-        later, provider = memory_cache(disk=disk), Provider()
+        await answer(memory_cache(disk), ask(runtime), Provider())
+        later, provider = memory_cache(disk), Provider()
         tiers = []
         for _ in range(2):
             request = ask(runtime)
@@ -337,16 +339,17 @@ def test_a_reply_is_found_on_disk_by_the_next_process(run, disk):
 
 
 @on_a_loop
-def test_opening_the_database_does_not_stop_the_event_loop(run, tmp_path):
-    class Watched(DiskTier):
-        def open(self):
-            opened_in.append(threading.current_thread())
-            super().open()
+def test_opening_the_database_does_not_stop_the_event_loop(run, tmp_path, monkeypatch):
+    opened_in, open_store = [], DiskStore.open
 
-    opened_in = []
+    def watched(store):
+        opened_in.append(threading.current_thread())
+        open_store(store)
+
+    monkeypatch.setattr(DiskStore, "open", watched)
 
     async def scenario(runtime):
-        cache = Cache(None, Watched(tmp_path / "cache"))
+        cache = Cache(None, DiskTier(tmp_path / "cache"))
         for _ in range(2):
             await answer(cache, ask(runtime), Provider())
         cache.close()
@@ -357,22 +360,54 @@ def test_opening_the_database_does_not_stop_the_event_loop(run, tmp_path):
     assert opened_in[0] is not loops
 
 
-def test_the_disk_is_told_how_long_an_entry_lives(disk):
-    told = []
+class Kept:
+    """A tier of one's own, which waits as a server's client would."""
 
-    class Told:
-        is_open = True
+    name = "server"
 
-        def get(self, key):
-            return disk.get(key)
+    def __init__(self):
+        self.rows, self.told, self.closed = {}, [], 0
 
-        def put(self, key, entry, *, ttl=None):
-            told.append(ttl)
-            disk.put(key, entry, ttl=ttl)
+    async def get(self, runtime, key, /):
+        await runtime.sleep(0)
+        data = self.rows.get(key)
+        return None if data is None else decode(data, key)
 
+    async def put(self, runtime, key, entry, /, *, ttl):
+        await runtime.sleep(0)
+        self.told.append(ttl)
+        self.rows[key] = encode(entry, key)
+
+    def open(self):
+        pass
+
+    def close(self):
+        self.closed += 1
+
+
+def test_a_tier_of_ones_own_is_asked_after_those_before_it_and_fills_them(run):
+    async def scenario(runtime):
+        server = Kept()
+        await answer(memory_cache(server), ask(runtime), Provider())
+        assert len(server.rows) == 1
+        later, provider, tiers = memory_cache(server), Provider(), []
+        for _ in range(2):
+            request = ask(runtime)
+            assert await answer(later, request, provider) == "Hello"
+            tiers.append(request.record.cache_tier)
+        assert tiers == ["server", "memory"]
+        assert provider.calls == 0
+        later.close()
+        assert server.closed == 1
+
+    run(scenario)
+
+
+def test_tiers_are_told_how_long_an_entry_lives():
+    server = Kept()
     for ttl in (60.0, None):
-        drive(answer(Cache(None, Told(), ttl=ttl), ask(seed=len(told)), Provider()))
-    assert told == [60.0, None]
+        drive(answer(Cache(server, ttl=ttl), ask(seed=len(server.told)), Provider()))
+    assert server.told == [60.0, None]
 
 
 def test_the_disk_alone_is_a_cache_too(run, disk):
@@ -401,21 +436,22 @@ def test_without_tiers_identical_calls_in_flight_still_share():
 class Broken:
     """A tier in which nothing works."""
 
-    is_open = True
+    name = "broken"
 
-    def get(self, key):
+    async def get(self, runtime, key):
         raise OSError("no get")
 
-    def put(self, key, entry, **options):
+    async def put(self, runtime, key, entry, **options):
         raise OSError("no put")
 
 
-@pytest.mark.parametrize("where", ["memory", "disk"])
-def test_a_cache_that_fails_breaks_no_call(run, where, caplog):
+@pytest.mark.parametrize("kinds", [[Broken], [Broken, MemoryTier], [MemoryTier, Broken]])
+def test_a_tier_that_fails_breaks_no_call_and_is_passed_by(run, kinds, caplog):
     async def scenario(runtime):
-        cache, provider = memory_cache(**{where: Broken()}), Provider()
+        cache, provider = Cache(*(kind() for kind in kinds)), Provider()
         for _ in range(2):
             assert await answer(cache, ask(runtime), provider) == "Hello"
+        assert provider.calls == (2 if kinds == [Broken] else 1)
 
     run(scenario)
     assert any(record.levelno == logging.ERROR for record in caplog.records)
@@ -471,7 +507,7 @@ def test_an_adapter_whose_fingerprint_fails_breaks_no_call(caplog):
 
 def test_a_folder_that_cannot_be_used_breaks_no_call(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    cache, provider = memory_cache(disk=DiskTier(tmp_path / "file" / "cache")), Provider()
+    cache, provider = memory_cache(DiskTier(tmp_path / "file" / "cache")), Provider()
     for _ in range(3):
         assert drive(answer(cache, ask(), provider)) == "Hello"
     assert provider.calls == 1

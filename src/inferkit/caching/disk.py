@@ -1,192 +1,96 @@
-"""The cache's second tier: entries on disk, shared by processes and kept between runs.
+"""The cache's second tier: a store on disk, whose writes are gathered while there are many.
 
-It may lose anything at any time, so no failure here is worth a call: it is logged, and the tier rests for a while.
+A lone write is done at once. Those that follow within a quarter of a second wait for the end of it in memory, where
+look-ups find them; a thread of its own then writes them together, at a third of the cost. What a killed process had
+not yet written is lost, as a cache may lose anything.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import sqlite3
 import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from inferkit.caching.stored import decode, encode
-from inferkit.core.errors import ConfigurationError
-from inferkit.runtime import clock, imports
-from inferkit.runtime.forks import hold_across_fork
+from inferkit.caching.disk_store import DiskStore
+from inferkit.runtime import clock
+from inferkit.runtime.forks import renew_after_fork
+from inferkit.runtime.gathering import Gathering
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
 
-    from inferkit.caching.bytes_disk import BytesStore
-    from inferkit.caching.entry import Entry
+    from inferkit.caching.entry import CachedReply
+    from inferkit.runtime.protocol import Runtime
 
 __all__ = ["DiskTier"]
 
-_log = logging.getLogger("inferkit")
-_BUSY_SECONDS = 0.05  # how long a write may wait for another process; on an event loop, everybody waits with it
-_BUSY_OPENING_SECONDS = 0.5  # opening never happens on an event loop, and every process of a fleet opens at once
-_REST_SECONDS = {"busy": 1.0, "broken": 60.0}
-_SAY_AGAIN_SECONDS = 600.0
-_DATABASE = "cache.db"  # diskcache's name for it
+_GATHER_SECONDS = 0.25
+_MOST_WAITING = 500
 
 
 class DiskTier:
     """Keeps entries in an SQLite database in `folder`, up to about `size_limit` bytes; the oldest go first.
 
     Safe for threads, forks and several processes on one folder. The folder is made readable to its owner alone:
-    replies are stored as they are.
+    replies are stored as they are. A forked child leaves to its parent what waits to be written.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, size_limit: int = 512 * 2**20) -> None:
-        if size_limit < 2**20:
-            raise ConfigurationError(f"size_limit is in bytes and at least {2**20} (1 MiB); got {size_limit}")
-        self.folder = Path(folder).expanduser().absolute()
-        self._size_limit = size_limit
-        self._store: BytesStore | None = None
-        self._inherited: list[BytesStore] = []
-        self._reading = threading.RLock()  # a signal's handler may come to read while its thread does
-        self._writing = threading.RLock()
-        self._rests_until = 0.0
-        self._said_at: dict[str, float] = {}
-        hold_across_fork(self)
+    name = "disk"
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the first use, which takes some milliseconds, is over; also true while the tier rests."""
-        return self._store is not None or self._rests()
+    def __init__(self, folder: str | os.PathLike[str], *, size_limit: int = 512 * 2**20) -> None:
+        self._store = DiskStore(folder, size_limit=size_limit)
+        self._waiting: dict[bytes, tuple[CachedReply, float | None]] = {}
+        self._lock = threading.Lock()
+        self._next_at = 0.0
+        self._gathering = Gathering(self._write, name="inferkit-cache-writer", seconds=_GATHER_SECONDS)
+        renew_after_fork(self)
+
+    async def get(self, runtime: Runtime, key: bytes, /) -> CachedReply | None:
+        """Look an entry up, whether it was written yet or not."""
+        if not self._store.is_open:
+            await runtime.run_blocking(self._store.open)
+        waiting = self._waiting.get(key)
+        return self._store.get(key) if waiting is None else waiting[0]
+
+    async def put(self, _: Runtime, key: bytes, entry: CachedReply, /, *, ttl: float | None = None) -> None:
+        """Keep an entry, for `ttl` seconds where given."""
+        now = clock.now()
+        with self._lock:
+            at_once = self._gathering.idle and now >= self._next_at
+            self._next_at = now + _GATHER_SECONDS
+            if not at_once:
+                self._waiting[key] = (entry, ttl)
+            too_many = len(self._waiting) >= _MOST_WAITING
+        if at_once:
+            self._store.put(key, entry, ttl=ttl)
+            return
+        self._gathering.more()
+        if too_many:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._gathering.flush()
+
+    def _write(self) -> None:
+        with self._lock:
+            waiting = dict(self._waiting)
+        if waiting:
+            self._store.put_all((key, entry, ttl) for key, (entry, ttl) in waiting.items())
+            with self._lock:
+                for key, written in waiting.items():
+                    if self._waiting.get(key) is written:
+                        del self._waiting[key]
 
     def open(self) -> None:
-        """Open or make the database. May be called at any time, from any thread; failures are logged."""
-        self._attempt(self._opened)
-
-    def get(self, key: bytes) -> Entry | None:
-        """Look an entry up; None also where it is damaged or the tier rests."""
-        data = self._attempt(lambda: self._read(key))
-        return None if data is None else decode(data, key)
-
-    def put(self, key: bytes, entry: Entry, *, ttl: float | None = None) -> None:
-        """Keep an entry, for `ttl` seconds where given, unless it holds what is no JSON."""
-        self._attempt(lambda: self._write([(key, encode(entry, key), ttl)]))
-
-    def put_all(self, entries: Iterable[tuple[bytes, Entry, float | None]]) -> None:
-        """Keep several entries, each with its key and `ttl`, in one transaction."""
-        self._attempt(lambda: self._write([(key, encode(entry, key), ttl) for key, entry, ttl in entries]))
+        """Open or make the database, which takes some milliseconds."""
+        self._store.open()
 
     def close(self) -> None:
-        """Close the database. Using the tier again opens it again."""
-        store, self._store = self._store, None
-        if store is not None:
-            with self._reading:
-                store.close_reader()
-            with self._writing:
-                store.close()
-
-    def hold(self) -> None:
-        """Close the connections before a fork: SQLite's locks do not survive it, and a child's would not know."""
-        self._reading.acquire()
-        self._writing.acquire()
-        if self._store is not None:
-            self._store.close_reader()
-            self._store.close()
-
-    def release(self) -> None:
-        """Let the parent's threads go on; the connections are opened again by their next use."""
-        self._writing.release()
-        self._reading.release()
+        """Write what waits, and close the database. Using the tier again opens it again."""
+        self._gathering.close()
+        self._store.close()
 
     def renew(self) -> None:
-        """Start afresh in a forked child. What a fork behind Python's back left open is neither used nor closed."""
-        if self._store is not None:
-            self._inherited.append(self._store)
-        self._store = None
-        self._reading = threading.RLock()
-        self._writing = threading.RLock()
-
-    def _read(self, key: bytes) -> bytes | None:
-        store = self._opened()
-        with self._reading:
-            return store.read(key)
-
-    def _write(self, rows: list[tuple[bytes, bytes | None, float | None]]) -> None:
-        sound = [(key, data, ttl) for key, data, ttl in rows if data is not None]
-        if not sound:
-            return
-        store = self._opened()
-        with self._writing:
-            if not self._rests():  # the thread before this one may have waited for another process in vain
-                store.write(sound)
-
-    def _opened(self) -> BytesStore:
-        store = self._store
-        if store is None:
-            imports.load("inferkit.caching.bytes_disk")  # before: a fork waits for both, in this order
-            with self._writing:
-                store = self._store
-                if store is None:
-                    store = self._store = self._make()
-        return store
-
-    def _make(self) -> BytesStore:
-        from inferkit.caching.bytes_disk import BytesStore
-
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._probe()
-        return BytesStore(self.folder, size_limit=self._size_limit, timeout=_BUSY_SECONDS)
-
-    def _probe(self) -> None:
-        """See that the database can be written to: diskcache would wait a minute for one that is locked."""
-        connection = sqlite3.connect(self.folder / _DATABASE, timeout=_BUSY_OPENING_SECONDS, isolation_level=None)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
-        finally:
-            connection.close()
-
-    def _attempt(self, step: Callable[[], Any]) -> Any:
-        if self._rests():
-            return None
-        try:
-            return step()
-        except Exception as error:
-            self._pass_by(error)
-            return None
-
-    def _rests(self) -> bool:
-        return self._rests_until > 0.0 and clock.now() < self._rests_until
-
-    def _pass_by(self, error: Exception) -> None:
-        """Log a failure, seldom, and rest."""
-        kind = "busy" if _is_busy(error) else "broken"
-        if type(error).__name__ == "DamagedRowError":
-            return self._say("damaged", "a damaged row in the cache at %s was passed by (%s)", self.folder, error)
-        now = clock.now()
-        self._rests_until = now + _REST_SECONDS[kind]
-        if kind == "broken":
-            with contextlib.suppress(Exception):
-                self.close()  # the next try opens it anew
-        if kind == "busy":
-            return self._say(kind, "the cache at %s is locked by another process; it is passed by", self.folder)
-        return self._say(
-            kind,
-            "the cache on disk at %s cannot be used (%s: %s); calls go on without it. See that the folder is writable "
-            "and the disk not full; if the database is damaged, delete the folder",
-            self.folder,
-            type(error).__name__,
-            error,
-        )
-
-    def _say(self, kind: str, message: str, *details: object) -> None:
-        now = clock.now()
-        seldom = now - self._said_at.get(kind, -_SAY_AGAIN_SECONDS) >= _SAY_AGAIN_SECONDS
-        if seldom:
-            self._said_at[kind] = now
-        _log.log(logging.WARNING if seldom else logging.DEBUG, message, *details)
-
-
-def _is_busy(error: Exception) -> bool:
-    busy = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
-    return busy or type(error).__name__ == "Timeout"  # diskcache's, without importing it
+        """Leave what waits to the parent."""
+        self._waiting = {}
+        self._lock = threading.Lock()

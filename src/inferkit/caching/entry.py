@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from inferkit.core.messages import Part
 
-__all__ = ["Entry", "condense"]
+__all__ = ["CachedReply", "condense"]
 
 _PIECES = 16
 _PIECE_CHARACTERS = 64
@@ -26,7 +26,7 @@ _CHUNK_BYTES = 250  # what a chunk takes in memory besides its text
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CachedReply:
     """A reply that ended cleanly.
 
     `stored_at` is in seconds since the epoch, `cost_nanos` what the call cost in nano-dollars (0 where unknown).

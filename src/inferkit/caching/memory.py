@@ -11,7 +11,8 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
-    from inferkit.caching.entry import Entry
+    from inferkit.caching.entry import CachedReply
+    from inferkit.runtime.protocol import Runtime
 
 __all__ = ["MemoryTier"]
 
@@ -19,25 +20,30 @@ __all__ = ["MemoryTier"]
 class MemoryTier:
     """Keeps up to `max_bytes` and `max_entries` of entries; the least recently used go first. Safe for threads."""
 
+    name = "memory"
+
     def __init__(self, *, max_bytes: int = 64 * 2**20, max_entries: int = 10_000) -> None:
         if max_bytes <= 0 or max_entries <= 0:
             raise ConfigurationError("max_bytes and max_entries are above 0; for no memory tier, pass memory=None")
         self._max_bytes = max_bytes
         self._max_entries = max_entries
-        self._entries: LRUCache[bytes, Entry] = LRUCache(max_bytes, getsizeof=_size)
+        self._entries: LRUCache[bytes, CachedReply] = LRUCache(max_bytes, getsizeof=_size)
         self._lock = threading.Lock()
         renew_after_fork(self)
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, key: bytes) -> Entry | None:
+    async def get(self, _: Runtime, key: bytes, /) -> CachedReply | None:
         """Look an entry up; it becomes the one used last."""
         with self._lock:
             return self._entries.get(key)
 
-    def put(self, key: bytes, entry: Entry) -> None:
-        """Keep an entry, unless it alone is larger than the tier; the one it replaces goes either way."""
+    async def put(self, _: Runtime, key: bytes, entry: CachedReply, /, *, ttl: float | None = None) -> None:  # noqa: ARG002
+        """Keep an entry, unless it alone is larger than the tier; the one it replaces goes either way.
+
+        The cache looks at the age of what it finds, so a `ttl` needs no clock here.
+        """
         with self._lock:
             try:
                 self._entries[key] = entry
@@ -45,6 +51,12 @@ class MemoryTier:
                 self._entries.pop(key, None)
             while len(self._entries) > self._max_entries:
                 self._entries.popitem()
+
+    def open(self) -> None:
+        """See `Tier`."""
+
+    def close(self) -> None:
+        """See `Tier`."""
 
     def clear(self) -> None:
         """Forget everything."""
@@ -58,5 +70,5 @@ class MemoryTier:
         self._lock = threading.Lock()
 
 
-def _size(entry: Entry) -> int:
+def _size(entry: CachedReply) -> int:
     return entry.memory_bytes

@@ -11,7 +11,7 @@ from dataclasses import fields
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from inferkit.caching.entry import Entry
+from inferkit.caching.entry import CachedReply
 from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.messages import PARTS
 from inferkit.core.usage import Usage
@@ -30,7 +30,7 @@ _HEAD = len(_MAGIC) + _DIGEST
 _to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-def encode(entry: Entry, key: bytes) -> bytes | None:
+def encode(entry: CachedReply, key: bytes) -> bytes | None:
     """Write an entry as bytes that `decode` takes back under the same key only; None where JSON cannot carry it."""
     served = [entry.provider, entry.model, entry.response_model, entry.response_id]
     try:
@@ -41,7 +41,7 @@ def encode(entry: Entry, key: bytes) -> bytes | None:
     return _MAGIC + _checksum(payload, key) + payload
 
 
-def decode(data: bytes, key: bytes) -> Entry | None:
+def decode(data: bytes, key: bytes) -> CachedReply | None:
     """Read an entry back; None where the bytes are not one, whatever else they are."""
     payload = data[_HEAD:]
     if not data.startswith(_MAGIC) or data[len(_MAGIC) : _HEAD] != _checksum(payload, key):
@@ -49,7 +49,7 @@ def decode(data: bytes, key: bytes) -> Entry | None:
     try:
         stored_at, cost_nanos, served, chunks = json.loads(payload)
         provider, model, response_model, response_id = _expect(served, list)
-        return Entry(
+        return CachedReply(
             tuple(_chunk(plain) for plain in _expect(chunks, list)),
             stored_at=_expect(stored_at, float),
             cost_nanos=_expect(cost_nanos, int),

@@ -6,21 +6,22 @@ import logging
 from typing import TYPE_CHECKING
 
 from inferkit.caching.control import CACHE
-from inferkit.caching.entry import Entry, condense
+from inferkit.caching.entry import CachedReply, condense
 from inferkit.caching.keys import cache_key
 from inferkit.caching.single_flight import Flights
-from inferkit.caching.write_behind import WriteBehind
 from inferkit.core.errors import ConfigurationError, InferkitError
 from inferkit.core.response import Response
 from inferkit.layers.resolve import resolved
 
 if TYPE_CHECKING:
-    from inferkit.caching.disk import DiskTier
-    from inferkit.caching.memory import MemoryTier
+    from collections.abc import Sequence
+
+    from inferkit.caching.tier import Tier
     from inferkit.core.body import End
     from inferkit.core.chunks import Chunk
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Handler, Request
+    from inferkit.runtime.protocol import Runtime
 
 __all__ = ["Cache"]
 
@@ -30,8 +31,9 @@ _CLEAN = ("stop", "tool_calls", "length")
 
 
 class Cache:
-    """A layer that answers a request it has seen before from memory or disk, as a stream, at no cost.
+    """A layer that answers a request it has seen before from one of its tiers, as a stream, at no cost.
 
+    `tiers` are asked in their order, the nearest first, and all of them keep a reply; those that are None are left out.
     A reply never serves a request of another tenant, or one whose model's name stands for something else: other
     providers, models, base URLs or credentials. `ttl` is in seconds; without it, entries stay until room is needed.
     Identical calls in flight share one stream, also without any tier. Clients may share a cache.
@@ -53,34 +55,31 @@ class Cache:
 
     def __init__(
         self,
-        memory: MemoryTier | None,
-        disk: DiskTier | None = None,
-        *,
+        *tiers: Tier | None,
         ttl: float | None = None,
         max_reply_characters: int = 500_000,
     ) -> None:
-        for name, tier in (("memory", memory), ("disk", disk)):
+        for tier in tiers:
             if tier is not None and not (hasattr(tier, "get") and hasattr(tier, "put")):
                 raise ConfigurationError(
-                    f"{name} is a tier (MemoryTier or DiskTier) or None; got a {type(tier).__name__}"
+                    f"a cache's tiers are MemoryTier, DiskTier or one of your own; got a {type(tier).__name__}"
                 )
         if ttl is not None and not (isinstance(ttl, int | float) and ttl > 0):
             raise ConfigurationError(f"ttl is in seconds and above 0, or None for no limit; got {ttl!r}")
-        self._memory = memory
-        self._disk = None if disk is None else WriteBehind(disk)
+        self._tiers = tuple([tier for tier in tiers if tier is not None])
         self._ttl = ttl
         self._max_characters = max_reply_characters
         self._flights = Flights()
 
     def preload(self) -> None:
-        """Open the disk's tier."""
-        if self._disk is not None:
-            self._disk.tier.open()
+        """Open the tiers."""
+        for tier in self._tiers:
+            tier.open()
 
     def close(self) -> None:
-        """Write what waits for the disk, and close its database. Using the cache again opens it again."""
-        if self._disk is not None:
-            self._disk.close()
+        """Write what waits, and close the tiers. Using the cache again opens them again."""
+        for tier in self._tiers:
+            tier.close()
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Answer from the cache, from an identical call in flight, or by calling on."""
@@ -92,19 +91,16 @@ class Cache:
             request.record.cache = "bypass"
             request.record.note("cache", result="bypass")
             return await call_next(request)
-        disk = self._disk
-        if disk is not None and not disk.tier.is_open:
-            await request.runtime.run_blocking(disk.tier.open)
         if mode == "refresh":
             return await self._call(key, request, call_next)
         landed = self._flights.landed
-        found = self._look_up(key, request.record)
+        found = await self._look_up(key, request)
         if found is not None:
             return _replay(request, *found)
 
         async def lead() -> Response:
             if self._flights.landed != landed:  # one like it may have ended since
-                found = self._look_up(key, request.record)
+                found = await self._look_up(key, request)
                 if found is not None:
                     return _replay(request, *found)
             return await self._call(key, request, call_next)
@@ -123,29 +119,28 @@ class Cache:
             _log.exception("the cache could not make a key for call %s; it is passed by", request.record.id)
             return None
 
-    def _look_up(self, key: bytes, record: CallRecord) -> tuple[Entry, str] | None:
-        try:
-            return self._in_memory(key, record) or self._on_disk(key, record)
-        except Exception:
-            _log.exception("the cache could not be read for call %s; it is passed by", record.id)
-            return None
+    async def _look_up(self, key: bytes, request: Request) -> tuple[CachedReply, str] | None:
+        runtime = request.runtime
+        for place, tier in enumerate(self._tiers):
+            try:
+                entry = await tier.get(runtime, key)
+            except Exception:
+                _log.exception("the cache could not be read for call %s; it is passed by", request.record.id)
+                continue
+            if entry is None or (self._ttl is not None and not 0 <= runtime.time() - entry.stored_at < self._ttl):
+                continue
+            await self._put(self._tiers[:place], runtime, key, entry, request.record)
+            return entry, tier.name
+        return None
 
-    def _in_memory(self, key: bytes, record: CallRecord) -> tuple[Entry, str] | None:
-        entry = None if self._memory is None else self._memory.get(key)
-        if entry is None:
-            return None
-        return None if self._is_over(entry, record) else (entry, "memory")
-
-    def _on_disk(self, key: bytes, record: CallRecord) -> tuple[Entry, str] | None:
-        entry = None if self._disk is None else self._disk.get(key)
-        if entry is None or self._is_over(entry, record):
-            return None
-        if self._memory is not None:
-            self._memory.put(key, entry)
-        return entry, "disk"
-
-    def _is_over(self, entry: Entry, record: CallRecord) -> bool:
-        return self._ttl is not None and not 0 <= record.clock.time() - entry.stored_at < self._ttl
+    async def _put(
+        self, tiers: Sequence[Tier], runtime: Runtime, key: bytes, entry: CachedReply, record: CallRecord
+    ) -> None:
+        for tier in tiers:
+            try:
+                await tier.put(runtime, key, entry, ttl=self._ttl)
+            except Exception:
+                _log.exception("the reply to call %s could not be kept in the cache", record.id)
 
     async def _call(self, key: bytes, request: Request, call_next: Handler) -> Response:
         request.record.cache = "miss"
@@ -153,17 +148,19 @@ class Cache:
         response = await call_next(request)
         recording = _Recording(self._max_characters)
 
-        def commit(end: End) -> None:
+        async def commit(end: End) -> None:
             if end.outcome == "completed":
-                self._keep(key, recording, request.record, response)
+                await self._keep(key, recording, end.runtime, request.record, response)
 
         return response.map(recording.add, on_close=commit)
 
-    def _keep(self, key: bytes, recording: _Recording, record: CallRecord, response: Response) -> None:
+    async def _keep(
+        self, key: bytes, recording: _Recording, runtime: Runtime, record: CallRecord, response: Response
+    ) -> None:
+        if not recording.is_clean(clamped=record.clamped) or record.degraded or _is_by_fallback(record):
+            return
         try:
-            if not recording.is_clean(clamped=record.clamped) or record.degraded or _is_by_fallback(record):
-                return
-            entry = Entry(
+            entry = CachedReply(
                 condense(recording.chunks),
                 stored_at=record.clock.time(),
                 cost_nanos=record.cost_nanos or 0,
@@ -172,12 +169,10 @@ class Cache:
                 response_model=response.model,
                 response_id=response.id,
             )
-            if self._memory is not None:
-                self._memory.put(key, entry)
-            if self._disk is not None:
-                self._disk.put(key, entry, ttl=self._ttl)
         except Exception:
             _log.exception("the reply to call %s could not be kept in the cache", record.id)
+            return
+        await self._put(self._tiers, runtime, key, entry, record)
 
 
 class _Recording:
@@ -191,7 +186,8 @@ class _Recording:
 
     def add(self, chunk: Chunk) -> Chunk:
         if self._room >= 0:
-            self._room -= chunk.size
+            plain = not (chunk.reasoning or chunk.tool_calls or chunk.parts or chunk.extra)
+            self._room -= len(chunk.text) if plain else chunk.size
             self.chunks.append(chunk)
             if self._room < 0:
                 self.chunks = []
@@ -206,7 +202,7 @@ def _is_by_fallback(record: CallRecord) -> bool:
     return record.served is not None and record.served.kind == "fallback"
 
 
-def _replay(request: Request, entry: Entry, tier: str) -> Response:
+def _replay(request: Request, entry: CachedReply, tier: str) -> Response:
     record = request.record
     record.cache = "hit"
     record.cache_tier = tier
