@@ -14,8 +14,9 @@ import sys
 from typing import Any
 
 from benchmarks.server import INPUT_NANOS, OUTPUT_NANOS
-from inferkit import Budget, Client, OpenAIChat, Price, SqliteLedger
+from inferkit import Budget, Client, Ledger, OpenAIChat, Price
 from inferkit.core.money import to_usd
+from inferkit.ledger.sqlite.ledger import SqliteStore
 
 __all__ = ["STEP"]
 
@@ -25,20 +26,20 @@ _MILLION = 1_000_000
 _MOST_OUTPUT = 400
 
 
-class _Telling(SqliteLedger):
+class _Telling(SqliteStore):
     def __init__(self, path: str, pipe: int) -> None:
         super().__init__(path)
         self._pipe = pipe
 
-    def reserve(self, *args: Any, **options: Any) -> Any:
-        return self._told(super().reserve, *args, **options)
+    async def reserve(self, *args: Any, **options: Any) -> Any:
+        return await self._told(super().reserve, *args, **options)
 
-    def settle(self, *args: Any, **options: Any) -> Any:
-        return self._told(super().settle, *args, **options)
+    async def settle(self, *args: Any, **options: Any) -> Any:
+        return await self._told(super().settle, *args, **options)
 
-    def _told(self, step: Any, *args: Any, **options: Any) -> Any:
+    async def _told(self, step: Any, *args: Any, **options: Any) -> Any:
         os.write(self._pipe, STEP.pack(os.getpid(), True))
-        result = step(*args, **options)
+        result = await step(*args, **options)
         os.write(self._pipe, STEP.pack(os.getpid(), False))
         return result
 
@@ -49,7 +50,7 @@ def _client(server: str, ledger: str, pipe: int) -> Client:
         models={"any": "billing:m"},
         prices={"billing:m": Price(to_usd(INPUT_NANOS * _MILLION), to_usd(OUTPUT_NANOS * _MILLION))},
         budget=Budget(usd="1000000", per="total", name="everything"),
-        ledger=_Telling(ledger, pipe),
+        ledger=Ledger(_Telling(ledger, pipe)),
         cache=False,
     )
 

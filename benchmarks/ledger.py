@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING
 
 from benchmarks.figures import Figure
 from benchmarks.timing import interleave
-from inferkit import Budget, SqliteLedger
+from inferkit import Budget, Ledger, SqliteLedger
 from inferkit.budgets.scope import Scope
+from inferkit.ledger.amounts import Amounts, Grant
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.protocols import Amounts, Grant
 from inferkit.ledger.sqlite import postings
 from inferkit.ledger.sqlite.database import Database
+from inferkit.ledger.sqlite.ledger import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmarks.timing import Block
-    from inferkit.ledger.protocols import Line
+    from inferkit.ledger.amounts import Line
 
 __all__ = ["ledger_full", "ledger_pairs", "ledger_processes"]
 
@@ -36,7 +37,7 @@ _THREADS = 16
 _START_SECONDS = 1.5  # until all processes have been started
 
 
-def _pair(ledger: SqliteLedger, lines: Sequence[Line], call: str) -> bool:
+def _pair(ledger: Ledger, lines: Sequence[Line], call: str) -> bool:
     """Reserve and settle one call; say whether it was granted."""
     answer = ledger.reserve(call, lines, _WANTED, _WANTED, at=time.time(), lease_seconds=600)
     if not isinstance(answer, Grant):
@@ -113,10 +114,11 @@ def ledger_full(*, quick: bool) -> list[Figure]:
     rates: dict[str, list[float]] = {"together": [], "alone": []}
     numbers = itertools.count()
     with tempfile.TemporaryDirectory() as folder:
-        ledgers = {row: SqliteLedger(Path(folder) / f"{row}.sqlite", durability="full") for row in rates}
+        stores = {row: SqliteStore(Path(folder) / f"{row}.sqlite", durability="full") for row in rates}
         one_by_one = Database(Path(folder) / "alone.sqlite", postings.MIGRATIONS, "full")
-        ledgers["alone"].close()
-        ledgers["alone"]._database = one_by_one  # noqa: SLF001 - the same file, with one commit for each step
+        stores["alone"].close()
+        stores["alone"].database = one_by_one  # the same file, with one commit for each step
+        ledgers = {row: Ledger(store) for row, store in stores.items()}
         for _ in range(rounds):
             for row, ledger in ledgers.items():
                 rates[row].append(_threads_on(ledger, seconds, numbers))
@@ -130,7 +132,7 @@ def ledger_full(*, quick: bool) -> list[Figure]:
     ]
 
 
-def _threads_on(ledger: SqliteLedger, seconds: float, numbers: Iterator[int]) -> float:
+def _threads_on(ledger: Ledger, seconds: float, numbers: Iterator[int]) -> float:
     """Reserve and settle in sixteen threads; give the pairs a second of all of them."""
     lines = [Scope(Budget(usd="1000000", per="month", name="everything")).line(time.time())]
     counts = [0] * _THREADS

@@ -15,7 +15,7 @@ import pytest
 
 from billing import Billing
 from inferkit import SqliteLedger
-from inferkit.ledger.protocols import Amounts
+from inferkit.ledger.amounts import Amounts
 from wire import Wire
 
 WORKER = Path(__file__).with_name("billed_worker.py")

@@ -14,7 +14,7 @@ import pytest
 from billed_worker import THREADS, client, prompts
 from billing import MOST_OUTPUT, Billing, cost, wanted
 from inferkit import Budget, BudgetExceeded, Chunk, Client, InferkitError, Price, Response, SqliteLedger, Usage
-from inferkit.ledger.protocols import Amounts
+from inferkit.ledger.amounts import Amounts
 from wire import CLOSE, Wire
 
 LIMIT = 250_000_000  # nano-dollars

@@ -17,6 +17,7 @@ import pytest
 
 import inferkit
 import inferkit.economics
+import inferkit.ledger
 import inferkit.local
 import inferkit.telemetry
 import inferkit.testing
@@ -45,6 +46,7 @@ FACE = [
     "InvalidRequest",
     "Key",
     "Layer",
+    "Ledger",
     "LedgerError",
     "Local",
     "Message",
@@ -97,6 +99,7 @@ ALSO_IN_THE_DOCS = {
     "inferkit.caching.stored": {"decode", "encode"},
     "inferkit.economics": {"Period", "Scenario", "build_report", "play"},
     "inferkit.economics.render": {"Section", "Table", "render_page"},
+    "inferkit.ledger": set(inferkit.ledger.__all__) - {"Accounts", "Journal", "Store"},
     "inferkit.providers.adapter": {"Adapter"},
     "inferkit.providers.endpoints": {"Credential", "Endpoint"},
     "inferkit.providers.http.httpx_transport": {"HttpxTransport"},
@@ -120,7 +123,7 @@ def test_the_package_knows_its_version():
     assert "__version__" in dir(inferkit)
 
 
-@pytest.mark.parametrize("package", [inferkit, inferkit.economics, inferkit.local, inferkit.telemetry])
+@pytest.mark.parametrize("package", [inferkit, inferkit.economics, inferkit.ledger, inferkit.local, inferkit.telemetry])
 def test_a_type_checker_finds_each_name_where_it_is_loaded_from(package):
     """The imports that only checkers see, the names that are public and the places they are loaded from agree."""
     (block,) = (each for each in ast.parse(inspect.getsource(package)).body if isinstance(each, ast.If))

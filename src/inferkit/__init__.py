@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from inferkit.core.usage import Usage
     from inferkit.layers.cache import Cache
     from inferkit.layers.retry import Retry
+    from inferkit.ledger.ledger import Ledger
     from inferkit.ledger.sqlite.ledger import SqliteLedger
     from inferkit.local import Local
     from inferkit.plans.plan import Plan
@@ -119,6 +120,7 @@ _load = lazily(
         "plans.plan": ("Plan",),
         "plans.subscriptions": ("Plans", "Subscription"),
         "pricing.prices": ("Price",),
+        "ledger.ledger": ("Ledger",),
         "ledger.sqlite.ledger": ("SqliteLedger",),
         "layers.cache": ("Cache",),
         "layers.retry": ("Retry",),
@@ -151,6 +153,7 @@ __all__ = [
     "InvalidRequest",
     "Key",
     "Layer",
+    "Ledger",
     "LedgerError",
     "Local",
     "Message",

@@ -11,7 +11,8 @@ from inferkit.core.response import Response
 from inferkit.layers.budget import BudgetLayer
 from inferkit.layers.meter import Meter
 from inferkit.layers.resolve import Resolve
-from inferkit.pricing.prices import Price, PriceBook
+from inferkit.pricing.price_book import PriceBook
+from inferkit.pricing.prices import Price
 from inferkit.runtime import clock
 from worlds import RUNTIMES as KINDS, run_in as run
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from inferkit.core.chunks import Chunk
-    from inferkit.ledger.sqlite.ledger import SqliteLedger
+    from inferkit.ledger.ledger import Ledger
     from inferkit.runtime.protocol import Runtime
 
 __all__ = ["AT", "BOOK", "KINDS", "Body", "FakeModel", "Stack", "make_request", "run"]
@@ -97,7 +98,7 @@ class Stack:
 
     def __init__(
         self,
-        ledger: SqliteLedger | None,
+        ledger: Ledger | None,
         model: Any,
         *,
         candidates: Sequence[str] = (),
@@ -108,7 +109,7 @@ class Stack:
         self.meter = Meter(BOOK)
         self.clock = clock
         self.names = Resolve(FakeNames(candidates))
-        self.budget = BudgetLayer(ledger, prices=BOOK, **options)
+        self.budget = BudgetLayer(None if ledger is None else ledger.accounts, prices=BOOK, **options)
 
     async def attempt(self, request: Request) -> Response:
         return await self.meter(request, self.model)

@@ -6,8 +6,8 @@ import itertools
 from datetime import UTC, datetime
 
 from inferkit.budgets.scope import Scope
+from inferkit.ledger.amounts import Amounts, Grant, Refusal
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.protocols import Amounts, Grant, Refusal
 
 _numbers = itertools.count()
 

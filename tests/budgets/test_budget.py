@@ -5,7 +5,7 @@ import pytest
 from inferkit.budgets.budget import Budget
 from inferkit.budgets.scope import Scope
 from inferkit.core.errors import ConfigurationError
-from inferkit.ledger.protocols import Line
+from inferkit.ledger.amounts import Line
 
 
 @pytest.mark.parametrize(

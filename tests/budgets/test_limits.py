@@ -16,8 +16,8 @@ from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk
 from inferkit.core.record import CallRecord
 from inferkit.core.usage import Usage
+from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.protocols import Amounts
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.runtime import clock
 

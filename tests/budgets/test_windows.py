@@ -13,8 +13,8 @@ from inferkit.budgets.budget import Budget
 from inferkit.budgets.scope import Scope
 from inferkit.budgets.windows import current_window, rolling_end, rolling_window, window, zone_named
 from inferkit.core.errors import ConfigurationError
+from inferkit.ledger.amounts import Amounts, Grant
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.protocols import Amounts, Grant
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 
 ZONES = [

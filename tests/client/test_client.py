@@ -36,7 +36,7 @@ from inferkit import (
     Usage,
     budgeted,
 )
-from inferkit.ledger.protocols import Amounts, Line
+from inferkit.ledger.amounts import Amounts, Line
 from inferkit.testing import FakeProvider
 
 PRICE = Price(input="1", output="10")
@@ -238,6 +238,7 @@ def test_an_option_that_makes_no_sense_is_explained(options, said):
         ({"ledger": None}, "True, False, a path"),
         ({"ledger": 5}, "a path or a ledger"),
         ({"ledger": ""}, "a path or a ledger"),
+        ({"ledger": FakeProvider()}, r"Ledger\(store\) for a store of your own; got a FakeProvider"),
         ({"max_retries": "2"}, "max_retries is 0 or more"),
         ({"max_retries": 1.5}, "max_retries is 0 or more"),
         ({"timeout": "5"}, "greater than 0"),
@@ -530,6 +531,11 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), llm.complete("hi").tex
         start_new_session=True,
     )
     assert (ran.stdout, ran.stderr) == ("6 Hello!\n", "")
+
+
+def test_a_client_without_a_ledger_says_so_to_whoever_asks_for_it():
+    with Client(ledger=False, cache=False) as client, pytest.raises(ConfigurationError, match="keeps no ledger"):
+        _ = client.ledger
 
 
 def test_what_a_dead_process_held_is_in_the_book_once_a_client_opens_the_ledger(tmp_path):

@@ -7,8 +7,8 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from inferkit.economics.report.report import Period, build_report
+from inferkit.ledger.amounts import Amounts, Grant, Line
 from inferkit.ledger.journal import Assignment, Attribution, Charge
-from inferkit.ledger.protocols import Amounts, Grant, Line
 
 USD = 10**9
 _numbers = itertools.count()

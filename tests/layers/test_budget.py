@@ -23,11 +23,14 @@ from inferkit.core.messages import Message
 from inferkit.core.response import Response
 from inferkit.core.usage import Usage
 from inferkit.ledger import unwritten
+from inferkit.ledger.amounts import Amounts, Balance, Line
 from inferkit.ledger.journal import Attribution
-from inferkit.ledger.protocols import Amounts, Balance, Line
-from inferkit.ledger.sqlite.ledger import SqliteLedger
+from inferkit.ledger.ledger import Ledger
+from inferkit.ledger.sqlite.ledger import SqliteLedger, SqliteStore
 from inferkit.pricing.tokens import input_tokens_bound
 from inferkit.runtime import writer
+from inferkit.runtime.loops import AsyncRuntime
+from inferkit.testing import settled
 
 REPLY = [Chunk("Hi"), Chunk(" there", finish_reason="stop"), Chunk(usage=Usage(10, 5))]
 COST = 10 * 1_000 + 5 * 2_000  # nano-dollars at the price of "cheap"
@@ -446,28 +449,25 @@ def test_waiting_for_a_locked_ledger_does_not_stop_the_event_loop(kind, ledger, 
     assert posted(ledger) == Amounts(COST, 15, 1)
 
 
-class Telling(SqliteLedger):
-    """A ledger that tells the loop when a thread is about to wait for it, and when something was given back."""
+class Telling(AsyncRuntime):
+    """A runtime that tells when something goes to a thread."""
 
-    def reserve(self, *args, wait, **options):
-        if wait:
-            anyio.from_thread.run_sync(self.waited_for.set)
-        return super().reserve(*args, wait=wait, **options)
+    def __init__(self, runtime):
+        super().__init__(runtime._loop, runtime._trio_token)
+        self.went = anyio.Event()
 
-    def void(self, *args, **options):
-        done = super().void(*args, **options)
-        anyio.from_thread.run_sync(self.gave_back.set)
-        return done
+    async def run_blocking(self, function, *args):
+        self.went.set()
+        return await super().run_blocking(function, *args)
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "trio"])
-def test_a_caller_who_is_cancelled_while_waiting_holds_nothing(kind, locker, tmp_path):
+def test_a_caller_who_is_cancelled_while_waiting_holds_nothing(kind, ledger, locker):
     model = FakeModel(REPLY)
-    ledger = Telling(tmp_path / "ledger.db")
     stack = Stack(ledger, model)
 
     async def main(runtime):
-        ledger.waited_for, ledger.gave_back = anyio.Event(), anyio.Event()
+        runtime = Telling(runtime)
 
         async def call():
             await stack(make_request(runtime, scope(usd="5")))
@@ -476,86 +476,73 @@ def test_a_caller_who_is_cancelled_while_waiting_holds_nothing(kind, locker, tmp
         if kind == "trio":
             async with anyio.create_task_group() as group:
                 group.start_soon(call)
-                await ledger.waited_for.wait()
+                await runtime.went.wait()
                 group.cancel_scope.cancel()
         else:
             task = asyncio.ensure_future(call())
-            await ledger.waited_for.wait()
+            await runtime.went.wait()
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         locker.execute("COMMIT")
-        with anyio.fail_after(10):
-            await ledger.gave_back.wait()
 
     run(kind, main)
-    assert any(ledger.balances("free:alice")), "nothing was reserved that could have been given back"
+    settled(20)
     assert posted(ledger) == Amounts()
     assert model.requests == []
-    ledger.close()
-
-
-class Watched(SqliteLedger):
-    """A ledger that notes in which threads it is used."""
-
-    def __init__(self, *args, **options):
-        super().__init__(*args, **options)
-        self.threads = set()
-
-    def reserve(self, *args, **options):
-        self.threads.add(threading.get_ident())
-        return super().reserve(*args, **options)
-
-    def settle(self, *args, **options):
-        self.threads.add(threading.get_ident())
-        return super().settle(*args, **options)
 
 
 @pytest.mark.parametrize(("durability", "elsewhere"), [("normal", False), ("full", True)])
 @pytest.mark.parametrize("kind", ["asyncio", "trio"])
 def test_only_a_ledger_that_waits_for_the_disk_is_used_from_a_thread(kind, tmp_path, durability, elsewhere):
-    ledger = Watched(tmp_path / "watched.db", durability=durability)
-    stack = Stack(ledger, FakeModel(REPLY))
+    ledger = SqliteLedger(tmp_path / "watched.db", durability=durability)
+    write, threads = ledger._database.write, set()
+
+    def noting(step, **options):
+        threads.add(threading.get_ident())
+        return write(step, **options)
+
+    ledger._database.write = noting
 
     async def main(runtime):
-        return await (await stack(make_request(runtime, scope(usd="5")))).read()
+        return await (await Stack(ledger, FakeModel(REPLY))(make_request(runtime, scope(usd="5")))).read()
 
     assert len(run(kind, main)) == 3
+    assert (threading.get_ident() not in threads) is elsewhere
     assert posted(ledger) == Amounts(COST, 15, 1)
-    assert (threading.get_ident() not in ledger.threads) is elsewhere
     ledger.close()
 
 
-class Broken(SqliteLedger):
-    """A ledger that fails from a certain step on."""
+class Broken(SqliteStore):
+    """A store that fails from a certain step on."""
 
     failing = ()
 
-    def reserve(self, *args, **options):
+    async def reserve(self, *args, **options):
         if "reserve" in self.failing:
             raise LedgerError("the disk is gone")
-        return super().reserve(*args, **options)
+        return await super().reserve(*args, **options)
 
-    def settle(self, *args, **options):
+    async def settle(self, *args, **options):
         if "settle" in self.failing:
             raise LedgerError("the disk is gone")
-        return super().settle(*args, **options)
+        return await super().settle(*args, **options)
 
-    def record(self, *args, **options):
+    async def record(self, *args, **options):
         if "settle" in self.failing:
             raise LedgerError("the disk is gone")
-        return super().record(*args, **options)
+        return await super().record(*args, **options)
 
 
 @pytest.fixture
 def broken(tmp_path):
-    ledger = Broken(tmp_path / "ledger.db")
+    ledger = Ledger(Broken(tmp_path / "ledger.db"))
     yield ledger
     ledger.close()
 
 
 def test_a_ledger_that_fails_blocks_the_call(kind, broken):
-    broken.failing = ("reserve",)
+    broken.accounts.failing = ("reserve",)
     model = FakeModel(REPLY)
 
     async def main(runtime):
@@ -568,7 +555,7 @@ def test_a_ledger_that_fails_blocks_the_call(kind, broken):
 
 
 def test_a_ledger_that_fails_lets_the_call_pass_if_told_so(kind, broken, caplog):
-    broken.failing = ("reserve", "settle")
+    broken.accounts.failing = ("reserve", "settle")
     model = FakeModel(REPLY)
 
     async def main(runtime):
@@ -592,7 +579,7 @@ def test_a_reply_is_not_lost_to_a_ledger_that_fails_afterwards(kind, broken, cap
     async def main(runtime):
         request = make_request(runtime, scope(usd="5"))
         response = await stack(request)
-        broken.failing = ("settle",)
+        broken.accounts.failing = ("settle",)
         return request, await response.read()
 
     with caplog.at_level(logging.ERROR, "inferkit"):

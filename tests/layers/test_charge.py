@@ -21,8 +21,8 @@ from inferkit import (
 )
 from inferkit.core.chunks import Chunk
 from inferkit.core.usage import Usage
+from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Charge, Part
-from inferkit.ledger.protocols import Amounts, Line
 from inferkit.testing import FakeProvider
 from layers.test_trace import Recorded
 from worlds import World

@@ -9,7 +9,7 @@ from inferkit import Budget, BudgetExceeded, ConfigurationError, Price, Unavaila
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk
 from inferkit.core.usage import Usage
-from inferkit.ledger.protocols import Amounts
+from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.pricing.tokens import input_tokens_bound
 from inferkit.testing import FakeProvider

@@ -18,7 +18,8 @@ from inferkit.core.errors import (
 )
 from inferkit.core.usage import Usage
 from inferkit.layers.meter import Meter
-from inferkit.pricing.prices import Price, PriceBook
+from inferkit.pricing.price_book import PriceBook
+from inferkit.pricing.prices import Price
 from inferkit.pricing.tokens import input_tokens_bound
 
 

@@ -24,7 +24,7 @@ from inferkit.caching.memory import MemoryTier
 from inferkit.client.stack import dispatch
 from inferkit.layers.resolve import Resolve, resolved
 from inferkit.layers.route import Ordered, Route
-from inferkit.pricing.prices import PriceBook
+from inferkit.pricing.price_book import PriceBook
 from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider, make_request
 from layers.test_trace import Recorded

@@ -15,7 +15,8 @@ from inferkit import Budget, BudgetExceeded, Client, LedgerError, NoRoute, Plan,
 from inferkit.client.home import ledger_file
 from inferkit.layers.tally import TallyLayer
 from inferkit.ledger.journal import Assignment, Attribution, Tally
-from inferkit.ledger.sqlite.ledger import SqliteLedger
+from inferkit.ledger.ledger import Ledger
+from inferkit.ledger.sqlite.ledger import SqliteLedger, SqliteStore
 from inferkit.runtime import clock
 from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider, make_request
@@ -296,17 +297,17 @@ def test_a_forked_child_counts_its_own_and_not_what_waits_in_its_parent(ledger):
     assert sum(each.calls for each in ledger.tallies()) == 7
 
 
-class Full(SqliteLedger):
-    """A ledger on a disk that is full as soon as counts are to be written."""
+class Full(SqliteStore):
+    """A store on a disk that is full as soon as counts are to be written."""
 
-    def tally(self, tallies, *, wait=True):
+    def tally(self, tallies):
         raise LedgerError("there is no room left for the ledger")
 
 
 def test_a_full_disk_loses_counts_with_a_line_in_the_log_and_hurts_no_call(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "inferkit"):
         llm = Client(
-            **SETTINGS, providers={"fake": FakeProvider("Hi")}, home=tmp_path, ledger=Full(tmp_path / "ledger.db")
+            **SETTINGS, providers={"fake": FakeProvider("Hi")}, home=tmp_path, ledger=Ledger(Full(tmp_path / "full.db"))
         )
         for _ in range(3):
             assert llm.complete("any", "secret question").text == "Hi"

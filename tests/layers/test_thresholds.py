@@ -16,9 +16,10 @@ from inferkit import Budget, BudgetExceeded, Client, ConfigurationError, LedgerE
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk
 from inferkit.core.usage import Usage
+from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.protocols import Amounts, Line
-from inferkit.ledger.sqlite.ledger import SqliteLedger
+from inferkit.ledger.ledger import Ledger
+from inferkit.ledger.sqlite.ledger import SqliteLedger, SqliteStore
 from inferkit.testing import FakeProvider
 
 REPLY = [Chunk("secret", finish_reason="stop"), Chunk(usage=Usage(10, 5))]
@@ -161,11 +162,11 @@ def test_whoever_is_told_may_fail_without_hurting_the_reply(ledger, caplog):
 
 
 def test_a_ledger_that_fails_to_look_does_not_hurt_the_reply(tmp_path, caplog):
-    class Forgetful(SqliteLedger):
-        def warn(self, lines, *, wait=True):
+    class Forgetful(SqliteStore):
+        async def warn(self, runtime, lines):
             raise LedgerError("the disk is gone")
 
-    ledger = Forgetful(tmp_path / "ledger.db")
+    ledger = Ledger(Forgetful(tmp_path / "ledger.db"))
     told = []
     with caplog.at_level(logging.ERROR, "inferkit"):
         Account(ledger, watched(told)).call(8)

@@ -15,8 +15,8 @@ import sys
 import threading
 
 from inferkit.core.errors import LedgerError
+from inferkit.ledger.amounts import Amounts, Grant, Line
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.protocols import Amounts, Grant, Line
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 
 ACCOUNT, WINDOW = "free:alice", "month:2026-11-01"

@@ -9,8 +9,9 @@ import time
 import pytest
 
 from inferkit.core.errors import LedgerError
+from inferkit.ledger.amounts import Amounts, Grant, Line
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.protocols import Amounts, Grant, LedgerBusy, Line
+from inferkit.ledger.sqlite.failures import LedgerBusy
 from inferkit.ledger.sqlite.group_commit import GroupCommit, GroupedDatabase
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 

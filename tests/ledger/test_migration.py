@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from inferkit.core.errors import LedgerError
+from inferkit.ledger.amounts import Amounts, Balance, Grant, Line, Refusal
 from inferkit.ledger.journal import Attribution, Charge
-from inferkit.ledger.protocols import Amounts, Balance, Grant, Line, Refusal
 from inferkit.ledger.sqlite import postings
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 

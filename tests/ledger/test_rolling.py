@@ -12,8 +12,8 @@ from budgets.spending import instant, reserve, spend
 from inferkit.budgets.budget import Budget
 from inferkit.budgets.windows import rolling_end, rolling_window
 from inferkit.core.errors import ConfigurationError
+from inferkit.ledger.amounts import Amounts, Refusal
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.protocols import Amounts, Refusal
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 
 NOON = instant("2026-11-18 12:00")

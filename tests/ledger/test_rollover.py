@@ -12,8 +12,8 @@ from budgets.spending import instant, most, reserve, spend
 from inferkit.budgets.budget import Budget
 from inferkit.budgets.scope import Scope
 from inferkit.core.errors import ConfigurationError
+from inferkit.ledger.amounts import Amounts, Grant, Refusal
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.protocols import Amounts, Grant, Refusal
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 
 OCTOBER, NOVEMBER = instant("2026-10-15 12:00"), instant("2026-11-15 12:00")

@@ -12,8 +12,8 @@ import traceback
 
 import pytest
 
+from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.protocols import Amounts, Line
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 
 resource = pytest.importorskip("resource")

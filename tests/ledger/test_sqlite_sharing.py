@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from inferkit.core.errors import LedgerError
+from inferkit.ledger.amounts import Amounts, Grant, Line
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.protocols import Amounts, Grant, LedgerBusy, Line
 from inferkit.ledger.sqlite.database import Database
+from inferkit.ledger.sqlite.failures import LedgerBusy
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 
 W = "month:2026-11-01"
@@ -189,7 +190,7 @@ def locked(tmp_path):
 def test_whoever_must_not_wait_is_told_at_once_that_the_ledger_is_locked(locked):
     ledger, _ = locked
     with pytest.raises(LedgerBusy):
-        ledger.record("1", Charge(1), at=0, wait=False)
+        ledger._database.write(lambda cursor: None, wait=False)
 
 
 def test_reading_needs_no_lock(locked):

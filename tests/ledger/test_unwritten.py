@@ -12,8 +12,8 @@ import threading
 import pytest
 
 from inferkit import LedgerError, SqliteLedger
+from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Charge, Part
-from inferkit.ledger.protocols import Amounts, Line
 from inferkit.ledger.unwritten import Backlog, Unwritten, leave, replay
 from inferkit.runtime import gathering, writer
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from inferkit import Budget, ConfigurationError
-from inferkit.ledger.protocols import Amounts
+from inferkit.ledger.amounts import Amounts
 from inferkit.plans.models import plan_from
 from inferkit.plans.plan import Plan
 

@@ -23,7 +23,9 @@ from inferkit import (
 from inferkit.budgets.context import current_scopes
 from inferkit.budgets.scope import attribute
 from inferkit.core.record import CallRecord
-from inferkit.ledger.protocols import Amounts
+from inferkit.ledger.amounts import Amounts
+from inferkit.ledger.ledger import Ledger
+from inferkit.ledger.sqlite.ledger import SqliteStore
 from inferkit.runtime import clock
 from inferkit.testing import FakeProvider
 
@@ -296,11 +298,11 @@ def test_all_budgets_of_a_call_pay_or_none(run, ledger):
 
 @pytest.mark.parametrize("mode", ["block", "allow"])
 def test_a_ledger_that_is_down_when_the_plan_is_looked_up(run, tmp_path, caplog, mode):
-    class Down(SqliteLedger):
-        def assignment(self, **asked):
+    class Down(SqliteStore):
+        async def assignment(self, runtime, **asked):
             raise LedgerError("the disk is gone")
 
-    ledger = Down(tmp_path / "down.db")
+    ledger = Ledger(Down(tmp_path / "down.db"))
 
     async def body(app):
         if mode == "allow":
@@ -392,12 +394,12 @@ def test_what_is_left_is_told_to_the_user(run):
 def test_after_the_first_call_no_plan_is_looked_up_for_five_seconds(run, tmp_path):
     asked = []
 
-    class Counting(SqliteLedger):
-        def assignment(self, **who):
+    class Counting(SqliteStore):
+        async def assignment(self, runtime, **who):
             asked.append(who)
-            return super().assignment(**who)
+            return await super().assignment(runtime, **who)
 
-    ledger = Counting(tmp_path / "counting.db")
+    ledger = Ledger(Counting(tmp_path / "counting.db"))
 
     async def body(app):
         await app.call(user="ana", plan="pro")

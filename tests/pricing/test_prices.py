@@ -17,7 +17,8 @@ from hypothesis import given, settings, strategies as st
 from inferkit.core.errors import ConfigurationError, UnpricedModel
 from inferkit.core.usage import Usage
 from inferkit.pricing.genai_prices import listed_price
-from inferkit.pricing.prices import Price, PriceBook
+from inferkit.pricing.price_book import PriceBook
+from inferkit.pricing.prices import Price
 
 TOKENS = st.integers(0, 10**6)
 DOLLARS = st.decimals(0, 1000, places=4, allow_nan=False)
@@ -354,7 +355,7 @@ def test_names_from_outside_do_not_fill_the_memory():
 
 def test_the_list_is_not_loaded_for_models_with_a_price_of_their_own():
     code = (
-        "import sys; from inferkit.pricing.prices import Price, PriceBook; "
+        "import sys; from inferkit.pricing.price_book import PriceBook; from inferkit.pricing.prices import Price; "
         "book = PriceBook({'m': Price('1', '1')}); book.price('p', 'm'); book.price('local', 'x'); "
         "assert not [name for name in sys.modules if name.startswith('genai_prices')]"
     )

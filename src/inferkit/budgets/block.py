@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from inferkit.budgets.arguments import BudgetFields
     from inferkit.budgets.budget import Budget, Remaining, Spent
-    from inferkit.ledger.protocols import Ledger
+    from inferkit.ledger.ledger import Ledger
 
 __all__ = ["BudgetBlock", "budget"]
 

@@ -12,7 +12,7 @@ from inferkit.budgets.limits import MOST, limits_of
 from inferkit.budgets.windows import Period, Window, current_window, rolling_window, window_before
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.money import to_nanos, to_usd
-from inferkit.ledger.protocols import Amounts, Line
+from inferkit.ledger.amounts import Amounts, Line
 from inferkit.runtime import clock
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from inferkit.budgets.limits import Limits, Share
-    from inferkit.ledger.protocols import Ledger
+    from inferkit.ledger.ledger import Ledger
 
 __all__ = ["Budget", "Remaining", "Spent", "Threshold"]
 

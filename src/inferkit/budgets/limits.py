@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from inferkit.budgets.windows import PERIODS, zone_named
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.money import to_nanos
-from inferkit.ledger.protocols import NOTHING, Amounts
+from inferkit.ledger.amounts import NOTHING, Amounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

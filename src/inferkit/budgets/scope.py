@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from inferkit.budgets.budget import Budget
     from inferkit.core.record import CallRecord
-    from inferkit.ledger.protocols import Line
+    from inferkit.ledger.amounts import Line
 
 __all__ = ["Scope", "all_scopes", "attribute"]
 

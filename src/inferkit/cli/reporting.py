@@ -16,7 +16,7 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.economics.report.report import DIMENSIONS, Period, Report, build_report
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.plans.file import read_plans
-from inferkit.pricing.prices import Price, PriceBook
+from inferkit.pricing.price_book import PriceBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from inferkit.economics.report.report import Dimension
     from inferkit.economics.what_if.what_if import WhatIf
     from inferkit.plans.plan import Plan
+    from inferkit.pricing.prices import Price
 
 __all__ = ["Format", "dimensions_of", "period_of", "write_report"]
 

@@ -153,7 +153,9 @@ def is_cache(value: Any) -> bool:
 
 def is_ledger(value: Any) -> bool:
     """Say whether this is a ledger, where one is, or whether there is one."""
-    return isinstance(value, bool | os.PathLike) or (value != "" and isinstance(value, str)) or hasattr(value, "settle")
+    from inferkit.ledger.ledger import Ledger
+
+    return isinstance(value, bool | os.PathLike | Ledger) or (value != "" and isinstance(value, str))
 
 
 def is_telemetry(value: Any) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from inferkit.core.messages import Messages
     from inferkit.core.reply import Reply
     from inferkit.core.request import Layer
+    from inferkit.ledger.ledger import Ledger
     from inferkit.plans.subscriptions import Plans
     from inferkit.runtime.portal import Portal
 
@@ -81,9 +82,9 @@ class AsyncClient:
         return AsyncStream(Call(self._engine, *_arguments(model, messages), options, stream=True))
 
     @property
-    def ledger(self) -> Any:
-        """The ledger that this client writes to, or None."""
-        return self._engine.ledger
+    def ledger(self) -> Ledger:
+        """The ledger that this client writes to. Raises `ConfigurationError` for a client with `ledger=False`."""
+        return self._engine.known_ledger()
 
     @property
     def plans(self) -> Plans:
@@ -147,9 +148,9 @@ class Client:
         return Stream(Call(self._engine, *_arguments(model, messages), options, stream=True), self._run)
 
     @property
-    def ledger(self) -> Any:
-        """The ledger that this client writes to, or None."""
-        return self._engine.ledger
+    def ledger(self) -> Ledger:
+        """The ledger that this client writes to. Raises `ConfigurationError` for a client with `ledger=False`."""
+        return self._engine.known_ledger()
 
     @property
     def plans(self) -> Plans:

@@ -14,7 +14,7 @@ from inferkit.client.settings import Settings, read_settings
 from inferkit.client.stack import default_stack, dispatch
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.stack import check_order, compose, insert
-from inferkit.pricing.prices import PriceBook
+from inferkit.pricing.price_book import PriceBook
 from inferkit.runtime import clock, imports
 from inferkit.runtime.loops import current_runtime
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Layer, Request
     from inferkit.core.response import Response
-    from inferkit.ledger.protocols import Ledger
+    from inferkit.ledger.ledger import Ledger
     from inferkit.plans.plan import Plan
     from inferkit.plans.subscriptions import Plans
     from inferkit.runtime.protocol import Runtime
@@ -168,6 +168,12 @@ class Engine:
             return await self._handler(request)
         return await request.runtime.within(request.deadline + GRACE, self._handler(request))
 
+    def known_ledger(self) -> Ledger:
+        """Give the ledger that calls are entered in."""
+        if self.ledger is None:
+            raise ConfigurationError("this client keeps no ledger; leave ledger=False out")
+        return self.ledger
+
     def known_plans(self) -> Plans:
         """Give the plans that were passed in."""
         if self.plans is None:
@@ -205,22 +211,23 @@ def _with_larger(budget: Budget | None) -> Iterator[Budget]:
 
 def _open_ledger(
     given: bool | str | os.PathLike[str] | Ledger, home: str | os.PathLike[str] | None
-) -> tuple[Any, bool]:
-    import os
-
+) -> tuple[Ledger | None, bool]:
     from inferkit.client.home import ledger_file
+    from inferkit.ledger.ledger import Ledger
     from inferkit.ledger.sqlite.ledger import SqliteLedger
 
     if given is False:
         return None, False
-    if given is not True and not isinstance(given, str | os.PathLike):
+    if isinstance(given, Ledger):
         return given, False
     ledger = SqliteLedger(ledger_file(home) if given is True else given)
     ledger.sweep(clock.time())  # what processes held that are dead by now belongs in the journal
     return ledger, True
 
 
-def _plans(given: Sequence[Plan] | str | os.PathLike[str] | None, default: str | None, ledger: Any) -> Plans | None:
+def _plans(
+    given: Sequence[Plan] | str | os.PathLike[str] | None, default: str | None, ledger: Ledger | None
+) -> Plans | None:
     import os
 
     from inferkit.plans.file import read_plans

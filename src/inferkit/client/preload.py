@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from inferkit.client.catalog import Catalog
     from inferkit.core.request import Layer
-    from inferkit.pricing.prices import PriceBook
+    from inferkit.pricing.price_book import PriceBook
 
 __all__ = ["preload"]
 

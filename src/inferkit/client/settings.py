@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from inferkit.core.request import Handler, Layer
     from inferkit.core.stack import Insert
     from inferkit.layers.cache import Cache
-    from inferkit.ledger.protocols import Ledger
+    from inferkit.ledger.ledger import Ledger
     from inferkit.plans.plan import Plan
     from inferkit.pricing.prices import Price
     from inferkit.telemetry.instruments import Telemetry
@@ -120,7 +120,7 @@ class Settings(TypedDict, total=False):
         "bool | str | os.PathLike[str] | Ledger",
         Declared(
             checks.is_ledger,
-            "True, False, a path or a ledger",
+            "True, False, a path or a ledger: Ledger(store) for a store of your own",
             "Where budgets are kept and calls are booked: True is an SQLite file in the user's data folder.",
             default=True,
             none_counts=True,

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from inferkit.layers.resolve import Names
     from inferkit.layers.retry import Retry
     from inferkit.layers.route import Policy
-    from inferkit.ledger.protocols import Ledger
+    from inferkit.ledger.ledger import Ledger
     from inferkit.plans.subscriptions import Plans
-    from inferkit.pricing.prices import PriceBook
+    from inferkit.pricing.price_book import PriceBook
     from inferkit.telemetry.instruments import Telemetry
 
 __all__ = ["default_stack", "dispatch"]
@@ -48,7 +48,7 @@ def default_stack(
     from inferkit.layers.trace import Trace
     from inferkit.layers.trace_attempt import TraceAttempt
     from inferkit.pricing.estimates import LearnedEstimates
-    from inferkit.pricing.prices import PriceBook
+    from inferkit.pricing.price_book import PriceBook
     from inferkit.telemetry.instruments import Telemetry
 
     telemetry, book, policy = telemetry or Telemetry(), prices or PriceBook(), policy or Ordered()
@@ -56,10 +56,10 @@ def default_stack(
     layers: list[Layer | None] = [
         Trace(telemetry),
         Resolve(catalog),
-        None if ledger is None else TallyLayer(ledger, plans),
+        None if ledger is None else TallyLayer(ledger.journal, plans),
         cache,
         BudgetLayer(
-            ledger,
+            None if ledger is None else ledger.accounts,
             prices=book,
             policy=policy,
             plans=plans,

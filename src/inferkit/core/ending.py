@@ -74,8 +74,8 @@ class Ending:
         self._place = place
         self._outcome = outcome
         self._error = error
-        self._parts = parts
         self._generation = place.endings.generation
+        self._parts = parts
 
     async def run(self, runtime: Runtime) -> None:
         """Do what is left, on the stream's own runtime or on that of the endings."""
@@ -89,7 +89,7 @@ class Ending:
         endings.finish(self.run(endings.runtime))
 
     def __del__(self) -> None:
-        if self._parts and self._generation == self._place.endings.generation:
+        if getattr(self, "_parts", None) and self._generation == self._place.endings.generation:
             self._place.endings.take(self.abandon)
 
 

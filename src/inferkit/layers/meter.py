@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from inferkit.core.response import Response
     from inferkit.layers.budget.hold import Hold
     from inferkit.pricing.estimates import LearnedEstimates
-    from inferkit.pricing.prices import Price, PriceBook
+    from inferkit.pricing.price_book import PriceBook
+    from inferkit.pricing.prices import Price
 
 __all__ = ["Meter"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from inferkit.core.body import End
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
-    from inferkit.ledger.protocols import Ledger
+    from inferkit.ledger.protocols import Journal
     from inferkit.plans.subscriptions import Plans
 
 __all__ = ["TallyLayer"]
@@ -32,15 +32,15 @@ _Key = tuple[int, TallyKind, Attribution, str, str, str, str]
 
 
 class TallyLayer:
-    """Counts them by the hour, customer, feature, plan and model, in `ledger`.
+    """Counts them by the hour, customer, feature, plan and model, in `journal`.
 
     A reply from the cache needs no plan, so `plans` is asked for that when the counts are written.
     """
 
     role = "tally"
 
-    def __init__(self, ledger: Ledger, plans: Plans | None = None) -> None:
-        self._ledger = ledger
+    def __init__(self, journal: Journal, plans: Plans | None = None) -> None:
+        self._journal = journal
         self._plans = plans
         self._counts: dict[_Key, tuple[int, int]] = {}
         self._lock = threading.Lock()
@@ -90,7 +90,7 @@ class TallyLayer:
         if not counts:
             return
         try:
-            self._ledger.tally([self._tally(key, count) for key, count in counts.items()])
+            self._journal.tally([self._tally(key, count) for key, count in counts.items()])
         except LedgerError as error:
             _log.warning("%d counts of calls that cost nothing are lost: %s", len(counts), error)
 

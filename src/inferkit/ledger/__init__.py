@@ -1,0 +1,53 @@
+"""What a store of the ledger is made of, for whoever writes one: two protocols, and the values that they speak of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inferkit._lazy import lazily
+
+if TYPE_CHECKING:
+    from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Grant, Line, Refusal
+    from inferkit.ledger.journal import NOBODY, Assignment, Attribution, Charge, Entry, EntryKind, Tally
+    from inferkit.ledger.protocols import Accounts, Journal, Store
+    from inferkit.ledger.state import Held, LedgerState
+    from inferkit.ledger.unwritten import Unwritten
+
+__all__ = [
+    "NOBODY",
+    "NOTHING",
+    "Accounts",
+    "Amounts",
+    "Assignment",
+    "Attribution",
+    "Balance",
+    "Charge",
+    "Credit",
+    "Crossing",
+    "Entry",
+    "EntryKind",
+    "Grant",
+    "Held",
+    "Journal",
+    "LedgerState",
+    "Line",
+    "Refusal",
+    "Store",
+    "Tally",
+    "Unwritten",
+]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "amounts": ("NOTHING", "Amounts", "Balance", "Credit", "Crossing", "Grant", "Line", "Refusal"),
+        "state": ("LedgerState", "Held"),
+        "journal": ("NOBODY", "Assignment", "Attribution", "Charge", "Entry", "EntryKind", "Tally"),
+        "protocols": ("Accounts", "Journal", "Store"),
+        "unwritten": ("Unwritten",),
+    },
+)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,148 +1,46 @@
-"""What a ledger does, whatever stores it: reserve before money can be spent, settle once after.
+"""What a store of the ledger does: `Accounts` is what calls need while they run, `Journal` is for reports.
 
 An account has a balance for each window: what was posted (spent), what is pending (held by calls that still run), and
 what it may use beyond its limit (topped up, or carried over from the window before). A reservation covers all lines of
 a call or none. A hold is leased: where its process dies, the lease runs out, and a call that had been sent is posted at
 the amount held, marked as estimated; settling it late corrects that.
 
-Beside the balances a ledger keeps a book for reports (see `book`), and credits: what moved limits, which are only ever
-added to.
+Beside the balances a store keeps the journal (see `journal`), and credits: what moved limits, which are only ever added
+to. `inferkit.testing.ledger_contract` holds a store to all of this.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from inferkit.core.errors import LedgerError
 from inferkit.ledger.journal import NOBODY, Attribution
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from inferkit.ledger.amounts import Amounts, Balance, Credit, Crossing, Grant, Line, Refusal
     from inferkit.ledger.journal import Assignment, Charge, Entry, EntryKind, Tally
+    from inferkit.ledger.unwritten import Unwritten
+    from inferkit.runtime.protocol import Runtime
 
-__all__ = [
-    "NOTHING",
-    "Amounts",
-    "Balance",
-    "Credit",
-    "CreditKind",
-    "Crossing",
-    "Grant",
-    "Ledger",
-    "LedgerBusy",
-    "Line",
-    "Refusal",
-    "Unit",
-]
-
-Unit = Literal["usd", "tokens", "calls"]
-CreditKind = Literal["topped up", "carried in", "carried out"]
+__all__ = ["Accounts", "Journal", "Store"]
 
 
-class Amounts(NamedTuple):
-    """So much of each unit; `usd` in nano-dollars."""
+class Accounts(Protocol):
+    """The balances, and who is on which plan: what is asked before a call is sent, and written when it is over.
 
-    usd: int = 0
-    tokens: int = 0
-    calls: int = 0
+    Coroutines that wait through the runtime alone, so that they never suspend on the direct one, and never stop an
+    event loop for longer than it takes to write down a call. Safe in any thread, task and process. They raise
+    `LedgerError` where they cannot be sure. Instants (`at`) are seconds since the epoch. A call's id is charged once,
+    whatever is repeated.
 
-
-NOTHING = Amounts()
-
-
-class Line(NamedTuple):
-    """One account that a call is charged to, and its limits in this window; None where a unit is not limited.
-
-    `grace` may be used beyond the limits. `carry` is how much of each unit may be carried over from the window before,
-    whose label is `previous`. A rolling window names in `since` the oldest of the short windows that it is the sum of.
-    `warn_at` are the shares of the limit to be told of, in thousandths, ascending.
+    A step that is cancelled or interrupted may take effect all the same, except that `reserve` leaves no hold: what it
+    took is given back by the time that the runtime's endings have done what they were given.
     """
 
-    account: str
-    window: str
-    usd: int | None = None
-    tokens: int | None = None
-    calls: int | None = None
-    grace: Amounts = NOTHING
-    since: str | None = None
-    previous: str | None = None
-    carry: Amounts | None = None
-    warn_at: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """What was spent from an account in a window, what running calls hold of it, and what was added to its limit."""
-
-    posted: Amounts = NOTHING
-    pending: Amounts = NOTHING
-    extra: Amounts = NOTHING
-
-
-class Grant(NamedTuple):
-    """The call may go ahead and use up to `amounts`.
-
-    `remaining` is what is left then, in each unit on its scarcest line. Units that no line limits are granted as
-    wanted, and None in `remaining`.
-    """
-
-    amounts: Amounts
-    remaining: tuple[int | None, int | None, int | None] = (None, None, None)
-
-
-class Refusal(NamedTuple):
-    """The call may not go ahead: `line` does not cover the least it needs of `unit`.
-
-    `limit` is what the line allows with everything that was added to it. For a rolling window `oldest` is the first
-    short window in which something was spent.
-    """
-
-    line: Line
-    unit: Unit
-    limit: int
-    posted: int
-    pending: int
-    oldest: str | None = None
-
-
-class Crossing(NamedTuple):
-    """An account's use passed a share of its limit, in thousandths: told once in a window."""
-
-    line: Line
-    unit: Unit
-    share: int
-    used: int
-    limit: int
-
-
-class Credit(NamedTuple):
-    """Something was added to an account's limit in a window, or taken from it, at an instant."""
-
-    at: float
-    kind: CreditKind
-    account: str
-    window: str
-    amounts: Amounts
-
-
-class LedgerBusy(LedgerError):
-    """Another process is writing just now, and the caller did not want to wait."""
-
-
-class Ledger(Protocol):
-    """Where balances are kept. All methods are safe from any thread and raise `LedgerError` when they cannot be sure.
-
-    `quick` is true where a call with `wait=False` takes microseconds, so that it may run on an event loop; it raises
-    `LedgerBusy` rather than wait for another process then. Instants (`at`) are seconds since the epoch. A call's id is
-    charged once, whatever is repeated.
-    """
-
-    quick: bool
-
-    def reserve(
+    async def reserve(
         self,
+        runtime: Runtime,
         call: str,
         lines: Sequence[Line],
         wanted: Amounts,
@@ -152,41 +50,65 @@ class Ledger(Protocol):
         lease_seconds: float,
         sent: bool = True,
         attribution: Attribution = NOBODY,
-        wait: bool = True,
     ) -> Grant | Refusal:
         """Hold up to `wanted` on every line, at least `minimum` on each, or nothing at all.
 
-        Raises `LedgerError` for a call that holds something already or was settled.
+        Before it refuses, it ends the holds whose lease ran out. Raises `LedgerError` for a call that holds something
+        already or was settled.
         """
 
-    def extend(
-        self, call: str, lines: Sequence[Line], more: Amounts, *, at: float, lease_seconds: float, wait: bool = True
+    async def extend(
+        self, runtime: Runtime, call: str, lines: Sequence[Line], more: Amounts, *, at: float, lease_seconds: float
     ) -> Grant | Refusal:
         """Hold `more` for a call that holds something already, on every line, or leave everything as it is."""
 
-    def mark_sent(self, call: str, *, wait: bool = True) -> None:
+    async def mark_sent(self, runtime: Runtime, call: str) -> None:
         """Note that a call reserved with `sent=False` is on its way: should its lease run out, it is paid for."""
 
-    def settle(self, call: str, charge: Charge, *, at: float, calls: int = 1, wait: bool = True) -> bool:
+    async def settle(self, runtime: Runtime, call: str, charge: Charge, *, at: float, calls: int = 1) -> bool:
         """Replace what a call holds by what it cost. False, and nothing done, if it was settled before."""
 
-    def void(self, call: str, *, at: float, wait: bool = True) -> bool:
+    async def void(self, runtime: Runtime, call: str, *, at: float) -> bool:
         """Give back what a call holds, which cost nothing. False if it holds nothing."""
 
-    def record(self, call: str, charge: Charge, *, at: float, wait: bool = True) -> bool:
+    async def record(self, runtime: Runtime, call: str, charge: Charge, *, at: float) -> bool:
         """Enter a call that no budget covers. False, and nothing done, if it was entered before."""
 
-    def sweep(self, at: float, *, wait: bool = True) -> int:
+    def write_later(self, one: Unwritten) -> None:
+        """Enter as soon as it can be what could not be: a settlement is never dropped. Does not wait.
+
+        At the latest it is entered when the store is closed, or opened again.
+        """
+
+    async def sweep(self, runtime: Runtime, at: float) -> int:
         """Post or void the holds whose lease ran out, and return how many there were."""
 
-    def warn(self, lines: Sequence[Line], *, wait: bool = True) -> list[Crossing]:
+    async def warn(self, runtime: Runtime, lines: Sequence[Line]) -> list[Crossing]:
         """Give the shares in `warn_at` that were passed and that nobody was given in this window before."""
 
-    def top_up(self, line: Line, amounts: Amounts, *, at: float, wait: bool = True) -> None:
+    async def top_up(self, runtime: Runtime, line: Line, amounts: Amounts, *, at: float) -> None:
         """Add to what an account may use. What is not used when the window ends stays for the next."""
 
-    def balance(self, account: str, window: str, *, since: str | None = None) -> Balance:
+    async def balance(self, runtime: Runtime, account: str, window: str, *, since: str | None = None) -> Balance:
         """Give an account's balance in a window; zero where nothing was ever charged. `since` as in `Line`."""
+
+    async def assignment(
+        self, runtime: Runtime, *, user: str | None = None, tenant: str | None = None, at: float
+    ) -> Assignment | None:
+        """Give the assignment of a user or a tenant that holds at an instant.
+
+        It is here, and not in the journal, because a call's plan says whose allowance pays for it.
+        """
+
+    async def assign(self, runtime: Runtime, assignment: Assignment) -> None:
+        """Put a customer on a plan from an instant on, unless the latest assignment then says the same."""
+
+
+class Journal(Protocol):
+    """What reports read. These methods block; those that give iterators read page by page, so that calls go on.
+
+    Safe in any thread and process; they raise `LedgerError`.
+    """
 
     def entries(
         self,
@@ -198,24 +120,19 @@ class Ledger(Protocol):
         call: str | None = None,
         kind: EntryKind | None = None,
     ) -> Iterator[Entry]:
-        """Go through the journal in the order it was written, from `since` until before `until`."""
+        """Go through the entries in the order they were written, from `since` until before `until`."""
 
     def credits(self, account: str | None = None) -> Iterator[Credit]:
         """Go through what was added to limits (of one account), in the order it was written."""
 
-    def tally(self, tallies: Iterable[Tally], *, wait: bool = True) -> None:
+    def balances(self, account: str | None = None) -> Iterator[tuple[str, str, Balance]]:
+        """Go through all balances (of one account) in the order of their names: account, window, balance."""
+
+    def tally(self, tallies: Iterable[Tally]) -> None:
         """Add to the counts of calls that cost nothing. Those of one hour, kind, attribution and model add up."""
 
     def tallies(self, *, since: float | None = None, until: float | None = None) -> Iterator[Tally]:
         """Go through these counts, hour by hour."""
-
-    def assign(self, assignment: Assignment, *, wait: bool = True) -> None:
-        """Put a customer on a plan from an instant on."""
-
-    def assignment(
-        self, *, user: str | None = None, tenant: str | None = None, at: float, wait: bool = True
-    ) -> Assignment | None:
-        """Give the assignment of a user or a tenant that holds at an instant."""
 
     def assignments(self) -> Iterator[Assignment]:
         """Go through all assignments in the order of their instants."""
@@ -225,3 +142,10 @@ class Ledger(Protocol):
 
     def definitions(self, *, before: float | None = None) -> dict[str, str]:
         """Give the latest definition of every plan, or that which held just before an instant, or else its first."""
+
+
+class Store(Accounts, Journal, Protocol):
+    """Both, in one place."""
+
+    def close(self) -> None:
+        """Give back files and connections. Using the store again opens them again."""

@@ -10,6 +10,7 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.ledger.journal import Assignment
 from inferkit.plans.plan import Plan
 from inferkit.runtime import clock
+from inferkit.runtime.direct import DirectRuntime, drive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 
     from inferkit.budgets.budget import Budget, Remaining, Spent
     from inferkit.budgets.scope import Scope
-    from inferkit.ledger.protocols import Ledger
+    from inferkit.ledger.ledger import Ledger
+    from inferkit.runtime.protocol import Runtime
 
 __all__ = ["Plans", "Subscription"]
 
+_HERE = DirectRuntime()
 _REMEMBER_SECONDS = 5.0
 _MOST_REMEMBERED = 10_000
 
@@ -40,7 +43,8 @@ class Plans:
     """The plans on offer, and who is on which.
 
     A call is under the plan of its user, else of its tenant, else under `default`. Another process sees a new
-    assignment within five seconds. All methods wait for the ledger: microseconds, unless another program locks it.
+    assignment within five seconds. The methods for plain code block until the ledger has answered: microseconds, unless
+    another program locks it. A call's own question (`look_up`) waits through its runtime.
     """
 
     def __init__(
@@ -108,11 +112,11 @@ class Plans:
             known = self.named(plan)
             number = known.seats if seats is None else seats
             known.check_seats(number)
-        self._put(Assignment(clock.time() if at is None else at, user, tenant, plan, number))
+        drive(self._put(_HERE, Assignment(clock.time() if at is None else at, user, tenant, plan, number)))
 
     def of(self, *, user: str | None = None, tenant: str | None = None) -> Subscription:
         """Say which plan a call of this user and tenant is under. Raises `LedgerError`."""
-        return self.remembered(user, tenant) or self.look_up(user, tenant)
+        return drive(self.look_up(_HERE, user, tenant))
 
     def usage(self, *, user: str | None = None, tenant: str | None = None) -> Spent | None:
         """Say what was used of a customer's allowance in this period; None without one. Raises as `Budget.usage`."""
@@ -141,25 +145,28 @@ class Plans:
             scope.key, ledger=self._ledger, usd=usd, tokens=tokens, calls=calls, at=clock.time()
         )  # fmt: skip
 
-    def remembered(self, user: str | None, tenant: str | None, stated: str | None = None) -> Subscription | None:
-        """Give a customer's plan if it was looked up just now, and is the one that the application says, if any."""
-        known = self._known.get((user, tenant))
-        if known is None or not 0 < known[0] - clock.time() <= _REMEMBER_SECONDS:  # clocks are set back, too
-            return None
-        return known[1] if stated is None or _is(known[1], stated) else None
-
-    def look_up(
-        self, user: str | None, tenant: str | None, stated: str | None = None, *, wait: bool = True
+    async def look_up(
+        self, runtime: Runtime, user: str | None, tenant: str | None, stated: str | None = None
     ) -> Subscription:
-        """Ask the ledger for a customer's plan; where the application says another one, it is assigned from now on."""
-        now, changes = clock.time(), self._changes
-        found = self._assignment(user, tenant, now, wait=wait)
+        """Give a customer's plan; where the application says another one (`stated`), it is assigned from now on."""
+        known = self._known.get((user, tenant))
+        if (
+            known is not None
+            and 0 < known[0] - runtime.time() <= _REMEMBER_SECONDS  # clocks are set back, too
+            and (stated is None or _is(known[1], stated))
+        ):
+            return known[1]
+        return await self._ask(runtime, user, tenant, stated)
+
+    async def _ask(self, runtime: Runtime, user: str | None, tenant: str | None, stated: str | None) -> Subscription:
+        now, changes = runtime.time(), self._changes
+        found = await self._assignment(runtime, user, tenant, now)
         name = found.plan if found is not None else self._default.plan and self._default.plan.name
         if stated is not None and stated != name:
             found = self._stated(
                 self.named(stated), user, tenant, now, own=found is not None and found.user is not None
             )
-            self._put(found, wait=wait)
+            await self._put(runtime, found)
             changes += 1
         subscription = self._default if found is None else self._subscription(found)
         if len(self._known) >= _MOST_REMEMBERED:
@@ -188,15 +195,15 @@ class Plans:
             return None
         return subscription.plan.scope(subscription.seats, user=user, tenant=None if subscription.own else tenant)
 
-    def _put(self, assignment: Assignment, *, wait: bool = True) -> None:
-        self._ledger.assign(assignment, wait=wait)
+    async def _put(self, runtime: Runtime, assignment: Assignment) -> None:
+        await self._ledger.accounts.assign(runtime, assignment)
         self._changes += 1
         self._known.clear()
 
-    def _assignment(self, user: str | None, tenant: str | None, at: float, *, wait: bool) -> Assignment | None:
+    async def _assignment(self, runtime: Runtime, user: str | None, tenant: str | None, at: float) -> Assignment | None:
         for whose in ({"user": user}, {"tenant": tenant}):
             if None not in whose.values():
-                found = self._ledger.assignment(**whose, at=at, wait=wait)
+                found = await self._ledger.accounts.assignment(runtime, **whose, at=at)
                 if found is not None and found.plan is not None:
                     return found
         return None

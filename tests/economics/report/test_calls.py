@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from economics.bookkeeping import DECEMBER, NOVEMBER, at, charge, costs, enter, lose, period, report_of, some
+from inferkit.ledger.amounts import Amounts, Grant, Line
 from inferkit.ledger.journal import Part
-from inferkit.ledger.protocols import Amounts, Grant, Line
 
 PARTS = (Part("primary", "x", "dear", "error", 30, 10, 0), Part("retry", "x", "m", "completed", 12, 10, 5))
 

@@ -11,7 +11,7 @@ from inferkit import Budget
 from inferkit.budgets.scope import Scope
 from inferkit.economics.what_if.balances import Balances, Room
 from inferkit.economics.what_if.limits import Limit, Note, judge
-from inferkit.ledger.protocols import Amounts
+from inferkit.ledger.amounts import Amounts
 
 FREE = Room(None, None, None)
 

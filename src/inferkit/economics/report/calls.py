@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from inferkit.ledger.journal import Charge, Entry
-    from inferkit.ledger.protocols import Ledger
+    from inferkit.ledger.protocols import Journal
 
 __all__ = ["AttemptCost", "attempt_costs", "name_of", "recorded_calls", "served_by"]
 
@@ -33,7 +33,7 @@ class AttemptCost(NamedTuple):
     calls: int
 
 
-def recorded_calls(ledger: Ledger, since: float, until: float) -> Iterator[Entry]:
+def recorded_calls(ledger: Journal, since: float, until: float) -> Iterator[Entry]:
     """Go through the calls that were entered from `since` until before `until` (seconds since the epoch).
 
     A call whose lease ran out and that came back is given as it was. Where its lease ran out before the period, what
@@ -72,7 +72,7 @@ def _corrected(expired: Entry, correction: Entry) -> Entry:
     return dataclasses.replace(expired, kind="settled", calls=expired.calls + correction.calls, charge=charge)
 
 
-def _corrected_later(ledger: Ledger, correction: Entry) -> Iterator[Entry]:
+def _corrected_later(ledger: Journal, correction: Entry) -> Iterator[Entry]:
     expired = None
     for entry in ledger.entries(call=correction.call):
         if entry == correction:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from inferkit.economics.report.revenue import SubscriptionPeriod
     from inferkit.economics.report.waste import Savings, Waste
     from inferkit.ledger.journal import Entry, Tally
-    from inferkit.ledger.protocols import Ledger
+    from inferkit.ledger.protocols import Journal
     from inferkit.plans.plan import Plan
     from inferkit.pricing.prices import Price
 
@@ -120,7 +120,7 @@ class Report:
 
 
 def build_report(
-    ledger: Ledger,
+    ledger: Journal,
     period: Period,
     *,
     plans: Iterable[Plan],

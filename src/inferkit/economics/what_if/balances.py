@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from inferkit.ledger.protocols import NOTHING, Amounts
+from inferkit.ledger.amounts import NOTHING, Amounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from inferkit.ledger.protocols import Line
+    from inferkit.ledger.amounts import Line
 
 __all__ = ["Balances", "Room"]
 

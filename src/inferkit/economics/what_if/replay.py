@@ -17,7 +17,7 @@ from inferkit.economics.what_if.balances import Balances
 from inferkit.economics.what_if.limits import Limit, judge
 from inferkit.economics.what_if.repricing import Repricing, cost_of
 from inferkit.economics.what_if.subscriptions import Subscriptions
-from inferkit.ledger.protocols import Amounts
+from inferkit.ledger.amounts import Amounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

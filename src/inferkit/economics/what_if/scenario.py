@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from inferkit.pricing.prices import PriceBook
+from inferkit.pricing.price_book import PriceBook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from inferkit.economics.report.report import Dimension, Row
     from inferkit.economics.what_if.scenario import Scenario
-    from inferkit.ledger.protocols import Ledger
+    from inferkit.ledger.protocols import Journal
     from inferkit.pricing.prices import Price
 
 __all__ = ["WhatIf", "play"]
@@ -102,7 +102,7 @@ class WhatIf:
         return name[:1].upper() + name[1:]
 
 
-def play(ledger: Ledger, before: Report, scenario: Scenario, *, baseline: Price | None = None) -> WhatIf:
+def play(ledger: Journal, before: Report, scenario: Scenario, *, baseline: Price | None = None) -> WhatIf:
     """Replay the calls of a report's period. Raises `ConfigurationError` and `LedgerError`."""
     period = before.period
     since, until = period.since.timestamp(), period.until.timestamp()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferkit.core.usage import Usage
+from inferkit.ledger.amounts import NOTHING
 from inferkit.ledger.journal import Attribution, Charge, Part
-from inferkit.ledger.protocols import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from inferkit.layers.resolve import resolved
 if TYPE_CHECKING:
     from inferkit.budgets.scope import Scope
     from inferkit.core.request import Request
-    from inferkit.ledger.protocols import Line, Refusal
+    from inferkit.ledger.amounts import Line, Refusal
 
 __all__ = ["Degrading", "degraded"]
 

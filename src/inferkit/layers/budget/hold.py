@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferkit.layers.budget.refusal import exceeded, ran_past
-from inferkit.ledger.protocols import Amounts, Grant, Refusal
+from inferkit.ledger.amounts import Amounts, Grant, Refusal
 from inferkit.pricing.estimates import input_tokens
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from inferkit.core.errors import BudgetExceeded
     from inferkit.core.request import Request
     from inferkit.layers.budget.quote import Demand
-    from inferkit.layers.budget.teller import Teller
+    from inferkit.ledger.protocols import Accounts
     from inferkit.pricing.estimates import LearnedEstimates, Model
     from inferkit.pricing.prices import Price
 
@@ -30,7 +30,7 @@ class Hold:
 
     def __init__(
         self,
-        teller: Teller,
+        accounts: Accounts,
         request: Request,
         *,
         demand: Demand,
@@ -46,7 +46,7 @@ class Hold:
         self.refusal: Refusal | None = None
         self.cap = demand.output_within(grant.amounts)
         self._inputs: dict[Model, int] = {} if demand.model is None else {demand.model: demand.input}
-        self._teller = teller
+        self._accounts = accounts
         self._request = request
         self._lease = lease
         self._learned = learned
@@ -173,19 +173,15 @@ class Hold:
         self.held = Amounts(self.held.usd + more.usd, self.held.tokens + more.tokens, self.held.calls)
 
     async def _extend(self, more: Amounts) -> Refusal | None:
-        ledger, request, lines = self._teller.ledger, self._request, self.demand.lines
+        request, lines = self._request, self.demand.lines
         self._count(more)  # before waiting: an attempt that starts meanwhile asks only for what it needs itself
         if not lines:
             return None
-
-        def step(*, wait: bool) -> Grant | Refusal:
-            return ledger.extend(
-                request.record.id, lines, more, at=request.runtime.time(), lease_seconds=self._lease, wait=wait
-            )
-
         answer = None
         try:
-            answer = await self._teller.take(request.runtime, step)
+            answer = await self._accounts.extend(
+                request.runtime, request.record.id, lines, more, at=request.runtime.time(), lease_seconds=self._lease
+            )
         finally:
             if not isinstance(answer, Grant):
                 self._count(Amounts(-more.usd, -more.tokens))

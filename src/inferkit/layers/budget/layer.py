@@ -14,23 +14,24 @@ from inferkit.layers.budget.degrade import Degrading, degraded
 from inferkit.layers.budget.hold import Hold
 from inferkit.layers.budget.quote import Demand, demand_of
 from inferkit.layers.budget.refusal import exceeded
-from inferkit.layers.budget.reservation import Reservation
 from inferkit.layers.budget.settlement import Settlement
-from inferkit.layers.budget.teller import Teller
+from inferkit.layers.budget.sweeper import Sweeper
+from inferkit.layers.budget.thresholds import tell_of_thresholds
 from inferkit.layers.budget.truncation import Truncated, name_the_cause
 from inferkit.layers.resolve import resolved
 from inferkit.layers.route import Ordered, planned
-from inferkit.ledger.protocols import Grant
+from inferkit.ledger.amounts import Grant
 
 if TYPE_CHECKING:
     from inferkit.budgets.scope import Scope
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
     from inferkit.layers.route import Policy
-    from inferkit.ledger.protocols import Ledger, Refusal
+    from inferkit.ledger.amounts import Refusal
+    from inferkit.ledger.protocols import Accounts
     from inferkit.plans.subscriptions import Plans
     from inferkit.pricing.estimates import LearnedEstimates
-    from inferkit.pricing.prices import PriceBook
+    from inferkit.pricing.price_book import PriceBook
 
 __all__ = ["BudgetLayer"]
 
@@ -53,7 +54,7 @@ class BudgetLayer:
 
     def __init__(
         self,
-        ledger: Ledger | None,
+        accounts: Accounts | None,
         *,
         prices: PriceBook,
         policy: Policy | None = None,
@@ -70,7 +71,8 @@ class BudgetLayer:
             raise ConfigurationError("min_output_tokens is at least 1 and at most default_output_tokens")
         if lease_seconds <= 0:
             raise ConfigurationError(f"lease_seconds is above zero; got {lease_seconds}")
-        self._teller = None if ledger is None else Teller(ledger)
+        self._accounts = accounts
+        self._sweeper = None if accounts is None else Sweeper(accounts)
         self._prices = prices
         self._policy = policy or Ordered()
         self._plans = plans
@@ -82,57 +84,56 @@ class BudgetLayer:
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
-        teller = self._teller
-        if teller is None:
+        accounts, sweeper = self._accounts, self._sweeper
+        if accounts is None or sweeper is None:
             if request.scopes:
                 raise ConfigurationError("a budget needs a ledger to keep count in; pass ledger=SqliteLedger(path)")
             return await call_next(request)
         if self._plans is not None:
-            request = await self._under_plan(self._plans, teller, request)
+            request = await self._under_plan(self._plans, request)
         if not request.candidates:
             request = resolved(request)
-        settlement = Settlement(teller, request, self._prices)
-        if request.scopes:
-            request = await self._reserve(teller, request, settlement)
+        settlement = Settlement(accounts, request, self._prices, sweeper)
         try:
+            if request.scopes:
+                request = await self._reserve(accounts, request, settlement)
             response = await self._send(request, call_next, settlement)
+            if settlement.hold is not None and settlement.hold.sets_length:
+                response = response.map(name_the_cause)
+            if settlement.hold is not None and settlement.hold.truncates:
+                return response.through(Truncated(response), on_close=settlement.at_end)
+            return response.map(on_close=settlement.at_end)
         except BaseException as error:
-            await settlement.after_failure(error)
-            raise
-        if settlement.hold is not None and settlement.hold.sets_length:
-            response = response.map(name_the_cause)
-        if settlement.hold is not None and settlement.hold.truncates:
-            return response.through(Truncated(response), on_close=settlement.at_end)
-        return response.map(on_close=settlement.at_end)
-
-    async def _under_plan(self, plans: Plans, teller: Teller, request: Request) -> Request:
-        """Add the allowance of the customer's plan to what pays."""
-        user, tenant, stated = request.user, request.tenant, request.plan
-        subscription = plans.remembered(user, tenant, stated)
-        if subscription is None:
             try:
-                subscription = await teller.take(
-                    request.runtime, lambda *, wait: plans.look_up(user, tenant, stated, wait=wait)
-                )
-            except LedgerError as error:
-                if self._blocks:
-                    error.request_id = request.record.id
-                    raise
-                _log.warning("a call goes ahead without its plan, as configured: %s", error)
-                return request
+                await settlement.after_failure(error)
+            finally:  # an interrupt may come meanwhile, and `error` may keep the settlement alive
+                settlement.abandon()
+            raise
+
+    async def _under_plan(self, plans: Plans, request: Request) -> Request:
+        """Add the allowance of the customer's plan to what pays."""
+        user, tenant = request.user, request.tenant
+        try:
+            subscription = await plans.look_up(request.runtime, user, tenant, request.plan)
+        except LedgerError as error:
+            if self._blocks:
+                error.request_id = request.record.id
+                raise
+            _log.warning("a call goes ahead without its plan, as configured: %s", error)
+            return request
         if subscription.plan is None:
             return request
         request.record.plan = subscription.plan.name
         scopes = plans.scopes(subscription, user, tenant)
         return request.replace(scopes=(*request.scopes, *scopes)) if scopes else request
 
-    async def _reserve(self, teller: Teller, asked: Request, settlement: Settlement) -> Request:
+    async def _reserve(self, accounts: Accounts, asked: Request, settlement: Settlement) -> Request:
         """Reserve, or refuse with `BudgetExceeded`; give the request as it may be sent."""
         request, at, degrading = asked, asked.runtime.time(), Degrading.of(asked)
         while True:
             demand = self._demand(request, at, degrading)
             try:
-                answer = await self._ask(teller, request, demand)
+                answer = await self._ask(request, demand, settlement)
             except LedgerError as error:
                 if self._blocks:
                     error.request_id = request.record.id
@@ -141,10 +142,10 @@ class BudgetLayer:
                 request.record.note("budget", decision="ledger failed", error=type(error).__name__)
                 return request
             if isinstance(answer, Grant):
-                return self._hold(teller, request, demand, answer, settlement)
+                return self._hold(accounts, request, demand, answer, settlement)
             scope = demand.refuser(answer)
             if scope is None:
-                await teller.warn(request.runtime, request, demand)
+                await tell_of_thresholds(accounts, request.runtime, request, demand)
                 request.record.note("budget", decision="refused", scope=answer.line.account, unit=answer.unit)
                 raise exceeded(request, demand, answer)
             degrading = degrading.by(scope)
@@ -161,17 +162,17 @@ class BudgetLayer:
             learned=self._learned,
         )
 
-    async def _ask(self, teller: Teller, request: Request, demand: Demand) -> Grant | Refusal:
+    async def _ask(self, request: Request, demand: Demand, settlement: Settlement) -> Grant | Refusal:
         if demand.refusal is not None:
             return demand.refusal
         if not demand.lines:
             return Grant(demand.wanted)
         lease = self._lease_of(request)
         if demand.whole:
-            answer = await Reservation(teller, request, demand, least=demand.wanted, lease=lease).make()
+            answer = await settlement.reserve(request, demand, demand.wanted, lease=lease)
             if isinstance(answer, Grant) or demand.refuser(answer) is not None:
                 return answer
-        return await Reservation(teller, request, demand, least=demand.minimum, lease=lease).make()
+        return await settlement.reserve(request, demand, demand.minimum, lease=lease)
 
     def _lease_of(self, request: Request) -> float:
         """How long a hold for this request lasts, in seconds."""
@@ -179,11 +180,13 @@ class BudgetLayer:
             return self._lease
         return max(0.0, request.deadline - request.runtime.now()) + _MARGIN_SECONDS
 
-    def _hold(self, teller: Teller, request: Request, demand: Demand, grant: Grant, settlement: Settlement) -> Request:
+    def _hold(
+        self, accounts: Accounts, request: Request, demand: Demand, grant: Grant, settlement: Settlement
+    ) -> Request:
         record = request.record
         lease = self._lease_of(request)
         record.hold = settlement.hold = hold = Hold(
-            teller, request, demand=demand, grant=grant, lease=lease, learned=self._learned
+            accounts, request, demand=demand, grant=grant, lease=lease, learned=self._learned
         )
         output = hold.cap
         record.clamped = output is not None and output < (demand.output or 0)

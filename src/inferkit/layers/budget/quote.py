@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from inferkit.layers.budget.degrade import Degrading
 from inferkit.layers.budget.hidden_limits import refuse_hidden_limits
-from inferkit.ledger.protocols import NOTHING, Amounts, Line, Refusal, Unit
+from inferkit.ledger.amounts import NOTHING, Amounts, Line, Refusal, Unit
 from inferkit.pricing.tokens import input_tokens_bound
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from inferkit.budgets.scope import Scope
     from inferkit.core.request import Request
     from inferkit.pricing.estimates import LearnedEstimates, Model
-    from inferkit.pricing.prices import Price, PriceBook
+    from inferkit.pricing.price_book import PriceBook
+    from inferkit.pricing.prices import Price
 
 __all__ = ["Demand", "demand_of"]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from inferkit.budgets.budget import Budget
     from inferkit.core.request import Request
     from inferkit.layers.budget.quote import Demand
-    from inferkit.ledger.protocols import Amounts, Refusal
+    from inferkit.ledger.amounts import Amounts, Refusal
 
 __all__ = ["exceeded", "ran_past"]
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inferkit.ledger.protocols import NOTHING, Amounts, Balance, Credit, Crossing, Grant, Line, Refusal, Unit
+from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Grant, Line, Refusal
+from inferkit.ledger.decisions import ALL_SHARES, Shortage, carried, crossed, refused
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["ALL", "CREDITS", "as_balance", "balance", "crossings", "refusal", "top_up", "used", "warn"]
 
-_NEVER = 2**31  # thousandths; more than any share that somebody wants to be told of
-_UNITS: tuple[Unit, ...] = ("usd", "tokens", "calls")
 _USED = (
     "SELECT usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra "
     "FROM balances WHERE account = ? AND window = ?"
@@ -51,9 +50,13 @@ _FORGET = (
 )
 _KEPT = 7 * 60  # short windows, beside those that count: a clock that steps back by seven lengths finds them again
 _WARNED = "UPDATE balances SET warned = max(warned, ?) WHERE account = ? AND window = ?"
-ALL = f"SELECT account, window, {_WHOLE} FROM balances WHERE account = coalesce(?, account) ORDER BY account, window"  # noqa: S608
+ALL = (
+    f"SELECT account, window, {_WHOLE} FROM balances WHERE account = coalesce(?, account) "  # noqa: S608
+    "AND (account, window) > (?, ?) ORDER BY account, window LIMIT ?"
+)
 CREDITS = (
-    "SELECT at, kind, account, window, usd, tokens, calls FROM credits WHERE account = coalesce(?, account) ORDER BY id"
+    "SELECT id, at, kind, account, window, usd, tokens, calls FROM credits WHERE account = coalesce(?, account) "
+    "AND id > ? ORDER BY id LIMIT ?"
 )
 
 
@@ -90,17 +93,15 @@ def hold_whole(cursor: sqlite3.Cursor, line: Line, wanted: Amounts) -> Grant | N
     return Grant(wanted, left)
 
 
-def refusal(cursor: sqlite3.Cursor, line: Line, unit: int) -> Refusal:
+def refusal(cursor: sqlite3.Cursor, shortage: Shortage) -> Refusal:
     """Say why a line cannot spare what is needed."""
-    row = _row(cursor, line)
-    limit = (line.usd, line.tokens, line.calls)[unit] or 0
-    oldest = row[10] if line.since is not None else None
-    return Refusal(line, _UNITS[unit], limit + line.grace[unit] + row[unit + 6], row[unit], row[unit + 3], oldest)
+    row = _row(cursor, shortage.line)
+    return refused(shortage, as_balance(row), row[10])
 
 
 def balance(cursor: sqlite3.Cursor, line: Line) -> Balance:
     """Give the balance of a line's account and window."""
-    return as_balance(_row(cursor, line)[:9])
+    return as_balance(_row(cursor, line))
 
 
 def as_balance(amounts: Sequence[Any]) -> Balance:
@@ -119,7 +120,12 @@ def top_up(cursor: sqlite3.Cursor, line: Line, amounts: Amounts, at: float) -> N
 
 def crossings(cursor: sqlite3.Cursor, lines: Sequence[Line]) -> list[Crossing]:
     """Give the shares of limits that what is spent has passed, and that nobody was told of."""
-    return [crossing for line in lines if line.warn_at for crossing in _crossed(line, _row(cursor, line))]
+    found: list[Crossing] = []
+    for line in lines:
+        if line.warn_at:
+            row = _row(cursor, line)
+            found += crossed(line, as_balance(row), row[9])
+    return found
 
 
 def warn(cursor: sqlite3.Cursor, lines: Sequence[Line]) -> list[Crossing]:
@@ -130,18 +136,6 @@ def warn(cursor: sqlite3.Cursor, lines: Sequence[Line]) -> list[Crossing]:
         cursor.execute(_OPEN, (account, window))  # after a refusal the running part of a rolling window has no row yet
         cursor.execute(_WARNED, (crossing.share, account, window))
     return found
-
-
-def _crossed(line: Line, row: Sequence[Any]) -> Iterator[Crossing]:
-    limits = (line.usd, line.tokens, line.calls)
-    for share in line.warn_at:
-        if share <= row[9]:
-            continue
-        for unit in range(3):
-            limit = limits[unit]
-            if limit is not None and row[unit] * 1000 >= (limit + row[unit + 6]) * share:
-                yield Crossing(line, _UNITS[unit], share, row[unit], limit + row[unit + 6])
-                break
 
 
 def _row(cursor: sqlite3.Cursor, line: Line) -> Sequence[Any]:
@@ -183,22 +177,14 @@ def _open(cursor: sqlite3.Cursor, line: Line, at: float) -> bool:
 
 def _carry(cursor: sqlite3.Cursor, line: Line, before: Sequence[Any], at: float) -> None:
     """Move what was topped up and is not used, and of the rest what `line.carry` allows, into this line's window."""
-    credit, moved = [0, 0, 0], [0, 0, 0]
-    for unit, limit in enumerate((line.usd, line.tokens, line.calls)):
-        if limit is None:
-            credit[unit] = moved[unit] = before[unit + 10]
-            continue
-        left = max(0, limit + before[unit + 7] - before[unit + 1] - before[unit + 4])
-        credit[unit] = min(before[unit + 10], left)
-        rest = 0 if line.carry is None else min(line.carry[unit], left - credit[unit])
-        moved[unit] = credit[unit] + rest
+    moved, credit = carried(line, as_balance(before[1:10]), Amounts(*before[10:13]))
     if not any(moved):
         return
     _add(cursor, line.account, before[0], Amounts(*(-each for each in moved)), Amounts(*(-each for each in credit)))
-    _add(cursor, line.account, line.window, Amounts(*moved), Amounts(*credit))
-    cursor.execute(_WARNED, (_NEVER, line.account, before[0]))  # a share of what stayed behind would say nothing
+    _add(cursor, line.account, line.window, moved, credit)
+    cursor.execute(_WARNED, (ALL_SHARES, line.account, before[0]))  # a share of what stayed behind would say nothing
     _note(cursor, Credit(at, "carried out", line.account, before[0], Amounts(*(-each for each in moved))))
-    _note(cursor, Credit(at, "carried in", line.account, line.window, Amounts(*moved)))
+    _note(cursor, Credit(at, "carried in", line.account, line.window, moved))
 
 
 def _add(cursor: sqlite3.Cursor, account: str, window: str, extra: Amounts, credit: Amounts) -> None:

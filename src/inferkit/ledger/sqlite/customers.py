@@ -26,13 +26,16 @@ _TALLY = (
     "INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
     "calls = calls + excluded.calls, usd = usd + excluded.usd"
 )
+_COUNTED = "hour, kind, user, tenant, feature, plan, asked, provider, model, scope"
 TALLIES = (
-    "SELECT hour, kind, user, tenant, feature, plan, asked, provider, model, scope, calls, usd FROM tallies "
-    "WHERE hour >= coalesce(?, hour) AND hour < coalesce(?, hour + 1) ORDER BY hour"
+    f"SELECT {_COUNTED}, calls, usd FROM tallies WHERE hour >= ? AND hour < ? "  # noqa: S608 - columns alone
+    f"AND ({_COUNTED}) > (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ORDER BY {_COUNTED} LIMIT ?"
 )
 _FIELDS = "SELECT at, user, tenant, plan, seats FROM assignments"
 ASSIGNMENT = f"{_FIELDS} WHERE user IS ? AND tenant IS ? AND at <= ? ORDER BY at DESC, id DESC LIMIT 1"
-ASSIGNMENTS = f"{_FIELDS} ORDER BY at, id"
+ASSIGNMENTS = (
+    "SELECT at, id, user, tenant, plan, seats FROM assignments WHERE (at, id) > (?, ?) ORDER BY at, id LIMIT ?"
+)
 DEFINITIONS = "SELECT plan, definition, at FROM definitions ORDER BY id"
 
 

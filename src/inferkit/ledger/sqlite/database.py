@@ -14,10 +14,11 @@ import random
 import sqlite3
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ConfigurationError, LedgerError
-from inferkit.ledger.protocols import LedgerBusy
+from inferkit.ledger.sqlite.failures import LedgerBusy, damaged, explain, primary_code
+from inferkit.ledger.sqlite.opening import Durability, open_file
 from inferkit.runtime import clock, exits, writer
 from inferkit.runtime.dropped import when_dropped
 from inferkit.runtime.forks import hold_across_fork
@@ -25,22 +26,18 @@ from inferkit.runtime.forks import hold_across_fork
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["WRITING", "Database", "Durability"]
+__all__ = ["READING", "WRITING", "Database"]
 
-WRITING = "BEGIN IMMEDIATE"
-
-Durability = Literal["normal", "full"]
+WRITING, READING = "BEGIN IMMEDIATE", "BEGIN"
 T = TypeVar("T")
 _log = logging.getLogger("inferkit")
 
-_APPLICATION_ID = 0x1F_E2_B0_0C
-_PAGE_SIZE = 1024  # a write costs a page: small ones make a transaction a sixth cheaper
 _WAIT_SECONDS = 10.0
 _PAUSES = (0.0002, 0.02)  # the longest first pause and the longest of all, in seconds
 _INLINE_SECONDS = 0.002  # how long a caller who must not wait waits for another thread's transaction
 _CHECKPOINT_EVERY = 512  # transactions; done in the background, where the disk may take its time
-_CHECKPOINT_AT_ONCE = 16_000  # pages; should the background not come round to it
 _LOOK_SECONDS = 1.0
+_PAGE = 500  # rows
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 _inherited: list[tuple[sqlite3.Connection, object]] = []  # of another process: neither to be used nor to be closed here
@@ -75,6 +72,11 @@ class Database:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether a transaction takes microseconds: no commit waits for the disk."""
+        return self._durability == "normal"
+
     def write(
         self,
         step: Callable[[sqlite3.Cursor], T],
@@ -98,7 +100,7 @@ class Database:
                         return self._transaction(step, begin)
                 return self._without_waiting(step, begin)
             except sqlite3.OperationalError as error:
-                if _code(error) not in _BUSY:
+                if primary_code(error) not in _BUSY:
                     raise self.explain(error) from error
                 if not wait:
                     raise LedgerBusy(f"the ledger {self.path} is in use by another process") from error
@@ -115,25 +117,27 @@ class Database:
             pause = min(pause * 2, _PAUSES[1])
 
     def _without_waiting(self, step: Callable[[sqlite3.Cursor], T], begin: str) -> T:
-        if not self._lock.acquire(timeout=_INLINE_SECONDS):
-            raise LedgerBusy(f"the ledger {self.path} is in use by another thread")
-        try:
+        end = clock.now() + _INLINE_SECONDS if self._lock.locked() else 0.0
+        while self._lock.locked():  # not acquire(timeout=...): an interrupt after it would keep the lock for ever
+            if clock.now() >= end:
+                raise LedgerBusy(f"the ledger {self.path} is in use by another thread")
+            clock.sleep(_INLINE_SECONDS / 20)
+        with self._lock:  # another thread may have been faster; it keeps it for no longer than a transaction takes
             return self._transaction(step, begin)
-        finally:
-            self._lock.release()
 
     def _transaction(self, step: Callable[[sqlite3.Cursor], T], begin: str) -> T:
         connection = self._connection
         if connection is None:
-            connection = self._connection = self._open()
+            connection = self._open()
             self._cursor = connection.cursor()
+            self._connection = connection
         if clock.now() >= self._look_at:
             self._check_still_there()
         if connection.in_transaction:  # an interrupt that came during a rollback left it open
             connection.rollback()
         cursor = self._cursor
-        cursor.execute(begin)
         try:
+            cursor.execute(begin)
             result = step(cursor)
             if connection.in_transaction:  # a group of steps commits by itself, so as to know that it did
                 cursor.execute("COMMIT")
@@ -147,19 +151,22 @@ class Database:
             writer.disk.take(self._tend)
         return result
 
-    def read(self, query: str, parameters: tuple[object, ...] = (), *, wait: bool = True) -> list[tuple[object, ...]]:
+    def read(self, query: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """Run one query and return its rows. Raises as `write` does."""
-        return self.write(lambda cursor: cursor.execute(query, parameters).fetchall(), wait=wait, begin="BEGIN")
+        return self.write(lambda cursor: cursor.execute(query, parameters).fetchall(), begin=READING)
 
-    def pages(self, query: Callable[[int], tuple[str, tuple[object, ...]]], size: int) -> Iterator[tuple[object, ...]]:
-        """Go through many rows, whose first column is their growing id, without keeping anyone waiting meanwhile."""
-        last = 0
+    def pages(self, query: str, parameters: tuple[object, ...], start: tuple[object, ...]) -> Iterator[Any]:
+        """Go through many rows, as many at a time as keep nobody waiting.
+
+        The query orders its rows by their first columns, and ends with parameters for a row after which to begin
+        (`start` is before all of them) and for how many to give.
+        """
         while True:
-            rows = self.read(*query(last))
+            rows = self.read(query, (*parameters, *start, _PAGE))
             yield from rows
-            if len(rows) < size:
+            if len(rows) < _PAGE:
                 return
-            last = int(str(rows[-1][0]))
+            start = rows[-1][: len(start)]
 
     def close(self) -> None:
         """Close the file. A ledger that is used again opens it again."""
@@ -172,53 +179,11 @@ class Database:
             connection.close()
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=_WAIT_SECONDS)
-        try:
-            self._prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
+        connection = open_file(self.path, self._migrations, self._durability, _WAIT_SECONDS)
         self._closes_when_dropped = when_dropped(connection.close)
         self._inode = self.path.stat().st_ino
         self._look_at = clock.now() + _LOOK_SECONDS
         return connection
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        run = connection.execute
-        (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
-        (application,) = run("PRAGMA application_id").fetchone()
-        (version,) = run("PRAGMA user_version").fetchone()
-        if tables and application != _APPLICATION_ID:
-            raise LedgerError(f"{self.path} is another program's database; give the ledger a file of its own")
-        if version > len(self._migrations):
-            raise LedgerError(
-                f"the ledger {self.path} was written by a newer inferkit (version {version} of its format, this one "
-                f"knows {len(self._migrations)}); upgrade inferkit, or use another file"
-            )
-        if not tables:
-            run(f"PRAGMA page_size={_PAGE_SIZE}")
-        (mode,) = run("PRAGMA journal_mode=WAL").fetchone()
-        if mode != "wal":
-            raise LedgerError(f"the ledger {self.path} lies where SQLite cannot share it; use a local disk")
-        run(f"PRAGMA synchronous={self._durability}")
-        run(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_AT_ONCE}")
-        if version < len(self._migrations):
-            self._migrate(connection)
-        run("PRAGMA busy_timeout=0")
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()  # another process may have been faster
-            for script in self._migrations[version:]:
-                for statement in script.split(";"):
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version={len(self._migrations)}")
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.rollback()
-            raise
 
     def _check_still_there(self) -> None:
         """Refuse to go on writing to a file that was deleted: the next process would start with an empty one."""
@@ -237,7 +202,7 @@ class Database:
         """Read the whole file and raise `LedgerError` if it is damaged."""
         rows = self.read("PRAGMA integrity_check(1)")
         if rows != [("ok",)]:
-            raise self._damaged()
+            raise damaged(self.path)
 
     def _tend(self) -> None:
         """Move what was written from the log into the file, so that no call has to. Runs in the background."""
@@ -267,30 +232,9 @@ class Database:
                 "program may write to"
             ) from error
 
-    def _damaged(self) -> LedgerError:
-        return LedgerError(
-            f"the ledger {self.path} is damaged; stop the programs that use it and restore it from a backup, or move "
-            "it away to begin with an empty one, which forgets what was spent"
-        )
-
     def explain(self, error: sqlite3.Error) -> LedgerError:
         """Give the error that says what is wrong with this file and what to do."""
-        code = _code(error)
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return self._damaged()
-        if code == sqlite3.SQLITE_READONLY:
-            return LedgerError(
-                f"the ledger {self.path} is read-only; let this program write to the file and its folder"
-            )
-        if code == sqlite3.SQLITE_FULL:
-            return LedgerError(f"there is no room left for the ledger {self.path}; make room on its disk")
-        if code == sqlite3.SQLITE_CANTOPEN:
-            return LedgerError(
-                f"the ledger {self.path} cannot be opened; choose a file in a folder that this program may write to"
-            )
-        if code == sqlite3.SQLITE_IOERR:
-            return LedgerError(f"the disk failed the ledger {self.path} ({error}); check its room and its health")
-        return LedgerError(f"the ledger {self.path} failed: {error}")
+        return explain(self.path, error)
 
     def hold(self) -> None:
         """Close, so that the child inherits nothing: SQLite's locks do not survive a fork, and it would not know."""
@@ -317,8 +261,3 @@ class Database:
             _inherited.append((self._connection, self._closes_when_dropped))
             self._connection = None
         self.renew()
-
-
-def _code(error: sqlite3.Error) -> int:
-    """Give the primary result code."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF

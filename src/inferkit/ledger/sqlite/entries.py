@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from inferkit.ledger.protocols import Line
+    from inferkit.ledger.amounts import Line
 
 __all__ = ["NO_ACCOUNTS", "accounts_of", "accounts_text", "as_entry", "enter", "page"]
 
@@ -38,15 +38,15 @@ def enter(
     accounts: str = NO_ACCOUNTS,
 ) -> None:
     """Write an entry."""
-    *fields, parts, attribution = charge
-    row = (call, kind, at, calls, *fields, json.dumps(parts) if parts else None, *attribution, accounts)
+    parts, attribution = charge[-2:]
+    row = (call, kind, at, calls, *charge[:-2], json.dumps(parts) if parts else None, *attribution, accounts)
     cursor.execute(_ENTER, row)
 
 
-def page(conditions: Sequence[str], size: int) -> str:
-    """Give the query for so many entries that are later than an id and fulfil conditions."""
-    where = " AND ".join(["id > ?", *conditions])
-    return f"SELECT id, {_COLUMNS} FROM entries WHERE {where} ORDER BY id LIMIT {size}"  # noqa: S608 - no value is in it
+def page(conditions: Sequence[str]) -> str:
+    """Give the query for so many entries that fulfil conditions and are later than an id."""
+    where = " AND ".join([*conditions, "id > ?"])
+    return f"SELECT id, {_COLUMNS} FROM entries WHERE {where} ORDER BY id LIMIT ?"  # noqa: S608 - no value is in it
 
 
 def as_entry(row: Sequence[Any]) -> Entry:
@@ -66,7 +66,7 @@ def _parts(text: str | None) -> tuple[Part, ...]:
 
 def accounts_text(lines: Sequence[Line]) -> str:
     """Write down which accounts and windows a call is charged to."""
-    return _json(tuple((line.account, line.window) for line in lines))
+    return _json(tuple([line[:2] for line in lines]))
 
 
 @functools.lru_cache(maxsize=1024)

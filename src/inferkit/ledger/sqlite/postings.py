@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import LedgerError
+from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal
+from inferkit.ledger.decisions import grant
 from inferkit.ledger.journal import Attribution, Charge
-from inferkit.ledger.protocols import NOTHING, Amounts, Grant, Line, Refusal
 from inferkit.ledger.sqlite import balances
 from inferkit.ledger.sqlite.entries import NO_ACCOUNTS, accounts_of, accounts_text, enter
 
@@ -163,7 +164,7 @@ def void(cursor: sqlite3.Cursor, call: str, at: float) -> bool:
     """Give back what a call holds, or take back what was posted when its lease ran out."""
     held = cursor.execute(_RELEASE, (call,)).fetchall()
     for *amounts, accounts in held:
-        _move(cursor, NOTHING, Amounts(*amounts), accounts)
+        _move(cursor, NOTHING, amounts, accounts)
     return bool(held) or _correct(cursor, call, Charge(0, attempts=0, attribution=_attribution(cursor, call)), at, 0)
 
 
@@ -194,32 +195,16 @@ def _hold(
 def _decide(
     cursor: sqlite3.Cursor, lines: Sequence[Line], wanted: Amounts, minimum: Amounts, at: float
 ) -> Grant | Refusal:
-    """Find what every line can spare. The same amount is held on all lines, so the scarcest decides."""
-    granted: list[int] = list(wanted)
-    free: list[int | None] = [None, None, None]
-    for line in lines:
-        used = balances.used(cursor, line, at)
-        limits = (line.usd, line.tokens, line.calls)
-        for unit in range(3):
-            limit = limits[unit]
-            if limit is None:
-                continue
-            left = limit + line.grace[unit] - used[unit]
-            if left < minimum[unit] and wanted[unit]:  # what costs nothing is free, also after the limit
-                return balances.refusal(cursor, line, unit)
-            granted[unit] = min(granted[unit], max(0, left))
-            known = free[unit]
-            free[unit] = left if known is None else min(known, left)
-    remaining = tuple(None if left is None else left - granted[unit] for unit, left in enumerate(free))
-    return Grant(Amounts(*granted), remaining)  # type: ignore[arg-type]
+    found = grant(lines, wanted, minimum, lambda line: balances.used(cursor, line, at))
+    return found if isinstance(found, Grant) else balances.refusal(cursor, found)
 
 
 def settle(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls: int) -> bool:
     """Post what a call cost in place of what it held, once."""
     held = cursor.execute(_RELEASE, (call,)).fetchall()
     if held:
-        usd, tokens, number, accounts = held[0]
-        _move(cursor, Amounts(charge.usd or 0, charge.tokens, calls), Amounts(usd, tokens, number), accounts)
+        *released, accounts = held[0]
+        _move(cursor, (charge.usd or 0, charge.tokens, calls), released, accounts)
     elif _correct(cursor, call, charge, at, calls):
         return True
     elif cursor.execute(_IS_ENTERED, (call,)).fetchone():
@@ -276,6 +261,6 @@ def sweep(cursor: sqlite3.Cursor, at: float) -> int:
     return len(rows)
 
 
-def _move(cursor: sqlite3.Cursor, posted: Amounts, released: Amounts, accounts: str) -> None:
+def _move(cursor: sqlite3.Cursor, posted: Sequence[int], released: Sequence[int], accounts: str) -> None:
     for account, window in accounts_of(accounts):
         cursor.execute(_MOVE, (*posted, *released, account, window))

@@ -1,0 +1,32 @@
+"""Ends the holds of processes that died, so that reports show them as spent: first at once, then once a minute."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from inferkit.core.errors import LedgerError
+
+if TYPE_CHECKING:
+    from inferkit.ledger.protocols import Accounts
+    from inferkit.runtime.protocol import Runtime
+
+__all__ = ["Sweeper"]
+
+_SECONDS = 60.0
+
+
+class Sweeper:
+    """Serves all calls of a budget layer."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+        self._next = 0.0
+
+    async def sometimes(self, runtime: Runtime, at: float) -> None:
+        """Sweep if it is time: `at` is in seconds since the epoch."""
+        if at < self._next:
+            return
+        self._next = at + _SECONDS
+        with contextlib.suppress(LedgerError):  # the next reservation says what is wrong
+            await self._accounts.sweep(runtime, at)

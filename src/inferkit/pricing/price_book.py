@@ -1,0 +1,77 @@
+"""Finds what a model charges: the user's own prices, and the bundled list behind them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from inferkit.core.errors import ConfigurationError, UnpricedModel
+from inferkit.pricing.prices import Price
+from inferkit.runtime import imports
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["PriceBook"]
+
+_MOST_REMEMBERED = 4096
+_LOCAL = Price(0, 0, source="local")
+
+
+class PriceBook:
+    """Finds the price of a model: the user's own entries first, then the bundled list.
+
+    `own` maps "provider:model", "model" or "provider:*" (looked up in this order) to a `Price`, which takes the place
+    of all that the list says about the model, sizes and dates too. A model that runs in this process (provider "local")
+    costs nothing unless `own` says otherwise. `on_unpriced` is "block", or the price to assume for a model that nobody
+    lists.
+    """
+
+    def __init__(
+        self, own: Mapping[str, Price] | None = None, *, on_unpriced: Literal["block"] | Price = "block"
+    ) -> None:
+        own = dict(own or {})
+        for name, price in own.items():
+            if not isinstance(price, Price):
+                raise ConfigurationError(
+                    f'the price of {name!r} is a Price, for example Price(input="0.25", output="2.00"); '
+                    f"got {type(price).__name__}"
+                )
+        if on_unpriced != "block" and not isinstance(on_unpriced, Price):
+            raise ConfigurationError(f'on_unpriced is "block" or a Price; got {on_unpriced!r}')
+        self._own = own
+        self._default = None if on_unpriced == "block" else on_unpriced
+        self._known: dict[tuple[str, str], Price | None] = {}
+
+    def find(self, provider: str, model: str) -> Price | None:
+        """Give a model's price, or None if it has no known price."""
+        try:
+            return self._known[provider, model]
+        except KeyError:
+            pass
+        price = self._look_up(provider, model)
+        if len(self._known) >= _MOST_REMEMBERED:  # names that come from outside must not fill the memory
+            self._known.clear()
+        self._known[provider, model] = price
+        return price
+
+    def price(self, provider: str, model: str) -> Price:
+        """Give a model's price. Raises `UnpricedModel` where nobody lists it and no default is stated."""
+        price = self.find(provider, model)
+        if price is None:
+            raise UnpricedModel(
+                f'"{provider}:{model}" has no known price, so no budget can cover it; state one, '
+                f'prices={{"{provider}:{model}": Price(input="...", output="...")}} in dollars per million tokens, '
+                "or a default for such models with on_unpriced=Price(...)"
+            )
+        return price
+
+    def _look_up(self, provider: str, model: str) -> Price | None:
+        for name in (f"{provider}:{model}", model, f"{provider}:*"):
+            if name in self._own:
+                return self._own[name]
+        if provider == "local":
+            return _LOCAL
+        with imports.lock:
+            from inferkit.pricing.genai_prices import listed_price
+
+        return listed_price(provider, model) or self._default
