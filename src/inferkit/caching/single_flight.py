@@ -195,17 +195,16 @@ class _Flight:
         self.failure_raised = False
 
     async def pull(self, deadline: float | None) -> None:
-        """Pull what a read brings; the lock, which is held, is given back when that is over, however this ends."""
-        if self.members == 1 and deadline is None:
-            return await self._pull()
+        """Read on where others may wait for it, too; otherwise as `read`."""
         runtime = self.runtime
         if deadline is not None and runtime.now() >= deadline:
             self.lock.release()
             raise DeadlineExceeded
-        step = runtime.shield(self._pull) if self.members > 1 else self._pull()
+        step = runtime.shield(self.read) if self.members > 1 else self.read()
         return await (step if deadline is None or runtime.blocking else runtime.within(deadline, step))
 
-    async def _pull(self) -> None:
+    async def read(self) -> None:
+        """Take what a read brings; the lock, which is held, is given back when that is over, however this ends."""
         assert self.source is not None
         try:
             self.chunks += await self.source.next_batch()
@@ -256,9 +255,11 @@ class _Reader:
         chunks = flight.chunks
         while index >= len(chunks) and flight.state == _OPEN:
             lock = flight.lock
-            await lock.acquire(self._deadline)
+            if not lock.acquire_nowait():
+                await lock.acquire(self._deadline)
             if index >= len(chunks) and flight.state == _OPEN and lock is flight.lock:
-                await flight.pull(self._deadline)
+                alone = flight.members == 1 and self._deadline is None
+                await (flight.read() if alone else flight.pull(self._deadline))
             else:
                 lock.release()
         if index >= len(chunks):

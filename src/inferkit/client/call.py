@@ -103,12 +103,17 @@ class Call:
     async def read(self, runtime: Runtime) -> Reply:
         """Send the call and read its reply to the end."""
         await self.open(runtime)
+        response = self._response
+        assert response is not None
+        step = response.next_batch if self._deadline is None else self._next_batch
         try:
             while True:
-                self.chunks += await self._next_batch()
+                self.chunks += await step()
         except StopAsyncIteration:
             pass
         except BaseException as error:
+            if isinstance(error, InferkitError):
+                self.record.sign(error, self.text)
             await self.close(error)
             raise
         return self.reply

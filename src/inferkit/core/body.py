@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from inferkit.core.attempt import Outcome
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["AllAtOnce", "Batch", "Body", "Change", "End", "OnClose"]
+__all__ = ["AllAtOnce", "Batch", "Body", "Change", "End", "Explain", "OnClose"]
 
 Batch: TypeAlias = list[Chunk]
 """What one read brought, in its order."""
@@ -46,6 +46,7 @@ class End:
 
 OnClose: TypeAlias = Callable[[End], Awaitable[None] | None]
 Change: TypeAlias = Callable[[Chunk], Chunk]
+Explain: TypeAlias = Callable[[BaseException], BaseException]
 
 
 class AllAtOnce:

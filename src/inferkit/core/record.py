@@ -84,6 +84,8 @@ class CallRecord:
     @property
     def served(self) -> Attempt | None:
         """The attempt that gave the reply: the last that ran to its end, since lost hedges may end after it."""
+        if self.attempts and self.attempts[-1].outcome == "completed":
+            return self.attempts[-1]
         completed = (attempt for attempt in reversed(self.attempts) if attempt.outcome == "completed")
         return next(completed, self.attempts[-1] if self.attempts else None)
 

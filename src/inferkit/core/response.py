@@ -12,6 +12,7 @@ iterates over a response is given one chunk at a time.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from inferkit.core.body import AllAtOnce, End
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from inferkit.core.attempt import Outcome
-    from inferkit.core.body import Batch, Body, Change, OnClose
+    from inferkit.core.body import Batch, Body, Change, Explain, OnClose
     from inferkit.core.chunks import Chunk
     from inferkit.core.ending import Part
     from inferkit.runtime.protocol import Runtime
@@ -39,6 +40,7 @@ class Response:
 
     __slots__ = (
         "_body",
+        "_explain",
         "_failure",
         "_generation",
         "_hooks",
@@ -48,6 +50,7 @@ class Response:
         "_runtime",
         "_source",
         "_state",
+        "_unread",
         "headers",
         "id",
         "model",
@@ -72,7 +75,9 @@ class Response:
         self._state = _OPEN
         self._reading = False
         self._ready: Batch = []  # read, and not handed over yet; the next one is the last
+        self._unread: tuple[Batch, int] | None = None  # a batch to come first, and how many observers have seen it
         self._failure: Exception | None = None  # what an observer raised after chunks that are handed over first
+        self._explain: tuple[tuple[Explain, int], ...] = ()  # and how many hooks stand inside, and see what it was
         self.model = model
         self.id = id
         self.headers: Mapping[str, str] = headers or {}
@@ -110,21 +115,26 @@ class Response:
         if self._ready:
             left, self._ready = self._ready[::-1], []
             return left
-        if self._failure is not None:
+        if self._failure is not None and self._unread is None:
             await self._fail(self._failure)
         self._reading = True
         try:
-            batch = await self._body.__anext__()
-            if type(batch) is not list:
-                batch = [batch]
-            if self._maps:
+            maps = self._maps
+            if self._unread is not None:
+                (batch, seen), self._unread = self._unread, None
+                maps = maps[seen:]
+            else:
+                batch = await self._body.__anext__()
+                if type(batch) is not list:
+                    batch = [batch]
+            if maps:
                 if len(batch) == 1:  # as most are
                     chunk = batch[0]
-                    for change in self._maps:
+                    for change in maps:
                         chunk = change(chunk)
                     batch = [chunk]
                 else:
-                    batch = self._observed(batch)
+                    batch = self._observed(batch, maps)
         except StopAsyncIteration as end:
             self._reading = False
             if self._state is _CLOSED:
@@ -135,24 +145,34 @@ class Response:
             self._reading = False
             if self._state is _CLOSED and isinstance(error, Exception):
                 raise StreamError(_CLOSED_MEANWHILE) from error
-            await self._end("error" if isinstance(error, Exception) else "cancelled", error, _CLOSED)
-            raise
+            await self._fail(error)
         self._reading = False
         if self._state is _CLOSED:
             raise StreamError(_CLOSED_MEANWHILE)
         return batch or await self.next_batch()  # a read may have brought nothing
 
-    async def _fail(self, failure: Exception) -> NoReturn:
-        await self._end("error", failure, _CLOSED)
-        raise failure
+    async def _fail(self, failure: BaseException) -> NoReturn:
+        """End with a failure, and raise what it means to whoever reads here."""
+        meaning, told = failure, 0
+        for explain, inside in self._explain:
+            hooks = [_told_of(meaning, hook) for hook in self._hooks[told:inside]]
+            self._hooks = (*self._hooks[:told], *hooks, *self._hooks[inside:])
+            meaning, told = explain(meaning), inside
+        await self._end("error" if isinstance(meaning, Exception) else "cancelled", meaning, _CLOSED)
+        if meaning is failure:
+            raise failure
+        raise meaning from failure
 
-    def _observed(self, batch: Batch) -> Batch:
+    def unread(self, batch: Batch) -> None:
+        """Put back what was read, so that it comes first once more."""
+        self._unread = (batch, len(self._maps))
+
+    def _observed(self, batch: Batch, maps: tuple[Change, ...]) -> Batch:
         """Show a batch to the observers, from the innermost one outwards, chunk by chunk.
 
         What comes before a chunk at which one of them raises is handed over first. What comes after it was received
         too: that observer and those inside of it still see it.
         """
-        maps = self._maps
         seen: Batch = []
         for place, received in enumerate(batch):
             chunk = received
@@ -186,26 +206,30 @@ class Response:
             raise StreamError("this response was handed on by through() or map(); read the one that they returned")
         raise StreamError("the stream is closed; read it before closing, or start another call")
 
-    def map(self, change: Change | None = None, *, on_close: OnClose | None = None) -> Response:
+    def map(
+        self, change: Change | None = None, *, on_close: OnClose | None = None, explain: Explain | None = None
+    ) -> Response:
         """Hand the stream on with each chunk passed through `change`, and `on_close` called at its end.
 
         An observer returns the chunk it was given. An error that `change` raises ends the stream, after the chunks that
-        came before.
+        came before. `explain` is given what breaks the stream, and says what that means to its reader.
         """
-        if self._ready or self._failure is not None:  # somebody has read a part of a batch: the rest was observed
-            return self.through(_Rest(self)).map(change, on_close=on_close)
         if self._state is _MOVED:
             raise StreamError(_HANDED_ON)
+        if self._ready:  # somebody has read a part of a batch
+            self.unread(self._ready[::-1])
         new: Response = object.__new__(Response)  # every layer of every call comes by here
         new._body, new._source, new._runtime, new._generation = (
             self._body, self._source, self._runtime, self._generation
         )  # fmt: skip
         new._maps = self._maps if change is None else (*self._maps, change)
         new._hooks = self._hooks if on_close is None else (*self._hooks, on_close)
-        new._state, new._reading, new._ready, new._failure = _OPEN, False, [], None
+        new._explain = self._explain if explain is None else (*self._explain, (explain, len(new._hooks)))
+        new._state, new._reading, new._ready = _OPEN, False, []
+        new._unread, new._failure = self._unread, self._failure
         new.model, new.id, new.headers = self.model, self.id, self.headers
         self._state = _MOVED
-        self._body = self._source = None
+        self._body = self._source = self._unread = self._failure = None
         self._hooks = ()
         return new
 
@@ -252,8 +276,8 @@ class Response:
         if hasattr(self._body, "aclose"):
             parts.append(Open(self._body))
         source = self._source
-        self._body = self._source = self._failure = None
-        self._hooks = self._maps = ()
+        self._body = self._source = self._unread = self._failure = None
+        self._hooks = self._maps = self._explain = ()
         if source is not None and source._state is _OPEN:
             source._state = _CLOSED
             parts += source._parts()
@@ -274,13 +298,6 @@ class Response:
             Ending(self._runtime, "abandoned", None, self._parts()).abandon()
 
 
-class _Rest:
-    """The body of a response that somebody has read a part of."""
-
-    __slots__ = ("_source",)
-
-    def __init__(self, source: Response) -> None:
-        self._source = source
-
-    async def __anext__(self) -> Batch:
-        return await self._source.next_batch()
+def _told_of(error: BaseException, hook: OnClose) -> OnClose:
+    """Give a hook what broke the stream, as it is known where the hook stands."""
+    return lambda end: hook(replace(end, error=error))

@@ -126,6 +126,8 @@ class _Running:
             self.usage = chunk.usage if self.usage is None else _latest(self.usage, chunk.usage)
         if chunk.finish_reason is not None:
             self.reason = chunk.finish_reason
+            if chunk.finish_reason == "length" and self.hold is not None and self.hold.sets_length:
+                return chunk._replace(finish_reason="budget")
         elif self.bytes > self.cut_at or (chunk.usage is not None and chunk.usage.output_tokens > self.most):
             return self._cut(chunk)
         return chunk

@@ -13,7 +13,6 @@ from inferkit.core.errors import (
     BudgetExceeded,
     ConfigurationError,
     ContentFiltered,
-    InferkitError,
     ProviderError,
     StreamInterrupted,
     Unavailable,
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inferkit.core.attempt import AttemptKind
-    from inferkit.core.body import Batch
+    from inferkit.core.body import Batch, Explain
     from inferkit.core.request import Handler, Request, Target
     from inferkit.core.response import Response
 
@@ -176,8 +175,9 @@ async def _begin(request: Request, call_next: Handler) -> Response:
             batch = await response.next_batch()
             received += batch
             for chunk in batch:
-                if chunk.has_content or chunk.finish_reason:
-                    return response.through(_Committed(response, received, request.provider or ""))
+                if chunk.text or chunk.finish_reason or chunk.has_content:
+                    response.unread(received)
+                    return response.map(explain=_final(request))
     except StopAsyncIteration:
         pass
     except BaseException as error:
@@ -186,31 +186,20 @@ async def _begin(request: Request, call_next: Handler) -> Response:
     raise Unavailable(f"{request.provider} ended the reply before it began; try again", provider=request.provider or "")
 
 
-class _Committed:
-    """The stream from the commit point on: failures are final."""
+def _final(request: Request) -> Explain:
+    """Say what it means that a stream breaks from the commit point on: nobody else can be asked."""
+    provider = request.provider or ""
 
-    __slots__ = ("_provider", "_received", "_source")
-
-    def __init__(self, source: Response, received: Batch, provider: str) -> None:
-        self._source = source
-        self._received = received
-        self._provider = provider
-
-    async def __anext__(self) -> Batch:
-        if self._received:
-            received, self._received = self._received, []
-            return received
-        try:
-            return await self._source.next_batch()
-        except ProviderError as error:
-            raise self._interrupted(error) from error
-
-    def _interrupted(self, error: ProviderError) -> InferkitError:
+    def explain(error: BaseException) -> BaseException:
+        if not isinstance(error, ProviderError):
+            return error
         return StreamInterrupted(
-            f"{self._provider} broke off the stream ({type(error).__name__}); what came is in .partial",
-            provider=self._provider,
+            f"{provider} broke off the stream ({type(error).__name__}); what came is in .partial",
+            provider=provider,
             status=error.status,
             code=error.code,
             retryable=error.retryable,
             retry_after=error.retry_after,
         )
+
+    return explain

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import select
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from inferkit.core.errors import ConfigurationError, DeadlineExceeded
 from inferkit.runtime import clock, forks, writer
@@ -26,7 +27,8 @@ class DirectRuntime:
 
     blocking = True
     place = None
-    endings: Endings
+
+    endings: ClassVar[Endings]  # set below
 
     def now(self) -> float:
         """See `Clock`."""
@@ -82,18 +84,17 @@ class DirectRuntime:
 
 
 class _ThreadLock:
-    __slots__ = ("_lock",)
+    __slots__ = ("_lock", "acquire_nowait", "release")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.acquire_nowait = functools.partial(self._lock.acquire, blocking=False)
+        self.release = self._lock.release  # these two are asked for with every chunk
 
     async def acquire(self, deadline: float | None = None) -> None:
         wait = -1 if deadline is None else max(0.0, deadline - clock.now())
         if not self._lock.acquire(timeout=wait):
             raise DeadlineExceeded
-
-    def release(self) -> None:
-        self._lock.release()
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -118,9 +119,12 @@ class _Endings:
     """What is dropped is ended by the writer's thread, which blocks."""
 
     runtime: Runtime = DirectRuntime()
-    generation = 0
 
-    def renew(self) -> None:
+    def __init__(self) -> None:
+        self.follow_fork()
+        forks.in_child(self.follow_fork)
+
+    def follow_fork(self) -> None:
         self.generation = forks.generation
 
     def take(self, ending: Callable[[], object], /) -> None:
@@ -133,9 +137,8 @@ class _Endings:
         drive(_wait_for(waiting))
 
 
-endings = _Endings()
+endings: Endings = _Endings()
 DirectRuntime.endings = endings
-forks.in_child(endings.renew)
 
 
 async def _wait_for(waiting: Awaitable[None]) -> None:

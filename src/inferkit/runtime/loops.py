@@ -197,24 +197,28 @@ class AsyncRuntime:
 
 
 class _LoopLock:
-    __slots__ = ("_lock", "_runtime")
+    __slots__ = ("_lock", "_runtime", "release")
 
     def __init__(self, runtime: AsyncRuntime) -> None:
         import anyio
 
         self._lock = anyio.Semaphore(1)  # unlike anyio's Lock, any task may release it
         self._runtime = runtime
+        self.release: Callable[[], None] = self._lock.release
+
+    def acquire_nowait(self) -> bool:
+        if not self._lock.value:
+            return False
+        self._lock.acquire_nowait()
+        return True
 
     async def acquire(self, deadline: float | None = None) -> None:
-        if self._lock.value:  # free, as nearly always: each chunk of a stream that may be shared comes by here
-            self._lock.acquire_nowait()
-        elif deadline is None:
+        if self.acquire_nowait():  # as nearly always: each chunk of a stream that may be shared comes by here
+            return
+        if deadline is None:
             await self._lock.acquire()
         else:
             await self._runtime.within(deadline, self._lock.acquire())
-
-    def release(self) -> None:
-        self._lock.release()
 
 
 def import_loops() -> None:

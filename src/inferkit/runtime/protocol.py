@@ -33,7 +33,12 @@ class Lock(Protocol):
     async def acquire(self, deadline: float | None = None) -> None:
         """Take the lock; raise `DeadlineExceeded` if it is not free by then."""
 
-    def release(self) -> None:
+    @property
+    def acquire_nowait(self) -> Callable[[], bool]:
+        """Take the lock if it is free, and say whether it was."""
+
+    @property
+    def release(self) -> Callable[[], None]:
         """Give it back."""
 
 
