@@ -112,7 +112,7 @@ class Telling(SqliteStore):
 @pytest.mark.parametrize("cancelled", [False, True])
 @pytest.mark.parametrize("turns_before", range(4))
 def test_a_loop_that_is_closed_under_a_stream_leaves_it_settled(setup, tmp_path, monkeypatch, cancelled, turns_before):
-    monkeypatch.setattr("inferkit.runtime.loops._LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("inferkit.runtime.closing._LOOK_SECONDS", 0.01)
     ledger = Ledger(Telling(tmp_path / "ledger.db"))
     loop = asyncio.new_event_loop()
 

@@ -13,11 +13,10 @@ iterates over a response is given one chunk at a time.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from inferkit.core.body import AllAtOnce
-from inferkit.core.ending import Ending
+from inferkit.core.body import AllAtOnce, End
+from inferkit.core.ending import Ending, Open, finish
 from inferkit.core.errors import StreamError
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from inferkit.core.attempt import Outcome
     from inferkit.core.body import Batch, Body, Change, Explain, OnClose
     from inferkit.core.chunks import Chunk
+    from inferkit.core.ending import Part
     from inferkit.runtime.protocol import Runtime
 
 __all__ = ["Response"]
@@ -262,18 +262,19 @@ class Response:
         if self._state is not _OPEN or self._generation != self._runtime.endings.generation:
             return  # over, or of the process that this one was forked from, which ends and settles it
         self._state = state
-        ending = Ending(self._runtime, outcome, error, self._parts())
+        parts = self._parts()
         if outcome == "completed":  # there is nothing to wait for
-            await ending.run(self._runtime)
+            await finish(parts, End(outcome, error, self._runtime), self._runtime)
         else:
+            ending = Ending(self._runtime, outcome, error, parts)
             self._runtime.endings.until_exit(ending)
             await self._runtime.conclude(ending.run)
 
-    def _parts(self) -> list[tuple[Any, OnClose | None]]:
-        """Take apart what is to be closed and called, this stream's hooks before the body that feeds them."""
-        parts: list[tuple[Any, OnClose | None]] = list(zip(repeat(None), reversed(self._hooks), strict=False))
+    def _parts(self) -> list[Part]:
+        """Take apart what is to be closed and called, what comes last first."""
+        parts: list[Part] = list(reversed(self._hooks))
         if hasattr(self._body, "aclose"):
-            parts.append((self._body, None))
+            parts.append(Open(self._body))
         source = self._source
         self._body = self._source = self._unread = self._failure = None
         self._hooks = self._maps = self._explain = ()
