@@ -9,7 +9,8 @@ import threading
 import anyio
 import pytest
 
-from inferkit import AsyncClient, Budget, Insert, Price, SqliteLedger
+from inferkit import AsyncClient, Budget, Insert, Ledger, Price
+from inferkit.ledger.sqlite.ledger import SqliteStore
 from inferkit.runtime.loops import current_runtime
 from inferkit.testing import FakeProvider, settled
 
@@ -91,15 +92,15 @@ def test_a_task_that_is_cancelled_as_asyncio_run_ends_has_its_call_settled(setup
     check(client, setup.outcomes)
 
 
-class TellingLedger(SqliteLedger):
+class TellingStore(SqliteStore):
     """Tells when it has settled a call."""
 
     def __init__(self, path):
         super().__init__(path)
         self.settled = threading.Event()
 
-    def settle(self, *args, **options):
-        done = super().settle(*args, **options)
+    async def settle(self, *args, **options):
+        done = await super().settle(*args, **options)
         self.settled.set()
         return done
 
@@ -110,7 +111,8 @@ class TellingLedger(SqliteLedger):
 @pytest.mark.parametrize("turns_before", range(4))
 def test_a_loop_that_is_closed_under_a_stream_leaves_it_settled(setup, tmp_path, monkeypatch, cancelled, turns_before):
     monkeypatch.setattr("inferkit.runtime.loops._LOOK_SECONDS", 0.01)
-    ledger = TellingLedger(tmp_path / "ledger.db")
+    store = TellingStore(tmp_path / "ledger.db")
+    ledger = Ledger(store)
     loop = asyncio.new_event_loop()
 
     async def main():
@@ -132,7 +134,7 @@ def test_a_loop_that_is_closed_under_a_stream_leaves_it_settled(setup, tmp_path,
     loop.close()
     for _ in range(1000):  # a stream around the one that was ending is ended when the collector finds it
         gc.collect()
-        if ledger.settled.wait(0.01):
+        if store.settled.wait(0.01):
             break
     (entry,) = ledger.entries()
     assert entry.kind == "settled"
