@@ -7,11 +7,15 @@ worlds the same body is driven without a loop, and its client is `Client` behind
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 import pytest
+import sniffio
+import trio
 
 from inferkit import AsyncClient, Client
 from inferkit.runtime.direct import DirectRuntime, drive
@@ -23,6 +27,7 @@ WORLDS = (*RUNTIMES, "portal")
 SECONDS = 60  # no body takes this long unless something hangs
 
 on_a_loop = pytest.mark.parametrize("run", LOOPS, indirect=True)
+world_on_a_loop = pytest.mark.parametrize("world", LOOPS, indirect=True)
 
 
 def run_in(name, body):
@@ -35,6 +40,24 @@ def run_in(name, body):
             return await body(current_runtime())
 
     return anyio.run(guarded, backend=name)
+
+
+directly = partial(run_in, "direct")
+
+
+@asynccontextmanager
+async def cancelled_afterwards(call):
+    """Run `call` beside the block, and cancel it after the block as its loop itself would."""
+    if sniffio.current_async_library() == "trio":
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call)
+            yield
+            nursery.cancel_scope.cancel()
+    else:
+        task = asyncio.ensure_future(call())
+        yield
+        task.cancel()
+        await asyncio.wait([task])
 
 
 class World:
@@ -76,37 +99,58 @@ class World:
         for failure in failures:
             raise failure
 
-    def gate(self):
-        """Something that a fake provider waits at until the test opens it, from anywhere."""
-        return Gate()
+
+class Signal:
+    """An event that threads and tasks of event loops wait for alike, and that is set from anywhere."""
+
+    def __init__(self):
+        self._set = threading.Event()
+        self._waiting = {}
+
+    def set(self):
+        self._set.set()
+        here = _loop()
+        for event, loop in list(self._waiting.items()):
+            if loop == here:
+                event.set()
+            else:
+                anyio.from_thread.run_sync(event.set, token=loop)
+
+    async def wait(self):
+        loop = _loop()
+        if loop is None:
+            assert self._set.wait(SECONDS), "nobody came"
+            return
+        event = anyio.Event()
+        self._waiting[event] = loop
+        try:
+            with anyio.fail_after(SECONDS):
+                while not self._set.is_set():  # and if it is set in between, the event is set too
+                    await event.wait()
+        finally:
+            del self._waiting[event]
+
+
+def _loop():
+    try:
+        return anyio.lowlevel.current_token()
+    except anyio.NoEventLoopError:
+        return None
 
 
 class Gate:
+    """What waits here goes on when the gate is opened; `reached` is set once something waits."""
+
     def __init__(self):
-        self._open = threading.Event()
-        self.reached = threading.Event()
+        self.reached = Signal()
+        self._opened = Signal()
 
     def open(self):
-        self._open.set()
-
-    async def wait_until_reached(self):
-        await _wait(self.reached)
+        self._opened.set()
 
     async def __call__(self):
         self.reached.set()
-        await _wait(self._open)
-
-
-async def _wait(event):
-    """Wait for a thread's event in whatever world this runs."""
-    try:
-        anyio.get_current_task()
-    except Exception:
-        assert event.wait(20), "nobody came"
-        return
-    with anyio.fail_after(20):
-        while not event.is_set():
-            await anyio.lowlevel.checkpoint()
+        await self._opened.wait()
 
 
 class _SyncClient:

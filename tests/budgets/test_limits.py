@@ -9,8 +9,8 @@ from decimal import Decimal
 
 import pytest
 
-from budgets.fake_models import AT, FakeModel, Stack, make_request, run
 from budgets.spending import most, reserve, spend
+from budgets.stack import AT, Stack, make_request
 from inferkit import Budget, BudgetExceeded, ConfigurationError, Remaining, Spent
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk
@@ -20,6 +20,8 @@ from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.journal import Charge
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.runtime import clock
+from inferkit.testing import FakeProvider
+from worlds import directly
 
 REPLY = [Chunk("Hi", finish_reason="stop"), Chunk(usage=Usage(10, 5))]
 
@@ -35,12 +37,12 @@ def refusal(ledger, budget, *, at=AT, calls=1, key=None):
     """Call until the budget refuses; give the error."""
 
     async def main(runtime):
-        stack = Stack(ledger, FakeModel(REPLY), clock=lambda: at)
+        stack = Stack(ledger, FakeProvider(REPLY), clock=lambda: at)
         for _ in range(calls):
             await (await stack(make_request(runtime, Scope(budget, key)))).read()
 
     with pytest.raises(BudgetExceeded) as caught:
-        run("direct", main)
+        directly(main)
     return caught.value
 
 
@@ -68,9 +70,9 @@ def test_two_budgets_of_one_name_keep_the_grace_of_what_each_of_them_limits(ledg
     async def main(runtime):
         scopes = [Scope(Budget(calls=1, name="free", grace="1")), Scope(Budget(tokens=10**6, name="free"))]
         for _ in range(2):
-            await (await Stack(ledger, FakeModel(REPLY))(make_request(runtime, *scopes))).read()
+            await (await Stack(ledger, FakeProvider(REPLY))(make_request(runtime, *scopes))).read()
 
-    run("direct", main)
+    directly(main)
     assert ledger.balance("free", "month:2026-11-01").posted.calls == 2
 
 

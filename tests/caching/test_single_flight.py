@@ -11,9 +11,6 @@ import pytest
 from caching.replies import (
     REPLY,
     SECONDS,
-    Body,
-    Gate,
-    GatedBody,
     ask,
     text_of,
 )
@@ -31,7 +28,7 @@ from inferkit.core.response import Response
 from inferkit.runtime import writer
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.runtime.loops import AsyncRuntime
-from worlds import on_a_loop, run_in
+from worlds import Gate, on_a_loop, run_in
 
 KEY = b"k"
 
@@ -90,6 +87,32 @@ class Threads:
         return self._results
 
 
+class Body:
+    """A reply that waits at a gate before some of its chunks, and opens its gates when it is closed, as a socket does.
+
+    An exception among its chunks is raised in its turn.
+    """
+
+    def __init__(self, chunks=REPLY, gates=None):
+        self.closed = 0
+        self._chunks = enumerate(chunks)
+        self._gates = gates or {}
+
+    async def __anext__(self):
+        for place, chunk in self._chunks:
+            if place in self._gates:
+                await self._gates[place]()
+            if isinstance(chunk, BaseException):
+                raise chunk
+            return chunk
+        raise StopAsyncIteration
+
+    async def aclose(self):
+        self.closed += 1
+        for gate in self._gates.values():
+            gate.open()
+
+
 class Lead:
     """What a call would do by itself: `opening` and `body` say how."""
 
@@ -104,7 +127,7 @@ class Lead:
     async def __call__(self):
         self.calls += 1
         if self._gate is not None:
-            await self._gate.wait()
+            await self._gate()
         if self._error is not None:
             raise self._error
         return Response(self._body or Body(), runtime=self.request.runtime, on_close=self._on_close, model="m", id="i")
@@ -319,8 +342,8 @@ def test_no_chunk_is_kept_after_the_last_reader(run):
 @on_a_loop
 def test_followers_wait_for_the_opening_and_read_the_stream_as_it_comes(run):
     async def scenario(runtime):
-        flights, opening, more = Flights(), Gate(runtime), Gate(runtime)
-        body, leads, heard = GatedBody(REPLY, {1: more}), [], {}
+        flights, opening, more = Flights(), Gate(), Gate()
+        body, leads, heard = Body(gates={1: more}), [], {}
 
         async def caller(name):
             request = ask(runtime)
@@ -350,7 +373,7 @@ def test_followers_wait_for_the_opening_and_read_the_stream_as_it_comes(run):
 @on_a_loop
 def test_a_provider_error_at_the_opening_is_shared_by_those_who_waited(run):
     async def scenario(runtime):
-        flights, opening = Flights(), Gate(runtime)
+        flights, opening = Flights(), Gate()
         leads, errors = [], []
 
         async def caller():
@@ -386,7 +409,7 @@ def test_a_provider_error_at_the_opening_is_shared_by_those_who_waited(run):
 )
 def test_after_a_failure_of_the_leaders_own_the_next_one_leads(run, error):
     async def scenario(runtime):
-        flights, opening = Flights(), Gate(runtime)
+        flights, opening = Flights(), Gate()
         results = []
 
         async def caller(lead):
@@ -413,7 +436,7 @@ def test_after_a_failure_of_the_leaders_own_the_next_one_leads(run, error):
 @on_a_loop
 def test_a_leader_cancelled_at_the_opening_hands_over_to_the_next(run):
     async def scenario(runtime):
-        flights, opening = Flights(), Gate(runtime)
+        flights, opening = Flights(), Gate()
         first, second = ask(runtime), ask(runtime)
         results = []
 
@@ -427,7 +450,7 @@ def test_a_leader_cancelled_at_the_opening_hands_over_to_the_next(run):
         scope = anyio.CancelScope()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(leader)
-            await opening.reached()
+            await opening.reached.wait()
             tasks.start_soon(follower)
             await anyio.wait_all_tasks_blocked()
             scope.cancel()
@@ -440,9 +463,9 @@ def test_a_leader_cancelled_at_the_opening_hands_over_to_the_next(run):
 @on_a_loop
 def test_a_reader_cancelled_while_it_pulls_breaks_nobody_elses_stream(run):
     async def scenario(runtime):
-        flights, more, ends = Flights(), Gate(runtime), []
+        flights, more, ends = Flights(), Gate(), []
         first, second = ask(runtime), ask(runtime)
-        one, _ = await join(flights, first, Lead(first, GatedBody(REPLY, {1: more}), on_close=ends.append))
+        one, _ = await join(flights, first, Lead(first, Body(gates={1: more}), on_close=ends.append))
         other, _ = await join(flights, second, Lead(second))
         scope, heard = anyio.CancelScope(), []
 
@@ -455,7 +478,7 @@ def test_a_reader_cancelled_while_it_pulls_breaks_nobody_elses_stream(run):
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(leader)
-            await more.reached()
+            await more.reached.wait()
             tasks.start_soon(follower)
             await anyio.wait_all_tasks_blocked()
             scope.cancel()
@@ -471,9 +494,9 @@ def test_a_reader_cancelled_while_it_pulls_breaks_nobody_elses_stream(run):
 @on_a_loop
 def test_a_lone_reader_cancelled_while_it_pulls_ends_the_stream_and_the_next_starts_anew(run):
     async def scenario(runtime):
-        flights, more, ends = Flights(), Gate(runtime), []
+        flights, more, ends = Flights(), Gate(), []
         first, second = ask(runtime), ask(runtime)
-        body = GatedBody(REPLY, {1: more})
+        body = Body(gates={1: more})
         one, _ = await join(flights, first, Lead(first, body, on_close=ends.append))
         scope, results = anyio.CancelScope(), []
 
@@ -486,7 +509,7 @@ def test_a_lone_reader_cancelled_while_it_pulls_ends_the_stream_and_the_next_sta
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(leader)
-            await more.reached()
+            await more.reached.wait()
             tasks.start_soon(newcomer)
             await anyio.wait_all_tasks_blocked()
             scope.cancel()
@@ -501,15 +524,15 @@ def test_a_lone_reader_cancelled_while_it_pulls_ends_the_stream_and_the_next_sta
 @on_a_loop
 def test_all_readers_cancelled_close_the_stream(run):
     async def scenario(runtime):
-        flights, more, ends = Flights(), Gate(runtime), []
-        body = GatedBody(REPLY, {1: more})
+        flights, more, ends = Flights(), Gate(), []
+        body = Body(gates={1: more})
         requests = [ask(runtime) for _ in range(3)]
         readers = [(await join(flights, r, Lead(r, body, on_close=ends.append)))[0] for r in requests]
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as tasks:
                 for reader in readers:
                     tasks.start_soon(reader.read)
-                await more.reached()
+                await more.reached.wait()
                 await anyio.wait_all_tasks_blocked()
                 scope.cancel()
         await anyio.wait_all_tasks_blocked()
@@ -523,7 +546,7 @@ def test_all_readers_cancelled_close_the_stream(run):
 @on_a_loop
 def test_a_cancelled_waiter_leaves_the_others_waiting(run):
     async def scenario(runtime):
-        flights, opening = Flights(), Gate(runtime)
+        flights, opening = Flights(), Gate()
         first, second = ask(runtime), ask(runtime)
         scope, results = anyio.CancelScope(), []
 
@@ -536,7 +559,7 @@ def test_a_cancelled_waiter_leaves_the_others_waiting(run):
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(leader)
-            await opening.reached()
+            await opening.reached.wait()
             tasks.start_soon(waiter)
             await anyio.wait_all_tasks_blocked()
             scope.cancel()
@@ -551,9 +574,9 @@ def test_a_cancelled_waiter_leaves_the_others_waiting(run):
 @on_a_loop
 def test_a_follower_whose_time_is_over_while_another_pulls_leaves_alone(run):
     async def scenario(runtime):
-        flights, more = Flights(), Gate(runtime)
+        flights, more = Flights(), Gate()
         first, second = ask(runtime), ask(runtime, deadline=runtime.now() + 0.05)
-        one, _ = await join(flights, first, Lead(first, GatedBody(REPLY, {1: more})))
+        one, _ = await join(flights, first, Lead(first, Body(gates={1: more})))
         other, _ = await join(flights, second, Lead(second))
         results = []
 
@@ -562,7 +585,7 @@ def test_a_follower_whose_time_is_over_while_another_pulls_leaves_alone(run):
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(leader)
-            await more.reached()
+            await more.reached.wait()
             with pytest.raises(DeadlineExceeded):
                 await other.read()
             more.open()
@@ -574,9 +597,9 @@ def test_a_follower_whose_time_is_over_while_another_pulls_leaves_alone(run):
 @on_a_loop
 def test_a_follower_whose_time_is_over_while_it_pulls_itself_leaves_the_stream_to_the_leader(run):
     async def scenario(runtime):
-        flights, more = Flights(), Gate(runtime)
+        flights, more = Flights(), Gate()
         first, second = ask(runtime), ask(runtime, deadline=runtime.now() + 0.05)
-        one, _ = await join(flights, first, Lead(first, GatedBody(REPLY, {1: more})))
+        one, _ = await join(flights, first, Lead(first, Body(gates={1: more})))
         other, _ = await join(flights, second, Lead(second))
         with pytest.raises(DeadlineExceeded):
             await other.read()
@@ -589,7 +612,7 @@ def test_a_follower_whose_time_is_over_while_it_pulls_itself_leaves_the_stream_t
 @on_a_loop
 def test_followers_of_a_clamped_reply_call_for_themselves_at_the_same_time(run):
     async def scenario(runtime):
-        flights, opening = Flights(), Gate(runtime)
+        flights, opening = Flights(), Gate()
         first, *others = (ask(runtime) for _ in range(3))
         first.record.clamped = True
         leads = [Lead(request, gate=opening) for request in (first, *others)]
@@ -634,8 +657,8 @@ def test_two_event_loops_never_share():
 
 def test_threads_share_a_stream_as_it_comes():
     runtime, flights = WatchedRuntime(), Flights()
-    opening, more = Gate(runtime), Gate(runtime)
-    body, leads, threads = GatedBody(REPLY, {1: more}), [], Threads()
+    opening, more = Gate(), Gate()
+    body, leads, threads = Body(gates={1: more}), [], Threads()
     first_chunks = threading.Barrier(6)
 
     async def caller():
@@ -649,7 +672,7 @@ def test_threads_share_a_stream_as_it_comes():
 
     for name in range(5):
         threads.start(name, caller())
-    drive(opening.reached())
+    drive(opening.reached.wait())
     runtime.wait_for_attempts(5)
     opening.open()
     first_chunks.wait(SECONDS)  # all have the first chunk while the second is held back
@@ -661,9 +684,9 @@ def test_threads_share_a_stream_as_it_comes():
 
 def test_a_thread_gets_its_chunk_though_another_has_gone_on_to_pull_the_next():
     runtime, flights, threads = WatchedRuntime(), Flights(), Threads()
-    now, later, heard = Gate(runtime), Gate(runtime), threading.Event()
+    now, later, heard = Gate(), Gate(), threading.Event()
     first, second = ask(runtime), ask(runtime)
-    one, _ = drive(join(flights, first, Lead(first, GatedBody(REPLY, {0: now, 1: later}))))
+    one, _ = drive(join(flights, first, Lead(first, Body(gates={0: now, 1: later}))))
     other, _ = drive(join(flights, second, Lead(second)))
 
     async def follow():
@@ -673,11 +696,11 @@ def test_a_thread_gets_its_chunk_though_another_has_gone_on_to_pull_the_next():
 
     runtime.wait_for_attempts(2)
     threads.start("leader", one.read())
-    drive(now.reached())
+    drive(now.reached.wait())
     threads.start("follower", follow())
     runtime.wait_for_attempts(2)
     now.open()
-    drive(later.reached())
+    drive(later.reached.wait())
     assert heard.wait(SECONDS)
     later.open()
     assert threads.join() == {"leader": list(REPLY), "follower": list(REPLY)}
@@ -694,7 +717,7 @@ def test_direct_runtimes_of_several_clients_are_one_place():
 
 def test_a_failed_opening_in_one_thread_fails_all_that_waited_with_errors_of_their_own():
     runtime, flights, threads = WatchedRuntime(), Flights(), Threads()
-    opening, leads = Gate(runtime), []
+    opening, leads = Gate(), []
 
     async def caller():
         request = ask(runtime)
@@ -713,11 +736,11 @@ def test_a_failed_opening_in_one_thread_fails_all_that_waited_with_errors_of_the
 
 def test_after_a_budget_stopped_one_thread_the_next_leads():
     runtime, flights, threads = WatchedRuntime(), Flights(), Threads()
-    opening = Gate(runtime)
+    opening = Gate()
     refused = BudgetExceeded("out of money", scope="alice", limit=Decimal(1), spent=Decimal(1))
     first, second = ask(runtime), ask(runtime)
     threads.start("leader", join(flights, first, Lead(first, error=refused, gate=opening)))
-    drive(opening.reached())
+    drive(opening.reached.wait())
     threads.start("follower", join_and_read(flights, second, Lead(second)))
     runtime.wait_for_attempts(2)
     opening.open()
@@ -728,10 +751,10 @@ def test_after_a_budget_stopped_one_thread_the_next_leads():
 
 def test_a_thread_waits_for_the_opening_no_longer_than_its_deadline():
     runtime, flights, threads = WatchedRuntime(), Flights(), Threads()
-    opening = Gate(runtime)
+    opening = Gate()
     first, second = ask(runtime), ask(runtime, deadline=runtime.now() + 0.02)
     threads.start("leader", join_and_read(flights, first, Lead(first, gate=opening)))
-    drive(opening.reached())
+    drive(opening.reached.wait())
     with pytest.raises(DeadlineExceeded):
         drive(join(flights, second, Lead(second)))
     opening.open()
@@ -741,12 +764,12 @@ def test_a_thread_waits_for_the_opening_no_longer_than_its_deadline():
 
 def test_a_lone_stream_closed_from_another_thread_is_woken_and_closed():
     runtime, flights, threads = DirectRuntime(), Flights(), Threads()
-    more, ends = Gate(runtime), []
+    more, ends = Gate(), []
     request = ask(runtime)
-    body = GatedBody(REPLY, {1: more})
+    body = Body(gates={1: more})
     response, _ = drive(join(flights, request, Lead(request, body, on_close=ends.append)))
     threads.start("reader", response.read())
-    drive(more.reached())
+    drive(more.reached.wait())
     drive(response.aclose())
     assert isinstance(threads.join()["reader"], StreamError)
     assert body.closed == 1
@@ -756,12 +779,12 @@ def test_a_lone_stream_closed_from_another_thread_is_woken_and_closed():
 
 def test_a_reader_closed_from_another_thread_while_it_pulls_leaves_the_chunk_to_the_rest():
     runtime, flights, threads = WatchedRuntime(), Flights(), Threads()
-    more = Gate(runtime)
+    more = Gate()
     first, second = ask(runtime), ask(runtime)
-    one, _ = drive(join(flights, first, Lead(first, GatedBody(REPLY, {1: more}))))
+    one, _ = drive(join(flights, first, Lead(first, Body(gates={1: more}))))
     other, _ = drive(join(flights, second, Lead(second)))
     threads.start("leader", one.read())
-    drive(more.reached())
+    drive(more.reached.wait())
     drive(one.aclose())
     threads.start("follower", other.read())
     more.open()

@@ -420,6 +420,7 @@ def test_a_provider_that_keeps_no_deadline_is_cut_off(backend, script):
                     pass
         await client.aclose()
         assert caught.value.partial == ("a" if script[0] == "a" else "")
+        assert [(a.outcome, a.error) for a in caught.value.attempts] == [("error", "DeadlineExceeded")]
         assert caught.value.request_id
         assert provider.open_streams == 0
 
@@ -549,3 +550,26 @@ def test_what_a_dead_process_held_is_in_the_book_once_a_client_opens_the_ledger(
         entries = [(entry.call, entry.kind, entry.charge.usd) for entry in client.ledger.entries()]
         assert entries == [("dead", "expired", 1000)]
         assert client.ledger.balance("all", "total").pending == amounts
+
+
+def test_an_error_says_which_call_it_was_and_what_was_tried(world, tmp_path):
+    async def body(world):
+        down = Unavailable("down", provider="fake", status=500)
+        settings = {"ledger": tmp_path / "ledger.db", "prices": {"fake:m": Price("1", "2")}, "max_retries": 1}
+        provider = FakeProvider(down)
+        client = world.client(providers={"fake": provider}, models={"any": "fake:m"}, **settings)
+        with pytest.raises(Unavailable) as caught:
+            await client.complete("any", "hi")
+        failed = caught.value
+        assert [(attempt.kind, attempt.error) for attempt in failed.attempts] == [
+            ("primary", "Unavailable"),
+            ("retry", "Unavailable"),
+        ]
+        with pytest.raises(BudgetExceeded) as caught:
+            await client.complete("any", "hi", budget=Budget(usd="0.000001", per="call", name="tiny"))
+        refused = caught.value
+        assert refused.attempts == ()
+        assert len({failed.request_id, refused.request_id, None}) == 3
+        await client.aclose()
+
+    world.run(body)

@@ -16,6 +16,7 @@ from inferkit import Chunk, Client, DeadlineExceeded, OpenAIChat, StreamError, S
 from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider, settled
 from wire import UNTIL_CLOSED, Wire, event, sse
+from worlds import Gate
 
 
 class Probe:
@@ -188,7 +189,7 @@ def test_a_stream_in_a_reference_cycle_is_ended_by_the_garbage_collector(world):
 
 def test_a_stream_can_be_closed_by_somebody_else_while_it_is_read(world):
     async def body(world):
-        gate = world.gate()
+        gate = Gate()
         client, provider, probes = setup(world, "a", gate, "b")
         reply = client.stream("any", "hi")
         assert (await reply.__anext__()).text == "a"
@@ -198,7 +199,7 @@ def test_a_stream_can_be_closed_by_somebody_else_while_it_is_read(world):
                 await reply.__anext__()
 
         async def close():
-            await gate.wait_until_reached()
+            await gate.reached.wait()
             await reply.aclose()
             gate.open()
 
@@ -211,7 +212,7 @@ def test_a_stream_can_be_closed_by_somebody_else_while_it_is_read(world):
 
 def test_two_readers_of_one_stream_are_told_so(world):
     async def body(world):
-        gate = world.gate()
+        gate = Gate()
         client, provider, _ = setup(world, "a", gate, "b")
         reply = client.stream("any", "hi")
         await reply.__anext__()
@@ -220,7 +221,7 @@ def test_two_readers_of_one_stream_are_told_so(world):
             assert (await reply.__anext__()).text == "b"
 
         async def intrude():
-            await gate.wait_until_reached()
+            await gate.reached.wait()
             with pytest.raises(StreamError, match="two at once"):
                 await reply.__anext__()
             gate.open()
@@ -239,7 +240,7 @@ def test_a_cancelled_call_leaves_nothing_open(backend, where):
     from worlds import World
 
     async def body(world):
-        gate = world.gate()
+        gate = Gate()
         script = [gate, "a"] if where == "opening" else ["a", gate, "b"] if where == "reading" else ["a", "b"]
         client, provider, probes = setup(world, *script)
         scope = anyio.CancelScope()
@@ -253,7 +254,7 @@ def test_a_cancelled_call_leaves_nothing_open(backend, where):
                             await anyio.sleep_forever()
 
         async def cancel():
-            await gate.wait_until_reached()
+            await gate.reached.wait()
             scope.cancel()
 
         await world.beside(consume, cancel)

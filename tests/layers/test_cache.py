@@ -4,17 +4,7 @@ import threading
 import anyio
 import pytest
 
-from caching.replies import (
-    REPLY,
-    SECONDS,
-    Body,
-    Gate,
-    GatedBody,
-    Provider,
-    ask,
-    stands_for,
-    text_of,
-)
+from caching.replies import REPLY, SECONDS, ask, stands_for, text_of
 from inferkit import Budget, BudgetExceeded, Insert, Price, Target
 from inferkit.caching.control import CACHE
 from inferkit.caching.disk import DiskTier
@@ -30,7 +20,7 @@ from inferkit.layers.cache import Cache
 from inferkit.runtime import clock
 from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider
-from worlds import closing, on_a_loop, run_in
+from worlds import Gate, closing, directly, on_a_loop
 
 
 def memory_cache(*further, **options):
@@ -42,6 +32,12 @@ async def answer(cache, request, provider):
     response = await cache(request, provider)
     chunks = await response.read()
     return text_of(chunks)
+
+
+def paid_at_the_end(nanos=None, kind="primary"):
+    """A provider whose attempts are noted once their replies have been read, as the meter does."""
+    attempt = Attempt(1, kind, "openai", "m", "completed", Usage(7, 2), nanos, "bundled", 0.1)
+    return FakeProvider(lambda request: [*REPLY, lambda: request.record.attempts.append(attempt)])
 
 
 async def is_kept(cache, runtime, provider):
@@ -61,11 +57,11 @@ def disk(tmp_path):
 
 def test_a_repeated_request_is_answered_without_a_call(run):
     async def scenario(runtime):
-        cache, provider = memory_cache(), Provider()
+        cache, provider = memory_cache(), FakeProvider(REPLY)
         first, second = ask(runtime), ask(runtime)
         assert await answer(cache, first, provider) == "Hello"
         assert await answer(cache, second, provider) == "Hello"
-        assert provider.calls == 1
+        assert len(provider.requests) == 1
         assert (first.record.cache, second.record.cache) == ("miss", "hit")
         assert (first.record.cache_tier, second.record.cache_tier) == (None, "memory")
 
@@ -83,9 +79,13 @@ def test_a_hit_has_the_text_tools_usage_and_ending_of_the_original(run):
     ]
 
     async def scenario(runtime):
-        cache, provider = memory_cache(), Provider(chunks)
-        await answer(cache, ask(runtime), provider)
-        response = await cache(ask(runtime), provider)
+        cache, provider = memory_cache(), FakeProvider(chunks)
+
+        async def named(request):
+            return Response(await provider(request), runtime=runtime, model="gpt-5-mini", id="reply-1")
+
+        await answer(cache, ask(runtime), named)
+        response = await cache(ask(runtime), named)
         assert (response.model, response.id) == ("gpt-5-mini", "reply-1")
         assert await response.read() == [
             Chunk(reasoning="Hm."),
@@ -99,7 +99,7 @@ def test_a_hit_has_the_text_tools_usage_and_ending_of_the_original(run):
 
 def test_the_trace_learns_what_the_cache_decided(run):
     async def scenario(runtime):
-        cache, provider = memory_cache(), Provider()
+        cache, provider = memory_cache(), FakeProvider(REPLY)
         events = []
         for _ in range(2):
             request = ask(runtime)
@@ -116,41 +116,33 @@ def test_the_trace_learns_what_the_cache_decided(run):
 
 def test_one_entry_serves_streamed_and_whole_calls(run):
     async def scenario(runtime):
-        cache, provider = memory_cache(), Provider()
+        cache, provider = memory_cache(), FakeProvider(REPLY)
         await answer(cache, ask(runtime, stream=True), provider)
         await answer(cache, ask(runtime, stream=False), provider)
-        assert provider.calls == 1
+        assert len(provider.requests) == 1
 
     run(scenario)
 
 
 def test_a_reply_never_crosses_tenants_models_or_credentials():
-    cache, provider = memory_cache(), Provider()
+    cache, provider = memory_cache(), FakeProvider(REPLY)
     drive(answer(cache, ask(), provider))
     drive(answer(cache, ask(tenant="acme"), provider))
     drive(answer(cache, ask(tenant="other"), provider))
     drive(answer(cache, ask(candidates=stands_for(model="gpt-5")), provider))
     drive(answer(cache, ask(candidates=stands_for("another key")), provider))
-    assert provider.calls == 5
+    assert len(provider.requests) == 5
 
 
 def test_a_sampled_reply_is_kept_too():
-    cache, provider = memory_cache(), Provider()
+    cache, provider = memory_cache(), FakeProvider(REPLY)
     for _ in range(2):
         drive(answer(cache, ask(temperature=1.5), provider))
-    assert provider.calls == 1
+    assert len(provider.requests) == 1
 
 
 def test_a_hit_says_what_it_saved():
-    cache = memory_cache()
-
-    async def provider(request):
-        def pay(_):
-            attempt = Attempt(1, "primary", "openai", "m", "completed", Usage(7, 2), 4500, "bundled", 0.1)
-            request.record.attempts.append(attempt)
-
-        return Response(Body(), runtime=request.runtime, on_close=pay)
-
+    cache, provider = memory_cache(), paid_at_the_end(4500)
     first, second = ask(), ask()
     drive(answer(cache, first, provider))
     drive(answer(cache, second, provider))
@@ -163,14 +155,14 @@ def test_a_hit_says_what_it_saved():
 
 def test_a_call_that_bypasses_the_cache_neither_reads_nor_writes_it(run):
     async def scenario(runtime):
-        cache, provider = memory_cache(), Provider()
+        cache, provider = memory_cache(), FakeProvider(REPLY)
         for _ in range(2):
             request = CACHE.on(ask(runtime), "bypass")
             assert await answer(cache, request, provider) == "Hello"
             assert request.record.cache == "bypass"
-        assert provider.calls == 2
+        assert len(provider.requests) == 2
         await answer(cache, ask(runtime), provider)
-        assert provider.calls == 3
+        assert len(provider.requests) == 3
 
     run(scenario)
 
@@ -178,23 +170,23 @@ def test_a_call_that_bypasses_the_cache_neither_reads_nor_writes_it(run):
 def test_a_call_that_refreshes_the_cache_replaces_the_entry(run):
     async def scenario(runtime):
         cache = memory_cache()
-        new = Provider([Chunk("New"), Chunk(finish_reason="stop")])
-        await answer(cache, ask(runtime), Provider())
+        new = FakeProvider([Chunk("New"), Chunk(finish_reason="stop")])
+        await answer(cache, ask(runtime), FakeProvider(REPLY))
         request = CACHE.on(ask(runtime), "refresh")
         assert await answer(cache, request, new) == "New"
         assert request.record.cache == "miss"
-        assert await answer(cache, CACHE.on(ask(runtime), "use"), Provider()) == "New"
+        assert await answer(cache, CACHE.on(ask(runtime), "use"), FakeProvider(REPLY)) == "New"
 
     run(scenario)
 
 
 def test_a_request_that_has_no_key_is_passed_by():
-    cache, provider = memory_cache(), Provider()
+    cache, provider = memory_cache(), FakeProvider(REPLY)
     for _ in range(2):
         request = ask(extra={"hook": object()})
         assert drive(answer(cache, request, provider)) == "Hello"
         assert request.record.cache == "bypass"
-    assert provider.calls == 2
+    assert len(provider.requests) == 2
 
 
 # what is kept
@@ -202,13 +194,13 @@ def test_a_request_that_has_no_key_is_passed_by():
 
 def test_a_reply_left_early_is_not_kept(run):
     async def scenario(runtime):
-        cache, provider = memory_cache(), Provider()
+        cache, provider = memory_cache(), FakeProvider(REPLY)
         response = await cache(ask(runtime), provider)
         await anext(response)
         await response.aclose()
-        assert [end.outcome for end in provider.ends] == ["closed"]
+        assert (provider.sent, provider.open_streams) == (1, 0)
         await answer(cache, ask(runtime), provider)
-        assert provider.calls == 2
+        assert len(provider.requests) == 2
 
     run(scenario)
 
@@ -216,21 +208,21 @@ def test_a_reply_left_early_is_not_kept(run):
 def test_a_reply_that_broke_is_not_kept(run):
     async def scenario(runtime):
         cut = StreamInterrupted("cut", provider="openai")
-        cache, provider = memory_cache(), Provider([Chunk("Hel"), Chunk(finish_reason="stop"), cut])
+        cache, provider = memory_cache(), FakeProvider([Chunk("Hel"), Chunk(finish_reason="stop"), cut])
         with pytest.raises(StreamInterrupted):
             await answer(cache, ask(runtime), provider)
-        assert await answer(cache, ask(runtime), Provider()) == "Hello"
+        assert await answer(cache, ask(runtime), FakeProvider(REPLY)) == "Hello"
 
     run(scenario)
 
 
 def test_an_error_is_not_kept(run):
     async def scenario(runtime):
-        cache, provider = memory_cache(), Provider(errors=[RateLimited("slow down", provider="openai")])
+        cache, provider = memory_cache(), FakeProvider(RateLimited("slow down", provider="openai"), REPLY)
         with pytest.raises(RateLimited):
             await answer(cache, ask(runtime), provider)
         assert await answer(cache, ask(runtime), provider) == "Hello"
-        assert provider.calls == 2
+        assert len(provider.requests) == 2
 
     run(scenario)
 
@@ -248,15 +240,19 @@ def test_an_error_is_not_kept(run):
     ],
 )
 def test_only_a_reply_that_ended_by_itself_is_kept(reason, kept):
-    async def scenario(runtime):
-        return await is_kept(memory_cache(), runtime, Provider([Chunk("Hello"), Chunk(finish_reason=reason)]))
+    async def body():
+        yield Chunk("Hello")
+        yield Chunk(finish_reason=reason)
 
-    assert run_in("direct", scenario) == kept
+    async def provider(request):
+        return Response(body(), runtime=request.runtime)
+
+    assert directly(lambda runtime: is_kept(memory_cache(), runtime, provider)) == kept
 
 
 @pytest.mark.parametrize(("reason", "kept"), [("stop", True), ("length", False)])
 def test_a_reply_cut_to_fit_a_budget_is_not_kept_unless_it_ended_before_the_cut(reason, kept):
-    cache, provider = memory_cache(), Provider([Chunk("Hello"), Chunk(finish_reason=reason)])
+    cache, provider = memory_cache(), FakeProvider([Chunk("Hello"), Chunk(finish_reason=reason)])
 
     async def clamping(request):
         request.record.clamped = True
@@ -270,15 +266,7 @@ def test_a_reply_cut_to_fit_a_budget_is_not_kept_unless_it_ended_before_the_cut(
 
 @pytest.mark.parametrize(("kind", "kept"), [("primary", True), ("retry", True), ("fallback", False)])
 def test_a_reply_of_a_fallback_is_not_kept_beyond_the_outage(kind, kept):
-    cache = memory_cache()
-
-    async def provider(request):
-        def note(_):
-            attempt = Attempt(2, kind, "openai", "m", "completed", Usage(7, 2), None, None, 0.1)
-            request.record.attempts.append(attempt)
-
-        return Response(Body(), runtime=request.runtime, on_close=note)
-
+    cache, provider = memory_cache(), paid_at_the_end(kind=kind)
     drive(answer(cache, ask(), provider))
     request = ask()
     drive(answer(cache, request, provider))
@@ -287,11 +275,11 @@ def test_a_reply_of_a_fallback_is_not_kept_beyond_the_outage(kind, kept):
 
 def test_a_hit_and_a_shared_reply_name_the_model_that_served_them(run):
     async def scenario(runtime):
-        async def provider(request):
+        def script(request):
             request.record.provider, request.record.model = "openai", "gpt-5-mini"
-            return Response(Body(), runtime=request.runtime)
+            return REPLY
 
-        cache, requests = memory_cache(), [ask(runtime) for _ in range(3)]
+        cache, provider, requests = memory_cache(), FakeProvider(script), [ask(runtime) for _ in range(3)]
         leader, follower = await cache(requests[0], provider), await cache(requests[1], provider)
         await leader.read()
         await follower.read()
@@ -304,20 +292,20 @@ def test_a_hit_and_a_shared_reply_name_the_model_that_served_them(run):
 
 def test_a_reply_that_is_too_long_is_not_kept():
     cache = memory_cache(max_reply_characters=10)
-    long = Provider([Chunk("x" * 6), Chunk("x" * 6), Chunk("y"), Chunk(finish_reason="stop")])
+    long = FakeProvider([Chunk("x" * 6), Chunk("x" * 6), Chunk("y"), Chunk(finish_reason="stop")])
     for _ in range(2):
         assert drive(answer(cache, ask(), long)) == "x" * 12 + "y"
-    assert long.calls == 2
+    assert len(long.requests) == 2
 
 
 def test_an_entry_lives_as_long_as_was_said(monkeypatch, disk):
-    cache, provider = memory_cache(disk, ttl=60), Provider()
+    cache, provider = memory_cache(disk, ttl=60), FakeProvider(REPLY)
     drive(answer(cache, ask(), provider))
     now = clock.time()
     for later, calls in [(59, 1), (61, 2), (62, 2), (-5, 3)]:
         monkeypatch.setattr(clock, "time", lambda later=later: now + later)
         drive(answer(cache, ask(), provider))
-        assert provider.calls == calls, later
+        assert len(provider.requests) == calls, later
 
 
 # the tier on disk
@@ -325,15 +313,15 @@ def test_an_entry_lives_as_long_as_was_said(monkeypatch, disk):
 
 def test_a_reply_is_found_on_disk_by_the_next_process(run, disk):
     async def scenario(runtime):
-        await answer(memory_cache(disk), ask(runtime), Provider())
-        later, provider = memory_cache(disk), Provider()
+        await answer(memory_cache(disk), ask(runtime), FakeProvider(REPLY))
+        later, provider = memory_cache(disk), FakeProvider(REPLY)
         tiers = []
         for _ in range(2):
             request = ask(runtime)
             assert await answer(later, request, provider) == "Hello"
             tiers.append(request.record.cache_tier)
         assert tiers == ["disk", "memory"]
-        assert provider.calls == 0
+        assert len(provider.requests) == 0
 
     run(scenario)
 
@@ -351,7 +339,7 @@ def test_opening_the_database_does_not_stop_the_event_loop(run, tmp_path, monkey
     async def scenario(runtime):
         cache = Cache(None, DiskTier(tmp_path / "cache"))
         for _ in range(2):
-            await answer(cache, ask(runtime), Provider())
+            await answer(cache, ask(runtime), FakeProvider(REPLY))
         cache.close()
         return threading.current_thread()
 
@@ -388,15 +376,15 @@ class Kept:
 def test_a_tier_of_ones_own_is_asked_after_those_before_it_and_fills_them(run):
     async def scenario(runtime):
         server = Kept()
-        await answer(memory_cache(server), ask(runtime), Provider())
+        await answer(memory_cache(server), ask(runtime), FakeProvider(REPLY))
         assert len(server.rows) == 1
-        later, provider, tiers = memory_cache(server), Provider(), []
+        later, provider, tiers = memory_cache(server), FakeProvider(REPLY), []
         for _ in range(2):
             request = ask(runtime)
             assert await answer(later, request, provider) == "Hello"
             tiers.append(request.record.cache_tier)
         assert tiers == ["server", "memory"]
-        assert provider.calls == 0
+        assert len(provider.requests) == 0
         later.close()
         assert server.closed == 1
 
@@ -406,28 +394,28 @@ def test_a_tier_of_ones_own_is_asked_after_those_before_it_and_fills_them(run):
 def test_tiers_are_told_how_long_an_entry_lives():
     server = Kept()
     for ttl in (60.0, None):
-        drive(answer(Cache(server, ttl=ttl), ask(seed=len(server.told)), Provider()))
+        drive(answer(Cache(server, ttl=ttl), ask(seed=len(server.told)), FakeProvider(REPLY)))
     assert server.told == [60.0, None]
 
 
 def test_the_disk_alone_is_a_cache_too(run, disk):
     async def scenario(runtime):
-        cache, provider = Cache(None, disk), Provider()
+        cache, provider = Cache(None, disk), FakeProvider(REPLY)
         for _ in range(3):
             assert await answer(cache, ask(runtime), provider) == "Hello"
-        assert provider.calls == 1
+        assert len(provider.requests) == 1
 
     run(scenario)
 
 
 def test_without_tiers_identical_calls_in_flight_still_share():
-    cache, provider = Cache(None), Provider()
+    cache, provider = Cache(None), FakeProvider(REPLY)
     first, second = ask(), ask()
     one, other = drive(cache(first, provider)), drive(cache(second, provider))
     assert text_of(drive(one.read())) == text_of(drive(other.read())) == "Hello"
-    assert provider.calls == 1
+    assert len(provider.requests) == 1
     drive(answer(cache, ask(), provider))
-    assert provider.calls == 2
+    assert len(provider.requests) == 2
 
 
 # a cache that fails
@@ -448,10 +436,10 @@ class Broken:
 @pytest.mark.parametrize("kinds", [[Broken], [Broken, MemoryTier], [MemoryTier, Broken]])
 def test_a_tier_that_fails_breaks_no_call_and_is_passed_by(run, kinds, caplog):
     async def scenario(runtime):
-        cache, provider = Cache(*(kind() for kind in kinds)), Provider()
+        cache, provider = Cache(*(kind() for kind in kinds)), FakeProvider(REPLY)
         for _ in range(2):
             assert await answer(cache, ask(runtime), provider) == "Hello"
-        assert provider.calls == (2 if kinds == [Broken] else 1)
+        assert len(provider.requests) == (2 if kinds == [Broken] else 1)
 
     run(scenario)
     assert any(record.levelno == logging.ERROR for record in caplog.records)
@@ -459,7 +447,7 @@ def test_a_tier_that_fails_breaks_no_call_and_is_passed_by(run, kinds, caplog):
 
 def test_a_cache_before_the_layer_that_resolves_names_says_so():
     with pytest.raises(ConfigurationError, match="resolve layer"):
-        drive(memory_cache()(ask(candidates=()), Provider()))
+        drive(memory_cache()(ask(candidates=()), FakeProvider(REPLY)))
 
 
 def test_a_name_that_was_replaced_on_the_way_has_what_it_stands_for_in_its_key(world):
@@ -482,12 +470,12 @@ def test_a_name_that_was_replaced_on_the_way_has_what_it_stands_for_in_its_key(w
 
 
 def test_a_closed_cache_opens_again_when_it_is_used(disk):
-    cache, provider = Cache(None, disk), Provider()
+    cache, provider = Cache(None, disk), FakeProvider(REPLY)
     drive(answer(cache, ask(), provider))
     cache.close()
     cache.close()
     drive(answer(cache, ask(), provider))
-    assert provider.calls == 1
+    assert len(provider.requests) == 1
     memory_cache().close()
 
 
@@ -497,7 +485,7 @@ def test_an_adapter_whose_fingerprint_fails_breaks_no_call(caplog):
         def fingerprint(self):
             raise LookupError("no such file: my secret")
 
-    cache, provider = memory_cache(), Provider()
+    cache, provider = memory_cache(), FakeProvider(REPLY)
     request = ask(question="my question", candidates=(Target("openai", "m", Adapter()),))
     assert drive(answer(cache, request, provider)) == "Hello"
     assert request.record.cache == "bypass"
@@ -507,10 +495,10 @@ def test_an_adapter_whose_fingerprint_fails_breaks_no_call(caplog):
 
 def test_a_folder_that_cannot_be_used_breaks_no_call(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    cache, provider = memory_cache(DiskTier(tmp_path / "file" / "cache")), Provider()
+    cache, provider = memory_cache(DiskTier(tmp_path / "file" / "cache")), FakeProvider(REPLY)
     for _ in range(3):
         assert drive(answer(cache, ask(), provider)) == "Hello"
-    assert provider.calls == 1
+    assert len(provider.requests) == 1
 
 
 @pytest.mark.parametrize("ttl", [0, -1])
@@ -522,22 +510,21 @@ def test_a_ttl_that_keeps_nothing_is_refused(ttl):
 # identical calls in flight
 
 
-class GatedProvider(Provider):
+class OpeningSlowly(FakeProvider):
     def __init__(self, gate):
-        super().__init__()
-        self._gate = gate
+        super().__init__(REPLY)
+        self.gate = gate
 
     async def __call__(self, request):
-        self.calls += 1
-        await self._gate.wait()
-        return Response(GatedBody(REPLY, {}), runtime=request.runtime)
+        await self.gate()
+        return await super().__call__(request)
 
 
 @on_a_loop
 def test_a_hundred_identical_calls_make_one(run):
     async def scenario(runtime):
-        cache, gate = memory_cache(), Gate(runtime)
-        provider, requests, replies = GatedProvider(gate), [ask(runtime) for _ in range(100)], []
+        cache, gate = memory_cache(), Gate()
+        provider, requests, replies = OpeningSlowly(gate), [ask(runtime) for _ in range(100)], []
 
         async def caller(request):
             replies.append(await answer(cache, request, provider))
@@ -548,7 +535,7 @@ def test_a_hundred_identical_calls_make_one(run):
             await anyio.wait_all_tasks_blocked()
             gate.open()
         assert replies == ["Hello"] * 100
-        assert provider.calls == 1
+        assert len(provider.requests) == 1
         results = [request.record.cache for request in requests]
         assert (results.count("miss"), results.count("coalesced")) == (1, 99)
 
@@ -556,7 +543,7 @@ def test_a_hundred_identical_calls_make_one(run):
 
 
 def test_identical_calls_in_threads_make_one_or_hit():
-    cache, provider = memory_cache(), Provider()
+    cache, provider = memory_cache(), FakeProvider(REPLY)
     start, replies = threading.Barrier(8), []
 
     def caller():
@@ -569,12 +556,12 @@ def test_identical_calls_in_threads_make_one_or_hit():
     for thread in threads:
         thread.join(SECONDS)
     assert replies == ["Hello"] * 8
-    assert provider.calls == 1
+    assert len(provider.requests) == 1
 
 
 def test_a_shared_reply_is_kept_though_its_leader_left(run):
     async def scenario(runtime):
-        cache, provider = memory_cache(), Provider()
+        cache, provider = memory_cache(), FakeProvider(REPLY)
         leader = await cache(ask(runtime), provider)
         follower = await cache(ask(runtime), provider)
         await leader.aclose()
@@ -588,14 +575,8 @@ def test_a_shared_reply_is_kept_though_its_leader_left(run):
 
 def test_a_follower_names_its_leader_and_says_what_it_saved(run):
     async def scenario(runtime):
-        async def provider(request):
-            def pay(_):
-                attempt = Attempt(1, "primary", "openai", "m", "completed", Usage(7, 2), 4500, "bundled", 0.1)
-                request.record.attempts.append(attempt)
-
-            return Response(Body(), runtime=request.runtime, on_close=pay)
-
-        cache, first, second = memory_cache(), ask(runtime), ask(runtime)
+        cache, provider = memory_cache(), paid_at_the_end(4500)
+        first, second = ask(runtime), ask(runtime)
         leader, follower = await cache(first, provider), await cache(second, provider)
         await follower.read()
         await leader.read()
@@ -609,10 +590,10 @@ def test_a_follower_names_its_leader_and_says_what_it_saved(run):
 
 def test_a_call_that_refreshes_shares_nothing(run):
     async def scenario(runtime):
-        cache, provider = memory_cache(), Provider()
+        cache, provider = memory_cache(), FakeProvider(REPLY)
         first = await cache(ask(runtime), provider)
         second = await cache(CACHE.on(ask(runtime), "refresh"), provider)
-        assert provider.calls == 2
+        assert len(provider.requests) == 2
         await first.aclose()
         await second.aclose()
 
@@ -620,7 +601,7 @@ def test_a_call_that_refreshes_shares_nothing(run):
 
 
 def test_a_call_that_looked_just_before_the_reply_was_kept_looks_again():
-    cache, provider = memory_cache(), Provider()
+    cache, provider = memory_cache(), FakeProvider(REPLY)
     request = ask()
     look_up, looked = cache._look_up, []
 
@@ -633,7 +614,7 @@ def test_a_call_that_looked_just_before_the_reply_was_kept_looks_again():
 
     cache._look_up = slow_look_up
     assert drive(answer(cache, request, provider)) == "Hello"
-    assert provider.calls == 1
+    assert len(provider.requests) == 1
     assert request.record.cache == "hit"
 
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from budgets.fake_models import KINDS, Body, FakeModel, Stack, make_request, run
+from budgets.stack import Stack, make_request
 from inferkit import (
     AuthenticationFailed,
     Budget,
@@ -14,7 +14,6 @@ from inferkit import (
     Insert,
     Price,
     RateLimited,
-    Response,
     Retry,
     Unavailable,
     UnpricedModel,
@@ -27,17 +26,12 @@ from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.pricing.tokens import input_tokens_bound
 from inferkit.testing import FakeProvider
 from layers.test_trace import Recorded
-from worlds import World, closing
+from worlds import closing, world_on_a_loop
 
 MONTH = "month:2026-11-01"
 DOWN = Unavailable("down", provider="test", status=503)
 REPLY = [Chunk("Hi", finish_reason="stop", usage=Usage(10, 5))]
 BOUND = input_tokens_bound(make_request(None))
-
-
-@pytest.fixture(params=KINDS)
-def kind(request):
-    return request.param
 
 
 @pytest.fixture
@@ -67,7 +61,7 @@ class Walk(Stack):
         return response
 
 
-def walk(kind, ledger, model, *candidates, usd="5", **fields):
+def walk(run, ledger, model, *candidates, usd="5", **fields):
     """Make one call; give what was held while it ran, its record, and the lengths that the model was allowed."""
     stack = Walk(ledger, model, *candidates)
 
@@ -76,84 +70,84 @@ def walk(kind, ledger, model, *candidates, usd="5", **fields):
         chunks = await (await stack(request)).read()
         return request.record, chunks
 
-    record, chunks = run(kind, main)
+    record, chunks = run(main)
     assert ledger.balance("all", MONTH).pending == Amounts(), "something is still held"
     return stack.held, record, [request.max_output_tokens for request in model.requests], chunks
 
 
-def test_what_is_reserved_is_for_the_candidate_that_goes_first(kind, ledger):
+def test_what_is_reserved_is_for_the_candidate_that_goes_first(run, ledger):
     class First(Walk):
         async def attempt(self, request):
             self.held = self.ledger.balance("all", MONTH).pending.usd
             return await Stack.attempt(self, request)
 
-    stack = First(ledger, FakeModel(REPLY), "cheap", "dear")
+    stack = First(ledger, FakeProvider(REPLY), "cheap", "dear")
 
     async def main(runtime):
         request = make_request(runtime, Scope(Budget(usd="5", name="all")), max_output_tokens=100)
         await (await stack(request)).read()
 
-    run(kind, main)
+    run(main)
     assert stack.held == BOUND * 1_000 + 100 * 2_000
 
 
-def test_a_dearer_candidate_is_held_for_when_it_is_asked(kind, ledger):
-    held, record, lengths, _ = walk(kind, ledger, FakeModel(DOWN, REPLY), "cheap", "dear", max_output_tokens=100)
+def test_a_dearer_candidate_is_held_for_when_it_is_asked(run, ledger):
+    held, record, lengths, _ = walk(run, ledger, FakeProvider(DOWN, REPLY), "cheap", "dear", max_output_tokens=100)
     assert held == BOUND * 10_000 + 100 * 20_000
     assert lengths == [100, 100]
     assert not record.clamped
 
 
-def test_each_candidate_may_write_what_the_budget_buys_at_its_own_price(kind, ledger):
-    _, record, lengths, _ = walk(kind, ledger, FakeModel(DOWN, REPLY), "cheap", "dear", usd="0.004")
+def test_each_candidate_may_write_what_the_budget_buys_at_its_own_price(run, ledger):
+    _, record, lengths, _ = walk(run, ledger, FakeProvider(DOWN, REPLY), "cheap", "dear", usd="0.004")
     assert lengths == [(4_000_000 - BOUND * 1_000) // 2_000, (4_000_000 - BOUND * 10_000) // 20_000]
     assert record.clamped
     lowered = [event.attributes for event in record.events if event.attributes.get("decision") == "lowered"]
     assert [facts.get("max_output_tokens") for facts in lowered] == [None, lengths[1]]
 
 
-def test_a_cheaper_candidate_is_not_held_to_what_the_first_might_have_written(kind, ledger):
-    _, record, lengths, _ = walk(kind, ledger, FakeModel(DOWN, REPLY), "dear", "cheap", usd="0.004")
+def test_a_cheaper_candidate_is_not_held_to_what_the_first_might_have_written(run, ledger):
+    _, record, lengths, _ = walk(run, ledger, FakeProvider(DOWN, REPLY), "dear", "cheap", usd="0.004")
     assert lengths == [(4_000_000 - BOUND * 10_000) // 20_000, (4_000_000 - BOUND * 1_000) // 2_000]
     _, record, lengths, _ = walk(
-        kind, ledger, FakeModel(DOWN, REPLY), "dear", "cheap", usd="0.004", max_output_tokens=500
+        run, ledger, FakeProvider(DOWN, REPLY), "dear", "cheap", usd="0.004", max_output_tokens=500
     )
     assert lengths[1] == 500
     assert not record.clamped, "the one that answered could write all that it was asked for"
 
 
-def test_a_cheaper_candidate_that_ignores_its_limit_may_use_the_whole_hold(kind, ledger):
+def test_a_cheaper_candidate_that_ignores_its_limit_may_use_the_whole_hold(run, ledger):
     long = [Chunk("word " * 400), Chunk(finish_reason="stop", usage=Usage(10, 400))]
-    *_, chunks = walk(kind, ledger, FakeModel(DOWN, long), "dear", "cheap", max_output_tokens=100)
+    *_, chunks = walk(run, ledger, FakeProvider(DOWN, long), "dear", "cheap", max_output_tokens=100)
     assert chunks[-1].finish_reason == "stop"
     assert ledger.balance("all", MONTH).posted.usd == 10 * 1_000 + 400 * 2_000
 
 
 @pytest.mark.parametrize(("spare", "sent"), [(16, True), (15, False)])
 def test_a_dearer_candidate_that_may_write_too_little_to_be_of_use_is_refused_before_it_is_sent(
-    kind, ledger, spare, sent
+    run, ledger, spare, sent
 ):
     limit = BOUND * 10_000 + spare * 20_000
-    model = FakeModel(DOWN, REPLY)
+    model = FakeProvider(DOWN, REPLY)
     if sent:
-        assert walk(kind, ledger, model, "cheap", "dear", usd=f"{limit / 10**9:.9f}")[2][1] == spare
+        assert walk(run, ledger, model, "cheap", "dear", usd=f"{limit / 10**9:.9f}")[2][1] == spare
         return
     with pytest.raises(BudgetExceeded, match="another attempt of this one needs"):
-        walk(kind, ledger, model, "cheap", "dear", usd=f"{limit / 10**9:.9f}")
+        walk(run, ledger, model, "cheap", "dear", usd=f"{limit / 10**9:.9f}")
     assert len(model.requests) == 1
     assert ledger.balance("all", MONTH).posted == Amounts()
 
 
-def test_what_a_failed_attempt_cost_is_no_longer_there_for_a_dearer_one(kind, ledger):
+def test_what_a_failed_attempt_cost_is_no_longer_there_for_a_dearer_one(run, ledger):
     lost = Unavailable("reset", provider="test")  # it may have been billed
-    _, _, lengths, _ = walk(kind, ledger, FakeModel(lost, REPLY), "cheap", "dear", usd="0.004", max_output_tokens=200)
+    _, _, lengths, _ = walk(run, ledger, FakeProvider(lost, REPLY), "cheap", "dear", usd="0.004", max_output_tokens=200)
     cost = BOUND * 1_000 + 200 * 2_000
     assert lengths == [200, (4_000_000 - cost - BOUND * 10_000) // 20_000]
     assert ledger.balance("all", MONTH).posted.usd == cost + 10 * 10_000 + 5 * 20_000
 
 
-def test_a_layer_that_takes_the_length_off_a_request_does_not_take_the_cap_off(kind, ledger):
-    model = FakeModel(REPLY)
+def test_a_layer_that_takes_the_length_off_a_request_does_not_take_the_cap_off(run, ledger):
+    model = FakeProvider(REPLY)
 
     class Without(Stack):
         async def attempt(self, request):
@@ -162,7 +156,7 @@ def test_a_layer_that_takes_the_length_off_a_request_does_not_take_the_cap_off(k
     async def main(runtime):
         await (await Without(ledger, model)(make_request(runtime, Scope(Budget(usd="0.001", name="all"))))).read()
 
-    run(kind, main)
+    run(main)
     assert model.requests[0].max_output_tokens == (1_000_000 - BOUND * 1_000) // 2_000
 
 
@@ -228,31 +222,27 @@ def test_a_span_says_what_its_attempt_was_allowed_to_write(world):
     assert 16 <= allowed[1] < 100
 
 
-class Chancy:
+def chancy(price, chance, billed):
     """A model that writes as much as it likes of what it may, bills that at its price, and often does not arrive."""
 
-    def __init__(self, price, chance, billed):
-        self.price = price
-        self.chance = chance
-        self.billed = billed
+    def script(request):
+        if chance.random() < 0.2:
+            return Unavailable("down", provider="any", status=503)
+        usage = Usage(BOUND - 40, chance.randint(1, request.max_output_tokens))
+        billed.append(price.cost(usage))
+        if chance.random() < 0.3:
+            return Unavailable("reset after the reply was written", provider="any")
+        return [lambda: request.runtime.sleep(0), Chunk("x", finish_reason="stop", usage=usage)]
 
-    async def __call__(self, request):
-        if self.chance.random() < 0.2:
-            raise Unavailable("down", provider="any", status=503)
-        usage = Usage(BOUND - 40, self.chance.randint(1, request.max_output_tokens))
-        self.billed.append(self.price.cost(usage))
-        await request.runtime.sleep(0)
-        if self.chance.random() < 0.3:
-            raise Unavailable("reset after the reply was written", provider="any")
-        return Response(Body([Chunk("x", finish_reason="stop", usage=usage)]), runtime=request.runtime)
+    return FakeProvider(script)
 
 
-@pytest.mark.parametrize("name", ["asyncio", "trio"])
+@world_on_a_loop
 @pytest.mark.parametrize("seed", range(2))
-def test_many_calls_with_cheap_and_dear_candidates_are_never_billed_more_than_their_budget(name, seed):
+def test_many_calls_with_cheap_and_dear_candidates_are_never_billed_more_than_their_budget(world, seed):
     chance, billed = random.Random(seed), []
     prices = {"cheap:m": Price("1", "2"), "dear:m": Price("10", "20"), "mid:m": Price("3", "6", request="0.0001")}
-    providers = {each.partition(":")[0]: Chancy(price, chance, billed) for each, price in prices.items()}
+    providers = {each.partition(":")[0]: chancy(price, chance, billed) for each, price in prices.items()}
     models = {"up": ["cheap:m", "mid:m", "dear:m"], "down": ["dear:m", "cheap:m"]}
     refused = []
 
@@ -276,7 +266,7 @@ def test_many_calls_with_cheap_and_dear_candidates_are_never_billed_more_than_th
             ((_, _, balance),) = llm.ledger.balances("all")
             return balance, sum(entry.charge.usd for entry in llm.ledger.entries())
 
-    balance, entered = World(name).run(body)
+    balance, entered = world.run(body)
     assert refused
     assert sum(billed) <= balance.posted.usd == entered <= 20_000_000
     assert balance.pending == Amounts()

@@ -25,7 +25,7 @@ from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.testing import FakeProvider
 from layers.test_trace import Recorded
-from worlds import World
+from worlds import Gate, World
 
 # nano-dollars a token: 1,000 in, 10,000 out, 100 read from the provider's cache, 1,250 written to it, 20,000 reasoning
 CHEAP = Price(input="1", output="10", cache_read="0.10", cache_write="1.25", reasoning="20")
@@ -273,7 +273,7 @@ class Race:
                 await (await call_next(first)).read()
 
             group.start_soon(lose)
-            await self.gate.wait_until_reached()
+            await self.gate.reached.wait()
             response = await call_next(second.replace(attempt=2))
             chunks = await response.read()
             group.cancel_scope.cancel()
@@ -294,7 +294,7 @@ class Replayed:
 def test_a_lost_hedge_is_a_part_with_what_was_seen_of_it(tmp_path, world):
     world = World(world)
     ledger = SqliteLedger(tmp_path / "ledger.db")
-    gate = world.gate()
+    gate = Gate()
     book = Book(world, ledger)
     settings = {"layers": [Insert(Race(gate), instead_of="retry")]}
     charge = book.call(settings, cheap=FakeProvider(["four", gate]), dear=FakeProvider(reply(Usage(10, 2))))

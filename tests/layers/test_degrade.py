@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from budgets.fake_models import KINDS, FakeModel, Stack, make_request, run
+from budgets.stack import Stack, make_request
 from inferkit import Budget, BudgetExceeded, ConfigurationError, Price, Unavailable, UnpricedModel, budgeted
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk
@@ -13,7 +13,7 @@ from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.pricing.tokens import input_tokens_bound
 from inferkit.testing import FakeProvider
-from worlds import closing
+from worlds import closing, directly
 
 BIG, MINI = Price(input="10", output="20"), Price(input="1", output="2")
 MONTH = "month:2026-11-01"
@@ -214,11 +214,6 @@ def test_a_budget_in_dollars_that_degrades_to_a_model_without_a_price_is_refused
         world.run(body)
 
 
-@pytest.fixture(params=KINDS)
-def kind(request):
-    return request.param
-
-
 @pytest.fixture
 def ledger(tmp_path):
     ledger = SqliteLedger(tmp_path / "ledger.db")
@@ -234,7 +229,7 @@ def refusing(name="team", **limits):
     return Scope(Budget(name=name, **limits))
 
 
-def call(kind, ledger, fake, *scopes, stack=None, **fields):
+def call(run, ledger, fake, *scopes, stack=None, **fields):
     """Make one call and give its request as the model got it, and its record."""
 
     async def main(runtime):
@@ -244,81 +239,81 @@ def call(kind, ledger, fake, *scopes, stack=None, **fields):
 
     seen = []
     try:
-        run(kind, main)
+        run(main)
     finally:
         held = [balance.pending for _, _, balance in ledger.balances()]
         assert all(amounts == Amounts() for amounts in held), "something is still held"
     return fake.requests[-1], seen[0]
 
 
-def test_where_the_smaller_model_costs_money_and_none_is_left_the_call_is_refused(kind, ledger):
-    model = FakeModel(REPLY)
+def test_where_the_smaller_model_costs_money_and_none_is_left_the_call_is_refused(run, ledger):
+    model = FakeProvider(REPLY)
     with pytest.raises(BudgetExceeded) as caught:
-        call(kind, ledger, model, degrading("cheap", usd="0.00001"), model="dear")
+        call(run, ledger, model, degrading("cheap", usd="0.00001"), model="dear")
     assert caught.value.scope == "seat"
     assert model.requests == []
     assert list(ledger.entries()) == []
 
 
-def test_a_call_for_the_smaller_model_itself_is_refused_as_ever(kind, ledger):
-    model = FakeModel(REPLY)
+def test_a_call_for_the_smaller_model_itself_is_refused_as_ever(run, ledger):
+    model = FakeProvider(REPLY)
     with pytest.raises(BudgetExceeded):
-        call(kind, ledger, model, degrading("free", tokens=10), model="free")
+        call(run, ledger, model, degrading("free", tokens=10), model="free")
     assert model.requests == []
 
 
-def test_a_stated_length_is_kept_by_the_smaller_model_rather_than_cut_by_the_bigger(kind, ledger):
-    request, record = call(kind, ledger, FakeModel(REPLY), degrading(usd="0.001"), max_output_tokens=1000)
+def test_a_stated_length_is_kept_by_the_smaller_model_rather_than_cut_by_the_bigger(run, ledger):
+    request, record = call(run, ledger, FakeProvider(REPLY), degrading(usd="0.001"), max_output_tokens=1000)
     assert (request.model, request.max_output_tokens) == ("free", 1000)
     assert (record.degraded, record.clamped) == ("seat", False)
 
 
-def test_where_no_length_is_stated_the_bigger_model_answers_as_long_as_it_can(kind, ledger):
-    request, record = call(kind, ledger, FakeModel(REPLY), degrading(usd="0.001"))
+def test_where_no_length_is_stated_the_bigger_model_answers_as_long_as_it_can(run, ledger):
+    request, record = call(run, ledger, FakeProvider(REPLY), degrading(usd="0.001"))
     assert request.model == "cheap"
     assert request.max_output_tokens < 500
     assert (record.degraded, record.clamped) == (None, True)
 
 
-def test_a_length_that_another_budget_cuts_is_cut_as_ever(kind, ledger):
+def test_a_length_that_another_budget_cuts_is_cut_as_ever(run, ledger):
     scopes = refusing(usd="0.001"), degrading(usd="5")
-    request, record = call(kind, ledger, FakeModel(REPLY), *scopes, max_output_tokens=1000)
+    request, record = call(run, ledger, FakeProvider(REPLY), *scopes, max_output_tokens=1000)
     assert request.model == "cheap"
     assert request.max_output_tokens < 500
     assert (record.degraded, record.clamped) == (None, True)
 
 
-def test_a_length_that_both_budgets_would_cut_goes_to_the_smaller_model(kind, ledger):
+def test_a_length_that_both_budgets_would_cut_goes_to_the_smaller_model(run, ledger):
     scopes = refusing(usd="0.001"), degrading(usd="0.0009")
-    request, record = call(kind, ledger, FakeModel(REPLY), *scopes, max_output_tokens=1000)
+    request, record = call(run, ledger, FakeProvider(REPLY), *scopes, max_output_tokens=1000)
     assert (request.model, request.max_output_tokens) == ("free", 1000)
     assert record.degraded == "seat"
 
 
-def test_a_smaller_model_that_costs_money_is_cut_to_what_is_left(kind, ledger):
-    request, record = call(kind, ledger, FakeModel(REPLY), degrading("cheap", usd="0.001"), model="dear")
+def test_a_smaller_model_that_costs_money_is_cut_to_what_is_left(run, ledger):
+    request, record = call(run, ledger, FakeProvider(REPLY), degrading("cheap", usd="0.001"), model="dear")
     left = 1_000_000 - input_tokens_bound(request) * 1_000
     assert (request.model, request.max_output_tokens) == ("cheap", left // 2_000)
     assert (record.degraded, record.clamped) == ("seat", True)
 
 
-def test_a_budget_that_does_not_degrade_refuses_as_ever(kind, ledger):
-    model = FakeModel(REPLY)
+def test_a_budget_that_does_not_degrade_refuses_as_ever(run, ledger):
+    model = FakeProvider(REPLY)
     with pytest.raises(BudgetExceeded) as caught:
-        call(kind, ledger, model, degrading(usd="5"), refusing(tokens=10))
+        call(run, ledger, model, degrading(usd="5"), refusing(tokens=10))
     assert caught.value.scope == "team"
     assert model.requests == []
 
 
-def test_the_tokens_of_another_budget_still_limit_a_degraded_call(kind, ledger):
+def test_the_tokens_of_another_budget_still_limit_a_degraded_call(run, ledger):
     with pytest.raises(BudgetExceeded) as caught:
-        call(kind, ledger, FakeModel(REPLY), degrading(usd="0.00001"), refusing(tokens=10))
+        call(run, ledger, FakeProvider(REPLY), degrading(usd="0.00001"), refusing(tokens=10))
     assert caught.value.scope == "team"
 
 
-def test_budgets_that_degrade_take_their_turn(kind, ledger):
+def test_budgets_that_degrade_take_their_turn(run, ledger):
     scopes = degrading("cheap", tokens=10), degrading("free", name="team", usd="0.00001")
-    request, record = call(kind, ledger, FakeModel(REPLY), *scopes, model="dear")
+    request, record = call(run, ledger, FakeProvider(REPLY), *scopes, model="dear")
     assert (request.model, record.degraded) == ("free", "team")
     steps = [event.attributes for event in record.events if event.attributes["decision"] == "degraded"]
     assert [(step["scope"], step["from"], step["to"]) for step in steps] == [
@@ -327,9 +322,9 @@ def test_budgets_that_degrade_take_their_turn(kind, ledger):
     ]
 
 
-def test_budgets_that_degrade_to_the_same_model_all_let_the_call_pass(kind, ledger):
+def test_budgets_that_degrade_to_the_same_model_all_let_the_call_pass(run, ledger):
     scopes = degrading(tokens=10), degrading(name="team", tokens=20)
-    request, record = call(kind, ledger, FakeModel(REPLY), *scopes)
+    request, record = call(run, ledger, FakeProvider(REPLY), *scopes)
     assert (request.model, request.max_output_tokens) == ("free", None)
     assert record.degraded == "team"
     assert {account: balance.posted for account, _, balance in ledger.balances()} == {
@@ -338,26 +333,26 @@ def test_budgets_that_degrade_to_the_same_model_all_let_the_call_pass(kind, ledg
     }
 
 
-def test_a_budget_degrades_a_call_once(kind, ledger):
+def test_a_budget_degrades_a_call_once(run, ledger):
     """Neither has money left for the other's model, and the first is not asked again."""
     scopes = degrading("cheap", usd="0.00001"), degrading("free2", name="team", tokens=10)
-    model = FakeModel(REPLY)
+    model = FakeProvider(REPLY)
     with pytest.raises(BudgetExceeded) as caught:
-        call(kind, ledger, model, *scopes, model="dear")
+        call(run, ledger, model, *scopes, model="dear")
     assert caught.value.scope == "seat"
     assert model.requests == []
 
 
 @pytest.mark.parametrize("limits", [{"usd": "0.00001"}, {"tokens": 10}], ids=str)
-def test_a_limit_on_each_call_degrades_too(kind, ledger, limits):
-    request, record = call(kind, ledger, FakeModel(REPLY), degrading(per="call", name="each", **limits))
+def test_a_limit_on_each_call_degrades_too(run, ledger, limits):
+    request, record = call(run, ledger, FakeProvider(REPLY), degrading(per="call", name="each", **limits))
     assert (request.model, record.degraded) == ("free", "each")
 
 
-def test_where_a_budget_of_the_same_account_refuses_for_good_the_call_is_refused(kind, ledger):
+def test_where_a_budget_of_the_same_account_refuses_for_good_the_call_is_refused(run, ledger):
     scopes = refusing(name="seat", tokens=10), degrading(tokens=10)
     with pytest.raises(BudgetExceeded):
-        call(kind, ledger, FakeModel(REPLY), *scopes)
+        call(run, ledger, FakeProvider(REPLY), *scopes)
 
 
 class Again(Stack):
@@ -377,42 +372,42 @@ class Again(Stack):
 RESET = Unavailable("reset", provider="test")
 
 
-def test_a_fallback_that_is_not_covered_is_replaced_by_the_smaller_model_within_what_is_left(kind, ledger):
-    model = FakeModel(RESET, REPLY)
+def test_a_fallback_that_is_not_covered_is_replaced_by_the_smaller_model_within_what_is_left(run, ledger):
+    model = FakeProvider(RESET, REPLY)
     seat = degrading("cheap", usd="0.001")
-    request, record = call(kind, ledger, model, seat, stack=Again(ledger, model, model="dear"), model="free")
+    request, record = call(run, ledger, model, seat, stack=Again(ledger, model, model="dear"), model="free")
     assert [each.model for each in model.requests] == ["free", "cheap"]
     assert request.max_output_tokens == (1_000_000 - input_tokens_bound(request) * 1_000) // 2_000
     assert (record.degraded, record.clamped) == ("seat", True)
     assert ledger.balance("seat", MONTH).posted.usd == COST
 
 
-def test_what_failed_attempts_cost_is_no_longer_there_for_the_smaller_model(kind, ledger):
-    model = FakeModel(RESET, REPLY)
+def test_what_failed_attempts_cost_is_no_longer_there_for_the_smaller_model(run, ledger):
+    model = FakeProvider(RESET, REPLY)
     seat = degrading("cheap", usd="0.0022")
-    request, record = call(kind, ledger, model, seat, stack=Again(ledger, model), model="dear", max_output_tokens=50)
+    request, record = call(run, ledger, model, seat, stack=Again(ledger, model), model="dear", max_output_tokens=50)
     assert [each.model for each in model.requests] == ["dear", "cheap"]
     lost = input_tokens_bound(request) * 10_000 + 50 * 20_000
     assert (request.max_output_tokens, record.clamped) == (50, False)
     assert ledger.balance("seat", MONTH).posted.usd == lost + COST
 
 
-def test_the_tokens_of_a_budget_that_degrades_are_counted_on_and_those_of_others_limit(kind, ledger):
-    model = FakeModel(RESET, REPLY)
+def test_the_tokens_of_a_budget_that_degrades_are_counted_on_and_those_of_others_limit(run, ledger):
+    model = FakeProvider(RESET, REPLY)
     scopes = degrading(tokens=210), refusing(usd="5", tokens=10_000)
     stack = Again(ledger, model)
-    request, _ = call(kind, ledger, model, *scopes, stack=stack, max_output_tokens=50)
+    request, _ = call(run, ledger, model, *scopes, stack=stack, max_output_tokens=50)
     assert (request.model, request.max_output_tokens) == ("free", 50)
     bound = input_tokens_bound(request)
     spent = Amounts(bound * 1_000 + 50 * 2_000, bound + 50 + 15, 1)
     assert ledger.balance("team", MONTH).posted == ledger.balance("seat", MONTH).posted == spent
 
 
-def test_a_retry_that_neither_model_is_covered_for_is_refused_and_what_was_spent_stays_charged(kind, ledger):
-    model = FakeModel(RESET)
-    with pytest.raises(BudgetExceeded) as caught:
-        call(kind, ledger, model, degrading("dear", usd="0.00025"), stack=Again(ledger, model), max_output_tokens=50)
-    assert len(model.requests) == len(caught.value.attempts) == 1
+def test_a_retry_that_neither_model_is_covered_for_is_refused_and_what_was_spent_stays_charged(run, ledger):
+    model = FakeProvider(RESET)
+    with pytest.raises(BudgetExceeded):
+        call(run, ledger, model, degrading("dear", usd="0.00025"), stack=Again(ledger, model), max_output_tokens=50)
+    assert len(model.requests) == 1
     assert ledger.balance("seat", MONTH).posted.usd == input_tokens_bound(model.requests[0]) * 1_000 + 50 * 2_000
 
 
@@ -421,37 +416,37 @@ def test_a_limit_that_degraded_calls_pass_is_told(ledger):
     seat = Scope(
         Budget(tokens=130, name="seat", on_exceed="degrade", degrade_to="free", warn_at="1", on_threshold=told.append)
     )
-    model = FakeModel([Chunk("Hi", finish_reason="stop", usage=Usage(60, 20))])
+    model = FakeProvider([Chunk("Hi", finish_reason="stop", usage=Usage(60, 20))])
     for _ in range(3):
-        call("direct", ledger, model, seat)
+        call(directly, ledger, model, seat)
     assert [request.model for request in model.requests] == ["cheap", "free", "free"]
     assert [(each.scope, each.unit, each.used) for each in told] == [("seat", "tokens", 160)]
 
 
 @pytest.mark.parametrize("limits", [{"usd": "0.00025"}, {"tokens": 200}], ids=str)
-def test_a_limit_on_each_call_that_covers_no_retry_takes_it_to_the_smaller_model(kind, ledger, limits):
-    model = FakeModel(RESET, REPLY)
+def test_a_limit_on_each_call_that_covers_no_retry_takes_it_to_the_smaller_model(run, ledger, limits):
+    model = FakeProvider(RESET, REPLY)
     each = degrading(per="call", name="each", **limits)
-    request, record = call(kind, ledger, model, each, stack=Again(ledger, model), max_output_tokens=50)
+    request, record = call(run, ledger, model, each, stack=Again(ledger, model), max_output_tokens=50)
     assert (request.model, request.max_output_tokens) == ("free", 50)
     assert (record.degraded, [attempt.model for attempt in record.attempts]) == ("each", ["cheap", "free"])
 
 
-def test_the_next_budget_degrades_a_retry_where_the_first_ones_model_is_not_covered(kind, ledger):
+def test_the_next_budget_degrades_a_retry_where_the_first_ones_model_is_not_covered(run, ledger):
     """The stated length is kept: the second budget does not cover all of it, so it takes the call further."""
-    model = FakeModel(RESET, REPLY)
+    model = FakeProvider(RESET, REPLY)
     scopes = degrading("dear", tokens=210), degrading("free", name="team", usd="0.001")
     stack = Again(ledger, model)
-    request, record = call(kind, ledger, model, *scopes, stack=stack, max_output_tokens=50)
+    request, record = call(run, ledger, model, *scopes, stack=stack, max_output_tokens=50)
     assert (request.model, request.max_output_tokens) == ("free", 50)
     steps = [event.attributes for event in record.events if event.attributes["decision"] == "degraded"]
     assert [(step["scope"], step["to"]) for step in steps] == [("seat", "dear"), ("team", "free")]
 
 
-def test_a_retry_whose_smaller_model_is_too_dear_for_any_call_is_refused(kind, ledger):
-    model = FakeModel(RESET)
+def test_a_retry_whose_smaller_model_is_too_dear_for_any_call_is_refused(run, ledger):
+    model = FakeProvider(RESET)
     scopes = degrading("dear", tokens=210), refusing("each", usd="0.0005", per="call")
     with pytest.raises(BudgetExceeded) as caught:
-        call(kind, ledger, model, *scopes, stack=Again(ledger, model), max_output_tokens=50)
+        call(run, ledger, model, *scopes, stack=Again(ledger, model), max_output_tokens=50)
     assert caught.value.scope == "each"
     assert [request.model for request in model.requests] == ["cheap"]

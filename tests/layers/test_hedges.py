@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from budgets.fake_models import KINDS, FakeModel, Stack, make_request, run
+from budgets.stack import Stack, make_request
 from inferkit import Budget, BudgetExceeded, Insert, Price, Response
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk
@@ -14,7 +14,7 @@ from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.pricing.tokens import input_tokens_bound
 from inferkit.testing import FakeProvider
-from worlds import World, closing
+from worlds import Gate, closing, on_a_loop, world_on_a_loop
 
 PRICE = Price(input="1", output="10")
 OUTPUT = 50
@@ -42,7 +42,7 @@ class Hedge:
                 group.cancel_scope.cancel()
 
             group.start_soon(ask, first)
-            await self.slow.wait_until_reached()
+            await self.slow.reached.wait()
             try:
                 await ask(second.replace(attempt=2))
             except BudgetExceeded as refusal:
@@ -62,19 +62,14 @@ class _Replayed:
         raise StopAsyncIteration
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def loop(request):
-    return World(request.param)
-
-
-def hedged_call(loop, limit):
+def hedged_call(world, limit):
     """Make one call with a hedge; give the reply, both providers, the refusals and what the ledger holds."""
-    gate = loop.gate()
+    gate = Gate()
     slow, quick = FakeProvider(["Hello", gate, " world"]), FakeProvider("Good morning")
     hedge = Hedge(gate)
 
-    async def body(loop):
-        client = loop.client(
+    async def body(world):
+        client = world.client(
             providers={"slow": slow, "quick": quick},
             models={"any": ["slow:m", "quick:m"]},
             prices={"slow:m": PRICE, "quick:m": PRICE},
@@ -86,7 +81,7 @@ def hedged_call(loop, limit):
             reply = await llm.complete("any", "Hi", max_output_tokens=OUTPUT)
             return reply, list(llm.ledger.entries()), list(llm.ledger.balances("all"))
 
-    reply, entries, balances = loop.run(body)
+    reply, entries, balances = world.run(body)
     assert slow.open_streams == quick.open_streams == 0
     ((_, _, balance),) = balances
     assert balance.pending == Amounts(), "something is still held"
@@ -108,8 +103,9 @@ def usd(nanos):
     return f"{nanos // 10**9}.{nanos % 10**9:09}"
 
 
-def test_a_hedge_that_the_budget_does_not_cover_beside_the_first_attempt_is_refused_before_it_is_sent(loop):
-    reply, _, quick, refusals, charge, posted = hedged_call(loop, usd(most_of_one() + most_of_one(16) - 1))
+@world_on_a_loop
+def test_a_hedge_that_the_budget_does_not_cover_beside_the_first_attempt_is_refused_before_it_is_sent(world):
+    reply, _, quick, refusals, charge, posted = hedged_call(world, usd(most_of_one() + most_of_one(16) - 1))
     assert quick.requests == []
     assert "another attempt of this one needs" in str(refusals[0])
     assert reply.text == "Hello world"
@@ -117,15 +113,17 @@ def test_a_hedge_that_the_budget_does_not_cover_beside_the_first_attempt_is_refu
     assert charge.usd == posted.usd == reply.attempts[0].cost_nanos
 
 
-def test_a_hedge_that_the_budget_does_not_cover_in_full_may_write_less(loop):
-    _, slow, quick, refusals, charge, posted = hedged_call(loop, usd(most_of_one() + most_of_one(16)))
+@world_on_a_loop
+def test_a_hedge_that_the_budget_does_not_cover_in_full_may_write_less(world):
+    _, slow, quick, refusals, charge, posted = hedged_call(world, usd(most_of_one() + most_of_one(16)))
     assert [request.max_output_tokens for request in slow.requests + quick.requests] == [OUTPUT, 16]
     assert refusals == []
     assert charge.usd == posted.usd
 
 
-def test_a_lost_hedge_costs_what_was_seen_of_it_and_the_ledger_says_so(loop):
-    reply, slow, _, refusals, charge, posted = hedged_call(loop, usd(2 * most_of_one()))
+@world_on_a_loop
+def test_a_lost_hedge_costs_what_was_seen_of_it_and_the_ledger_says_so(world):
+    reply, slow, _, refusals, charge, posted = hedged_call(world, usd(2 * most_of_one()))
     assert refusals == []
     assert (reply.text, reply.finish_reason) == ("Good morning", "stop")
     assert reply.provider == "quick"
@@ -137,11 +135,6 @@ def test_a_lost_hedge_costs_what_was_seen_of_it_and_the_ledger_says_so(loop):
     assert charge.usd == posted.usd == sum(cost for _, _, cost in costs.values())
     assert (charge.provider, charge.attempts, charge.estimated) == ("quick", 2, True)
     assert posted.calls == 1
-
-
-@pytest.fixture(params=KINDS)
-def kind(request):
-    return request.param
 
 
 @pytest.fixture(params=["normal", "full"])
@@ -166,8 +159,8 @@ class Both(Stack):
         return last
 
 
-def test_each_attempt_that_runs_is_held_for_in_full(kind, ledger):
-    stack = Both(ledger, FakeModel(REPLY))
+def test_each_attempt_that_runs_is_held_for_in_full(run, ledger):
+    stack = Both(ledger, FakeProvider(REPLY))
     stack.count = 3
 
     async def main(runtime):
@@ -178,15 +171,15 @@ def test_each_attempt_that_runs_is_held_for_in_full(kind, ledger):
             await each.read()
         return request, held
 
-    request, held = run(kind, main)
+    request, held = run(main)
     tokens = input_tokens_bound(request) + OUTPUT
     assert held == Amounts(3 * (tokens * 1_000 + OUTPUT * 1_000), 3 * tokens, 1)
     assert [attempt.kind for attempt in request.record.attempts] == ["primary", "hedge", "hedge"]
     assert ledger.balance("all", MONTH).posted == Amounts(3 * 20_000, 3 * 15, 1)
 
 
-@pytest.mark.parametrize("kind", ["asyncio", "trio"])
-def test_attempts_that_start_at_once_hold_no_more_than_they_may_cost(kind, ledger):
+@on_a_loop
+def test_attempts_that_start_at_once_hold_no_more_than_they_may_cost(run, ledger):
     """A ledger that waits for the disk is asked from a thread, so that all of them wait for it together."""
 
     class AtOnce(Stack):
@@ -208,28 +201,28 @@ def test_attempts_that_start_at_once_hold_no_more_than_they_may_cost(kind, ledge
 
     async def main(runtime):
         request = make_request(runtime, SCOPE, max_output_tokens=OUTPUT)
-        await (await AtOnce(ledger, FakeModel(REPLY))(request)).read()
+        await (await AtOnce(ledger, FakeProvider(REPLY))(request)).read()
         return request
 
-    request = run(kind, main)
+    request = run(main)
     assert held == [3 * (input_tokens_bound(request) * 1_000 + OUTPUT * 2_000)]
 
 
-def test_a_hedge_is_refused_where_the_limit_on_each_call_covers_one_attempt(kind, ledger):
+def test_a_hedge_is_refused_where_the_limit_on_each_call_covers_one_attempt(run, ledger):
     each = Scope(Budget(tokens=input_tokens_bound(make_request(None)) + OUTPUT, per="call", name="each"))
-    model = FakeModel(REPLY)
+    model = FakeProvider(REPLY)
 
     async def main(runtime):
         await Both(ledger, model)(make_request(runtime, each, max_output_tokens=OUTPUT))
 
     with pytest.raises(BudgetExceeded, match="per call"):
-        run(kind, main)
+        run(main)
     assert len(model.requests) == 1
 
 
-def test_what_is_held_beyond_the_attempts_is_spent_by_one_of_them_at_most(kind, ledger):
+def test_what_is_held_beyond_the_attempts_is_spent_by_one_of_them_at_most(run, ledger):
     """The dear model is what was reserved for; both attempts go to the cheap one, which ignores its limit."""
-    stack = Both(ledger, FakeModel([Chunk("Hi", usage=Usage(10, 600)), *REPLY]), candidates=("dear", "cheap"))
+    stack = Both(ledger, FakeProvider([Chunk("Hi", usage=Usage(10, 600)), *REPLY]), candidates=("dear", "cheap"))
 
     async def main(runtime):
         request = make_request(runtime, Scope(Budget(usd="5", name="all")), max_output_tokens=OUTPUT)
@@ -242,11 +235,11 @@ def test_what_is_held_beyond_the_attempts_is_spent_by_one_of_them_at_most(kind, 
             await stack.first[0].__anext__()
         await response.read()
 
-    run(kind, main)
+    run(main)
 
 
-def test_an_attempt_that_still_runs_when_its_call_ends_costs_what_it_may_cost(kind, ledger):
-    stack = Both(ledger, FakeModel(REPLY))
+def test_an_attempt_that_still_runs_when_its_call_ends_costs_what_it_may_cost(run, ledger):
+    stack = Both(ledger, FakeProvider(REPLY))
 
     async def main(runtime):
         request = make_request(runtime, SCOPE, max_output_tokens=OUTPUT)
@@ -255,19 +248,19 @@ def test_an_attempt_that_still_runs_when_its_call_ends_costs_what_it_may_cost(ki
         await stack.first[0].aclose()
         return request, charged
 
-    request, charged = run(kind, main)
+    request, charged = run(main)
     assert charged == 20_000 + input_tokens_bound(request) * 1_000 + OUTPUT * 2_000
     (entry,) = ledger.entries()
     assert (entry.charge.attempts, entry.charge.estimated) == (2, True)
 
 
-def test_an_attempt_that_a_failed_call_left_open_is_paid_for(kind, ledger):
+def test_an_attempt_that_a_failed_call_left_open_is_paid_for(run, ledger):
     class Careless(Stack):
         async def attempt(self, request):
             self.left = await super().attempt(request)
             raise RuntimeError("a fault of the layer")
 
-    stack = Careless(ledger, FakeModel(REPLY))
+    stack = Careless(ledger, FakeProvider(REPLY))
 
     async def main(runtime):
         request = make_request(runtime, SCOPE, max_output_tokens=OUTPUT)
@@ -276,7 +269,7 @@ def test_an_attempt_that_a_failed_call_left_open_is_paid_for(kind, ledger):
         await stack.left.aclose()
         return request
 
-    request = run(kind, main)
+    request = run(main)
     assert ledger.balance("all", MONTH).posted.usd == input_tokens_bound(request) * 1_000 + OUTPUT * 2_000
 
 

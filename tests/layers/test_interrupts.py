@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import anyio
 import pytest
-import trio
 
 import inferkit
-from budgets.fake_models import FakeModel, Stack, make_request, run
+from budgets.stack import Stack, make_request
 from inferkit import Budget, Chunk, Client, InferkitError, Price, SqliteLedger, Unavailable, Usage
 from inferkit.budgets.scope import Scope
 from inferkit.ledger.amounts import NOTHING
 from inferkit.runtime.loops import AsyncRuntime
 from inferkit.testing import FakeProvider, settled
 from inferkit.testing.interrupts import interrupted
+from worlds import cancelled_afterwards, on_a_loop
 
 HOME = str(Path(inferkit.__file__).parent)
 BUDGET = Budget(usd="1000", name="everything")
@@ -97,29 +96,10 @@ class Stepwise(AsyncRuntime):
         return result
 
 
-async def on_asyncio(run, turns):
-    task = asyncio.ensure_future(run())
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.wait([task])
-
-
-async def on_trio(run, turns):
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(run)
-        for _ in range(turns):
-            await trio.lowlevel.checkpoint()
-        nursery.cancel_scope.cancel()
-
-
-CANCELLING = {"asyncio": on_asyncio, "trio": on_trio}
-
-
 @pytest.mark.parametrize("durability", ["normal", "full"])
-@pytest.mark.parametrize("kind", CANCELLING)
-def test_a_cancelled_call_holds_nothing(tmp_path, kind, durability):
-    class Slow(FakeModel):
+@on_a_loop
+def test_a_cancelled_call_holds_nothing(tmp_path, run, durability):
+    class Slow(FakeProvider):
         async def __call__(self, request):
             await anyio.lowlevel.checkpoint()
             response = await super().__call__(request)
@@ -138,11 +118,13 @@ def test_a_cancelled_call_holds_nothing(tmp_path, kind, durability):
             response = await stack(make_request(Stepwise(runtime), Scope(BUDGET)))
             over = len(await response.read()) == 2
 
-        await CANCELLING[kind](call, turns)
+        async with cancelled_afterwards(call):
+            for _ in range(turns):
+                await anyio.lowlevel.checkpoint()
         return over
 
     turns = 0
-    while not run(kind, lambda runtime, turns=turns: cancelled(runtime, turns)):
+    while not run(lambda runtime, turns=turns: cancelled(runtime, turns)):
         settled()
         assert held(ledger) == [], f"after a cancellation in turn {turns}"
         turns += 1

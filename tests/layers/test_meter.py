@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from budgets.fake_models import BOOK, KINDS, FakeModel, make_request, run
+from budgets.stack import BOOK, make_request
 from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.errors import (
     AuthenticationFailed,
@@ -21,19 +21,16 @@ from inferkit.layers.meter import Meter
 from inferkit.pricing.price_book import PriceBook
 from inferkit.pricing.prices import Price
 from inferkit.pricing.tokens import input_tokens_bound
+from inferkit.testing import FakeProvider
+from worlds import directly
 
 
-@pytest.fixture(params=KINDS)
-def kind(request):
-    return request.param
-
-
-def attempt_of(chunks, kind="direct", leave_after=None, **fields):
+def attempt_of(chunks, run=directly, leave_after=None, **fields):
     """Read a reply through a meter and return the one attempt, and its request."""
 
     async def main(runtime):
         request = make_request(runtime, **fields)
-        response = await Meter(BOOK)(request, FakeModel(chunks))
+        response = await Meter(BOOK)(request, FakeProvider(chunks))
         try:
             if leave_after is None:
                 await response.read()
@@ -45,14 +42,14 @@ def attempt_of(chunks, kind="direct", leave_after=None, **fields):
             pass
         return request
 
-    request = run(kind, main)
+    request = run(main)
     (attempt,) = request.record.attempts
     return attempt, request
 
 
-def test_a_reply_is_priced_as_reported(kind):
+def test_a_reply_is_priced_as_reported(run):
     attempt, _ = attempt_of(
-        [Chunk("Hi"), Chunk(finish_reason="stop"), Chunk(usage=Usage(10, 5, reasoning_tokens=2))], kind
+        [Chunk("Hi"), Chunk(finish_reason="stop"), Chunk(usage=Usage(10, 5, reasoning_tokens=2))], run
     )
     assert attempt.usage == Usage(10, 5, reasoning_tokens=2)
     assert (attempt.cost_nanos, attempt.price_source, attempt.outcome) == (20_000, "stated", "completed")
@@ -91,12 +88,12 @@ def test_reasoning_that_was_seen_is_estimated_at_its_own_price_where_that_is_dea
     async def main(runtime):
         request = make_request(runtime, model="thinker")
         broken = StreamInterrupted("cut", provider="test")
-        response = await Meter(book)(request, FakeModel([Chunk(reasoning="hmm..."), Chunk("Hi"), broken]))
+        response = await Meter(book)(request, FakeProvider([Chunk(reasoning="hmm..."), Chunk("Hi"), broken]))
         with pytest.raises(StreamInterrupted):
             await response.read()
         return request.record.attempts[0]
 
-    assert run("direct", main).cost_nanos == cost
+    assert directly(main).cost_nanos == cost
 
 
 def test_an_estimate_stays_within_the_cap_that_was_sent():
@@ -110,9 +107,9 @@ def test_an_estimate_exceeds_a_cap_that_was_plainly_not_kept():
 
 
 @pytest.mark.parametrize("ending", [None, StreamInterrupted("cut", provider="test")])
-def test_a_broken_stream_is_not_priced_at_its_first_report(kind, ending):
+def test_a_broken_stream_is_not_priced_at_its_first_report(run, ending):
     chunks = [Chunk(usage=Usage(10, 1)), Chunk("Hello, you"), ending or Chunk("more")]
-    attempt, _ = attempt_of(chunks, kind, leave_after=None if ending else 2)
+    attempt, _ = attempt_of(chunks, run, leave_after=None if ending else 2)
     assert attempt.usage == Usage(10, 10, estimated=True)
     assert attempt.outcome == ("error" if ending else "closed")
     assert attempt.error == ("StreamInterrupted" if ending else None)
@@ -139,13 +136,14 @@ PERHAPS_BILLED = [
     Unavailable("error in a stream", provider="test", status=200),
     StreamInterrupted("cut", provider="test"),
     KeyboardInterrupt(),
+    asyncio.CancelledError(),
     RuntimeError("a fault of the adapter"),
 ]
 
 
 @pytest.mark.parametrize("error", FREE_OF_CHARGE, ids=str)
 def test_a_request_that_was_refused_costs_nothing(error):
-    attempt = failed_attempt(error, "direct")[0]
+    attempt = failed_attempt(error)[0]
     assert (attempt.usage, attempt.cost_nanos, attempt.error) == (Usage(), 0, type(error).__name__)
 
 
@@ -160,20 +158,18 @@ def test_a_fee_for_each_request_is_not_due_where_the_request_was_refused():
     async def main(runtime):
         request = make_request(runtime, model=price[1]).replace(provider=price[0])
         with pytest.raises(RateLimited):
-            await Meter(book)(request, FakeModel(RateLimited("no", provider="test", status=429)))
-        await (await Meter(book)(request, FakeModel([Chunk(finish_reason="stop", usage=Usage(1, 1))]))).read()
+            await Meter(book)(request, FakeProvider(RateLimited("no", provider="test", status=429)))
+        await (await Meter(book)(request, FakeProvider([Chunk(finish_reason="stop", usage=Usage(1, 1))]))).read()
         return request.record.attempts
 
-    refused, served = run("direct", main)
+    refused, served = directly(main)
     assert refused.cost_nanos == 0
     assert served.cost_nanos > price[2].cost(Usage()) > 0
 
 
 @pytest.mark.parametrize("error", PERHAPS_BILLED, ids=repr)
-def test_a_request_that_may_have_been_served_costs_its_input(kind, error):
-    if kind != "direct" and isinstance(error, KeyboardInterrupt):
-        error = asyncio.CancelledError() if kind == "asyncio" else error
-    attempt, request = failed_attempt(error, kind)
+def test_a_request_that_may_have_been_served_costs_its_input(run, error):
+    attempt, request = failed_attempt(error, run)
     assert attempt.usage == Usage(input_tokens_bound(request), 0, estimated=True)
     assert attempt.cost_nanos == input_tokens_bound(request) * 1000
     assert attempt.outcome == ("error" if isinstance(error, Exception) else "cancelled")
@@ -181,25 +177,27 @@ def test_a_request_that_may_have_been_served_costs_its_input(kind, error):
 
 @pytest.mark.parametrize(("stream", "output"), [(False, 50), (True, 0)])
 def test_a_whole_reply_that_was_lost_may_have_been_billed_to_its_last_token(stream, output):
-    attempt, request = failed_attempt(PERHAPS_BILLED[0], "direct", max_output_tokens=50, stream=stream)
+    attempt, request = failed_attempt(PERHAPS_BILLED[0], max_output_tokens=50, stream=stream)
     assert attempt.usage == Usage(input_tokens_bound(request), output, estimated=True)
 
 
-def failed_attempt(error, kind, **fields):
+def failed_attempt(error, run=directly, **fields):
     async def main(runtime):
         request = make_request(runtime, **fields)
         with pytest.raises(type(error)):
-            await Meter(BOOK)(request, FakeModel(error))
+            await Meter(BOOK)(request, FakeProvider(error))
         return request
 
-    request = run(kind, main)
+    request = run(main)
     (attempt,) = request.record.attempts
     return attempt, request
 
 
-def test_each_attempt_is_priced_at_the_model_that_served_it(kind):
+def test_each_attempt_is_priced_at_the_model_that_served_it(run):
     meter = Meter(BOOK)
-    model = FakeModel(RateLimited("no", provider="test", status=429), [Chunk(usage=Usage(10, 5))])
+    model = FakeProvider(
+        RateLimited("no", provider="test", status=429), [Chunk(finish_reason="stop", usage=Usage(10, 5))]
+    )
 
     async def main(runtime):
         request = make_request(runtime)
@@ -210,7 +208,7 @@ def test_each_attempt_is_priced_at_the_model_that_served_it(kind):
         await (await meter(dear, model)).read()
         return request.record
 
-    record = run(kind, main)
+    record = run(main)
     assert [(a.number, a.kind, a.model) for a in record.attempts] == [
         (1, "primary", "cheap"),
         (2, "retry", "cheap"),
@@ -230,6 +228,6 @@ def test_chunks_pass_unchanged():
     chunks = [Chunk("Hi"), Chunk(finish_reason="stop", usage=Usage(1, 1))]
 
     async def main(runtime):
-        return await (await Meter(BOOK)(make_request(runtime), FakeModel(chunks))).read()
+        return await (await Meter(BOOK)(make_request(runtime), FakeProvider(chunks))).read()
 
-    assert [a is b for a, b in zip(run("direct", main), chunks, strict=True)] == [True, True]
+    assert [a is b for a, b in zip(directly(main), chunks, strict=True)] == [True, True]

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pytest
 
-from budgets.fake_models import AT, FakeModel, Stack, make_request, run
+from budgets.stack import AT, Stack, make_request
 from inferkit import Budget, BudgetExceeded, Client, ConfigurationError, LedgerError, Price, Threshold
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk
@@ -21,6 +21,7 @@ from inferkit.ledger.journal import Charge
 from inferkit.ledger.ledger import Ledger
 from inferkit.ledger.sqlite.ledger import SqliteLedger, SqliteStore
 from inferkit.testing import FakeProvider
+from worlds import directly, run_in
 
 REPLY = [Chunk("secret", finish_reason="stop"), Chunk(usage=Usage(10, 5))]
 COST = Decimal("0.00002")
@@ -41,7 +42,7 @@ class Account:
         self.at = AT
         self.told = []
         self.scopes = [Scope(budget) for budget in budgets]
-        self.stack = Stack(ledger, FakeModel(REPLY), clock=lambda: self.at)
+        self.stack = Stack(ledger, FakeProvider(REPLY), clock=lambda: self.at)
 
     def call(self, times=1):
         for _ in range(times):
@@ -53,7 +54,7 @@ class Account:
                 finally:
                     self.events = [event.attributes for event in request.record.events]
 
-            run("direct", main)
+            directly(main)
 
 
 def watched(told, **options):
@@ -230,10 +231,10 @@ def test_a_plain_function_may_start_a_task(ledger):
     )
 
     async def main(runtime):
-        await (await Stack(ledger, FakeModel(REPLY))(make_request(runtime, Scope(budget)))).read()
+        await (await Stack(ledger, FakeProvider(REPLY))(make_request(runtime, Scope(budget)))).read()
         await asyncio.gather(*tasks)
 
-    run("asyncio", main)
+    run_in("asyncio", main)
     assert len(told) == 1
 
 

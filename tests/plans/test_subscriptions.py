@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from budgets.fake_models import AT
+from budgets.stack import AT
 from inferkit import Budget, ConfigurationError, LedgerError, Plan
 from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.journal import Assignment, Charge

@@ -7,7 +7,7 @@ import threading
 import pytest
 from hypothesis import given, strategies as st
 
-from budgets.fake_models import make_request
+from budgets.stack import make_request
 from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart, ToolResultPart
 from inferkit.pricing.estimates import LearnedEstimates, input_tokens
 from inferkit.pricing.tokens import IMAGE_TOKENS, input_tokens_bound, unscaled_tokens

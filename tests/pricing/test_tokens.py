@@ -4,7 +4,7 @@ import json
 
 from hypothesis import given, strategies as st
 
-from budgets.fake_models import make_request
+from budgets.stack import make_request
 from inferkit.core.messages import (
     ImagePart,
     Message,

@@ -11,7 +11,7 @@ from inferkit.client.home import open_cache
 from inferkit.client.options import CallOptions, build_request, read_options
 from inferkit.client.preload import preload
 from inferkit.client.settings import Settings, read_settings
-from inferkit.client.stack import default_stack, dispatch
+from inferkit.client.stack import default_stack
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.stack import check_order, compose, insert
 from inferkit.pricing.price_book import PriceBook
@@ -81,7 +81,7 @@ class Engine:
             self._close_ledger()
             raise
         check_order(self.layers)
-        self._handler = compose(self.layers, dispatch)
+        self._handler = compose(self.layers, _dispatch)
         if settings["preload"]:
             preload(self.catalog, self._prices, self.layers)
 
@@ -240,3 +240,12 @@ def _plans(
     if ledger is None:
         raise ConfigurationError("plans need a ledger to keep count in; leave ledger=False out")
     return Plans(read_plans(given) if isinstance(given, str | os.PathLike) else given, ledger, default=default)
+
+
+async def _dispatch(request: Request) -> Response:
+    """Hand an attempt to the adapter of its target."""
+    if request.target is None:
+        raise ConfigurationError("no target was chosen: the stack needs a route and a retry layer")
+    if request.operation != "chat" and request.operation not in getattr(request.target.adapter, "operations", ()):
+        raise ConfigurationError(f"{request.target.name} cannot {request.operation}: its adapter only chats")
+    return await request.target.adapter(request)

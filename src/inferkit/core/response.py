@@ -13,6 +13,7 @@ iterates over a response is given one chunk at a time.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from inferkit.core.body import AllAtOnce
@@ -258,8 +259,8 @@ class Response:
             await self._end("cancelled" if cancelled else "closed", error, _CLOSED)
 
     async def _end(self, outcome: Outcome, error: BaseException | None, state: int) -> None:
-        if self._state is not _OPEN or self._is_inherited():
-            return
+        if self._state is not _OPEN or self._generation != self._runtime.endings.generation:
+            return  # over, or of the process that this one was forked from, which ends and settles it
         self._state = state
         ending = Ending(self._runtime, outcome, error, self._parts())
         if outcome == "completed":  # there is nothing to wait for
@@ -270,7 +271,7 @@ class Response:
 
     def _parts(self) -> list[tuple[Any, OnClose | None]]:
         """Take apart what is to be closed and called, this stream's hooks before the body that feeds them."""
-        parts: list[tuple[Any, OnClose | None]] = [(None, hook) for hook in reversed(self._hooks)]
+        parts: list[tuple[Any, OnClose | None]] = list(zip(repeat(None), reversed(self._hooks), strict=False))
         if hasattr(self._body, "aclose"):
             parts.append((self._body, None))
         source = self._source
@@ -281,12 +282,8 @@ class Response:
             parts += source._parts()
         return parts
 
-    def _is_inherited(self) -> bool:
-        """Say whether a fork lies between: the stream is the parent's then, and the parent ends and settles it."""
-        return self._generation != self._runtime.endings.generation
-
     def __del__(self) -> None:
-        if getattr(self, "_state", _CLOSED) is _OPEN and not self._is_inherited():
+        if getattr(self, "_state", _CLOSED) is _OPEN and self._generation == self._runtime.endings.generation:
             self._runtime.endings.take(self.abandon)
 
     def abandon(self) -> None:

@@ -5,7 +5,7 @@ Amounts are nano-dollars per million tokens, so that a cost is one integer sum, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,12 @@ class Rates:
     cache_write: int
     reasoning: int
     request: int = 0
+    dearest_input: int = field(init=False, repr=False, compare=False)
+    dearest_output: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dearest_input", max(self.input, self.cache_read, self.cache_write))
+        object.__setattr__(self, "dearest_output", max(self.output, self.reasoning))
 
     def cost(self, usage: Usage) -> int:
         """Nano-dollars for this usage, rounded up. Cached and reasoning tokens are part of the totals."""
@@ -44,29 +50,21 @@ class Rates:
 
     def upper_bound(self, input_tokens: int, output_tokens: int) -> int:
         """Nano-dollars that a request of at most this many tokens can cost, of whatever kind they are."""
-        total = input_tokens * self._dearest_input + output_tokens * self._dearest_output
+        total = input_tokens * self.dearest_input + output_tokens * self.dearest_output
         return -(-total // _MILLION) + self.request
 
     def affordable_output(self, input_tokens: int, nanos: int) -> int | None:
         """How many output tokens `nanos` buys after the input: negative if not even that, None if output is free."""
-        left = (nanos - self.request) * _MILLION - input_tokens * self._dearest_input
+        left = (nanos - self.request) * _MILLION - input_tokens * self.dearest_input
         if left < 0:
             return -1
-        dearest = self._dearest_output
+        dearest = self.dearest_output
         return left // dearest if dearest else None
 
     @property
     def reasoning_is_dearer(self) -> bool:
         """Whether a reasoning token costs more than another one of output."""
         return self.reasoning > self.output
-
-    @property
-    def _dearest_input(self) -> int:
-        return max(self.input, self.cache_read, self.cache_write)
-
-    @property
-    def _dearest_output(self) -> int:
-        return max(self.output, self.reasoning)
 
 
 @dataclass(frozen=True, slots=True)

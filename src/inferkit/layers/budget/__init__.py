@@ -1,4 +1,4 @@
-"""The budget layer, and what it is made of: demand, reservation, hold, settlement."""
+"""The budget layer, and what it is made of: quote, reservation, hold, settlement."""
 
 from __future__ import annotations
 

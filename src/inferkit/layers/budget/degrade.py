@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inferkit.core.request import Request
     from inferkit.ledger.amounts import Line, Refusal
 
-__all__ = ["Degrading", "degraded"]
+__all__ = ["NO_DEGRADING", "Degrading", "degraded"]
 
 
 class Degrading(NamedTuple):
@@ -52,6 +52,9 @@ class Degrading(NamedTuple):
                     return None
                 found = found or scope
         return found
+
+
+NO_DEGRADING = Degrading()
 
 
 def degraded(request: Request, scope: Scope, refusal: Refusal, *, instead_of: str) -> Request:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from inferkit.budgets.scope import Scope
     from inferkit.core.errors import BudgetExceeded
     from inferkit.core.request import Request
-    from inferkit.layers.budget.quote import Demand
+    from inferkit.layers.budget.quote import Quote
     from inferkit.ledger.protocols import Accounts
     from inferkit.pricing.estimates import LearnedEstimates, Model
     from inferkit.pricing.prices import Price
@@ -33,19 +33,19 @@ class Hold:
         accounts: Accounts,
         request: Request,
         *,
-        demand: Demand,
+        quote: Quote,
         grant: Grant,
         lease: float,
         learned: LearnedEstimates | None = None,
     ) -> None:
-        self.demand = demand
+        self.quote = quote
         self.held = grant.amounts
-        self.counts_money = demand.counts_money
-        self.counts_tokens = demand.counts_tokens
-        self.truncates = all(scope.budget.on_exceed != "raise" for scope in demand.scopes)
+        self.counts_money = quote.counts_money
+        self.counts_tokens = quote.counts_tokens
+        self.truncates = not [scope for scope in quote.scopes if scope.budget.on_exceed == "raise"]
         self.refusal: Refusal | None = None
-        self.cap = demand.output_within(grant.amounts)
-        self._inputs: dict[Model, int] = {} if demand.model is None else {demand.model: demand.input}
+        self.cap = quote.output_within(grant.amounts)
+        self._inputs: dict[Model, int] = {} if quote.model is None else {quote.model: quote.input}
         self._accounts = accounts
         self._request = request
         self._lease = lease
@@ -55,17 +55,17 @@ class Hold:
     def sets_length(self) -> bool:
         """Whether it is the budgets that say how long the reply may be, and not the caller."""
         asked = self._request
-        return self.demand.output is not None and (asked.max_output_tokens is None or asked.record.clamped)
+        return self.quote.output is not None and (asked.max_output_tokens is None or asked.record.clamped)
 
     def input_bound(self, request: Request) -> int:
         """How many input tokens a request may come to on its model: as was reserved for, while it stays as it was.
 
         What other calls taught in the meantime does not count: a call that was granted must not fail over it.
         """
-        if self.demand.output is None or request.messages is not self._request.messages:
+        if self.quote.output is None or request.messages is not self._request.messages:
             return input_tokens(request, self._learned)
         if self._learned is None:
-            return self.demand.input
+            return self.quote.input
         model = (request.provider or "", request.model)
         known = self._inputs.get(model)
         if known is None:
@@ -78,7 +78,7 @@ class Hold:
         nanos, tokens = self.held.usd, self.held.tokens
         for attempt in record.attempts:
             nanos -= attempt.cost_nanos or 0
-            tokens -= attempt.usage.total_tokens
+            tokens -= attempt.usage.input_tokens + attempt.usage.output_tokens
         for most_nanos, most_tokens in list(record.running.values()):  # one may end meanwhile, in any thread
             nanos -= most_nanos
             tokens -= most_tokens
@@ -91,27 +91,27 @@ class Hold:
         budgets do not allow that, its output is lowered to what they do allow. Raises `BudgetExceeded` where even the
         least is not covered; then nothing is committed. None: it may write as much as it likes.
         """
-        demand = self.demand
+        quote = self.quote
         stated = self.cap if request.max_output_tokens is None else request.max_output_tokens
         if stated is None:
             return None
         tokens, wanted, output = self.input_bound(request), stated, stated
-        if stated == self.cap and demand.output is not None:  # as the budget layer had set it, for the first candidate
-            wanted = demand.output
-            output = stated if (request.provider, request.model) == demand.model else wanted
-        least, start = min(wanted, demand.least), output
+        if stated == self.cap and quote.output is not None:  # as the budget layer had set it, for the first candidate
+            wanted = quote.output
+            output = stated if (request.provider, request.model) == quote.model else wanted
+        least, start = min(wanted, quote.least), output
         while True:
             refusal = await self._commit(attempt, *_most(price, tokens, output))
             if refusal is None:
                 break
-            lower = None if demand.whole and demand.refuser(refusal) else self._output_left(refusal, price, tokens)
+            lower = None if quote.whole and quote.refuser(refusal) else self._output_left(refusal, price, tokens)
             if lower is None or not least <= lower < output:
                 raise self._refused(refusal, self._missing(*_most(price, tokens, least)))
             output = lower
         record = request.record
         record.clamped = output < wanted or (record.clamped and len(record.running) > 1)
         if output < start:
-            record.note("budget", decision="lowered", scope=demand.accounts, max_output_tokens=output)
+            record.note("budget", decision="lowered", scope=quote.accounts, max_output_tokens=output)
         return output
 
     async def _commit(self, attempt: object, nanos: int, tokens: int) -> Refusal | None:
@@ -139,8 +139,8 @@ class Hold:
         return None
 
     def _refused(self, refusal: Refusal, more: Amounts) -> BudgetExceeded:
-        error = exceeded(self._request, self.demand, refusal, more=more)
-        error.others_may_do = self.demand.refuser(refusal) is None
+        error = exceeded(self.quote, refusal, more=more)
+        error.others_may_do = self.quote.refuser(refusal) is None
         return error
 
     def _missing(self, nanos: int, tokens: int) -> Amounts:
@@ -155,25 +155,25 @@ class Hold:
         """Give the scope that refused another attempt, if it may take the call to a smaller model."""
         if self.refusal is None or self.refusal.line.account != error.scope:
             return None
-        return self.demand.refuser(self.refusal)
+        return self.quote.refuser(self.refusal)
 
-    def turn_to(self, demand: Demand) -> None:
+    def turn_to(self, quote: Quote) -> None:
         """Pay for what another model needs from here on; what the attempts cost so far stays charged.
 
         Raises `BudgetExceeded` where a limit on each call forbids it.
         """
-        self.demand, self.refusal, self.cap = demand, demand.refusal, demand.output
-        self.counts_money, self.counts_tokens = demand.counts_money, demand.counts_tokens
+        self.quote, self.refusal, self.cap = quote, quote.refusal, quote.output
+        self.counts_money, self.counts_tokens = quote.counts_money, quote.counts_tokens
         if self.refusal is not None:
-            raise exceeded(self._request, demand, self.refusal)
-        if demand.model is not None:
-            self._inputs.setdefault(demand.model, demand.input)
+            raise exceeded(quote, self.refusal)
+        if quote.model is not None:
+            self._inputs.setdefault(quote.model, quote.input)
 
     def _count(self, more: Amounts) -> None:
         self.held = Amounts(self.held.usd + more.usd, self.held.tokens + more.tokens, self.held.calls)
 
     async def _extend(self, more: Amounts) -> Refusal | None:
-        request, lines = self._request, self.demand.lines
+        request, lines = self._request, self.quote.lines
         self._count(more)  # before waiting: an attempt that starts meanwhile asks only for what it needs itself
         if not lines:
             return None
@@ -188,10 +188,10 @@ class Hold:
         return None if isinstance(answer, Grant) else answer
 
     def _single_call_refusal(self, more: Amounts) -> Refusal | None:
-        for scope in self.demand.scopes:
+        for scope in self.quote.scopes:
             if scope.budget.per != "call":
                 continue
-            line = self.demand.degrading.line(scope, self.demand.at)
+            line = self.quote.degrading.line(scope, self.quote.at)
             if line.usd is not None and self.held.usd + more.usd > line.usd:
                 return Refusal(line, "usd", line.usd, self.held.usd, 0)
             if line.tokens is not None and self.held.tokens + more.tokens > line.tokens:
@@ -200,7 +200,7 @@ class Hold:
 
     def cut(self) -> BudgetExceeded:
         """Give the error for a stream that ran past the hold."""
-        return ran_past(self.demand, self.held)
+        return ran_past(self.quote, self.held)
 
 
 def _most(price: Price | None, tokens: int, output: int) -> tuple[int, int]:

@@ -10,14 +10,14 @@ import logging
 from typing import TYPE_CHECKING, Any, Literal
 
 from inferkit.core.errors import BudgetExceeded, ConfigurationError, LedgerError
-from inferkit.layers.budget.degrade import Degrading, degraded
+from inferkit.layers.budget.degrade import NO_DEGRADING, Degrading, degraded
 from inferkit.layers.budget.hold import Hold
-from inferkit.layers.budget.quote import Demand, demand_of
+from inferkit.layers.budget.quote import Quote, quote_of
 from inferkit.layers.budget.refusal import exceeded
 from inferkit.layers.budget.settlement import Settlement
 from inferkit.layers.budget.sweeper import Sweeper
 from inferkit.layers.budget.thresholds import tell_of_thresholds
-from inferkit.layers.budget.truncation import Truncated, name_the_cause
+from inferkit.layers.budget.truncation import Truncated
 from inferkit.layers.resolve import resolved
 from inferkit.layers.route import Ordered, planned
 from inferkit.ledger.amounts import Grant
@@ -98,8 +98,6 @@ class BudgetLayer:
             if request.scopes:
                 request = await self._reserve(accounts, request, settlement)
             response = await self._send(request, call_next, settlement)
-            if settlement.hold is not None and settlement.hold.sets_length:
-                response = response.map(name_the_cause)
             if settlement.hold is not None and settlement.hold.truncates:
                 return response.through(Truncated(response), on_close=settlement.at_end)
             return response.map(on_close=settlement.at_end)
@@ -117,7 +115,6 @@ class BudgetLayer:
             subscription = await plans.look_up(request.runtime, user, tenant, request.plan)
         except LedgerError as error:
             if self._blocks:
-                error.request_id = request.record.id
                 raise
             _log.warning("a call goes ahead without its plan, as configured: %s", error)
             return request
@@ -129,11 +126,11 @@ class BudgetLayer:
 
     async def _reserve(self, accounts: Accounts, asked: Request, settlement: Settlement) -> Request:
         """Reserve, or refuse with `BudgetExceeded`; give the request as it may be sent."""
-        request, at, degrading = asked, asked.runtime.time(), Degrading.of(asked)
+        request, at, degrading = asked, asked.runtime.time(), _degrading(asked)
         while True:
-            demand = self._demand(request, at, degrading)
+            quote = self._quote(request, at, degrading)
             try:
-                answer = await self._ask(request, demand, settlement)
+                answer = await self._ask(request, quote, settlement)
             except LedgerError as error:
                 if self._blocks:
                     error.request_id = request.record.id
@@ -142,17 +139,17 @@ class BudgetLayer:
                 request.record.note("budget", decision="ledger failed", error=type(error).__name__)
                 return request
             if isinstance(answer, Grant):
-                return self._hold(accounts, request, demand, answer, settlement)
-            scope = demand.refuser(answer)
+                return self._hold(accounts, request, quote, answer, settlement)
+            scope = quote.refuser(answer)
             if scope is None:
-                await tell_of_thresholds(accounts, request.runtime, request, demand)
+                await tell_of_thresholds(accounts, request.runtime, request, quote)
                 request.record.note("budget", decision="refused", scope=answer.line.account, unit=answer.unit)
-                raise exceeded(request, demand, answer)
+                raise exceeded(quote, answer)
             degrading = degrading.by(scope)
             request = degraded(asked, scope, answer, instead_of=request.model)
 
-    def _demand(self, request: Request, at: float, degrading: Degrading) -> Demand:
-        return demand_of(
+    def _quote(self, request: Request, at: float, degrading: Degrading) -> Quote:
+        return quote_of(
             planned(self._policy, request),
             self._prices,
             at,
@@ -162,17 +159,17 @@ class BudgetLayer:
             learned=self._learned,
         )
 
-    async def _ask(self, request: Request, demand: Demand, settlement: Settlement) -> Grant | Refusal:
-        if demand.refusal is not None:
-            return demand.refusal
-        if not demand.lines:
-            return Grant(demand.wanted)
+    async def _ask(self, request: Request, quote: Quote, settlement: Settlement) -> Grant | Refusal:
+        if quote.refusal is not None:
+            return quote.refusal
+        if not quote.lines:
+            return Grant(quote.wanted)
         lease = self._lease_of(request)
-        if demand.whole:
-            answer = await settlement.reserve(request, demand, demand.wanted, lease=lease)
-            if isinstance(answer, Grant) or demand.refuser(answer) is not None:
+        if quote.whole:
+            answer = await settlement.reserve(request, quote, quote.wanted, lease=lease)
+            if isinstance(answer, Grant) or quote.refuser(answer) is not None:
                 return answer
-        return await settlement.reserve(request, demand, demand.minimum, lease=lease)
+        return await settlement.reserve(request, quote, quote.minimum, lease=lease)
 
     def _lease_of(self, request: Request) -> float:
         """How long a hold for this request lasts, in seconds."""
@@ -181,18 +178,18 @@ class BudgetLayer:
         return max(0.0, request.deadline - request.runtime.now()) + _MARGIN_SECONDS
 
     def _hold(
-        self, accounts: Accounts, request: Request, demand: Demand, grant: Grant, settlement: Settlement
+        self, accounts: Accounts, request: Request, quote: Quote, grant: Grant, settlement: Settlement
     ) -> Request:
         record = request.record
         lease = self._lease_of(request)
         record.hold = settlement.hold = hold = Hold(
-            accounts, request, demand=demand, grant=grant, lease=lease, learned=self._learned
+            accounts, request, quote=quote, grant=grant, lease=lease, learned=self._learned
         )
         output = hold.cap
-        record.clamped = output is not None and output < (demand.output or 0)
+        record.clamped = output is not None and output < (quote.output or 0)
         facts: dict[str, Any] = {
             "decision": "lowered" if record.clamped else "reserved",
-            "scope": demand.accounts,
+            "scope": quote.accounts,
             "estimate_nanos": grant.amounts.usd,
         }
         if grant.remaining[0] is not None:
@@ -217,7 +214,14 @@ class BudgetLayer:
         """Take a call to the scope's smaller model, after attempts that came to nothing."""
         assert hold.refusal is not None
         smaller = degraded(asked, scope, hold.refusal, instead_of=request.model)
-        demand = self._demand(smaller, hold.demand.at, hold.demand.degrading.by(scope))
-        hold.turn_to(demand)
+        quote = self._quote(smaller, hold.quote.at, hold.quote.degrading.by(scope))
+        hold.turn_to(quote)
         smaller.record.clamped = False  # the hold says otherwise where it is
-        return smaller if demand.output is None else smaller.replace(max_output_tokens=demand.output)
+        return smaller if quote.output is None else smaller.replace(max_output_tokens=quote.output)
+
+
+def _degrading(request: Request) -> Degrading:
+    for scope in request.scopes:
+        if scope.budget.degrade_to is not None:
+            return Degrading.of(request)
+    return NO_DEGRADING

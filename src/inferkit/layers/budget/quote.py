@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inferkit.layers.budget.degrade import Degrading
+from inferkit.layers.budget.degrade import NO_DEGRADING, Degrading
 from inferkit.layers.budget.hidden_limits import refuse_hidden_limits
 from inferkit.ledger.amounts import NOTHING, Amounts, Line, Refusal, Unit
 from inferkit.pricing.tokens import input_tokens_bound
@@ -20,14 +20,13 @@ if TYPE_CHECKING:
     from inferkit.pricing.price_book import PriceBook
     from inferkit.pricing.prices import Price
 
-__all__ = ["Demand", "demand_of"]
+__all__ = ["Quote", "quote_of"]
 
 _CALL = Amounts(calls=1)
-_NONE = Degrading()
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class Quote:
     """`lines` are the ledger's; limits on a single call are in `wanted` already, or in `refusal` if they forbid it.
 
     The candidate that goes first is `model`, at its `price`. `input` is the most that the request may come to there,
@@ -50,13 +49,13 @@ class Demand:
     refusal: Refusal | None = None
     counts_money: bool = False
     counts_tokens: bool = False
-    degrading: Degrading = _NONE
+    degrading: Degrading = NO_DEGRADING
     whole: bool = False
 
     @property
     def accounts(self) -> tuple[str, ...]:
         """Who pays."""
-        return tuple(dict.fromkeys(scope.account for scope in self.scopes))
+        return tuple(dict.fromkeys([scope.account for scope in self.scopes]))
 
     def told_of(self, line: Line, share: int) -> list[Callable[[Threshold], object]]:
         """Whom to call when a share (in thousandths) of a line was passed: each once, whoever else pays from it too."""
@@ -68,9 +67,14 @@ class Demand:
         return found
 
     @property
+    def warns(self) -> bool:
+        """Whether a budget wants to tell of shares of its limit."""
+        return bool([scope for scope in self.scopes if scope.budget.warn_at])
+
+    @property
     def watched(self) -> tuple[Line, ...]:
         """The lines with all their limits, also those that the call was not held to."""
-        return _lines(self.scopes, self.at, _NONE) if self.degrading.done else self.lines
+        return _lines(self.scopes, self.at, NO_DEGRADING) if self.degrading.done else self.lines
 
     def refuser(self, refusal: Refusal) -> Scope | None:
         """Give the scope that refused, if it may take the call to a smaller model."""
@@ -85,27 +89,30 @@ class Demand:
         return most if affordable is None else min(most, affordable)
 
 
-def demand_of(
+def quote_of(
     request: Request,
     book: PriceBook,
     at: float,
     *,
     default_output: int,
     min_output: int,
-    degrading: Degrading = _NONE,
+    degrading: Degrading = NO_DEGRADING,
     learned: LearnedEstimates | None = None,
-) -> Demand:
+) -> Quote:
     """Work out what to reserve for a request with scopes and candidates, of which the first is asked first.
 
     Raises `UnpricedModel` where `book` lacks one of its candidates, and `ConfigurationError` for an `extra=` that would
     have the provider write more than the budget reserves.
     """
     scopes: tuple[Scope, ...] = request.scopes
-    counts_money = any(scope.budget.usd is not None for scope in scopes)
-    counts_tokens = any(scope.budget.tokens is not None and scope not in degrading.done for scope in scopes)
+    counts_money = counts_tokens = False
+    for scope in scopes:
+        counts_money = counts_money or scope.budget.usd is not None
+        counts_tokens = counts_tokens or (scope.budget.tokens is not None and scope not in degrading.done)
     if not counts_money and not counts_tokens:
-        return Demand(at, scopes, _lines(scopes, at, degrading), _CALL, _CALL, degrading=degrading)
-    refuse_hidden_limits(request.extra)
+        return Quote(at, scopes, _lines(scopes, at, degrading), _CALL, _CALL, degrading=degrading)
+    if request.extra:
+        refuse_hidden_limits(request.extra)
     prices = [book.price(each.provider, each.model) for each in request.candidates] if counts_money else [None]
     model, price = (request.candidates[0].provider, request.candidates[0].model), prices[0]
     size = input_tokens_bound(request) if learned is None else learned.of(request, model)
@@ -115,13 +122,13 @@ def demand_of(
     whole = request.max_output_tokens is not None and bool(degrading.able)
     able = degrading.able if whole else ()
     refusal = None
-    for scope in _last(able, scopes):
+    for scope in _last(able, scopes) if able else scopes:
         if scope.budget.per == "call":
             line = degrading.line(scope, at)
             refusal = refusal or _refusal(line, wanted if scope in able else minimum)
             wanted = Amounts(_at_most(wanted.usd, line.usd), _at_most(wanted.tokens, line.tokens), 1)
     lines = _lines(_last(able, scopes)[::-1] if able else scopes, at, degrading)
-    return Demand(
+    return Quote(
         at,
         scopes,
         lines,
@@ -141,7 +148,7 @@ def demand_of(
 
 
 def _last(able: tuple[Scope, ...], scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
-    return tuple(sorted(scopes, key=able.__contains__)) if able else scopes
+    return tuple(sorted(scopes, key=able.__contains__))
 
 
 def _bound(price: Price | None, size: int, output: int) -> Amounts:
@@ -154,7 +161,7 @@ def _lines(scopes: tuple[Scope, ...], at: float, degrading: Degrading) -> tuple[
     for scope in scopes:
         if scope.budget.per == "call":
             continue
-        line = degrading.line(scope, at)
+        line = degrading.line(scope, at) if degrading.done else scope.line(at)
         known = lines.get((line.account, line.window))
         lines[line.account, line.window] = line if known is None else _merged(known, line)
     return tuple(lines.values())

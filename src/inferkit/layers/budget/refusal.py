@@ -14,27 +14,26 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from inferkit.budgets.budget import Budget
-    from inferkit.core.request import Request
-    from inferkit.layers.budget.quote import Demand
+    from inferkit.layers.budget.quote import Quote
     from inferkit.ledger.amounts import Amounts, Refusal
 
 __all__ = ["exceeded", "ran_past"]
 
 
-def exceeded(request: Request, demand: Demand, refusal: Refusal, *, more: Amounts | None = None) -> BudgetExceeded:
+def exceeded(quote: Quote, refusal: Refusal, *, more: Amounts | None = None) -> BudgetExceeded:
     """Give the error for a call that a budget does not cover.
 
     `more` is what another attempt needs beyond what the call holds already.
     """
     line, unit = refusal.line, refusal.unit
-    scope = next(s for s in demand.scopes if s.account == line.account and s.line(demand.at).window == line.window)
+    scope = next(s for s in quote.scopes if s.account == line.account and s.line(quote.at).window == line.window)
     used = refusal.posted + refusal.pending
-    least = demand.minimum if more is None else more
+    least = quote.minimum if more is None else more
     needed = {"usd": least.usd, "tokens": least.tokens, "calls": least.calls}[unit]
     need = f"the call needs at least {_amount(unit, needed)}"
     if more is not None:
         need = f"another attempt of this one needs {_amount(unit, needed)} more"
-    end = _free_again(scope.budget, refusal, demand.at)
+    end = _free_again(scope.budget, refusal, quote.at)
     if scope.budget.per == "call":
         until, advice = "", "raise the limit, shorten the prompt, or use a cheaper model"
     elif end is None:
@@ -47,7 +46,7 @@ def exceeded(request: Request, demand: Demand, refusal: Refusal, *, more: Amount
     running = f" and {_amount(unit, refusal.pending)} held by running calls" if refusal.pending else ""
     limit = {"usd": line.usd, "tokens": line.tokens, "calls": line.calls}[unit] or 0
     whole = "" if limit == refusal.limit else f" ({_amount(unit, refusal.limit)} with grace and credit)"
-    error = BudgetExceeded(
+    return BudgetExceeded(
         f"budget {line.account} of {_amount(unit, limit)} {scope.budget.period}{whole} does not cover this call: "
         f"{_amount(unit, refusal.posted)} spent{running}, and {need}{until}; {advice}",
         scope=line.account,
@@ -56,14 +55,11 @@ def exceeded(request: Request, demand: Demand, refusal: Refusal, *, more: Amount
         unit=unit,
         resets_at=end,
     )
-    error.request_id = request.record.id
-    error.attempts = tuple(request.record.attempts)
-    return error
 
 
-def ran_past(demand: Demand, held: Amounts) -> BudgetExceeded:
+def ran_past(quote: Quote, held: Amounts) -> BudgetExceeded:
     """Give the error for a stream that ran past what was held for it."""
-    scope = next((s for s in demand.scopes if s.budget.on_exceed == "raise"), demand.scopes[0])
+    scope = next((s for s in quote.scopes if s.budget.on_exceed == "raise"), quote.scopes[0])
     budget = scope.budget
     unit = "usd" if budget.usd is not None else "tokens"
     return BudgetExceeded(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Literal
 
-from inferkit.core.errors import BudgetExceeded, LedgerError
+from inferkit.core.errors import LedgerError
 from inferkit.layers.budget.charge import attribution_of, charge_for
 from inferkit.layers.budget.thresholds import tell_of_thresholds
 from inferkit.ledger.amounts import Grant
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from inferkit.core.body import End
     from inferkit.core.request import Request
     from inferkit.layers.budget.hold import Hold
-    from inferkit.layers.budget.quote import Demand
+    from inferkit.layers.budget.quote import Quote
     from inferkit.layers.budget.sweeper import Sweeper
     from inferkit.ledger.amounts import Amounts, Refusal
     from inferkit.ledger.protocols import Accounts
@@ -52,7 +52,7 @@ class Settlement:
         self._generation = self._endings.generation
         self._owes = True
 
-    async def reserve(self, request: Request, demand: Demand, least: Amounts, *, lease: float) -> Grant | Refusal:
+    async def reserve(self, request: Request, quote: Quote, least: Amounts, *, lease: float) -> Grant | Refusal:
         """Hold what a call demands, or `least` at least, for `lease` seconds. Raises `LedgerError`."""
         answer = None
         self._held = True  # before it is, since an interrupt may come before the answer is there
@@ -60,10 +60,10 @@ class Settlement:
             answer = await self._accounts.reserve(
                 request.runtime,
                 request.record.id,
-                demand.lines,
-                demand.wanted,
+                quote.lines,
+                quote.wanted,
                 least,
-                at=demand.at,
+                at=quote.at,
                 lease_seconds=lease,
                 attribution=attribution_of(request),
             )
@@ -74,8 +74,6 @@ class Settlement:
     async def after_failure(self, error: BaseException) -> None:
         """Settle what the attempts cost, or give everything back."""
         await self._make(self.asked.runtime, "error" if isinstance(error, Exception) else "cancelled")
-        if isinstance(error, BudgetExceeded):
-            error.attempts = tuple(self.asked.record.attempts)
 
     async def at_end(self, end: End) -> None:
         """Settle a call whose stream has ended."""
@@ -85,9 +83,8 @@ class Settlement:
         try:
             await self._settle(end.runtime, end.outcome)
         finally:
-            self.abandon()
-        if isinstance(end.error, BudgetExceeded):
-            end.error.attempts = tuple(self.asked.record.attempts)
+            if self._owes:
+                self.abandon()
 
     def abandon(self) -> None:
         """Leave the settlement, if it is not made, to what ends dropped streams. May be called from a destructor."""
@@ -117,9 +114,10 @@ class Settlement:
         step: Literal["settle", "record"] = "settle" if self._held else "record"
         await self._write(runtime, Unwritten(step, request.record.id, at, charge))
         self._over()
-        if hold is not None:
-            await tell_of_thresholds(self._accounts, runtime, request, hold.demand)
-        await self._sweeper.sometimes(runtime, at)
+        if hold is not None and hold.quote.warns:
+            await tell_of_thresholds(self._accounts, runtime, request, hold.quote)
+        if at >= self._sweeper.next_at:
+            await self._sweeper.sweep(runtime, at)
         if hold is not None and charge.usd is not None:
             request.record.note("budget", decision="settled", actual_nanos=charge.usd, estimated=charge.estimated)
 

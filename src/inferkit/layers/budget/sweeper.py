@@ -21,12 +21,10 @@ class Sweeper:
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
-        self._next = 0.0
+        self.next_at = 0.0
 
-    async def sometimes(self, runtime: Runtime, at: float) -> None:
-        """Sweep if it is time: `at` is in seconds since the epoch."""
-        if at < self._next:
-            return
-        self._next = at + _SECONDS
+    async def sweep(self, runtime: Runtime, at: float) -> None:
+        """Sweep, and say when to do so again; instants are in seconds since the epoch."""
+        self.next_at = at + _SECONDS
         with contextlib.suppress(LedgerError):  # the next reservation says what is wrong
             await self._accounts.sweep(runtime, at)

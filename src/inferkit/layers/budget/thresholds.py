@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inferkit.core.request import Request
-    from inferkit.layers.budget.quote import Demand
+    from inferkit.layers.budget.quote import Quote
     from inferkit.ledger.protocols import Accounts
     from inferkit.runtime.protocol import Runtime
 
@@ -23,9 +23,9 @@ __all__ = ["tell_of_thresholds"]
 _log = logging.getLogger("inferkit")
 
 
-async def tell_of_thresholds(accounts: Accounts, runtime: Runtime, request: Request, demand: Demand) -> None:
+async def tell_of_thresholds(accounts: Accounts, runtime: Runtime, request: Request, quote: Quote) -> None:
     """Tell of what was passed just now. A ledger that fails, and whoever is told, hurt no call."""
-    watched = [line for line in demand.watched if line.warn_at]
+    watched = [line for line in quote.watched if line.warn_at]
     if not watched:
         return
     try:
@@ -37,7 +37,7 @@ async def tell_of_thresholds(accounts: Accounts, runtime: Runtime, request: Requ
         line, share = crossing.line, Decimal(crossing.share) / 1000
         request.record.note("budget", decision="threshold", scope=line.account, share=float(share))
         used, limit = (_in_unit(crossing.unit, amount) for amount in (crossing.used, crossing.limit))
-        for on_threshold in demand.told_of(line, crossing.share):
+        for on_threshold in quote.told_of(line, crossing.share):
             _tell(on_threshold, Threshold(line.account, share, crossing.unit, used, limit))
 
 

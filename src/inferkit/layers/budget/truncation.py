@@ -7,17 +7,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from inferkit.core.body import Batch
-    from inferkit.core.chunks import Chunk
     from inferkit.core.response import Response
 
-__all__ = ["Truncated", "name_the_cause"]
+__all__ = ["Truncated"]
 
 _log = logging.getLogger("inferkit")
-
-
-def name_the_cause(chunk: Chunk) -> Chunk:
-    """Say "budget" where a reply ended at a length that the budget had set."""
-    return chunk._replace(finish_reason="budget") if chunk.finish_reason == "length" else chunk
 
 
 class Truncated:
