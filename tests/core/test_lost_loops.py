@@ -9,8 +9,7 @@ import threading
 import anyio
 import pytest
 
-from inferkit import AsyncClient, Budget, Insert, Price
-from inferkit.ledger.ledger import Ledger
+from inferkit import AsyncClient, Budget, Insert, Ledger, Price
 from inferkit.ledger.sqlite.ledger import SqliteStore
 from inferkit.runtime.loops import current_runtime
 from inferkit.testing import FakeProvider, settled
