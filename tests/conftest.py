@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from functools import partial
 
 import pytest
@@ -17,6 +18,19 @@ def run(request):
 def world(request):
     """One of the four ways to run the stack."""
     return World(request.param)
+
+
+@pytest.fixture
+def connections(monkeypatch):
+    """The connections to SQLite's files that were opened so far, the newest last. Ask for it before what opens them."""
+    opened, connect = [], sqlite3.connect
+
+    def noting(*args, **options):
+        opened.append(connect(*args, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", noting)
+    return opened
 
 
 @pytest.fixture(autouse=True)

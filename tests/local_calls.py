@@ -60,6 +60,13 @@ def in_mid_stream(supervisor: WorkerSupervisor, **options: object) -> WorkerCall
     return call
 
 
+def worker_pid() -> int:
+    """Find the process of the one model that runs for this process."""
+    children = [pid for each in Path("/proc/self/task").glob("*/children") for pid in each.read_text().split()]
+    (found,) = [int(pid) for pid in children if b"inferkit.local.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return found
+
+
 def wait_until_dead(pid: int) -> None:
     """Wait for a process that need not be our child."""
     descriptor = os.pidfd_open(pid) if Path(f"/proc/{pid}").exists() else None

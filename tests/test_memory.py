@@ -12,12 +12,7 @@ from inferkit import Budget, Client, Message, OpenAIChat, Price
 from inferkit.runtime import gathering
 from inferkit.testing import FakeProvider, settled
 from wire import Wire, event, reply, sse
-
-
-class Prompt(str):
-    """A text that can be watched."""
-
-    __slots__ = ("__weakref__",)
+from worlds import Watched
 
 
 def script(received):
@@ -70,7 +65,7 @@ def test_a_call_that_is_over_is_freed_without_the_garbage_collector(provider, ho
             how(llm, [Message.user("the first call makes what all calls use")])
             collector.collect()
             collector.disable()
-            text = Prompt("Where is my order?")
+            text = Watched("Where is my order?")
             watched = weakref.ref(text)
             how(llm, [Message.user(text)])
             del text

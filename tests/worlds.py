@@ -112,6 +112,12 @@ class World:
             raise failure
 
 
+class Watched(str):
+    """A text of which a weak reference tells whether anything keeps it."""
+
+    __slots__ = ("__weakref__",)
+
+
 class Signal:
     """An event that threads and tasks of event loops wait for alike, and that is set from anywhere."""
 

@@ -24,15 +24,22 @@ AT = 1_795_000_000.0  # 2026-11-18
 BOOK = PriceBook({"test:cheap": Price("1", "2"), "test:dear": Price("10", "20"), "test:free": Price("0", "0")})
 
 
-class Timed:
-    """A runtime whose wall clock is the test's."""
+class Around:
+    """A runtime of which a test does something itself."""
 
-    def __init__(self, runtime: Runtime, clock: Callable[[], float]) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.time = clock
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.runtime, name)
+
+
+class Timed(Around):
+    """A runtime whose wall clock is the test's."""
+
+    def __init__(self, runtime: Runtime, clock: Callable[[], float]) -> None:
+        super().__init__(runtime)
+        self.time = clock
 
 
 class FakeNames:

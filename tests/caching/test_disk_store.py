@@ -31,6 +31,10 @@ def folder(tmp_path):
     return tmp_path / "cache"
 
 
+def bytes_store(folder):
+    return contextlib.closing(BytesStore(folder, size_limit=2**20, timeout=1))
+
+
 @pytest.fixture
 def tier(folder):
     tier = DiskStore(folder)
@@ -139,8 +143,8 @@ def test_a_pickled_key_is_never_unpickled(tier, folder, tmp_path):
     with database(folder) as connection:
         connection.execute("UPDATE Cache SET key = ?, raw = 0", (pickle.dumps(Bomb(trap)),))
     assert tier.get(KEY) is None
-    with pytest.raises(Exception, match="plain bytes"):
-        list(tier._opened())
+    with bytes_store(folder) as store, pytest.raises(DamagedRowError, match="plain bytes"):
+        list(store)
     assert not trap.exists()
 
 
@@ -244,11 +248,11 @@ def test_a_read_only_folder_is_one_warning_and_no_cache(folder, caplog):
     assert "writable" in warning.getMessage()
 
 
-def test_a_full_disk_is_one_warning_and_no_cache(tier, caplog):
+def test_a_full_disk_is_one_warning_and_no_cache(connections, tier, caplog):
     tier.put(KEY, ENTRY)
-    store = tier._opened()
-    ((pages,),) = store._sql("PRAGMA page_count").fetchall()
-    store._sql(f"PRAGMA max_page_count = {pages}").fetchall()  # SQLite then says what it says on a full disk
+    writing, _ = connections[-2:]
+    ((pages,),) = writing.execute("PRAGMA page_count").fetchall()
+    writing.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then says what it says on a full disk
     for number in range(3):
         tier.put(number.to_bytes(32), CachedReply((Chunk("x" * 100_000),), stored_at=1.0))
     (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
@@ -280,7 +284,6 @@ def test_deleting_a_damaged_folder_repairs_the_cache_of_a_running_process(tier, 
     for number in range(200):
         tier.get(number.to_bytes(32))
     tier.put(KEY, ENTRY)
-    assert not tier._store
     shutil.rmtree(folder)
     later = clock.now() + 61
     monkeypatch.setattr(clock, "now", lambda: later)
@@ -320,17 +323,17 @@ def test_logs_hold_nothing_of_a_reply(tier, folder, caplog):
     assert "my secret" not in caplog.text
 
 
-def test_nothing_but_bytes_is_ever_written(tier):
-    store = tier._opened()
-    for write in (
-        lambda: store.set("text", b"x"),
-        lambda: store.set(KEY, Bomb("trap")),
-        lambda: store.set(KEY, io.BytesIO(b"x"), read=True),
-        store.disk.filename,
-    ):
-        with pytest.raises((DamagedRowError, TypeError)):
-            write()
-    assert len(store) == 0
+def test_nothing_but_bytes_is_ever_written(folder):
+    with bytes_store(folder) as store:
+        for write in (
+            lambda: store.set("text", b"x"),
+            lambda: store.set(KEY, Bomb("trap")),
+            lambda: store.set(KEY, io.BytesIO(b"x"), read=True),
+            store.disk.filename,
+        ):
+            with pytest.raises((DamagedRowError, TypeError)):
+                write()
+        assert len(store) == 0
 
 
 def test_many_threads_share_a_tier(tier):
@@ -373,19 +376,26 @@ def test_threads_that_ended_leave_no_connection_behind(tier, folder):
     assert descriptors() == 0
 
 
-def test_a_look_up_does_not_wait_for_a_write(tier):
+def test_a_look_up_does_not_wait_for_a_write(tier, monkeypatch):
     tier.put(KEY, ENTRY)
-    with tier._opened().transact():
-        thread = threading.Thread(target=lambda: found.append(tier.get(KEY)))
-        found = []
-        thread.start()
-        thread.join(60)
+    found = []
+
+    def look_up_meanwhile(store, rows, write=BytesStore.write):
+        with store.transact():
+            write(store, rows)
+            thread = threading.Thread(target=lambda: found.append(tier.get(KEY)))
+            thread.start()
+            thread.join(60)
+
+    monkeypatch.setattr(BytesStore, "write", look_up_meanwhile)
+    tier.put(b"l" * 32, ENTRY)
     assert found == [ENTRY]
 
 
-def test_a_transaction_that_an_interrupt_left_open_is_undone_by_the_next(tier, folder):
+def test_a_transaction_that_an_interrupt_left_open_is_undone_by_the_next(connections, tier, folder):
     tier.put(KEY, ENTRY)
-    tier._opened()._sql("BEGIN IMMEDIATE")
+    writing, _ = connections[-2:]
+    writing.execute("BEGIN IMMEDIATE")
     tier.put(b"l" * 32, ENTRY)
     other = DiskStore(folder)
     assert other.get(b"l" * 32) == ENTRY
@@ -418,17 +428,16 @@ def test_two_processes_share_a_folder(tier, folder):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_uses_connections_of_its_own(tier):
+def test_a_forked_child_uses_connections_of_its_own(connections, tier):
     tier.put(KEY, ENTRY)
-    inherited = tier._store
+    inherited = len(connections)
     pid = os.fork()
     if pid == 0:
-        fine = tier.get(KEY) == ENTRY and tier._store is not inherited
+        fine = tier.get(KEY) == ENTRY and len(connections) > inherited
         tier.put(b"c" * 32, ENTRY)
         os._exit(0 if fine else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert tier.get(b"c" * 32) == ENTRY
-    assert tier._store is inherited
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -12,7 +12,7 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from budgets.stack import AT, BOOK, Stack, make_request
+from budgets.stack import AT, BOOK, Around, Stack, make_request
 from inferkit.budgets.budget import Budget
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk
@@ -26,7 +26,6 @@ from inferkit.ledger.ledger import Ledger
 from inferkit.ledger.sqlite.ledger import SqliteLedger, SqliteStore
 from inferkit.pricing.tokens import input_tokens_bound
 from inferkit.runtime import writer
-from inferkit.runtime.loops import AsyncRuntime
 from inferkit.testing import FakeProvider, settled
 from worlds import cancelled_afterwards, directly, on_a_loop
 
@@ -440,16 +439,16 @@ def test_waiting_for_a_locked_ledger_does_not_stop_the_event_loop(run, ledger, l
     assert posted(ledger) == Amounts(COST, 15, 1)
 
 
-class Telling(AsyncRuntime):
+class Telling(Around):
     """A runtime that tells when something goes to a thread."""
 
     def __init__(self, runtime):
-        super().__init__(runtime._loop, runtime._trio_token)
+        super().__init__(runtime)
         self.went = anyio.Event()
 
     async def run_blocking(self, function, *args):
         self.went.set()
-        return await super().run_blocking(function, *args)
+        return await self.runtime.run_blocking(function, *args)
 
 
 @on_a_loop
@@ -478,13 +477,13 @@ def test_a_caller_who_is_cancelled_while_waiting_holds_nothing(run, ledger, lock
 @on_a_loop
 def test_only_a_ledger_that_waits_for_the_disk_is_used_from_a_thread(run, tmp_path, durability, elsewhere):
     ledger = SqliteLedger(tmp_path / "watched.db", durability=durability)
-    write, threads = ledger._database.write, set()
+    write, threads = ledger.accounts.database.write, set()
 
     def noting(step, **options):
         threads.add(threading.get_ident())
         return write(step, **options)
 
-    ledger._database.write = noting
+    ledger.accounts.database.write = noting
 
     async def main(runtime):
         return await (await Stack(ledger, FakeProvider(REPLY))(make_request(runtime, scope(usd="5")))).read()

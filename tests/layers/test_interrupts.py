@@ -8,11 +8,10 @@ import anyio
 import pytest
 
 import inferkit
-from budgets.stack import Stack, make_request
+from budgets.stack import Around, Stack, make_request
 from inferkit import Budget, Chunk, Client, InferkitError, Price, SqliteLedger, Unavailable, Usage
 from inferkit.budgets.scope import Scope
 from inferkit.ledger.amounts import NOTHING
-from inferkit.runtime.loops import AsyncRuntime
 from inferkit.testing import FakeProvider, settled
 from inferkit.testing.interrupts import interrupted
 from worlds import cancelled_afterwards, on_a_loop
@@ -83,11 +82,8 @@ def test_an_interrupted_call_holds_nothing(tmp_path, step):
         llm.ledger.check()
 
 
-class Stepwise(AsyncRuntime):
+class Stepwise(Around):
     """A runtime whose threads are turns of the loop, so that the same turn is always the same place."""
-
-    def __init__(self, runtime):
-        super().__init__(runtime._loop, runtime._trio_token)
 
     async def run_blocking(self, function, *args):
         await anyio.lowlevel.checkpoint()

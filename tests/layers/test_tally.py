@@ -316,10 +316,10 @@ def test_a_full_disk_loses_counts_with_a_line_in_the_log_and_hurts_no_call(tmp_p
     assert "secret" not in caplog.text
 
 
-def test_no_room_on_the_real_disk_is_such_an_error(ledger, caplog):
+def test_no_room_on_the_real_disk_is_such_an_error(connections, ledger, caplog):
     layer, hit = layer_on(ledger)
-    (pages,) = ledger._database.read("PRAGMA page_count")[0]
-    ledger._database._connection.execute(f"PRAGMA max_page_count={pages}")
+    (pages,) = ledger.accounts.database.read("PRAGMA page_count")[0]
+    connections[-1].execute(f"PRAGMA max_page_count={pages}")
     with caplog.at_level(logging.WARNING, "inferkit"):
         for number in range(200):
             hit(model=f"a name that takes a lot of room {number}" * 20)
@@ -345,13 +345,13 @@ def test_a_name_that_is_missing_is_none_when_it_is_read_back(ledger):
         iter([Tally(0, "hit", Attribution(None, "acme"), usd=1), Tally(0, "hit", Attribution(None, "acme"), usd=2)])
     )
     assert list(ledger.tallies()) == [Tally(0, "hit", Attribution(None, "acme"), calls=2, usd=3)]
-    with sqlite3.connect(ledger._database.path) as connection:
+    with sqlite3.connect(ledger.accounts.database.path) as connection:
         assert connection.execute("SELECT count(*) FROM tallies").fetchone() == (1,)
     connection.close()
 
 
 def test_counts_are_right_where_the_ledger_has_to_run_a_step_again(ledger, monkeypatch):
-    write = ledger._database.write
+    write = ledger.accounts.database.write
 
     def twice(step, **options):
         def again(cursor):
@@ -362,7 +362,7 @@ def test_counts_are_right_where_the_ledger_has_to_run_a_step_again(ledger, monke
 
         return write(again, **options)
 
-    monkeypatch.setattr(ledger._database, "write", twice)
+    monkeypatch.setattr(ledger.accounts.database, "write", twice)
     ledger.tally(Tally(0, "hit", usd=usd) for usd in (1, 2))
     monkeypatch.undo()
     assert list(ledger.tallies()) == [Tally(0, "hit", calls=2, usd=3)]

@@ -74,22 +74,22 @@ class Crowd:
 
     def until_waiting(self, number):
         end = time.monotonic() + 20
-        while len(self.group._queue) < number:
+        while len(self.group._queue) < number:  # nothing outside tells that a thread waits
             assert time.monotonic() < end, "the steps never came"
 
 
 @pytest.fixture
-def database(tmp_path):
+def database(connections, tmp_path):
     database = GroupedDatabase(tmp_path / "names.db", TABLES)
     yield database
     database.close()
 
 
 @pytest.fixture
-def statements(database):
+def statements(connections, database):
     """What SQLite is told from here on."""
     told = []
-    database._connection.set_trace_callback(told.append)
+    connections[-1].set_trace_callback(told.append)
     return told
 
 
@@ -104,7 +104,7 @@ def names(database):
 def test_full_durability_waits_for_the_disk_at_every_commit(tmp_path):
     for durability, level in (("full", 2), ("normal", 1)):
         ledger = SqliteLedger(tmp_path / "ledger.db", durability=durability)
-        assert ledger._database.read("PRAGMA synchronous") == [(level,)]
+        assert ledger.accounts.database.read("PRAGMA synchronous") == [(level,)]
         ledger.close()
 
 
@@ -168,8 +168,8 @@ def test_a_step_that_fails_alone_raises_what_it_raised(database):
     assert names(database) == []
 
 
-def test_a_commit_that_fails_fails_for_all_that_share_it(database):
-    database._connection.execute("PRAGMA foreign_keys=ON")  # a debt of nobody makes the commit itself fail
+def test_a_commit_that_fails_fails_for_all_that_share_it(connections, database):
+    connections[-1].execute("PRAGMA foreign_keys=ON")  # a debt of nobody makes the commit itself fail
     steps = {"debt": insert("nobody", "debts"), "good": insert("good")}
     outcomes = crowd(database).run(("first", insert("first")), steps)
     assert outcomes["first"] == 1
@@ -344,10 +344,10 @@ def test_a_child_does_not_wait_for_the_threads_of_its_parent(database):
     assert names(database) == sorted(["first", "child", *others])
 
 
-def test_a_process_forked_behind_pythons_back_does_not_wait_for_its_parents_threads(database, monkeypatch):
-    inherited = database._connection
-    database._group._turn.acquire()
-    monkeypatch.setattr(database, "_pid", -1)
+def test_a_process_forked_behind_pythons_back_does_not_wait_for_its_parents_threads(connections, database, monkeypatch):
+    (inherited,) = connections
+    database._group._turn.acquire()  # as another thread of the parent
+    monkeypatch.setattr(os, "getpid", lambda: -1)
     assert database.write(insert("child")) == 1
     inherited.close()
 

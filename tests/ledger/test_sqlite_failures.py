@@ -159,14 +159,14 @@ def test_a_ledger_deleted_while_in_use_is_an_error(tmp_path, monkeypatch):
 def test_a_closed_ledger_is_one_file_also_if_it_was_just_being_tended(tmp_path, monkeypatch):
     ledger = SqliteLedger(tmp_path / "ledger.db")
     ledger.record("1", Charge(1), at=0)
-    database, names = ledger._database, []
+    database, names = ledger.accounts.database, []
 
     def close():
         ledger.close()
         names.extend(sorted(path.name for path in tmp_path.iterdir()))
 
     closing = threading.Thread(target=close)
-    open_one = database._checkpointer
+    open_one = database._checkpointer  # in the middle of which the ledger is closed
 
     def open_while_it_is_closed():
         connection = open_one()
@@ -186,5 +186,5 @@ def test_what_was_to_be_done_for_a_ledger_that_is_closed_by_now_makes_no_file_an
     ledger = SqliteLedger(tmp_path / "ledger.db")
     ledger.close()
     (tmp_path / "ledger.db").unlink()
-    ledger._database._tend()
+    ledger.accounts.database._tend()  # as the background does, too late
     assert list(tmp_path.iterdir()) == []

@@ -86,18 +86,18 @@ def copies(tmp_path):
 def state(ledger):
     ledger.check()
     tables = ("balances", "holds", "expired", "entries", "credits")
-    return [ledger._database.read(f"SELECT * FROM {table}") for table in tables]
+    return [ledger.accounts.database.read(f"SELECT * FROM {table}") for table in tables]
 
 
-def before_and_after(copies, step):
+def before_and_after(connections, copies, step):
     """Give the state before and after a step, its statements, and how far the log is before and after."""
     path, statements = copies("whole"), []
     log = path.with_name(f"{path.name}-wal")
     with contextlib.closing(SqliteLedger(path)) as ledger:
         before, begin = state(ledger), log.stat().st_size
-        ledger._database._connection.set_trace_callback(statements.append)
+        connections[-1].set_trace_callback(statements.append)
         step(ledger)
-        ledger._database._connection.set_trace_callback(None)
+        connections[-1].set_trace_callback(None)
         assert state(ledger) != before
         return before, state(ledger), statements, range(begin, log.stat().st_size)
 
@@ -111,15 +111,15 @@ def examine(path, step, expected, after):
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
-def test_a_step_killed_before_any_of_its_statements_is_undone_and_can_be_done_again(copies, step):
-    before, after, statements, _ = before_and_after(copies, step)
+def test_a_step_killed_before_any_of_its_statements_is_undone_and_can_be_done_again(connections, copies, step):
+    before, after, statements, _ = before_and_after(connections, copies, step)
     assert len(statements) >= 3
     assert statements[-1] == "COMMIT"
 
     def run(path, statement):
         ledger = SqliteLedger(path)
         left = iter(range(statement, -1, -1))
-        ledger._database._connection.set_trace_callback(lambda _: next(left) or os.kill(os.getpid(), signal.SIGKILL))
+        connections[-1].set_trace_callback(lambda _: next(left) or os.kill(os.getpid(), signal.SIGKILL))
         step(ledger)
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -130,8 +130,8 @@ def test_a_step_killed_before_any_of_its_statements_is_undone_and_can_be_done_ag
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
-def test_a_step_killed_in_the_middle_of_a_write_is_undone_and_can_be_done_again(copies, step):
-    before, after, _, log = before_and_after(copies, step)
+def test_a_step_killed_in_the_middle_of_a_write_is_undone_and_can_be_done_again(connections, copies, step):
+    before, after, _, log = before_and_after(connections, copies, step)
 
     def run(path, size):
         ledger = SqliteLedger(path)

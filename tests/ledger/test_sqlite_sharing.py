@@ -107,13 +107,16 @@ def in_child(action):
 
 @posix_only
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # forking with threads about is what is tested
-def test_a_fork_goes_on_with_a_connection_of_its_own(tmp_path):
+def test_a_fork_goes_on_with_a_connection_of_its_own(connections, tmp_path):
     ledger = SqliteLedger(tmp_path / "ledger.db")
     line = [Line("a", W, 1000)]
     ledger.reserve("parent", line, Amounts(10), Amounts(10), at=0, lease_seconds=60)
 
+    (inherited,) = connections
+
     def child():
-        assert ledger._database._connection is None, "the parent's connection must not be used here"
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            inherited.execute("SELECT 1")
         assert isinstance(ledger.reserve("child", line, Amounts(5), Amounts(5), at=0, lease_seconds=60), Grant)
         ledger.settle("child", Charge(3), at=0)
 
@@ -156,22 +159,22 @@ def test_a_fork_in_the_middle_of_other_threads_calls_works(tmp_path, durability)
     ledger.close()
 
 
-def test_a_process_forked_behind_pythons_back_opens_the_file_anew(tmp_path, monkeypatch):
+def test_a_process_forked_behind_pythons_back_opens_the_file_anew(connections, tmp_path, monkeypatch):
     ledger = SqliteLedger(tmp_path / "ledger.db")
     ledger.record("1", Charge(1), at=0)
-    inherited = ledger._database._connection
-    monkeypatch.setattr(ledger._database, "_pid", -1)
+    (inherited,) = connections
+    monkeypatch.setattr(os, "getpid", lambda: -1)
     ledger.record("2", Charge(1), at=0)
-    assert ledger._database._connection is not inherited
+    assert len(connections) == 2
     assert inherited.execute("SELECT count(*) FROM entries").fetchone() == (2,), "the inherited one must stay open"
     inherited.close()
     ledger.close()
 
 
-def test_a_transaction_that_an_interrupt_left_open_is_undone_by_the_next(tmp_path):
+def test_a_transaction_that_an_interrupt_left_open_is_undone_by_the_next(connections, tmp_path):
     ledger = SqliteLedger(tmp_path / "ledger.db")
-    ledger._database._connection.execute("BEGIN IMMEDIATE")
-    ledger._database._connection.execute("DELETE FROM balances")
+    connections[-1].execute("BEGIN IMMEDIATE")
+    connections[-1].execute("DELETE FROM balances")
     ledger.record("1", Charge(1), at=0)
     assert [entry.call for entry in ledger.entries()] == ["1"]
     ledger.close()
@@ -190,7 +193,7 @@ def locked(tmp_path):
 def test_whoever_must_not_wait_is_told_at_once_that_the_ledger_is_locked(locked):
     ledger, _ = locked
     with pytest.raises(LedgerBusy):
-        ledger._database.write(lambda cursor: None, wait=False)
+        ledger.accounts.database.write(lambda cursor: None, wait=False)
 
 
 def test_reading_needs_no_lock(locked):
@@ -228,5 +231,5 @@ def test_what_was_written_reaches_the_file_without_any_call_waiting_for_it(tmp_p
         ledger.record(str(number), Charge(1), at=0)
     assert writer.disk.flush(10)
     assert path.stat().st_size > small
-    assert isinstance(ledger._database, Database)
+    assert isinstance(ledger.accounts.database, Database)
     ledger.close()

@@ -23,7 +23,7 @@ from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, 
 from inferkit.local import ContextOverflow, Local, WorkerDied, adapter
 from inferkit.runtime.direct import drive
 from inferkit.testing import make_request, settled
-from local_calls import SECONDS
+from local_calls import SECONDS, worker_pid
 from worlds import on_a_loop, run_in
 
 
@@ -126,12 +126,12 @@ def test_a_caller_cancelled_before_its_turn_is_not_served(run, local):
 def test_closing_wakes_a_task_that_waits_for_the_model(run, local):
     async def body(runtime):
         response = await in_mid_stream(local, runtime)
-        os.kill(local._supervisor.pid, signal.SIGSTOP)
+        os.kill(worker_pid(), signal.SIGSTOP)
         async with anyio.create_task_group() as group:
             group.start_soon(read_until_closed, response)
             await anyio.wait_all_tasks_blocked()
             await response.aclose()
-        os.kill(local._supervisor.pid, signal.SIGCONT)
+        os.kill(worker_pid(), signal.SIGCONT)
         return await ask(local, runtime, max_output_tokens=2)
 
     assert run(body)[0] == "bc"
@@ -140,13 +140,13 @@ def test_closing_wakes_a_task_that_waits_for_the_model(run, local):
 def test_closing_wakes_a_thread_that_waits_for_the_model(local):
     async def body(runtime):
         response = await in_mid_stream(local, runtime)
-        os.kill(local._supervisor.pid, signal.SIGSTOP)
+        os.kill(worker_pid(), signal.SIGSTOP)
         reader = threading.Thread(target=lambda: drive(read_until_closed(response)))
         reader.start()
         await response.aclose()
         reader.join(SECONDS)
         assert not reader.is_alive()
-        os.kill(local._supervisor.pid, signal.SIGCONT)
+        os.kill(worker_pid(), signal.SIGCONT)
         return await ask(local, runtime, max_output_tokens=2)
 
     assert run_in("direct", body)[0] == "bc"
@@ -164,12 +164,12 @@ def test_a_deadline_ends_a_reply_that_would_take_longer(run, local):
 
         async def read_from_a_stopped_worker():
             response = await local(a_request("a", runtime, deadline=runtime.now() + 0.3))
-            os.kill(local._supervisor.pid, signal.SIGSTOP)
+            os.kill(worker_pid(), signal.SIGSTOP)
             await response.read()
 
         with pytest.raises(DeadlineExceeded, match="pass a longer timeout="):
             await read_from_a_stopped_worker()
-        os.kill(local._supervisor.pid, signal.SIGCONT)
+        os.kill(worker_pid(), signal.SIGCONT)
         return await ask(local, runtime, max_output_tokens=2)
 
     assert run(body)[0] == "bc"
@@ -210,7 +210,7 @@ def test_a_prompt_too_long_is_refused_before_the_reply_begins(run, tiny_path):
 def test_a_killed_worker_is_an_error_that_may_be_retried(run, local):
     async def body(runtime):
         response = await in_mid_stream(local, runtime)
-        os.kill(local._supervisor.pid, signal.SIGKILL)
+        os.kill(worker_pid(), signal.SIGKILL)
         with pytest.raises(WorkerDied, match="SIGKILL") as caught:
             await response.read()
         assert isinstance(caught.value, Unavailable)

@@ -12,7 +12,7 @@ import pytest
 from inferkit import Budget, Local, Price, StreamInterrupted
 from inferkit.local import ContextOverflow
 from inferkit.testing import FakeProvider
-from local_calls import wait_until_dead
+from local_calls import wait_until_dead, worker_pid
 from worlds import closing
 
 
@@ -96,8 +96,10 @@ def test_a_worker_killed_in_mid_stream_interrupts_it_with_what_was_said(world, e
 
     async def read_and_kill(llm):
         async with llm.stream("a") as stream:
+            await anext(stream)
+            os.kill(worker_pid(), signal.SIGKILL)
             async for _ in stream:
-                os.kill(local._supervisor.pid, signal.SIGKILL)
+                pass
 
     error, text = world.run(body)
     assert error.partial.startswith("b")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
+import weakref
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -18,6 +20,7 @@ from inferkit.ledger.ledger import Ledger
 from inferkit.ledger.sqlite.ledger import SqliteLedger, SqliteStore
 from inferkit.plans.subscriptions import Plans, Subscription
 from inferkit.runtime.direct import DirectRuntime, drive
+from worlds import Watched
 
 FREE = Plan("free", allowance=Budget(usd="1"))
 PRO = Plan("pro", price="99", allowance=Budget(usd="30"))
@@ -345,25 +348,28 @@ def test_definitions_are_kept_in_the_ledger_and_only_changes_are_added(plans, le
     dearer = Plan("pro", price="119", allowance=Budget(usd="30"))
     Plans([dearer], ledger)
     assert ledger.definitions() == {**{plan.name: plan.definition() for plan in OFFER}, "pro": dearer.definition()}
-    (count,) = ledger._database.read("SELECT count(*) FROM definitions")[0]
+    (count,) = ledger.accounts.database.read("SELECT count(*) FROM definitions")[0]
     assert count == len(OFFER) + 1
 
 
 def test_a_ledger_that_is_down_is_not_mistaken_for_one_without_plans(plans, ledger, clock):
     plans.assign("pro", user="ana")
     ledger.close()
-    ledger._database.path.unlink()
-    ledger._database.path.mkdir()
+    ledger.accounts.database.path.unlink()
+    ledger.accounts.database.path.mkdir()
     with pytest.raises(LedgerError):
         plans.of(user="ana")
 
 
 def test_what_is_remembered_has_an_end(plans, monkeypatch):
     monkeypatch.setattr("inferkit.plans.subscriptions._MOST_REMEMBERED", 10)
+    kept = weakref.WeakSet()
     for number in range(25):
-        plans.scopes(plans.of(user=str(number)), str(number), None)
-    assert len(plans._known) <= 10
-    assert len(plans._scopes) <= 10
+        user = Watched(number)
+        kept.add(user)
+        plans.scopes(plans.of(user=user), user, None)
+    gc.collect()
+    assert len(kept) <= 10
 
 
 def test_customers_of_several_processes_are_all_written_down(tmp_path, ledger):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import pytest
 from hypothesis import given, strategies as st
@@ -12,6 +14,7 @@ from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, 
 from inferkit.pricing.estimates import LearnedEstimates, input_tokens
 from inferkit.pricing.tokens import IMAGE_TOKENS, input_tokens_bound, unscaled_tokens
 from inferkit.runtime.direct import DirectRuntime
+from worlds import Watched
 
 CHEAP = ("test", "cheap")
 CALLS = st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 6000)), max_size=100)
@@ -132,13 +135,17 @@ def test_a_report_of_nothing_is_not_learned_from(tokens):
 
 def test_names_from_outside_do_not_fill_the_memory():
     estimates = learned(*[(4000, 1000)] * 8)
+    kept = weakref.WeakSet()
     for number in range(3000):
+        name = Watched(f"m{number}")
+        kept.add(name)
         for _ in range(8 if number < 10 else 1):
-            estimates.learn(ask(4000, model=f"m{number}"), 1000)
+            estimates.learn(ask(4000, model=name), 1000)
         if number % 100 == 0:
             estimates.learn(ask(4000), 1000)  # one that is in use stays
-    assert len(estimates._densities) <= 1024
-    assert set(estimates._expected) == {CHEAP}
+    gc.collect()
+    assert len(kept) <= 1024
+    assert not {"m0", "m9"} & set(kept)
     assert estimates.of(ask(4000), CHEAP) < input_tokens_bound(ask(4000))
 
 
@@ -165,7 +172,7 @@ def test_threads_learn_and_ask_at_once():
 
 def test_a_forked_child_does_not_wait_for_its_parents_threads():
     estimates = learned(*[(4000, 1000)] * 8)
-    with estimates._lock:
-        estimates.renew()  # what a child does; its parent's other threads may hold the lock
+    with estimates._lock:  # as another thread of the parent may, in the moment of the fork
+        estimates.renew()
         estimates.learn(ask(4000), 3000)
     assert estimates.of(ask(4000), CHEAP) >= 3000

@@ -1,9 +1,11 @@
 """A price is right, or it is missing; it is never zero by accident."""
 
 import copy
+import gc
 import pickle
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -19,6 +21,7 @@ from inferkit.core.usage import Usage
 from inferkit.pricing.genai_prices import listed_price
 from inferkit.pricing.price_book import PriceBook
 from inferkit.pricing.prices import Price
+from worlds import Watched
 
 TOKENS = st.integers(0, 10**6)
 DOLLARS = st.decimals(0, 1000, places=4, allow_nan=False)
@@ -348,9 +351,14 @@ def test_wrong_prices_are_refused():
 
 def test_names_from_outside_do_not_fill_the_memory():
     book = PriceBook(on_unpriced=Price("1", "1"))
+    kept = weakref.WeakSet()
     for number in range(5000):
-        book.find("local", f"model-{number}")
-    assert len(book._known) < 5000
+        name = Watched(f"model-{number}")
+        kept.add(name)
+        book.find("local", name)
+    del name
+    gc.collect()
+    assert len(kept) < 5000
 
 
 def test_the_list_is_not_loaded_for_models_with_a_price_of_their_own():

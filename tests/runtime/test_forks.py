@@ -102,7 +102,7 @@ def test_a_child_forked_while_another_thread_makes_an_adapter_makes_calls():
         holding, go_on = threading.Event(), threading.Event()
 
         def hold():
-            with catalog._lock:
+            with catalog._lock:  # as whoever makes an adapter does
                 holding.set()
                 go_on.wait(30)
 

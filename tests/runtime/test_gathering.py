@@ -13,6 +13,8 @@ import pytest
 from inferkit.runtime import exits, gathering, scheduler, writer
 from inferkit.runtime.gathering import Gathering
 
+BOOKS = []
+
 
 class Book:
     """Keeps what was put in, and what was written of it, each time. While `broken`, it cannot be written to."""
@@ -22,9 +24,11 @@ class Book:
         self.written = []
         self.broken = False
         self.tries = 0
+        self.meanwhile = None
         self.reached = threading.Condition()
         if kept is not None:
             options["keep"] = lambda: kept.extend(self.take())
+        BOOKS.append(self)
         self.gathering = Gathering(self.write, name="the test's book", seconds=seconds, **options)
 
     def put(self, item):
@@ -42,6 +46,8 @@ class Book:
             if self.broken and self.waiting:
                 raise OSError("no room")
             self.written.append(self.take())
+        if self.meanwhile:
+            self.put(self.meanwhile.pop())
 
     def wait_until(self, condition):
         with self.reached:
@@ -53,11 +59,11 @@ class Book:
 
 @pytest.fixture(autouse=True)
 def _nothing_stays_behind():
-    known = set(gathering._all)
     yield
-    for each in set(gathering._all) - known:
-        each._write = list
-        each.close()
+    for book in BOOKS:
+        book.broken = False
+        book.gathering.close()
+    BOOKS.clear()
 
 
 def test_what_comes_is_written_by_itself_every_time():
@@ -91,14 +97,7 @@ def test_closing_writes_what_waits_and_it_may_be_used_again():
 
 def test_nothing_is_forgotten_when_it_comes_while_the_rest_is_written():
     book = Book()
-    write = book.write
-
-    def write_and_get_more():
-        write()
-        book.gathering._write = write
-        book.put("b")
-
-    book.gathering._write = write_and_get_more
+    book.meanwhile = ["b"]
     book.put("a")
     book.wait_for("b")
 
@@ -155,7 +154,7 @@ def test_what_cannot_be_written_is_kept_at_the_closing_and_at_the_exit(exiting, 
     book.broken = True
     book.put("a")
     if exiting:
-        gathering._keep_all(0.0)
+        gathering._keep_all(0.0)  # as the exit does
     else:
         book.gathering.close()
     assert (kept, book.written) == (["a"], [])
@@ -247,9 +246,12 @@ def test_a_forked_child_leaves_to_its_parent_what_waits_and_writes_its_own():
     def child():
         assert book.gathering.idle
         book.waiting.clear()
-        book.gathering._seconds = 0
         book.put("b")
-        book.wait_for("b")
+        book.gathering.close()
+        own = Book()
+        own.put("c")
+        own.wait_for("c")
+        assert book.written == [["b"]]
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import multiprocessing
+import os
 import threading
 
 import pytest
@@ -74,17 +75,18 @@ def test_a_job_may_wait_for_those_behind_it():
 def test_a_forked_child_does_its_own_jobs_and_none_of_its_parents():
     worker, go_on = Worker("test"), threading.Event()
     worker.take(lambda: go_on.wait(30))
-    worker.take(lambda: pytest.fail("it was the parent's"))
+    worker.take(lambda: ran_in.append(os.getpid()))
+    ran_in = []
 
     def child():
-        done = threading.Event()
-        worker.take(done.set)
-        assert done.wait(30)
+        worker.take(lambda: ran_in.append(os.getpid()))
+        assert worker.flush(30)
+        assert ran_in == [os.getpid()]
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
     process.join(20)
     assert process.exitcode == 0
-    worker._jobs.get_nowait()
     go_on.set()
     assert worker.flush(30)
+    assert ran_in == [os.getpid()]

@@ -115,7 +115,7 @@ def test_a_worker_that_dies_around_the_handing_over_is_replaced_once(start, tiny
     def hand_over(worker, sock):
         handed = moment == "before" or real(worker, sock)
         os.kill(worker.pid, signal.SIGKILL)
-        worker._process.wait()
+        wait_until_dead(worker.pid)
         deaths.append(worker.pid)
         return real(worker, sock) if moment == "before" else handed
 

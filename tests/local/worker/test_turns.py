@@ -67,7 +67,7 @@ def test_what_is_no_request_is_dropped_and_the_next_is_served(start, endless_pat
     for rubbish in (b"\xff" * 8, b"\0\0\0\2{]", b"\0\0\0\1", b""):
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            assert supervisor._worker.hand_over(theirs)
+            assert supervisor._worker.hand_over(theirs)  # past the supervisor, which sends no rubbish
             theirs.close()
             ours.sendall(rubbish)
             ours.shutdown(socket.SHUT_WR)
