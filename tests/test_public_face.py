@@ -103,6 +103,7 @@ ALSO_IN_THE_DOCS = {
     "inferkit.providers.adapter": {"Adapter"},
     "inferkit.providers.endpoints": {"Credential", "Endpoint"},
     "inferkit.providers.http.httpx_transport": {"HttpxTransport"},
+    "inferkit.testing.ledger": {"LedgerContract"},
 }
 ROOT = Path(__file__).parent.parent
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -29,6 +29,7 @@ from inferkit import (
     Price,
     Retry,
     SqliteLedger,
+    StackOrderWarning,
     Tool,
     ToolCallDelta,
     ToolCallPart,
@@ -188,6 +189,9 @@ def test_options_reach_the_provider(world):
         ({"max_tokens": 5}, r"unknown option max_tokens; the limit of the reply is max_output_tokens"),
         ({"max_completion_tokens": 5}, r"is max_output_tokens"),
         ({"top_k": 5}, r"unknown option top_k; .* go into extra="),
+        ({"temprature": 1}, r"unknown option temprature \(did you mean temperature\?\)"),
+        ({"messages": "hi"}, "messages is passed by position"),
+        ({"stream": True}, r"client\.stream\("),
         ({"max_output_tokens": 0}, "whole number from 1"),
         ({"max_output_tokens": True}, "whole number from 1"),
         ({"timeout": 0}, "number of seconds"),
@@ -227,16 +231,19 @@ def test_an_option_that_makes_no_sense_is_explained(options, said):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"modles": {}}, "unknown setting modles"),
+        ({"modles": {}}, r"unknown setting modles \(did you mean models\?\); the settings are: budget, "),
+        ({"api_key": "sk-secret"}, r"from OPENAI_API_KEY, or passed as providers=.*\(api_key=\.\.\.\)\}$"),
         ({"models": ["local"]}, "a dictionary of aliases"),
         ({"models": {"any": 5}}, 'alias "any" needs at least one target'),
         ({"default": 5}, "the name of an alias"),
         ({"providers": {"fake": "openai"}}, "to an adapter"),
         ({"providers": {"my:own": FakeProvider()}}, "without a colon"),
+        ({"providers": {"my": OpenAIChat}}, "to an adapter"),
         ({"prices": ["a:b"]}, "prices is a dictionary"),
         ({"cache": "yes"}, "True, False or a Cache"),
         ({"cache": None}, "True, False or a Cache"),
-        ({"ledger": None}, "True, False, a path"),
+        ({"ledger": None}, "True, False, a path.*; got None"),
+        ({"ledger": False, "budget": Budget(calls=1, name="a")}, "a budget needs a ledger .*; leave ledger=False out"),
         ({"ledger": 5}, "a path or a ledger"),
         ({"ledger": ""}, "a path or a ledger"),
         ({"ledger": FakeProvider()}, r"Ledger\(store\) for a store of your own; got a FakeProvider"),
@@ -246,6 +253,7 @@ def test_an_option_that_makes_no_sense_is_explained(options, said):
         ({"timeout": float("nan")}, "greater than 0"),
         ({"layers": lambda request, call_next: call_next(request)}, "a list of layers"),
         ({"layers": [5]}, "a list of layers"),
+        ({"layers": [Retry]}, "a list of layers"),
         ({"home": 5}, "a path"),
         ({"telemetry": 5}, "a Telemetry"),
         ({"budget": 5}, "a Budget"),
@@ -262,6 +270,32 @@ def test_an_option_that_makes_no_sense_is_explained(options, said):
 def test_a_setting_that_makes_no_sense_is_explained(settings, said):
     with pytest.raises(ConfigurationError, match=said):
         Client(**settings)
+
+
+async def forgets(request, call_next):
+    await call_next(request)
+
+
+def test_an_alias_of_an_alias_is_explained():
+    with pytest.raises(NoRoute, match='not for another alias: list what "fast" stands for'):
+        Client(models={"fast": "local", "smart": ["fast"]})
+
+
+def test_a_warning_about_the_order_of_layers_points_at_whoever_makes_the_client():
+    with pytest.warns(StackOrderWarning) as warned:
+        Client(layers=[Retry()], ledger=False).close()
+    assert {each.filename for each in warned} == {__file__}
+
+
+@pytest.mark.parametrize("own", [forgets, lambda request, call_next: None])
+def test_a_layer_that_gives_no_response_is_named(own, world):
+    async def body(world):
+        client = llm(world, FakeProvider(), layers=[own])
+        with pytest.raises(ConfigurationError, match=f"the layer .*{own.__name__}.* gave a NoneType; a layer is a"):
+            await client.complete("any", "hi")
+        await client.aclose()
+
+    world.run(body)
 
 
 def test_an_unknown_name_lists_what_there_is(world):
@@ -418,6 +452,7 @@ def test_a_provider_that_keeps_no_deadline_is_cut_off(world, script):
                 async for _ in reply:
                     pass
         await client.aclose()
+        assert [(a.outcome, a.error) for a in caught.value.attempts] == [("error", "DeadlineExceeded")]
         assert caught.value.request_id
         assert provider.open_streams == 0
         return caught.value.partial == ("a" if script[0] == "a" else "")

@@ -9,8 +9,7 @@ import threading
 import anyio
 import pytest
 
-from inferkit import AsyncClient, Budget, Insert, Price
-from inferkit.ledger.ledger import Ledger
+from inferkit import AsyncClient, Budget, Insert, Ledger, Price
 from inferkit.ledger.sqlite.ledger import SqliteStore
 from inferkit.runtime.loops import current_runtime
 from inferkit.testing import FakeProvider, settled
@@ -112,7 +111,7 @@ class Telling(SqliteStore):
 @pytest.mark.parametrize("cancelled", [False, True])
 @pytest.mark.parametrize("turns_before", range(4))
 def test_a_loop_that_is_closed_under_a_stream_leaves_it_settled(setup, tmp_path, monkeypatch, cancelled, turns_before):
-    monkeypatch.setattr("inferkit.runtime.loops._LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("inferkit.runtime.closing._LOOK_SECONDS", 0.01)
     ledger = Ledger(Telling(tmp_path / "ledger.db"))
     loop = asyncio.new_event_loop()
 

@@ -17,6 +17,17 @@ def test_dollars_and_nano_dollars_are_the_same_amount(nanos):
     assert to_nanos(str(to_usd(nanos))) == nanos
 
 
+@given(AMOUNTS)
+def test_dollars_are_written_without_needless_zeros(nanos):
+    written = f"{to_usd(nanos):f}"
+    assert written == f"{Decimal(nanos).scaleb(-9):.9f}".rstrip("0").removesuffix(".")
+    assert "E+" not in str(to_usd(nanos))
+
+
+def test_nothing_is_zero():
+    assert str(to_usd(0)) == "0"
+
+
 @given(AMOUNTS, AMOUNTS)
 def test_adding_nano_dollars_adds_dollars(one, other):
     assert to_usd(one + other) == to_usd(one) + to_usd(other)

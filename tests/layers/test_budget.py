@@ -664,6 +664,15 @@ def test_a_budget_without_a_period_does_not_promise_a_new_one(ledger):
     assert "anew" not in str(caught.value)
 
 
+def test_whoever_asks_for_more_than_a_whole_period_has_is_not_told_to_wait_for_the_next(ledger):
+    async def main(runtime):
+        await Stack(ledger, FakeProvider(REPLY))(make_request(runtime, scope(tokens=10, per="month")))
+
+    with pytest.raises(BudgetExceeded) as caught:
+        directly(main)
+    assert "and does not cover it then either; shorten the prompt, use a cheaper" in str(caught.value)
+
+
 def test_without_a_meter_what_was_held_is_what_is_charged(ledger):
     stack = Stack(ledger, FakeProvider(REPLY))
 

@@ -89,7 +89,7 @@ def test_of_many_openers_at_once_each_call_is_entered_once(path):
     together = threading.Barrier(8)
 
     def open_it():
-        together.wait(10)
+        together.wait(30)
         SqliteLedger(path).close()
 
     threads = [threading.Thread(target=open_it) for _ in range(8)]
@@ -159,9 +159,9 @@ def test_what_was_locked_is_entered_when_it_is_free_again(path, monkeypatch):
     backlog._gathering._seconds = 0.0
     for one in settlements("a", "b"):
         backlog.add(one)
-    assert done.wait(10)
+    assert done.wait(30)
     assert entered == settlements("a", "b")
-    assert writer.disk.flush(10)
+    assert writer.disk.flush(30)
     backlog.close()
     assert files(path) == []
 

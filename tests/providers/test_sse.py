@@ -90,13 +90,6 @@ def test_many_data_lines_are_one_event_and_the_id_stays():
     assert events == [SSEEvent(b"one\ntwo\n", "tick", "9"), SSEEvent(b"next", "message", "9")]
 
 
-def test_the_reconnection_time_is_read_if_it_is_a_number():
-    parser = SSEParser()
-    parser.feed(b"retry: 1500\n\n")
-    parser.feed(b"retry: -1\nretry: soon\n\n")
-    assert parser.retry == 1500
-
-
 def test_an_event_without_its_blank_line_is_given_by_close_alone():
     parser = SSEParser()
     assert parser.feed(b"data: [DONE]\n") == []

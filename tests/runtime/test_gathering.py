@@ -51,7 +51,7 @@ class Book:
 
     def wait_until(self, condition):
         with self.reached:
-            assert self.reached.wait_for(condition, 10), "it never happened"
+            assert self.reached.wait_for(condition, 30), "it never happened"
 
     def wait_for(self, item):
         self.wait_until(lambda: any(item in taken for taken in self.written))
@@ -70,7 +70,7 @@ def test_what_comes_is_written_by_itself_every_time():
     book = Book()
     book.put("a")
     book.wait_for("a")
-    assert writer.disk.flush(10)
+    assert writer.disk.flush(30)
     assert book.gathering.idle
     book.put("b")
     book.wait_for("b")
@@ -108,7 +108,7 @@ def test_a_write_that_fails_is_logged_and_the_next_one_is_made(caplog):
     with caplog.at_level(logging.ERROR, "inferkit"):
         book.put("a")
         book.wait_until(lambda: book.tries)
-        assert writer.disk.flush(10)
+        assert writer.disk.flush(30)
     assert "the test's book failed" in caplog.text
     book.broken = False
     book.put("b")
@@ -167,12 +167,12 @@ def test_who_flushes_waits_for_what_another_thread_is_writing():
     def write():
         if not begun.is_set():
             begun.set()
-            assert go_on.wait(10)
+            assert go_on.wait(30)
         order.append("written")
 
     slow = Gathering(write, name="slow", seconds=0)
     slow.more()
-    assert begun.wait(10)
+    assert begun.wait(30)
 
     def flush():
         slow.flush()
@@ -182,7 +182,7 @@ def test_who_flushes_waits_for_what_another_thread_is_writing():
     thread.start()
     thread.join(0.1)
     go_on.set()
-    thread.join(10)
+    thread.join(30)
     assert order == ["written", "written", "flushed"]
 
 

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextvars import Token
 
     from inferkit.budgets.scope import Scope
@@ -15,9 +16,8 @@ __all__ = ["Entered", "current_scopes", "join", "leave"]
 _scopes: ContextVar[tuple[Scope, ...]] = ContextVar("inferkit_scopes", default=())
 
 
-def current_scopes() -> tuple[Scope, ...]:
-    """Give the budgets that pay for a call made here: of the functions and blocks around it, outermost first."""
-    return _scopes.get()
+current_scopes: Callable[[], tuple[Scope, ...]] = _scopes.get
+"""Gives the budgets that pay for a call made here: of the functions and blocks around it, outermost first."""
 
 
 def join(scope: Scope) -> None:

@@ -65,7 +65,7 @@ class DiskStore:
 
     def get(self, key: bytes) -> CachedReply | None:
         """Look an entry up; None also where it is damaged or the store rests."""
-        if self._rests():
+        if self._rests_until > 0.0 and self._rests():
             return None
         try:
             store = self._store

@@ -45,7 +45,11 @@ class CachedReply:
     @property
     def memory_bytes(self) -> int:
         """About what it takes in memory, in bytes; text counts two bytes a character."""
-        return 2 * sum([chunk.size for chunk in self.chunks]) + _CHUNK_BYTES * (2 + len(self.chunks))
+        characters = 0
+        for chunk in self.chunks:
+            plain = not (chunk.reasoning or chunk.tool_calls or chunk.parts or chunk.extra)
+            characters += len(chunk.text) if plain else chunk.size
+        return 2 * characters + _CHUNK_BYTES * (2 + len(self.chunks))
 
 
 def condense(chunks: Sequence[Chunk]) -> tuple[Chunk, ...]:
@@ -53,7 +57,37 @@ def condense(chunks: Sequence[Chunk]) -> tuple[Chunk, ...]:
 
     Of several reports of usage, or of a finish reason, the last one holds.
     """
-    merger = _Merger(max(_PIECE_CHARACTERS, sum([len(chunk.text) for chunk in chunks]) // _PIECES))
+    size, plain = 0, True
+    for chunk in chunks:
+        size += len(chunk.text)
+        plain = plain and not (chunk.reasoning or chunk.tool_calls or chunk.parts)
+    size = max(_PIECE_CHARACTERS, size // _PIECES)
+    return _condensed_text(chunks, size) if plain else _condensed(chunks, _Merger(size))
+
+
+def _condensed_text(chunks: Sequence[Chunk], size: int) -> tuple[Chunk, ...]:
+    """Merge a reply of text alone, as most are."""
+    finish_reason, usage = None, None
+    extra: dict[str, Any] = {}
+    merged: list[Chunk] = []
+    texts: list[str] = []
+    length = 0
+    for chunk in chunks:
+        if chunk.text:
+            texts.append(chunk.text)
+            length += len(chunk.text)
+            if length >= size:
+                merged.append(Chunk("".join(texts)))
+                texts, length = [], 0
+        finish_reason = chunk.finish_reason or finish_reason
+        usage = chunk.usage or usage
+        extra |= chunk.extra or {}
+    if texts:
+        merged.append(Chunk("".join(texts)))
+    return (*merged, Chunk(finish_reason=finish_reason, usage=usage, extra=extra or None))
+
+
+def _condensed(chunks: Sequence[Chunk], merger: _Merger) -> tuple[Chunk, ...]:
     finish_reason, usage = None, None
     extra: dict[str, Any] = {}
     for chunk in chunks:

@@ -43,6 +43,9 @@ _values = attrgetter(*KEYED_FIELDS)
 _ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
 
 
+_NOTHING: tuple[()] = ()
+
+
 class _CannotEncodeError(Exception):
     """A value of a type whose meaning is not known here."""
 
@@ -78,7 +81,9 @@ def _other(value: Any) -> Any:
 
 
 def _sequence(value: tuple[Any, ...] | list[Any]) -> list[Any]:
-    return [v if type(v) in _ATOMS else _packer_of(type(v), _other)(v) for v in value]
+    return [
+        v if type(v) in _ATOMS else [] if v is _NOTHING else _packer_of(type(v), _other)(v) for v in value
+    ]  # of the options that are sequences most are empty, and there is one empty tuple
 
 
 def _mapping(value: Mapping[Any, Any]) -> tuple[Any, ...]:

@@ -60,7 +60,7 @@ class Call:
         if self._response is not None:
             return
         model, messages, asked = self._asked
-        self._runtime = self.record.clock = runtime
+        self._runtime = runtime
         try:
             self._response, self._deadline = await self._engine.open(
                 model,

@@ -101,6 +101,8 @@ class Catalog:
         provider, _, model = name.partition(":")
         known = provider in self._providers or provider == "local" or provider in _presets()
         if not known or (not model and provider != "local" and provider not in self._providers):
+            if name in self._aliases:
+                raise NoRoute(f'an alias stands for models, and not for another alias: list what "{name}" stands for')
             aliases = ", ".join(self._aliases) or "none"
             providers = ", ".join(sorted({*self._providers, *_presets(), "local"}))
             raise NoRoute(

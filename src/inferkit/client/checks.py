@@ -129,14 +129,19 @@ def are_plans(value: Any) -> bool:
 
 def are_layers(value: Any) -> bool:
     """Say whether these can be layers of a stack."""
-    return isinstance(value, Iterable) and all(callable(one) or isinstance(one, Insert) for one in value)
+    return isinstance(value, Iterable) and all(_is_callable(one) or isinstance(one, Insert) for one in value)
 
 
 def are_adapters(value: Any) -> bool:
     """Say whether these can be adapters, by names that can stand before a colon."""
     return isinstance(value, Mapping) and all(
-        isinstance(name, str) and name and ":" not in name and callable(adapter) for name, adapter in value.items()
+        isinstance(name, str) and name and ":" not in name and _is_callable(each) for name, each in value.items()
     )
+
+
+def _is_callable(value: Any) -> bool:
+    """Say whether it is called with a request. A class is not, but what it makes."""
+    return callable(value) and not isinstance(value, type)
 
 
 def is_price_or_block(value: Any) -> bool:

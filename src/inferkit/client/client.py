@@ -9,9 +9,10 @@ from inferkit.client.declarations import documents
 from inferkit.client.engine import Engine
 from inferkit.client.options import CallOptions
 from inferkit.client.settings import Settings
-from inferkit.client.streams import AsyncStream, Run, Stream, directly
+from inferkit.client.streams import AsyncStream, Run, Stream
 from inferkit.core.errors import ConfigurationError
 from inferkit.runtime import imports
+from inferkit.runtime.direct import directly
 from inferkit.runtime.loops import current_runtime, import_loops
 
 if TYPE_CHECKING:

@@ -8,18 +8,20 @@ sense, the lists in `help()`, and the tables in docs/settings.md. Read once, whe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["UNSET", "Declared", "declared_in", "documents", "reader", "with_defaults"]
+__all__ = ["UNSET", "Declared", "declared_in", "documents", "near", "reader", "with_defaults"]
 
 T = TypeVar("T")
 UNSET = object()
+_NEAR = 0.81  # of 1: top_k is further from top_p, and no slip of the pen
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Declared:
 
     def explained(self, name: str, value: Any) -> ConfigurationError:
         """Say what was expected; quote only what cannot be anybody's words."""
-        got = repr(value) if isinstance(value, int | float) else f"a {type(value).__name__}"
+        got = repr(value) if value is None or isinstance(value, int | float) else f"a {type(value).__name__}"
         return ConfigurationError(f"{name} is {self.expected}; got {got}")
 
 
@@ -79,6 +81,12 @@ def reader(
         return taken
 
     return read
+
+
+def near(unknown: set[str], known: Iterable[str]) -> str:
+    """Ask for a name that was misspelt whether one that is like it was meant; nothing where none is."""
+    found = [close[0] for name in sorted(unknown) if (close := get_close_matches(name, list(known), 1, _NEAR))]
+    return f" (did you mean {', '.join(found)}?)" if found else ""
 
 
 def with_defaults(taken: Mapping[str, Any], declared: Mapping[str, Declared]) -> dict[str, Any]:

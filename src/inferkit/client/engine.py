@@ -11,7 +11,7 @@ from inferkit.client.home import open_cache
 from inferkit.client.options import CallOptions, build_request, read_options
 from inferkit.client.preload import preload
 from inferkit.client.settings import Settings, read_settings
-from inferkit.client.stack import default_stack, dispatch
+from inferkit.client.stack import default_stack
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.stack import check_order, compose, insert
 from inferkit.pricing.price_book import PriceBook
@@ -70,18 +70,20 @@ class Engine:
         self._check_smaller_models([each for scope in self._scopes for each in _with_larger(scope.budget)])
         self._timeout = settings.get("timeout")
         self._closed = False
+        if self._scopes and settings["ledger"] is False:
+            raise ConfigurationError("a budget needs a ledger to keep count in; leave ledger=False out")
         self.ledger, self._own_ledger = _open_ledger(settings["ledger"], home)
         try:
             self.plans = _plans(settings.get("plans"), settings.get("default_plan"), self.ledger)
             if self.plans is not None:
-                for allowance in self.plans.allowances:
-                    self._check_smaller_models(list(_with_larger(allowance)))
+                for name, allowance in self.plans.allowances.items():
+                    self._check_smaller_models(list(_with_larger(allowance)), f'the allowance of plan "{name}"')
             self.layers = tuple(self._stack(settings, home))
         except BaseException:
             self._close_ledger()
             raise
         check_order(self.layers)
-        self._handler = compose(self.layers, dispatch)
+        self._handler = compose(self.layers, _dispatch)
         if settings["preload"]:
             preload(self.catalog, self._prices, self.layers)
 
@@ -114,9 +116,12 @@ class Engine:
             self._check_smaller_models([scope.budget for scope in scopes])
         return asked
 
-    def _check_smaller_models(self, budgets: Sequence[Budget]) -> None:
-        """Raise `ConfigurationError` now where a call that one of these budgets degrades would have nowhere to go."""
-        for budget in budgets:
+    def _check_smaller_models(self, budgets: Sequence[Budget], first: str | None = None) -> None:
+        """Raise `ConfigurationError` now where a call that one of these budgets degrades would have nowhere to go.
+
+        `first` is what the first of them is called, if not by its name.
+        """
+        for place, budget in enumerate(budgets):
             name = budget.degrade_to
             if name is None:
                 continue
@@ -128,9 +133,8 @@ class Engine:
                     if counts_money:
                         self._prices.price(provider, model)
             except NoRoute as error:
-                raise ConfigurationError(
-                    f"budget {budget.name} cannot degrade to what is not there: {error}"
-                ) from error
+                who = first if first is not None and place == 0 else f"budget {budget.name}"
+                raise ConfigurationError(f"{who} cannot degrade to what is not there: {error}") from error
             self._found.add((name, counts_money))
 
     async def open(
@@ -240,3 +244,12 @@ def _plans(
     if ledger is None:
         raise ConfigurationError("plans need a ledger to keep count in; leave ledger=False out")
     return Plans(read_plans(given) if isinstance(given, str | os.PathLike) else given, ledger, default=default)
+
+
+async def _dispatch(request: Request) -> Response:
+    """Hand an attempt to the adapter of its target."""
+    if request.target is None:
+        raise ConfigurationError("no target was chosen: the stack needs a route and a retry layer")
+    if request.operation != "chat" and request.operation not in getattr(request.target.adapter, "operations", ()):
+        raise ConfigurationError(f"{request.target.name} cannot {request.operation}: its adapter only chats")
+    return await request.target.adapter(request)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, cast
 
 from inferkit.caching.control import CACHE
 from inferkit.client import checks
-from inferkit.client.declarations import Declared, declared_in, reader
+from inferkit.client.declarations import Declared, declared_in, near, reader
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.request import Request
 from inferkit.providers.wires.messages import as_messages
@@ -213,6 +213,7 @@ class CallOptions(TypedDict, total=False):
 
 OPTIONS = declared_in(CallOptions)
 _LENGTHS = {"max_tokens", "max_completion_tokens"}  # what other libraries call `max_output_tokens`
+_BY_POSITION = {"model", "messages"}
 _BLANK = Request(model="", messages=(), runtime=cast("Runtime", None), record=cast("CallRecord", None))
 
 
@@ -221,7 +222,13 @@ def _unknown(names: set[str]) -> ConfigurationError:
         name = min(names & _LENGTHS)
         return ConfigurationError(f"unknown option {name}; the limit of the reply is max_output_tokens=...")
     unknown = ", ".join(sorted(names))
-    return ConfigurationError(f"unknown option {unknown}; provider-specific parameters go into extra={{...}}")
+    if names & _BY_POSITION:
+        return ConfigurationError(f'{unknown} is passed by position: complete("fast", "What is...?")')
+    if "stream" in names:
+        return ConfigurationError("stream is a method of its own: client.stream(...), in place of client.complete(...)")
+    return ConfigurationError(
+        f"unknown option {unknown}{near(names, OPTIONS)}; provider-specific parameters go into extra={{...}}"
+    )
 
 
 read_options: Callable[[CallOptions], dict[str, Any]] = reader(OPTIONS, _unknown)

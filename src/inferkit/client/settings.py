@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict, cast
 
 from inferkit.client import checks
-from inferkit.client.declarations import Declared, declared_in, reader, with_defaults
+from inferkit.client.declarations import Declared, declared_in, near, reader, with_defaults
 from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -208,8 +208,14 @@ SETTINGS = declared_in(Settings)
 
 
 def _unknown(names: set[str]) -> ConfigurationError:
+    if "api_key" in names:
+        return ConfigurationError(
+            "unknown setting api_key; a key is its provider's: it is read from the environment, for example from "
+            'OPENAI_API_KEY, or passed as providers={"openai": OpenAIChat(api_key=...)}'
+        )
     return ConfigurationError(
-        f"unknown setting {', '.join(sorted(names))}; the settings are: {', '.join(sorted(SETTINGS))}"
+        f"unknown setting {', '.join(sorted(names))}{near(names, SETTINGS)}; the settings are: "
+        f"{', '.join(sorted(SETTINGS))}"
     )
 
 

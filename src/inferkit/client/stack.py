@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from inferkit.core.errors import ConfigurationError
-
 if TYPE_CHECKING:
-    from inferkit.core.request import Layer, Request
-    from inferkit.core.response import Response
+    from inferkit.core.request import Layer
     from inferkit.layers.cache import Cache
     from inferkit.layers.resolve import Names
     from inferkit.layers.retry import Retry
@@ -18,7 +15,7 @@ if TYPE_CHECKING:
     from inferkit.pricing.price_book import PriceBook
     from inferkit.telemetry.instruments import Telemetry
 
-__all__ = ["default_stack", "dispatch"]
+__all__ = ["default_stack"]
 
 
 def default_stack(
@@ -37,7 +34,7 @@ def default_stack(
     """Give the layers in the right order for nearly everybody: trace, resolve, cache, budget, route, retry, meter.
 
     With a ledger, what costs nothing is counted between the trace and the cache. `policy` says in which order the
-    candidates are asked. A layer of one's own is put in by name (see `insert`).
+    candidates are asked. A layer of one's own is put in by name (see `Insert`).
     """
     from inferkit.layers.budget import BudgetLayer
     from inferkit.layers.meter import Meter
@@ -72,12 +69,3 @@ def default_stack(
         Meter(book, learned),
     ]
     return [layer for layer in layers if layer is not None]
-
-
-async def dispatch(request: Request) -> Response:
-    """Hand an attempt to the adapter of its target."""
-    if request.target is None:
-        raise ConfigurationError("no target was chosen: the stack needs a route and a retry layer")
-    if request.operation != "chat" and request.operation not in getattr(request.target.adapter, "operations", ()):
-        raise ConfigurationError(f"{request.target.name} cannot {request.operation}: its adapter only chats")
-    return await request.target.adapter(request)

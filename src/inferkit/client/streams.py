@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.runtime.loops import current_runtime
 
 if TYPE_CHECKING:
@@ -17,10 +16,9 @@ if TYPE_CHECKING:
     from inferkit.core.reply import Reply
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["AsyncStream", "Run", "Stream", "directly"]
+__all__ = ["AsyncStream", "Run", "Stream"]
 
 T = TypeVar("T")
-_direct = DirectRuntime()
 
 
 class Run(Protocol):
@@ -28,11 +26,6 @@ class Run(Protocol):
 
     def __call__(self, step: Callable[[Runtime], Coroutine[Any, Any, T]], /) -> T:
         """Run it, and give its result."""
-
-
-def directly(step: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
-    """Run it in the caller's own thread."""
-    return drive(step(_direct))
 
 
 class _Facts:

@@ -6,81 +6,91 @@ which goes on where it was left off.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from inferkit.core.body import End
+from inferkit.core.body import End, OnClose
 
 if TYPE_CHECKING:
     from inferkit.core.attempt import Outcome
-    from inferkit.core.body import OnClose
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["Ending"]
+__all__ = ["Ending", "Open", "Part", "finish"]
+
+
+class Open(NamedTuple):
+    """A body that is to be closed."""
+
+    body: Any
+
+
+Part: TypeAlias = Open | OnClose
+"""Something to close, or to call."""
+
+
+async def finish(parts: list[Part], end: End, place: Runtime) -> None:
+    """Do these parts, the last of them first, on the runtime that `end` names: the stream's `place`, or elsewhere.
+
+    Every part gets its turn; the first failure is raised when all had it.
+    """
+    failure: BaseException | None = None
+    elsewhere = end.runtime is not place
+    while parts:
+        part = parts.pop()
+        try:
+            if isinstance(part, Open):
+                if elsewhere:
+                    place.call_later_from_anywhere(part.body.aclose)
+                    continue
+                await _close(part.body)
+                continue
+            waiting = part(end)
+            if waiting is None:
+                continue
+            if elsewhere:
+                end.runtime.endings.finish(waiting)  # so that one that waits for its event loop fails alone
+            else:
+                await waiting
+        except GeneratorExit:  # this coroutine is being taken down, and can wait for nothing more
+            Ending(place, end.outcome, end.error, parts)  # which is dropped at once
+            raise
+        except BaseException as caught:
+            failure = failure or caught
+    if failure is not None:
+        try:
+            raise failure
+        finally:
+            failure = None  # its traceback holds this frame: a cycle that would keep the stream alive
 
 
 class Ending:
-    """Closes the bodies and calls the hooks among `parts`, of which the last comes first.
+    """The parts of a stream that ends where it may not come to the end: dropped early, it has the rest done elsewhere.
 
-    `runtime` is the stream's own. Dropped before everything was done, it has the rest done elsewhere.
+    `place` is the stream's own runtime.
     """
 
-    __slots__ = ("__weakref__", "_error", "_generation", "_outcome", "_parts", "_runtime")
+    __slots__ = ("__weakref__", "_error", "_generation", "_outcome", "_parts", "_place")
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        outcome: Outcome,
-        error: BaseException | None,
-        parts: list[tuple[Any, OnClose | None]],
-    ) -> None:
-        self._runtime = runtime
+    def __init__(self, place: Runtime, outcome: Outcome, error: BaseException | None, parts: list[Part]) -> None:
+        self._place = place
         self._outcome = outcome
         self._error = error
-        self._generation = runtime.endings.generation
+        self._generation = place.endings.generation
         self._parts = parts
 
     async def run(self, runtime: Runtime) -> None:
-        """Do what is left, on the stream's own runtime or on that of the endings.
-
-        Every part gets its turn; the first failure is raised when all had it.
-        """
-        failure: BaseException | None = None
-        elsewhere = runtime is self._runtime.endings.runtime
-        end = End(self._outcome, self._error, runtime if elsewhere else self._runtime)
-        while self._parts:
-            body, hook = self._parts.pop()
-            try:
-                if hook is not None:
-                    waiting = hook(end)
-                elif elsewhere:
-                    self._runtime.call_later_from_anywhere(body.aclose)
-                    waiting = None
-                else:
-                    waiting = _close(body)
-                if waiting is None:
-                    continue
-                if elsewhere:
-                    runtime.endings.finish(waiting)  # so that one that waits for its event loop fails alone
-                else:
-                    await waiting
-            except GeneratorExit:  # this coroutine is being taken down, and can wait for nothing more
-                raise
-            except BaseException as caught:
-                failure = failure or caught
-        if failure is not None:
-            try:
-                raise failure
-            finally:
-                failure = None  # its traceback holds this frame: a cycle that would keep the stream alive
+        """Do what is left, on the stream's own runtime or on that of the endings."""
+        elsewhere = runtime is self._place.endings.runtime
+        end = End(self._outcome, self._error, runtime if elsewhere else self._place)
+        await finish(self._parts, end, self._place)
 
     def abandon(self) -> None:
         """Do what is left here and now, in any thread."""
-        endings = self._runtime.endings
+        endings = self._place.endings
         endings.finish(self.run(endings.runtime))
 
     def __del__(self) -> None:
-        if getattr(self, "_parts", None) and self._generation == self._runtime.endings.generation:
-            self._runtime.endings.take(self.abandon)
+        if getattr(self, "_parts", None) and self._generation == self._place.endings.generation:
+            self._place.endings.take(self.abandon)
 
 
 async def _close(body: Any) -> None:

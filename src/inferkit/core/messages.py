@@ -107,6 +107,7 @@ class OpaquePart:
 
 
 PARTS = (TextPart, ImagePart, ToolCallPart, ToolResultPart, ReasoningPart, RefusalPart, OpaquePart)
+_KINDS = frozenset(PARTS)
 Part: TypeAlias = TextPart | ImagePart | ToolCallPart | ToolResultPart | ReasoningPart | RefusalPart | OpaquePart
 
 
@@ -121,7 +122,8 @@ class Message:
     def __post_init__(self) -> None:
         if self.role not in _ROLES:
             raise ConfigurationError(f"a message's role is one of {', '.join(_ROLES)}; got {self.role!r}")
-        if not isinstance(self.parts, tuple) or not all(isinstance(part, PARTS) for part in self.parts):
+        known = isinstance(self.parts, tuple) and _KINDS.issuperset(map(type, self.parts))  # as on every call's way
+        if not known and not (isinstance(self.parts, tuple) and all(isinstance(part, PARTS) for part in self.parts)):
             raise ConfigurationError(
                 'a message\'s parts are a tuple of parts; for a text, use Message.user("...") or Message.system("...")'
             )

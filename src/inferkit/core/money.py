@@ -15,6 +15,7 @@ __all__ = ["NANOS_PER_USD", "format_usd", "to_nanos", "to_usd"]
 NANOS_PER_USD = 1_000_000_000
 _LARGEST_USD = 1_000_000_000
 _CENT = Decimal("0.01")
+_WHOLE = Decimal(0)
 
 
 def to_nanos(amount: str | int | Decimal, what: str = "an amount of money") -> int:
@@ -46,8 +47,9 @@ def to_nanos(amount: str | int | Decimal, what: str = "an amount of money") -> i
 
 
 def to_usd(nanos: int) -> Decimal:
-    """Turn nano-dollars into dollars, exactly."""
-    return Decimal(nanos).scaleb(-9)
+    """Turn nano-dollars into dollars, exactly, without zeros at the end: zero is 0, and not 0E-9."""
+    usd = Decimal(nanos).scaleb(-9).normalize()
+    return usd if usd % 10 else usd + _WHOLE  # or else 10 would be 1E+1
 
 
 def format_usd(nanos: int) -> str:

@@ -57,7 +57,14 @@ class Reply:
         """Put a reply together from the chunks received so far."""
         usage = finish_reason = None
         extra: dict[str, Any] = {}
+        texts: list[str] = []
+        thoughts: list[str] = []
+        calls = False
         for chunk in chunks:
+            texts.append(chunk.text)
+            if chunk.reasoning:
+                thoughts.append(chunk.reasoning)
+            calls = calls or bool(chunk.tool_calls)
             usage = chunk.usage or usage
             finish_reason = chunk.finish_reason or finish_reason
             if chunk.extra:
@@ -67,9 +74,9 @@ class Reply:
         cost = record.cost_nanos
         return cls(
             id=record.id,
-            text="".join([chunk.text for chunk in chunks]),
-            reasoning="".join([chunk.reasoning for chunk in chunks if chunk.reasoning]),
-            tool_calls=tool_calls(chunks),
+            text="".join(texts),
+            reasoning="".join(thoughts),
+            tool_calls=tool_calls(chunks) if calls else (),
             usage=usage or (served.usage if served else Usage()),
             cost=None if cost is None else to_usd(cost),
             saved=to_usd(record.saved_nanos),

@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from inferkit.core.body import AllAtOnce
-from inferkit.core.ending import Ending
+from inferkit.core.body import AllAtOnce, End
+from inferkit.core.ending import Ending, Open, finish
 from inferkit.core.errors import StreamError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from inferkit.core.attempt import Outcome
     from inferkit.core.body import Batch, Body, Change, Explain, OnClose
     from inferkit.core.chunks import Chunk
+    from inferkit.core.ending import Part
     from inferkit.runtime.protocol import Runtime
 
 __all__ = ["Response"]
@@ -258,21 +259,22 @@ class Response:
             await self._end("cancelled" if cancelled else "closed", error, _CLOSED)
 
     async def _end(self, outcome: Outcome, error: BaseException | None, state: int) -> None:
-        if self._state is not _OPEN or self._is_inherited():
-            return
+        if self._state is not _OPEN or self._generation != self._runtime.endings.generation:
+            return  # over, or of the process that this one was forked from, which ends and settles it
         self._state = state
-        ending = Ending(self._runtime, outcome, error, self._parts())
+        parts = self._parts()
         if outcome == "completed":  # there is nothing to wait for
-            await ending.run(self._runtime)
+            await finish(parts, End(outcome, error, self._runtime), self._runtime)
         else:
+            ending = Ending(self._runtime, outcome, error, parts)
             self._runtime.endings.until_exit(ending)
             await self._runtime.conclude(ending.run)
 
-    def _parts(self) -> list[tuple[Any, OnClose | None]]:
-        """Take apart what is to be closed and called, this stream's hooks before the body that feeds them."""
-        parts: list[tuple[Any, OnClose | None]] = [(None, hook) for hook in reversed(self._hooks)]
+    def _parts(self) -> list[Part]:
+        """Take apart what is to be closed and called, what comes last first."""
+        parts: list[Part] = list(reversed(self._hooks))
         if hasattr(self._body, "aclose"):
-            parts.append((self._body, None))
+            parts.append(Open(self._body))
         source = self._source
         self._body = self._source = self._unread = self._failure = None
         self._hooks = self._maps = self._explain = ()
@@ -281,12 +283,8 @@ class Response:
             parts += source._parts()
         return parts
 
-    def _is_inherited(self) -> bool:
-        """Say whether a fork lies between: the stream is the parent's then, and the parent ends and settles it."""
-        return self._generation != self._runtime.endings.generation
-
     def __del__(self) -> None:
-        if getattr(self, "_state", _CLOSED) is _OPEN and not self._is_inherited():
+        if getattr(self, "_state", _CLOSED) is _OPEN and self._generation == self._runtime.endings.generation:
             self._runtime.endings.take(self.abandon)
 
     def abandon(self) -> None:

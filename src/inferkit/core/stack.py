@@ -9,15 +9,15 @@ import functools
 import inspect
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.core.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Sequence
 
     from inferkit.core.request import Handler, Layer, Request
-    from inferkit.core.response import Response
 
 __all__ = ["ROLES", "Insert", "StackOrderWarning", "check_order", "compose", "insert"]
 
@@ -38,13 +38,26 @@ def compose(layers: Sequence[Layer], adapter: Handler) -> Handler:
 
 
 def _bind(layer: Layer, call_next: Handler) -> Handler:
-    if _takes_call_next(layer):
+    is_known = getattr(layer, "role", None) in ROLES
+    if is_known and _takes_call_next(layer):
         return functools.partial(layer, call_next=call_next)  # type: ignore[call-arg]  # a step less on every call
 
     def handle(request: Request) -> Awaitable[Response]:
         return layer(request, call_next)
 
-    return handle
+    return handle if is_known else functools.partial(_checked, layer, call_next)
+
+
+async def _checked(layer: Layer, call_next: Handler, request: Request) -> Response:
+    answer: Any = layer(request, call_next)
+    response = await answer if hasattr(answer, "__await__") else answer
+    if not isinstance(response, Response):
+        name = getattr(layer, "__qualname__", type(layer).__qualname__)
+        raise ConfigurationError(
+            f"the layer {name} gave a {type(response).__name__}; a layer is a coroutine function that returns the "
+            "Response it got from call_next, or one of its own"
+        )
+    return response
 
 
 def _takes_call_next(layer: Layer) -> bool:
@@ -69,7 +82,7 @@ class Insert:
 
     def __post_init__(self) -> None:
         given = [role for role in (self.before, self.after, self.instead_of) if role is not None]
-        if not callable(self.layer) or isinstance(self.layer, Insert):
+        if not callable(self.layer) or isinstance(self.layer, Insert | type):
             raise ConfigurationError("Insert takes a layer, a callable of a request and the rest of the stack")
         if len(given) != 1:
             raise ConfigurationError('a layer goes to one place: Insert(layer, before="retry"), after= or instead_of=')
@@ -113,4 +126,4 @@ def check_order(layers: Sequence[Layer]) -> None:
     place = {getattr(layer, "role", None): index for index, layer in reversed(list(enumerate(layers)))}
     for outer, inner, why in _DANGERS:
         if outer in place and inner in place and place[outer] < place[inner]:
-            warnings.warn(f"the {outer} layer stands before the {inner} layer: {why}", StackOrderWarning, stacklevel=3)
+            warnings.warn(f"the {outer} layer stands before the {inner} layer: {why}", StackOrderWarning, stacklevel=4)

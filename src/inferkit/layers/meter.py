@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from inferkit.core.attempt import Attempt
 from inferkit.core.chunks import Chunk
-from inferkit.core.errors import ConfigurationError, NoRoute, ProviderError, StreamInterrupted, Unavailable
+from inferkit.core.errors import (
+    ConfigurationError,
+    DeadlineExceeded,
+    NoRoute,
+    ProviderError,
+    StreamInterrupted,
+    Unavailable,
+)
 from inferkit.core.usage import Usage
 from inferkit.pricing.estimates import input_tokens
 from inferkit.pricing.tokens import utf8_length
@@ -209,6 +216,9 @@ class _Running:
     def _record(self, outcome: Outcome, error: BaseException | None, usage: Usage, *, billed: bool = True) -> None:
         request, record = self.request, self.request.record
         provider = request.provider or ""
+        name = None if error is None else type(error).__name__
+        if outcome == "cancelled" and request.deadline is not None and request.runtime.now() >= request.deadline:
+            outcome, name = "error", DeadlineExceeded.__name__  # its adapter was cut before it could say so
         cost = None if self.price is None else self.price.cost(usage) if billed else 0
         record.attempts.append(
             Attempt(
@@ -223,7 +233,7 @@ class _Running:
                 seconds=request.runtime.now() - self.started,
                 first_chunk_seconds=None if self.first is None else self.first - self.started,
                 chunks=self.chunks,
-                error=None if error is None else type(error).__name__,
+                error=name,
                 finish_reason="budget" if self.was_cut else self.reason,
                 saved_nanos=0 if self.price is None or not billed else _saved(self.price, usage),
                 max_output_tokens=request.max_output_tokens,

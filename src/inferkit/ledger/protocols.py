@@ -6,7 +6,7 @@ a call or none. A hold is leased: where its process dies, the lease runs out, an
 the amount held, marked as estimated; settling it late corrects that.
 
 Beside the balances a store keeps the journal (see `journal`), and credits: what moved limits, which are only ever added
-to. `inferkit.testing.ledger_contract` holds a store to all of this.
+to. `inferkit.testing.ledger.LedgerContract` holds a store to all of this.
 """
 
 from __future__ import annotations

@@ -81,9 +81,9 @@ class Plans:
         return plan
 
     @property
-    def allowances(self) -> list[Budget]:
-        """The allowances of all plans that limit anything."""
-        return [plan.budget for plan in self._plans.values() if plan.budget is not None]
+    def allowances(self) -> dict[str, Budget]:
+        """The allowances of all plans that limit anything, by the plans' names."""
+        return {name: plan.budget for name, plan in self._plans.items() if plan.budget is not None}
 
     def assign(
         self,

@@ -47,11 +47,9 @@ class SSEParser:
     """Collects bytes and gives the events that they complete.
 
     `max_event_bytes` bounds what is held of an event that does not end; beyond it, `EventTooLong` is raised.
-    `retry` is the reconnection time in milliseconds that the stream asked for, if it did.
     """
 
     def __init__(self, *, max_event_bytes: int = _MAX_EVENT_BYTES) -> None:
-        self.retry: int | None = None
         self._max = max_event_bytes
         self._partial: list[bytes] = []  # of a line that has not ended
         self._partial_size = 0
@@ -155,11 +153,8 @@ class SSEParser:
             self._data.append(value)
         elif name == b"event":
             self._type = value.decode("utf-8", "replace")
-        elif name == b"id":
-            if b"\0" not in value:
-                self._id = value.decode("utf-8", "replace")
-        elif name == b"retry" and value.isdigit():
-            self.retry = int(value[:18])  # digits beyond that are no time that anybody waits
+        elif name == b"id" and b"\0" not in value:
+            self._id = value.decode("utf-8", "replace")
 
     def _dispatch(self, events: list[SSEEvent]) -> None:
         if self._data:

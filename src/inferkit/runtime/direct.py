@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from inferkit.runtime.protocol import Abandonable, Endings, Lock, Runtime
 
-__all__ = ["DirectRuntime", "drive", "endings"]
+__all__ = ["DirectRuntime", "directly", "drive", "endings"]
 
 T = TypeVar("T")
 
@@ -95,6 +95,11 @@ class _ThreadLock:
         wait = -1 if deadline is None else max(0.0, deadline - clock.now())
         if not self._lock.acquire(timeout=wait):
             raise DeadlineExceeded
+
+
+def directly(step: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine function of a runtime in the caller's own thread, and return its result."""
+    return drive(step(endings.runtime))
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:

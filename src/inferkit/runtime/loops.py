@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ConfigurationError, DeadlineExceeded
 from inferkit.runtime import clock, imports
+from inferkit.runtime.closing import look_after, wait_for_the_end
 from inferkit.runtime.direct import drive, endings
-from inferkit.runtime.scheduler import Timer
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,7 +26,6 @@ __all__ = ["AsyncRuntime", "current_runtime", "import_loops"]
 T = TypeVar("T")
 _log = logging.getLogger("inferkit")
 _CLOSING_SECONDS = 5.0
-_LOOK_SECONDS = 1.0
 
 
 class AsyncRuntime:
@@ -108,7 +107,13 @@ class AsyncRuntime:
             with trio.move_on_after(_CLOSING_SECONDS, shield=True):
                 await self._shield_on_trio(lambda: step(self))
         else:
-            await self._conclude_on_asyncio(self._loop, step)
+            task = self._spawn(step(self))
+            look_after(task, self._loop, functools.partial(self._go_on_elsewhere, task, step))
+            await wait_for_the_end(task, self._loop, _CLOSING_SECONDS)
+
+    def _go_on_elsewhere(self, task: asyncio.Task[None], step: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
+        self._background.discard(task)  # so that whoever waits for it is freed
+        self._end_elsewhere(step)
 
     def _end_elsewhere(self, step: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
         self.endings.take(lambda: drive(step(self.endings.runtime)))
@@ -126,56 +131,6 @@ class AsyncRuntime:
         with contextlib.suppress(RuntimeError):
             return asyncio.get_running_loop() is self._loop
         return False
-
-    async def _conclude_on_asyncio(
-        self, loop: asyncio.AbstractEventLoop, step: Callable[[Runtime], Coroutine[Any, Any, None]]
-    ) -> None:
-        """Wait for an ending whatever cancels this task meanwhile, for some seconds; then let it through.
-
-        `asyncio.run` cancels every task that it knows when its main one has ended. It is not told of the ending's,
-        which would be left in the middle; it waits for this one instead.
-        """
-        import asyncio
-
-        task = self._spawn(step(self))
-        asyncio._unregister_task(task)  # noqa: SLF001 - documented, for those who extend asyncio
-        self._look_after(task, loop, step)
-        until = loop.time() + _CLOSING_SECONDS
-        cancelled: asyncio.CancelledError | None = None
-        with contextlib.ExitStack() as shielded:
-            while not task.done() and loop.time() < until:
-                try:
-                    await asyncio.wait([task], timeout=until - loop.time())
-                except asyncio.CancelledError as error:
-                    if cancelled is None:  # anyio's come again and again; a scope that was left open lives for ever
-                        shielded.enter_context(_shield())
-                    cancelled = error
-        try:
-            if cancelled is not None:
-                raise cancelled
-            if task.done():
-                task.result()
-        finally:
-            cancelled = None  # its traceback holds this frame
-
-    def _look_after(
-        self,
-        task: asyncio.Task[None],
-        loop: asyncio.AbstractEventLoop,
-        step: Callable[[Runtime], Coroutine[Any, Any, None]],
-    ) -> None:
-        """Have an ending gone on with elsewhere should its event loop be closed first."""
-
-        def look() -> None:
-            if loop.is_closed():
-                self._background.discard(task)  # so that whoever waits for it is freed
-                self._end_elsewhere(step)
-            elif not task.done():
-                self._look_after(task, loop, step)
-
-        timer = Timer(clock.now() + _LOOK_SECONDS, look)
-        timer.start()
-        task.add_done_callback(lambda _: timer.stop())
 
     def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         assert self._loop is not None
@@ -239,12 +194,6 @@ class AsyncRuntime:
 
         with contextlib.suppress(trio.RunFinishedError):
             self._trio_token.run_sync_soon(begin)
-
-
-def _shield() -> contextlib.AbstractContextManager[object]:
-    import anyio
-
-    return anyio.CancelScope(shield=True)
 
 
 class _LoopLock:

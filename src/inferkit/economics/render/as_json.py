@@ -84,4 +84,4 @@ def _subtotals(kinds: Mapping[str, Subtotal]) -> dict[str, Any]:
 
 
 def _usd(nanos: int) -> str:
-    return f"{to_usd(nanos):f}"
+    return f"{to_usd(nanos):.9f}"

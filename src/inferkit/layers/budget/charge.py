@@ -66,7 +66,7 @@ def charge_for(request: Request, hold: Hold | None, outcome: str, prices: Sequen
         request.model,
         record.degraded is not None,
         sum([attempt.saved_nanos for attempt in attempts]),
-        0 if served is None else _saved_by_routing(served, prices),
+        _saved_by_routing(served, prices) if served is not None and prices else 0,
         parts,
         attribution,
     )
@@ -102,4 +102,4 @@ def _unfinished(nanos: int, tokens: int) -> Part:
 def _saved_by_routing(served: Attempt, prices: Sequence[Price]) -> int:
     if served.cost_nanos is None or not served.usage.total_tokens:  # nothing was served, and nothing saved
         return 0
-    return max((0, *(price.cost(served.usage) - served.cost_nanos for price in prices)))
+    return max([0, *[price.cost(served.usage) - served.cost_nanos for price in prices]])

@@ -78,7 +78,7 @@ class Hold:
         nanos, tokens = self.held.usd, self.held.tokens
         for attempt in record.attempts:
             nanos -= attempt.cost_nanos or 0
-            tokens -= attempt.usage.total_tokens
+            tokens -= attempt.usage.input_tokens + attempt.usage.output_tokens
         for most_nanos, most_tokens in list(record.running.values()):  # one may end meanwhile, in any thread
             nanos -= most_nanos
             tokens -= most_tokens

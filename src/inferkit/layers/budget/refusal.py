@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["exceeded", "ran_past"]
 
+_ASK_FOR_LESS = "shorten the prompt, use a cheaper model, or raise the limit"
+
 
 def exceeded(quote: Quote, refusal: Refusal, *, more: Amounts | None = None) -> BudgetExceeded:
     """Give the error for a call that a budget does not cover.
@@ -35,7 +37,7 @@ def exceeded(quote: Quote, refusal: Refusal, *, more: Amounts | None = None) -> 
         need = f"another attempt of this one needs {_amount(unit, needed)} more"
     end = _free_again(scope.budget, refusal, quote.at)
     if scope.budget.per == "call":
-        until, advice = "", "raise the limit, shorten the prompt, or use a cheaper model"
+        until, advice = "", _ASK_FOR_LESS
     elif end is None:
         until, advice = "", "raise the limit"
     else:
@@ -43,6 +45,8 @@ def exceeded(quote: Quote, refusal: Refusal, *, more: Amounts | None = None) -> 
         if line.since is not None:
             anew = f"some of it comes free at {end:%Y-%m-%d %H:%M:%S}"
         until, advice = f"; {anew} UTC", "wait until then, or raise the limit"
+        if more is None and needed > refusal.limit:
+            until, advice = f"{until}, and does not cover it then either", _ASK_FOR_LESS
     running = f" and {_amount(unit, refusal.pending)} held by running calls" if refusal.pending else ""
     limit = {"usd": line.usd, "tokens": line.tokens, "calls": line.calls}[unit] or 0
     whole = "" if limit == refusal.limit else f" ({_amount(unit, refusal.limit)} with grace and credit)"

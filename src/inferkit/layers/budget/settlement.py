@@ -83,7 +83,8 @@ class Settlement:
         try:
             await self._settle(end.runtime, end.outcome)
         finally:
-            self.abandon()
+            if self._owes:
+                self.abandon()
 
     def abandon(self) -> None:
         """Leave the settlement, if it is not made, to what ends dropped streams. May be called from a destructor."""

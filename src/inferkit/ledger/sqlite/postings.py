@@ -204,7 +204,8 @@ def settle(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls: 
     held = cursor.execute(_RELEASE, (call,)).fetchall()
     if held:
         *released, accounts = held[0]
-        _move(cursor, (charge.usd or 0, charge.tokens, calls), released, accounts)
+        tokens = charge.input_tokens + charge.output_tokens
+        _move(cursor, (charge.usd or 0, tokens, calls), released, accounts)
     elif _correct(cursor, call, charge, at, calls):
         return True
     elif cursor.execute(_IS_ENTERED, (call,)).fetchone():
