@@ -21,7 +21,7 @@ from inferkit import (
 )
 from inferkit.budgets.scope import Scope
 from inferkit.caching.memory import MemoryTier
-from inferkit.client.stack import dispatch
+from inferkit.client.engine import dispatch
 from inferkit.layers.resolve import Resolve, resolved
 from inferkit.layers.route import Ordered, Route
 from inferkit.pricing.price_book import PriceBook

@@ -17,7 +17,7 @@ from inferkit import (
     Unavailable,
     compose,
 )
-from inferkit.client.stack import dispatch
+from inferkit.client.engine import dispatch
 from inferkit.layers.retry import backoff
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.testing import FakeProvider, make_request

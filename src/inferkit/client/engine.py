@@ -53,7 +53,7 @@ _ROOMS = (
 )
 """What is imported below where it is used, since nothing of it is needed before there is a client."""
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "dispatch"]
 
 
 class Engine:
@@ -83,7 +83,7 @@ class Engine:
             self._close_ledger()
             raise
         check_order(self.layers)
-        self._handler = compose(self.layers, _dispatch)
+        self._handler = compose(self.layers, dispatch)
         if settings["preload"]:
             preload(self.catalog, self._prices, self.layers)
 
@@ -246,7 +246,7 @@ def _plans(
     return Plans(read_plans(given) if isinstance(given, str | os.PathLike) else given, ledger, default=default)
 
 
-async def _dispatch(request: Request) -> Response:
+async def dispatch(request: Request) -> Response:
     """Hand an attempt to the adapter of its target."""
     if request.target is None:
         raise ConfigurationError("no target was chosen: the stack needs a route and a retry layer")

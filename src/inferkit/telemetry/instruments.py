@@ -64,7 +64,7 @@ class Telemetry:
         }
         failed = {} if attempt.error is None else {names.ERROR_TYPE: attempt.error}
         self._duration.record(attempt.seconds, {**labels, **failed})
-        if attempt.usage.total_tokens:
+        if attempt.usage.input_tokens or attempt.usage.output_tokens:
             self._token_usage.record(attempt.usage.input_tokens, {**labels, names.TOKEN_TYPE: "input"})
             self._token_usage.record(attempt.usage.output_tokens, {**labels, names.TOKEN_TYPE: "output"})
         if request.stream and attempt.first_chunk_seconds is not None:
