@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-import threading
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from billing import MOST_OUTPUT, Billing, cost, wanted
 from inferkit import Budget, BudgetExceeded, Chunk, Client, InferkitError, Price, Response, SqliteLedger, Usage
 from inferkit.ledger.amounts import Amounts
 from wire import CLOSE, Wire
+from worlds import in_threads
 
 LIMIT = 250_000_000  # nano-dollars
 WORKER = Path(__file__).with_name("billed_worker.py")
@@ -63,11 +63,7 @@ def test_64_threads_are_never_billed_more_than_their_budget_and_leave_little_of_
             except BudgetExceeded as refusal:
                 refusals.append(refusal)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(64)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, range(64))
     posted = sum(entry.charge.usd for entry in llm.ledger.entries())
     llm.close()
     assert len(provider.billed) + len(refusals) == 512

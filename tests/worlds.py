@@ -24,7 +24,7 @@ from inferkit.runtime.loops import current_runtime
 LOOPS = ("asyncio", "trio")
 RUNTIMES = (*LOOPS, "direct")
 WORLDS = (*RUNTIMES, "portal")
-SECONDS = 60  # no body takes this long unless something hangs
+SECONDS = 120  # no body takes this long unless something hangs
 
 on_a_loop = pytest.mark.parametrize("run", LOOPS, indirect=True)
 world_on_a_loop = pytest.mark.parametrize("world", LOOPS, indirect=True)
@@ -58,6 +58,26 @@ async def cancelled_afterwards(call):
         yield
         task.cancel()
         await asyncio.wait([task])
+
+
+def in_threads(work, things):
+    """Do the work for each of the things at the same time, in threads; raise what it raises."""
+    failures = []
+
+    def guarded(thing):
+        try:
+            work(thing)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(thing,)) for thing in things]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SECONDS)
+        assert not thread.is_alive(), "a thread hangs"
+    for failure in failures:
+        raise failure
 
 
 def in_time(attempt):
@@ -94,22 +114,7 @@ class World:
                 for body in bodies:
                     group.start_soon(body)
             return
-        failures = []
-
-        def run(body):
-            try:
-                drive(body())
-            except BaseException as error:
-                failures.append(error)
-
-        threads = [threading.Thread(target=run, args=(body,)) for body in bodies]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
-            assert not thread.is_alive(), "a thread hangs"
-        for failure in failures:
-            raise failure
+        in_threads(lambda body: drive(body()), bodies)
 
 
 class Watched(str):

@@ -14,7 +14,7 @@ import pytest
 from inferkit import Budget, BudgetExceeded, Client, ConfigurationError, Price, budget, budgeted
 from inferkit.budgets.context import current_scopes
 from inferkit.testing import FakeProvider
-from worlds import on_a_loop
+from worlds import in_threads, on_a_loop
 
 FREE = Budget(usd="5.00", name="free")
 
@@ -176,11 +176,7 @@ def test_a_block_entered_again_is_the_same_account(llm):
                 refused.append(accounts())
         assert accounts() == []
 
-    threads = [threading.Thread(target=run) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
+    in_threads(lambda _: run(), range(4))
     assert refused == [[cap.account]] * 3
 
 

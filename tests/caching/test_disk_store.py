@@ -20,6 +20,7 @@ from inferkit.core.chunks import Chunk
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.usage import Usage
 from inferkit.runtime import clock
+from worlds import in_threads
 
 DESCRIPTORS = Path("/proc/self/fd")
 KEY = b"k" * 32
@@ -349,11 +350,7 @@ def test_many_threads_share_a_tier(tier):
                 wrong.append(key)
         tier.close()
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in (1, 3, 7, 9)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    in_threads(work, (1, 3, 7, 9))
     assert wrong == []
 
 

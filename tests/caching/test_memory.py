@@ -9,6 +9,7 @@ from inferkit.caching.memory import MemoryTier
 from inferkit.core.chunks import Chunk
 from inferkit.core.errors import ConfigurationError
 from inferkit.runtime.direct import DirectRuntime, drive
+from worlds import in_threads
 
 RUNTIME = DirectRuntime()
 
@@ -77,11 +78,7 @@ def test_many_threads_leave_the_counts_right():
             drive(tier.put(RUNTIME, name, entry("x" * (number % 7))))
             drive(tier.get(RUNTIME, name))
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in (1, 3, 5, 7)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    in_threads(work, (1, 3, 5, 7))
     assert len(tier) <= 8
     for number in range(8, 16):
         drive(tier.put(RUNTIME, bytes([number]), entry()))

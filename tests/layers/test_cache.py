@@ -20,7 +20,7 @@ from inferkit.layers.cache import Cache
 from inferkit.runtime import clock
 from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider
-from worlds import Gate, closing, directly, on_a_loop
+from worlds import Gate, closing, directly, in_threads, on_a_loop
 
 
 def memory_cache(*further, **options):
@@ -550,11 +550,7 @@ def test_identical_calls_in_threads_make_one_or_hit():
         start.wait(SECONDS)
         replies.append(drive(answer(cache, ask(), provider)))
 
-    threads = [threading.Thread(target=caller) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(SECONDS)
+    in_threads(lambda _: caller(), range(8))
     assert replies == ["Hello"] * 8
     assert len(provider.requests) == 1
 

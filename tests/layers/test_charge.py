@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import anyio
 import pytest
 
 from inferkit import (
@@ -12,7 +11,6 @@ from inferkit import (
     Plan,
     Price,
     ProviderError,
-    Response,
     Retry,
     SqliteLedger,
     StreamInterrupted,
@@ -24,6 +22,7 @@ from inferkit.core.usage import Usage
 from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.testing import FakeProvider
+from layers.test_hedges import Hedge
 from layers.test_trace import Recorded
 from worlds import Gate, world_on_a_loop
 
@@ -256,46 +255,12 @@ def test_a_refused_call_is_not_entered(book):
     assert book.run(body, providers=providers, models={"any": "cheap:m"}, budget=budget) == []
 
 
-class Race:
-    """Asks two candidates at once, and gives the reply of the second; the first is left to be closed."""
-
-    def __init__(self, gate):
-        self.gate = gate
-
-    async def __call__(self, request, call_next):
-        first, second = (
-            request.replace(provider=each.provider, model=each.model, target=each) for each in request.candidates
-        )
-        chunks = []
-        async with anyio.create_task_group() as group:
-
-            async def lose():
-                await (await call_next(first)).read()
-
-            group.start_soon(lose)
-            await self.gate.reached.wait()
-            response = await call_next(second.replace(attempt=2))
-            chunks = await response.read()
-            group.cancel_scope.cancel()
-        return Response(Replayed(chunks), runtime=request.runtime)
-
-
-class Replayed:
-    def __init__(self, chunks):
-        self._chunks = iter(chunks)
-
-    async def __anext__(self):
-        for chunk in self._chunks:
-            return chunk
-        raise StopAsyncIteration
-
-
 @world_on_a_loop
 def test_a_lost_hedge_is_a_part_with_what_was_seen_of_it(tmp_path, world):
     ledger = SqliteLedger(tmp_path / "ledger.db")
     gate = Gate()
     book = Book(world, ledger)
-    settings = {"layers": [Insert(Race(gate), instead_of="retry")]}
+    settings = {"layers": [Insert(Hedge(gate), instead_of="retry")]}
     charge = book.call(settings, cheap=FakeProvider(["four", gate]), dear=FakeProvider(reply(Usage(10, 2))))
     served = 10 * 10_000 + 2 * 100_000 + 1_000_000
     lost = next(part for part in charge.parts if part.provider == "cheap")

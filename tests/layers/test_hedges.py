@@ -32,7 +32,9 @@ class Hedge:
         self.refusals = []
 
     async def __call__(self, request, call_next):
-        first, second = (request.replace(provider=each.provider, target=each) for each in request.candidates)
+        first, second = (
+            request.replace(provider=each.provider, model=each.model, target=each) for each in request.candidates
+        )
         complete = []
         async with anyio.create_task_group() as group:
 

@@ -20,6 +20,7 @@ from inferkit.ledger.sqlite.ledger import SqliteLedger, SqliteStore
 from inferkit.runtime import clock
 from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider, make_request
+from worlds import in_threads
 
 COST = 5_000_000 + 20_000_000  # one token in at 5 dollars a thousand, two out at 10
 SETTINGS = {"models": {"any": "fake:m"}, "prices": {"fake:m": Price(input="5000", output="10000")}}
@@ -240,11 +241,7 @@ with Client(providers={"fake": FakeProvider("Hi")}, models={"any": "fake:m"}, ho
 
 def test_threads_count_together(ledger):
     layer, hit = layer_on(ledger)
-    threads = [threading.Thread(target=hit, args=(200,)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    in_threads(hit, [200] * 8)
     layer.close()
     assert sum(each.calls for each in ledger.tallies()) == 1600
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import threading
 from datetime import timedelta
 from decimal import Decimal
 
@@ -21,7 +20,7 @@ from inferkit.ledger.journal import Charge
 from inferkit.ledger.ledger import Ledger
 from inferkit.ledger.sqlite.ledger import SqliteLedger, SqliteStore
 from inferkit.testing import FakeProvider
-from worlds import directly, run_in
+from worlds import directly, in_threads, run_in
 
 REPLY = [Chunk("secret", finish_reason="stop"), Chunk(usage=Usage(10, 5))]
 COST = Decimal("0.00002")
@@ -248,14 +247,7 @@ def test_threads_of_one_client_are_told_once(tmp_path):
         home=tmp_path,
         cache=False,
     )
-    threads = [
-        threading.Thread(target=lambda: [llm.complete("any", "hi", max_output_tokens=20) for _ in range(4)])
-        for _ in range(16)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    in_threads(lambda _: [llm.complete("any", "hi", max_output_tokens=20) for _ in range(4)], range(16))
     llm.close()
     assert sorted(shares(told)) == ["0.25", "0.5"]
 

@@ -14,6 +14,7 @@ from inferkit.ledger.journal import Charge
 from inferkit.ledger.sqlite.failures import LedgerBusy
 from inferkit.ledger.sqlite.group_commit import GroupCommit, GroupedDatabase
 from inferkit.ledger.sqlite.ledger import SqliteLedger
+from worlds import in_threads
 
 W = "month:2026-11-01"
 TABLES = (
@@ -129,12 +130,7 @@ def test_many_threads_need_fewer_commits_than_steps(database, statements):
         for turn in range(20):
             database.write(insert(f"{number}-{turn}"))
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "a thread hangs"
+    in_threads(work, range(16))
     assert len(names(database)) == 320
     assert statements.count("COMMIT") < 320
 
@@ -363,12 +359,7 @@ def test_64_threads_under_full_durability_spend_a_budget_to_the_last_call_and_no
                 granted.append(call)
                 ledger.settle(call, Charge(10), at=0)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(64)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "a thread hangs"
+    in_threads(work, range(64))
     assert len(granted) == 100
     assert ledger.balance("a", W).posted.usd == 1000
     assert ledger.balance("a", W).pending.usd == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from inferkit.ledger.amounts import Amounts, Balance, Grant, Line, Refusal
 from inferkit.ledger.journal import Attribution, Charge
 from inferkit.ledger.sqlite import postings
 from inferkit.ledger.sqlite.ledger import SqliteLedger
+from worlds import in_threads
 
 WORKER = Path(__file__).with_name("ledger_worker.py")
 W = "month:2026-11-01"
@@ -118,11 +118,7 @@ def test_processes_and_threads_that_open_it_at_once_bring_it_up_to_date_once(pat
     command = [sys.executable, WORKER, path, "spend", "4", "5", "1000000", "normal"]
     workers = [subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True) for _ in range(3)]
     ledgers = []
-    threads = [threading.Thread(target=lambda: ledgers.append(SqliteLedger(path))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    in_threads(lambda _: ledgers.append(SqliteLedger(path)), range(4))
     spent = sum(int(worker.communicate(timeout=60)[0]) for worker in workers)
     assert [worker.returncode for worker in workers] == [0, 0, 0]
     assert len(ledgers) == 4

@@ -15,6 +15,7 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.ledger.amounts import Amounts, Grant, Refusal
 from inferkit.ledger.journal import Charge
 from inferkit.ledger.sqlite.ledger import SqliteLedger
+from worlds import in_threads
 
 OCTOBER, NOVEMBER = instant("2026-10-15 12:00"), instant("2026-11-15 12:00")
 DECEMBER, MARCH = instant("2026-12-15 12:00"), instant("2027-03-15 12:00")
@@ -129,11 +130,7 @@ def test_whoever_comes_first_opens_the_period_for_all(tmp_path, ledger):
         together.wait(20)
         spend(ledgers[number % 4], budget, 1, at=NOVEMBER)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    in_threads(work, range(16))
     assert credits_of(ledger) == [("carried out", "month:2026-10-01", -70), ("carried in", "month:2026-11-01", 70)]
     assert most(ledger, budget, at=NOVEMBER) == 170 - 16
     for each in ledgers:

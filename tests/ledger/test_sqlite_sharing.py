@@ -17,6 +17,7 @@ from inferkit.ledger.journal import Charge
 from inferkit.ledger.sqlite.database import Database
 from inferkit.ledger.sqlite.failures import LedgerBusy
 from inferkit.ledger.sqlite.ledger import SqliteLedger
+from worlds import in_threads
 
 W = "month:2026-11-01"
 WORKER = Path(__file__).with_name("ledger_worker.py")
@@ -40,11 +41,7 @@ def test_64_threads_spend_a_budget_to_the_last_call_and_no_further(tmp_path):
                 granted.append(call)
                 ledger.settle(call, Charge(10), at=0)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(64)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, range(64))
     assert len(granted) == 100
     assert ledger.balance("a", W).posted.usd == 1000
     assert ledger.balance("a", W).pending.usd == 0

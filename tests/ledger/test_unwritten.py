@@ -16,6 +16,7 @@ from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.ledger.unwritten import Backlog, Unwritten, leave, replay
 from inferkit.runtime import gathering, writer
+from worlds import in_threads
 
 LINE = Line("all", "total", usd=1_000_000)
 CHARGE = Charge(
@@ -92,11 +93,7 @@ def test_of_many_openers_at_once_each_call_is_entered_once(path):
         together.wait(30)
         SqliteLedger(path).close()
 
-    threads = [threading.Thread(target=open_it) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    in_threads(lambda _: open_it(), range(8))
     assert state(path) == (sorted(calls), 20 * 700, 0)
     assert files(path) == []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import threading
 import weakref
 
 import pytest
@@ -14,7 +13,7 @@ from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, 
 from inferkit.pricing.estimates import LearnedEstimates, input_tokens
 from inferkit.pricing.tokens import IMAGE_TOKENS, input_tokens_bound, unscaled_tokens
 from inferkit.runtime.direct import DirectRuntime
-from worlds import Watched
+from worlds import Watched, in_threads
 
 CHEAP = ("test", "cheap")
 CALLS = st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 6000)), max_size=100)
@@ -151,22 +150,13 @@ def test_names_from_outside_do_not_fill_the_memory():
 
 def test_threads_learn_and_ask_at_once():
     estimates = learned()
-    failures = []
 
     def work(number):
-        try:
-            for _ in range(200):
-                estimates.learn(ask(4000), 1000 + number)
-                assert 1000 < estimates.of(ask(4000), CHEAP) <= input_tokens_bound(ask(4000))
-        except BaseException as failure:
-            failures.append(failure)
+        for _ in range(200):
+            estimates.learn(ask(4000), 1000 + number)
+            assert 1000 < estimates.of(ask(4000), CHEAP) <= input_tokens_bound(ask(4000))
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    in_threads(work, range(8))
     assert 1250 < estimates.of(ask(4000), CHEAP) < 1500
 
 

@@ -34,7 +34,7 @@ from inferkit.runtime import scheduler
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.runtime.loops import current_runtime
 from wire import CLOSE, UNTIL_CLOSED, Wire, event, reply, sse
-from worlds import in_time, on_a_loop
+from worlds import in_threads, in_time, on_a_loop
 
 HELLO = [event(delta("Hel")), event(delta("lo", finish="stop")), event(USAGE_EVENT), event("[DONE]")]
 
@@ -335,13 +335,7 @@ def test_the_pool_of_a_loop_that_was_just_closed_is_dropped():
 def test_an_adapter_serves_many_threads_at_once():
     with Wire(lambda _: sse(HELLO)) as wire, _direct(wire) as adapter:
         told = []
-        threads = [
-            threading.Thread(target=lambda: told.append(drive(text(adapter, DirectRuntime())))) for _ in range(8)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
+        in_threads(lambda _: told.append(drive(text(adapter, DirectRuntime()))), range(8))
         assert told == ["Hello"] * 8
 
 

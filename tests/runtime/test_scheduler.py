@@ -138,7 +138,7 @@ def test_a_forked_child_has_timers_of_its_own_only(monkeypatch):
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
-    process.join(20)
+    process.join(60)
     assert process.exitcode == 0
     assert timer.stop()
     assert not ended.is_set()

@@ -85,7 +85,7 @@ def test_a_forked_child_does_its_own_jobs_and_none_of_its_parents():
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
-    process.join(20)
+    process.join(60)
     assert process.exitcode == 0
     go_on.set()
     assert worker.flush(30)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 
 import pytest
 
 import tiny_gguf
 from inferkit.local.errors import ContextOverflow
 from local_calls import SECONDS, ask, finish, in_mid_stream
+from worlds import in_threads
 
 
 def test_two_callers_are_served_in_turn_and_their_texts_are_not_mixed(start, tmp_path):
@@ -21,11 +21,7 @@ def test_two_callers_are_served_in_turn_and_their_texts_are_not_mixed(start, tmp
     def caller(number: int) -> None:
         texts[number] = [ask(supervisor, "a", max_tokens=number + 5).text for _ in range(5)]
 
-    threads = [threading.Thread(target=caller, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(SECONDS)
+    in_threads(caller, range(8))
     assert texts == {n: ["b" + "c" * (n + 4)] * 5 for n in range(8)}
 
 
