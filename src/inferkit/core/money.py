@@ -46,8 +46,13 @@ def to_nanos(amount: str | int | Decimal, what: str = "an amount of money") -> i
         return int(nanos)
 
 
+_NOTHING = Decimal(0)
+
+
 def to_usd(nanos: int) -> Decimal:
     """Turn nano-dollars into dollars, exactly, without zeros at the end: zero is 0, and not 0E-9."""
+    if not nanos:  # as every hit of the cache has it, twice
+        return _NOTHING
     usd = Decimal(nanos).scaleb(-9).normalize()
     return usd if usd % 10 else usd + _WHOLE  # or else 10 would be 1E+1
 

@@ -42,7 +42,7 @@ class Trace:
         if recording:
             request.record.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
         try:
-            response = await call_next(request.replace(span=span))
+            response = await call_next(request.replace(span=span) if recording else request)
         except BaseException as error:
             call.end("error" if isinstance(error, Exception) else "cancelled", error)
             raise
