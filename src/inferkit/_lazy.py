@@ -6,8 +6,6 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from inferkit.runtime import imports
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -21,6 +19,8 @@ def lazily(package: str, places: Mapping[str, Sequence[str]]) -> Callable[[str],
     def __getattr__(name: str) -> Any:  # noqa: N807 - what the interpreter looks for
         if name not in place_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        from inferkit.runtime import imports  # here, so that `import inferkit` stays light
+
         with imports.lock:
             value = getattr(import_module(f"{package}.{place_of[name]}"), name)
         setattr(sys.modules[package], name, value)

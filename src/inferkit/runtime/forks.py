@@ -6,6 +6,7 @@ what another thread was in the middle of will never be finished.
 
 from __future__ import annotations
 
+import logging  # before our hook is registered: a fork then takes our locks first, and logging's after them
 import os
 import threading
 import weakref
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Holdable", "Renewable", "hold_across_fork", "in_child", "renew_after_fork"]
 
+_log = logging.getLogger("inferkit")
 generation = 0
 """How many forks lie between this process and the first one: what an earlier generation opened is not ours to end."""
 children = 0
@@ -97,9 +99,7 @@ def _each(steps: Iterable[Callable[[], object]]) -> None:
         try:
             step()
         except Exception:  # the others must get their turn
-            import logging  # here, since `import inferkit` comes by this module, and loads it for nothing otherwise
-
-            logging.getLogger("inferkit").exception("a part of inferkit could not go on after a fork")
+            _log.exception("a part of inferkit could not go on after a fork")
 
 
 if hasattr(os, "register_at_fork"):
