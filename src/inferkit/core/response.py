@@ -6,8 +6,6 @@ its end, closed early, cancelled, broken or dropped.
 
 Inside, chunks travel in batches: all that one read of a socket brought. Observers see a batch in one loop; whoever
 iterates over a response is given one chunk at a time.
-
-(A module of over 300 lines: reading, handing on and ending are one state machine, and are read together.)
 """
 
 from __future__ import annotations
