@@ -313,19 +313,21 @@ def test_an_adapter_serves_one_event_loop_after_another():
 
 
 def test_the_pool_of_a_loop_that_was_just_closed_is_dropped():
-    with Wire(lambda _: [*sse(HELLO), CLOSE]) as wire:
+    head, *rest = sse(HELLO)
+    last = head.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")  # no connection outlives its call
+    with Wire(lambda _: [last, *rest, UNTIL_CLOSED]) as wire:
         adapter = OpenAIChat(base_url=wire.url)
 
-        async def call():
+        async def call(calls):
             told = await text(adapter, current_runtime())
-            assert await current_runtime().run_blocking(wire.wait_until_closed)
+            assert await current_runtime().run_blocking(wire.wait_until_closed, calls)
             return told
 
         loops = weakref.WeakSet()
-        for _ in range(3):
+        for calls in (1, 2, 3):
             loop = asyncio.new_event_loop()
             loops.add(loop)
-            assert loop.run_until_complete(call()) == "Hello"
+            assert loop.run_until_complete(call(calls)) == "Hello"
             loop.close()  # and not its async generators
             del loop
         gc.collect()
