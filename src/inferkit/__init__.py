@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from inferkit.plans.plan import Plan
     from inferkit.plans.subscriptions import Plans, Subscription
     from inferkit.pricing.prices import Price
+    from inferkit.providers.http.settings import Http
+    from inferkit.providers.http.transport import Timeouts
     from inferkit.providers.openai_chat import OpenAIChat
     from inferkit.runtime.protocol import Runtime
 
@@ -125,6 +127,8 @@ _load = lazily(
         "layers.cache": ("Cache",),
         "layers.retry": ("Retry",),
         "local": ("Local",),
+        "providers.http.settings": ("Http",),
+        "providers.http.transport": ("Timeouts",),
         "providers.openai_chat": ("OpenAIChat",),
     },
 )
@@ -147,6 +151,7 @@ __all__ = [
     "DeadlineExceeded",
     "End",
     "Handler",
+    "Http",
     "ImagePart",
     "InferkitError",
     "Insert",
@@ -185,6 +190,7 @@ __all__ = [
     "Target",
     "TextPart",
     "Threshold",
+    "Timeouts",
     "Tool",
     "ToolCallDelta",
     "ToolCallPart",

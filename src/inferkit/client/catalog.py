@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inferkit.core.request import Handler
+    from inferkit.providers.http.settings import Http, Library
 
 __all__ = ["Catalog"]
 
@@ -24,7 +25,7 @@ class Catalog:
 
     `models` maps an alias to one target or to a list in order of preference. A target is `"provider:model"`, or
     `"local"` for the embedded model, or `"local:path/to/file.gguf"`. `providers` adds adapters under names of your
-    own. Adapters of known providers are made when they are first needed.
+    own. Adapters of known providers are made when they are first needed; `transport` is how their requests travel.
     """
 
     def __init__(
@@ -33,9 +34,11 @@ class Catalog:
         providers: Mapping[str, Handler] | None = None,
         *,
         default: str | None = None,
+        transport: Library | Http | None = None,
     ) -> None:
         self._aliases = {alias: _names(alias, targets) for alias, targets in (models or {}).items()}
         self._providers: dict[str, Handler] = dict(providers or {})
+        self._transport = transport
         self._made: dict[str, Handler] = {}
         self._resolved: dict[str, tuple[Target, ...]] = {}
         self.renew()
@@ -117,7 +120,7 @@ class Catalog:
         made_name = name if provider == "local" else provider
         adapter = self._made.get(made_name)
         if adapter is None:
-            adapter = self._made[made_name] = _make(provider, model)
+            adapter = self._made[made_name] = _make(provider, model, self._transport)
         if provider == "local":
             model = getattr(adapter, "model", model)
         return Target(provider, model, adapter)
@@ -142,7 +145,7 @@ def _presets() -> Mapping[str, Any]:
     return PRESETS
 
 
-def _make(provider: str, model: str) -> Handler:
+def _make(provider: str, model: str, transport: Library | Http | None) -> Handler:
     if provider == "local":
         with imports.lock:
             from inferkit.local import Local
@@ -151,4 +154,4 @@ def _make(provider: str, model: str) -> Handler:
     with imports.lock:
         from inferkit.providers.openai_chat import OpenAIChat
 
-    return OpenAIChat.preset(provider)
+    return OpenAIChat.preset(provider, transport=transport)

@@ -63,7 +63,12 @@ class Engine:
         imports.load(*_ROOMS)
         settings = read_settings(settings)
         home = settings.get("home")
-        self.catalog = Catalog(settings.get("models"), settings.get("providers"), default=settings.get("default"))
+        self.catalog = Catalog(
+            settings.get("models"),
+            settings.get("providers"),
+            default=settings.get("default"),
+            transport=settings.get("transport"),
+        )
         self._scopes = tuple(map(Scope, cast("Sequence[Budget]", settings["budget"])))
         self._prices = PriceBook(settings["prices"], on_unpriced=settings["on_unpriced"])
         self._found: set[tuple[str, bool]] = set()
