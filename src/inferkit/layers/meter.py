@@ -59,7 +59,10 @@ class Meter:
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
         provider = request.provider or ""
-        price = self._prices.find(provider, request.model)
+        target = request.target
+        price = None if target is None or target.model != request.model else target.price
+        if price is None:
+            price = self._prices.find(provider, request.model)
         hold: Hold | None = request.record.hold
         if price is None and hold is not None and hold.counts_money:
             price = self._prices.price(provider, request.model)  # says what is missing
