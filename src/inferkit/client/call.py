@@ -96,17 +96,9 @@ class Call:
             **fields,
         )
 
-    async def next(self) -> Chunk:
-        """Give the next chunk; raise `StopAsyncIteration` at the end."""
-        if not self.ready:
-            self.ready = (await self._next_batch())[::-1]
-        return self.take()
-
-    def take(self) -> Chunk:
-        """Give the next chunk of those that are ready."""
-        chunk = self.ready.pop()
-        self.chunks.append(chunk)
-        return chunk
+    async def read_on(self) -> None:
+        """Have the chunks of the next read ready; raise `StopAsyncIteration` at the end."""
+        self.ready = (await self._next_batch())[::-1]
 
     async def _next_batch(self) -> Batch:
         response = self._response

@@ -46,7 +46,7 @@ class ChatEvents:
         """
         place = begin
         try:
-            for place in range(begin, len(events)):  # noqa: B007 - given back
+            for place in range(begin, len(events)):
                 event = events[place]
                 choice = event["choices"][0]
                 delta = choice["delta"]
