@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 import trustme
 
+from chat_wire import ask
 from inferkit.providers.http.settings import Http
 from inferkit.providers.openai_chat import OpenAIChat
 from wire import Wire
@@ -44,6 +45,11 @@ class Way:
 
     def http(self, **settings):
         return Http(self.library, ca=client_context() if self.tls else None, **settings)
+
+    @property
+    def trust(self):
+        """What a client of httpx is made with, so that it believes the server."""
+        return {"verify": client_context()} if self.tls else {}
 
     def adapter(self, base_url, *, http=None, **settings):
         """Make an adapter; `http` are more fields of its `Http`."""
@@ -100,3 +106,13 @@ def run_program(program, *options):
             check=False,
             env={**os.environ, "SSL_CERT_FILE": file.name},
         )
+
+
+async def text(adapter, runtime, **fields):
+    """Ask, and give the whole text."""
+    return "".join(chunk.text for chunk in await (await adapter(ask(runtime, **fields))).read())
+
+
+async def close(adapter, runtime):
+    """Close the adapter's connections for where this runs."""
+    await adapter.transport.aclose(runtime)

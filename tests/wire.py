@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Self
 
-__all__ = ["CLOSE", "RESET", "UNTIL_CLOSED", "Received", "Wire", "chunked", "event", "reply", "sse"]
+__all__ = ["CLOSE", "RESET", "UNTIL_CLOSED", "Received", "Wire", "chunked", "endless", "event", "reply", "sse"]
 
 HANG_SECONDS = 30.0  # a guard against a test that would wait for ever; no test waits this long
 CLOSE, RESET, UNTIL_CLOSED = object(), object(), object()
@@ -167,6 +167,7 @@ def reply(body: bytes | dict[str, Any], status: int = 200, **headers: str) -> by
 
 
 SSE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+SSE_HEAD_UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
 
 
 def chunked(data: bytes) -> bytes:
@@ -180,3 +181,15 @@ def sse(pieces: Iterable[Any]) -> Iterator[Any]:
     for piece in pieces:
         yield chunked(piece) if isinstance(piece, bytes) and piece else piece
     yield chunked(b"")
+
+
+def endless(head: bytes, piece: bytes) -> Callable[[Received], Iterator[bytes]]:
+    """Make a script that sends a piece over and over, as often as a proxy its keep-alives, until the client goes."""
+
+    def script(_: Received) -> Iterator[bytes]:
+        yield head
+        pause = threading.Event()
+        while not pause.wait(0.01):
+            yield piece
+
+    return script

@@ -15,7 +15,7 @@ import zlib
 
 import pytest
 
-from chat_wire import USAGE_EVENT, ask, completion, delta
+from chat_wire import HELLO, ask, completion, delta
 from inferkit import Budget, Client, Price
 from inferkit.core.errors import (
     DeadlineExceeded,
@@ -30,37 +30,18 @@ from inferkit.providers.openai_chat import OpenAIChat
 from inferkit.runtime import scheduler
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.runtime.loops import current_runtime
-from ways import in_threads_alone, on_asyncio, on_loops, over_httpx_on_loops, over_plain_connections, run_program
-from wire import CLOSE, UNTIL_CLOSED, Wire, event, reply, sse
+from ways import (
+    close,
+    in_threads_alone,
+    on_asyncio,
+    on_loops,
+    over_httpx_on_loops,
+    over_plain_connections,
+    run_program,
+    text,
+)
+from wire import CLOSE, SSE_HEAD_UNTIL_CLOSE, UNTIL_CLOSED, Wire, endless, event, reply, sse
 from worlds import in_threads, in_time
-
-HELLO = [event(delta("Hel")), event(delta("lo", finish="stop")), event(USAGE_EVENT), event("[DONE]")]
-
-
-async def close(adapter, runtime):
-    if runtime.blocking:
-        adapter.close()
-    else:
-        await adapter.aclose()
-
-
-async def text(adapter, runtime, **fields):
-    return "".join(chunk.text for chunk in await (await adapter(ask(runtime, **fields))).read())
-
-
-def endless(head, piece):
-    """Send a piece over and over, as often as a proxy sends its keep-alives, until the client goes."""
-
-    def script(_):
-        yield head
-        pause = threading.Event()
-        while not pause.wait(0.01):
-            yield piece
-
-    return script
-
-
-SSE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
 
 
 @pytest.mark.parametrize("reused", [False, True], ids=["new", "reused"])
@@ -70,10 +51,10 @@ SSE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
         (lambda _: [UNTIL_CLOSED], DeadlineExceeded),
         (lambda _: [b"HTTP/1.1 200", UNTIL_CLOSED], DeadlineExceeded),
         (endless(b"HTTP/1.1 200 OK\r\n", b"x-filler: y\r\n"), DeadlineExceeded),
-        (lambda _: [SSE_HEAD, UNTIL_CLOSED], DeadlineExceeded),
+        (lambda _: [SSE_HEAD_UNTIL_CLOSE, UNTIL_CLOSED], DeadlineExceeded),
         (lambda _: sse([event(delta("Hel")), UNTIL_CLOSED]), DeadlineExceeded),
-        (endless(SSE_HEAD, b": still here\n\n"), DeadlineExceeded),
-        (endless(SSE_HEAD, event(delta("and so on "))), DeadlineExceeded),
+        (endless(SSE_HEAD_UNTIL_CLOSE, b": still here\n\n"), DeadlineExceeded),
+        (endless(SSE_HEAD_UNTIL_CLOSE, event(delta("and so on "))), DeadlineExceeded),
         (endless(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n", b" "), DeadlineExceeded),
         (endless(b"HTTP/1.1 500 X\r\n\r\n", b" "), Unavailable),  # it is known what is wrong
     ],
@@ -141,7 +122,7 @@ def test_a_deadline_holds_while_the_reader_does_something_else(way):
 
 def test_a_read_timeout_is_unavailable_and_not_the_deadline(way):
     with way.wire(lambda _: sse([event(delta("a")), UNTIL_CLOSED])) as wire:
-        adapter = way.adapter(wire.url, timeouts=Timeouts(read=0.05))
+        adapter = way.adapter(wire.url, timeouts=Timeouts(between=0.05))
 
         async def call(runtime):
             with pytest.raises(Unavailable, match="nothing came") as caught:
@@ -272,7 +253,7 @@ def test_closing_from_another_task_wakes_a_waiting_reader(way):
 
 
 @on_loops
-@pytest.mark.parametrize("script", [[UNTIL_CLOSED], [SSE_HEAD, UNTIL_CLOSED]], ids=["head", "body"])
+@pytest.mark.parametrize("script", [[UNTIL_CLOSED], [SSE_HEAD_UNTIL_CLOSE, UNTIL_CLOSED]], ids=["head", "body"])
 def test_a_cancelled_call_closes_its_connection(way, script):
     import anyio
 
@@ -613,7 +594,7 @@ HOSTILE = {
     "error bomb": lambda: [reply(bomb(), 500, content_encoding="gzip")],
     "whole": lambda: [b"HTTP/1.1 200 X\r\ncontent-type: application/json\r\n\r\n", *([b" " * 1_000_000] * 300), CLOSE],
     "whole bomb": lambda: [reply(bomb(), content_type="application/json", content_encoding="gzip")],
-    "endless line": lambda: [SSE_HEAD, b"data: ", *([b"x" * 1_000_000] * 300), CLOSE],
+    "endless line": lambda: [SSE_HEAD_UNTIL_CLOSE, b"data: ", *([b"x" * 1_000_000] * 300), CLOSE],
     "line bomb": lambda: [reply(bomb(), content_type="text/event-stream", content_encoding="gzip")],
     "endless head": lambda: [b"HTTP/1.1 200 X\r\nx: ", *([b"x" * 1_000_000] * 300), CLOSE],
     "endless chunk size": lambda: [

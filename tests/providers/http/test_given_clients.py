@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from math import inf
 
+import httpx
+import httpx2
+import pytest
+
+from chat_wire import HELLO, ask
+from inferkit.core.errors import ConfigurationError, DeadlineExceeded, InvalidRequest, Unavailable
+from inferkit.providers.http.httpx_transport import HttpxTransport
+from inferkit.providers.http.transport import Timeouts
+from inferkit.providers.openai_chat import OpenAIChat
+from inferkit.runtime.direct import DirectRuntime, drive
+from ways import close, over_httpx, text
+from wire import CLOSE, SSE_HEAD_UNTIL_CLOSE, endless, reply, sse
+
+
+@over_httpx
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
 def test_a_given_client_is_used_and_left_open(way, library):
     with way.wire(lambda _: sse(HELLO)) as wire:
 
         async def call(runtime):
             kind = library.Client if runtime.blocking else library.AsyncClient
-            client = kind(headers={"x-mine": "yes"}, timeout=library.Timeout(7, pool=None))
-            adapter = way.adapter(wire.url, http_client=client)
+            client = kind(headers={"x-mine": "yes"}, timeout=library.Timeout(7, pool=None), **way.trust)
+            adapter = OpenAIChat(base_url=wire.url, http_client=client)
             assert await text(adapter, runtime, deadline=runtime.now() + 30) == "Hello"
             wire.script = lambda _: [reply(b"", 307, location="http://127.0.0.1:9/")]
             with pytest.raises(InvalidRequest, match="redirect"):
                 await text(adapter, runtime)
-            wire.script = endless(SSE_HEAD, b": still here\n\n")
+            wire.script = endless(SSE_HEAD_UNTIL_CLOSE, b": still here\n\n")
             with pytest.raises(DeadlineExceeded):
                 await text(adapter, runtime, deadline=runtime.now() + 0.2)
             wire.script = lambda _: [CLOSE]
@@ -33,28 +49,30 @@ def test_a_given_client_is_used_and_left_open(way, library):
         assert wire.requests[0].headers["accept-encoding"] == "identity"
 
 
+@over_httpx
 def test_a_given_client_that_reads_replies_in_a_hook_works(way):
     with way.wire(lambda _: sse(HELLO)) as wire:
 
         async def call(runtime):
             if runtime.blocking:
-                with httpx.Client(event_hooks={"response": [lambda response: response.read()]}) as client:
-                    return await text(way.adapter(wire.url, http_client=client), runtime)
+                with httpx.Client(event_hooks={"response": [lambda response: response.read()]}, **way.trust) as client:
+                    return await text(OpenAIChat(base_url=wire.url, http_client=client), runtime)
 
             async def read(response):
                 await response.aread()
 
-            async with httpx.AsyncClient(event_hooks={"response": [read]}) as client:
-                return await text(way.adapter(wire.url, http_client=client), runtime)
+            async with httpx.AsyncClient(event_hooks={"response": [read]}, **way.trust) as client:
+                return await text(OpenAIChat(base_url=wire.url, http_client=client), runtime)
 
         assert way(call) == "Hello"
 
 
+@over_httpx
 def test_a_client_of_the_wrong_kind_is_refused_with_what_to_pass(way):
     async def call(runtime):
         client = httpx.AsyncClient() if runtime.blocking else httpx.Client()
         with pytest.raises(ConfigurationError) as caught:
-            await way.adapter("http://127.0.0.1:9", http_client=client)(ask(runtime))
+            await OpenAIChat(base_url="http://127.0.0.1:9", http_client=client)(ask(runtime))
         return runtime.blocking, str(caught.value)
 
     blocking, message = way(call)
@@ -81,7 +99,7 @@ def test_what_a_transport_raises_is_typed_unless_it_is_the_applications_own(rais
         raise raised
 
     with httpx.Client(transport=httpx.MockTransport(send)) as client:
-        adapter = way.adapter("http://127.0.0.1:1", http_client=client)
+        adapter = OpenAIChat(base_url="http://127.0.0.1:1", http_client=client)
         with pytest.raises(expected) as caught:
             drive(adapter(ask(DirectRuntime())))
     assert "secret" not in str(caught.value)
@@ -95,8 +113,18 @@ def test_a_reply_without_a_socket_can_be_closed_and_read():
         lambda _: httpx.Response(200, headers={"content-type": "text/event-stream"}, content=content)
     )
     with httpx.Client(transport=transport) as client:
-        adapter = way.adapter("http://127.0.0.1:1", http_client=client)
+        adapter = OpenAIChat(base_url="http://127.0.0.1:1", http_client=client)
         runtime = DirectRuntime()
         assert drive(text(adapter, runtime, deadline=runtime.now() + 30)) == "Hello"
         response = drive(adapter(ask(runtime)))
         drive(response.aclose())
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+def test_timeouts_of_a_client_are_kept_where_somebody_chose_them(library):
+    with library.Client() as plain, library.Client(timeout=7) as chosen, library.Client(timeout=None) as endless_one:
+        assert [HttpxTransport(http_client=each)._timeouts for each in (plain, chosen, endless_one)] == [
+            Timeouts(),
+            Timeouts(7, 7, 7, 7, 7),
+            Timeouts(inf, inf, inf, inf, inf),
+        ]

@@ -12,7 +12,7 @@ from chat_wire import USAGE_EVENT, ask, completion, delta
 from inferkit.core.errors import Unavailable
 from inferkit.core.messages import Message
 from inferkit.providers.openai_chat import OpenAIChat
-from ways import client_context, over_httpx
+from ways import close, over_httpx
 from wire import SSE_HEAD, chunked, event, reply
 
 CALLS = 200
@@ -41,7 +41,9 @@ def padded(text, size):
 
 def answer(text, number, *, stream):
     if stream:
-        return SSE_HEAD + chunked(event(delta(text, finish="stop")) + event(USAGE_EVENT) + event("[DONE]")) + chunked(b"")
+        return (
+            SSE_HEAD + chunked(event(delta(text, finish="stop")) + event(USAGE_EVENT) + event("[DONE]")) + chunked(b"")
+        )
     return [reply(completion(text)), padded(text, RECORD), padded(text, READ)][number % 3]
 
 
@@ -96,7 +98,7 @@ def test_what_follows_a_reply_is_never_the_next_calls(way):
 
         async def calls(runtime):
             found = await foreign_replies(adapter, polluter, runtime)
-            await runtime.conclude(lambda there: adapter.transport.aclose(there))
+            await close(adapter, runtime)
             return found
 
         came, foreign = way(calls)
@@ -110,14 +112,13 @@ def test_what_follows_a_reply_is_never_the_next_calls(way):
 def test_nor_where_the_client_is_the_applications(way, library):
     polluter = Polluter()
     with way.wire(polluter) as wire:
-        settings = {"verify": client_context()} if way.tls else {}
 
         async def calls(runtime):
             if runtime.blocking:
-                with library.Client(**settings) as client:
+                with library.Client(**way.trust) as client:
                     adapter = OpenAIChat(base_url=wire.url, http_client=client)
                     return await foreign_replies(adapter, polluter, runtime)
-            async with library.AsyncClient(**settings) as client:
+            async with library.AsyncClient(**way.trust) as client:
                 adapter = OpenAIChat(base_url=wire.url, http_client=client)
                 return await foreign_replies(adapter, polluter, runtime)
 
