@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from inferkit.core.request import Handler
     from inferkit.pricing.price_book import PriceBook
     from inferkit.providers.http.settings import Http, Library
+    from inferkit.providers.http.transport import Transport
 
 __all__ = ["Catalog"]
 
@@ -37,7 +38,7 @@ class Catalog:
         *,
         default: str | None = None,
         prices: PriceBook | None = None,
-        transport: Library | Http | None = None,
+        transport: Library | Http | Transport | None = None,
     ) -> None:
         self._aliases = {alias: _names(alias, targets) for alias, targets in (models or {}).items()}
         self._providers: dict[str, Handler] = dict(providers or {})
@@ -152,7 +153,7 @@ def _presets() -> Mapping[str, Any]:
     return PRESETS
 
 
-def _make(provider: str, model: str, transport: Library | Http | None) -> Handler:
+def _make(provider: str, model: str, transport: Library | Http | Transport | None) -> Handler:
     if provider == "local":
         with imports.lock:
             from inferkit.local import Local

@@ -167,7 +167,7 @@ def is_transport(value: Any) -> bool:
     """Say whether this says how requests travel."""
     from inferkit.providers.http.settings import LIBRARIES, Http
 
-    return isinstance(value, Http) or value in LIBRARIES
+    return isinstance(value, Http) or value in LIBRARIES or callable(getattr(value, "post", None))
 
 
 def is_telemetry(value: Any) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from inferkit.plans.plan import Plan
     from inferkit.pricing.prices import Price
     from inferkit.providers.http.settings import Http, Library
+    from inferkit.providers.http.transport import Transport
     from inferkit.telemetry.instruments import Telemetry
 
 __all__ = ["SETTINGS", "Settings", "read_settings"]
@@ -58,7 +59,7 @@ class Settings(TypedDict, total=False):
         ),
     ]
     transport: Annotated[
-        "Library | Http",
+        "Library | Http | Transport",
         Declared(
             checks.is_transport,
             '"httpx", "aiohttp" or an Http, for example Http("aiohttp", max_connections=200)',

@@ -12,7 +12,7 @@ from inferkit.providers.addresses import clean
 from inferkit.providers.endpoints import Credential, Endpoint
 from inferkit.providers.http.choosing import make_transport
 from inferkit.providers.http.settings import Http, Library
-from inferkit.providers.http.transport import Timeouts
+from inferkit.providers.http.transport import Timeouts, Transport
 from inferkit.providers.presets import PRESETS
 from inferkit.providers.wires.chat.quirks import ChatQuirks
 from inferkit.providers.wires.chat.wire import CHAT
@@ -31,8 +31,9 @@ class OpenAIChat(Adapter):
     `api_key` may be left to the environment variable `api_key_env`; for OpenAI's own hosts that is `OPENAI_API_KEY`.
     It is never taken from there for another `base_url`, where it would leak. `headers` are sent with every request.
     `http_client` is an httpx client (or httpx2, or anything with its interface) of the application's, of the kind that
-    fits the caller; it is not closed here. Without one, `transport` says how requests travel: "httpx", "aiohttp", or an
-    `Http` with more to say. `timeouts` are in seconds; the call's own deadline holds besides.
+    fits the caller; it is not closed here. Without one, `transport` says how requests travel: "httpx", "aiohttp", an
+    `Http` with more to say, or a transport of your own. `timeouts` are in seconds; the call's own deadline holds
+    besides.
     `max_tokens_field` and `reasoning_field` are for servers that differ (see `preset`).
     """
 
@@ -45,7 +46,7 @@ class OpenAIChat(Adapter):
         api_key_env: str | None = None,
         headers: Mapping[str, str] | None = None,
         http_client: Any = None,
-        transport: Library | Http | None = None,
+        transport: Library | Http | Transport | None = None,
         timeouts: Timeouts | None = None,
         organization: str | None = None,
         project: str | None = None,

@@ -61,6 +61,9 @@ from worlds import in_threads, in_time
     ids=["silent", "half a head", "endless head", "no body", "silent later", "comments", "endless", "json", "error"],
 )
 def test_a_call_is_over_by_its_deadline_whatever_the_server_does(way, script, kind, reused):
+    if reused and way.tls:
+        pytest.skip("shown without TLS")
+
     def over_after(seconds):
         with way.wire(lambda _: sse(HELLO)) as wire:
             first = way.adapter(wire.url)
@@ -584,66 +587,67 @@ def test_a_compressed_reply_that_cannot_be_unpacked_is_an_error(way, encoding, b
 
 
 def bomb():
-    """300 MB of blanks, in 300 kB."""
+    """100 MB of blanks, in 100 kB."""
     packer = zlib.compressobj(wbits=31)
-    return b"".join([*(packer.compress(b" " * 1_000_000) for _ in range(300)), packer.flush()])
+    return b"".join([*(packer.compress(b" " * 1_000_000) for _ in range(100)), packer.flush()])
 
 
 HOSTILE = {
+    "nothing": lambda: [CLOSE],
     "error body": lambda: [b"HTTP/1.1 500 X\r\n\r\n", *([b"x" * 1_000_000] * 300), CLOSE],
     "error bomb": lambda: [reply(bomb(), 500, content_encoding="gzip")],
-    "whole": lambda: [b"HTTP/1.1 200 X\r\ncontent-type: application/json\r\n\r\n", *([b" " * 1_000_000] * 300), CLOSE],
+    "whole": lambda: [b"HTTP/1.1 200 X\r\ncontent-type: application/json\r\n\r\n", *([b" " * 1_000_000] * 100), CLOSE],
     "whole bomb": lambda: [reply(bomb(), content_type="application/json", content_encoding="gzip")],
-    "endless line": lambda: [SSE_HEAD_UNTIL_CLOSE, b"data: ", *([b"x" * 1_000_000] * 300), CLOSE],
+    "endless line": lambda: [SSE_HEAD_UNTIL_CLOSE, b"data: ", *([b"x" * 1_000_000] * 100), CLOSE],
     "line bomb": lambda: [reply(bomb(), content_type="text/event-stream", content_encoding="gzip")],
-    "endless head": lambda: [b"HTTP/1.1 200 X\r\nx: ", *([b"x" * 1_000_000] * 300), CLOSE],
+    "endless head": lambda: [b"HTTP/1.1 200 X\r\nx: ", *([b"x" * 1_000_000] * 100), CLOSE],
     "endless chunk size": lambda: [
         b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n",
-        *([b"0" * 1_000_000] * 300),
+        *([b"0" * 1_000_000] * 100),
     ],
+    "endless small events": lambda: [SSE_HEAD_UNTIL_CLOSE, *([b": hello\n\n" * 100_000] * 20), CLOSE],
 }
 
 
 READING = """
 import resource
-import anyio
 from chat_wire import ask
 from inferkit import Http, OpenAIChat
 from inferkit.core.errors import Unavailable
 from worlds import run_in
 
-async def call(runtime, url):
-    adapter = OpenAIChat(base_url=url, transport=Http({library!r}))
-    try:
-        await (await adapter(ask(runtime))).read()
-    except Unavailable:
-        return
-    finally:
-        if runtime.blocking:
-            adapter.close()
-        else:
-            await adapter.aclose()
-    raise SystemExit("no error")
-
 async def main(runtime):
-    await call(runtime, "{scheme}://127.0.0.1:1")  # everything is imported
+    adapter = OpenAIChat(base_url={url!r}, transport=Http({library!r}, max_reply_bytes=50_000_000))
+
+    async def call(kind):
+        try:
+            await (await adapter(ask(runtime, model=kind))).read()
+        except Unavailable:
+            return
+        raise SystemExit("no error")
+
+    await call("nothing")  # everything is imported
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    await call(runtime, {url!r})
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    for kind in {kinds!r}:
+        await call(kind)
+        print(kind, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    await adapter.transport.aclose(runtime)
 
 run_in({place!r}, main)
 """
 
 
 @over_plain_connections
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_reply_takes_little_memory(way, kind):
-    steps = HOSTILE[kind]()
-    with way.wire(lambda _: steps) as wire:
-        program = READING.format(url=wire.url, scheme="http", library=way.library, place=way.place)
-        done = run_program(program)
+def test_hostile_replies_take_little_memory(way):
+    with way.wire(lambda request: HOSTILE[request.json["model"]]()) as wire:
+        kinds = [kind for kind in HOSTILE if kind != "nothing"]
+        done = run_program(READING.format(url=wire.url, library=way.library, place=way.place, kinds=kinds))
         assert done.returncode == 0, done.stderr
-        assert int(done.stdout) < 64_000  # kilobytes
+        grown = {
+            kind: int(kilobytes) for kind, _, kilobytes in (line.rpartition(" ") for line in done.stdout.splitlines())
+        }
+        assert list(grown) == kinds
+        assert max(grown.values()) < 64_000, grown
 
 
 @over_httpx_on_loops

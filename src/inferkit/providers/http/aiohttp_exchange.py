@@ -35,6 +35,7 @@ class AiohttpExchange(BoundedExchange):
         held = self._response.connection
         if held is not None and seconds < (held.protocol.read_timeout or float("inf")):
             held.protocol.read_timeout = seconds
+            held.protocol.start_timeout()
 
     async def _receive(self) -> bytes:
         connection, content = self._connection, self._content

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import io
 from typing import TYPE_CHECKING, Any
@@ -83,11 +82,14 @@ class AiohttpTransport:
 
     async def _send_watched(self, send: Callable[..., Any], body: bytes, provider: str) -> Any:
         """Send a body that the server may stop taking in the middle, for which aiohttp itself would wait for ever."""
-        async with asyncio.timeout(None) as limit:
-            sending = _Sending(body, self._http.timeouts.write, limit)
-            with contextlib.suppress(TimeoutError):
-                return await send(data=sending)
-        raise Unavailable(f"{provider}: it did not take the request in time", provider=provider)
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                return await send(data=_Sending(body, self._http.timeouts.write, limit))
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise Unavailable(f"{provider}: it did not take the request in time", provider=provider) from None
 
     def preload(self, *, tls: bool) -> None:
         """Import what a first request needs, and load the certificates for `tls`, without opening a connection."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.providers.http.httpx_transport import HttpxTransport
@@ -20,9 +20,9 @@ VARIABLE = "INFERKIT_TRANSPORT"
 
 
 def make_transport(
-    asked: Library | Http | None = None, *, http_client: Any = None, timeouts: Timeouts | None = None
+    asked: Library | Http | Transport | None = None, *, http_client: Any = None, timeouts: Timeouts | None = None
 ) -> Transport:
-    """Make the transport of an adapter.
+    """Make the transport of an adapter, or take the one that is given.
 
     A library that code asks for serves where it can and is refused elsewhere; one that the environment names is left
     for httpx where it cannot serve. What is merely installed is never taken. Raises `ConfigurationError` for what makes
@@ -34,7 +34,9 @@ def make_transport(
         if asked is not None:
             raise ConfigurationError("http_client= is a transport already; pass that, or transport=, not both")
         return HttpxTransport(http_client=http_client, timeouts=timeouts)
-    http = asked if isinstance(asked, Http) else Http(asked)
+    if callable(getattr(asked, "post", None)):
+        return cast("Transport", asked)
+    http = asked if isinstance(asked, Http) else Http(cast("Library | None", asked))
     if timeouts is not None:
         http = replace(http, timeouts=timeouts)
     if http.library == "httpx" or (http.library is None and _named_by_environment() != "aiohttp"):

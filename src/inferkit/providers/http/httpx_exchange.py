@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from inferkit.providers.http.exchange import BoundedExchange
+from inferkit.providers.http.httpx_pools import Held
 from inferkit.providers.http.network_errors import cause_of
 from inferkit.providers.http.surplus import holds_surplus
 
@@ -36,7 +37,7 @@ class HttpxExchange(BoundedExchange):
         self._blocking = connection.runtime.blocking
         if response.is_closed:  # an event hook of the application's client read it already
             self._part_if_polluted(response)
-            self._pieces: Any = _Held(response.content)
+            self._pieces: Any = Held(response.content)
             return
         self._pieces = iter(response.stream) if self._blocking else aiter(response.stream)
         self._unpack()
@@ -110,20 +111,3 @@ class HttpxExchange(BoundedExchange):
                     for _ in range(_BUFFERED_PIECES):
                         await anext(self._pieces)
                 await self._pieces.aclose()
-
-
-class _Held:
-    """A body that is in memory, as an iterator of both kinds."""
-
-    def __init__(self, content: bytes) -> None:
-        self._left = [content]
-
-    def __next__(self) -> bytes:
-        if not self._left:
-            raise StopIteration
-        return self._left.pop()
-
-    async def __anext__(self) -> bytes:
-        if not self._left:
-            raise StopAsyncIteration
-        return self._left.pop()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from inferkit.providers.http.settings import Http
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["GivenClient", "HttpxPool", "load", "make_pool", "until"]
+__all__ = ["GivenClient", "Held", "HttpxPool", "load", "make_pool", "until"]
 
 # httpcore looks every idle connection over at each call, in the square of their number; a TLS handshake costs more
 _MAX_IDLE_CONNECTIONS = {True: 100, False: 20}
@@ -37,6 +37,23 @@ class HttpxPool:
     build: Callable[[str, Mapping[str, str], bytes, dict[str, Any]], Any]
     send: Callable[[Any], Any]
     close: Callable[[], Any]
+
+
+class Held:
+    """Bytes that are in memory, as an iterator of both kinds."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = [content]
+
+    def __next__(self) -> bytes:
+        if not self._left:
+            raise StopIteration
+        return self._left.pop()
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
 
 
 class GivenClient:
@@ -128,7 +145,7 @@ def _build(url: str, headers: Mapping[str, str], body: bytes, extensions: dict[s
     parsed, host = _parsed(url)
     # httpx would find these two by itself, in three times the time that the rest of the request takes
     named = {"host": host, **headers, "content-length": str(len(body))}
-    return httpx.Request("POST", parsed, headers=named, stream=httpx.ByteStream(body), extensions=extensions)
+    return httpx.Request("POST", parsed, headers=named, stream=_body_class()(body), extensions=extensions)
 
 
 def _build_with(client: Any, url: str, headers: Mapping[str, str], body: bytes, extensions: dict[str, Any]) -> Any:
@@ -146,6 +163,24 @@ def _timeouts_of(timeout: Any) -> Timeouts:
         return Timeouts()
     connect, read, write, pool = (float("inf") if wait is None else wait for wait in waits)
     return Timeouts(connect, read, write, pool, between=read)
+
+
+@functools.lru_cache(maxsize=1)
+def _body_class() -> Any:
+    """Make httpx's kind of a body without generators: one that is left in the middle waits for the collector."""
+    import httpx
+
+    class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
+        def __init__(self, body: bytes) -> None:
+            self._body = body
+
+        def __iter__(self) -> Any:
+            return iter((self._body,))
+
+        def __aiter__(self) -> Any:
+            return Held(self._body)
+
+    return Body
 
 
 @functools.lru_cache(maxsize=64)
