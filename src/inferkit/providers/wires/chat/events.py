@@ -7,7 +7,7 @@ chunk are gathered (see `Others`), and told with the finish reason.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.messages import RefusalPart
@@ -15,9 +15,6 @@ from inferkit.providers.wires.chat.others import Others
 from inferkit.providers.wires.chat.read_messages import others
 from inferkit.providers.wires.chat.usage import read_usage
 from inferkit.providers.wires.payload import Malformed
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["ChatEvents"]
 
@@ -39,32 +36,26 @@ class ChatEvents:
         self._calls: list[tuple[Any, str | None]] = []  # the wire's index and id of every tool call so far
         self._others = Others()
 
-    def read_texts(self, events: Sequence[Any], begin: int, into: list[Chunk]) -> int:
-        """Read events, from `begin` on, that bring a piece of text and nothing else, as nearly all do.
-
-        Gives the place of the first that is not like that, which is for `read`.
-        """
-        place = begin
+    def read_text(self, event: Any, into: list[Chunk]) -> bool:
+        """Read an event that brings a piece of text and nothing else, as nearly all do; False where it is none."""
         try:
-            for place in range(begin, len(events)):
-                event = events[place]
-                choice = event["choices"][0]
-                delta = choice["delta"]
-                if (
-                    type(text := delta["content"]) is not str
-                    or (len(delta) != 1 and (len(delta) != 2 or "role" not in delta))  # noqa: PLR2004 - role and text
-                    or choice.get("finish_reason")
-                    or choice.get("index")
-                    or choice.get("logprobs")
-                    or event.get("usage")
-                    or "error" in event
-                    or choice.get("usage")
-                ):
-                    return place
-                into.append(_new(Chunk, (text, "", (), None, None, event, (), None)))
+            choice = event["choices"][0]
+            delta = choice["delta"]
+            if (
+                type(text := delta["content"]) is not str
+                or (len(delta) != 1 and (len(delta) != 2 or "role" not in delta))  # noqa: PLR2004 - role and text
+                or choice.get("finish_reason")
+                or choice.get("index")
+                or choice.get("logprobs")
+                or event.get("usage")
+                or "error" in event
+                or choice.get("usage")
+            ):
+                return False
         except (AttributeError, TypeError, KeyError, IndexError):
-            return place
-        return len(events)
+            return False
+        into.append(_new(Chunk, (text, "", (), None, None, event, (), None)))
+        return True
 
     def read(self, event: Any, into: list[Chunk]) -> None:
         """Read one event. Raises `Malformed` if it cannot be one of this wire's."""

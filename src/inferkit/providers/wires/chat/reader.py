@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ProviderError
 from inferkit.providers.errors import refusal, unusable
-from inferkit.providers.sse import EventTooLong, SSEEvent, SSEParser
+from inferkit.providers.sse import EventTooLong, SSEParser
 from inferkit.providers.wires.chat.errors import error_in
 from inferkit.providers.wires.chat.events import ChatEvents
-from inferkit.providers.wires.payload import Malformed, parse, parse_together
+from inferkit.providers.wires.chat.texts import Texts
+from inferkit.providers.wires.payload import Malformed, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from inferkit.core.chunks import Chunk
+    from inferkit.providers.sse import SSEEvent
 
 __all__ = ["ChatReader"]
 
@@ -44,6 +46,7 @@ class ChatReader:
         self._max_bytes = max_bytes
         self._expects_stream = streamed
         self._events = ChatEvents()
+        self._texts = Texts()
         self._parser: SSEParser | None = None
         self._whole = False
         self._held: list[bytes] = []
@@ -60,16 +63,13 @@ class ChatReader:
         parser = self._parser
         if parser is None:
             return self._feed_unknown(data)
+        if parser.between:
+            texts = self._texts.read(data)
+            if texts is not None:
+                return texts
         chunks: list[Chunk] = []
         try:
-            plain = parser.feed_plain(data)
-            contents = None if plain is None else parse_together(plain)
-            if contents is not None:
-                self._read(contents, chunks)
-            elif plain is not None:
-                self._take([SSEEvent(raw) for raw in plain], chunks)
-            else:
-                self._take(parser.feed(data), chunks)
+            self._take(parser.feed(data), chunks)
         except EventTooLong as error:
             self._fail(f"its reply is not usable: {error}")
         except Malformed as error:
@@ -124,20 +124,19 @@ class ChatReader:
                 return
             content = self._content(event)
             if content is not None:
-                self._read([content], chunks)
+                self._read(content, raw, chunks)
 
-    def _read(self, contents: Sequence[dict[str, Any]], chunks: list[Chunk]) -> None:
+    def _read(self, content: dict[str, Any], raw: bytes, chunks: list[Chunk]) -> None:
         if not self._met:
-            self._meet(contents[0])
-        events, place = self._events, 0
-        while (place := events.read_texts(contents, place, chunks)) < len(contents):
-            content = contents[place]
-            if "error" in content or content.get("object") == "error":
-                error = error_in(content)
-                if error is not None:
-                    raise refusal(self._provider, None, self._headers, error)
-            events.read(content, chunks)
-            place += 1
+            self._meet(content)
+        if self._events.read_text(content, chunks):
+            self._texts.learn(raw)
+            return
+        if "error" in content or content.get("object") == "error":
+            error = error_in(content)
+            if error is not None:
+                raise refusal(self._provider, None, self._headers, error)
+        self._events.read(content, chunks)
 
     def _content(self, event: SSEEvent) -> dict[str, Any] | None:
         """Give an event's object; None for a sign of life, of which some have names and odd data."""
