@@ -12,7 +12,7 @@ from inferkit.providers.wires.messages import as_messages
 
 if TYPE_CHECKING:
     from inferkit.budgets.budget import Budget
-    from inferkit.core.messages import Messages, Tool
+    from inferkit.core.messages import CustomTool, Messages, Tool
     from inferkit.core.record import CallRecord
     from inferkit.runtime.protocol import Runtime
 
@@ -89,10 +89,10 @@ class CallOptions(TypedDict, total=False):
         ),
     ]
     tools: Annotated[
-        "Sequence[Tool]",
+        "Sequence[Tool | CustomTool]",
         Declared(
             checks.are_tools,
-            "a list of inferkit.Tool values",
+            "a list of inferkit.Tool and inferkit.CustomTool values",
             "What the model may call.",
             otherwise="none",
             convert=tuple,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from inferkit.core.usage import Usage
     from inferkit.providers.endpoints import Endpoint
 
-__all__ = ["Reader", "TwoWayWire", "Wire", "Writer"]
+__all__ = ["Lightening", "Reader", "TwoWayWire", "Wire", "Writer"]
 
 
 class Reader(Protocol):
@@ -69,6 +69,13 @@ class Wire(Protocol):
 
     def read_error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """Say what a refusal means."""
+
+
+class Lightening(Protocol):
+    """What a wire may have besides: it learns from a refusal what a server can do without."""
+
+    def lighten(self, request: Request, endpoint: Endpoint, status: int, body: bytes) -> Endpoint | None:
+        """Give the endpoint as one that takes less, where `body` refuses what was sent and can be left out, or None."""
 
 
 class TwoWayWire(Wire, Protocol):

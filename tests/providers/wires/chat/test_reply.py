@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from chat_wire import USAGE_EVENT, ask, completion, delta
 from inferkit.core.chunks import Chunk, ToolCallDelta
-from inferkit.core.errors import ContentFiltered, InvalidRequest, RateLimited, Unavailable
+from inferkit.core.errors import ContentFiltered, ContextOverflow, RateLimited, Unavailable
 from inferkit.core.messages import ImagePart, OpaquePart, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
@@ -183,7 +183,7 @@ def test_what_a_next_turn_needs_is_in_the_message_streamed_and_whole(told, parts
     for one in (whole(told), reply(delta(**told), delta(finish="stop"))):
         assert one.message.parts == parts
     request = ask(DirectRuntime(), one.message)
-    sent = json.loads(CHAT.write_request(request, PRESETS["openrouter"]))["messages"][0]
+    sent = json.loads(CHAT.write_request(request, PRESETS["openrouter"].endpoint()))["messages"][0]
     for name, value in told.items():
         if name == "audio":  # a model takes no more of what it has said
             assert sent[name] == {"id": value["id"]}
@@ -273,7 +273,7 @@ def test_the_first_bytes_say_whether_a_reply_is_streamed_and_not_its_label(heade
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        ({"message": "ctx", "code": "context_length_exceeded"}, InvalidRequest),
+        ({"message": "ctx", "code": "context_length_exceeded"}, ContextOverflow),
         ({"message": "slow", "code": 429}, RateLimited),
         ({"code": "content_filter"}, ContentFiltered),
     ],
