@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inferkit.core.errors import Unavailable
+from inferkit.core.errors import DeadlineExceeded, Unavailable
 from inferkit.core.response import Response
 from inferkit.providers.errors import redact
 from inferkit.runtime.direct import DirectRuntime, drive
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from inferkit.providers.wires.protocol import Reader, Wire
 
 __all__ = ["Adapter"]
+
+_GRACE_SECONDS = 2.0
+"""For what follows the end of a reply: its usage, and the end of the stream. Some servers only give signs of life."""
 
 
 class Adapter:
@@ -71,7 +74,7 @@ class Adapter:
             )
             try:
                 if 200 <= exchange.status < 300:  # noqa: PLR2004 - HTTP
-                    reader = wire.reader(self.name, exchange.headers, streamed=request.stream)
+                    reader = wire.reader(endpoint, exchange.headers, streamed=request.stream)
                     reply = _Receiving(exchange, reader, self)
                     await reply.begin()
                     break
@@ -121,7 +124,7 @@ class Adapter:
 class _Receiving:
     """A reply as it comes: what each read of the exchange brought, and after that what went wrong."""
 
-    __slots__ = ("_adapter", "_closed", "_exchange", "_over", "_ready", "reader")
+    __slots__ = ("_adapter", "_closed", "_ending", "_exchange", "_over", "_ready", "reader")
 
     def __init__(self, exchange: Exchange, reader: Reader, adapter: Adapter) -> None:
         self.reader = reader
@@ -129,6 +132,7 @@ class _Receiving:
         self._exchange = exchange
         self._ready: Batch = []
         self._over = False
+        self._ending = False
         self._closed = False
 
     async def begin(self) -> None:
@@ -157,12 +161,15 @@ class _Receiving:
         reader = self.reader
         if reader.failure is not None:
             raise self._adapter.redact(reader.failure)
+        if reader.complete and not self._ending:
+            self._ending = True
+            self._exchange.end_within(_GRACE_SECONDS)
         try:
             data = await self._exchange.read()
-        except Unavailable:
+        except (Unavailable, DeadlineExceeded):
             if not reader.complete:
                 raise
-            data = b""  # it broke between the reply's end and the stream's
+            data = b""  # it broke, or went on and on, between the reply's end and the stream's
         if data:
             self._ready = reader.feed(data)
         else:

@@ -64,8 +64,8 @@ class Wire(Protocol):
     def write_request(self, request: Request, endpoint: Endpoint) -> bytes:
         """Write a request for an endpoint. Raises `ConfigurationError` for what this wire cannot carry."""
 
-    def reader(self, provider: str, headers: Mapping[str, str], *, streamed: bool) -> Reader:
-        """Make what reads a reply that came with `headers`, and was asked for as a stream or not."""
+    def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> Reader:
+        """Make what reads a reply of an endpoint that came with `headers`, and was asked for as a stream or not."""
 
     def read_error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """Say what a refusal means."""

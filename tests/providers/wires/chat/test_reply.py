@@ -166,9 +166,9 @@ def _joined(reply):
 @pytest.mark.parametrize("streamed", [True, False])
 def test_parts_that_come_whole_from_elsewhere_are_told_in_this_wires_fields(streamed):
     parts = (ReasoningPart("hm", "seal"), TextPart("A"), TextPart("B"), RefusalPart("no"))
-    again, _ = read(write([Chunk(parts=parts), Chunk(finish_reason="end")], streamed=streamed))
+    again, _ = read(write([Chunk(parts=parts), Chunk(finish_reason="odd")], streamed=streamed))
     one = Reply.of(again, CallRecord(clock))
-    assert (one.reasoning, one.text, one.finish_reason) == ("hm", "ABno", "end")
+    assert (one.reasoning, one.text, one.finish_reason) == ("hm", "ABno", "odd")
     assert one.message.parts == (
         ReasoningPart("hm", None, {"reasoning_details": [{"type": "reasoning.text", "signature": "seal"}]}),
         TextPart("AB"),
@@ -233,6 +233,7 @@ def test_what_comes_in_pieces_is_put_together():
     )
     assert one.message.parts == (
         TextPart("AB"),
+        ToolCallPart("call_chatcmpl-1_0", "f", "{}"),
         ReasoningPart(
             "",
             None,
@@ -245,7 +246,7 @@ def test_what_comes_in_pieces_is_put_together():
         ),
         OpaquePart("audio", {"id": "a", "transcript": "It is.", "data": "eA=="}),
     )
-    assert one.extra == {"annotations": [{"url": 1}, {"url": 2}], "function_call": {"name": "f", "arguments": "{}"}}
+    assert one.extra == {"annotations": [{"url": 1}, {"url": 2}]}
 
 
 def test_what_is_said_of_the_whole_reply_is_its_extra():

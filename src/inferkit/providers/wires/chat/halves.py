@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from inferkit.providers.wires.payload import mended
+from inferkit.providers.wires.payload import Malformed, mended
 
 __all__ = ["Halves"]
 
@@ -28,10 +28,13 @@ class Halves:
     def join(self, event: Any) -> Any:
         """Give an event with whole characters; the first half of one at the end of a text waits for the next event."""
         choices = event.get("choices") if isinstance(event, dict) else None
-        if not isinstance(choices, list):
-            return mended(event)
-        joined = mended({name: value for name, value in event.items() if name != "choices"})
-        joined["choices"] = [self._choice(choice) for choice in choices]
+        try:
+            if not isinstance(choices, list):
+                return mended(event)
+            joined = mended({name: value for name, value in event.items() if name != "choices"})
+            joined["choices"] = [self._choice(choice) for choice in choices]
+        except RecursionError:
+            raise Malformed("it is nested too deeply") from None
         return joined
 
     def rest(self) -> dict[str, Any]:

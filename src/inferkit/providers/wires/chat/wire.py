@@ -58,9 +58,10 @@ class ChatWire:
         quirks = lighter(request, endpoint.quirks or _PLAIN, status, body)
         return None if quirks is None else endpoint.with_quirks(quirks)
 
-    def reader(self, provider: str, headers: Mapping[str, str], *, streamed: bool) -> ChatReader:
+    def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> ChatReader:
         """See `Wire`."""
-        return ChatReader(provider, headers, streamed=streamed)
+        tags = (endpoint.quirks or _PLAIN).reasoning_tags
+        return ChatReader(endpoint.name, headers, streamed=streamed, reasoning_tags=tags)
 
     def writer(self, *, model: str, id: str, created: int, streamed: bool) -> ChatWriter:  # noqa: A002 - the wire's name
         """See `TwoWayWire`."""
