@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from inferkit.budgets.arguments import budget_given
 from inferkit.budgets.context import Entered, current_scopes
-from inferkit.budgets.generators import AsyncGeneratorInScopes, GeneratorInScopes
+from inferkit.budgets.keys import key_text
+from inferkit.budgets.results import carried
 from inferkit.budgets.scope import Scope
 from inferkit.budgets.threads import carry_into_threads
 from inferkit.core.errors import ConfigurationError
@@ -73,16 +74,13 @@ def _decorated(function: Callable[P, R], given: Budget, key: Key) -> Callable[P,
         return _in_scope(function, lambda _args, _kwargs: current_scopes() + shared)
     signature = inspect.signature(function)
 
+    whose = f"budget {budget.name} is kept by key, and {repr(key) if isinstance(key, str) else 'its callable'}"
+
     def scopes_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Scope, ...]:
         value = find(args, kwargs)
         if value is None or value == "":
             signature.bind(*args, **kwargs)  # a wrong call fails as it would without a budget
-            what = repr(key) if isinstance(key, str) else "its callable"
-            raise ConfigurationError(
-                f"budget {budget.name} is kept by key, and {what} gave {value!r}; give every caller a key, "
-                'for example "anonymous" for those without one'
-            )
-        return (*current_scopes(), Scope(budget, str(value), feature))
+        return (*current_scopes(), Scope(budget, key_text(value, whose), feature))
 
     return _in_scope(function, scopes_of)
 
@@ -90,41 +88,31 @@ def _decorated(function: Callable[P, R], given: Budget, key: Key) -> Callable[P,
 def _in_scope(
     function: Callable[P, R], scopes_of: Callable[[tuple[Any, ...], dict[str, Any]], tuple[Scope, ...]]
 ) -> Callable[P, R]:
-    """Wrap a function of any kind so that what it runs, runs under its scopes."""
+    """Wrap a function of any kind so that what it runs, and what it returns, runs under its scopes."""
     target: Any = function
     wrapper: Any
 
-    def entered(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Scope, ...]:
+    def place_for(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entered:
         carry_into_threads()
-        return scopes_of(args, kwargs)
+        return Entered(scopes_of(args, kwargs))
 
-    if inspect.isasyncgenfunction(function):
-
-        @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            scopes = entered(args, kwargs)
-            return AsyncGeneratorInScopes(target(*args, **kwargs), scopes)
-
-    elif inspect.isgeneratorfunction(function):
-
-        @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            scopes = entered(args, kwargs)
-            return GeneratorInScopes(target(*args, **kwargs), scopes)
-
-    elif inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with Entered(entered(args, kwargs)):
-                return await target(*args, **kwargs)
+            place = place_for(args, kwargs)
+            with place:
+                result = await target(*args, **kwargs)
+            return carried(result, place.scopes)
 
-    else:
+    else:  # a generator function too: it returns a generator
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with Entered(entered(args, kwargs)):
-                return target(*args, **kwargs)
+            place = place_for(args, kwargs)
+            with place:
+                result = target(*args, **kwargs)
+            return carried(result, place.scopes)
 
     return cast("Callable[P, R]", wrapper)
 
