@@ -165,10 +165,7 @@ def test_an_async_iterator_that_is_returned_is_charged_in_its_steps_and_its_read
         read = await async_function() if is_async else function()
         assert aiter(read) is read
         assert not hasattr(read, "__next__")
-        found = []
-        async for who in read:
-            found.append((who, accounts()))
-        return found
+        return [(who, accounts()) async for who in read]
 
     assert run(main) == [(PAYS, []), (PAYS, [])]
 
@@ -200,7 +197,8 @@ def test_a_coroutine_that_is_returned_may_become_a_task_and_is_one_to_those_who_
         return answer()
 
     async def main():
-        assert inspect.iscoroutine(one := function())
+        one = function()
+        assert inspect.iscoroutine(one)
         assert one.__qualname__ == "answer"
         return await asyncio.gather(asyncio.create_task(one), *(function() for _ in range(3)))
 

@@ -89,9 +89,21 @@ def _body(body: Any, scopes: Scopes) -> Any:
 
 def _carry_in_starlette(response: Any, scopes: Scopes) -> None:
     if hasattr(response, "body_iterator"):
-        response.body_iterator = _body(response.body_iterator, scopes)
+        response.body_iterator = _in_threads(response.body_iterator, scopes) or _body(response.body_iterator, scopes)
     if response.background is not None:
         response.background = stand_in(response.background, scopes, carried)
+
+
+def _in_threads(body: Any, scopes: Scopes) -> Any:
+    """Give Starlette's way to read what is not async, around what carries the scopes; None if it is not that.
+
+    Starlette does not close what it reads in this way: a reader that leaves has it dropped, at any time, in any thread.
+    """
+    iterate: Any = getattr(sys.modules.get("starlette.concurrency"), "iterate_in_threadpool", None)
+    if type(body) is not AsyncGeneratorType or body.ag_code is not getattr(iterate, "__code__", None):
+        return None
+    iterable = body.ag_frame.f_locals.get("iterator")
+    return None if iterable is None else iterate(_body(iterable, scopes))
 
 
 def _carry_in_django(response: Any, scopes: Scopes) -> None:
