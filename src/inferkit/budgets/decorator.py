@@ -1,4 +1,4 @@
-"""`@budgeted`: the calls that a function makes are paid for by a budget.
+"""`@budgeted`: the calls that a function makes are paid for by a budget, and those of what it returns.
 
 A generator is charged step by step, so that the code that reads it is not.
 """
@@ -45,11 +45,19 @@ def budgeted(
     """Charge the model calls that a function makes to a budget: `Budget`'s fields, or a `Budget`.
 
     `key` divides the budget, one share for each value: the name of an argument of the function, or a callable that gets
-    the function's arguments. The function may be sync, async, a generator, an async generator, or a method. Without a
-    name, the budget is the function's own; two functions share a budget that has one. Tasks and threads that the
-    function starts are charged too, also what it submits to a `ThreadPoolExecutor`; other processes are not.
+    the function's arguments. A value is a str, an int, a UUID, or a member of an Enum. The function may be sync, async,
+    a generator, an async generator, or a method. Without a name, the budget is the function's own; two functions share
+    a budget that has one. Tasks and threads that the function starts are charged too, also what it submits to a
+    `ThreadPoolExecutor`; other processes are not.
 
-    Raises `ConfigurationError` at decoration for a wrong budget or key; when called, for a key that is None. A call
+    What the function returns and does its work later is charged when it does, and whoever reads it is not: coroutines
+    and other awaitables, generators, async generators, `map` and all other iterators, such things in a tuple, list or
+    dictionary, and the streaming responses of Starlette, FastAPI, Django and Flask (with Starlette's background tasks).
+    Not covered is what only holds a way to do work: functions and partial functions, objects of classes of one's own
+    that are neither iterators nor awaitables, other frameworks' responses, what is deeper inside what is returned, and
+    what a generator yields. Decorate the function that does the work then: the generator itself, for example.
+
+    Raises `ConfigurationError` at decoration for a wrong budget or key; when called, for a value that is no key. A call
     that the budget does not cover raises `BudgetExceeded` inside the function.
     """
     given = budget_given(budget, limits, example='@budgeted(usd="5.00", per="month", key="user_id")')

@@ -102,7 +102,7 @@ def _in_threads(body: Any, scopes: Scopes) -> Any:
     iterate: Any = getattr(sys.modules.get("starlette.concurrency"), "iterate_in_threadpool", None)
     if type(body) is not AsyncGeneratorType or body.ag_code is not getattr(iterate, "__code__", None):
         return None
-    iterable = body.ag_frame.f_locals.get("iterator")
+    iterable = None if body.ag_frame is None else body.ag_frame.f_locals.get("iterator")
     return None if iterable is None else iterate(_body(iterable, scopes))
 
 
