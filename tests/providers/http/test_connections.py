@@ -668,7 +668,7 @@ def test_a_deadline_between_two_reads_leaves_no_generator_to_the_garbage_collect
         return running() - before
 
     def running():
-        return {each for each in gc.get_objects() if isinstance(each, types.AsyncGeneratorType) and each.ag_frame}
+        return {each for each in gc.get_objects() if type(each) is types.AsyncGeneratorType and each.ag_frame}
 
     before = running()
     assert way(main) == set()
