@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.messages import Message, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from inferkit.core.money import to_usd
-from inferkit.core.usage import Usage
+from inferkit.core.usage import NO_DETAILS, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,9 +26,10 @@ class Reply:
     """The reply to one call.
 
     `usage` is that of the model that served it, `cost` that of all attempts, in US dollars (None where a model has no
-    known price). For a cache hit the cost is 0 and `saved` is what the call would have cost. `cache` is "hit",
-    "coalesced", "miss", "bypass" or None without a cache. `degraded` is true where a budget that did not cover the call
-    took it to its `degrade_to`. `attempts` lists what was sent. `id` names the call in the ledger and in traces,
+    known price), and `reported_cost` what the providers themselves say that these cost, where they do. For a cache hit
+    the cost is 0 and `saved` is what the call would have cost. `cache` is "hit", "coalesced", "miss", "bypass" or None
+    without a cache. `degraded` is true where a budget that did not cover the call took it to its `degrade_to`.
+    `attempts` lists what was sent. `id` names the call in the ledger and in traces,
     `trace_id` is the trace's hex id where one was recorded. `message` is what goes on with the conversation: append it,
     and what only the provider understands goes back with it. `extra` is what else the provider said of the reply
     (citations, logprobs, its service tier), under its own names. `chunks` are the pieces that it came in, `raw` holds
@@ -41,6 +42,7 @@ class Reply:
     tool_calls: tuple[ToolCallPart, ...] = field(repr=False)
     usage: Usage
     cost: Decimal | None
+    reported_cost: Decimal | None = None
     saved: Decimal
     model: str
     provider: str
@@ -71,7 +73,9 @@ class Reply:
                 extra.update(deepcopy(dict(chunk.extra)))  # the cache keeps the chunk, and this is the caller's
         served = record.served
         completed = served if served is not None and served.outcome == "completed" else None
-        cost = record.cost_nanos
+        cost, reported = record.cost_nanos, None
+        if usage is not None and usage.details is not NO_DETAILS and record.attempts:
+            reported = record.reported_nanos
         return cls(
             id=record.id,
             text="".join(texts),
@@ -79,6 +83,7 @@ class Reply:
             tool_calls=tool_calls(chunks) if calls else (),
             usage=usage or (served.usage if served else Usage()),
             cost=None if cost is None else to_usd(cost),
+            reported_cost=None if reported is None else to_usd(reported),
             saved=to_usd(record.saved_nanos),
             model=completed.model if completed else record.model,
             provider=completed.provider if completed else record.provider,

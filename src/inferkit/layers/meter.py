@@ -7,7 +7,7 @@ nothing, the bytes that were seen are an upper bound on the tokens, and the atte
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.attempt import Attempt
 from inferkit.core.chunks import Chunk
@@ -19,8 +19,9 @@ from inferkit.core.errors import (
     StreamInterrupted,
     Unavailable,
 )
-from inferkit.core.usage import Usage
+from inferkit.core.usage import NO_DETAILS, Usage, UsageDetails
 from inferkit.pricing.estimates import input_tokens
+from inferkit.pricing.terms import PLAIN, served_on, terms_of
 from inferkit.pricing.tokens import utf8_length
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Meter"]
 
 _NEVER = 2**63
+_NOT_CACHED: dict[str, Any] = {name: 0 for name in UsageDetails._fields if name.startswith("cache_")}
 _LONG_TOKEN = 8  # characters; no reply of ordinary text, code or JSON averages more a token
 _SLACK = 256  # characters
 _FIRST_STATUS_WITHOUT_REPLY = 300  # redirects are not followed
@@ -63,7 +65,7 @@ class Meter:
         hold: Hold | None = request.record.hold
         if price is None and hold is not None and hold.counts_money:
             price = self._prices.price(provider, request.model)  # says what is missing
-        running = _Running(request, price, self._learned)
+        running = _Running(request, price, self._prices, self._learned)
         if hold is not None:
             request = await running.cover(hold)
         running.start()
@@ -79,13 +81,16 @@ class _Running:
     """One attempt while it runs."""
 
     __slots__ = (
-        "bytes", "chunks", "cut_at", "first", "hold", "kind", "learned", "most", "price", "reason", "reasoning",
-        "request", "started", "usage", "was_cut",
+        "bytes", "chunks", "cut_at", "first", "hold", "kind", "learned", "most", "price", "prices", "reason",
+        "reasoning", "request", "started", "usage", "was_cut",
     )  # fmt: skip
 
-    def __init__(self, request: Request, price: Price | None, learned: LearnedEstimates | None) -> None:
+    def __init__(
+        self, request: Request, price: Price | None, prices: PriceBook, learned: LearnedEstimates | None
+    ) -> None:
         self.request = request
         self.price = price
+        self.prices = prices
         self.learned = learned
         self.hold: Hold | None = None
         self.kind = request.kind
@@ -164,7 +169,8 @@ class _Running:
         running[self] = most_nanos, most_tokens
         most = most_tokens - tokens if hold.counts_tokens else _NEVER
         if hold.counts_money and self.price is not None:
-            affordable = self.price.affordable_output(tokens, most_nanos)
+            price = hold.bounds(self.request, self.price) or self.price
+            affordable = price.affordable_output(tokens, most_nanos)
             most = most if affordable is None else min(most, affordable)
         self._allow(max(self.most, most))
 
@@ -203,7 +209,8 @@ class _Running:
             if self.price is not None and self.price.rates(tokens).reasoning_is_dearer:
                 reasoning = max(reasoning, min(self.reasoning, output))
         return Usage(
-            tokens, output, usage.cache_read_tokens, usage.cache_write_tokens, reasoning, estimated=True
+            tokens, output, usage.cache_read_tokens, usage.cache_write_tokens, reasoning,
+            estimated=True, details=usage.details,
         )  # fmt: skip
 
     def _seen_tokens(self) -> int:
@@ -213,13 +220,33 @@ class _Running:
             return self.bytes
         return min(self.bytes, most)
 
+    def _cost(self, usage: Usage) -> tuple[int | None, str | None]:
+        """Price it as it was served; or at the default, where that has no known price. Also say whose price it is."""
+        price = self.price
+        cost = None if price is None else price.cost(usage)
+        if cost is None and price is not None and self.prices.otherwise is not None:
+            price = self.prices.otherwise
+            cost = price.cost(dataclasses.replace(usage, details=NO_DETAILS))
+        return cost, _source(price)
+
+    def _held(self, usage: Usage) -> int:
+        """Give what is booked where a budget pays for what has no known price: what was held, and all that is known."""
+        known = None if self.price is None else self.price.cost(dataclasses.replace(usage, details=NO_DETAILS))
+        committed, _ = self.request.record.running.get(self, (0, 0))
+        return max(committed, known or 0)
+
     def _record(self, outcome: Outcome, error: BaseException | None, usage: Usage, *, billed: bool = True) -> None:
         request, record = self.request, self.request.record
         provider = request.provider or ""
         name = None if error is None else type(error).__name__
         if outcome == "cancelled" and request.deadline is not None and request.runtime.now() >= request.deadline:
             outcome, name = "error", DeadlineExceeded.__name__  # its adapter was cut before it could say so
-        cost = None if self.price is None else self.price.cost(usage) if billed else 0
+        if request.extra or usage.details is not NO_DETAILS:
+            terms = terms_of(request) if request.extra else PLAIN
+            usage = dataclasses.replace(usage, details=served_on(usage.details, terms) if billed else NO_DETAILS)
+        cost, source = self._cost(usage) if billed else (None if self.price is None else 0, _source(self.price))
+        if cost is None and self.hold is not None and self.hold.counts_money:
+            cost, usage = self._held(usage), dataclasses.replace(usage, estimated=True)
         record.attempts.append(
             Attempt(
                 number=request.attempt or len(record.attempts) + 1,
@@ -229,7 +256,7 @@ class _Running:
                 outcome=outcome,
                 usage=usage,
                 cost_nanos=cost,
-                price_source=None if self.price is None else self.price.source,
+                price_source=source,
                 seconds=request.runtime.now() - self.started,
                 first_chunk_seconds=None if self.first is None else self.first - self.started,
                 chunks=self.chunks,
@@ -242,6 +269,10 @@ class _Running:
         record.running.pop(self, None)
 
 
+def _source(price: Price | None) -> str | None:
+    return None if price is None else price.source
+
+
 def _latest(before: Usage, after: Usage) -> Usage:
     """Take the later report, and the earlier one where the later says nothing: some providers report in two parts."""
     return Usage(
@@ -251,6 +282,7 @@ def _latest(before: Usage, after: Usage) -> Usage:
         after.cache_write_tokens or before.cache_write_tokens,
         after.reasoning_tokens or before.reasoning_tokens,
         after.estimated or before.estimated,
+        before.details if after.details is NO_DETAILS else after.details,
     )
 
 
@@ -258,7 +290,10 @@ def _saved(price: Price, usage: Usage) -> int:
     """Give what the provider's prompt cache saved: nothing of it, at the price of plain input, less what it cost."""
     if not usage.cache_read_tokens and not usage.cache_write_tokens:
         return 0
-    return price.cost(dataclasses.replace(usage, cache_read_tokens=0, cache_write_tokens=0)) - price.cost(usage)
+    plain = usage.details._replace(**_NOT_CACHED)
+    without = price.cost(dataclasses.replace(usage, cache_read_tokens=0, cache_write_tokens=0, details=plain))
+    cost = price.cost(usage)
+    return 0 if cost is None or without is None else without - cost
 
 
 def _cost_nothing(error: BaseException) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -31,7 +31,8 @@ class OpenAIChat(Adapter):
     It is never taken from there for another `base_url`, where it would leak. `headers` are sent with every request.
     `http_client` is an httpx client (or httpx2, or anything with its interface) of the application's, of the kind that
     fits the caller; it is not closed here. `timeouts` are in seconds; the call's own deadline holds besides.
-    `max_tokens_field` and `reasoning_field` are for servers that differ (see `preset`).
+    `max_tokens_field` and `reasoning_field` are for servers that differ (see `preset`). `free_fields` names fields of
+    `extra=` that move no cost on this server: a budget refuses those that it does not know.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class OpenAIChat(Adapter):
         project: str | None = None,
         max_tokens_field: str | None = None,
         reasoning_field: str | None = None,
+        free_fields: Sequence[str] = (),
     ) -> None:
         is_openai = _is_openai(base_url)
         own = {}
@@ -63,6 +65,7 @@ class OpenAIChat(Adapter):
             quirks=ChatQuirks(
                 max_tokens_field or ("max_completion_tokens" if is_openai else "max_tokens"), reasoning_field
             ),
+            free_fields=tuple(free_fields),
         )
         super().__init__(CHAT, endpoint, HttpxTransport(http_client=http_client, timeouts=timeouts))
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from inferkit.layers.budget.quote import Quote
     from inferkit.ledger.protocols import Accounts
     from inferkit.pricing.estimates import LearnedEstimates, Model
+    from inferkit.pricing.price_book import PriceBook
     from inferkit.pricing.prices import Price
 
 __all__ = ["Hold"]
@@ -36,6 +37,7 @@ class Hold:
         quote: Quote,
         grant: Grant,
         lease: float,
+        prices: PriceBook,
         learned: LearnedEstimates | None = None,
     ) -> None:
         self.quote = quote
@@ -49,6 +51,7 @@ class Hold:
         self._accounts = accounts
         self._request = request
         self._lease = lease
+        self._prices = prices
         self._learned = learned
 
     @property
@@ -71,6 +74,13 @@ class Hold:
         if known is None:
             known = self._inputs[model] = self._learned.of(request, model)
         return known
+
+    def bounds(self, request: Request, price: Price | None) -> Price | None:
+        """Give the price whose bounds cover an attempt on the terms that the call asks for. Raises `UnpricedModel`."""
+        terms = self.quote.terms
+        if not terms or not self.counts_money:
+            return price
+        return self._prices.price_on(request.provider or "", request.model, terms)
 
     def left(self) -> tuple[int, int]:
         """Nano-dollars and tokens of what is held that no attempt has used, and none that runs may still use."""
@@ -95,6 +105,7 @@ class Hold:
         stated = self.cap if request.max_output_tokens is None else request.max_output_tokens
         if stated is None:
             return None
+        price = self.bounds(request, price)
         tokens, wanted, output = self.input_bound(request), stated, stated
         if stated == self.cap and quote.output is not None:  # as the budget layer had set it, for the first candidate
             wanted = quote.output

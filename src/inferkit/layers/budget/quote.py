@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inferkit.layers.budget.degrade import NO_DEGRADING, Degrading
-from inferkit.layers.budget.hidden_limits import refuse_hidden_limits
 from inferkit.ledger.amounts import NOTHING, Amounts, Line, Refusal, Unit
+from inferkit.pricing.terms import PLAIN, Terms, terms_under_budget
 from inferkit.pricing.tokens import input_tokens_bound
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Quote:
     `output` the most that it may write if the budgets buy that (None where neither money nor tokens are limited), and
     `least` what is too little to be of use. `at` is in seconds since the epoch. `whole` is true where a budget would
     rather take the call to a smaller model than lower the output that the caller stated; the lines of such budgets come
-    first.
+    first. `terms` are those on which the request asks to be served.
     """
 
     at: float
@@ -51,6 +51,7 @@ class Quote:
     counts_tokens: bool = False
     degrading: Degrading = NO_DEGRADING
     whole: bool = False
+    terms: Terms = PLAIN
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -101,8 +102,8 @@ def quote_of(
 ) -> Quote:
     """Work out what to reserve for a request with scopes and candidates, of which the first is asked first.
 
-    Raises `UnpricedModel` where `book` lacks one of its candidates, and `ConfigurationError` for an `extra=` that would
-    have the provider write more than the budget reserves.
+    Raises `UnpricedModel` where `book` lacks one of its candidates, and `ConfigurationError` for what may cost
+    more than can be held for it.
     """
     scopes: tuple[Scope, ...] = request.scopes
     counts_money = counts_tokens = False
@@ -111,9 +112,10 @@ def quote_of(
         counts_tokens = counts_tokens or (scope.budget.tokens is not None and scope not in degrading.done)
     if not counts_money and not counts_tokens:
         return Quote(at, scopes, _lines(scopes, at, degrading), _CALL, _CALL, degrading=degrading)
-    if request.extra:
-        refuse_hidden_limits(request.extra)
-    prices = [book.price(each.provider, each.model) for each in request.candidates] if counts_money else [None]
+    terms = terms_under_budget(request)
+    prices = (
+        [book.price_on(each.provider, each.model, terms) for each in request.candidates] if counts_money else [None]
+    )
     model, price = (request.candidates[0].provider, request.candidates[0].model), prices[0]
     size = input_tokens_bound(request) if learned is None else learned.of(request, model)
     output = default_output if request.max_output_tokens is None else request.max_output_tokens
@@ -144,6 +146,7 @@ def quote_of(
         counts_tokens,
         degrading,
         whole,
+        terms,
     )
 
 

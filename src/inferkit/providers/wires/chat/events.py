@@ -28,11 +28,12 @@ _OF_FUNCTION = frozenset({"name", "arguments"})
 class ChatEvents:
     """Reads the events of one reply, or the one object of a whole one."""
 
-    __slots__ = ("_calls", "_others", "_refused", "finished")
+    __slots__ = ("_calls", "_others", "_refused", "_tier", "finished")
 
     def __init__(self) -> None:
         self.finished = False
         self._refused = False
+        self._tier: Any = None
         self._calls: list[tuple[Any, str | None]] = []  # the wire's index and id of every tool call so far
         self._others = Others()
 
@@ -100,7 +101,8 @@ class ChatEvents:
         counts = event.get("usage") or choice.get("usage")
         if counts is None and "x_groq" in event:
             counts = (event["x_groq"] or _NOTHING).get("usage")
-        usage = read_usage(counts) if counts else None
+        self._tier = event.get("service_tier") or self._tier
+        usage = read_usage(counts, self._tier) if counts else None
         into.append(Chunk(text or "", reasoning, calls, str(reason) if reason else None, usage, event, parts, extra))
 
     def _call(self, call: dict[str, Any], place: int) -> ToolCallDelta:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferkit.providers.wires.chat.errors import read_error, write_error
+from inferkit.providers.wires.chat.fields import COST_RULES
 from inferkit.providers.wires.chat.quirks import ChatQuirks
 from inferkit.providers.wires.chat.read_messages import read_message
 from inferkit.providers.wires.chat.reader import ChatReader
@@ -28,6 +29,7 @@ _PLAIN = ChatQuirks()
 class ChatWire:
     """The codec; see `TwoWayWire`. An endpoint's quirks are `ChatQuirks`."""
 
+    cost_rules = COST_RULES
     read_request = staticmethod(read_request)
     read_message = staticmethod(read_message)
     read_usage = staticmethod(read_usage)
