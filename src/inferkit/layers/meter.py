@@ -26,7 +26,7 @@ from inferkit.pricing.tokens import utf8_length
 
 if TYPE_CHECKING:
     from inferkit.core.attempt import Outcome
-    from inferkit.core.body import End
+    from inferkit.core.body import Batch, End
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
     from inferkit.layers.budget.hold import Hold
@@ -61,7 +61,10 @@ class Meter:
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
         provider = request.provider or ""
-        price = self._prices.find(provider, request.model)
+        target = request.target
+        price = None if target is None or target.model != request.model else target.price
+        if price is None:
+            price = self._prices.find(provider, request.model)
         hold: Hold | None = request.record.hold
         if price is None and hold is not None and hold.counts_money:
             price = self._prices.price(provider, request.model)  # says what is missing
@@ -74,7 +77,7 @@ class Meter:
         except BaseException as error:
             running.fail(error)
             raise
-        return response.map(running.see, on_close=running.end)
+        return response.map(running.see, change_all=running.see_all, on_close=running.end)
 
 
 class _Running:
@@ -143,6 +146,18 @@ class _Running:
         elif self.bytes > self.cut_at or (chunk.usage is not None and chunk.usage.output_tokens > self.most):
             return self._cut(chunk)
         return chunk
+
+    def see_all(self, batch: Batch) -> Batch | None:
+        """Count several chunks, if they are plain text that stays within what is paid for."""
+        if self.first is None or [c for c in batch if c[1] or c[2] or c[3] is not None or c[4] is not None]:
+            return None
+        text = "".join([chunk[0] for chunk in batch])
+        size = self.bytes + (len(text) if text.isascii() else utf8_length(text))
+        if size > self.cut_at:
+            return None
+        self.bytes = size
+        self.chunks += len(batch)
+        return batch
 
     def _see_more(self, chunk: Chunk) -> None:
         size = utf8_length(chunk.reasoning)
@@ -220,20 +235,21 @@ class _Running:
             return self.bytes
         return min(self.bytes, most)
 
-    def _cost(self, usage: Usage) -> tuple[int | None, str | None]:
-        """Price it as it was served; or at the default, where that has no known price. Also say whose price it is."""
-        price = self.price
-        cost = None if price is None else price.cost(usage)
-        if cost is None and price is not None and self.prices.otherwise is not None:
-            price = self.prices.otherwise
-            cost = price.cost(dataclasses.replace(usage, details=NO_DETAILS))
-        return cost, _source(price)
+    def _otherwise(self, usage: Usage) -> tuple[int | None, str | None, bool]:
+        """Say what is booked where the way it was served, or part of it, has no known price.
 
-    def _held(self, usage: Usage) -> int:
-        """Give what is booked where a budget pays for what has no known price: what was held, and all that is known."""
-        known = None if self.price is None else self.price.cost(dataclasses.replace(usage, details=NO_DETAILS))
+        At the default if one is stated; or what was held, as an estimate, where a budget of money pays for it; or else
+        its cost is not known. Also say whose price that is, and whether it is an estimate.
+        """
+        plain = dataclasses.replace(usage, details=NO_DETAILS)
+        assert self.price is not None
+        default = self.prices.otherwise
+        if default is not None:
+            return default.cost(plain), default.source, usage.estimated
+        if self.hold is None or not self.hold.counts_money:
+            return None, self.price.source, usage.estimated
         committed, _ = self.request.record.running.get(self, (0, 0))
-        return max(committed, known or 0)
+        return max(committed, self.price.cost(plain) or 0), self.price.source, True
 
     def _record(self, outcome: Outcome, error: BaseException | None, usage: Usage, *, billed: bool = True) -> None:
         request, record = self.request, self.request.record
@@ -244,9 +260,11 @@ class _Running:
         if request.extra or usage.details is not NO_DETAILS:
             terms = terms_of(request) if request.extra else PLAIN
             usage = dataclasses.replace(usage, details=served_on(usage.details, terms) if billed else NO_DETAILS)
-        cost, source = self._cost(usage) if billed else (None if self.price is None else 0, _source(self.price))
-        if cost is None and self.hold is not None and self.hold.counts_money:
-            cost, usage = self._held(usage), dataclasses.replace(usage, estimated=True)
+        cost = None if self.price is None else self.price.cost(usage) if billed else 0
+        source = None if self.price is None else self.price.source
+        if cost is None and self.price is not None:
+            cost, source, estimated = self._otherwise(usage)
+            usage = dataclasses.replace(usage, estimated=estimated)
         record.attempts.append(
             Attempt(
                 number=request.attempt or len(record.attempts) + 1,
@@ -267,10 +285,6 @@ class _Running:
             )
         )
         record.running.pop(self, None)
-
-
-def _source(price: Price | None) -> str | None:
-    return None if price is None else price.source
 
 
 def _latest(before: Usage, after: Usage) -> Usage:

@@ -114,7 +114,12 @@ def quote_of(
         return Quote(at, scopes, _lines(scopes, at, degrading), _CALL, _CALL, degrading=degrading)
     terms = terms_under_budget(request)
     prices = (
-        [book.price_on(each.provider, each.model, terms) for each in request.candidates] if counts_money else [None]
+        [
+            each.price if each.price is not None and not terms else book.price_on(each.provider, each.model, terms)
+            for each in request.candidates
+        ]
+        if counts_money
+        else [None]
     )
     model, price = (request.candidates[0].provider, request.candidates[0].model), prices[0]
     size = input_tokens_bound(request) if learned is None else learned.of(request, model)

@@ -7,50 +7,28 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.usage import NO_DETAILS, UsageDetails
-from inferkit.ledger.journal import Attribution, Charge, Entry, EntryKind, Part
+from inferkit.ledger.journal import Attribution, Charge, Entry, Part
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
 
-    from inferkit.ledger.amounts import Line
 
-__all__ = ["NO_ACCOUNTS", "accounts_of", "accounts_text", "as_entry", "enter", "page"]
+__all__ = ["COLUMNS", "NO_ACCOUNTS", "accounts_of", "as_entry", "page", "part_as_json"]
 
 NO_ACCOUNTS = "[]"
-_COLUMNS = (
+COLUMNS = (
     "call, kind, at, calls, usd, provider, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, "
     "reasoning_tokens, attempts, estimated, outcome, finish_reason, asked, degraded, prompt_cache_saved, "
     "routing_saved, parts, user, tenant, feature, plan, accounts, details"
 )
-_ENTER = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 27)})"  # noqa: S608 - columns alone
 _FIRST, _CHARGE = 5, 16  # how many columns lead to calls, and to routing_saved
 _FLAGS = tuple(Charge._fields.index(name) for name in ("estimated", "degraded"))
-
-
-def enter(
-    cursor: sqlite3.Cursor,
-    call: str,
-    kind: EntryKind,
-    at: float,
-    *,
-    calls: int,
-    charge: Charge,
-    accounts: str = NO_ACCOUNTS,
-) -> None:
-    """Write an entry."""
-    parts, attribution, details = charge[-3:]
-    row = (
-        call, kind, at, calls, *charge[:-3], json.dumps([_as_json(part) for part in parts]) if parts else None,
-        *attribution, accounts, None if details is NO_DETAILS else json.dumps(details.as_json()),
-    )  # fmt: skip
-    cursor.execute(_ENTER, row)
 
 
 def page(conditions: Sequence[str]) -> str:
     """Give the query for so many entries that fulfil conditions and are later than an id."""
     where = " AND ".join([*conditions, "id > ?"])
-    return f"SELECT id, {_COLUMNS} FROM entries WHERE {where} ORDER BY id LIMIT ?"  # noqa: S608 - no value is in it
+    return f"SELECT id, {COLUMNS} FROM entries WHERE {where} ORDER BY id LIMIT ?"  # noqa: S608 - no value is in it
 
 
 def as_entry(row: Sequence[Any]) -> Entry:
@@ -68,7 +46,8 @@ def _details(text: str | None) -> UsageDetails:
     return NO_DETAILS if text is None else UsageDetails.from_json(json.loads(text))
 
 
-def _as_json(part: Part) -> list[Any]:
+def part_as_json(part: Part) -> list[Any]:
+    """Write an attempt; details that it does not have are left out, as all were once."""
     *fields, details = part
     return fields if details is NO_DETAILS else [*fields, details.as_json()]
 
@@ -81,16 +60,6 @@ def _part(fields: list[Any]) -> Part:
     if len(fields) == len(Part._fields):
         fields[-1] = UsageDetails.from_json(fields[-1])
     return Part(*fields)
-
-
-def accounts_text(lines: Sequence[Line]) -> str:
-    """Write down which accounts and windows a call is charged to."""
-    return _json(tuple([line[:2] for line in lines]))
-
-
-@functools.lru_cache(maxsize=1024)
-def _json(accounts: tuple[tuple[str, str], ...]) -> str:
-    return json.dumps(accounts)
 
 
 @functools.lru_cache(maxsize=1024)
