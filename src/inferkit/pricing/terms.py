@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from inferkit.core.errors import ConfigurationError
-from inferkit.core.messages import OpaquePart
+from inferkit.core.messages import AudioPart, FilePart, OpaquePart
 from inferkit.core.usage import NO_DETAILS, UsageDetails
 
 if TYPE_CHECKING:
@@ -202,10 +202,15 @@ def _extras(request: Request) -> Iterator[Mapping[str, Any]]:
         if message.extra:
             yield message.extra
         for part in message.parts:
-            if type(part) is OpaquePart:
+            if isinstance(part, OpaquePart):
                 yield {part.kind: part.value}
-            elif part.extra:  # type: ignore[union-attr]  # only an OpaquePart has none
-                yield part.extra  # type: ignore[union-attr]
+                continue
+            if isinstance(part, AudioPart):
+                yield {"input_audio": True}
+            elif isinstance(part, FilePart):
+                yield {"file": True}
+            if part.extra:
+                yield part.extra
     for tool in request.tools:
         if tool.extra:
             yield {"tools": [tool.extra]}
