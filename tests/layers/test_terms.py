@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from inferkit import Budget, Chunk, ConfigurationError, Price, SqliteLedger, UnpricedModel, Usage
+from inferkit import (
+    Budget,
+    Chunk,
+    ConfigurationError,
+    ImagePart,
+    Message,
+    Price,
+    SqliteLedger,
+    TextPart,
+    Tool,
+    Unavailable,
+    UnpricedModel,
+    Usage,
+)
+from inferkit.core.messages import AudioPart, FilePart, OpaquePart
 from inferkit.core.usage import UsageDetails
 from inferkit.testing import FakeProvider
 
@@ -223,5 +239,151 @@ def test_an_adapter_that_declares_nothing_takes_no_extra_under_a_budget(world, l
             await llm.complete("any", "hi", extra={"logprobs": True})
         await llm.complete("any", "hi")
         await llm.aclose()
+
+    world.run(body)
+
+
+PICTURE = ImagePart(url="https://a/b.png")
+WINDOW = 128_000
+
+
+def held_for(world, ledger, *parts, price=None, **options):
+    """Give what is held for a question with these parts, in tokens of input at $1 a million."""
+    budget = Budget(usd="50", name="all")
+
+    async def body(world):
+        _, llm = client(world, ledger, answer(), price=price or Price("1", "0", context_window=WINDOW), budget=budget)
+        async with llm.stream("any", [Message.user("hi", *parts)], max_output_tokens=10, **options) as stream:
+            async for _ in stream:
+                held = budget.usage(ledger=ledger).held_usd
+        await llm.aclose()
+        return int(held * 10**6)
+
+    return world.run(body)
+
+
+UNMEASURED = {
+    "file id": FilePart(file_id="file-1"),
+    "address of a file": FilePart(url="https://a/b.pdf"),
+    "packed file": FilePart(data=b"%PDF", media_type="application/pdf"),
+    "sound of before": OpaquePart("audio", {"id": "audio-1"}),
+    "part of another type": TextPart("", {"type": "file", "file": {"file_id": "file-1"}}),
+    "moving picture": TextPart("", {"type": "video_url", "video_url": {"url": "https://a/b.mp4"}}),
+    "another picture": ImagePart(url="data:,", extra={"image_url": {"url": "https://a/b.png"}}),
+}
+
+
+@pytest.mark.parametrize("kind", UNMEASURED)
+def test_what_cannot_be_measured_holds_as_much_as_fits_into_the_model(world, ledger, kind):
+    assert held_for(world, ledger, UNMEASURED[kind]) == WINDOW
+
+
+@pytest.mark.parametrize("limits", [MONEY, TOKENS], ids=["money", "tokens"])
+@pytest.mark.parametrize("kind", UNMEASURED)
+def test_where_nobody_knows_how_much_fits_it_is_refused_with_the_remedy(world, ledger, limits, kind):
+    async def body(world):
+        provider, llm = client(world, ledger, answer(), budget=Budget(**limits, name="all"))
+        with pytest.raises(ConfigurationError, match="context_window="):
+            await llm.complete("any", [Message.user("hi", UNMEASURED[kind])])
+        await llm.aclose()
+        assert provider.requests == []
+
+    world.run(body)
+
+
+def test_without_a_budget_of_money_or_tokens_nothing_of_it_is_refused(world, ledger):
+    async def body(world):
+        provider, llm = client(world, ledger, answer(), budget=Budget(calls=50, name="all"))
+        for part in UNMEASURED.values():
+            await llm.complete("any", [Message.user("hi", part)], extra={"made_up": 1, "prediction": {}})
+        await llm.aclose()
+        assert len(provider.requests) == len(UNMEASURED)
+
+    world.run(body)
+
+
+def test_pictures_elsewhere_hold_as_much_as_the_model_makes_of_the_largest(world, ledger):
+    plain = held_for(world, ledger)
+    assert held_for(world, ledger, PICTURE, PICTURE) - plain == 2 * 50_008
+
+
+def test_each_candidate_holds_what_it_makes_of_a_picture(world, ledger):
+    """The first one is cheap with pictures, and fails; the second counts them as the dearest."""
+    budget = Budget(usd="50", name="all")
+    failing, other = FakeProvider(Unavailable("gone", provider="one", status=503)), FakeProvider(answer())
+
+    async def body(world):
+        llm = world.client(
+            ledger=ledger,
+            providers={"one": failing, "two": other},
+            models={"any": ["one:gpt-4o", "two:gpt-4o-mini"]},
+            prices={"one:*": Price("1", "0"), "two:*": Price("1", "0")},
+            budget=budget,
+            max_retries=1,
+        )
+        async with llm.stream("any", [Message.user("hi", PICTURE)], max_output_tokens=10) as stream:
+            async for _ in stream:
+                held = budget.usage(ledger=ledger).held_usd
+        await llm.aclose()
+        return int(held * 10**6)
+
+    assert 48_169 < world.run(body) < 48_169 + 1_000
+
+
+def test_sound_is_held_at_its_own_price(world, ledger):
+    sound = AudioPart(data=bytes(4_000), media_type="audio/wav")
+    same, dearer = (held_for(world, ledger, sound, price=Price("1", "0", input_audio=rate)) for rate in (None, "8"))
+    assert dearer == 8 * same
+
+
+def test_sound_in_the_reply_is_held_at_its_own_price_and_refused_without_one(world, ledger):
+    spoken = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}
+    price = Price("0", "1", output_audio="20")
+    plain, audible = (held_for(world, ledger, price=price, extra=extra) for extra in ({}, spoken))
+    assert (plain, audible) == (10, 200)
+    with pytest.raises(UnpricedModel, match="output_audio"):
+        held_for(world, ledger, price=Price("0", "1"), extra=spoken)
+
+
+@pytest.mark.parametrize("place", ["extra", "message", "part", "tool"])
+def test_what_is_to_stay_in_the_cache_for_long_is_held_at_that_price(world, ledger, place):
+    marker = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    message = Message.user(TextPart("hi", marker if place == "part" else None))
+    if place == "message":
+        message = replace(message, extra=marker)
+    options = {"extra": marker} if place == "extra" else {}
+    if place == "tool":
+        options["tools"] = [Tool("f", extra=marker)]
+    held = {}
+    for rate in ("2", "4"):
+        budget = Budget(usd="50", name=f"all{rate}")
+
+        async def body(world, budget=budget, rate=rate):
+            price = Price("1", "0", cache_write="1.25", cache_write_1h=rate)
+            _, llm = client(world, ledger, answer(), price=price, budget=budget)
+            async with llm.stream("any", [message], max_output_tokens=10, **options) as stream:
+                async for _ in stream:
+                    held[rate] = budget.usage(ledger=ledger).held_usd
+            await llm.aclose()
+
+        world.run(body)
+    assert held["4"] == 2 * held["2"] > 0
+
+
+def test_a_tool_of_the_server_is_no_way_round_a_budget(world, ledger):
+    async def body(world):
+        provider, llm = client(world, ledger, answer(), budget=Budget(usd="1", name="all"))
+        for options in (
+            {"tools": [Tool("search", extra={"type": "web_search"})]},
+            {"extra": {"tools": [{"type": "web_search"}]}},
+            {"extra": {"tools": "web_search"}},
+            {"extra": {"tools": ["web_search"]}},
+        ):
+            with pytest.raises(ConfigurationError, match="functions of your own"):
+                await llm.complete("any", "hi", **options)
+        await llm.complete("any", "hi", tools=[Tool("f", extra={"function": {"x": 1}})])
+        await llm.complete("any", "hi", extra={"tools": [{"type": "function", "function": {"name": "f"}}]})
+        await llm.aclose()
+        assert len(provider.requests) == 2
 
     world.run(body)

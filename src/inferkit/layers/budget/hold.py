@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inferkit.layers.budget.quote import input_of
 from inferkit.layers.budget.refusal import exceeded, ran_past
 from inferkit.ledger.amounts import Amounts, Grant, Refusal
 from inferkit.pricing.estimates import input_tokens
@@ -65,14 +66,13 @@ class Hold:
 
         What other calls taught in the meantime does not count: a call that was granted must not fail over it.
         """
-        if self.quote.output is None or request.messages is not self._request.messages:
+        quote = self.quote
+        if quote.output is None or request.messages is not self._request.messages:
             return input_tokens(request, self._learned)
-        if self._learned is None:
-            return self.quote.input
         model = (request.provider or "", request.model)
         known = self._inputs.get(model)
         if known is None:
-            known = self._inputs[model] = self._learned.of(request, model)
+            known = self._inputs[model] = input_of(request, model, self._prices, quote.terms, self._learned)
         return known
 
     def bounds(self, request: Request, price: Price | None) -> Price | None:

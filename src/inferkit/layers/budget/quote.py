@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inferkit.core.errors import ConfigurationError
 from inferkit.layers.budget.degrade import NO_DEGRADING, Degrading
 from inferkit.ledger.amounts import NOTHING, Amounts, Line, Refusal, Unit
 from inferkit.pricing.terms import PLAIN, Terms, terms_under_budget
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from inferkit.pricing.price_book import PriceBook
     from inferkit.pricing.prices import Price
 
-__all__ = ["Quote", "quote_of"]
+__all__ = ["Quote", "input_of", "quote_of"]
 
 _CALL = Amounts(calls=1)
 
@@ -122,7 +123,7 @@ def quote_of(
         else [None]
     )
     model, price = (request.candidates[0].provider, request.candidates[0].model), prices[0]
-    size = input_tokens_bound(request) if learned is None else learned.of(request, model)
+    size = input_of(request, model, book, terms, learned)
     output = default_output if request.max_output_tokens is None else request.max_output_tokens
     least = min(output, min_output)
     wanted, minimum = _bound(price, size, output), _bound(price, size, least)
@@ -153,6 +154,24 @@ def quote_of(
         whole,
         terms,
     )
+
+
+def input_of(request: Request, model: Model, book: PriceBook, terms: Terms, learned: LearnedEstimates | None) -> int:
+    """Say how many input tokens a request may come to on a model: as many as fit into it, if nobody here can know.
+
+    Raises `ConfigurationError` where nobody knows how many that are.
+    """
+    if terms.unmeasured is None:
+        return input_tokens_bound(request, model[1]) if learned is None else learned.of(request, model)
+    price = book.find(*model)
+    if price is None or price.context_window is None:
+        name = ":".join(model)
+        raise ConfigurationError(
+            f"a budget pays for this call, and nobody can say before how many tokens its {terms.unmeasured!r} is; send "
+            f"the text itself, or say how much fits into the model, which is then held: "
+            f'prices={{"{name}": Price(..., context_window=...)}}'
+        )
+    return price.context_window
 
 
 def _last(able: tuple[Scope, ...], scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
