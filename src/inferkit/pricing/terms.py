@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from inferkit.core.errors import ConfigurationError
-from inferkit.core.messages import AudioPart, FilePart, OpaquePart, TextPart
+from inferkit.core.messages import AudioPart, FilePart, OpaquePart
 from inferkit.core.usage import NO_DETAILS, UsageDetails
 
 if TYPE_CHECKING:
@@ -129,8 +129,6 @@ def terms_under_budget(request: Request) -> Terms:
 
     Raises `ConfigurationError` for what might cost more than can be held for it.
     """
-    if not request.extra and _is_plain(request):
-        return PLAIN
     terms = PLAIN
     for rules in _rules(request):
         for name in request.extra:
@@ -141,7 +139,7 @@ def terms_under_budget(request: Request) -> Terms:
             if read is None:
                 raise ConfigurationError(f"a budget pays for this call, and cannot cover {name!r}: {known.says}")
             terms = terms.with_these(read)
-    return terms
+    return terms or PLAIN
 
 
 def served_on(details: UsageDetails, terms: Terms) -> UsageDetails:
@@ -194,19 +192,6 @@ def _known_names(request: Request, rules: CostRules | None) -> Iterator[tuple[Wi
             known = rules.within.get(name)
             if known is not None:
                 yield known, value, name
-
-
-def _is_plain(request: Request) -> bool:
-    """Whether a request is made of nothing but what counts as its text, as most are."""
-    for message in request.messages:
-        if message.extra:
-            return False
-        for part in message.parts:
-            if type(part) is TextPart and not part.extra:
-                continue
-            if isinstance(part, OpaquePart | AudioPart | FilePart) or part.extra:
-                return False
-    return not any(tool.extra for tool in request.tools)
 
 
 def _extras(request: Request) -> Iterator[Mapping[str, Any]]:

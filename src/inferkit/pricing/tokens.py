@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from inferkit.core.messages import Message, Part, Tool
     from inferkit.core.request import Request
 
-__all__ = ["has_images", "input_tokens_bound", "unscaled_tokens", "utf8_length"]
+__all__ = ["has_images", "input_tokens_bound", "is_plain", "unscaled_tokens", "utf8_length"]
 
 _FILE_TOKENS = 1_000_000  # of a file whose size is not known here: as much as the largest windows hold
 _AUDIO_BYTES = 4  # a token: 32 a second is the most that is counted, and speech is not coded below 1,000 bits a second
@@ -81,6 +81,21 @@ def has_images(request: Request) -> bool:
     """Whether part of the input is not text."""
     media = (ImagePart, AudioPart, FilePart)
     return any(isinstance(part, media) for message in request.messages for part in message.parts)
+
+
+def is_plain(request: Request) -> bool:
+    """Whether a request is made of nothing but what counts as its text here, as most are, and asks for nothing more."""
+    if request.extra:
+        return False
+    for message in request.messages:
+        if message.extra:
+            return False
+        for part in message.parts:
+            if type(part) is TextPart and not part.extra:
+                continue
+            if isinstance(part, OpaquePart | AudioPart | FilePart) or part.extra:
+                return False
+    return not request.tools or not any(tool.extra for tool in request.tools)
 
 
 def _message_bound(message: Message, model: str) -> int:

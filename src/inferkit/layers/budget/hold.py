@@ -8,6 +8,7 @@ from inferkit.layers.budget.quote import input_of
 from inferkit.layers.budget.refusal import exceeded, ran_past
 from inferkit.ledger.amounts import Amounts, Grant, Refusal
 from inferkit.pricing.estimates import input_tokens
+from inferkit.pricing.terms import PLAIN
 
 if TYPE_CHECKING:
     from inferkit.budgets.scope import Scope
@@ -78,7 +79,7 @@ class Hold:
     def bounds(self, request: Request, price: Price | None) -> Price | None:
         """Give the price whose bounds cover an attempt on the terms that the call asks for. Raises `UnpricedModel`."""
         terms = self.quote.terms
-        if not terms or not self.counts_money:
+        if terms is PLAIN or not self.counts_money:
             return price
         return self._prices.price_on(request.provider or "", request.model, terms)
 

@@ -9,7 +9,7 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.layers.budget.degrade import NO_DEGRADING, Degrading
 from inferkit.ledger.amounts import NOTHING, Amounts, Line, Refusal, Unit
 from inferkit.pricing.terms import PLAIN, Terms, terms_under_budget
-from inferkit.pricing.tokens import input_tokens_bound
+from inferkit.pricing.tokens import input_tokens_bound, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,10 +113,10 @@ def quote_of(
         counts_tokens = counts_tokens or (scope.budget.tokens is not None and scope not in degrading.done)
     if not counts_money and not counts_tokens:
         return Quote(at, scopes, _lines(scopes, at, degrading), _CALL, _CALL, degrading=degrading)
-    terms = terms_under_budget(request)
+    terms = PLAIN if is_plain(request) else terms_under_budget(request)
     prices = (
         [
-            each.price if each.price is not None and not terms else book.price_on(each.provider, each.model, terms)
+            each.price if each.price is not None and terms is PLAIN else book.price_on(each.provider, each.model, terms)
             for each in request.candidates
         ]
         if counts_money
