@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,8 @@ class OpenAIChat(Adapter):
     fits the caller; it is not closed here. Without one, `transport` says how requests travel: "httpx", "aiohttp", an
     `Http` with more to say, or a transport of your own. `timeouts` are in seconds; the call's own deadline holds
     besides. `quirks` say how the server differs; `max_tokens_field` and `reasoning_field` are two of them by
-    themselves. `preset` makes the adapter for a well-known server.
+    themselves. `preset` makes the adapter for a well-known server. `free_fields` names fields of `extra=` that move no
+    cost on this server: a budget refuses those that it does not know.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class OpenAIChat(Adapter):
         max_tokens_field: str | None = None,
         reasoning_field: str | None = None,
         quirks: ChatQuirks | None = None,
+        free_fields: Sequence[str] = (),
     ) -> None:
         openai = PRESETS["openai"]
         is_openai = openai.owns(base_url)
@@ -72,6 +74,7 @@ class OpenAIChat(Adapter):
             Credential(api_key, "OPENAI_API_KEY" if api_key_env is None and is_openai else api_key_env),
             {**own, **headers} if own and isinstance(headers, Mapping) else headers,
             quirks=quirks,
+            free_fields=tuple(free_fields),
         )
         super().__init__(CHAT, endpoint, make_transport(transport, http_client=http_client, timeouts=timeouts))
 
