@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
     from inferkit.providers.http.settings import Http
 
-__all__ = ["Session", "make_session"]
+__all__ = ["AiohttpPool", "make_session"]
 
 _HEADER_BYTES = 16 * 1024  # for a line; there are at most 128
 _BUFFER_BYTES = 64 * 1024
 _FRAMING_BYTES = 1024 * 1024  # a reply's head, and what little its chunks take
 
 
-class Session:
+class AiohttpPool:
     """A `Pool` of an asyncio loop."""
 
     __slots__ = ("_client", "request")
@@ -131,7 +131,7 @@ def _is_readable(descriptor: int) -> bool:
     return bool(poll.poll(0))
 
 
-def make_session(http: Http, most_idle: int) -> Session:
+def make_session(http: Http, most_idle: int) -> AiohttpPool:
     """Open a session for the loop that runs here."""
     timeouts = http.timeouts
     connector = _Connector(
@@ -157,7 +157,7 @@ def make_session(http: Http, most_idle: int) -> Session:
         max_line_size=_HEADER_BYTES,
         max_field_size=_HEADER_BYTES,
     )
-    return Session(client)
+    return AiohttpPool(client)
 
 
 def _finite(seconds: float) -> float | None:

@@ -20,7 +20,7 @@ from inferkit.runtime import imports
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from inferkit.providers.http.aiohttp_sessions import Session
+    from inferkit.providers.http.aiohttp_sessions import AiohttpPool
     from inferkit.providers.http.settings import Http
     from inferkit.providers.http.transport import Exchange, Transport
     from inferkit.runtime.protocol import Runtime
@@ -43,7 +43,7 @@ class AiohttpTransport:
         check_aiohttp()
         self._http = http
         self._elsewhere = elsewhere
-        self._sessions: Pools[Session] = Pools(functools.partial(_make_session, http))
+        self._sessions: Pools[AiohttpPool] = Pools(functools.partial(_make_session, http))
         self._proxies: Mapping[str, str] | None = None
         self._addresses: dict[str, tuple[Any, str | None]] = {}
 
@@ -144,7 +144,7 @@ class _Sending(io.BytesIO):
         return part
 
 
-def _make_session(http: Http, _: Runtime) -> Session:
+def _make_session(http: Http, _: Runtime) -> AiohttpPool:
     imports.load(*_MODULES)
     from inferkit.providers.http.aiohttp_sessions import make_session
 

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from inferkit.providers.http.exchange import BoundedExchange
-from inferkit.providers.http.httpx_pools import Held
+from inferkit.providers.http.httpx_pools import InMemory
 from inferkit.providers.http.network_errors import cause_of
 from inferkit.providers.http.surplus import holds_surplus
 
@@ -37,7 +37,7 @@ class HttpxExchange(BoundedExchange):
         self._blocking = connection.runtime.blocking
         if response.is_closed:  # an event hook of the application's client read it already
             self._part_if_polluted(response)
-            self._pieces: Any = Held(response.content)
+            self._pieces: Any = InMemory(response.content)
             return
         self._pieces = iter(response.stream) if self._blocking else aiter(response.stream)
         self._unpack()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from inferkit.providers.http.settings import Http
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["GivenClient", "Held", "HttpxPool", "load", "make_pool", "until"]
+__all__ = ["GivenClient", "HttpxPool", "InMemory", "load", "make_pool", "until"]
 
 # httpcore looks every idle connection over at each call, in the square of their number; a TLS handshake costs more
 _MAX_IDLE_CONNECTIONS = {True: 100, False: 20}
@@ -39,7 +39,7 @@ class HttpxPool:
     close: Callable[[], Any]
 
 
-class Held:
+class InMemory:
     """Bytes that are in memory, as an iterator of both kinds."""
 
     def __init__(self, content: bytes) -> None:
@@ -170,7 +170,7 @@ def _body_class() -> Any:
     """Make httpx's kind of a body without generators: one that is left in the middle waits for the collector."""
     import httpx
 
-    class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
+    class PostedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
         def __init__(self, body: bytes) -> None:
             self._body = body
 
@@ -178,9 +178,9 @@ def _body_class() -> Any:
             return iter((self._body,))
 
         def __aiter__(self) -> Any:
-            return Held(self._body)
+            return InMemory(self._body)
 
-    return Body
+    return PostedBody
 
 
 @functools.lru_cache(maxsize=64)
