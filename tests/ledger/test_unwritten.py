@@ -14,7 +14,9 @@ import pytest
 from inferkit import LedgerError, SqliteLedger
 from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Charge, Part
-from inferkit.ledger.unwritten import Backlog, Unwritten, leave, replay
+from inferkit.ledger.backlog import Backlog
+from inferkit.ledger.spill import Spill, left_beside, replay
+from inferkit.ledger.unwritten import Unwritten
 from inferkit.runtime import gathering, writer
 from worlds import in_threads
 
@@ -36,6 +38,13 @@ def hold(path, *calls):
     for call in calls:
         ledger.reserve(call, [LINE], Amounts(1000, 0, 1), Amounts(1000, 0, 1), at=0.0, lease_seconds=1e9)
     ledger.close()
+
+
+def leave(path, waiting):
+    """Leave this as a process does that is gone."""
+    spill = Spill(path)
+    assert all(spill.keep(one) for one in waiting)
+    return spill.close()
 
 
 def settlements(*calls):
@@ -82,6 +91,19 @@ def test_the_next_opener_enters_what_was_left_and_nobody_after_it(path):
     assert (first.kind, first.at, first.charge) == ("settled", 5.0, CHARGE)
 
 
+def test_what_a_living_process_keeps_is_left_to_it(path):
+    spill = Spill(path)
+    spill.keep(*settlements("a"))
+    replay(path, lambda _: pytest.fail("it was the other's"))
+    (left,) = left_beside(path)
+    assert (left.in_use, list(left)) == (True, settlements("a"))
+    spill.close()
+    (left,) = left_beside(path)
+    assert (left.in_use, list(left)) == (False, settlements("a"))
+    assert replay(path, lambda _: None) == 1
+    assert files(path) == []
+
+
 def test_of_many_openers_at_once_each_call_is_entered_once(path):
     calls = [str(number) for number in range(20)]
     hold(path, *calls)
@@ -125,12 +147,27 @@ def test_what_the_ledger_does_not_take_this_time_either_is_left(path):
     assert found == settlements("a")
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"version": 2, "unwritten": []}', '{"version": 1, "unwritten": [{}]}'])
-def test_a_file_that_cannot_be_read_stays_and_is_told_of(path, text, caplog):
-    leave(path, settlements("a")).write_text(text)
-    SqliteLedger(path).close()
+@pytest.mark.parametrize("line", ["", "[]", "{}", '{"version": 2, "step": "void"}', '{"version": 1, "what": 1}', "\xff"])
+def test_what_cannot_be_read_stays_and_is_told_of_and_the_rest_is_entered_once(path, line, caplog):
+    hold(path, "a", "b")
+    place = leave(path, settlements("a"))
+    given = place.read_bytes().rstrip(b"\0")
+    (other,) = settlements("b")
+    Spill(path).keep(other)
+    place.write_bytes(given + line.encode("latin-1") + b"\n" + given.replace(b'"a"', b'"b"'))
+    assert state(path) == (["a", "b"], 1400, 0)
     assert "cannot be read" in caplog.text
-    assert len(files(path)) == 1
+    assert place.read_bytes() == line.encode("latin-1") + b"\n"
+
+
+def test_a_line_that_was_being_written_at_the_end_does_not_count(path):
+    place = leave(path, settlements("a", "b"))
+    content = place.read_bytes().rstrip(b"\0")
+    place.write_bytes(content[:-1])
+    found = []
+    replay(path, found.append)
+    assert found == settlements("a")
+    assert files(path) == []
 
 
 def test_another_ledgers_file_is_left_alone(path):

@@ -6,15 +6,17 @@ where every commit waits for the disk.
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import LedgerError
 from inferkit.ledger.amounts import Amounts, Balance, Crossing, Grant, Line, Refusal
+from inferkit.ledger.backlog import Backlog
 from inferkit.ledger.journal import NOBODY, Assignment, Attribution, Charge
 from inferkit.ledger.sqlite import balances, customers, postings
 from inferkit.ledger.sqlite.database import READING, WRITING, Database
 from inferkit.ledger.sqlite.failures import LedgerBusy
+from inferkit.ledger.unwritten import Unwritten
+from inferkit.runtime import clock
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,10 +27,13 @@ if TYPE_CHECKING:
 __all__ = ["SqliteAccounts"]
 
 T = TypeVar("T")
+_OWED_SECONDS = 2.0  # how long a call waits at its end, before what it owes is kept and it goes on
 
 
 class SqliteAccounts:
     """See `Accounts`."""
+
+    _backlog: Backlog | None = None
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -47,6 +52,8 @@ class SqliteAccounts:
         attribution: Attribution = NOBODY,
     ) -> Grant | Refusal:
         """See `Accounts`."""
+        if self._backlog is None:
+            self._owing()
         held = left = False
 
         def make(cursor: sqlite3.Cursor) -> Grant | Refusal:
@@ -81,8 +88,10 @@ class SqliteAccounts:
 
     def _take_back(self, call: str, at: float, *, was_held: Callable[[], bool]) -> None:
         """Void a call that was left: whether it is held, or will not be, is known when it is this step's turn."""
-        with contextlib.suppress(LedgerError):  # the lease ends it then
-            self.database.write(lambda cursor: was_held() and postings.void(cursor, call, at))
+        try:
+            self.database.write(lambda cursor: was_held() and postings.void(cursor, call, at), patience=self._patience)
+        except LedgerError:
+            self.write_later(Unwritten("void", call, at))
 
     async def extend(
         self, runtime: Runtime, call: str, lines: Sequence[Line], more: Amounts, *, at: float, lease_seconds: float
@@ -101,15 +110,29 @@ class SqliteAccounts:
         def step(cursor: sqlite3.Cursor) -> bool:
             return postings.settle(cursor, call, charge, at, calls)
 
-        return self.database.write(step) if runtime.blocking else await self._on_loop(runtime, step)
+        if runtime.blocking:
+            return self.database.write(step, patience=self._patience)
+        return await self._on_loop(runtime, step, patience=self._patience)
 
     async def void(self, runtime: Runtime, call: str, *, at: float) -> bool:
         """See `Accounts`."""
-        return await self._run(runtime, lambda cursor: postings.void(cursor, call, at))
+        return await self._run(runtime, lambda cursor: postings.void(cursor, call, at), patience=self._patience)
 
     async def record(self, runtime: Runtime, call: str, charge: Charge, *, at: float) -> bool:
         """See `Accounts`."""
-        return await self._run(runtime, lambda cursor: postings.record(cursor, call, charge, at))
+        if self._backlog is None:
+            self._owing()
+        return await self._run(
+            runtime, lambda cursor: postings.record(cursor, call, charge, at), patience=self._patience
+        )
+
+    def write_later(self, one: Unwritten) -> None:
+        """See `Accounts`. It is in a file beside the ledger until then, for whoever opens that if this process dies."""
+        self._owing().add(one)
+
+    def enter(self, one: Unwritten) -> bool:
+        """Enter what could not be entered before. Whatever was done before is not done again. Raises `LedgerError`."""
+        return self.database.write(lambda cursor: postings.enter_late(cursor, one), patience=_OWED_SECONDS)
 
     async def sweep(self, runtime: Runtime, at: float) -> int:
         """See `Accounts`."""
@@ -145,16 +168,45 @@ class SqliteAccounts:
         """See `Accounts`."""
         await self._run(runtime, lambda cursor: customers.assign(cursor, assignment))
 
-    async def _run(self, runtime: Runtime, step: Callable[[sqlite3.Cursor], T], begin: str = WRITING) -> T:
-        if runtime.blocking:
-            return self.database.write(step, begin=begin)
-        return await self._on_loop(runtime, step, begin)
+    @property
+    def _patience(self) -> float:
+        """How many seconds to wait with what a call owes, which is kept: none where others wait already."""
+        return 0.0 if self._backlog is not None and self._backlog.waits else _OWED_SECONDS
 
-    async def _on_loop(self, runtime: Runtime, step: Callable[[sqlite3.Cursor], T], begin: str = WRITING) -> T:
+    def _owing(self) -> Backlog:
+        """Make ready for what may not be entered at once, before something is owed."""
+        if self._backlog is None:
+            self._backlog = Backlog(self.database.path, self.enter, durable=not self.database.is_quick)
+            self._backlog.prepare()
+        return self._backlog
+
+    async def _run(
+        self,
+        runtime: Runtime,
+        step: Callable[[sqlite3.Cursor], T],
+        begin: str = WRITING,
+        patience: float | None = None,
+    ) -> T:
+        if runtime.blocking:
+            return self.database.write(step, begin=begin, patience=patience)
+        return await self._on_loop(runtime, step, begin, patience)
+
+    async def _on_loop(
+        self,
+        runtime: Runtime,
+        step: Callable[[sqlite3.Cursor], T],
+        begin: str = WRITING,
+        patience: float | None = None,
+    ) -> T:
         write = self.database.write
         if self.database.is_quick:
             try:
                 return write(step, begin=begin, wait=False)
             except LedgerBusy:
                 pass
-        return await runtime.shield(lambda: runtime.run_blocking(lambda: write(step, begin=begin)))
+        since = clock.now()  # a turn among the threads is waited for, too
+
+        def wait() -> T:
+            return write(step, begin=begin, since=since, patience=patience)
+
+        return await runtime.shield(lambda: runtime.run_blocking(wait, apart=self.database.threads))

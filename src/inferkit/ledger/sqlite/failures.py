@@ -10,11 +10,14 @@ from inferkit.core.errors import LedgerError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["LedgerBusy", "damaged", "explain", "primary_code"]
+__all__ = ["UNREADABLE", "LedgerBusy", "damaged", "explain", "primary_code", "unreadable"]
+
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading a row raises that nobody here can have written."""
 
 
 class LedgerBusy(LedgerError):
-    """Somebody else is writing just now, and the caller did not want to wait."""
+    """Somebody else is writing, and has done so for longer than the caller wanted to wait."""
 
 
 def primary_code(error: sqlite3.Error) -> int:
@@ -27,6 +30,16 @@ def damaged(path: Path) -> LedgerError:
     return LedgerError(
         f"the ledger {path} is damaged; stop the programs that use it and restore it from a backup, or move "
         "it away to begin with an empty one, which forgets what was spent"
+    )
+
+
+def unreadable(path: Path, error: Exception) -> LedgerError:
+    """Give the error for a row that cannot be read, although the file can."""
+    if isinstance(error, UnicodeEncodeError):
+        return LedgerError(f"the ledger {path} takes text alone, and no half of a surrogate pair")
+    return LedgerError(
+        f"the ledger {path} holds what cannot be read ({type(error).__name__}); see what `inferkit doctor` says of it, "
+        "and restore it from a backup if it is damaged"
     )
 
 

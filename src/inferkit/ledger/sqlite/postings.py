@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from inferkit.ledger.unwritten import Unwritten
+
 __all__ = [
     "MIGRATIONS",
+    "enter_late",
     "extend",
     "mark_sent",
     "record",
@@ -174,6 +177,15 @@ def record(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float) -> bool
         return False
     enter(cursor, call, "settled", at, calls=1, charge=charge)
     return True
+
+
+def enter_late(cursor: sqlite3.Cursor, one: Unwritten) -> bool:
+    """Do a step that could not be done before, unless it was."""
+    if one.charge is None:
+        return void(cursor, one.call, one.at)
+    if one.step == "record":
+        return record(cursor, one.call, one.charge, one.at)
+    return settle(cursor, one.call, one.charge, one.at, 1)
 
 
 def _hold(
