@@ -446,9 +446,9 @@ class Telling(Around):
         super().__init__(runtime)
         self.went = anyio.Event()
 
-    async def run_blocking(self, function, *args):
+    async def run_blocking(self, function, *args, **options):
         self.went.set()
-        return await self.runtime.run_blocking(function, *args)
+        return await self.runtime.run_blocking(function, *args, **options)
 
 
 @on_a_loop

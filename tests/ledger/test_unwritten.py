@@ -13,8 +13,8 @@ import pytest
 
 from inferkit import LedgerError, SqliteLedger
 from inferkit.ledger.amounts import Amounts, Line
-from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.ledger.backlog import Backlog
+from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.ledger.spill import Spill, left_beside, replay
 from inferkit.ledger.unwritten import Unwritten
 from inferkit.runtime import gathering, writer
@@ -147,7 +147,9 @@ def test_what_the_ledger_does_not_take_this_time_either_is_left(path):
     assert found == settlements("a")
 
 
-@pytest.mark.parametrize("line", ["", "[]", "{}", '{"version": 2, "step": "void"}', '{"version": 1, "what": 1}', "\xff"])
+@pytest.mark.parametrize(
+    "line", ["", "[]", "{}", '{"version": 2, "step": "void"}', '{"version": 1, "what": 1}', "\xff"]
+)
 def test_what_cannot_be_read_stays_and_is_told_of_and_the_rest_is_entered_once(path, line, caplog):
     hold(path, "a", "b")
     place = leave(path, settlements("a"))

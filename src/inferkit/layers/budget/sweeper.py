@@ -1,18 +1,23 @@
-"""Ends the holds of processes that died, so that reports show them as spent: first at once, then once a minute."""
+"""Ends the holds of processes that died, so that reports show them as spent: first at once, then once a minute.
+
+It does so in the background: however many they are, no call waits for it.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import LedgerError
+from inferkit.runtime import writer
+from inferkit.runtime.direct import directly
 
 if TYPE_CHECKING:
     from inferkit.ledger.protocols import Accounts
-    from inferkit.runtime.protocol import Runtime
 
 __all__ = ["Sweeper"]
 
+_log = logging.getLogger("inferkit")
 _SECONDS = 60.0
 
 
@@ -23,8 +28,13 @@ class Sweeper:
         self._accounts = accounts
         self.next_at = 0.0
 
-    async def sweep(self, runtime: Runtime, at: float) -> None:
-        """Sweep, and say when to do so again; instants are in seconds since the epoch."""
+    def sweep(self, at: float) -> None:
+        """Have it done, and say when to do so again; instants are in seconds since the epoch. Does not wait."""
         self.next_at = at + _SECONDS
-        with contextlib.suppress(LedgerError):  # the next reservation says what is wrong
-            await self._accounts.sweep(runtime, at)
+        writer.disk.take(lambda: self._sweep(at))
+
+    def _sweep(self, at: float) -> None:
+        try:
+            directly(lambda runtime: self._accounts.sweep(runtime, at))
+        except LedgerError as error:  # the next reservation says what is wrong
+            _log.debug("the holds of processes that died were not ended: %s", error)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import LedgerError
-from inferkit.ledger.amounts import Amounts, Balance, Crossing, Grant, Line, Refusal
+from inferkit.ledger.amounts import Amounts, Balance, Crossing, Grant, Line, Refusal, Settled
 from inferkit.ledger.backlog import Backlog
 from inferkit.ledger.journal import NOBODY, Assignment, Attribution, Charge
+from inferkit.ledger.spill import replay
 from inferkit.ledger.sqlite import balances, customers, postings
 from inferkit.ledger.sqlite.database import READING, WRITING, Database
 from inferkit.ledger.sqlite.failures import LedgerBusy
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["SqliteAccounts"]
 
 T = TypeVar("T")
+_BATCH = 100  # holds that are ended in one transaction: a few milliseconds
+_PAUSE_SECONDS = 0.001  # between two of them
 _OWED_SECONDS = 2.0  # how long a call waits at its end, before what it owes is kept and it goes on
 
 
@@ -54,10 +57,10 @@ class SqliteAccounts:
         """See `Accounts`."""
         if self._backlog is None:
             self._owing()
-        held = left = False
+        held = left = due = False
 
         def make(cursor: sqlite3.Cursor) -> Grant | Refusal:
-            nonlocal held
+            nonlocal held, due
             held = False  # the step may be run twice
             if left:
                 raise LedgerError(f"call {call} was left before anything was held for it")
@@ -73,12 +76,15 @@ class SqliteAccounts:
                 attribution=attribution,
             )
             held = isinstance(answer, Grant)
+            due = not held and postings.is_due(cursor, at)
             return answer
 
         try:
-            if runtime.blocking:
-                return self.database.write(make)
-            return await self._on_loop(runtime, make)
+            while True:
+                answer = self.database.write(make) if runtime.blocking else await self._on_loop(runtime, make)
+                if not due:
+                    return answer
+                await self._end_leases(runtime, at)
         except LedgerError:
             raise
         except BaseException:
@@ -97,18 +103,31 @@ class SqliteAccounts:
         self, runtime: Runtime, call: str, lines: Sequence[Line], more: Amounts, *, at: float, lease_seconds: float
     ) -> Grant | Refusal:
         """See `Accounts`."""
-        lease = at + lease_seconds
-        return await self._run(runtime, lambda cursor: postings.extend(cursor, call, lines, more, at=at, lease=lease))
+        lease, due = at + lease_seconds, False
+
+        def step(cursor: sqlite3.Cursor) -> Grant | Refusal:
+            nonlocal due
+            answer = postings.extend(cursor, call, lines, more, at=at, lease=lease)
+            due = isinstance(answer, Refusal) and postings.is_due(cursor, at)
+            return answer
+
+        while True:
+            answer = await self._run(runtime, step)
+            if not due:
+                return answer
+            await self._end_leases(runtime, at)
 
     async def mark_sent(self, runtime: Runtime, call: str) -> None:
         """See `Accounts`."""
         await self._run(runtime, lambda cursor: postings.mark_sent(cursor, call))
 
-    async def settle(self, runtime: Runtime, call: str, charge: Charge, *, at: float, calls: int = 1) -> bool:
+    async def settle(
+        self, runtime: Runtime, call: str, charge: Charge, *, at: float, calls: int = 1, watched: Sequence[Line] = ()
+    ) -> Settled:
         """See `Accounts`."""
 
-        def step(cursor: sqlite3.Cursor) -> bool:
-            return postings.settle(cursor, call, charge, at, calls)
+        def step(cursor: sqlite3.Cursor) -> Settled:
+            return postings.settle(cursor, call, charge, at, calls, watched)
 
         if runtime.blocking:
             return self.database.write(step, patience=self._patience)
@@ -136,7 +155,9 @@ class SqliteAccounts:
 
     async def sweep(self, runtime: Runtime, at: float) -> int:
         """See `Accounts`."""
-        return await self._run(runtime, lambda cursor: postings.sweep(cursor, at))
+        path = self.database.path
+        await runtime.run_blocking(lambda: replay(path, self.enter), apart=self.database.threads)  # better known so
+        return await self._end_leases(runtime, at)
 
     async def warn(self, runtime: Runtime, lines: Sequence[Line]) -> list[Crossing]:
         """See `Accounts`. Nothing is locked while no share was passed, as is nearly always so."""
@@ -167,6 +188,19 @@ class SqliteAccounts:
     async def assign(self, runtime: Runtime, assignment: Assignment) -> None:
         """See `Accounts`."""
         await self._run(runtime, lambda cursor: customers.assign(cursor, assignment))
+
+    async def _end_leases(self, runtime: Runtime, at: float) -> int:
+        """End the holds whose lease ran out, some at a time, so that calls come in between."""
+        write, threads = self.database.write, self.database.threads
+        ended = 0
+        while True:
+            some = await runtime.run_blocking(
+                lambda: write(lambda cursor: postings.sweep(cursor, at, _BATCH)), apart=threads
+            )
+            ended += some
+            if some < _BATCH:
+                return ended
+            await runtime.sleep(_PAUSE_SECONDS)
 
     @property
     def _patience(self) -> float:

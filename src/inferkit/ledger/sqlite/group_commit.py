@@ -38,9 +38,7 @@ class Write(Protocol):
     does. Raises `LedgerError`.
     """
 
-    def __call__(
-        self, step: Callable[[sqlite3.Cursor], None], /, *, since: float, patience: float | None
-    ) -> None: ...
+    def __call__(self, step: Callable[[sqlite3.Cursor], None], /, *, since: float, patience: float | None) -> None: ...
 
 
 class GroupedDatabase(Database):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferkit.ledger.ledger import Ledger
+from inferkit.ledger.spill import replay
 from inferkit.ledger.sqlite import postings
 from inferkit.ledger.sqlite.accounts import SqliteAccounts
 from inferkit.ledger.sqlite.database import Database
 from inferkit.ledger.sqlite.group_commit import GroupedDatabase
 from inferkit.ledger.sqlite.journal import SqliteJournal
-from inferkit.ledger.spill import replay
 
 if TYPE_CHECKING:
     import os

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import LedgerError
-from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal
+from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal, Settled
 from inferkit.ledger.decisions import grant
 from inferkit.ledger.journal import Attribution, Charge
 from inferkit.ledger.sqlite import balances
@@ -25,6 +25,7 @@ __all__ = [
     "MIGRATIONS",
     "enter_late",
     "extend",
+    "is_due",
     "mark_sent",
     "record",
     "reserve",
@@ -96,6 +97,9 @@ MIGRATIONS = (
         id INTEGER PRIMARY KEY, at REAL NOT NULL, plan TEXT NOT NULL, definition TEXT NOT NULL
     ) STRICT
     """,
+    """
+    CREATE INDEX holds_lease ON holds (lease)
+    """,
 )
 
 _HOLD_BALANCE = (
@@ -113,8 +117,10 @@ _HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _EXTEND = "UPDATE holds SET usd = usd + ?, tokens = tokens + ?, calls = calls + ?, lease = max(lease, ?) WHERE call = ?"
 _RELEASE = "DELETE FROM holds WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"
+_IS_DUE = "SELECT 1 FROM holds WHERE lease <= ? LIMIT 1"
 _SWEEP = (
-    "DELETE FROM holds WHERE lease <= ? RETURNING call, usd, tokens, calls, accounts, sent, user, tenant, feature, plan"
+    "DELETE FROM holds WHERE call IN (SELECT call FROM holds WHERE lease <= ? ORDER BY lease LIMIT ?) "
+    "RETURNING call, usd, tokens, calls, accounts, sent, user, tenant, feature, plan"
 )
 _IS_KNOWN = (
     "SELECT 1 FROM holds WHERE call = ? UNION ALL SELECT 1 FROM entries WHERE call = ? "
@@ -122,6 +128,9 @@ _IS_KNOWN = (
 )
 _ATTRIBUTION = "SELECT user, tenant, feature, plan FROM entries WHERE call = ? ORDER BY id LIMIT 1"
 _IS_ENTERED = "SELECT 1 FROM entries WHERE call = ? LIMIT 1"
+
+
+_NOW, _BEFORE = Settled(now=True), Settled(now=False)
 
 
 def reserve(
@@ -185,7 +194,7 @@ def enter_late(cursor: sqlite3.Cursor, one: Unwritten) -> bool:
         return void(cursor, one.call, one.at)
     if one.step == "record":
         return record(cursor, one.call, one.charge, one.at)
-    return settle(cursor, one.call, one.charge, one.at, 1)
+    return _settle(cursor, one.call, one.charge, one.at, 1)
 
 
 def _hold(
@@ -195,24 +204,28 @@ def _hold(
         whole = balances.hold_whole(cursor, lines[0], wanted)
         if whole is not None:
             return whole
-    answer = _decide(cursor, lines, wanted, minimum, at)
-    if isinstance(answer, Refusal) and sweep(cursor, at):
-        answer = _decide(cursor, lines, wanted, minimum, at)
-    if isinstance(answer, Grant):
-        for line in lines:
-            cursor.execute(_HOLD_BALANCE, (line.account, line.window, *answer.amounts))
-    return answer
-
-
-def _decide(
-    cursor: sqlite3.Cursor, lines: Sequence[Line], wanted: Amounts, minimum: Amounts, at: float
-) -> Grant | Refusal:
     found = grant(lines, wanted, minimum, lambda line: balances.used(cursor, line, at))
-    return found if isinstance(found, Grant) else balances.refusal(cursor, found)
+    if not isinstance(found, Grant):
+        return balances.refusal(cursor, found)
+    for line in lines:
+        cursor.execute(_HOLD_BALANCE, (line.account, line.window, *found.amounts))
+    return found
 
 
-def settle(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls: int) -> bool:
-    """Post what a call cost in place of what it held, once."""
+def settle(
+    cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls: int, watched: Sequence[Line] = ()
+) -> Settled:
+    """Post what a call cost in place of what it held, once, and note which shares of the lines to watch it passed."""
+    if not _settle(cursor, call, charge, at, calls):
+        return _BEFORE
+    if watched:
+        crossings = balances.warn(cursor, watched)
+        if crossings:
+            return Settled(now=True, crossings=tuple(crossings))
+    return _NOW
+
+
+def _settle(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls: int) -> bool:
     held = cursor.execute(_RELEASE, (call,)).fetchall()
     if held:
         *released, accounts = held[0]
@@ -260,9 +273,14 @@ def _attribution(cursor: sqlite3.Cursor, call: str) -> Attribution:
     return Attribution(*(cursor.execute(_ATTRIBUTION, (call,)).fetchone() or ()))
 
 
-def sweep(cursor: sqlite3.Cursor, at: float) -> int:
-    """End the holds whose lease ran out: what was sent is posted at the amount held, as an estimate."""
-    rows = cursor.execute(_SWEEP, (at,)).fetchall()
+def is_due(cursor: sqlite3.Cursor, at: float) -> bool:
+    """Say whether the lease of a hold has run out."""
+    return cursor.execute(_IS_DUE, (at,)).fetchone() is not None
+
+
+def sweep(cursor: sqlite3.Cursor, at: float, most: int) -> int:
+    """End `most` holds whose lease ran out: what was sent is posted at the amount held, as an estimate."""
+    rows = cursor.execute(_SWEEP, (at, most)).fetchall()
     for call, usd, tokens, calls, accounts, sent, *attribution in rows:
         held = Amounts(usd, tokens, calls)
         posted = held if sent else NOTHING
