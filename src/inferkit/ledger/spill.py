@@ -47,7 +47,7 @@ class Left(list[Unwritten]):
 
 
 class Spill:
-    """This process's file beside the ledger at `path`, which only its owner may read. Safe in any thread."""
+    """The file of this process beside the ledger at `path`, which only its owner may read. Safe in any thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

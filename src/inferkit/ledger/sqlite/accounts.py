@@ -127,7 +127,7 @@ class SqliteAccounts:
         """See `Accounts`."""
 
         def step(cursor: sqlite3.Cursor) -> Settled:
-            return postings.settle(cursor, call, charge, at, calls, watched)
+            return postings.settle(cursor, call, charge, at, calls=calls, watched=watched)
 
         if runtime.blocking:
             return self.database.write(step, patience=self._patience)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ConfigurationError, LedgerError
 from inferkit.ledger.sqlite.checkpoints import checkpoint
-from inferkit.ledger.sqlite.failures import UNREADABLE, LedgerBusy, damaged, explain, primary_code, unreadable
+from inferkit.ledger.sqlite.failures import FAILURES, LedgerBusy, damaged, explain, primary_code
 from inferkit.ledger.sqlite.opening import Durability, open_file
 from inferkit.runtime import clock, exits, writer
 from inferkit.runtime.dropped import when_dropped
@@ -98,9 +98,8 @@ class Database:
         """
         if self._pid != os.getpid():
             self._after_bare_fork()
-        if patience is None:
-            patience = PATIENCE
-        give_up = None if since is None else since + patience
+        patience = (PATIENCE if patience is None else patience) if wait else None
+        give_up = None if since is None or patience is None else since + patience
         pause = _PAUSES[0]
         while True:
             try:
@@ -108,24 +107,25 @@ class Database:
                     with self._lock:  # not acquire(): an interrupt between that and a `try` would keep it for ever
                         return self._transaction(step, begin)
                 return self._without_waiting(step, begin)
-            except sqlite3.OperationalError as error:
-                if primary_code(error) not in _BUSY:
-                    raise self.explain(error) from error
-                if not wait:
-                    raise LedgerBusy(f"the ledger {self.path} is in use by another process") from error
-                if give_up is None:
-                    give_up = clock.now() + patience
-                elif clock.now() >= min(give_up, exits.give_up_at):
-                    raise LedgerBusy(
-                        f"the ledger {self.path} was locked by another process for {patience:g} seconds; "
-                        "find the program that keeps a transaction open on it (a database browser, a backup)"
-                    ) from error
-            except sqlite3.Error as error:
-                raise self.explain(error) from error
-            except UNREADABLE as error:
-                raise unreadable(self.path, error) from error
+            except FAILURES as error:
+                give_up = self._until(error, give_up, patience)
             clock.sleep(random.uniform(0, pause))  # noqa: S311 - to be different, not to be secret
             pause = min(pause * 2, _PAUSES[1])
+
+    def _until(self, error: Exception, give_up: float | None, patience: float | None) -> float:
+        """Give the instant until which a step that failed is tried again; raise what is wrong where it is not."""
+        if primary_code(error) not in _BUSY:
+            raise self.explain(error) from error
+        if patience is None:
+            raise LedgerBusy(f"the ledger {self.path} is in use by another process") from error
+        if give_up is None:
+            return clock.now() + patience
+        if clock.now() >= min(give_up, exits.give_up_at):
+            raise LedgerBusy(
+                f"the ledger {self.path} was locked by another process for {patience:g} seconds; find the program "
+                "that keeps a transaction open on it (a database browser, a backup)"
+            ) from error
+        return give_up
 
     def _without_waiting(self, step: Callable[[sqlite3.Cursor], T], begin: str) -> T:
         end = clock.now() + _INLINE_SECONDS if self._lock.locked() else 0.0
@@ -236,7 +236,7 @@ class Database:
                 "program may write to"
             ) from error
 
-    def explain(self, error: sqlite3.Error) -> LedgerError:
+    def explain(self, error: Exception) -> LedgerError:
         """Give the error that says what is wrong with this file and what to do."""
         return explain(self.path, error)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from inferkit.core.errors import LedgerError
 from inferkit.ledger.sqlite.database import WRITING, Database
-from inferkit.ledger.sqlite.failures import LedgerBusy
+from inferkit.ledger.sqlite.failures import FAILURES, LedgerBusy
 from inferkit.runtime import clock
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class GroupedDatabase(Database):
             self._after_bare_fork()
         try:
             return self._group.run(step, super().write, since=since, patience=patience)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise self.explain(error) from error
 
     def renew(self) -> None:

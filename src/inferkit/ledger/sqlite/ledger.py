@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from inferkit.ledger.ledger import Ledger
 from inferkit.ledger.spill import replay
-from inferkit.ledger.sqlite import postings
 from inferkit.ledger.sqlite.accounts import SqliteAccounts
 from inferkit.ledger.sqlite.database import Database
 from inferkit.ledger.sqlite.group_commit import GroupedDatabase
 from inferkit.ledger.sqlite.journal import SqliteJournal
+from inferkit.ledger.sqlite.schema import MIGRATIONS
 
 if TYPE_CHECKING:
     import os
@@ -25,9 +25,9 @@ class SqliteStore(SqliteAccounts, SqliteJournal):
 
     def __init__(self, path: str | os.PathLike[str], durability: Durability = "normal") -> None:
         if durability == "full":
-            super().__init__(GroupedDatabase(path, postings.MIGRATIONS))
+            super().__init__(GroupedDatabase(path, MIGRATIONS))
         else:
-            super().__init__(Database(path, postings.MIGRATIONS, durability))
+            super().__init__(Database(path, MIGRATIONS, durability))
         replay(self.database.path, self.enter)
 
     def __repr__(self) -> str:
