@@ -15,7 +15,7 @@ from inferkit.client.stack import default_stack
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.stack import check_order, compose, insert
 from inferkit.pricing.price_book import PriceBook
-from inferkit.runtime import clock, imports
+from inferkit.runtime import imports
 from inferkit.runtime.loops import current_runtime
 
 if TYPE_CHECKING:
@@ -200,9 +200,7 @@ def _open_ledger(
         return None, False
     if isinstance(given, Ledger):
         return given, False
-    ledger = SqliteLedger(ledger_file(home) if given is True else given)
-    ledger.sweep(clock.time())  # what processes held that are dead by now belongs in the journal
-    return ledger, True
+    return SqliteLedger(ledger_file(home) if given is True else given), True
 
 
 def _plans(

@@ -39,7 +39,12 @@ class Backlog:
         self._gathering = Gathering(
             self._write_what_waits, name=f"the ledger {path}", seconds=_FIRST_PAUSE, keep=self._leave
         )
-        self._begin()
+        self._waiting: dict[str, Unwritten] = {}
+        self._unkept: dict[str, Unwritten] = {}
+        self._wanted = False
+        self._since = 0.0
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
         renew_after_fork(self)
 
     @property
@@ -75,16 +80,11 @@ class Backlog:
 
     def renew(self) -> None:
         """Leave what waits to the parent, in a forked child."""
-        self._begin()
-        self._spill.renew()
-
-    def _begin(self) -> None:
-        self._waiting: dict[str, Unwritten] = {}
-        self._unkept: dict[str, Unwritten] = {}
+        self._waiting, self._unkept = {}, {}
         self._wanted = False
-        self._since = 0.0
         self._pid = os.getpid()
         self._lock = threading.RLock()
+        self._spill.renew()
 
     def _prepare(self) -> None:
         if self._wanted:

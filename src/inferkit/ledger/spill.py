@@ -52,7 +52,8 @@ class Spill:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: IO[bytes] | None = None
-        self.renew()
+        self._end = 0
+        self._lock = threading.RLock()
 
     def prepare(self) -> None:
         """Make the file, and set room aside in it, if that can be done."""

@@ -195,7 +195,7 @@ class SqliteAccounts:
         ended = 0
         while True:
             some = await runtime.run_blocking(
-                lambda: write(lambda cursor: postings.sweep(cursor, at, _BATCH)), apart=threads
+                lambda: write(lambda cursor: postings.sweep(cursor, at, _BATCH), patience=_OWED_SECONDS), apart=threads
             )
             ended += some
             if some < _BATCH:

@@ -103,7 +103,7 @@ def version_of(connection: sqlite3.Connection, path: Path, newest: int) -> int:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != _APPLICATION_ID:
+    if tables and application != _APPLICATION_ID:
         raise LedgerError(f"{path} is another program's database; give the ledger a file of its own")
     if version > newest:
         raise LedgerError(
