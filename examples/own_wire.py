@@ -52,8 +52,8 @@ class LineWire:
     def write_request(self, request: Request, endpoint: Endpoint) -> bytes:
         return json.dumps({"turns": [[each.role, each.text] for each in request.messages]}).encode()
 
-    def reader(self, provider: str, headers: Mapping[str, str], *, streamed: bool) -> LineReader:
-        return LineReader(provider)
+    def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> LineReader:
+        return LineReader(endpoint.name)
 
     def read_error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         return Unavailable(f"{provider} answered with HTTP {status}", provider=provider, status=status)

@@ -17,7 +17,8 @@ __all__ = ["Chunk", "ToolCallDelta"]
 class ToolCallDelta:
     """A piece of a tool call. The first piece of an `index` carries `id` and `name`; `arguments` pieces join up.
 
-    `extra` is what only the provider understands of the call, to be sent back with it.
+    `extra` is what only the provider understands of the call, to be sent back with it; `kind` says what is called, as
+    that of `ToolCallPart` does.
     """
 
     index: int
@@ -25,6 +26,7 @@ class ToolCallDelta:
     name: str | None = None
     arguments: str = field(default="", repr=False)
     extra: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
+    kind: str = "function"
 
 
 class Chunk(NamedTuple):

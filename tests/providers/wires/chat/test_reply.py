@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from chat_wire import USAGE_EVENT, ask, completion, delta
 from inferkit.core.chunks import Chunk, ToolCallDelta
-from inferkit.core.errors import ContentFiltered, InvalidRequest, RateLimited, Unavailable
+from inferkit.core.errors import ContentFiltered, ContextOverflow, RateLimited, Unavailable
 from inferkit.core.messages import ImagePart, OpaquePart, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
@@ -166,9 +166,9 @@ def _joined(reply):
 @pytest.mark.parametrize("streamed", [True, False])
 def test_parts_that_come_whole_from_elsewhere_are_told_in_this_wires_fields(streamed):
     parts = (ReasoningPart("hm", "seal"), TextPart("A"), TextPart("B"), RefusalPart("no"))
-    again, _ = read(write([Chunk(parts=parts), Chunk(finish_reason="end")], streamed=streamed))
+    again, _ = read(write([Chunk(parts=parts), Chunk(finish_reason="odd")], streamed=streamed))
     one = Reply.of(again, CallRecord(clock))
-    assert (one.reasoning, one.text, one.finish_reason) == ("hm", "ABno", "end")
+    assert (one.reasoning, one.text, one.finish_reason) == ("hm", "ABno", "odd")
     assert one.message.parts == (
         ReasoningPart("hm", None, {"reasoning_details": [{"type": "reasoning.text", "signature": "seal"}]}),
         TextPart("AB"),
@@ -208,7 +208,7 @@ def test_what_a_next_turn_needs_is_in_the_message_streamed_and_whole(told, parts
     for one in (whole(told), reply(delta(**told), delta(finish="stop"))):
         assert one.message.parts == parts
     request = ask(DirectRuntime(), one.message)
-    sent = json.loads(CHAT.write_request(request, PRESETS["openrouter"]))["messages"][0]
+    sent = json.loads(CHAT.write_request(request, PRESETS["openrouter"].endpoint()))["messages"][0]
     for name, value in told.items():
         if name == "audio":  # a model takes no more of what it has said
             assert sent[name] == {"id": value["id"]}
@@ -233,6 +233,7 @@ def test_what_comes_in_pieces_is_put_together():
     )
     assert one.message.parts == (
         TextPart("AB"),
+        ToolCallPart("call_chatcmpl-1_0", "f", "{}"),
         ReasoningPart(
             "",
             None,
@@ -245,7 +246,7 @@ def test_what_comes_in_pieces_is_put_together():
         ),
         OpaquePart("audio", {"id": "a", "transcript": "It is.", "data": "eA=="}),
     )
-    assert one.extra == {"annotations": [{"url": 1}, {"url": 2}], "function_call": {"name": "f", "arguments": "{}"}}
+    assert one.extra == {"annotations": [{"url": 1}, {"url": 2}]}
 
 
 def test_what_is_said_of_the_whole_reply_is_its_extra():
@@ -298,7 +299,7 @@ def test_the_first_bytes_say_whether_a_reply_is_streamed_and_not_its_label(heade
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        ({"message": "ctx", "code": "context_length_exceeded"}, InvalidRequest),
+        ({"message": "ctx", "code": "context_length_exceeded"}, ContextOverflow),
         ({"message": "slow", "code": 429}, RateLimited),
         ({"code": "content_filter"}, ContentFiltered),
     ],
