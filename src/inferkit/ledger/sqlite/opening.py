@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import sqlite3
+import sys
 from typing import TYPE_CHECKING, Literal
 
 from inferkit.core.errors import LedgerError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Durability", "open_file", "version_of"]
+__all__ = ["Durability", "open_file", "open_to_read", "version_of"]
 
 Durability = Literal["normal", "full"]
 
@@ -42,6 +43,25 @@ def open_file(path: Path, migrations: Sequence[str], durability: Durability, wai
         connection.close()
         raise
     return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open the file at `path` without ever writing to it. Raises `LedgerError` for what is no ledger."""
+    if not path.exists():
+        raise LedgerError(f"there is no ledger at {path}")
+    for how in ("mode=ro", "mode=ro&immutable=1"):
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, isolation_level=None)
+        try:
+            version_of(connection, path, sys.maxsize)
+        except sqlite3.OperationalError as error:
+            connection.close()
+            failure = error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+    raise failure
 
 
 def _is_there(path: Path) -> bool:
