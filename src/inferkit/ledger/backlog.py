@@ -61,6 +61,7 @@ class Backlog:
         """Keep it, and enter it later. Does not wait."""
         if self._pid != os.getpid():  # forked behind Python's back
             self.renew()
+            self._spill.renew()
         with self._lock:
             if not self._waiting:
                 self._since = clock.now()
@@ -84,7 +85,6 @@ class Backlog:
         self._wanted = False
         self._pid = os.getpid()
         self._lock = threading.RLock()
-        self._spill.renew()
 
     def _prepare(self) -> None:
         if self._wanted:

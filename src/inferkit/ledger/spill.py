@@ -24,6 +24,7 @@ from inferkit.core.errors import LedgerError
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.ledger.unwritten import Unwritten
 from inferkit.runtime.dropped import when_dropped
+from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -54,6 +55,7 @@ class Spill:
         self._file: IO[bytes] | None = None
         self._end = 0
         self._lock = threading.RLock()
+        renew_after_fork(self)
 
     def prepare(self) -> None:
         """Make the file, and set room aside in it, if that can be done."""

@@ -80,6 +80,7 @@ class LedgerState:
             if hold is None:
                 raise LedgerError(f"call {call} holds nothing that could be extended; it was settled or never reserved")
             self._correct(call, at, 0, Charge(0, attribution=hold.attribution))
+            hold = hold._replace(sent=True)  # it turns out to be running
         self.holds[call] = hold._replace(amounts=_sum(hold.amounts, more), lease=max(hold.lease, lease))
         return answer
 

@@ -209,10 +209,12 @@ class SqliteAccounts:
 
     def _owing(self) -> Backlog:
         """Make ready for what may not be entered at once, before something is owed."""
-        if self._backlog is None:
-            self._backlog = Backlog(self.database.path, self.enter, durable=not self.database.is_quick)
-            self._backlog.prepare()
-        return self._backlog
+        backlog = self._backlog
+        if backlog is None:
+            made = Backlog(self.database.path, self.enter, durable=not self.database.is_quick)
+            backlog = vars(self).setdefault("_backlog", made)  # of those that threads make at once, one counts
+            backlog.prepare()
+        return backlog
 
     async def _run(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from inferkit.ledger.journal import Assignment, Attribution, Tally
@@ -66,13 +65,7 @@ as_assignment = sound(_as_assignment, TIME, NUMBER, PERHAPS_TEXT, PERHAPS_TEXT, 
 """Read a row of `ASSIGNMENTS`."""
 
 
-def _as_definition(row: Sequence[Any]) -> tuple[str, str, float]:
-    plan, definition, at = row
-    json.loads(definition)
-    return plan, definition, at
-
-
-_sound_definition = sound(_as_definition, TEXT, TEXT, TIME)
+_sound_definition = sound(tuple, TEXT, TEXT, TIME)
 
 
 def assign(cursor: sqlite3.Cursor, assignment: Assignment) -> None:

@@ -45,12 +45,13 @@ def explain(path: Path, error: Exception) -> LedgerError:
     code = primary_code(error)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return damaged(path)
+    if code == sqlite3.SQLITE_FULL:
+        return LedgerError(f"there is no room left for the ledger {path}; make room on its disk")
     return LedgerError(f"the ledger {path} {_WRONG.get(code, f'failed: {error}')}")
 
 
 _WRONG = {
     sqlite3.SQLITE_READONLY: "is read-only; let this program write to the file and its folder",
-    sqlite3.SQLITE_FULL: "has no room left on its disk; make room",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; choose a file in a folder that this program may write to",
     sqlite3.SQLITE_IOERR: "was failed by its disk; check the room that is left there, and its health",
 }

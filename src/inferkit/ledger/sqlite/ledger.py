@@ -35,7 +35,7 @@ class SqliteStore(SqliteAccounts, SqliteJournal):
 
     def close(self) -> None:
         """See `Store`."""
-        backlog, self._backlog = self._backlog, None
+        backlog = vars(self).pop("_backlog", None)
         if backlog is not None:
             backlog.close()
         self.database.close()
