@@ -54,6 +54,7 @@ class Spill:
         self._path = path
         self._file: IO[bytes] | None = None
         self._end = 0
+        self._closes_when_dropped: object = None
         self._lock = threading.RLock()
         renew_after_fork(self)
 
@@ -99,6 +100,7 @@ class Spill:
             if file is None:
                 return None
             _give_up(file, self._place)
+            self._closes_when_dropped = None
             return self._place if end else None
 
     def renew(self) -> None:
