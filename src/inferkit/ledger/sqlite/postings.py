@@ -38,6 +38,10 @@ _MOVE = (
     "WHERE account = ? AND window = ?"
 )
 _HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_HOLD_NEW = (
+    "INSERT INTO holds SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM entries WHERE call = ?) "
+    "AND NOT EXISTS (SELECT 1 FROM expired WHERE call = ?) ON CONFLICT (call) DO NOTHING"
+)
 _EXTEND = "UPDATE holds SET usd = usd + ?, tokens = tokens + ?, calls = calls + ?, lease = max(lease, ?) WHERE call = ?"
 _HOLD_WHOLE = (
     "UPDATE balances SET usd_held = usd_held + ?, tokens_held = tokens_held + ?, calls_held = calls_held + ? "
@@ -79,11 +83,14 @@ def reserve(
     attribution: Attribution,
 ) -> Grant | Refusal:
     """Hold what every line can spare, or nothing."""
-    if cursor.execute(_IS_KNOWN, (call,) * 3).fetchone():
-        raise LedgerError(f"call {call} was reserved before; give every call an id of its own")
     answer = _hold(cursor, lines, wanted, minimum, at)
     if isinstance(answer, Grant):
-        cursor.execute(_HOLD, (call, *answer.amounts, _accounts_text(lines), lease, sent, *attribution))
+        hold = (call, *answer.amounts, _accounts_text(lines), lease, sent, *attribution)
+        is_new = cursor.execute(_HOLD_NEW, (*hold, call, call)).rowcount
+    else:
+        is_new = cursor.execute(_IS_KNOWN, (call,) * 3).fetchone() is None
+    if not is_new:
+        raise LedgerError(f"call {call} was reserved before; give every call an id of its own")
     return answer
 
 
