@@ -28,7 +28,8 @@ class Backlog:
     """Enters with `write`, which raises `LedgerError`, what the ledger at `path` could not take, as soon as it can.
 
     Until then it is in this process's file beside the ledger, where whoever opens the ledger finds it if this process
-    is gone. `durable` has it on the disk, so that it outlives a power cut, too.
+    is gone. `durable` has it on the disk, so that it outlives a power cut, too. Where something is `waiting`, whoever
+    comes next need not wait to find out that the ledger takes nothing.
     """
 
     def __init__(self, path: Path, write: Callable[[Unwritten], object], *, durable: bool = False) -> None:
@@ -39,18 +40,13 @@ class Backlog:
         self._gathering = Gathering(
             self._write_what_waits, name=f"the ledger {path}", seconds=_FIRST_PAUSE, keep=self._leave
         )
-        self._waiting: dict[str, Unwritten] = {}
+        self.waiting: dict[str, Unwritten] = {}
         self._unkept: dict[str, Unwritten] = {}
         self._wanted = False
         self._since = 0.0
         self._pid = os.getpid()
         self._lock = threading.RLock()
         renew_after_fork(self)
-
-    @property
-    def waits(self) -> bool:
-        """Whether something could not be entered yet: so whoever comes next need not wait to find that out."""
-        return bool(self._waiting)
 
     def prepare(self) -> None:
         """Have room set aside for what may come. Does not wait."""
@@ -63,9 +59,9 @@ class Backlog:
             self.renew()
             self._spill.renew()
         with self._lock:
-            if not self._waiting:
+            if not self.waiting:
                 self._since = clock.now()
-            self._waiting[one.call] = one
+            self.waiting[one.call] = one
             self._keep(one)
         if self._durable:
             writer.disk.take(self._spill.sync)
@@ -74,14 +70,14 @@ class Backlog:
     def close(self) -> None:
         """Enter what waits now, or leave it beside the ledger."""
         self._wanted = False
-        if self._waiting:
+        if self.waiting:
             self._gathering.close()
         else:
             self._spill.close()
 
     def renew(self) -> None:
         """Leave what waits to the parent, in a forked child."""
-        self._waiting, self._unkept = {}, {}
+        self.waiting, self._unkept = {}, {}
         self._wanted = False
         self._pid = os.getpid()
         self._lock = threading.RLock()
@@ -97,7 +93,7 @@ class Backlog:
             self._unkept[one.call] = one
 
     def _write_what_waits(self) -> None:
-        waiting = list(self._waiting.values())
+        waiting = list(self.waiting.values())
         try:
             for one in waiting:
                 self._write(one)
@@ -108,7 +104,7 @@ class Backlog:
                     self._keep(one)
             raise
         with self._lock:
-            if not self._waiting:
+            if not self.waiting:
                 self._spill.clear()
                 if waiting:
                     late = clock.now() - self._since
@@ -120,7 +116,7 @@ class Backlog:
         """Leave what waits in the file, where this process has no more time for it."""
         self._wanted = False
         with self._lock:
-            waiting, self._waiting = self._waiting, {}
+            waiting, self.waiting = self.waiting, {}
             for one in list(self._unkept.values()):
                 self._keep(one)
             unkept, self._unkept = self._unkept, {}
@@ -140,6 +136,6 @@ class Backlog:
 
     def _done(self, one: Unwritten) -> None:
         with self._lock:
-            if self._waiting.get(one.call) is one:
-                del self._waiting[one.call]
+            if self.waiting.get(one.call) is one:
+                del self.waiting[one.call]
                 self._unkept.pop(one.call, None)

@@ -112,7 +112,7 @@ class Settlement:
         charge = _charge_for(request, hold, outcome, self._candidates())
         at = runtime.time()
         step: Literal["settle", "record"] = "settle" if self._held else "record"
-        lines = () if hold is None else watched(hold.quote)
+        lines = watched(hold.quote) if hold is not None and hold.quote.warns else ()
         crossings = await self._write(runtime, Unwritten(step, request.record.id, at, charge), lines)
         self._over()
         if hold is not None and crossings:

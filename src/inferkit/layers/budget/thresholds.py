@@ -39,7 +39,7 @@ async def tell_of_thresholds(accounts: Accounts, runtime: Runtime, request: Requ
 
 def watched(quote: Quote) -> list[Line]:
     """Give the lines of which somebody wants to be told."""
-    return [line for line in quote.watched if line.warn_at] if quote.warns else []
+    return [line for line in quote.watched if line.warn_at]
 
 
 def tell(request: Request, quote: Quote, crossings: Iterable[Crossing]) -> None:

@@ -205,7 +205,7 @@ class SqliteAccounts:
     @property
     def _patience(self) -> float:
         """How many seconds to wait with what a call owes, which is kept: none where others wait already."""
-        return 0.0 if self._backlog is not None and self._backlog.waits else _OWED_SECONDS
+        return 0.0 if self._backlog is not None and self._backlog.waiting else _OWED_SECONDS
 
     def _owing(self) -> Backlog:
         """Make ready for what may not be entered at once, before something is owed."""
