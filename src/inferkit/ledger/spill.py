@@ -21,6 +21,7 @@ import threading
 from typing import IO, TYPE_CHECKING, Any
 
 from inferkit.core.errors import LedgerError
+from inferkit.core.usage import NO_DETAILS, UsageDetails
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.ledger.unwritten import Unwritten
 from inferkit.runtime.dropped import when_dropped
@@ -228,7 +229,8 @@ def _line(one: Unwritten) -> bytes:
     if one.charge is not None:
         values["charge"] = {
             **one.charge._asdict(),
-            "parts": [part._asdict() for part in one.charge.parts],
+            "details": one.charge.details.as_json(),
+            "parts": [{**part._asdict(), "details": part.details.as_json()} for part in one.charge.parts],
             "attribution": one.charge.attribution._asdict(),
         }
     return json.dumps(values).encode("ascii") + b"\n"
@@ -244,6 +246,11 @@ def _from_line(line: bytes) -> Unwritten:
 def _from_json(charge: dict[str, Any] | None, **values: Any) -> Unwritten:
     if charge is None:
         return Unwritten(**values)
-    parts = tuple(Part(**part) for part in charge.pop("parts"))
+    parts = tuple(Part(**_with_details(part)) for part in charge.pop("parts"))
     attribution = Attribution(**charge.pop("attribution"))
-    return Unwritten(**values, charge=Charge(**charge, parts=parts, attribution=attribution))
+    return Unwritten(**values, charge=Charge(**_with_details(charge), parts=parts, attribution=attribution))
+
+
+def _with_details(values: dict[str, Any]) -> dict[str, Any]:
+    details = values.get("details")
+    return {**values, "details": UsageDetails.from_json(details) if details else NO_DETAILS}
