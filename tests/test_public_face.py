@@ -97,7 +97,19 @@ FACE = [
     "default_stack",
 ]
 TELEMETRY = ["Export", "SpanCollector", "Telemetry", "export_to_jaeger", "trace_tree"]
-TESTING = ["FakeProvider", "Script", "make_request", "settled"]
+TESTING = [
+    "CutOff",
+    "FakeProvider",
+    "Recorded",
+    "Refused",
+    "ResetAt",
+    "Script",
+    "Stalled",
+    "Surplus",
+    "Tape",
+    "make_request",
+    "settled",
+]
 ALSO_IN_THE_DOCS = {
     "inferkit.caching.disk": {"DiskTier"},
     "inferkit.caching.entry": {"CachedReply"},
