@@ -100,6 +100,7 @@ TELEMETRY = ["Export", "SpanCollector", "Telemetry", "export_to_jaeger", "trace_
 TESTING = [
     "CutOff",
     "FakeProvider",
+    "Piece",
     "Recorded",
     "Refused",
     "ResetAt",

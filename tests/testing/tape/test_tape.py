@@ -27,8 +27,7 @@ from inferkit import (
 )
 from inferkit.providers.http.choosing import make_transport
 from inferkit.runtime.direct import DirectRuntime, drive
-from inferkit.testing import CutOff, Recorded, Refused, ResetAt, Stalled, Surplus, Tape
-from inferkit.testing.tape.tape import Piece
+from inferkit.testing import CutOff, Piece, Recorded, Refused, ResetAt, Stalled, Surplus, Tape
 from ways import close, text
 from wire import CLOSE, RESET, UNTIL_CLOSED, Wire, reply, sse
 

@@ -10,7 +10,7 @@ import anyio
 from inferkit.core.errors import ConfigurationError
 from inferkit.runtime import clock
 from inferkit.testing.tape.faults import Fault, Refused, ResetAt, Surplus
-from inferkit.testing.tape.programme import Ending, Pause, Programme, body_steps
+from inferkit.testing.tape.programme import Finale, Pause, Programme, body_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,12 +43,12 @@ def playing(
 def _kinds(library: Any) -> tuple[Any, Any]:
     """Make the classes of a body and of a transport that the library takes for its own."""
     return (
-        type("PlayedBody", (_Body, library.SyncByteStream, library.AsyncByteStream), {}),
-        type("PlayingTransport", (_Playing, library.BaseTransport, library.AsyncBaseTransport), {}),
+        type("PlayedBody", (_PlayedBody, library.SyncByteStream, library.AsyncByteStream), {}),
+        type("PlayingTransport", (_HttpxPlayer, library.BaseTransport, library.AsyncBaseTransport), {}),
     )
 
 
-class _Body:
+class _PlayedBody:
     """A body on its way out of the tape; `patience` is how long the client waits for more of it, in seconds."""
 
     def __init__(self, library: Any, play: Play, speed: float | None, patience: float | None) -> None:
@@ -59,18 +59,18 @@ class _Body:
 
     def _next(self) -> bytes | float | None:
         """Give the next piece, or how long to wait before it is looked for again, or nothing at the end."""
-        step = next(self._steps, Ending.WHOLE)
+        step = next(self._steps, Finale.WHOLE)
         if isinstance(step, bytes):
             return step
         if isinstance(step, Pause):
             if step.stalled and self._patience is not None and step.seconds > self._patience:
                 raise self._library.ReadTimeout("the tape stalls")
             return step.seconds
-        if step is Ending.WHOLE:
+        if step is Finale.WHOLE:
             return None
-        if step is Ending.RESET:
+        if step is Finale.RESET:
             raise self._library.ReadError("the tape resets the connection")
-        if step is Ending.CLOSED:
+        if step is Finale.CLOSED:
             raise self._library.RemoteProtocolError("the tape closes the connection before the end of the body")
         raise self._library.ReadTimeout("nothing more is on the tape")
 
@@ -92,7 +92,7 @@ class _Body:
         raise StopAsyncIteration
 
 
-class _Playing:
+class _HttpxPlayer:
     """A transport of a library of httpx's kind."""
 
     def __init__(self, library: Any, body: Any, programme: Programme, speed: float | None) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from inferkit.core.errors import ConfigurationError
 from inferkit.runtime import clock
 from inferkit.testing.tape.faults import Fault, Refused, ResetAt, Surplus
-from inferkit.testing.tape.programme import Ending, Pause, Programme, body_steps
+from inferkit.testing.tape.programme import Finale, Pause, Programme, body_steps
 from inferkit.testing.tape.requests import Received, receive
 
 if TYPE_CHECKING:
@@ -139,21 +139,21 @@ class _Answer:
         if self._speed is not None:
             self._pause(exchange.after / self._speed)
         if exchange.status is None or (isinstance(fault, ResetAt) and fault.at < 0):
-            return self._end(Ending.RESET, chunked=False)
+            return self._end(Finale.RESET, chunked=False)
         chunked = len(exchange.pieces) != 1 or exchange.end != "complete"
         self._sock.sendall(_head(exchange.status, exchange.headers, None if chunked else len(exchange.reply)))
         for step in body_steps(exchange, fault, self._speed):
             if isinstance(step, Pause):
                 if not self._pause(step.seconds):
                     return False
-            elif isinstance(step, Ending):
+            elif isinstance(step, Finale):
                 return self._end(step, chunked=chunked, surplus=fault if isinstance(fault, Surplus) else None)
             else:
                 self._sock.sendall(b"%x\r\n%s\r\n" % (len(step), step) if chunked else step)
         raise AssertionError("a body without an ending")
 
-    def _end(self, ending: Ending, *, chunked: bool, surplus: Surplus | None = None) -> bool:
-        if ending is Ending.WHOLE:
+    def _end(self, ending: Finale, *, chunked: bool, surplus: Surplus | None = None) -> bool:
+        if ending is Finale.WHOLE:
             last = b"0\r\n\r\n" if chunked else b""
             if surplus is not None and not surplus.late:
                 last += surplus.data
@@ -166,9 +166,9 @@ class _Answer:
                 finally:
                     self._surplus_sent.set()
             return True
-        if ending is Ending.RESET:
+        if ending is Finale.RESET:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        elif ending is Ending.OPEN:
+        elif ending is Finale.OPEN:
             self._pause(float("inf"))
         return False
 

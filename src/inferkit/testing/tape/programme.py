@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from inferkit.testing.tape.tape import Recorded
 
-__all__ = ["NOT_ON_TAPE", "Ending", "Pause", "Play", "Programme", "body_steps"]
+__all__ = ["NOT_ON_TAPE", "Finale", "Pause", "Play", "Programme", "body_steps"]
 
 NOT_ON_TAPE = Refused(
     404,
@@ -26,7 +26,7 @@ NOT_ON_TAPE = Refused(
 )
 
 
-class Ending(enum.Enum):
+class Finale(enum.Enum):
     """What becomes of the connection when a body has gone out as far as it goes."""
 
     WHOLE = "whole"
@@ -86,8 +86,8 @@ class Programme:
         return Play(None, NOT_ON_TAPE)
 
 
-def body_steps(exchange: Recorded, fault: Fault | None, speed: float | None) -> Iterator[bytes | Pause | Ending]:
-    """Give what happens to a body, from the end of its head on; the last of it is an `Ending`."""
+def body_steps(exchange: Recorded, fault: Fault | None, speed: float | None) -> Iterator[bytes | Pause | Finale]:
+    """Give what happens to a body, from the end of its head on; the last of it is an `Finale`."""
     at = fault.at if isinstance(fault, CutOff | ResetAt | Stalled) else None
     sent = 0
     for piece in exchange.pieces:
@@ -99,7 +99,7 @@ def body_steps(exchange: Recorded, fault: Fault | None, speed: float | None) -> 
                 yield data[: at - sent]
             ending = _broken(fault)
             yield ending
-            if isinstance(ending, Ending):
+            if isinstance(ending, Finale):
                 return
             data, sent, at = data[at - sent :], at, None
         if data:
@@ -108,15 +108,15 @@ def body_steps(exchange: Recorded, fault: Fault | None, speed: float | None) -> 
     if at is not None:
         ending = _broken(fault)
         yield ending
-        if isinstance(ending, Ending):
+        if isinstance(ending, Finale):
             return
-    yield {"complete": Ending.WHOLE, "broke": Ending.CLOSED, "left": Ending.OPEN}[exchange.end]
+    yield {"complete": Finale.WHOLE, "broke": Finale.CLOSED, "left": Finale.OPEN}[exchange.end]
 
 
-def _broken(fault: Fault | None) -> Ending | Pause:
+def _broken(fault: Fault | None) -> Finale | Pause:
     if isinstance(fault, Stalled):
-        return Ending.OPEN if fault.seconds is None else Pause(fault.seconds, stalled=True)
-    return Ending.RESET if isinstance(fault, ResetAt) else Ending.CLOSED
+        return Finale.OPEN if fault.seconds is None else Pause(fault.seconds, stalled=True)
+    return Finale.RESET if isinstance(fault, ResetAt) else Finale.CLOSED
 
 
 def _identity(method: str, url: str, body: bytes) -> tuple[str, str, str, Any]:

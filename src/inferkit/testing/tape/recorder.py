@@ -40,7 +40,7 @@ class Recorder:
         deadline: float | None = None,
     ) -> Exchange:
         """See `Transport`. What is cancelled before its headers came is not recorded."""
-        recording = _Recording(self.tape, runtime, url, headers, body, more_secrets=self._secrets)
+        recording = _OneRecording(self.tape, runtime, url, headers, body, more_secrets=self._secrets)
         try:
             exchange = await self._transport.post(
                 url, headers, body, provider=provider, runtime=runtime, deadline=deadline
@@ -56,7 +56,7 @@ class Recorder:
         await self._transport.aclose(runtime)
 
 
-class _Recording:
+class _OneRecording:
     """One exchange as far as it has come."""
 
     def __init__(
@@ -128,7 +128,7 @@ class _Recording:
 class _RecordedExchange:
     """An `Exchange` that notes what it hands on."""
 
-    def __init__(self, exchange: Exchange, recording: _Recording) -> None:
+    def __init__(self, exchange: Exchange, recording: _OneRecording) -> None:
         self.status = exchange.status
         self.headers = exchange.headers
         self._exchange = exchange

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["End", "Piece", "Recorded", "Tape"]
 
 VERSION = 1
+_NO_END: dict[str, Any] = {"end": None}
 End = Literal["complete", "broke", "left"]
 """How an exchange ended: all of it came, or the connection broke, or the client left early."""
 
@@ -179,7 +180,7 @@ def _exchanges(lines: Iterable[dict[str, Any]]) -> Iterable[Recorded]:
     for first in lines:
         head = next(lines, {})
         pieces: list[Piece] = []
-        while "end" not in (line := next(lines, {"end": None})):
+        while "end" not in (line := next(lines, _NO_END)):
             pieces.append(Piece(_bytes("piece", line), float(line["after"])))
         if line["end"] not in {"complete", "broke", "left"}:
             raise ValueError("its last exchange has no end")
