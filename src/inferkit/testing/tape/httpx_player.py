@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from inferkit.testing.tape.programme import Play
-    from inferkit.testing.tape.tape import Recorded
+    from inferkit.testing.tape.recorded import Recorded
 
 __all__ = ["playing"]
 

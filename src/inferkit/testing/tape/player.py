@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from inferkit.providers.http.transport import Exchange, Transport
     from inferkit.runtime.protocol import Runtime
     from inferkit.testing.tape.programme import Play
-    from inferkit.testing.tape.tape import Recorded
+    from inferkit.testing.tape.recorded import Recorded
 
 __all__ = ["Player"]
 

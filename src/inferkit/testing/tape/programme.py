@@ -15,7 +15,7 @@ from inferkit.testing.tape.secrets import masked, secrets_in, shown_url
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from inferkit.testing.tape.tape import Recorded
+    from inferkit.testing.tape.recorded import Recorded
 
 __all__ = ["NOT_ON_TAPE", "Finale", "Pause", "Play", "Programme", "body_steps"]
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import ProviderError
+from inferkit.testing.tape.recorded import End, Piece, Recorded
 from inferkit.testing.tape.secrets import masked, reply_headers, request_headers, secrets_in, shown_url
-from inferkit.testing.tape.tape import End, Piece, Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from inferkit.providers.http.transport import Exchange, Transport
     from inferkit.runtime.protocol import Runtime
-    from inferkit.testing.tape.tape import Tape
 
 __all__ = ["Recorder"]
 
@@ -22,10 +21,10 @@ _FRAMING = {"connection", "content-encoding", "content-length", "keep-alive", "t
 
 
 class Recorder:
-    """A `Transport` that sends through another one and puts every exchange on a tape."""
+    """A `Transport` that sends through another one, and has every exchange added to a tape."""
 
-    def __init__(self, tape: Tape, transport: Transport, *, secrets: Iterable[str] = ()) -> None:
-        self.tape = tape
+    def __init__(self, add: Callable[[Recorded], None], transport: Transport, *, secrets: Iterable[str] = ()) -> None:
+        self._add = add
         self._transport = transport
         self._secrets = tuple(secrets)
 
@@ -40,7 +39,7 @@ class Recorder:
         deadline: float | None = None,
     ) -> Exchange:
         """See `Transport`. What is cancelled before its headers came is not recorded."""
-        recording = _OneRecording(self.tape, runtime, url, headers, body, more_secrets=self._secrets)
+        recording = _OneRecording(self._add, runtime, url, headers, body, more_secrets=self._secrets)
         try:
             exchange = await self._transport.post(
                 url, headers, body, provider=provider, runtime=runtime, deadline=deadline
@@ -61,7 +60,7 @@ class _OneRecording:
 
     def __init__(
         self,
-        tape: Tape,
+        add: Callable[[Recorded], None],
         runtime: Runtime,
         url: str,
         headers: Mapping[str, str],
@@ -69,7 +68,7 @@ class _OneRecording:
         *,
         more_secrets: Iterable[str],
     ) -> None:
-        self._tape = tape
+        self._add = add
         self._runtime = runtime
         self._secrets = secrets_in(url, headers, more_secrets)
         self._url = url
@@ -104,7 +103,7 @@ class _OneRecording:
         for piece in self._pieces:  # a secret may lie over the cut between two of them
             pieces.append(Piece(whole[at : at + len(piece.data)], piece.after))
             at += len(piece.data)
-        self._tape.add(
+        self._add(
             Recorded(
                 "POST",
                 masked(shown_url(self._url).encode(), self._secrets).decode(),

@@ -19,9 +19,10 @@ import json
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.testing.tape.recorded import Piece, Recorded
 
 if TYPE_CHECKING:
     import os
@@ -33,41 +34,10 @@ if TYPE_CHECKING:
     from inferkit.testing.tape.player import Player
     from inferkit.testing.tape.recorder import Recorder
 
-__all__ = ["End", "Piece", "Recorded", "Tape"]
+__all__ = ["Tape"]
 
 VERSION = 1
 _NO_END: dict[str, Any] = {"end": None}
-End = Literal["complete", "broke", "left"]
-"""How an exchange ended: all of it came, or the connection broke, or the client left early."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """What one read brought, and how many seconds after what came before it."""
-
-    data: bytes
-    after: float
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """One exchange. `status` is None where no answer came, and `after` then says when that was known."""
-
-    method: str
-    url: str
-    request_headers: dict[str, str]
-    body: bytes
-    status: int | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-    after: float = 0.0
-    pieces: tuple[Piece, ...] = ()
-    end: End = "complete"
-    end_after: float = 0.0
-
-    @property
-    def reply(self) -> bytes:
-        """All that came of the body."""
-        return b"".join(piece.data for piece in self.pieces)
 
 
 @dataclass(slots=True)
@@ -115,7 +85,7 @@ class Tape:
         from inferkit.providers.http.choosing import make_transport
         from inferkit.testing.tape.recorder import Recorder
 
-        return Recorder(self, make_transport() if transport is None else transport, secrets=secrets)
+        return Recorder(self.add, make_transport() if transport is None else transport, secrets=secrets)
 
     def player(
         self, *, speed: float | None = None, faults: Sequence[Fault | None] = (), in_order: bool = False
