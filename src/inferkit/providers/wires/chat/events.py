@@ -97,8 +97,8 @@ class ChatEvents:
         self.read(content, into)
 
     def rest(self, into: list[Chunk]) -> None:
-        """Tell what was gathered and not told, of a reply that ended without a finish reason."""
-        parts, extra = self._others.tell()
+        """Tell what was gathered and not told, of a reply that ended without a finish reason, or went on after it."""
+        parts, extra = self._others.tell(last=True)
         if parts or extra:
             into.append(Chunk(parts=parts, extra=extra))
 
