@@ -14,7 +14,7 @@ from inferkit.providers.http.httpx_transport import HttpxTransport
 from inferkit.providers.http.transport import Timeouts
 from inferkit.providers.presets import PRESETS
 from inferkit.providers.wires.chat.quirks import ChatQuirks
-from inferkit.providers.wires.chat.wire import CHAT
+from inferkit.providers.wires.chat.wire import CHAT, ChatWire
 
 if TYPE_CHECKING:
     from typing import Self
@@ -31,6 +31,7 @@ class OpenAIChat(Adapter):
     It is never taken from there for another `base_url`, where it would leak. `headers` are sent with every request.
     `http_client` is an httpx client (or httpx2, or anything with its interface) of the application's, of the kind that
     fits the caller; it is not closed here. `timeouts` are in seconds; the call's own deadline holds besides.
+    `max_kept_bytes` is what one reply may take in memory, 64 MiB if nothing is said.
     `quirks` say how the server differs; `max_tokens_field` and `reasoning_field` are two of them by themselves.
     `preset` makes the adapter for a well-known server.
     """
@@ -50,6 +51,7 @@ class OpenAIChat(Adapter):
         max_tokens_field: str | None = None,
         reasoning_field: str | None = None,
         quirks: ChatQuirks | None = None,
+        max_kept_bytes: int | None = None,
     ) -> None:
         openai = PRESETS["openai"]
         is_openai = openai.owns(base_url)
@@ -70,7 +72,8 @@ class OpenAIChat(Adapter):
             {**own, **headers} if own and isinstance(headers, Mapping) else headers,
             quirks=quirks,
         )
-        super().__init__(CHAT, endpoint, HttpxTransport(http_client=http_client, timeouts=timeouts))
+        wire = CHAT if max_kept_bytes is None else ChatWire(max_kept_bytes=max_kept_bytes)
+        super().__init__(wire, endpoint, HttpxTransport(http_client=http_client, timeouts=timeouts))
 
     @classmethod
     def preset(cls, server: str, **settings: Any) -> Self:
