@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,8 @@ class OpenAIChat(Adapter):
     fits the caller; it is not closed here. `timeouts` are in seconds; the call's own deadline holds besides.
     `max_kept_bytes` is what one reply may take in memory, 64 MiB if nothing is said.
     `quirks` say how the server differs; `max_tokens_field` and `reasoning_field` are two of them by themselves.
-    `preset` makes the adapter for a well-known server.
+    `preset` makes the adapter for a well-known server. `free_fields` names fields of `extra=` that move no cost on this
+    server: a budget refuses those that it does not know.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class OpenAIChat(Adapter):
         max_tokens_field: str | None = None,
         reasoning_field: str | None = None,
         quirks: ChatQuirks | None = None,
+        free_fields: Sequence[str] = (),
         max_kept_bytes: int | None = None,
     ) -> None:
         openai = PRESETS["openai"]
@@ -71,6 +73,7 @@ class OpenAIChat(Adapter):
             Credential(api_key, "OPENAI_API_KEY" if api_key_env is None and is_openai else api_key_env),
             {**own, **headers} if own and isinstance(headers, Mapping) else headers,
             quirks=quirks,
+            free_fields=tuple(free_fields),
         )
         wire = CHAT if max_kept_bytes is None else ChatWire(max_kept_bytes=max_kept_bytes)
         super().__init__(wire, endpoint, HttpxTransport(http_client=http_client, timeouts=timeouts))

@@ -67,4 +67,7 @@ MIGRATIONS = (
         id INTEGER PRIMARY KEY, at REAL NOT NULL, plan TEXT NOT NULL, definition TEXT NOT NULL
     ) STRICT
     """,
+    """
+    ALTER TABLE entries ADD COLUMN details TEXT
+    """,
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from inferkit.core.errors import InvalidRequest
 from inferkit.providers.wires.chat.errors import read_error, write_error
+from inferkit.providers.wires.chat.fields import COST_RULES
 from inferkit.providers.wires.chat.lighter import lighter
 from inferkit.providers.wires.chat.quirks import ChatQuirks
 from inferkit.providers.wires.chat.read_messages import read_message
@@ -37,6 +38,7 @@ class ChatWire:
     def __init__(self, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
         self.max_kept_bytes = max_kept_bytes
 
+    cost_rules = COST_RULES
     read_request = staticmethod(read_request)
     read_message = staticmethod(read_message)
     read_usage = staticmethod(read_usage)
