@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.chunks import Chunk
-from inferkit.core.errors import ProviderError
+from inferkit.core.errors import ProviderError, Unavailable
 from inferkit.providers.errors import refusal, unusable
 from inferkit.providers.sse import EventTooLong, SSEParser
 from inferkit.providers.wires.chat.errors import error_in
@@ -103,12 +103,13 @@ class ChatReader:
 
     def _stop(self) -> list[Chunk]:
         self._held = []
-        self.failure = ProviderError(
+        self.failure = Unavailable(
             f"{self._provider}: its reply takes more than {self._most} bytes in memory; set max_output_tokens=, or if "
             "you want it, raise the provider's max_kept_bytes=",
             provider=self._provider,
             status=200,
             code="reply_too_long",
+            retryable=False,
         )
         return []
 
