@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import stat
 import subprocess
@@ -12,6 +13,7 @@ import threading
 import pytest
 
 from inferkit import LedgerError, SqliteLedger
+from inferkit.core.usage import UsageDetails
 from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.ledger.unwritten import Backlog, Unwritten, leave, replay
@@ -21,8 +23,11 @@ from worlds import in_threads
 LINE = Line("all", "total", usd=1_000_000)
 CHARGE = Charge(
     700, "openai", "gpt", 1, 2, 3, 4, 5, 2, True, "closed", "stop", "fast", True, -6, 7,
-    (Part("primary", "openai", "gpt", "error", None), Part("fallback", "x", "y", "closed", 700, 1, 2, 3, 4, 5)),
-    Attribution("ana", "acme", "search", "pro"),
+    (
+        Part("primary", "openai", "gpt", "error", None),
+        Part("fallback", "x", "y", "closed", 700, 1, 2, 3, 4, 5, UsageDetails(server_tools=(("web_search", 2),))),
+    ),
+    Attribution("ana", "acme", "search", "pro"), UsageDetails(cache_write_1h_tokens=3, service_tier="flex"),
 )  # fmt: skip
 
 
@@ -218,3 +223,14 @@ def test_a_process_that_exits_while_the_ledger_is_locked_leaves_what_its_calls_c
     assert posted > 0
     assert pending == 0
     assert state(path) == (entered, posted, pending)
+
+
+def test_what_an_older_version_left_is_entered_too(path):
+    place = leave(path, [Unwritten("record", "a", 2.0, Charge(7, parts=(Part("primary", "x", "y", "closed", 7),)))])
+    content = json.loads(place.read_text())
+    for one in content["unwritten"]:
+        del one["charge"]["details"]
+        for part in one["charge"]["parts"]:
+            del part["details"]
+    place.write_text(json.dumps(content))
+    assert state(path)[0] == ["a"]
