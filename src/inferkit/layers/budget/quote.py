@@ -33,7 +33,7 @@ class Quote:
     `output` the most that it may write if the budgets buy that (None where neither money nor tokens are limited), and
     `least` what is too little to be of use. `at` is in seconds since the epoch. `whole` is true where a budget would
     rather take the call to a smaller model than lower the output that the caller stated; the lines of such budgets come
-    first.
+    first. `strict` says that `input` is the strict bound, since nothing else was asked for.
     """
 
     at: float
@@ -51,6 +51,7 @@ class Quote:
     counts_tokens: bool = False
     degrading: Degrading = NO_DEGRADING
     whole: bool = False
+    strict: bool = False
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -148,6 +149,7 @@ def quote_of(
         counts_tokens,
         degrading,
         whole,
+        learned is None,
     )
 
 

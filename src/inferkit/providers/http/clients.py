@@ -188,6 +188,8 @@ class Clients:
         """Forget the pools after a fork: their connections are the parent's, and closing TLS would end them there."""
         self._lock = threading.Lock()
         self._blocking = None
+        for pool in self._of_loops.values():
+            _keep_for_good(pool)
         self._of_loops = {}
 
 
@@ -234,6 +236,16 @@ async def _close(sender: Sender, lock: Lock) -> None:
 def _unless_inherited(owner: int, close: Callable[..., Any], *args: Any) -> None:
     if os.getpid() == owner:
         close(*args)
+
+
+def _keep_for_good(pool: _LoopPool) -> None:
+    """Keep what an event loop of the parent owns from ever being dropped in a child.
+
+    Dropped, it would be warned of, and would reach for the loop, whose selector the parent goes on using.
+    """
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(pool))
 
 
 def _build(url: str, headers: Mapping[str, str], body: bytes, extensions: dict[str, Any]) -> Any:

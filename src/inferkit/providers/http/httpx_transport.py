@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError, DeadlineExceeded
 from inferkit.providers.http.clients import Clients, GivenClient, until
-from inferkit.providers.http.connection import Connection
+from inferkit.providers.http.connection import Connection, let_go
 from inferkit.providers.http.httpx_exchange import HttpxExchange
 from inferkit.providers.http.network_errors import cause_of
 from inferkit.providers.http.transport import Timeouts
+from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,12 @@ class HttpxTransport:
         self._https: Clients | GivenClient = given or Clients(tls=True)
         self._http: Clients | GivenClient = given or Clients(tls=False)
         self._timeouts = timeouts or (Timeouts() if given is None else given.timeouts)
+        if given is None:
+            renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Let go, in a forked child, of the connections of its parent."""
+        let_go(self._idle)
 
     async def post(
         self,
