@@ -34,11 +34,11 @@ class LineReader:
     def _chunk(self, line: dict[str, object]) -> Chunk:
         match line:
             case {"say": str(text)}:
-                return Chunk(text, raw=line)
+                return Chunk(text, event=line)
             case {"end": str(reason), "tokens": [int(sent), int(received)]}:
                 self.done = True
-                return Chunk(finish_reason=reason, usage=Usage(sent, received), raw=line)
-        return Chunk(raw=line)
+                return Chunk(finish_reason=reason, usage=Usage(sent, received), event=line)
+        return Chunk(event=line)
 
     def end(self) -> list[Chunk]:
         self.failure = Unavailable(f"{self._provider}: its reply was cut off", provider=self._provider)

@@ -108,7 +108,7 @@ class Reply:
     @property
     def raw(self) -> tuple[Any, ...]:
         """The provider's own events; none for a cache hit."""
-        return tuple([chunk.raw for chunk in self.chunks if chunk.raw is not None])
+        return tuple([chunk.raw for chunk in self.chunks if chunk.event is not None])
 
 
 def tool_calls(chunks: Iterable[Chunk]) -> tuple[ToolCallPart, ...]:

@@ -10,9 +10,9 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.runtime import imports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-__all__ = ["Malformed", "mended", "parse", "parse_together", "write"]
+__all__ = ["Malformed", "mended", "parse", "write"]
 
 
 class Malformed(ValueError):
@@ -48,20 +48,6 @@ def mended(value: Any) -> Any:
     if type(value) is list:
         return [mended(item) for item in value]
     return value
-
-
-def parse_together(objects: Sequence[bytes]) -> list[Any] | None:
-    """Read several JSON objects in one go, in less than half the time; None where one of them has to be read alone.
-
-    No text may hold the line feed between them, so none of them can run into the next.
-    """
-    if [each for each in objects if each[:1] != b"{" or each[-1:] != b"}"]:
-        return None
-    try:
-        found: list[Any] = _json_reader()(b"[%b]" % b",\n".join(objects))
-    except ValueError:
-        return None
-    return found if len(found) == len(objects) else None
 
 
 def write(payload: Any) -> bytes:

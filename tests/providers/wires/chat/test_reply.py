@@ -18,7 +18,7 @@ from inferkit.core.usage import Usage
 from inferkit.providers.presets import PRESETS
 from inferkit.providers.wires.chat.reader import ChatReader
 from inferkit.providers.wires.chat.wire import CHAT
-from inferkit.providers.wires.payload import parse_together
+from inferkit.providers.wires.payload import parse
 from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime
 from wire import event
@@ -61,10 +61,70 @@ def test_what_came_in_one_read_with_an_event_that_is_none_is_handed_over_first(o
         assert isinstance(failure, Unavailable)
 
 
-def test_events_that_would_be_read_otherwise_together_are_read_alone():
-    assert parse_together([b'{"a":1}', b"{}"]) == [{"a": 1}, {}]
-    for one, other in ((b'{"a":"', b'"}'), (b'{"a":1', b'"b":2}'), (b"{},{}", b"{}"), (b"{}", b"[DONE]"), (b"", b"{}")):
-        assert parse_together([one, other]) is None
+PIECES = ["plain", "añ語🎉", "", 'with "quotes"', "a\\nb\n", "\u0001", "\u2028", " ", "data: x"]
+
+
+def spaced(content):
+    """Write an event as Python's json does, with spaces, and what is beyond ASCII escaped."""
+    return b"data: %s\n\n" % json.dumps(content).encode()
+
+
+def dense(content):
+    """Write an event as most servers do."""
+    return b"data: %s\n\n" % json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def padded(content):
+    """Write an event that is like no other."""
+    return dense(content | {"obfuscation": "x" * len(json.dumps(content))})
+
+
+def usual(text):
+    return {"id": "c", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+
+
+ODD = [
+    {"id": "c", "choices": [{"index": 1, "delta": {"content": "another's"}}]},
+    {"id": "c", "choices": [{"index": 0, "delta": {"reasoning_content": "hm"}}]},
+    {"id": "c", "choices": [{"index": 0, "delta": {"content": "x", "refusal": "no"}}]},
+    {"id": "c", "content": "none of it", "choices": [{"index": 0, "delta": {"content": "y"}}]},
+    {"id": "c", "choices": [{"index": 0, "delta": {"content": "z"}}], "usage": {"prompt_tokens": 3}},
+    {"id": '"content": "', "choices": [{"index": 0, "delta": {"content": "q"}}]},
+]
+
+
+@given(
+    st.lists(st.one_of(st.sampled_from(PIECES).map(usual), st.text().map(usual), st.sampled_from(ODD)), min_size=1),
+    st.sampled_from([spaced, dense, padded]),
+    st.lists(st.integers(0, 3000), max_size=8),
+)
+def test_however_a_stream_is_cut_its_chunks_are_those_of_each_event(contents, write, cuts):
+    body = b"".join(map(write, contents))
+    places = sorted({min(cut, len(body)) for cut in cuts} | {0, len(body)})
+    pieces = [body[begin:end] for begin, end in itertools.pairwise(places)]
+    named, _ = read(*[b"id: 1\n" + write(content) for content in contents], event("[DONE]"))  # nobody learns from these
+    whole_events, failure = read(*map(write, contents), event("[DONE]"))
+    cut_anywhere, _ = read(*pieces, event("[DONE]"))
+    together, _ = read(body, event("[DONE]"))
+    assert failure is None
+    ways = (whole_events, cut_anywhere, together)
+    expected = [(chunk[:5], chunk.raw) for chunk in named]
+    assert [[(chunk[:5], chunk.raw) for chunk in chunks] for chunks in ways] == [expected] * 3
+
+
+def test_what_is_around_a_text_is_learned_once_for_all_reads_that_are_like_it(monkeypatch):
+    parsed = []
+
+    def counted(data, *how):
+        parsed.append(data)
+        return parse(data, *how)
+
+    monkeypatch.setattr("inferkit.providers.wires.chat.reader.parse", counted)
+    texts = [f"word {number} añ語" for number in range(100)]
+    chunks, _ = read(*[dense(usual(text)) for text in texts], event("[DONE]"))
+    assert [chunk.text for chunk in chunks] == texts
+    assert [chunk.raw for chunk in chunks] == [usual(text) for text in texts]
+    assert len(parsed) == 1
 
 
 def reply(*events):
@@ -142,7 +202,7 @@ def test_chunks_that_are_written_as_events_are_read_as_they_were(chunks, cuts):
     places = sorted({min(cut, len(body)) for cut in cuts} | {0, len(body)})
     again, failure = read(*[body[a:b] for a, b in itertools.pairwise(places)])
     assert failure is None
-    assert [chunk._replace(raw=None) for chunk in again] == chunks
+    assert [chunk._replace(event=None) for chunk in again] == chunks
 
 
 @given(replies())

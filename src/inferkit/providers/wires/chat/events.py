@@ -18,8 +18,6 @@ from inferkit.providers.wires.chat.usage import read_usage
 from inferkit.providers.wires.payload import Malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from inferkit.core.chunks import ToolCallDelta
     from inferkit.core.messages import Part
 
@@ -51,37 +49,28 @@ class ChatEvents:
         self._index: Any = _ANY  # of the choice that is the reply
         self._others = Others()
 
-    def read_texts(self, events: Sequence[Any], begin: int, into: list[Chunk]) -> int:
-        """Read events, from `begin` on, that bring a piece of text and nothing else, as nearly all do.
-
-        Gives the place of the first that is not like that, which is for `read`.
-        """
-        place = begin
+    def read_text(self, event: Any, into: list[Chunk]) -> bool:
+        """Read an event that brings a piece of text and nothing else, as nearly all do; False where it is none."""
         try:
-            for place in range(begin, len(events)):
-                event = events[place]
-                choice = event["choices"][0]
-                delta = choice["delta"]
-                if (
-                    type(text := delta["content"]) is not str
-                    or (len(delta) != 1 and (len(delta) != 2 or "role" not in delta))  # noqa: PLR2004 - role and text
-                    or choice.get("finish_reason")
-                    or choice.get("index")
-                    or choice.get("logprobs")
-                    or event.get("usage")
-                    or "error" in event
-                    or "error" in choice
-                    or choice.get("usage")
-                ):
-                    break
-                into.append(_new(Chunk, (text, "", (), None, None, event, (), None)))
-            else:
-                place = len(events)
+            choice = event["choices"][0]
+            delta = choice["delta"]
+            if (
+                type(text := delta["content"]) is not str
+                or (len(delta) != 1 and (len(delta) != 2 or "role" not in delta))  # noqa: PLR2004 - role and text
+                or choice.get("finish_reason")
+                or choice.get("index")
+                or choice.get("logprobs")
+                or event.get("usage")
+                or "error" in event
+                or "error" in choice
+                or choice.get("usage")
+            ):
+                return False
         except (AttributeError, TypeError, KeyError, IndexError):
-            pass
-        if place > begin:
-            self._index = 0
-        return place
+            return False
+        into.append(_new(Chunk, (text, "", (), None, None, event, (), None)))
+        self._index = 0
+        return True
 
     def read(self, event: Any, into: list[Chunk]) -> None:
         """Read one event. Raises `Malformed` if it cannot be one of this wire's, `BrokenReplyError` if it says so."""

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 from inferkit.core.chunks import Chunk
 from inferkit.core.errors import ProviderError
 from inferkit.providers.errors import refusal, unusable
-from inferkit.providers.sse import EventTooLong, SSEEvent, SSEParser
+from inferkit.providers.sse import EventTooLong, SSEParser
 from inferkit.providers.wires.chat.errors import error_in
 from inferkit.providers.wires.chat.events import BrokenReplyError, ChatEvents
 from inferkit.providers.wires.chat.halves import Halves
 from inferkit.providers.wires.chat.tags import Tags
-from inferkit.providers.wires.payload import Malformed, parse, parse_together
+from inferkit.providers.wires.chat.texts import Texts
+from inferkit.providers.wires.payload import Malformed, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
+    from inferkit.providers.sse import SSEEvent
 
 __all__ = ["ChatReader"]
 
@@ -55,6 +57,7 @@ class ChatReader:
         self._max_bytes = max_bytes
         self._expects_stream = streamed
         self._events = ChatEvents()
+        self._texts = Texts()
         self._halves = Halves()
         self._tags = None if reasoning_tags is None else Tags(*reasoning_tags)
         self._parser: SSEParser | None = None
@@ -73,16 +76,13 @@ class ChatReader:
         parser = self._parser
         if parser is None:
             return self._feed_unknown(data)
+        if parser.between and not self._halves.waiting:
+            texts = self._texts.read(data)
+            if texts is not None:
+                return texts if self._tags is None else self._untagged(texts)
         chunks: list[Chunk] = []
         try:
-            plain = None if self._halves.waiting else parser.feed_plain(data)
-            contents = None if plain is None else parse_together(plain)
-            if contents is not None:
-                self._read(contents, chunks)
-            elif plain is not None:
-                self._take([SSEEvent(raw) for raw in plain], chunks)
-            else:
-                self._take(parser.feed(data), chunks)
+            self._take(parser.feed(data), chunks)
         except EventTooLong as error:
             self._fail(f"its reply is not usable: {error}")
         except Malformed as error:
@@ -149,25 +149,24 @@ class ChatReader:
             if content is not None:
                 if self._halves.waiting and _says_why_it_ended(content):
                     self._end_texts(chunks)
-                self._read([content], chunks)
+                self._read(content, raw, chunks)
 
     def _end_texts(self, chunks: list[Chunk]) -> None:
         """Give what waits for the other half of a character, which does not come any more."""
         if self._halves.waiting:
             self._events.read(self._halves.rest(), chunks)
 
-    def _read(self, contents: Sequence[dict[str, Any]], chunks: list[Chunk]) -> None:
+    def _read(self, content: dict[str, Any], raw: bytes, chunks: list[Chunk]) -> None:
         if not self._met:
-            self._meet(contents[0])
-        events, place = self._events, 0
-        while (place := events.read_texts(contents, place, chunks)) < len(contents):
-            content = contents[place]
-            if "error" in content or content.get("object") == "error":
-                error = error_in(content)
-                if error is not None:
-                    raise refusal(self._provider, None, self._headers, error)
-            self._read_one(content, chunks)
-            place += 1
+            self._meet(content)
+        if self._events.read_text(content, chunks):
+            self._texts.learn(raw)
+            return
+        if "error" in content or content.get("object") == "error":
+            error = error_in(content)
+            if error is not None:
+                raise refusal(self._provider, None, self._headers, error)
+        self._read_one(content, chunks)
 
     def _read_one(self, content: dict[str, Any], chunks: list[Chunk]) -> None:
         try:
