@@ -56,13 +56,12 @@ class Declared:
                 f"{_limit(budget, unit)}{_of(owner)}; budgets of one name share what was spent, so give them the same "
                 "limit, or one of them another name"
             )
-        known = self._known.pop(key, ())
-        self._known[key] = [each for each in known if each.owner != owner and each.budget() is not None]
-        self._known[key].append(_Seen(weakref.ref(budget) if owner is not None else lambda: budget, owner))
+        others = [each for each in self._known.pop(key, ()) if each.owner != owner and each.budget() is not None]
+        self._known[key] = [*others, _Seen(weakref.ref(budget) if owner is not None else lambda: budget, owner)]
         self.latest[key] = weakref.ref(budget)
         if len(self._known) > _MOST:
-            longest_ago = next(iter(self._known))
-            del self._known[longest_ago]
+            longest_ago = list(self._known)[0]  # noqa: RUF015 - in one step, since other threads add to it meanwhile
+            self._known.pop(longest_ago, None)
             self.latest.pop(longest_ago, None)
 
     def _conflict(self, key: _Key, budget: Budget, owner: str | None) -> tuple[Budget, str, str | None] | None:
