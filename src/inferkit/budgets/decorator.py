@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from inferkit.budgets.arguments import budget_given
 from inferkit.budgets.context import Entered, current_scopes
-from inferkit.budgets.declared import declared, with_larger
 from inferkit.budgets.keys import key_text
+from inferkit.budgets.known_limits import limits_of_functions, with_larger
 from inferkit.budgets.results import carried
 from inferkit.budgets.scope import Scope
 from inferkit.budgets.threads import carry_into_threads
@@ -83,7 +83,7 @@ def _decorated(function: Callable[P, R], given: Budget, key: Key) -> Callable[P,
     budget = given.named(_account_name(function)) if given.name is None else given
     owner = f"{getattr(function, '__module__', None)}.{getattr(function, '__qualname__', type(function).__name__)}"
     for each in with_larger(budget):
-        declared.check(each, owner)
+        limits_of_functions.check(each, owner)
     unnamed = budget.name if given.name is None and budget.per != "call" else None
     feature = getattr(function, "__qualname__", None)
     find = _key_finder(function, key)

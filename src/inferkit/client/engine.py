@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from inferkit.budgets.context import current_scopes
-from inferkit.budgets.declared import Declared, with_larger
+from inferkit.budgets.known_limits import KnownLimits, with_larger
 from inferkit.budgets.scope import Scope, attribute
 from inferkit.client.catalog import Catalog
 from inferkit.client.home import open_cache
@@ -69,9 +69,9 @@ class Engine:
         self._found: set[tuple[str, bool]] = set()
         budgets = [each for scope in self._scopes for each in with_larger(scope.budget)]
         self._check_smaller_models(budgets)
-        self._declared = Declared()
+        self._limits = KnownLimits()
         for budget in budgets:
-            self._declared.check(budget)
+            self._limits.check(budget)
         self.timeout = settings.get("timeout")
         self._closed = False
         if self._scopes and settings["ledger"] is False:
@@ -118,12 +118,12 @@ class Engine:
         scopes = asked.get("scopes")
         if scopes:
             self._check_smaller_models([scope.budget for scope in scopes])
-            latest = self._declared.latest
+            latest = self._limits.latest
             for scope in scopes:
                 budget = scope.budget
                 known = latest.get((budget.name, budget.per))
                 if (known is None or known() is not budget) and not scope.is_nameless:
-                    self._declared.check(budget, scope.feature)
+                    self._limits.check(budget, scope.feature)
         return asked
 
     def _check_smaller_models(self, budgets: Sequence[Budget], first: str | None = None) -> None:

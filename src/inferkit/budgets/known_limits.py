@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     _Key = tuple[str, Period | timedelta]
 
-__all__ = ["Declared", "declared", "with_larger"]
+__all__ = ["KnownLimits", "limits_of_functions", "with_larger"]
 
 _MOST = 1024  # names that come from callers must not fill the memory
 
@@ -28,7 +28,7 @@ class _Seen(NamedTuple):
     owner: str | None
 
 
-class Declared:
+class KnownLimits:
     """The budgets that are known, by name and period: each name has one limit in a unit.
 
     `owner` is the function that a budget is on; a function that is defined again may say something else. What functions
@@ -92,5 +92,5 @@ def _of(owner: str | None) -> str:
     return "" if owner is None else f" on {owner}"
 
 
-declared = Declared()
+limits_of_functions = KnownLimits()
 """Those that functions have, in this process."""

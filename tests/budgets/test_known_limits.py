@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from inferkit import Budget, Chunk, Client, ConfigurationError, Response, budget, budgeted
-from inferkit.budgets.declared import Declared
+from inferkit.budgets.known_limits import KnownLimits
 from inferkit.testing import FakeProvider
 
 
@@ -162,7 +162,7 @@ def test_blocks_without_a_name_are_accounts_of_their_own(llm):
 
 
 def test_names_that_come_from_users_do_not_fill_the_memory():
-    known = Declared()
+    known = KnownLimits()
     for number in range(3000):
         known.check(Budget(calls=5, name=f"user-{number}"))
     assert len(known.latest) <= 1024
