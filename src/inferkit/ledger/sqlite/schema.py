@@ -67,4 +67,8 @@ MIGRATIONS = (
         id INTEGER PRIMARY KEY, at REAL NOT NULL, plan TEXT NOT NULL, definition TEXT NOT NULL
     ) STRICT
     """,
+    """
+    ALTER TABLE entries ADD COLUMN details TEXT;
+    CREATE INDEX holds_lease ON holds (lease)
+    """,
 )
