@@ -75,7 +75,7 @@ def test_a_newer_format_is_refused(tmp_path):
     with sqlite3.connect(path) as other:
         other.execute("PRAGMA user_version=99")
     other.close()
-    with pytest.raises(LedgerError, match=r"newer inferkit \(version 99 .* knows 2\); upgrade"):
+    with pytest.raises(LedgerError, match=r"newer inferkit \(version 99 .* knows 3\); upgrade"):
         SqliteLedger(path)
 
 
@@ -88,7 +88,7 @@ def test_an_older_format_is_brought_up_to_date(tmp_path):
     second = (*first, "ALTER TABLE one ADD COLUMN y INTEGER DEFAULT 8; CREATE INDEX ix ON one (y)")
     database = Database(path, second, "normal")
     assert database.read("SELECT * FROM one") == [(7, 8)]
-    assert database.read("PRAGMA user_version") == [(2,)]
+    assert database.read("PRAGMA user_version") == [(3,)]
     database.close()
 
 

@@ -20,10 +20,10 @@ NO_ACCOUNTS = "[]"
 _COLUMNS = (
     "call, kind, at, calls, usd, provider, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, "
     "reasoning_tokens, attempts, estimated, outcome, finish_reason, asked, degraded, prompt_cache_saved, "
-    "routing_saved, parts, user, tenant, feature, plan, accounts"
+    "routing_saved, overrun, parts, user, tenant, feature, plan, accounts"
 )
-_ENTER = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 26)})"  # noqa: S608 - columns alone
-_FIRST, _CHARGE = 5, 16  # how many columns lead to calls, and to routing_saved
+_ENTER = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 27)})"  # noqa: S608 - columns alone
+_FIRST, _CHARGE = 5, 17  # how many columns lead to calls, and to overrun
 _FLAGS = tuple(Charge._fields.index(name) for name in ("estimated", "degraded"))
 
 

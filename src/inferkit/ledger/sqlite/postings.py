@@ -93,6 +93,9 @@ MIGRATIONS = (
         id INTEGER PRIMARY KEY, at REAL NOT NULL, plan TEXT NOT NULL, definition TEXT NOT NULL
     ) STRICT
     """,
+    """
+    ALTER TABLE entries ADD COLUMN overrun INTEGER NOT NULL DEFAULT 0
+    """,
 )
 
 _HOLD_BALANCE = (
