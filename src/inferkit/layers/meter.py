@@ -1,7 +1,7 @@
 """Prices every attempt at the rate of the model that served it, failed ones too.
 
 The innermost layer: it sees one request to one model. What the provider reports is what counts; where it reports
-nothing, the bytes that were seen are an upper bound on the tokens, and the attempt is marked as estimated.
+nothing, what is likely is booked, by what was seen of the reply, and the attempt is marked as estimated.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from inferkit.core.errors import (
     Unavailable,
 )
 from inferkit.core.usage import Usage
-from inferkit.pricing.estimates import input_tokens
-from inferkit.pricing.tokens import utf8_length
+from inferkit.pricing.likely import HELD, LikelyTokens, Seen
 
 if TYPE_CHECKING:
     from inferkit.core.attempt import Outcome
@@ -36,8 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["Meter"]
 
 _NEVER = 2**63
-_LONG_TOKEN = 8  # characters; no reply of ordinary text, code or JSON averages more a token
-_SLACK = 256  # characters
+_NOT_REPORTED = Usage()
+_STEP = 32  # characters after which to count again, at least
+_DENSE = 0.7  # tokens a character, which few texts exceed
 _FIRST_STATUS_WITHOUT_REPLY = 300  # redirects are not followed
 
 
@@ -46,8 +46,8 @@ class Meter:
 
     Where the budget layer holds something for the call, an attempt that the hold does not cover, beside those that run
     already, may write less, or is refused before it is sent (`BudgetExceeded`), and a stream that runs past what the
-    hold buys, because its provider ignores `max_output_tokens`, is cut. What a provider reports as input is what
-    `learned` learns from.
+    hold buys, because its provider ignores `max_output_tokens`, is cut. What providers report is what `likely` learns
+    from, and the input also `learned`.
     """
 
     role = "meter"
@@ -55,6 +55,7 @@ class Meter:
     def __init__(self, prices: PriceBook, learned: LearnedEstimates | None = None) -> None:
         self._prices = prices
         self._learned = learned
+        self._likely = LikelyTokens()
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
@@ -63,7 +64,7 @@ class Meter:
         hold: Hold | None = request.record.hold
         if price is None and hold is not None and hold.counts_money:
             price = self._prices.price(provider, request.model)  # says what is missing
-        running = _Running(request, price, self._learned)
+        running = _Running(request, price, self._likely, self._learned)
         if hold is not None:
             request = await running.cover(hold)
         running.start()
@@ -79,26 +80,31 @@ class _Running:
     """One attempt while it runs."""
 
     __slots__ = (
-        "bytes", "chunks", "cut_at", "first", "hold", "kind", "learned", "most", "price", "reason", "reasoning",
-        "request", "started", "usage", "was_cut",
+        "chars", "chunks", "first", "hold", "keep", "kind", "learned", "likely", "look_at", "most", "price", "reason",
+        "reported_at", "request", "seen", "started", "usage", "was_cut",
     )  # fmt: skip
 
-    def __init__(self, request: Request, price: Price | None, learned: LearnedEstimates | None) -> None:
+    def __init__(
+        self, request: Request, price: Price | None, likely: LikelyTokens, learned: LearnedEstimates | None
+    ) -> None:
         self.request = request
         self.price = price
+        self.likely = likely
         self.learned = learned
         self.hold: Hold | None = None
         self.kind = request.kind
         self.started = 0.0
         self.first: float | None = None
         self.chunks = 0
-        self.bytes = 0
-        self.reasoning = 0  # bytes among them
+        self.seen = Seen()
+        self.keep = self.seen.pieces.append
+        self.chars = 0
         self.usage: Usage | None = None
+        self.reported_at = 0  # how many characters had come then
         self.reason: str | None = None
         self.was_cut = False
         self.most = _NEVER  # output tokens that the hold pays for
-        self.cut_at = _NEVER  # bytes that cannot be fewer tokens than that
+        self.look_at = HELD  # characters at which to count what has come
 
     async def cover(self, hold: Hold) -> Request:
         """Make sure that what is held pays for this attempt; give the request with the output that it pays for."""
@@ -112,7 +118,7 @@ class _Running:
 
     def _allow(self, output: int) -> None:
         self.most = output
-        self.cut_at = output * _LONG_TOKEN + _SLACK
+        self.look_at = self.chars + min(HELD, output)
 
     def start(self) -> None:
         """Count as running from here on."""
@@ -126,36 +132,50 @@ class _Running:
         self.chunks += 1
         text = chunk.text
         if text:
-            self.bytes += len(text) if text.isascii() else utf8_length(text)
+            self.chars += len(text)
+            self.keep(text)
         if chunk.reasoning or chunk.tool_calls:
             self._see_more(chunk)
         if chunk.usage is not None:
             self.usage = chunk.usage if self.usage is None else _latest(self.usage, chunk.usage)
+            self.reported_at = self.chars
         if chunk.finish_reason is not None:
             self.reason = chunk.finish_reason
             if chunk.finish_reason == "length" and self.hold is not None and self.hold.sets_length:
                 return chunk._replace(finish_reason="budget")
-        elif self.bytes > self.cut_at or (chunk.usage is not None and chunk.usage.output_tokens > self.most):
-            return self._cut(chunk)
+        elif self.chars > self.look_at or (chunk.usage is not None and chunk.usage.output_tokens > self.most):
+            return self._look(chunk)
         return chunk
 
     def _see_more(self, chunk: Chunk) -> None:
-        size = utf8_length(chunk.reasoning)
-        self.reasoning += size
-        self.bytes += size
+        if chunk.reasoning:
+            self.seen.reasoning += len(chunk.reasoning)
+            self.chars += len(chunk.reasoning)
+            self.keep(chunk.reasoning)
         for call in chunk.tool_calls:
-            self.bytes += utf8_length(call.arguments) + utf8_length(call.name or "")
+            text = (call.name or "") + call.arguments
+            self.chars += len(text)
+            self.keep(text)
 
-    def _cut(self, chunk: Chunk) -> Chunk:
-        if self.hold is None or self.reason is not None or self.was_cut:
-            return chunk
-        self._take_what_is_left(self.hold)
-        if self.bytes <= self.cut_at and (chunk.usage is None or chunk.usage.output_tokens <= self.most):
-            return chunk
-        self.was_cut = True
-        if self.hold.truncates:
-            return Chunk(text=chunk.text, finish_reason="budget")
-        raise self.hold.cut()
+    def _look(self, chunk: Chunk) -> Chunk:
+        """Count what has come, and cut the stream where it is plainly more than is paid for."""
+        hold, tokens = self.hold, self._tokens_so_far(chunk)
+        if tokens > self.most and hold is not None and self.reason is None and not self.was_cut:
+            self._take_what_is_left(hold)
+            if tokens > self.most:
+                self.was_cut = True
+                if hold.truncates:
+                    return Chunk(text=chunk.text, finish_reason="budget")
+                raise hold.cut()
+        density = max(_DENSE, 2 * tokens / max(1, self.chars))
+        self.look_at = self.chars + min(HELD, max(_STEP, self.most >> 5, int((self.most - tokens) / density)))
+        return chunk
+
+    def _tokens_so_far(self, chunk: Chunk) -> float:
+        """How many tokens have come at least, as far as can be told."""
+        self.seen.chars = self.chars
+        tokens = self.likely.surely(self.request, self.seen)
+        return tokens if chunk.usage is None else max(tokens, chunk.usage.output_tokens)
 
     def _take_what_is_left(self, hold: Hold) -> None:
         """Use more than was committed to this attempt, where more is held: for a dearer candidate, for example."""
@@ -166,52 +186,67 @@ class _Running:
         if hold.counts_money and self.price is not None:
             affordable = self.price.affordable_output(tokens, most_nanos)
             most = most if affordable is None else min(most, affordable)
-        self._allow(max(self.most, most))
+        self.most = max(self.most, most)
 
     def end(self, end: End) -> None:
         """Record the attempt, whose stream has ended."""
+        request, seen = self.request, self.seen
+        seen.chars = self.chars
         usage = self._final_usage(end.outcome)
-        if self.learned is not None and not usage.estimated:
-            self.learned.learn(self.request, usage.input_tokens)
+        if not usage.estimated:
+            self.likely.learn(request, usage, seen, request.runtime.now() - self.started, self._waited())
+            if self.learned is not None:
+                self.learned.learn(request, usage.input_tokens)
         self._record(end.outcome, end.error, usage)
+
+    def _waited(self) -> float:
+        """How many seconds it took until the first chunk."""
+        return (self.request.runtime.now() if self.first is None else self.first) - self.started
 
     def fail(self, error: BaseException) -> None:
         """Record the attempt, which came to nothing."""
         outcome: Outcome = "error" if isinstance(error, Exception) else "cancelled"
         if _cost_nothing(error):
             self._record(outcome, error, Usage(), billed=False)
-        else:
-            self._record(outcome, error, Usage(self._input_bound(), self._unseen_tokens(), estimated=True))
+            return
+        output = self.likely.written_unseen(self.request, self._waited())
+        self._record(outcome, error, Usage(self._input(), self._within_cap(output), estimated=True))
 
-    def _unseen_tokens(self) -> int:
-        """Give what may be billed of a reply that never came: a whole one may have been written to its end."""
-        return 0 if self.request.stream else self.request.max_output_tokens or 0
+    def _input(self) -> int:
+        """How many input tokens the request was, likely, and no more than was held for it."""
+        tokens = self.likely.input(self.request)
+        return tokens if self.hold is None else min(tokens, self.hold.input_bound(self.request))
 
-    def _input_bound(self) -> int:
-        return input_tokens(self.request, self.learned) if self.hold is None else self.hold.input_bound(self.request)
+    def _within_cap(self, output: int) -> int:
+        most = self.request.max_output_tokens
+        return output if most is None else min(output, most)
 
     def _final_usage(self, outcome: Outcome) -> Usage:
         """Give what was reported, and estimates for what was not: a broken stream's last report may be an old one."""
-        usage = self.usage or Usage()
+        usage = self.usage or _NOT_REPORTED
         final = outcome == "completed" or self.reason is not None
-        if final and usage.input_tokens and (usage.output_tokens or not self.bytes):
+        if final and usage.input_tokens and (usage.output_tokens or not self.chars):
             return usage
-        tokens = usage.input_tokens or self._input_bound()
+        tokens = usage.input_tokens or self._input()
         output, reasoning = usage.output_tokens, usage.reasoning_tokens
         if not final or not output:
-            output = max(output, self._seen_tokens())
-            if self.price is not None and self.price.rates(tokens).reasoning_is_dearer:
-                reasoning = max(reasoning, min(self.reasoning, output))
+            output = max(output, self._likely_output(output))
+            if self.chars and self.price is not None and self.price.rates(tokens).reasoning_is_dearer:
+                reasoning = max(reasoning, -(-output * self.seen.reasoning // self.chars))
         return Usage(
             tokens, output, usage.cache_read_tokens, usage.cache_write_tokens, reasoning, estimated=True
         )  # fmt: skip
 
-    def _seen_tokens(self) -> int:
-        """Give an upper bound of the tokens that were seen, which is the cap unless it was plainly not kept."""
-        most = self.request.max_output_tokens
-        if most is None or self.bytes > most * _LONG_TOKEN + _SLACK:
-            return self.bytes
-        return min(self.bytes, most)
+    def _likely_output(self, reported: int) -> int:
+        """How many tokens were written, likely: those that a report on the way counted, and those after it."""
+        likely, most = self.likely.output(self.request, self.seen, self._waited()), self.request.max_output_tokens
+        if reported and self.reported_at:
+            share = self.reported_at / self.chars
+            if 2 * reported > share * likely:  # as one that counts what has come so far does
+                return reported + int((1 - share) * likely)
+        if most is not None and likely > most and self.likely.surely(self.request, self.seen) <= most:
+            return most
+        return likely
 
     def _record(self, outcome: Outcome, error: BaseException | None, usage: Usage, *, billed: bool = True) -> None:
         request, record = self.request, self.request.record

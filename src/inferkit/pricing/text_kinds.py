@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 __all__ = ["KINDS", "NOTHING", "Counts", "count"]
 
-KINDS = ("words", "mixed", "digits", "symbols", "cjk", "scripts")
+KINDS = ("words", "mixed", "numbers", "digits", "symbols", "cjk", "scripts")
 """Words in Latin letters, letters that change case or meet digits (Base64), digits, spaces and punctuation, Chinese,
 Japanese and Korean, and all other scripts, with emoji."""
 
@@ -51,8 +51,8 @@ _RULES = (
     _Rule("mixed", "A", "A", 0.162),
     _Rule("mixed", "d", "aA", 0.741),
     _Rule("mixed", "aA", "d", 1.071),
-    _Rule("digits", _ANY, "d", 1.311),
-    _Rule("digits", "s", "d", 1.722),
+    _Rule("numbers", _ANY, "d", 1.311),
+    _Rule("numbers", "s", "d", 1.722),
     _Rule("mixed", "aA", "d", 1.071),
     _Rule("digits", "d", "d", 0.334),
     _Rule("symbols", _ANY, "p", 0.466),
@@ -106,23 +106,29 @@ _BEFORE = bytes([each << 4 for each in _THIS])
 _WEIGHTS = _tables()
 
 
-def count(text: bytes) -> Counts:
-    """Count the likely tokens of a text in UTF-8, by kind. Of one of more than 8,000 bytes a sample stands for it."""
+def count(text: bytes, after: bytes = b"", *, most: int = 8) -> Counts:
+    """Count the likely tokens of a text in UTF-8, by kind. `after` is what came just before it.
+
+    Of one of more than `most` thousand bytes, so many pieces of a thousand bytes stand for it.
+    """
     size = len(text)
-    if size <= _BLOCK:
-        return _block(text)
-    blocks = min(_SAMPLE, -(-size // _BLOCK))
-    starts = [place * (size - _BLOCK) // (blocks - 1) for place in range(blocks)]
-    if size <= _BLOCK * _SAMPLE:
-        starts = list(range(0, size, _BLOCK))
-    counts = [_block(text[start : start + _BLOCK]) for start in starts]
+    blocks = -(-size // _BLOCK)
+    if blocks <= 1:
+        return _block(text, after)
+    if blocks <= most:
+        starts = range(0, size, _BLOCK)
+    else:
+        blocks = most
+        starts = range(0, size - _BLOCK + 1, max(1, (size - _BLOCK) // max(1, most - 1)))[:most]
+    counts = [_block(text[start : start + _BLOCK], text[start - 1 : start] or after) for start in starts]
     seen = min(size, blocks * _BLOCK)
     return tuple([sum(kind) * size / seen for kind in zip(*counts, strict=True)])
 
 
-def _block(text: bytes) -> Counts:
+def _block(text: bytes, after: bytes) -> Counts:
     size = len(text)
-    pairs = (
-        int.from_bytes(text.translate(_BEFORE), "big") >> 8 | int.from_bytes(text.translate(_THIS), "big")
-    ).to_bytes(size, "big")
+    if not size:
+        return NOTHING
+    before = int.from_bytes((after[-1:] + text[:-1] if after else b"\x80" + text[:-1]).translate(_BEFORE), "big")
+    pairs = (before | int.from_bytes(text.translate(_THIS), "big")).to_bytes(size, "big")
     return tuple([((zlib.adler32(pairs.translate(table)) & 0xFFFF) - 1) / _UNIT for table in _WEIGHTS])
