@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from inferkit.budgets.limits import MOST, limits_of
-from inferkit.budgets.windows import Period, Window, current_window, rolling_window, window_before
+from inferkit.budgets.windows import Period, Window, rolling_window, window, window_before
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.money import to_nanos, to_usd
 from inferkit.ledger.amounts import Amounts, Line
@@ -128,7 +128,7 @@ class Budget:
         """Give the period that contains the instant `at`, in seconds since the epoch; a rolling one's last part."""
         if isinstance(self.per, timedelta):
             return rolling_window(self.per, at)[0]
-        return current_window(self.per, at, self.zone, self.anchor_day)
+        return _current_window(self.per, at, self.zone, self.anchor_day)
 
     def line(self, account: str, at: float) -> Line:
         """Give what the ledger has to check and charge under this budget for a call at this instant."""
@@ -136,7 +136,7 @@ class Budget:
         if isinstance(self.per, timedelta):
             short, since = rolling_window(self.per, at)
             return Line(account, short.label, usd, tokens, calls, grace, since, None, None, warn_at)
-        window = current_window(self.per, at, self.zone, self.anchor_day)
+        window = _current_window(self.per, at, self.zone, self.anchor_day)
         previous = None
         if carry is not None and window.start is not None:
             previous = window_before(self.per, window.start, self.zone, self.anchor_day).label
@@ -201,3 +201,18 @@ class Budget:
         if key is None and self.each is not None:
             raise ConfigurationError(f"budget {self.name} is kept for each {self.each}; say which: key=...")
         return self.line(self.account(key), clock.time() if at is None else at)
+
+
+_current: dict[tuple[Period, str, int], tuple[float, float, Window]] = {}
+
+
+def _current_window(per: Period, at: float, zone: str, anchor_day: int) -> Window:
+    """Do as `window`, remembering the last period of each kind, since the clock hardly ever leaves it."""
+    known = _current.get((per, zone, anchor_day))
+    if known is not None and known[0] <= at < known[1]:
+        return known[2]
+    found = window(per, at, zone, anchor_day)
+    start = float("-inf") if found.start is None else found.start.timestamp()
+    end = float("inf") if found.end is None else found.end.timestamp()
+    _current[per, zone, anchor_day] = (start, end, found)
+    return found

@@ -25,14 +25,14 @@ __all__ = ["Reply", "tool_calls"]
 class Reply:
     """The reply to one call.
 
-    `usage` is that of the model that served it, `cost` that of all attempts, in US dollars (None where a model has no
-    known price). For a cache hit the cost is 0 and `saved` is what the call would have cost. `cache` is "hit",
-    "coalesced", "miss", "bypass" or None without a cache. `degraded` is true where a budget that did not cover the call
-    took it to its `degrade_to`. `attempts` lists what was sent. `id` names the call in the ledger and in traces,
-    `trace_id` is the trace's hex id where one was recorded. `message` is what goes on with the conversation: append it,
-    and what only the provider understands goes back with it. `extra` is what else the provider said of the reply
-    (citations, logprobs, its service tier), under its own names. `chunks` are the pieces that it came in, `raw` holds
-    the provider's own events.
+    `usage` is that of the model that served it, `cost_nanos` what all attempts cost, in nano-dollars (None where a
+    model has no known price). For a cache hit that is 0, and `saved_nanos` is what the call would have cost.
+    `cache` is "hit", "coalesced", "miss", "bypass" or None without a cache. `degraded` is true where a budget that
+    did not cover the call took it to its `degrade_to`. `attempts` lists what was sent. `id` names the call in the
+    ledger and in traces, `trace_id` is the trace's hex id where one was recorded. `message` is what goes on with
+    the conversation: append it, and what only the provider understands goes back with it. `extra` is what else the
+    provider said of the reply (citations, logprobs, its service tier), under its own names. `chunks` are the pieces
+    that it came in, `raw` holds the provider's own events.
     """
 
     id: str
@@ -40,8 +40,8 @@ class Reply:
     reasoning: str = field(repr=False)
     tool_calls: tuple[ToolCallPart, ...] = field(repr=False)
     usage: Usage
-    cost: Decimal | None
-    saved: Decimal
+    cost_nanos: int | None
+    saved_nanos: int
     model: str
     provider: str
     finish_reason: str | None
@@ -71,15 +71,14 @@ class Reply:
                 extra.update(deepcopy(dict(chunk.extra)))  # the cache keeps the chunk, and this is the caller's
         served = record.served
         completed = served if served is not None and served.outcome == "completed" else None
-        cost = record.cost_nanos
         return cls(
             id=record.id,
             text="".join(texts),
             reasoning="".join(thoughts),
             tool_calls=tool_calls(chunks) if calls else (),
             usage=usage or (served.usage if served else Usage()),
-            cost=None if cost is None else to_usd(cost),
-            saved=to_usd(record.saved_nanos),
+            cost_nanos=record.cost_nanos,
+            saved_nanos=record.saved_nanos,
             model=completed.model if completed else record.model,
             provider=completed.provider if completed else record.provider,
             finish_reason=finish_reason,
@@ -90,6 +89,16 @@ class Reply:
             extra=extra,
             chunks=tuple(chunks),
         )
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What all attempts cost, in US dollars; None where a model has no known price."""
+        return None if self.cost_nanos is None else to_usd(self.cost_nanos)
+
+    @property
+    def saved(self) -> Decimal:
+        """What a cache hit would have cost, in US dollars."""
+        return to_usd(self.saved_nanos)
 
     @property
     def message(self) -> Message:

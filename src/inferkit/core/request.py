@@ -24,11 +24,13 @@ class Target:
     """One model of one provider, and the adapter that reaches it. `name` is the `provider:model` form.
 
     An adapter's `fingerprint`, if it has one, tells its server and its credentials (as a one-way print) from others.
+    `price` is the model's `Price`, where whoever resolved the name looked it up; None says nothing.
     """
 
     provider: str
     model: str
     adapter: Handler
+    price: Any = field(default=None, repr=False, compare=False)
     name: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ from inferkit.pricing.likely import HELD, LikelyTokens, Seen
 
 if TYPE_CHECKING:
     from inferkit.core.attempt import Outcome
-    from inferkit.core.body import End
+    from inferkit.core.body import Batch, End
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
     from inferkit.layers.budget.hold import Hold
@@ -60,7 +60,10 @@ class Meter:
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
         provider = request.provider or ""
-        price = self._prices.find(provider, request.model)
+        target = request.target
+        price = None if target is None or target.model != request.model else target.price
+        if price is None:
+            price = self._prices.find(provider, request.model)
         hold: Hold | None = request.record.hold
         if price is None and hold is not None and hold.counts_money:
             price = self._prices.price(provider, request.model)  # says what is missing
@@ -73,14 +76,14 @@ class Meter:
         except BaseException as error:
             running.fail(error)
             raise
-        return response.map(running.see, on_close=running.end)
+        return response.map(running.see, change_all=running.see_all, on_close=running.end)
 
 
 class _Running:
     """One attempt while it runs."""
 
     __slots__ = (
-        "chars", "chunks", "first", "hold", "keep", "kind", "learned", "likely", "look_at", "most", "price", "reason",
+        "blank", "chars", "chunks", "first", "hold", "keep", "kind", "learned", "likely", "look_at", "most", "price", "reason",
         "reported_at", "request", "seen", "started", "usage", "was_cut",
     )  # fmt: skip
 
@@ -96,6 +99,7 @@ class _Running:
         self.started = 0.0
         self.first: float | None = None
         self.chunks = 0
+        self.blank = 0  # those of them without content
         self.seen = Seen()
         self.keep = self.seen.pieces.append
         self.chars = 0
@@ -134,6 +138,8 @@ class _Running:
         if text:
             self.chars += len(text)
             self.keep(text)
+        else:
+            self.blank += 1
         if chunk.reasoning or chunk.tool_calls:
             self._see_more(chunk)
         if chunk.usage is not None:
@@ -147,7 +153,22 @@ class _Running:
             return self._look(chunk)
         return chunk
 
+    def see_all(self, batch: Batch) -> Batch | None:
+        """Count several chunks, if they are plain text, and it is not time to look at them more closely."""
+        if self.first is None or [c for c in batch if c[1] or c[2] or c[3] is not None or c[4] is not None]:
+            return None
+        text = "".join([chunk[0] for chunk in batch])
+        chars = self.chars + len(text)
+        if chars > self.look_at:
+            return None
+        self.chars = chars
+        self.chunks += len(batch)
+        self.keep(text)
+        return batch
+
     def _see_more(self, chunk: Chunk) -> None:
+        if not chunk.text:
+            self.blank -= 1
         if chunk.reasoning:
             self.seen.reasoning += len(chunk.reasoning)
             self.chars += len(chunk.reasoning)
@@ -173,7 +194,7 @@ class _Running:
 
     def _tokens_so_far(self, chunk: Chunk) -> float:
         """How many tokens have come at least, as far as can be told."""
-        self.seen.chars = self.chars
+        self.seen.chars, self.seen.chunks = self.chars, self.chunks - self.blank
         tokens = self.likely.surely(self.request, self.seen)
         return tokens if chunk.usage is None else max(tokens, chunk.usage.output_tokens)
 
@@ -191,7 +212,7 @@ class _Running:
     def end(self, end: End) -> None:
         """Record the attempt, whose stream has ended."""
         request, seen = self.request, self.seen
-        seen.chars = self.chars
+        seen.chars, seen.chunks = self.chars, self.chunks - self.blank
         usage = self._final_usage(end.outcome)
         if not usage.estimated:
             self.likely.learn(request, usage, seen, request.runtime.now() - self.started, self._waited())

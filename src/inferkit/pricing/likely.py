@@ -44,40 +44,33 @@ _TOOL = 12  # tokens around one, a call of one, or its result
 
 
 class Seen:
-    """What was seen of a reply: `chars` characters, of which the last are in `pieces`, one a chunk that had a text.
+    """What was seen of a reply: `chars` characters in so many `chunks`; the last of its texts are in `pieces`.
 
-    `reasoning` is how many of them were no answer yet.
+    `reasoning` is how many of the characters were no answer yet.
     """
 
-    __slots__ = ("_after", "_chunks", "_counts", "chars", "pieces", "reasoning")
+    __slots__ = ("_after", "_counts", "chars", "chunks", "pieces", "reasoning")
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
-        self.chars = 0
-        self.reasoning = 0  # characters among them
-        self._chunks = 0
-        self._counts: Counts = NOTHING
+        self.chars = self.chunks = self.reasoning = 0
+        self._counts: Counts | None = None
         self._after = b""
-
-    @property
-    def chunks(self) -> int:
-        """How many pieces the text came in."""
-        return self._chunks + len(self.pieces)
 
     def sample(self) -> str | Counts:
         """Give some of what came, or its counts where it was counted in part."""
-        return self.counts() if self._chunks else _sample("".join(self.pieces))
+        return self.counts() if self._counts else _sample("".join(self.pieces))
 
     def counts(self) -> Counts:
         """Count what came since this was asked last, and give what came in all."""
+        counts = self._counts or NOTHING
         if self.pieces:
             text = "".join(self.pieces).encode("utf-8", "surrogatepass")
-            self._chunks += len(self.pieces)
             self.pieces.clear()
             new = count(text, self._after)
             self._after = text[-1:]
-            self._counts = tuple([old + more for old, more in zip(self._counts, new, strict=True)])
-        return self._counts
+            self._counts = counts = tuple([old + more for old, more in zip(counts, new, strict=True)])
+        return counts
 
 
 class LikelyTokens:

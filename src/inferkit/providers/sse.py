@@ -6,6 +6,8 @@ the same. https://html.spec.whatwg.org/multipage/server-sent-events.html#event-s
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 __all__ = ["EventTooLong", "SSEEvent", "SSEParser"]
 
 _BOM = b"\xef\xbb\xbf"
@@ -16,27 +18,17 @@ class EventTooLong(ValueError):
     """A line or an event is longer than the parser was told to hold."""
 
 
-class SSEEvent:
+class SSEEvent(NamedTuple):
     """One event. `raw` is its data as it came; `event` its type; `id` the last id the stream has named so far."""
 
-    __slots__ = ("event", "id", "raw")
-
-    def __init__(self, raw: bytes, event: str = "message", id: str = "") -> None:  # noqa: A002 - the standard's name
-        self.raw = raw
-        self.event = event
-        self.id = id
+    raw: bytes
+    event: str = "message"
+    id: str = ""
 
     @property
     def data(self) -> str:
         """The data as text; bytes that are not UTF-8 become U+FFFD, as the standard says."""
         return self.raw.decode("utf-8", "replace")
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SSEEvent):
-            return NotImplemented
-        return (self.raw, self.event, self.id) == (other.raw, other.event, other.id)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         """Name the event without its data, which is the model's reply."""
@@ -63,16 +55,19 @@ class SSEParser:
 
     def feed(self, data: bytes) -> list[SSEEvent]:
         """Take the next bytes and return the events that end in them."""
-        size = len(data) - 2
-        if (
-            self._between
-            and data.find(b"\n") == size <= self._max
-            and data.endswith(b"\n\n")
-            and data.startswith(b"data: ")
-            and b"\r" not in data
-        ):  # one whole event of the plainest kind, which is how most of them come
-            return [SSEEvent(data[6:size], "message", self._id)]
-        return self._feed(data)
+        plain = self.feed_plain(data)
+        return self._feed(data) if plain is None else [SSEEvent(raw, "message", self._id) for raw in plain]
+
+    def feed_plain(self, data: bytes) -> list[bytes] | None:
+        """Take the next bytes where they are whole events with one line of data each, which is how most of them come.
+
+        Gives what each says. None where they are not: then nothing was taken, and `feed` has to.
+        """
+        if self._between and data.startswith(b"data: ") and data.endswith(b"\n\n") and b"\r" not in data:
+            found = data[6:-2].split(b"\n\ndata: ")
+            if data.count(b"\n") == 2 * len(found) and len(data) <= self._max:
+                return found
+        return None
 
     def _feed(self, data: bytes) -> list[SSEEvent]:
         self._between = False

@@ -6,47 +6,28 @@ import functools
 import json
 from typing import TYPE_CHECKING, Any
 
-from inferkit.ledger.journal import Attribution, Charge, Entry, EntryKind, Part
+from inferkit.ledger.journal import Attribution, Charge, Entry, Part
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
 
-    from inferkit.ledger.amounts import Line
 
-__all__ = ["NO_ACCOUNTS", "accounts_of", "accounts_text", "as_entry", "enter", "page"]
+__all__ = ["COLUMNS", "NO_ACCOUNTS", "accounts_of", "as_entry", "page"]
 
 NO_ACCOUNTS = "[]"
-_COLUMNS = (
+COLUMNS = (
     "call, kind, at, calls, usd, provider, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, "
     "reasoning_tokens, attempts, estimated, outcome, finish_reason, asked, degraded, prompt_cache_saved, "
     "routing_saved, overrun, parts, user, tenant, feature, plan, accounts"
 )
-_ENTER = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 27)})"  # noqa: S608 - columns alone
 _FIRST, _CHARGE = 5, 17  # how many columns lead to calls, and to overrun
 _FLAGS = tuple(Charge._fields.index(name) for name in ("estimated", "degraded"))
-
-
-def enter(
-    cursor: sqlite3.Cursor,
-    call: str,
-    kind: EntryKind,
-    at: float,
-    *,
-    calls: int,
-    charge: Charge,
-    accounts: str = NO_ACCOUNTS,
-) -> None:
-    """Write an entry."""
-    parts, attribution = charge[-2:]
-    row = (call, kind, at, calls, *charge[:-2], json.dumps(parts) if parts else None, *attribution, accounts)
-    cursor.execute(_ENTER, row)
 
 
 def page(conditions: Sequence[str]) -> str:
     """Give the query for so many entries that fulfil conditions and are later than an id."""
     where = " AND ".join([*conditions, "id > ?"])
-    return f"SELECT id, {_COLUMNS} FROM entries WHERE {where} ORDER BY id LIMIT ?"  # noqa: S608 - no value is in it
+    return f"SELECT id, {COLUMNS} FROM entries WHERE {where} ORDER BY id LIMIT ?"  # noqa: S608 - no value is in it
 
 
 def as_entry(row: Sequence[Any]) -> Entry:
@@ -62,16 +43,6 @@ def as_entry(row: Sequence[Any]) -> Entry:
 
 def _parts(text: str | None) -> tuple[Part, ...]:
     return () if text is None else tuple(Part(*fields) for fields in json.loads(text))
-
-
-def accounts_text(lines: Sequence[Line]) -> str:
-    """Write down which accounts and windows a call is charged to."""
-    return _json(tuple([line[:2] for line in lines]))
-
-
-@functools.lru_cache(maxsize=1024)
-def _json(accounts: tuple[tuple[str, str], ...]) -> str:
-    return json.dumps(accounts)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -11,9 +11,9 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.runtime import imports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-__all__ = ["Malformed", "parse", "write"]
+__all__ = ["Malformed", "parse", "parse_together", "write"]
 
 _ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
@@ -45,6 +45,20 @@ def parse(data: bytes) -> Any:
         return json.loads(whole.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         raise Malformed("it is not JSON") from None  # the library's words quote the data
+
+
+def parse_together(objects: Sequence[bytes]) -> list[Any] | None:
+    """Read several JSON objects in one go, in less than half the time; None where one of them has to be read alone.
+
+    No text may hold the line feed between them, so none of them can run into the next.
+    """
+    if [each for each in objects if each[:1] != b"{" or each[-1:] != b"}"]:
+        return None
+    try:
+        found: list[Any] = _json_reader()(b"[%b]" % b",\n".join(objects))
+    except ValueError:
+        return None
+    return found if len(found) == len(objects) else None
 
 
 def write(payload: Any) -> bytes:

@@ -18,6 +18,7 @@ from inferkit.core.usage import Usage
 from inferkit.providers.presets import PRESETS
 from inferkit.providers.wires.chat.reader import ChatReader
 from inferkit.providers.wires.chat.wire import CHAT
+from inferkit.providers.wires.payload import parse_together
 from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime
 from wire import event
@@ -40,6 +41,30 @@ def read(*pieces, headers=STREAM, streamed=True):
         chunks += reader.end()
     assert reader.done is (reader.failure is None)
     return chunks, reader.failure
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"data: {,}\n\n",
+        b"data: 7\n\n",
+        b'data: {"a":[{}\n\n',
+        b"data: {}}\n\n",
+        b'data: {"choices":[{"delta":{"content":"x\n\n',
+    ],
+)
+def test_what_came_in_one_read_with_an_event_that_is_none_is_handed_over_first(odd):
+    plain = [event(delta(text)) for text in "abc"]
+    for pieces in ([*plain[:2], odd, plain[2]], [b"".join([*plain[:2], odd, plain[2]])], [plain[0], plain[1] + odd]):
+        chunks, failure = read(*pieces)
+        assert [chunk.text for chunk in chunks] == ["a", "b"]
+        assert isinstance(failure, Unavailable)
+
+
+def test_events_that_would_be_read_otherwise_together_are_read_alone():
+    assert parse_together([b'{"a":1}', b"{}"]) == [{"a": 1}, {}]
+    for one, other in ((b'{"a":"', b'"}'), (b'{"a":1', b'"b":2}'), (b"{},{}", b"{}"), (b"{}", b"[DONE]"), (b"", b"{}")):
+        assert parse_together([one, other]) is None
 
 
 def reply(*events):

@@ -7,7 +7,7 @@ chunk are gathered (see `Others`), and told with the finish reason.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.messages import RefusalPart
@@ -15,6 +15,9 @@ from inferkit.providers.wires.chat.others import Others
 from inferkit.providers.wires.chat.read_messages import others
 from inferkit.providers.wires.chat.usage import read_usage
 from inferkit.providers.wires.payload import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["ChatEvents"]
 
@@ -36,25 +39,37 @@ class ChatEvents:
         self._calls: list[tuple[Any, str | None]] = []  # the wire's index and id of every tool call so far
         self._others = Others()
 
+    def read_texts(self, events: Sequence[Any], begin: int, into: list[Chunk]) -> int:
+        """Read events, from `begin` on, that bring a piece of text and nothing else, as nearly all do.
+
+        Gives the place of the first that is not like that, which is for `read`.
+        """
+        place = begin
+        try:
+            for place in range(begin, len(events)):
+                event = events[place]
+                choice = event["choices"][0]
+                delta = choice["delta"]
+                if (
+                    type(text := delta["content"]) is not str
+                    or (len(delta) != 1 and (len(delta) != 2 or "role" not in delta))  # noqa: PLR2004 - role and text
+                    or choice.get("finish_reason")
+                    or choice.get("index")
+                    or choice.get("logprobs")
+                    or event.get("usage")
+                    or "error" in event
+                    or choice.get("usage")
+                ):
+                    return place
+                into.append(_new(Chunk, (text, "", (), None, None, event, (), None)))
+        except (AttributeError, TypeError, KeyError, IndexError):
+            return place
+        return len(events)
+
     def read(self, event: Any, into: list[Chunk]) -> None:
         """Read one event. Raises `Malformed` if it cannot be one of this wire's."""
         try:
-            choices = event.get("choices")
-            choice = choices[0] if choices else _NOTHING
-            delta = choice.get("delta")
-            if (
-                delta
-                and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))  # noqa: PLR2004 - role and content
-                and type(text := delta.get("content")) is str
-                and not choice.get("finish_reason")
-                and not choice.get("index")
-                and not choice.get("logprobs")
-                and not event.get("usage")
-                and not choice.get("usage")
-            ):  # nothing but text, as with nearly every event
-                into.append(_new(Chunk, (text, "", (), None, None, event, (), None)))
-            else:
-                self._read(event, choices or [], into)
+            self._read(event, event.get("choices") or [], into)
         except (AttributeError, TypeError, KeyError, IndexError):
             raise Malformed("it has an unknown shape") from None
 

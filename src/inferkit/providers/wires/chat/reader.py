@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ProviderError
 from inferkit.providers.errors import refusal, unusable
-from inferkit.providers.sse import EventTooLong, SSEParser
+from inferkit.providers.sse import EventTooLong, SSEEvent, SSEParser
 from inferkit.providers.wires.chat.errors import error_in
 from inferkit.providers.wires.chat.events import ChatEvents
-from inferkit.providers.wires.payload import Malformed, parse
+from inferkit.providers.wires.payload import Malformed, parse, parse_together
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from inferkit.core.chunks import Chunk
-    from inferkit.providers.sse import SSEEvent
 
 __all__ = ["ChatReader"]
 
@@ -63,7 +62,14 @@ class ChatReader:
             return self._feed_unknown(data)
         chunks: list[Chunk] = []
         try:
-            self._take(parser.feed(data), chunks)
+            plain = parser.feed_plain(data)
+            contents = None if plain is None else parse_together(plain)
+            if contents is not None:
+                self._read(contents, chunks)
+            elif plain is not None:
+                self._take([SSEEvent(raw) for raw in plain], chunks)
+            else:
+                self._take(parser.feed(data), chunks)
         except EventTooLong as error:
             self._fail(f"its reply is not usable: {error}")
         except Malformed as error:
@@ -110,7 +116,6 @@ class ChatReader:
         return "event-stream" in kind or (self._expects_stream and "json" not in kind and "html" not in kind)
 
     def _take(self, events: Iterable[SSEEvent], chunks: list[Chunk]) -> None:
-        read = self._events.read
         for event in events:
             raw = event.raw
             if raw == b"[DONE]" or raw.strip() == b"[DONE]":
@@ -118,15 +123,21 @@ class ChatReader:
                 self._events.rest(chunks)
                 return
             content = self._content(event)
-            if content is None:
-                continue
+            if content is not None:
+                self._read([content], chunks)
+
+    def _read(self, contents: Sequence[dict[str, Any]], chunks: list[Chunk]) -> None:
+        if not self._met:
+            self._meet(contents[0])
+        events, place = self._events, 0
+        while (place := events.read_texts(contents, place, chunks)) < len(contents):
+            content = contents[place]
             if "error" in content or content.get("object") == "error":
                 error = error_in(content)
                 if error is not None:
                     raise refusal(self._provider, None, self._headers, error)
-            if not self._met:
-                self._meet(content)
-            read(content, chunks)
+            events.read(content, chunks)
+            place += 1
 
     def _content(self, event: SSEEvent) -> dict[str, Any] | None:
         """Give an event's object; None for a sign of life, of which some have names and odd data."""
