@@ -83,8 +83,8 @@ class _Running:
     """One attempt while it runs."""
 
     __slots__ = (
-        "blank", "chars", "chunks", "first", "hold", "keep", "kind", "learned", "likely", "look_at", "most", "price", "reason",
-        "reported_at", "request", "seen", "started", "usage", "was_cut",
+        "blank", "chars", "chunks", "first", "hold", "keep", "kind", "learned", "likely", "look_at", "most", "price",
+        "reason", "request", "seen", "started", "usage", "was_cut",
     )  # fmt: skip
 
     def __init__(
@@ -104,7 +104,6 @@ class _Running:
         self.keep = self.seen.pieces.append
         self.chars = 0
         self.usage: Usage | None = None
-        self.reported_at = 0  # how many characters had come then
         self.reason: str | None = None
         self.was_cut = False
         self.most = _NEVER  # output tokens that the hold pays for
@@ -115,14 +114,11 @@ class _Running:
         output = await hold.cover(self, self.request, self.price)
         if output is not None:
             self.hold = hold
-            self._allow(output)
+            self.most = output
+            self.look_at = min(HELD, output)
             if output != self.request.max_output_tokens:
                 self.request = self.request.replace(max_output_tokens=output)
         return self.request
-
-    def _allow(self, output: int) -> None:
-        self.most = output
-        self.look_at = self.chars + min(HELD, output)
 
     def start(self) -> None:
         """Count as running from here on."""
@@ -144,7 +140,7 @@ class _Running:
             self._see_more(chunk)
         if chunk.usage is not None:
             self.usage = chunk.usage if self.usage is None else _latest(self.usage, chunk.usage)
-            self.reported_at = self.chars
+            self.seen.reported_at = self.chars
         if chunk.finish_reason is not None:
             self.reason = chunk.finish_reason
             if chunk.finish_reason == "length" and self.hold is not None and self.hold.sets_length:
@@ -180,9 +176,13 @@ class _Running:
 
     def _look(self, chunk: Chunk) -> Chunk:
         """Count what has come, and cut the stream where it is plainly more than is paid for."""
-        hold, tokens = self.hold, self._tokens_so_far(chunk)
+        hold, seen = self.hold, self.seen
+        seen.chars, seen.chunks = self.chars, self.chunks - self.blank
+        tokens = self.likely.surely(self.request, seen)
+        if chunk.usage is not None:
+            tokens = max(tokens, chunk.usage.output_tokens)
         if tokens > self.most and hold is not None and self.reason is None and not self.was_cut:
-            self._take_what_is_left(hold)
+            self.most = max(self.most, hold.all_for(self, self.request, self.price))
             if tokens > self.most:
                 self.was_cut = True
                 if hold.truncates:
@@ -192,28 +192,11 @@ class _Running:
         self.look_at = self.chars + min(HELD, max(_STEP, self.most >> 5, int((self.most - tokens) / density)))
         return chunk
 
-    def _tokens_so_far(self, chunk: Chunk) -> float:
-        """How many tokens have come at least, as far as can be told."""
-        self.seen.chars, self.seen.chunks = self.chars, self.chunks - self.blank
-        tokens = self.likely.surely(self.request, self.seen)
-        return tokens if chunk.usage is None else max(tokens, chunk.usage.output_tokens)
-
-    def _take_what_is_left(self, hold: Hold) -> None:
-        """Use more than was committed to this attempt, where more is held: for a dearer candidate, for example."""
-        running, tokens = self.request.record.running, hold.input_bound(self.request)
-        most_nanos, most_tokens = (max(0, left) + own for left, own in zip(hold.left(), running[self], strict=True))
-        running[self] = most_nanos, most_tokens
-        most = most_tokens - tokens if hold.counts_tokens else _NEVER
-        if hold.counts_money and self.price is not None:
-            affordable = self.price.affordable_output(tokens, most_nanos)
-            most = most if affordable is None else min(most, affordable)
-        self.most = max(self.most, most)
-
     def end(self, end: End) -> None:
         """Record the attempt, whose stream has ended."""
         request, seen = self.request, self.seen
         seen.chars, seen.chunks = self.chars, self.chunks - self.blank
-        usage = self._final_usage(end.outcome)
+        usage = self._usage(end.outcome)
         if not usage.estimated:
             self.likely.learn(request, usage, seen, request.runtime.now() - self.started, self._waited())
             if self.learned is not None:
@@ -231,19 +214,15 @@ class _Running:
             self._record(outcome, error, Usage(), billed=False)
             return
         output = self.likely.written_unseen(self.request, self._waited())
-        self._record(outcome, error, Usage(self._input(), self._within_cap(output), estimated=True))
+        self._record(outcome, error, Usage(self._input(), output, estimated=True))
 
     def _input(self) -> int:
         """How many input tokens the request was, likely, and no more than was held for it."""
         tokens = self.likely.input(self.request)
         return tokens if self.hold is None else min(tokens, self.hold.input_bound(self.request))
 
-    def _within_cap(self, output: int) -> int:
-        most = self.request.max_output_tokens
-        return output if most is None else min(output, most)
-
-    def _final_usage(self, outcome: Outcome) -> Usage:
-        """Give what was reported, and estimates for what was not: a broken stream's last report may be an old one."""
+    def _usage(self, outcome: Outcome) -> Usage:
+        """Give what was reported, and what is likely of the rest: a broken stream's last report may be an old one."""
         usage = self.usage or _NOT_REPORTED
         final = outcome == "completed" or self.reason is not None
         if final and usage.input_tokens and (usage.output_tokens or not self.chars):
@@ -251,23 +230,12 @@ class _Running:
         tokens = usage.input_tokens or self._input()
         output, reasoning = usage.output_tokens, usage.reasoning_tokens
         if not final or not output:
-            output = max(output, self._likely_output(output))
-            if self.chars and self.price is not None and self.price.rates(tokens).reasoning_is_dearer:
+            output = max(output, self.likely.output(self.request, self.seen, self._waited(), output))
+            if self.chars:
                 reasoning = max(reasoning, -(-output * self.seen.reasoning // self.chars))
-        return Usage(
-            tokens, output, usage.cache_read_tokens, usage.cache_write_tokens, reasoning, estimated=True
-        )  # fmt: skip
-
-    def _likely_output(self, reported: int) -> int:
-        """How many tokens were written, likely: those that a report on the way counted, and those after it."""
-        likely, most = self.likely.output(self.request, self.seen, self._waited()), self.request.max_output_tokens
-        if reported and self.reported_at:
-            share = self.reported_at / self.chars
-            if 2 * reported > share * likely:  # as one that counts what has come so far does
-                return reported + int((1 - share) * likely)
-        if most is not None and likely > most and self.likely.surely(self.request, self.seen) <= most:
-            return most
-        return likely
+        return dataclasses.replace(
+            usage, input_tokens=tokens, output_tokens=output, reasoning_tokens=reasoning, estimated=True
+        )
 
     def _record(self, outcome: Outcome, error: BaseException | None, usage: Usage, *, billed: bool = True) -> None:
         request, record = self.request, self.request.record

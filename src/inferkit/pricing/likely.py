@@ -16,6 +16,7 @@ needs an estimate learns from what was left since.
 from __future__ import annotations
 
 import json
+import math
 import threading
 from typing import TYPE_CHECKING
 
@@ -46,14 +47,15 @@ _TOOL = 12  # tokens around one, a call of one, or its result
 class Seen:
     """What was seen of a reply: `chars` characters in so many `chunks`; the last of its texts are in `pieces`.
 
-    `reasoning` is how many of the characters were no answer yet.
+    `reasoning` is how many of the characters were no answer yet, `reported_at` how many had come when the provider
+    reported its usage last.
     """
 
-    __slots__ = ("_after", "_counts", "chars", "chunks", "pieces", "reasoning")
+    __slots__ = ("_after", "_counts", "chars", "chunks", "pieces", "reasoning", "reported_at")
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
-        self.chars = self.chunks = self.reasoning = 0
+        self.chars = self.chunks = self.reasoning = self.reported_at = 0
         self._counts: Counts | None = None
         self._after = b""
 
@@ -92,10 +94,13 @@ class LikelyTokens:
         counts = count(text)
         likely = known.input.mean(counts) * (1 + known.input.margin(counts))
         likely += around + known.overhead * len(request.messages)
-        return min(input_tokens_bound(request), int(likely) + 1)
+        return min(input_tokens_bound(request), math.ceil(likely))
 
-    def output(self, request: Request, seen: Seen, waited: float) -> int:
-        """How many tokens a reply was, likely, of which this was seen after so many seconds without anything."""
+    def output(self, request: Request, seen: Seen, waited: float, reported: int) -> int:
+        """How many tokens a reply was, likely, of which this was seen after so many seconds without anything.
+
+        `reported` is what its provider said on the way.
+        """
         if not seen.chars:
             return 0
         known = self._known(request)
@@ -105,9 +110,12 @@ class LikelyTokens:
         by_chunks = known.by_chunks(seen.chunks, mean)
         if by_chunks is not None:
             likely = by_chunks if known.output.calls else max(by_chunks, likely)
+        share = seen.reported_at / seen.chars
+        if reported and 2 * reported > share * likely > 0:  # it counted what had come so far
+            return reported + math.ceil((1 - share) * likely)
         if not seen.reasoning:
             likely += (known.hidden_rate or 0.0) * waited
-        return int(likely) + 1
+        return self._within_cap(request, math.ceil(likely), self.surely(request, seen))
 
     def written_unseen(self, request: Request, seconds: float) -> int:
         """How many tokens a model has written, likely, of which nothing came in so many seconds.
@@ -120,7 +128,12 @@ class LikelyTokens:
             rate = known.hidden_rate or 0.0
             if known.hidden_rate is None and request.reasoning_effort is not None:
                 rate = known.rate
-        return -int(-rate * seconds // 1)
+        return self._within_cap(request, math.ceil(rate * seconds), 0)
+
+    def _within_cap(self, request: Request, likely: int, surely: float) -> int:
+        """Few providers write more than they were allowed to."""
+        most = request.max_output_tokens
+        return likely if most is None or surely > most else min(likely, most)
 
     def surely(self, request: Request, seen: Seen) -> float:
         """How many tokens there are in what was seen at least, as far as can be told."""
