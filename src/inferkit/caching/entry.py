@@ -141,7 +141,7 @@ class _Merger:
     def flush(self) -> None:
         text, call = "".join(self._parts), self._call
         if call is not None:
-            piece = ToolCallDelta(call.index, call.id, call.name, text, call.extra)
+            piece = ToolCallDelta(call.index, call.id, call.name, text, call.extra, call.kind)
             self.merged.append(Chunk(tool_calls=(piece,)))
         elif self._kind == "text":
             self.merged.append(Chunk(text=text))

@@ -9,7 +9,7 @@ from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from inferkit.budgets.budget import Budget
-    from inferkit.core.messages import Tool
+    from inferkit.core.messages import CustomTool, Tool
 
 __all__ = ["OPTIONS", "CallOptions", "read_options"]
 
@@ -84,10 +84,10 @@ class CallOptions(TypedDict, total=False):
         ),
     ]
     tools: Annotated[
-        "Sequence[Tool]",
+        "Sequence[Tool | CustomTool]",
         Declared(
             checks.are_tools,
-            "a list of inferkit.Tool values",
+            "a list of inferkit.Tool and inferkit.CustomTool values",
             "What the model may call.",
             otherwise="none",
             convert=tuple,

@@ -32,6 +32,7 @@ class _Facts:
     """What a stream knows of its reply: so far while it runs, and all of it at the end."""
 
     _call: Call
+    inferkit_knows_who_pays = True  # since it was made: it needs nobody to put scopes in place
 
     @property
     def reply(self) -> Reply:

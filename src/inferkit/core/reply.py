@@ -108,7 +108,7 @@ class Reply:
     @property
     def raw(self) -> tuple[Any, ...]:
         """The provider's own events; none for a cache hit."""
-        return tuple([chunk.raw for chunk in self.chunks if chunk.raw is not None])
+        return tuple([chunk.raw for chunk in self.chunks if chunk.event is not None])
 
 
 def tool_calls(chunks: Iterable[Chunk]) -> tuple[ToolCallPart, ...]:
@@ -117,16 +117,16 @@ def tool_calls(chunks: Iterable[Chunk]) -> tuple[ToolCallPart, ...]:
 
 
 def _calls(chunks: Iterable[Chunk]) -> dict[int, ToolCallPart]:
-    calls: dict[int, tuple[str, str, list[str], dict[str, Any]]] = {}
+    calls: dict[int, tuple[str, str, list[str], dict[str, Any], str]] = {}
     for chunk in chunks:
         for piece in chunk.tool_calls:
-            known_id, known_name, arguments, extra = calls.get(piece.index, ("", "", [], {}))
-            calls[piece.index] = (known_id or piece.id or "", known_name or piece.name or "", arguments, extra)
+            known_id, known_name, arguments, extra, kind = calls.get(piece.index, ("", "", [], {}, piece.kind))
+            calls[piece.index] = (known_id or piece.id or "", known_name or piece.name or "", arguments, extra, kind)
             arguments.append(piece.arguments)
             extra.update(piece.extra or {})
     return {
-        index: ToolCallPart(call_id, name, "".join(pieces), extra or None)
-        for index, (call_id, name, pieces, extra) in calls.items()
+        index: ToolCallPart(call_id, name, "".join(pieces), extra or None, kind)
+        for index, (call_id, name, pieces, extra, kind) in calls.items()
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, Ty
 
 if TYPE_CHECKING:
     from inferkit.core.attempt import AttemptKind
-    from inferkit.core.messages import Message, Tool
+    from inferkit.core.messages import CustomTool, Message, Tool
     from inferkit.core.record import CallRecord
     from inferkit.core.response import Response
     from inferkit.runtime.protocol import Runtime
@@ -90,7 +90,7 @@ class Request:
     top_p: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
-    tools: tuple[Tool, ...] = ()
+    tools: tuple[Tool | CustomTool, ...] = ()
     tool_choice: str | None = None
     response_schema: Mapping[str, Any] | None = None
     reasoning_effort: str | None = None

@@ -38,16 +38,17 @@ class SSEEvent(NamedTuple):
 class SSEParser:
     """Collects bytes and gives the events that they complete.
 
-    `max_event_bytes` bounds what is held of an event that does not end; beyond it, `EventTooLong` is raised.
+    `max_event_bytes` bounds what is held of an event that does not end; beyond it, `EventTooLong` is raised. `between`
+    says that nothing is held: where what comes is whole events without names and ids, others may read it instead.
     """
 
     def __init__(self, *, max_event_bytes: int = _MAX_EVENT_BYTES) -> None:
+        self.between = False
         self._max = max_event_bytes
         self._partial: list[bytes] = []  # of a line that has not ended
         self._partial_size = 0
         self._after_cr = False
         self._started = False
-        self._between = False  # nothing is held of any line or event
         self._data: list[bytes] = []
         self._data_size = 0
         self._type = ""
@@ -55,22 +56,19 @@ class SSEParser:
 
     def feed(self, data: bytes) -> list[SSEEvent]:
         """Take the next bytes and return the events that end in them."""
-        plain = self.feed_plain(data)
-        return self._feed(data) if plain is None else [SSEEvent(raw, "message", self._id) for raw in plain]
-
-    def feed_plain(self, data: bytes) -> list[bytes] | None:
-        """Take the next bytes where they are whole events with one line of data each, which is how most of them come.
-
-        Gives what each says. None where they are not: then nothing was taken, and `feed` has to.
-        """
-        if self._between and data.startswith(b"data: ") and data.endswith(b"\n\n") and b"\r" not in data:
-            found = data[6:-2].split(b"\n\ndata: ")
-            if data.count(b"\n") == 2 * len(found) and len(data) <= self._max:
-                return found
-        return None
+        size = len(data) - 2
+        if (
+            self.between
+            and data.find(b"\n") == size <= self._max
+            and data.endswith(b"\n\n")
+            and data.startswith(b"data: ")
+            and b"\r" not in data
+        ):  # one whole event of the plainest kind
+            return [SSEEvent(data[6:size], "message", self._id)]
+        return self._feed(data)
 
     def _feed(self, data: bytes) -> list[SSEEvent]:
-        self._between = False
+        self.between = False
         if self._after_cr or b"\r" in data:
             data = self._with_newlines(data)
         if b"\n" not in data:
@@ -100,7 +98,7 @@ class SSEParser:
             for line in lines:
                 self._line(line, events)
             self._keep(rest)
-        self._between = not (self._partial or self._data or self._type or self._after_cr)
+        self.between = not (self._partial or self._data or self._type or self._after_cr)
         return events
 
     def close(self) -> SSEEvent | None:
