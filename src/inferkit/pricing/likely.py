@@ -41,6 +41,7 @@ _MOST_MODELS = 128  # names that come from outside must not fill the memory
 _SAMPLE = 2000  # characters of a text that is learned from
 _PIECES = 4  # that they are in
 _IMAGE = 1_000  # tokens, as most providers count one of a common size
+_SLACK = 2  # tokens a message, so that an estimate is seldom too low
 _TOOL = 12  # tokens around one, a call of one, or its result
 
 
@@ -93,7 +94,7 @@ class LikelyTokens:
         text, around = _input_text(request)
         counts = count(text)
         likely = known.input.mean(counts) * (1 + known.input.margin(counts))
-        likely += around + known.overhead * len(request.messages)
+        likely += around + (known.overhead + _SLACK) * len(request.messages)
         return min(input_tokens_bound(request), math.ceil(likely))
 
     def output(self, request: Request, seen: Seen, waited: float, reported: int) -> int:
