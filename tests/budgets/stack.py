@@ -12,6 +12,7 @@ from inferkit.layers.resolve import Resolve
 from inferkit.pricing.likely import LikelyTokens
 from inferkit.pricing.price_book import PriceBook
 from inferkit.pricing.prices import Price
+from inferkit.providers.wires.chat.fields import COST_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,6 +75,9 @@ class FakeNames:
 
 async def nobody(request: Request) -> Response:
     raise AssertionError("these tests hand attempts to their model themselves")
+
+
+nobody.cost_rules = COST_RULES  # type: ignore[attr-defined]
 
 
 class Stack:

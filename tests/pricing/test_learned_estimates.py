@@ -189,7 +189,7 @@ def test_a_call_that_was_granted_does_not_fail_over_what_others_taught_meanwhile
             if len(client.records) == 9:  # after the lessons
                 meter = getattr(client.llm, "inner", client.llm).layers[-1]
                 for _ in range(8):
-                    meter._learned.learn(request, 2 * len(LONG))  # as calls of other threads do
+                    meter.learned.learn(request, 2 * len(LONG))  # as calls of other threads do
             return await call_next(request)
 
         client = Client(world, ledger, "learned", layers=[Insert(teach, before="meter")])

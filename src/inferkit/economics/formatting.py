@@ -15,7 +15,7 @@ from inferkit.core.money import NANOS_PER_USD, to_usd
 if TYPE_CHECKING:
     from datetime import date
 
-    from inferkit.economics.report.report import Period
+    from inferkit.economics.report.report import Period, Report
 
 __all__ = ["MONTHS", "NOTHING", "count", "day", "money", "name", "period", "plural", "printable", "share"]
 
@@ -60,6 +60,14 @@ def count(number: int) -> str:
 def plural(number: int, one: str, many: str | None = None) -> str:
     """Write a number of things: "1 call", "2 calls"."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def reported(report: Report) -> list[str]:
+    """Say what providers themselves say that calls cost, where they do, and how far the book is from it."""
+    calls, usd, booked = report.reported
+    if calls <= 0:
+        return []
+    return [f"{plural(calls, 'call')} cost {money(usd)} as providers say, and {money(booked)} as booked"]
 
 
 def name(value: str | None, otherwise: str = "(none)") -> str:

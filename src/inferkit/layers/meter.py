@@ -19,8 +19,9 @@ from inferkit.core.errors import (
     StreamInterrupted,
     Unavailable,
 )
-from inferkit.core.usage import Usage
+from inferkit.core.usage import NO_DETAILS, Usage
 from inferkit.pricing.likely import HELD, LikelyTokens, Seen
+from inferkit.pricing.terms import PLAIN, served_on, terms_of
 
 if TYPE_CHECKING:
     from inferkit.core.attempt import Outcome
@@ -53,9 +54,9 @@ class Meter:
     role = "meter"
 
     def __init__(self, prices: PriceBook, learned: LearnedEstimates | None = None) -> None:
-        self._prices = prices
-        self._learned = learned
-        self._likely = LikelyTokens()
+        self.prices = prices
+        self.learned = learned
+        self.likely = LikelyTokens()
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
@@ -63,11 +64,11 @@ class Meter:
         target = request.target
         price = None if target is None or target.model != request.model else target.price
         if price is None:
-            price = self._prices.find(provider, request.model)
+            price = self.prices.find(provider, request.model)
         hold: Hold | None = request.record.hold
         if price is None and hold is not None and hold.counts_money:
-            price = self._prices.price(provider, request.model)  # says what is missing
-        running = _Running(request, price, self._likely, self._learned)
+            price = self.prices.price(provider, request.model)  # says what is missing
+        running = _Running(self, request, price)
         if hold is not None:
             request = await running.cover(hold)
         running.start()
@@ -84,16 +85,13 @@ class _Running:
 
     __slots__ = (
         "blank", "chars", "chunks", "first", "hold", "keep", "kind", "learned", "likely", "look_at", "most", "price",
-        "reason", "request", "seen", "started", "usage", "was_cut",
+        "prices", "reason", "request", "seen", "started", "usage", "was_cut",
     )  # fmt: skip
 
-    def __init__(
-        self, request: Request, price: Price | None, likely: LikelyTokens, learned: LearnedEstimates | None
-    ) -> None:
+    def __init__(self, meter: Meter, request: Request, price: Price | None) -> None:
         self.request = request
         self.price = price
-        self.likely = likely
-        self.learned = learned
+        self.prices, self.likely, self.learned = meter.prices, meter.likely, meter.learned
         self.hold: Hold | None = None
         self.kind = request.kind
         self.started = 0.0
@@ -139,7 +137,7 @@ class _Running:
         if chunk.reasoning or chunk.tool_calls:
             self._see_more(chunk)
         if chunk.usage is not None:
-            self.usage = chunk.usage if self.usage is None else _latest(self.usage, chunk.usage)
+            self.usage = chunk.usage if self.usage is None else self.usage.updated(chunk.usage)
             self.seen.reported_at = self.chars
         if chunk.finish_reason is not None:
             self.reason = chunk.finish_reason
@@ -237,13 +235,36 @@ class _Running:
             usage, input_tokens=tokens, output_tokens=output, reasoning_tokens=reasoning, estimated=True
         )
 
+    def _otherwise(self, usage: Usage) -> tuple[int | None, str | None, bool]:
+        """Say what is booked where the way it was served, or part of it, has no known price.
+
+        At the default if one is stated; or what was held, as an estimate, where a budget of money pays for it; or else
+        its cost is not known. Also say whose price that is, and whether it is an estimate.
+        """
+        plain = dataclasses.replace(usage, details=NO_DETAILS)
+        assert self.price is not None
+        default = self.prices.otherwise
+        if default is not None:
+            return default.cost(plain), default.source, usage.estimated
+        if self.hold is None or not self.hold.counts_money:
+            return None, self.price.source, usage.estimated
+        committed, _ = self.request.record.running.get(self, (0, 0))
+        return max(committed, self.price.cost(plain) or 0), self.price.source, True
+
     def _record(self, outcome: Outcome, error: BaseException | None, usage: Usage, *, billed: bool = True) -> None:
         request, record = self.request, self.request.record
         provider = request.provider or ""
         name = None if error is None else type(error).__name__
         if outcome == "cancelled" and request.deadline is not None and request.runtime.now() >= request.deadline:
             outcome, name = "error", DeadlineExceeded.__name__  # its adapter was cut before it could say so
+        if request.extra or usage.details is not NO_DETAILS:
+            terms = terms_of(request) if request.extra else PLAIN
+            usage = dataclasses.replace(usage, details=served_on(usage.details, terms) if billed else NO_DETAILS)
         cost = None if self.price is None else self.price.cost(usage) if billed else 0
+        source = None if self.price is None else self.price.source
+        if cost is None and self.price is not None:
+            cost, source, estimated = self._otherwise(usage)
+            usage = dataclasses.replace(usage, estimated=estimated)
         record.attempts.append(
             Attempt(
                 number=request.attempt or len(record.attempts) + 1,
@@ -253,36 +274,17 @@ class _Running:
                 outcome=outcome,
                 usage=usage,
                 cost_nanos=cost,
-                price_source=None if self.price is None else self.price.source,
+                price_source=source,
                 seconds=request.runtime.now() - self.started,
                 first_chunk_seconds=None if self.first is None else self.first - self.started,
                 chunks=self.chunks,
                 error=name,
                 finish_reason="budget" if self.was_cut else self.reason,
-                saved_nanos=0 if self.price is None or not billed else _saved(self.price, usage),
+                saved_nanos=0 if self.price is None or not billed else self.price.cache_saved(usage),
                 max_output_tokens=request.max_output_tokens,
             )
         )
         record.running.pop(self, None)
-
-
-def _latest(before: Usage, after: Usage) -> Usage:
-    """Take the later report, and the earlier one where the later says nothing: some providers report in two parts."""
-    return Usage(
-        after.input_tokens or before.input_tokens,
-        after.output_tokens or before.output_tokens,
-        after.cache_read_tokens or before.cache_read_tokens,
-        after.cache_write_tokens or before.cache_write_tokens,
-        after.reasoning_tokens or before.reasoning_tokens,
-        after.estimated or before.estimated,
-    )
-
-
-def _saved(price: Price, usage: Usage) -> int:
-    """Give what the provider's prompt cache saved: nothing of it, at the price of plain input, less what it cost."""
-    if not usage.cache_read_tokens and not usage.cache_write_tokens:
-        return 0
-    return price.cost(dataclasses.replace(usage, cache_read_tokens=0, cache_write_tokens=0)) - price.cost(usage)
 
 
 def _cost_nothing(error: BaseException) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from inferkit.core.usage import NO_DETAILS, UsageDetails
+
 __all__ = ["NOBODY", "Assignment", "Attribution", "Charge", "Entry", "EntryKind", "Part", "Tally", "TallyKind"]
 
 EntryKind = Literal["settled", "expired", "corrected"]
@@ -39,6 +41,7 @@ class Part(NamedTuple):
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    details: UsageDetails = NO_DETAILS
 
 
 class Charge(NamedTuple):
@@ -49,6 +52,8 @@ class Charge(NamedTuple):
     nano-dollars by which it came cheaper than without the provider's prompt cache (below zero where writing to it cost
     more than reading saved), and than at the dearest model that stands behind the name. `overrun` is how many
     nano-dollars of `usd` are beyond what was held for the call: its provider wrote more than it was allowed to.
+    `details` are those of the usage; its `reported_nanos` is what the providers say that the call cost, where all that
+    were paid said it.
     """
 
     usd: int | None
@@ -70,6 +75,7 @@ class Charge(NamedTuple):
     overrun: int = 0
     parts: tuple[Part, ...] = ()
     attribution: Attribution = NOBODY
+    details: UsageDetails = NO_DETAILS
 
     @property
     def tokens(self) -> int:

@@ -14,6 +14,7 @@ import secrets
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from inferkit.core.errors import LedgerError
+from inferkit.core.usage import NO_DETAILS, UsageDetails
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.runtime.forks import renew_after_fork
 from inferkit.runtime.gathering import Gathering
@@ -134,7 +135,8 @@ def _as_json(one: Unwritten) -> dict[str, Any]:
     if one.charge is not None:
         values["charge"] = {
             **one.charge._asdict(),
-            "parts": [part._asdict() for part in one.charge.parts],
+            "details": one.charge.details.as_json(),
+            "parts": [{**part._asdict(), "details": part.details.as_json()} for part in one.charge.parts],
             "attribution": one.charge.attribution._asdict(),
         }
     return values
@@ -150,6 +152,12 @@ def _read(place: Path) -> list[Unwritten]:
 def _from_json(charge: dict[str, Any] | None, **values: Any) -> Unwritten:
     if charge is None:
         return Unwritten(**values)
-    parts = tuple(Part(**part) for part in charge.pop("parts"))
+    parts = tuple(Part(**_with_details(part)) for part in charge.pop("parts"))
     attribution = Attribution(**charge.pop("attribution"))
-    return Unwritten(**values, charge=Charge(**charge, parts=parts, attribution=attribution))
+    return Unwritten(**values, charge=Charge(**_with_details(charge), parts=parts, attribution=attribution))
+
+
+def _with_details(values: dict[str, Any]) -> dict[str, Any]:
+    """Read the details, which older versions did not write."""
+    details = values.get("details")
+    return {**values, "details": UsageDetails.from_json(details) if details else NO_DETAILS}

@@ -20,7 +20,16 @@ import math
 import threading
 from typing import TYPE_CHECKING
 
-from inferkit.core.messages import OpaquePart, ReasoningPart, RefusalPart, TextPart, ToolCallPart, ToolResultPart
+from inferkit.core.messages import (
+    AudioPart,
+    CustomTool,
+    OpaquePart,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 from inferkit.pricing.habits import REQUEST_TOKENS, Habits, Taught
 from inferkit.pricing.text_kinds import NOTHING, count
 from inferkit.pricing.tokens import input_tokens_bound
@@ -40,7 +49,8 @@ HELD = 16_384
 _MOST_MODELS = 128  # names that come from outside must not fill the memory
 _SAMPLE = 2000  # characters of a text that is learned from
 _PIECES = 4  # that they are in
-_IMAGE = 1_000  # tokens, as most providers count one of a common size
+_IMAGE = 1_000  # tokens, as most providers count one of a common size, and a page or two of a document
+_AUDIO_BYTES = 100  # a token of compressed speech
 _SLACK = 2  # tokens a message, so that an estimate is seldom too low
 _TOOL = 12  # tokens around one, a call of one, or its result
 
@@ -216,11 +226,14 @@ def _input_text(request: Request) -> tuple[bytes, float]:
                 texts.append(part.content)
             elif isinstance(part, OpaquePart):
                 texts.append(json.dumps(part.value, default=str, ensure_ascii=False))
+            elif isinstance(part, AudioPart):
+                around += len(part.data) / _AUDIO_BYTES
             else:
                 around += _IMAGE
     for tool in request.tools:
         around += _TOOL
-        texts += (tool.name, tool.description, json.dumps(tool.parameters, default=str, ensure_ascii=False))
+        form = tool.grammar if isinstance(tool, CustomTool) else tool.parameters
+        texts += (tool.name, tool.description, json.dumps(form, default=str, ensure_ascii=False))
     if request.response_schema is not None:
         texts.append(json.dumps(request.response_schema, default=str, ensure_ascii=False))
     return "\n".join(texts).encode("utf-8", "surrogatepass"), around

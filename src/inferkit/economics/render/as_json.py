@@ -60,6 +60,11 @@ def _report(report: Report) -> dict[str, Any]:
         "refused": dict(report.refused),
         "unpriced_calls": report.unpriced,
         "estimated_calls": report.estimated,
+        "reported": {
+            "calls": report.reported.calls,
+            "usd": _usd(report.reported.usd),
+            "booked": _usd(report.reported.booked),
+        },
         "unknown_plans": list(report.unknown_plans),
     }
 

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from inferkit.economics.formatting import count, money, name, period, plural, share
+from inferkit.economics.formatting import count, money, name, period, plural, reported, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,6 +52,7 @@ def as_tables(report: Report, what_if: WhatIf | None, *, by: Sequence[Dimension]
 
 def notes(report: Report) -> Iterable[str]:
     """Say what the figures leave out."""
+    yield from reported(report)
     if report.unpriced > 0:
         yield f"the price of {plural(report.unpriced, 'call')} is not known; they count as nothing here"
     if report.estimated > 0:

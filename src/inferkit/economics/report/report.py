@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from inferkit.plans.plan import Plan
     from inferkit.pricing.prices import Price
 
-__all__ = ["DIMENSIONS", "Dimension", "Period", "Report", "Row", "build_report", "summarise"]
+__all__ = ["DIMENSIONS", "Dimension", "Period", "Report", "Reported", "Row", "build_report", "summarise"]
 
 Dimension = Literal["customer", "user", "tenant", "plan", "feature", "model"]
 DIMENSIONS: tuple[Dimension, ...] = ("customer", "user", "tenant", "plan", "feature", "model")
@@ -66,6 +66,17 @@ class Row:
         return Decimal(self.margin) / self.revenue if self.revenue else None
 
 
+class Reported(NamedTuple):
+    """What providers themselves say that calls cost, and what was booked for these; money in nano-dollars."""
+
+    calls: int = 0
+    usd: int = 0
+    booked: int = 0
+
+
+_NOTHING_REPORTED = Reported()
+
+
 @dataclass(frozen=True)
 class Report:
     """The economics of a period.
@@ -73,7 +84,7 @@ class Report:
     `unprofitable` are the customers that cost more than they brought in, the worst first; `below_target` those that
     left less than their plan's target margin. `days` is the cost of each day by model. `unpriced` counts calls whose
     cost is not known and is missing here, `estimated` those whose cost is an upper bound, `unknown_plans` plans whose
-    price is not known.
+    price is not known. `reported` are the calls whose provider says what they cost.
     """
 
     period: Period
@@ -86,6 +97,7 @@ class Report:
     unpriced: int = 0
     estimated: int = 0
     unknown_plans: tuple[str, ...] = field(default=())
+    reported: Reported = _NOTHING_REPORTED
 
     @property
     def total(self) -> Row:
@@ -173,6 +185,7 @@ def summarise(
         table.unpriced,
         table.estimated,
         tuple(sorted(named - plans.keys())),
+        Reported(*table.reported),
     )
 
 

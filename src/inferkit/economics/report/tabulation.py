@@ -63,6 +63,7 @@ class Tabulation:
         self.waste = Waste()
         self.savings = Savings(baseline=baseline)
         self.unpriced = self.estimated = 0
+        self.reported = [0, 0, 0]  # calls, what their providers say that they cost, what was booked
         self._assigned = {subscription.customer for subscription in assigned}
         self._first: dict[Customer, tuple[str, float]] = {}  # the plan of those who were assigned none, and since when
         self._zone = zone
@@ -81,6 +82,10 @@ class Tabulation:
             self.unpriced += entry.calls
         elif charge.estimated and entry.calls > 0:
             self.estimated += entry.calls
+        reported = charge.details.reported_nanos
+        if reported is not None and charge.usd is not None:
+            for place, more in enumerate((entry.calls, reported, charge.usd)):
+                self.reported[place] += more
         day = self._day_of(entry.at)
         for attempt in attempt_costs(charge, entry.calls):
             model = name_of(attempt.provider, attempt.model)

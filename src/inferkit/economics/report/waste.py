@@ -113,7 +113,7 @@ class Savings:
         if charge.provider == "local":
             if not saved and self.baseline is not None:
                 served = attempt_costs(charge, entry.calls)[served_by(charge) if charge.parts else 0]
-                saved = self.baseline.cost(Usage(served.input_tokens, served.output_tokens)) - served.usd
+                saved = (self.baseline.cost(Usage(served.input_tokens, served.output_tokens)) or 0) - served.usd
             kind = self.degraded if charge.degraded else self.local_models
             kind.add(entry.calls, saved)
         elif saved:

@@ -183,7 +183,7 @@ class BudgetLayer:
         record = request.record
         lease = self._lease_of(request)
         record.hold = settlement.hold = hold = Hold(
-            accounts, request, quote=quote, grant=grant, lease=lease, learned=self._learned
+            accounts, request, quote=quote, grant=grant, lease=lease, prices=self._prices, learned=self._learned
         )
         output = hold.cap
         record.clamped = output is not None and output < (quote.output or 0)

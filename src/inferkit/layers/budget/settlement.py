@@ -203,6 +203,7 @@ def _charge_for(request: Request, hold: Hold | None, outcome: str, prices: Seque
         0 if cost is None or hold is None or not hold.counts_money else max(0, cost - hold.held.usd),
         parts,
         attribution,
+        usage.details,
     )
 
 
@@ -226,6 +227,7 @@ def _part(attempt: Attempt) -> Part:
         usage.cache_read_tokens,
         usage.cache_write_tokens,
         usage.reasoning_tokens,
+        usage.details,
     )
 
 
@@ -236,4 +238,5 @@ def _unfinished(nanos: int, tokens: int) -> Part:
 def _saved_by_routing(served: Attempt, prices: Sequence[Price]) -> int:
     if served.cost_nanos is None or not served.usage.total_tokens:  # nothing was served, and nothing saved
         return 0
-    return max([0, *[price.cost(served.usage) - served.cost_nanos for price in prices]])
+    costs = [price.cost(served.usage) for price in prices]
+    return max([0, *[cost - served.cost_nanos for cost in costs if cost is not None]])

@@ -6,19 +6,20 @@ import functools
 import json
 from typing import TYPE_CHECKING, Any
 
+from inferkit.core.usage import NO_DETAILS, UsageDetails
 from inferkit.ledger.journal import Attribution, Charge, Entry, Part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-__all__ = ["COLUMNS", "NO_ACCOUNTS", "accounts_of", "as_entry", "page"]
+__all__ = ["COLUMNS", "NO_ACCOUNTS", "accounts_of", "as_entry", "page", "part_as_json"]
 
 NO_ACCOUNTS = "[]"
 COLUMNS = (
     "call, kind, at, calls, usd, provider, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, "
     "reasoning_tokens, attempts, estimated, outcome, finish_reason, asked, degraded, prompt_cache_saved, "
-    "routing_saved, overrun, parts, user, tenant, feature, plan, accounts"
+    "routing_saved, overrun, parts, user, tenant, feature, plan, accounts, details"
 )
 _FIRST, _CHARGE = 5, 17  # how many columns lead to calls, and to overrun
 _FLAGS = tuple(Charge._fields.index(name) for name in ("estimated", "degraded"))
@@ -34,15 +35,31 @@ def as_entry(row: Sequence[Any]) -> Entry:
     """Read a row."""
     _, call, kind, at, calls = row[:_FIRST]
     *fields, parts = row[_FIRST : _FIRST + _CHARGE + 1]
-    *attribution, accounts = row[_FIRST + _CHARGE + 1 :]
+    *attribution, accounts, details = row[_FIRST + _CHARGE + 1 :]
     for flag in _FLAGS:
         fields[flag] = bool(fields[flag])
-    charge = Charge._make((*fields, _parts(parts), Attribution._make(attribution)))
+    charge = Charge._make((*fields, _parts(parts), Attribution._make(attribution), _details(details)))
     return Entry(call, kind, at, calls, charge, accounts_of(accounts))
 
 
+def _details(text: str | None) -> UsageDetails:
+    return NO_DETAILS if text is None else UsageDetails.from_json(json.loads(text))
+
+
+def part_as_json(part: Part) -> list[Any]:
+    """Write an attempt; details that it does not have are left out, as all were once."""
+    *fields, details = part
+    return fields if details is NO_DETAILS else [*fields, details.as_json()]
+
+
 def _parts(text: str | None) -> tuple[Part, ...]:
-    return () if text is None else tuple(Part(*fields) for fields in json.loads(text))
+    return () if text is None else tuple([_part(fields) for fields in json.loads(text)])
+
+
+def _part(fields: list[Any]) -> Part:
+    if len(fields) == len(Part._fields):
+        fields[-1] = UsageDetails.from_json(fields[-1])
+    return Part(*fields)
 
 
 @functools.lru_cache(maxsize=1024)

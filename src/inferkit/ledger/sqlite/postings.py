@@ -11,11 +11,12 @@ import json
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import LedgerError
+from inferkit.core.usage import NO_DETAILS
 from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal
 from inferkit.ledger.decisions import grant
 from inferkit.ledger.journal import Attribution, Charge
 from inferkit.ledger.sqlite import balances
-from inferkit.ledger.sqlite.entries import COLUMNS, NO_ACCOUNTS, accounts_of
+from inferkit.ledger.sqlite.entries import COLUMNS, NO_ACCOUNTS, accounts_of, part_as_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -46,7 +47,7 @@ _HOLD_WHOLE = (
     "AND (? IS NULL OR ? = 0 OR calls + calls_held - calls_extra + ? <= ?) "
     "RETURNING usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra"
 )
-_ENTER = f"INSERT INTO entries ({COLUMNS}) VALUES ({', '.join('?' * 27)})"  # noqa: S608 - columns alone
+_ENTER = f"INSERT INTO entries ({COLUMNS}) VALUES ({', '.join('?' * 28)})"  # noqa: S608 - columns alone
 _RELEASE = "DELETE FROM holds WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _SWEEP = (
@@ -238,8 +239,11 @@ def _enter(
     accounts: str = NO_ACCOUNTS,
 ) -> None:
     """Write an entry."""
-    parts, attribution = charge[-2:]
-    row = (call, kind, at, calls, *charge[:-2], json.dumps(parts) if parts else None, *attribution, accounts)
+    parts, attribution, details = charge[-3:]
+    row = (
+        call, kind, at, calls, *charge[:-3], json.dumps([part_as_json(part) for part in parts]) if parts else None,
+        *attribution, accounts, None if details is NO_DETAILS else json.dumps(details.as_json()),
+    )  # fmt: skip
     cursor.execute(_ENTER, row)
 
 

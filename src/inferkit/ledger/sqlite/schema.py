@@ -68,6 +68,7 @@ MIGRATIONS = (
     ) STRICT
     """,
     """
+    ALTER TABLE entries ADD COLUMN details TEXT;
     ALTER TABLE entries ADD COLUMN overrun INTEGER NOT NULL DEFAULT 0
     """,
 )

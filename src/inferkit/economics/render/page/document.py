@@ -6,7 +6,7 @@ from decimal import Decimal
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from inferkit.economics.formatting import NOTHING, count, money, name, period, plural, share
+from inferkit.economics.formatting import NOTHING, count, money, name, period, plural, reported, share
 from inferkit.economics.render.page.customers import customers_of
 from inferkit.economics.render.page.findings import findings
 from inferkit.economics.render.page.markup import Section, Table, escape, render_section
@@ -99,6 +99,8 @@ def _notes(report: Report, customers: Customers) -> str:
 
 
 def _said(report: Report, customers: Customers) -> Iterator[str]:
+    for line in reported(report):
+        yield f"{line}."
     if report.unpriced:
         yield f"Missing from the cost: {plural(report.unpriced, 'call')} whose price is not known, which is not zero."
     if report.estimated:
