@@ -23,6 +23,7 @@ _PLACES = {
     "ledger-processes": ("benchmarks.ledger", "ledger_processes"),
     "ledger-full": ("benchmarks.ledger", "ledger_full"),
     "kills": ("benchmarks.kills", "kills"),
+    "scale": ("benchmarks.scale", "scale"),
     "concurrency": ("benchmarks.concurrency", "concurrent_calls"),
     "import": ("benchmarks.processes", "imports"),
     "memory": ("benchmarks.processes", "memory"),

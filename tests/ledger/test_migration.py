@@ -213,7 +213,7 @@ def test_an_upgrade_that_fails_leaves_the_file_as_it_was(path, monkeypatch):
 
 def test_a_file_that_is_locked_while_it_should_be_upgraded_is_an_error_and_stays(path, monkeypatch):
     before = content(path)
-    monkeypatch.setattr("inferkit.ledger.sqlite.database._WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("inferkit.ledger.sqlite.database.PATIENCE", 0.05)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(LedgerError, match="locked by another process"):

@@ -108,6 +108,11 @@ class BudgetLayer:
                 settlement.abandon()
             raise
 
+    def close(self) -> None:
+        """Leave the ledger alone from now on, as far as no call needs it."""
+        if self._sweeper is not None:
+            self._sweeper.close()
+
     async def _under_plan(self, plans: Plans, request: Request) -> Request:
         """Add the allowance of the customer's plan to what pays."""
         user, tenant = request.user, request.tenant

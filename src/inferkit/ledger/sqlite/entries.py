@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from inferkit.core.usage import NO_DETAILS, UsageDetails
 from inferkit.ledger.journal import Attribution, Charge, Entry, Part
+from inferkit.ledger.sqlite.soundness import NUMBER, PERHAPS_TEXT, TEXT, TIME, sound
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["COLUMNS", "NO_ACCOUNTS", "accounts_of", "as_entry", "page", "part_as_json"]
 
@@ -31,8 +31,7 @@ def page(conditions: Sequence[str]) -> str:
     return f"SELECT id, {COLUMNS} FROM entries WHERE {where} ORDER BY id LIMIT ?"  # noqa: S608 - no value is in it
 
 
-def as_entry(row: Sequence[Any]) -> Entry:
-    """Read a row."""
+def _as_entry(row: Sequence[Any]) -> Entry:
     _, call, kind, at, calls = row[:_FIRST]
     *fields, parts = row[_FIRST : _FIRST + _CHARGE + 1]
     *attribution, accounts, details = row[_FIRST + _CHARGE + 1 :]
@@ -60,6 +59,20 @@ def _part(fields: list[Any]) -> Part:
     if len(fields) == len(Part._fields):
         fields[-1] = UsageDetails.from_json(fields[-1])
     return Part(*fields)
+
+
+def _types() -> Iterator[tuple[type, ...]]:
+    """Give the types of a row's columns."""
+    yield from (NUMBER, TEXT, TEXT, TIME, NUMBER)
+    hints = get_type_hints(Charge)
+    for name in Charge._fields[:-3]:
+        yield tuple(int if each is bool else each for each in get_args(hints[name]) or (hints[name],))
+    yield from [PERHAPS_TEXT] * (1 + len(Attribution._fields))
+    yield from (TEXT, PERHAPS_TEXT)
+
+
+as_entry = sound(_as_entry, *_types())
+"""Read a row."""
 
 
 @functools.lru_cache(maxsize=1024)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from inferkit.ledger.amounts import Amounts, Balance, Credit
-from inferkit.ledger.journal import Assignment, Entry, EntryKind, Tally
 from inferkit.ledger.sqlite import balances, customers, entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from inferkit.ledger.amounts import Balance, Credit
+    from inferkit.ledger.journal import Assignment, Entry, EntryKind, Tally
     from inferkit.ledger.sqlite.database import Database
 
 __all__ = ["SqliteJournal"]
@@ -48,8 +48,7 @@ class SqliteJournal:
 
     def credits(self, account: str | None = None) -> Iterator[Credit]:
         """See `Journal`."""
-        for _, at, kind, name, window, *amounts in self.database.pages(balances.CREDITS, (account,), (0,)):
-            yield Credit(at, kind, name, window, Amounts(*amounts))
+        yield from map(balances.as_credit, self.database.pages(balances.CREDITS, (account,), (0,)))
 
     def balances(self, account: str | None = None) -> Iterator[tuple[str, str, Balance]]:
         """See `Journal`."""
@@ -68,8 +67,7 @@ class SqliteJournal:
 
     def assignments(self) -> Iterator[Assignment]:
         """See `Journal`."""
-        for at, _, *fields in self.database.pages(customers.ASSIGNMENTS, (), (-math.inf, 0)):
-            yield Assignment(at, *fields)
+        yield from map(customers.as_assignment, self.database.pages(customers.ASSIGNMENTS, (), (-math.inf, 0)))
 
     def define(self, definitions: Mapping[str, str], *, at: float) -> None:
         """See `Journal`."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from inferkit.core.errors import LedgerError
 from inferkit.core.usage import NO_DETAILS
-from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal
+from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal, Settled
 from inferkit.ledger.decisions import grant
 from inferkit.ledger.journal import Attribution, Charge
 from inferkit.ledger.sqlite import balances
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inferkit.ledger.journal import EntryKind
+    from inferkit.ledger.unwritten import Unwritten
 
-__all__ = ["extend", "mark_sent", "record", "reserve", "settle", "sweep", "void"]
+__all__ = ["enter_late", "extend", "is_due", "mark_sent", "record", "reserve", "settle", "sweep", "void"]
 
 _HOLD_BALANCE = (
     "INSERT INTO balances (account, window, usd, tokens, calls, usd_held, tokens_held, calls_held) "
@@ -38,6 +39,10 @@ _MOVE = (
     "WHERE account = ? AND window = ?"
 )
 _HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_HOLD_NEW = (
+    "INSERT INTO holds SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM entries WHERE call = ?) "
+    "AND NOT EXISTS (SELECT 1 FROM expired WHERE call = ?) ON CONFLICT (call) DO NOTHING"
+)
 _EXTEND = "UPDATE holds SET usd = usd + ?, tokens = tokens + ?, calls = calls + ?, lease = max(lease, ?) WHERE call = ?"
 _HOLD_WHOLE = (
     "UPDATE balances SET usd_held = usd_held + ?, tokens_held = tokens_held + ?, calls_held = calls_held + ? "
@@ -50,8 +55,10 @@ _HOLD_WHOLE = (
 _ENTER = f"INSERT INTO entries ({COLUMNS}) VALUES ({', '.join('?' * 28)})"  # noqa: S608 - columns alone
 _RELEASE = "DELETE FROM holds WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"
+_IS_DUE = "SELECT 1 FROM holds WHERE lease <= ? LIMIT 1"
 _SWEEP = (
-    "DELETE FROM holds WHERE lease <= ? RETURNING call, usd, tokens, calls, accounts, sent, user, tenant, feature, plan"
+    "DELETE FROM holds WHERE call IN (SELECT call FROM holds WHERE lease <= ? ORDER BY lease LIMIT ?) "
+    "RETURNING call, usd, tokens, calls, accounts, sent, user, tenant, feature, plan"
 )
 _IS_KNOWN = (
     "SELECT 1 FROM holds WHERE call = ? UNION ALL SELECT 1 FROM entries WHERE call = ? "
@@ -59,6 +66,9 @@ _IS_KNOWN = (
 )
 _ATTRIBUTION = "SELECT user, tenant, feature, plan FROM entries WHERE call = ? ORDER BY id LIMIT 1"
 _IS_ENTERED = "SELECT 1 FROM entries WHERE call = ? LIMIT 1"
+
+
+_NOW, _BEFORE = Settled(now=True), Settled(now=False)
 
 
 def reserve(
@@ -74,11 +84,14 @@ def reserve(
     attribution: Attribution,
 ) -> Grant | Refusal:
     """Hold what every line can spare, or nothing."""
-    if cursor.execute(_IS_KNOWN, (call,) * 3).fetchone():
-        raise LedgerError(f"call {call} was reserved before; give every call an id of its own")
     answer = _hold(cursor, lines, wanted, minimum, at)
     if isinstance(answer, Grant):
-        cursor.execute(_HOLD, (call, *answer.amounts, _accounts_text(lines), lease, sent, *attribution))
+        hold = (call, *answer.amounts, _accounts_text(lines), lease, sent, *attribution)
+        is_new = cursor.execute(_HOLD_NEW, (*hold, call, call)).rowcount
+    else:
+        is_new = cursor.execute(_IS_KNOWN, (call,) * 3).fetchone() is None
+    if not is_new:
+        raise LedgerError(f"call {call} was reserved before; give every call an id of its own")
     return answer
 
 
@@ -116,6 +129,15 @@ def record(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float) -> bool
     return True
 
 
+def enter_late(cursor: sqlite3.Cursor, one: Unwritten) -> bool:
+    """Do a step that could not be done before, unless it was."""
+    if one.charge is None:
+        return void(cursor, one.call, one.at)
+    if one.step == "record":
+        return record(cursor, one.call, one.charge, one.at)
+    return _settle(cursor, one.call, one.charge, one.at, 1)
+
+
 def _hold(
     cursor: sqlite3.Cursor, lines: Sequence[Line], wanted: Amounts, minimum: Amounts, at: float
 ) -> Grant | Refusal:
@@ -123,13 +145,12 @@ def _hold(
         whole = _hold_whole(cursor, lines[0], wanted)
         if whole is not None:
             return whole
-    answer = _decide(cursor, lines, wanted, minimum, at)
-    if isinstance(answer, Refusal) and sweep(cursor, at):
-        answer = _decide(cursor, lines, wanted, minimum, at)
-    if isinstance(answer, Grant):
-        for line in lines:
-            cursor.execute(_HOLD_BALANCE, (line.account, line.window, *answer.amounts))
-    return answer
+    found = grant(lines, wanted, minimum, lambda line: balances.used(cursor, line, at))
+    if not isinstance(found, Grant):
+        return balances.refusal(cursor, found)
+    for line in lines:
+        cursor.execute(_HOLD_BALANCE, (line.account, line.window, *found.amounts))
+    return found
 
 
 def _hold_whole(cursor: sqlite3.Cursor, line: Line, wanted: Amounts) -> Grant | None:
@@ -153,15 +174,20 @@ def _hold_whole(cursor: sqlite3.Cursor, line: Line, wanted: Amounts) -> Grant | 
     return Grant(wanted, left)
 
 
-def _decide(
-    cursor: sqlite3.Cursor, lines: Sequence[Line], wanted: Amounts, minimum: Amounts, at: float
-) -> Grant | Refusal:
-    found = grant(lines, wanted, minimum, lambda line: balances.used(cursor, line, at))
-    return found if isinstance(found, Grant) else balances.refusal(cursor, found)
+def settle(
+    cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, *, calls: int, watched: Sequence[Line] = ()
+) -> Settled:
+    """Post what a call cost in place of what it held, once, and note which shares of the lines to watch it passed."""
+    if not _settle(cursor, call, charge, at, calls):
+        return _BEFORE
+    if watched:
+        crossings = balances.warn(cursor, watched)
+        if crossings:
+            return Settled(now=True, crossings=tuple(crossings))
+    return _NOW
 
 
-def settle(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls: int) -> bool:
-    """Post what a call cost in place of what it held, once."""
+def _settle(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls: int) -> bool:
     held = cursor.execute(_RELEASE, (call,)).fetchall()
     if held:
         *released, accounts = held[0]
@@ -209,9 +235,14 @@ def _attribution(cursor: sqlite3.Cursor, call: str) -> Attribution:
     return Attribution(*(cursor.execute(_ATTRIBUTION, (call,)).fetchone() or ()))
 
 
-def sweep(cursor: sqlite3.Cursor, at: float) -> int:
-    """End the holds whose lease ran out: what was sent is posted at the amount held, as an estimate."""
-    rows = cursor.execute(_SWEEP, (at,)).fetchall()
+def is_due(cursor: sqlite3.Cursor, at: float) -> bool:
+    """Say whether the lease of a hold has run out."""
+    return cursor.execute(_IS_DUE, (at,)).fetchone() is not None
+
+
+def sweep(cursor: sqlite3.Cursor, at: float, most: int) -> int:
+    """End `most` holds whose lease ran out: what was sent is posted at the amount held, as an estimate."""
+    rows = cursor.execute(_SWEEP, (at, most)).fetchall()
     for call, usd, tokens, calls, accounts, sent, *attribution in rows:
         held = Amounts(usd, tokens, calls)
         posted = held if sent else NOTHING
