@@ -6,7 +6,9 @@ import base64
 import contextlib
 import json
 import random
+import socket
 import sysconfig
+import threading
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from chat_wire import delta
-from inferkit import Budget, BudgetExceeded, Client, OpenAIChat, Price, SqliteLedger
+from inferkit import Budget, BudgetExceeded, Client, DeadlineExceeded, OpenAIChat, Price, SqliteLedger
 from wire import UNTIL_CLOSED, Wire, event, sse
 
 LIBRARY = Path(sysconfig.get_paths()["stdlib"])
@@ -109,6 +111,7 @@ class Counting:
 
     def __init__(self):
         self.pieces, self.most, self.asked, self.written = [], None, 0, 0
+        self.wrote = threading.Event()
 
     def __call__(self, request):
         asked = request.json
@@ -117,8 +120,13 @@ class Counting:
         self.written = tokens_in("".join(pieces))
         counts = {"prompt_tokens": self.asked, "completion_tokens": self.written}
         end = [event(delta(finish="stop")), event({"choices": [], "usage": counts}), event("[DONE]")]
-        said = [event(delta(piece)) for piece in pieces]
-        yield from sse([*said, *(end if self.most is None else [UNTIL_CLOSED])])
+        yield from sse(self._said(pieces, end))
+
+    def _said(self, pieces, end):
+        self.wrote.clear()
+        yield from (event(delta(piece)) for piece in pieces)
+        self.wrote.set()
+        yield from end if self.most is None else [UNTIL_CLOSED]
 
 
 @pytest.fixture
@@ -213,3 +221,62 @@ def test_a_runaway_reply_ends_within_one_and_a_half_times_its_cap_and_all_that_w
     assert charge.overrun > 0
     assert charge.usd - charge.overrun < cap * 10_000 + 200 * 1_000
     assert held.held_usd == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_written_ahead_of_its_reader_is_booked_too(counting, kind):
+    """The server has written all of its reply when the reader leaves at a tenth; it waits in the socket's buffers."""
+    server, llm, booked = counting
+    server.pieces = pieces_of(KINDS[kind](random.Random(9), 4000), 1)
+    server.most = len(server.pieces)
+    with llm.stream("own:1", "Hello") as stream:
+        for _ in range(server.most // 10):
+            next(stream)
+        server.wrote.wait(20)
+    assert close_to(booked().output_tokens, server.written)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_request_that_was_not_written_yet_costs_nothing_and_one_that_was_its_input(world, scheme):
+    """Whoever listens never says a word, so that TLS never begins, and the request is never written."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/v1"
+    settings = {"providers": {"own": OpenAIChat(base_url=url, api_key="k", name="own")}, "max_retries": 0}
+
+    async def body(world):
+        async with world.client(prices={"own:1": Price("1", "10")}, **settings) as llm:
+            with pytest.raises(DeadlineExceeded) as caught:
+                await llm.complete("own:1", "Where is my order?", timeout=1.5, max_output_tokens=100)
+            return caught.value.attempts
+
+    with listener:
+        (attempt,) = world.run(body)
+    if scheme == "https":
+        assert (attempt.cost_nanos, attempt.usage.total_tokens) == (0, 0)
+    else:
+        assert 8 <= attempt.usage.input_tokens <= 16
+        assert 0 < attempt.usage.output_tokens < 100
+
+
+def test_what_was_written_ahead_of_a_reader_is_booked_in_every_world(world):
+    wrote = threading.Event()
+
+    def script(_):
+        yield from sse(said())
+
+    def said():
+        yield from [event(delta("word "))] * 900
+        wrote.set()
+        yield UNTIL_CLOSED
+
+    async def body(world):
+        provider = OpenAIChat(base_url=wire.url, api_key="k", name="own")
+        async with world.client(providers={"own": provider}, prices={"own:1": Price("1", "10")}, ledger=True) as llm:
+            async with llm.stream("own:1", "Hello") as stream:
+                async for _ in stream:
+                    break
+                wrote.wait(20)
+            return next(iter(getattr(llm, "inner", llm).ledger.entries())).charge.output_tokens
+
+    with Wire(script) as wire:
+        assert 900 <= world.run(body) <= 1.35 * 900

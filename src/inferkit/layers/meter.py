@@ -18,6 +18,7 @@ from inferkit.core.errors import (
     ProviderError,
     StreamInterrupted,
     Unavailable,
+    is_never_written,
 )
 from inferkit.core.usage import NO_DETAILS, Usage
 from inferkit.pricing.likely import HELD, LikelyTokens, Seen
@@ -193,6 +194,11 @@ class _Running:
     def end(self, end: End) -> None:
         """Record the attempt, whose stream has ended."""
         request, seen = self.request, self.seen
+        if end.late:  # written, so billed, and too late to be cut
+            hold, self.hold = self.hold, None
+            for chunk in end.late:
+                self.see(chunk)
+            self.hold = hold
         seen.chars, seen.chunks = self.chars, self.chunks - self.blank
         usage = self._usage(end.outcome)
         if not usage.estimated:
@@ -289,7 +295,7 @@ class _Running:
 
 def _cost_nothing(error: BaseException) -> bool:
     """Whether a request that failed this way cannot have been billed: never sent, or answered with an error status."""
-    if isinstance(error, ConfigurationError | NoRoute):
+    if isinstance(error, ConfigurationError | NoRoute) or is_never_written(error):
         return True
     if not isinstance(error, ProviderError) or isinstance(error, StreamInterrupted):
         return False
