@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["Meter"]
 
 _NEVER = 2**63
-_NOT_REPORTED = Usage()
 _STEP = 32  # characters after which to count again, at least
 _DENSE = 0.7  # tokens a character, which few texts exceed
 _FIRST_STATUS_WITHOUT_REPLY = 300  # redirects are not followed
@@ -194,11 +193,9 @@ class _Running:
     def end(self, end: End) -> None:
         """Record the attempt, whose stream has ended."""
         request, seen = self.request, self.seen
-        if end.late:  # written, so billed, and too late to be cut
-            hold, self.hold = self.hold, None
-            for chunk in end.late:
-                self.see(chunk)
-            self.hold = hold
+        self.most = _NEVER  # what is late was written, so it is billed, and is not to be cut any more
+        for chunk in end.late:
+            self.see(chunk)
         seen.chars, seen.chunks = self.chars, self.chunks - self.blank
         usage = self._usage(end.outcome)
         if not usage.estimated:
@@ -227,7 +224,7 @@ class _Running:
 
     def _usage(self, outcome: Outcome) -> Usage:
         """Give what was reported, and what is likely of the rest: a broken stream's last report may be an old one."""
-        usage = self.usage or _NOT_REPORTED
+        usage = self.usage or Usage()
         final = outcome == "completed" or self.reason is not None
         if final and usage.input_tokens and (usage.output_tokens or not self.chars):
             return usage
