@@ -236,26 +236,34 @@ def test_what_was_written_ahead_of_its_reader_is_booked_too(counting, kind):
     assert close_to(booked().output_tokens, server.written)
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_request_that_was_not_written_yet_costs_nothing_and_one_that_was_its_input(world, scheme):
-    """Whoever listens never says a word, so that TLS never begins, and the request is never written."""
+def attempt_that_nobody_answered(world, scheme):
+    """Whoever listens never says a word. So TLS never begins, and a request over it is never written."""
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/v1"
     settings = {"providers": {"own": OpenAIChat(base_url=url, api_key="k", name="own")}, "max_retries": 0}
 
     async def body(world):
-        async with world.client(prices={"own:1": Price("1", "10")}, **settings) as llm:
+        async with world.client(prices={"own:1": Price("1", "10")}, preload=True, **settings) as llm:
             with pytest.raises(DeadlineExceeded) as caught:
-                await llm.complete("own:1", "Where is my order?", timeout=1.5, max_output_tokens=100)
+                await llm.complete("own:1", "Where is my order?", timeout=1, max_output_tokens=100)
             return caught.value.attempts
 
     with listener:
         (attempt,) = world.run(body)
-    if scheme == "https":
-        assert (attempt.cost_nanos, attempt.usage.total_tokens) == (0, 0)
-    else:
-        assert 8 <= attempt.usage.input_tokens <= 16
-        assert 0 < attempt.usage.output_tokens < 100
+    return attempt
+
+
+def test_a_request_that_was_written_and_never_answered_costs_its_input_and_its_time(world):
+    usage = attempt_that_nobody_answered(world, "http").usage
+    assert 8 <= usage.input_tokens <= 16
+    assert 0 < usage.output_tokens <= 100
+    assert usage.estimated
+
+
+@pytest.mark.parametrize("world", ["direct"], indirect=True)
+def test_a_request_that_was_not_written_when_its_time_was_over_costs_nothing(world):
+    attempt = attempt_that_nobody_answered(world, "https")
+    assert (attempt.cost_nanos, attempt.usage.total_tokens) == (0, 0)
 
 
 def test_what_was_written_ahead_of_a_reader_is_booked_in_every_world(world):

@@ -174,9 +174,8 @@ class _Running:
 
     def _look(self, chunk: Chunk) -> Chunk:
         """Count what has come, and cut the stream where it is plainly more than is paid for."""
-        hold, seen = self.hold, self.seen
-        seen.chars, seen.chunks = self.chars, self.chunks - self.blank
-        tokens = self.likely.surely(self.request, seen)
+        hold, self.seen.chars, self.seen.chunks = self.hold, self.chars, self.chunks - self.blank
+        tokens = self.likely.surely(self.request, self.seen)
         if chunk.usage is not None:
             tokens = max(tokens, chunk.usage.output_tokens)
         if tokens > self.most and hold is not None and self.reason is None and not self.was_cut:
@@ -214,8 +213,8 @@ class _Running:
         if _cost_nothing(error):
             self._record(outcome, error, Usage(), billed=False)
             return
-        output = self.likely.written_unseen(self.request, self._waited())
-        self._record(outcome, error, Usage(self._input(), output, estimated=True))
+        unseen = self.likely.written_unseen(self.request, self._waited())
+        self._record(outcome, error, Usage(self._input(), unseen, estimated=True))
 
     def _input(self) -> int:
         """How many input tokens the request was, likely, and no more than was held for it."""

@@ -27,7 +27,7 @@ __all__ = ["Adapter"]
 _GRACE_SECONDS = 2.0
 """For what follows the end of a reply: its usage, and the end of the stream. Some servers only give signs of life."""
 
-_LATE_SECONDS, _LATE_BYTES = 0.5, 1 << 20  # for what had come of a reply that its reader left
+_LATE_SECONDS, _LATE_BYTES = 1.0, 1 << 20  # for what had come of a reply that its reader left
 
 
 class Adapter:

@@ -14,6 +14,7 @@ __all__ = ["can_be_read", "holds_more", "holds_surplus"]
 
 _WRAPPERS = ("_stream", "_httpcore_stream", "_connection")  # from httpx's response to httpcore's connection
 _MOST_WRAPPERS = 8
+_AFTER_A_CHUNK = 2  # bytes, which the parser takes with what comes next
 
 
 def holds_surplus(response: Any, *, tls: bool) -> bool:
@@ -30,7 +31,8 @@ def holds_more(response: Any) -> bool:
     if connection is None:
         return False
     network = connection._network_stream  # noqa: SLF001 - no other way
-    if connection._h11_state.trailing_data[0] or _holds(network, tls=False):  # noqa: SLF001
+    received = connection._h11_state.trailing_data[0]  # noqa: SLF001
+    if len(received) > _AFTER_A_CHUNK or _holds(network, tls=False):
         return True
     session = network.get_extra_info("ssl_object")
     return bool(session is not None and session.pending()) or can_be_read(network.get_extra_info("socket"))
