@@ -52,8 +52,8 @@ _HOLD_WHOLE = (
     "AND (? IS NULL OR ? = 0 OR calls + calls_held - calls_extra + ? <= ?) "
     "RETURNING usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra"
 )
-_ENTER = f"INSERT INTO entries ({COLUMNS}) VALUES ({', '.join('?' * 26)}, NULL)"  # noqa: S608 - columns alone
-_ENTER_WITH_DETAILS = f"INSERT INTO entries ({COLUMNS}) VALUES ({', '.join('?' * 27)})"  # noqa: S608
+_ENTER = f"INSERT INTO entries ({COLUMNS}) VALUES ({', '.join('?' * 27)}, NULL)"  # noqa: S608 - columns alone
+_ENTER_WITH_DETAILS = f"INSERT INTO entries ({COLUMNS}) VALUES ({', '.join('?' * 28)})"  # noqa: S608
 _RELEASE = "DELETE FROM holds WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _IS_DUE = "SELECT 1 FROM holds WHERE lease <= ? LIMIT 1"

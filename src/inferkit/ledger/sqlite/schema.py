@@ -69,6 +69,7 @@ MIGRATIONS = (
     """,
     """
     ALTER TABLE entries ADD COLUMN details TEXT;
+    ALTER TABLE entries ADD COLUMN overrun INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX holds_lease ON holds (lease)
     """,
 )
