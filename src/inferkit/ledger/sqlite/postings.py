@@ -52,7 +52,8 @@ _HOLD_WHOLE = (
     "AND (? IS NULL OR ? = 0 OR calls + calls_held - calls_extra + ? <= ?) "
     "RETURNING usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra"
 )
-_ENTER = f"INSERT INTO entries ({COLUMNS}) VALUES ({', '.join('?' * 27)})"  # noqa: S608 - columns alone
+_ENTER = f"INSERT INTO entries ({COLUMNS}) VALUES ({', '.join('?' * 26)}, NULL)"  # noqa: S608 - columns alone
+_ENTER_WITH_DETAILS = f"INSERT INTO entries ({COLUMNS}) VALUES ({', '.join('?' * 27)})"  # noqa: S608
 _RELEASE = "DELETE FROM holds WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _IS_DUE = "SELECT 1 FROM holds WHERE lease <= ? LIMIT 1"
@@ -271,11 +272,12 @@ def _enter(
 ) -> None:
     """Write an entry."""
     parts, attribution, details = charge[-3:]
-    row = (
-        call, kind, at, calls, *charge[:-3], json.dumps([part_as_json(part) for part in parts]) if parts else None,
-        *attribution, accounts, None if details is NO_DETAILS else json.dumps(details.as_json()),
-    )  # fmt: skip
-    cursor.execute(_ENTER, row)
+    said = json.dumps([part_as_json(part) for part in parts]) if parts else None
+    row = (call, kind, at, calls, *charge[:-3], said, *attribution, accounts)
+    if details is NO_DETAILS:  # as of most calls
+        cursor.execute(_ENTER, row)
+    else:
+        cursor.execute(_ENTER_WITH_DETAILS, (*row, json.dumps(details.as_json())))
 
 
 def _accounts_text(lines: Sequence[Line]) -> str:
