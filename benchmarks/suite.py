@@ -22,6 +22,7 @@ _PLACES = {
     "ledger": ("benchmarks.ledger", "ledger_pairs"),
     "ledger-processes": ("benchmarks.ledger", "ledger_processes"),
     "ledger-full": ("benchmarks.ledger", "ledger_full"),
+    "scale": ("benchmarks.scale", "scale"),
     "kills": ("benchmarks.kills", "kills"),
     "concurrency": ("benchmarks.concurrency", "concurrent_calls"),
     "import": ("benchmarks.processes", "imports"),

@@ -15,9 +15,9 @@ from inferkit.core.money import NANOS_PER_USD, to_usd
 if TYPE_CHECKING:
     from datetime import date
 
-    from inferkit.economics.report.report import Period
+    from inferkit.economics.report.period import Period
 
-__all__ = ["MONTHS", "NOTHING", "count", "day", "money", "name", "period", "plural", "printable", "share"]
+__all__ = ["MONTHS", "NOTHING", "count", "day", "instant", "money", "name", "period", "plural", "printable", "share"]
 
 NOTHING = "\N{EN DASH}"
 _JOINED = "\N{NO-BREAK SPACE}"
@@ -86,6 +86,11 @@ def period(period: Period) -> str:
     if any((moment.hour, moment.minute, moment.second) != (0, 0, 0) for moment in (since, until)):
         return f"{_moment(since)} to {_moment(until)} ({period.zone})"
     return f"{_days(since.date(), until.date() - timedelta(days=1))} ({period.zone})"
+
+
+def instant(at: float, zone: str) -> str:
+    """Write an instant, in seconds since the epoch: "3 November 2026, 09:30"."""
+    return _moment(datetime.fromtimestamp(at, ZoneInfo(zone)))
 
 
 def _days(first: date, last: date) -> str:

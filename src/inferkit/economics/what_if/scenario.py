@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from inferkit.pricing.price_book import PriceBook
@@ -35,6 +35,39 @@ class Scenario:
     limits: tuple[Budget, ...] = ()
     prices: Mapping[str, Price] = field(default_factory=dict)
     reroute: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def moves(self) -> bool:
+        """Whether it changes what customers pay, or who is on which plan."""
+        return bool(self.plans or self.users or self.tenants or self.default_plan is not None)
+
+    def changes(self) -> list[tuple[str, Scenario]]:
+        """Give each change by itself, in words, as a scenario that has nothing but it.
+
+        Those who are moved to a plan that the scenario defines are moved to it as it is there.
+        """
+        alone = Scenario(self.name)
+        moved_to = {*self.users.values(), *self.tenants.values(), self.default_plan}
+        found = [
+            (f'plan "{plan.name}"', replace(alone, plans={plan.name: plan}))
+            for plan in self.plans.values()
+            if plan.name not in moved_to
+        ]
+        for name in sorted(name for name in moved_to if name is not None):
+            users = {user: plan for user, plan in self.users.items() if plan == name}
+            tenants = {tenant: plan for tenant, plan in self.tenants.items() if plan == name}
+            default = name if self.default_plan == name else None
+            plans = {name: self.plans[name]} if name in self.plans else {}
+            what = f'plan "{name}", and who is moved to it'
+            found.append((what, replace(alone, plans=plans, users=users, tenants=tenants, default_plan=default)))
+        found += [(f'limit "{limit.name}"', replace(alone, limits=(limit,))) for limit in self.limits]
+        found += [
+            (f'the price of "{model}"', replace(alone, prices={model: price})) for model, price in self.prices.items()
+        ]
+        for source, target in self.reroute.items():
+            prices = {model: price for model, price in self.prices.items() if model == target}
+            found.append((f'"{source}" sent to "{target}"', replace(alone, reroute={source: target}, prices=prices)))
+        return found
 
     def book(self) -> PriceBook:
         """Give the prices, with the bundled list behind them."""

@@ -31,6 +31,7 @@ class SqliteStore(SqliteAccounts, SqliteJournal):
             super().__init__(GroupedDatabase(path, postings.MIGRATIONS))
         else:
             super().__init__(Database(path, postings.MIGRATIONS, durability))
+        SqliteJournal.__init__(self, self.database)
         self._post = functools.partial(_post, self.database)
         replay(self.database.path, self._post)
 
@@ -46,6 +47,7 @@ class SqliteStore(SqliteAccounts, SqliteJournal):
         """See `Store`."""
         if "_backlog" in vars(self):
             self._backlog.close()
+        SqliteJournal.close(self)  # the last connection to be closed tidies up, and this one may not
         self.database.close()
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Durability", "open_file"]
+__all__ = ["Durability", "migrate", "open_file", "version_of"]
 
 Durability = Literal["normal", "full"]
 
@@ -36,17 +36,8 @@ def open_file(path: Path, migrations: Sequence[str], durability: Durability, wai
 
 def _prepare(connection: sqlite3.Connection, path: Path, migrations: Sequence[str], durability: Durability) -> None:
     run = connection.execute
-    (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
-    (application,) = run("PRAGMA application_id").fetchone()
-    (version,) = run("PRAGMA user_version").fetchone()
-    if tables and application != _APPLICATION_ID:
-        raise LedgerError(f"{path} is another program's database; give the ledger a file of its own")
-    if version > len(migrations):
-        raise LedgerError(
-            f"the ledger {path} was written by a newer inferkit (version {version} of its format, this one "
-            f"knows {len(migrations)}); upgrade inferkit, or use another file"
-        )
-    if not tables:
+    version = version_of(connection, path, len(migrations))
+    if not version:
         run(f"PRAGMA page_size={_PAGE_SIZE}")
     (mode,) = run("PRAGMA journal_mode=WAL").fetchone()
     if mode != "wal":
@@ -54,11 +45,27 @@ def _prepare(connection: sqlite3.Connection, path: Path, migrations: Sequence[st
     run(f"PRAGMA synchronous={durability}")
     run(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_AT_ONCE}")
     if version < len(migrations):
-        _migrate(connection, migrations)
+        migrate(connection, migrations)
     run("PRAGMA busy_timeout=0")
 
 
-def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+def version_of(connection: sqlite3.Connection, path: Path, newest: int) -> int:
+    """Give the version of the format of an open file, `newest` at most. Raises `LedgerError` for what is no ledger."""
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if tables and application != _APPLICATION_ID:
+        raise LedgerError(f"{path} is another program's database; give the ledger a file of its own")
+    if version > newest:
+        raise LedgerError(
+            f"the ledger {path} was written by a newer inferkit (version {version} of its format, this one "
+            f"knows {newest}); upgrade inferkit, or use another file"
+        )
+    return int(version)
+
+
+def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    """Bring the schema up to date, in one transaction."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()  # another process may have been faster

@@ -93,6 +93,11 @@ MIGRATIONS = (
         id INTEGER PRIMARY KEY, at REAL NOT NULL, plan TEXT NOT NULL, definition TEXT NOT NULL
     ) STRICT
     """,
+    """
+    ALTER TABLE entries ADD COLUMN cell INTEGER;
+    CREATE INDEX entries_at ON entries (at);
+    CREATE INDEX entries_apart ON entries (at) WHERE cell IS NULL
+    """,
 )
 
 _HOLD_BALANCE = (
