@@ -181,10 +181,11 @@ def _models(report: Report, shown: int) -> Section:
 
 
 def _kinds(title: str, paragraph: str, heads: tuple[str, str, str], kinds: Mapping[str, Subtotal]) -> Section:
-    ranked = sorted(kinds.items(), key=lambda kind: -kind[1].usd)
+    some = [(kind, subtotal) for kind, subtotal in kinds.items() if subtotal.calls or subtotal.usd]
+    ranked = sorted(some, key=lambda kind: -kind[1].usd)
     rows = [(kind, MEANINGS.get(kind, ""), count(subtotal.calls), money(subtotal.usd)) for kind, subtotal in ranked]
-    columns_ = (heads[0], "What it is", *heads[1:])
-    return Section(title, paragraph, Table(columns_, rows, words=2, bars=[subtotal.usd for _, subtotal in ranked]))
+    columns = (heads[0], "What it is", *heads[1:])
+    return Section(title, paragraph, Table(columns, rows, words=2, bars=[subtotal.usd for _, subtotal in ranked]))
 
 
 def _refused(report: Report, shown: int) -> Section:

@@ -36,7 +36,7 @@ def as_tables(document: Document) -> RenderableType:
         *map(_section, document.sections),
         Text("\n").join([_line(f"note: {note}", "dim") for note in document.notes]),
     ]
-    return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts))
+    return Group(*(Padding(part, (0, 0, 1, 0), expand=False) for part in parts))
 
 
 _JOINED = "\N{NO-BREAK SPACE}"

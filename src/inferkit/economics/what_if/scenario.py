@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferkit.pricing.price_book import PriceBook
 
@@ -44,30 +44,34 @@ class Scenario:
     def changes(self) -> list[tuple[str, Scenario]]:
         """Give each change by itself, in words, as a scenario that has nothing but it.
 
-        Those who are moved to a plan that the scenario defines are moved to it as it is there.
+        Those who are moved to a plan that the scenario defines are moved to it as it is there, and a model that calls
+        are taken to has its price.
         """
-        alone = Scenario(self.name)
         moved_to = {*self.users.values(), *self.tenants.values(), self.default_plan}
         found = [
-            (f'plan "{plan.name}"', replace(alone, plans={plan.name: plan}))
-            for plan in self.plans.values()
-            if plan.name not in moved_to
+            (f'plan "{name}"', self._only(plans={name: self.plans[name]})) for name in self.plans.keys() - moved_to
         ]
         for name in sorted(name for name in moved_to if name is not None):
-            users = {user: plan for user, plan in self.users.items() if plan == name}
-            tenants = {tenant: plan for tenant, plan in self.tenants.items() if plan == name}
-            default = name if self.default_plan == name else None
-            plans = {name: self.plans[name]} if name in self.plans else {}
-            what = f'plan "{name}", and who is moved to it'
-            found.append((what, replace(alone, plans=plans, users=users, tenants=tenants, default_plan=default)))
-        found += [(f'limit "{limit.name}"', replace(alone, limits=(limit,))) for limit in self.limits]
+            one = self._only(
+                plans={name: self.plans[name]} if name in self.plans else {},
+                users={user: plan for user, plan in self.users.items() if plan == name},
+                tenants={tenant: plan for tenant, plan in self.tenants.items() if plan == name},
+                default_plan=name if self.default_plan == name else None,
+            )
+            found.append((f'plan "{name}" with those who are moved to it', one))
+        found += [(f'limit "{limit.name}"', self._only(limits=(limit,))) for limit in self.limits]
+        found += [(f'the price of "{model}"', self._only(prices={model: self.prices[model]})) for model in self.prices]
         found += [
-            (f'the price of "{model}"', replace(alone, prices={model: price})) for model, price in self.prices.items()
+            (f'"{source}" sent to "{target}"', self._only(reroute={source: target}))
+            for source, target in self.reroute.items()
         ]
-        for source, target in self.reroute.items():
-            prices = {model: price for model, price in self.prices.items() if model == target}
-            found.append((f'"{source}" sent to "{target}"', replace(alone, reroute={source: target}, prices=prices)))
         return found
+
+    def _only(self, **change: Any) -> Scenario:
+        one = Scenario(self.name, **change)
+        budgets = [*one.limits, *(plan.budget for plan in one.plans.values())]
+        targets = {*one.reroute.values(), *(budget.degrade_to for budget in budgets if budget is not None)}
+        return replace(one, prices={**one.prices, **{name: self.prices[name] for name in targets & self.prices.keys()}})
 
     def book(self) -> PriceBook:
         """Give the prices, with the bundled list behind them."""

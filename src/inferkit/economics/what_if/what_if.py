@@ -148,8 +148,8 @@ def play(ledger: Records, before: Report, scenario: Scenario, *, baseline: Price
     since, until = period.since.timestamp(), period.until.timestamp()
     assigned = subscription_periods(ledger.assignments(), since, until)
     changes = scenario.changes()
-    runs = [_Run(each, before, assigned, baseline) for _, each in changes] if len(changes) > 1 else []
-    whole = _Run(scenario, before, assigned, baseline)
+    runs = [_Variant(each, before, assigned, baseline) for _, each in changes] if len(changes) > 1 else []
+    whole = _Variant(scenario, before, assigned, baseline)
     everything = [whole, *runs]
     begins = min(run.replay.begins(since) for run in everything)
     if begins < since:
@@ -167,7 +167,7 @@ def play(ledger: Records, before: Report, scenario: Scenario, *, baseline: Price
     return WhatIf(scenario, before, after, whole.replay.effects, len(whole.replay.users), alone, len(whole.replay.met))
 
 
-class _Run:
+class _Variant:
     """One replay, and the table of what it gives."""
 
     def __init__(

@@ -24,6 +24,7 @@ COLUMNS = (
     "routing_saved, parts, user, tenant, feature, plan, accounts"
 )
 _ENTER = f"INSERT INTO entries ({COLUMNS}, cell) VALUES ({', '.join('?' * 27)})"  # noqa: S608 - columns alone
+_LARGE = 2**40  # a thousand dollars for one call
 _FIRST, _CHARGE = 5, 16  # how many columns lead to calls, and to routing_saved
 _FLAGS = tuple(Charge._fields.index(name) for name in ("estimated", "degraded"))
 
@@ -50,14 +51,25 @@ def enter(
 def cell_of(kind: EntryKind, charge: Charge) -> int | None:
     """Give the number of what a call has in common with others, so that they are added up by one comparison each.
 
-    None for one that a report has to look at by itself: of several attempts, or whose lease ran out.
+    None for one that a report has to look at by itself: of several attempts, whose lease ran out, or so large that
+    eight million of its like could not be added up in 64 bits.
     """
-    if kind != "settled" or charge.parts:
+    if kind != "settled" or charge.parts or not _within(charge):
         return None
     return _number(
         charge.attribution, charge.provider, charge.model, charge.outcome, charge.finish_reason, charge.usd is None,
         charge.estimated, charge.degraded, charge.prompt_cache_saved != 0, charge.routing_saved != 0,
     )  # fmt: skip
+
+
+def _within(charge: Charge) -> bool:
+    return (
+        -_LARGE < (charge.usd or 0) < _LARGE
+        and charge.input_tokens < _LARGE
+        and charge.output_tokens < _LARGE
+        and -_LARGE < charge.prompt_cache_saved < _LARGE
+        and -_LARGE < charge.routing_saved < _LARGE
+    )
 
 
 @functools.lru_cache(maxsize=4096)

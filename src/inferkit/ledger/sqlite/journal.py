@@ -10,7 +10,7 @@ from inferkit.ledger.amounts import Amounts, Balance, Credit
 from inferkit.ledger.journal import Assignment, Entry, EntryKind, Tally
 from inferkit.ledger.sqlite import balances, customers, entries
 from inferkit.ledger.sqlite.postings import MIGRATIONS
-from inferkit.ledger.sqlite.reader import Reader
+from inferkit.ledger.sqlite.reader import LedgerReader
 from inferkit.ledger.sqlite.totals import summarise
 from inferkit.ledger.summary import Pending, Summary
 
@@ -34,7 +34,7 @@ class SqliteRecords:
     """What is written in the file at `path`, for reports: see `Records`. Nothing is written to it, or beside it."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.reader = Reader(Path(path).expanduser().absolute(), MIGRATIONS)
+        self.reader = LedgerReader(Path(path).expanduser().absolute(), MIGRATIONS)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.reader.path)!r})"

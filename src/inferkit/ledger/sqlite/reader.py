@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["Reader"]
+__all__ = ["LedgerReader"]
 
 T = TypeVar("T")
 _PAGE = 500  # rows
@@ -31,7 +31,7 @@ _CACHE = -8000  # kibibytes
 _NOT_ALLOWED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR)
 
 
-class Reader:
+class LedgerReader:
     """Reads the ledger at `path`, in steps that each see it as it is at one instant.
 
     `migrations` are those of the format that is read. `prepare` is run on every connection that it opens: after a fork

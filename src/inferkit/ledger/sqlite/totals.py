@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.ledger.journal import Attribution
 from inferkit.ledger.sqlite.entries import COLUMNS, as_entry
-from inferkit.ledger.sqlite.reader import Reader
+from inferkit.ledger.sqlite.reader import LedgerReader
 from inferkit.ledger.summary import Summary, Total
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class _Sums:
     def __init__(self, path: Path, migrations: Sequence[str], bounds: Sequence[float]) -> None:
         self._stretches = list(itertools.pairwise(bounds))
         self._last: int | None = None  # what is entered meanwhile does not count
-        self._reader = Reader(path, migrations, self._fill)
+        self._reader = LedgerReader(path, migrations, self._fill)
 
     def _fill(self, connection: sqlite3.Connection) -> None:
         if self._last is None:
