@@ -18,9 +18,9 @@ from inferkit import Budget, Ledger, SqliteLedger
 from inferkit.budgets.scope import Scope
 from inferkit.ledger.amounts import Amounts, Grant
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.sqlite import postings
 from inferkit.ledger.sqlite.database import Database
 from inferkit.ledger.sqlite.ledger import SqliteStore
+from inferkit.ledger.sqlite.schema import MIGRATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,7 +115,7 @@ def ledger_full(*, quick: bool) -> list[Figure]:
     numbers = itertools.count()
     with tempfile.TemporaryDirectory() as folder:
         stores = {row: SqliteStore(Path(folder) / f"{row}.sqlite", durability="full") for row in rates}
-        one_by_one = Database(Path(folder) / "alone.sqlite", postings.MIGRATIONS, "full")
+        one_by_one = Database(Path(folder) / "alone.sqlite", MIGRATIONS, "full")
         stores["alone"].close()
         stores["alone"].database = one_by_one  # the same file, with one commit for each step
         ledgers = {row: Ledger(store) for row, store in stores.items()}

@@ -34,11 +34,11 @@ class LineReader:
     def _chunk(self, line: dict[str, object]) -> Chunk:
         match line:
             case {"say": str(text)}:
-                return Chunk(text, raw=line)
+                return Chunk(text, event=line)
             case {"end": str(reason), "tokens": [int(sent), int(received)]}:
                 self.done = True
-                return Chunk(finish_reason=reason, usage=Usage(sent, received), raw=line)
-        return Chunk(raw=line)
+                return Chunk(finish_reason=reason, usage=Usage(sent, received), event=line)
+        return Chunk(event=line)
 
     def end(self) -> list[Chunk]:
         self.failure = Unavailable(f"{self._provider}: its reply was cut off", provider=self._provider)
@@ -52,8 +52,8 @@ class LineWire:
     def write_request(self, request: Request, endpoint: Endpoint) -> bytes:
         return json.dumps({"turns": [[each.role, each.text] for each in request.messages]}).encode()
 
-    def reader(self, provider: str, headers: Mapping[str, str], *, streamed: bool) -> LineReader:
-        return LineReader(provider)
+    def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> LineReader:
+        return LineReader(endpoint.name)
 
     def read_error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         return Unavailable(f"{provider} answered with HTTP {status}", provider=provider, status=status)

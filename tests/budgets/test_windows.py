@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from inferkit.budgets.budget import Budget
 from inferkit.budgets.scope import Scope
-from inferkit.budgets.windows import current_window, rolling_end, rolling_window, window, zone_named
+from inferkit.budgets.windows import rolling_end, rolling_window, window, zone_named
 from inferkit.core.errors import ConfigurationError
 from inferkit.ledger.amounts import Amounts, Grant
 from inferkit.ledger.journal import Charge
@@ -320,13 +320,20 @@ def test_however_the_clock_steps_no_day_has_more_than_its_limit(steps, rolls_ove
     assert sum(spent.values()) <= 5 * ((max(spent) - min(spent)).days + 1)
 
 
-def test_the_remembered_window_is_left_when_it_ends():
-    before, after = at("2026-11-30 23:59:59"), at("2026-12-01 00:00")
-    assert current_window("month", before, "UTC", 1).label == "month:2026-11-01"
-    assert current_window("month", before, "UTC", 1) is current_window("month", before - 10, "UTC", 1)
-    assert current_window("month", after, "UTC", 1).label == "month:2026-12-01"
-    assert current_window("month", before, "UTC", 1).label == "month:2026-11-01"
-    assert current_window("total", after, "UTC", 1).label == "total"
+def test_a_window_is_worked_out_once_and_left_when_it_ends(monkeypatch):
+    made = []
+
+    def counted(*args):
+        made.append(args)
+        return window(*args)
+
+    monkeypatch.setattr("inferkit.budgets.budget.window", counted)
+    before, after = at("2031-11-30 23:59:59"), at("2031-12-01 00:00")
+    month = Budget(usd="1", per="month", name="all")
+    labels = [month.line("all", moment).window for moment in (before, before - 10, after, before)]
+    assert labels == ["month:2031-11-01", "month:2031-11-01", "month:2031-12-01", "month:2031-11-01"]
+    assert len(made) == 3
+    assert Budget(usd="1", per="total", name="all").line("all", after).window == "total"
 
 
 @pytest.mark.parametrize("name", ["Mars/Olympus", "", "../../etc/passwd", "Europe/berlin?", 5])

@@ -41,7 +41,7 @@ chunks = st.lists(
         ).map(tuple),
         finish_reason=st.none() | st.sampled_from(["stop", "length"]),
         usage=st.none() | st.builds(Usage, *[st.integers(0, 10**12)] * 5, st.booleans()),
-        raw=st.none(),
+        event=st.none(),
         parts=st.lists(parts, max_size=2).map(tuple),
         extra=extras,
     ),

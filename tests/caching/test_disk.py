@@ -6,8 +6,7 @@ import threading
 import pytest
 
 from inferkit.caching import disk
-from inferkit.caching.disk import DiskTier
-from inferkit.caching.disk_store import DiskStore
+from inferkit.caching.disk import DiskStore, DiskTier
 from inferkit.caching.entry import CachedReply
 from inferkit.core.chunks import Chunk
 from inferkit.runtime.direct import DirectRuntime, drive

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from inferkit.caching.bytes_disk import BytesStore, DamagedRowError
-from inferkit.caching.disk_store import DiskStore
+from inferkit.caching.disk import DiskStore
 from inferkit.caching.entry import CachedReply
 from inferkit.core.chunks import Chunk
 from inferkit.core.errors import ConfigurationError
@@ -405,7 +405,7 @@ _WORK = """
 import sys
 from inferkit.core.chunks import Chunk
 from inferkit.caching.bytes_disk import DamagedRowError
-from inferkit.caching.disk_store import DiskStore
+from inferkit.caching.disk import DiskStore
 from inferkit.caching.entry import CachedReply
 tier = DiskStore(sys.argv[1])
 for number in range(int(sys.argv[2]), int(sys.argv[2]) + 200):
@@ -467,7 +467,7 @@ def test_a_fork_while_a_thread_writes_takes_no_lock_along(tier, monkeypatch):
 
 def test_the_disk_library_is_not_loaded_before_it_is_used():
     code = (
-        "import sys, inferkit.layers.cache; from inferkit.caching.disk_store import DiskStore; DiskStore('x');"
+        "import sys, inferkit.layers.cache; from inferkit.caching.disk import DiskStore; DiskStore('x');"
         "print('diskcache' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

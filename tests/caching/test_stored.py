@@ -13,7 +13,7 @@ from inferkit.core.chunks import Chunk
 from inferkit.core.messages import ImagePart, OpaquePart
 
 KEY = b"k" * 32
-MAGIC = b"inferkit-cache-2"
+MAGIC = b"inferkit-cache-3"
 
 
 def signed(payload, key=KEY):
@@ -108,9 +108,10 @@ def _chunk(text="", reasoning="", **fields):
         _changed(3, [["a", "b", [], None, None]]),
         _chunk("a", 5),
         _chunk(tool_calls="xy"),
-        _chunk(tool_calls=[[0, None, None, ""]]),
-        _chunk(tool_calls=[["0", None, None, "", None]]),
-        _chunk(tool_calls=[[0, None, None, "", 1]]),
+        _chunk(tool_calls=[[0, None, None, "", None]]),
+        _chunk(tool_calls=[["0", None, None, "", None, "function"]]),
+        _chunk(tool_calls=[[0, None, None, "", 1, "function"]]),
+        _chunk(tool_calls=[[0, None, None, "", None, None]]),
         _chunk(finish_reason=5),
         _chunk(usage=[1, 2, 3]),
         _chunk(usage=[1, 2, 3, 4, True, False]),

@@ -212,7 +212,7 @@ def test_names_from_outside_do_nothing_to_a_terminal(book):
 def test_an_empty_ledger_is_reported(tmp_path):
     SqliteLedger(tmp_path / "ledger.db").close()
     lines = words(ask(tmp_path / "ledger.db", *OCTOBER))
-    assert lines[1] == "There are no calls in this period.".split()
+    assert lines[1] == ["There", "are", "no", "calls", "in", "this", "period."]
     assert lines[2][:4] == ["Revenue", NOTHING, "Cost", "$0.00"]
 
 

@@ -52,7 +52,7 @@ def llm(world, provider, **settings):
 def test_a_reply_tells_everything_about_its_call(world):
     async def body(world):
         usage = Usage(input_tokens=10, output_tokens=5)
-        provider = FakeProvider(["Hel", Chunk(text="lo", raw={"n": 1}), Chunk(finish_reason="length", usage=usage)])
+        provider = FakeProvider(["Hel", Chunk(text="lo", event={"n": 1}), Chunk(finish_reason="length", usage=usage)])
         client = llm(world, provider)
         reply = await client.complete("any", "hi")
         await client.aclose()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+import itertools
 
-from inferkit import Budget, BudgetExceeded, Price, StreamError, StreamInterrupted, Unavailable
-from inferkit.core.chunks import Chunk
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from inferkit import Budget, BudgetExceeded, Client, Price, StreamError, StreamInterrupted, Unavailable
+from inferkit.caching.memory import MemoryTier
+from inferkit.core.chunks import Chunk, ToolCallDelta
+from inferkit.core.messages import RefusalPart
 from inferkit.core.response import Response
 from inferkit.core.usage import Usage
+from inferkit.layers.cache import Cache
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.testing import FakeProvider
 
@@ -264,3 +270,54 @@ def test_a_reader_who_leaves_within_a_batch_pays_for_what_was_received(world, tm
         await llm.aclose()
 
     world.run(body)
+
+
+def test_a_batch_is_seen_whole_by_those_who_can_and_singly_from_the_first_who_cannot():
+    log = []
+
+    def observer(name, *, whole):
+        def see(chunk):
+            log.append((name, chunk.text))
+            return chunk
+
+        def see_all(batch):
+            log.append((name, "".join(chunk.text for chunk in batch)) if whole else f"not {name}")
+            return batch if whole else None
+
+        return see, see_all
+
+    stream = response(ABC, Chunk("d"))
+    for name, whole in (("inner", True), ("middle", False), ("outer", True)):
+        see, see_all = observer(name, whole=whole)
+        stream = stream.map(see, change_all=see_all)
+    assert drive(texts(stream)) == ["a", "b", "c", "d"]
+    singly = [(name, text) for text in "abc" for name in ("middle", "outer")]
+    assert log == [("inner", "abc"), "not middle", *singly, ("inner", "d"), ("middle", "d"), ("outer", "d")]
+
+
+@st.composite
+def batched(draw):
+    """Give chunks of all kinds, and the same in batches."""
+    plain = st.text("añ語 ", max_size=30).map(Chunk)
+    odd = st.sampled_from([
+        Chunk(reasoning="hm"), Chunk("so", reasoning="thus"), Chunk(usage=Usage(3, 0)), Chunk(extra={"seal": "x"}),
+        Chunk(tool_calls=(ToolCallDelta(0, "c", "look", "{}"),)), Chunk(parts=(RefusalPart(""),), text="no"),
+    ])  # fmt: skip
+    chunks = draw(st.lists(st.one_of(plain, plain, plain, odd), min_size=1, max_size=20))
+    places = sorted({0, *draw(st.sets(st.integers(1, len(chunks)))), len(chunks)})
+    return chunks, [chunks[begin:end] for begin, end in itertools.pairwise(places)]
+
+
+@given(batched(), st.sampled_from([20, 200, None]))
+@settings(max_examples=60, deadline=None)
+def test_however_a_reply_is_batched_it_counts_and_is_kept_alike(given_chunks, most):
+    chunks, batches = given_chunks
+    found = []
+    for script in (chunks, batches):
+        provider = FakeProvider([*script, Chunk(finish_reason="stop")])
+        options = {"providers": {"fake": provider}, "models": {"any": "fake:m"}, "prices": PRICES, "ledger": False}
+        with Client(cache=Cache(MemoryTier(), max_reply_characters=100), **options) as llm:
+            replies = [llm.complete("any", "Hi", max_output_tokens=most) for _ in range(2)]
+        (attempt,) = replies[0].attempts
+        found.append((attempt.usage, attempt.chunks, replies[1].cache, replies[1].chunks, replies[0].message))
+    assert found[0] == found[1]

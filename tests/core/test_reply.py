@@ -78,7 +78,7 @@ def test_nothing_is_an_empty_message():
     ("chunk", "size", "has_content"),
     [
         (Chunk(), 0, False),
-        (Chunk(finish_reason="stop", usage=Usage(1, 2), raw={"long": "x" * 99}), 0, False),
+        (Chunk(finish_reason="stop", usage=Usage(1, 2), event={"long": "x" * 99}), 0, False),
         (Chunk("four", reasoning="two"), 7, True),
         (Chunk(tool_calls=(ToolCallDelta(0, "id", "name", "{}", {"a": "bcd"}),)), 12, True),
         (Chunk(parts=(ImagePart(data=b"12345", media_type="image/x"),)), 12, True),

@@ -7,8 +7,7 @@ import pytest
 from caching.replies import REPLY, SECONDS, ask, stands_for, text_of
 from inferkit import Budget, BudgetExceeded, Insert, Price, Target
 from inferkit.caching.control import CACHE
-from inferkit.caching.disk import DiskTier
-from inferkit.caching.disk_store import DiskStore
+from inferkit.caching.disk import DiskStore, DiskTier
 from inferkit.caching.memory import MemoryTier
 from inferkit.caching.stored import decode, encode
 from inferkit.core.attempt import Attempt

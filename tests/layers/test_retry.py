@@ -151,7 +151,7 @@ def test_a_stream_that_breaks_after_its_first_text_is_not_tried_again():
 
 
 def test_chunks_before_the_commit_point_are_not_lost():
-    provider = FakeProvider([Chunk(raw="role"), "a", "b"])
+    provider = FakeProvider([Chunk(event="role"), "a", "b"])
     candidates = (Target("p", "m", provider),)
     handler = compose([Retry()], dispatch)
 

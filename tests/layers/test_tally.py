@@ -13,7 +13,8 @@ import pytest
 
 from inferkit import Budget, BudgetExceeded, Client, LedgerError, NoRoute, Plan, Price, Response, budgeted
 from inferkit.client.home import ledger_file
-from inferkit.layers.tally import TallyLayer
+from inferkit.layers.tally import Tallies
+from inferkit.layers.trace import Trace
 from inferkit.ledger.journal import Assignment, Attribution, Tally
 from inferkit.ledger.ledger import Ledger
 from inferkit.ledger.sqlite.ledger import SqliteLedger, SqliteStore
@@ -179,7 +180,7 @@ def test_a_hit_is_counted_under_the_plan_of_its_customer(world, open_client, hom
 
 def layer_on(ledger, plans=None):
     """Make a layer, and what sends it a call that is a hit."""
-    layer = TallyLayer(ledger, plans)
+    layer = Trace(tallies=Tallies(ledger, plans))
 
     async def answer(request):
         request.record.cache = "hit"
@@ -188,7 +189,8 @@ def layer_on(ledger, plans=None):
 
     def hit(times=1, model="any"):
         for _ in range(times):
-            drive(layer(make_request(model=model), answer))
+            response = drive(layer(make_request(model=model), answer))
+            drive(response.aclose())
 
     return layer, hit
 

@@ -12,7 +12,7 @@ import pytest
 from inferkit.core.errors import LedgerError
 from inferkit.ledger.amounts import Amounts, Balance, Grant, Line, Refusal
 from inferkit.ledger.journal import Attribution, Charge
-from inferkit.ledger.sqlite import postings
+from inferkit.ledger.sqlite import schema
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from worlds import in_threads
 
@@ -89,7 +89,7 @@ def test_what_was_spent_and_what_is_held_is_kept(path):
     ]
     ledger.check()
     ledger.close()
-    assert content(path)[0] == (len(postings.MIGRATIONS),)
+    assert content(path)[0] == (len(schema.MIGRATIONS),)
 
 
 def test_calls_that_ran_or_had_expired_meanwhile_are_settled(path):
@@ -130,9 +130,9 @@ def test_processes_and_threads_that_open_it_at_once_bring_it_up_to_date_once(pat
 
 def test_an_upgrade_that_fails_leaves_the_file_as_it_was(path, monkeypatch):
     before = content(path)
-    broken = (postings.MIGRATIONS[0], f"{postings.MIGRATIONS[1]}; CREATE TABLE balances (x INTEGER)")
+    broken = (schema.MIGRATIONS[0], f"{schema.MIGRATIONS[1]}; CREATE TABLE balances (x INTEGER)")
     with monkeypatch.context() as patched:
-        patched.setattr("inferkit.ledger.sqlite.postings.MIGRATIONS", broken)
+        patched.setattr("inferkit.ledger.sqlite.ledger.MIGRATIONS", broken)
         with pytest.raises(LedgerError, match="failed"):
             SqliteLedger(path)
     assert content(path) == before

@@ -6,6 +6,9 @@ from hypothesis import given, strategies as st
 
 from budgets.stack import make_request
 from inferkit.core.messages import (
+    AudioPart,
+    CustomTool,
+    FilePart,
     ImagePart,
     Message,
     OpaquePart,
@@ -67,6 +70,27 @@ def test_an_image_counts_as_the_dearest_image_whatever_its_size():
     plain = make_request(DirectRuntime())
     message = Message.user("look", ImagePart(url="https://example.com/a.png"))
     assert input_tokens_bound(plain.replace(messages=(message,))) >= IMAGE_TOKENS
+
+
+def test_sound_and_files_count_by_their_size_and_what_is_elsewhere_as_the_largest():
+    plain = make_request(DirectRuntime())
+
+    def bound(part):
+        return input_tokens_bound(plain.replace(messages=(Message.user(part),)))
+
+    second = AudioPart(bytes(1000), "audio/mpeg")  # the lowest rate that this format has
+    assert bound(second) >= 32, "as the dearest way of counting a second"
+    assert bound(AudioPart(bytes(8000), "audio/wav")) > bound(second)
+    page = FilePart(bytes(3000), "application/pdf")
+    assert bound(page) >= 3000 + IMAGE_TOKENS
+    assert bound(FilePart(file_id="file-1")) == bound(FilePart(url="https://a")) == bound(FilePart(bytes(9**7), "a/b"))
+    assert bound(FilePart(file_id="file-1")) >= 1_000_000
+
+
+def test_a_tool_that_takes_plain_text_counts_with_its_grammar():
+    plain = make_request(DirectRuntime())
+    bound = input_tokens_bound(plain)
+    assert input_tokens_bound(plain.replace(tools=(CustomTool("sql", "Ask", "x" * 500),))) >= bound + 506
 
 
 @given(TEXT)

@@ -42,6 +42,9 @@ class Played:
     async def read_error(self):
         return b"".join(self._pieces)
 
+    def end_within(self, seconds):
+        pass
+
     async def finish(self):
         await self.aclose()
 
@@ -176,7 +179,7 @@ def test_a_refusal_is_seen_as_it_streams():
         provider = OpenAIChat(base_url=wire.url)
         chunks = drive(drive(provider(ask(DirectRuntime()))).read())
         provider.close()
-    assert [chunk._replace(raw=None) for chunk in chunks] == [
+    assert [chunk._replace(event=None) for chunk in chunks] == [
         Chunk("I can", parts=(RefusalPart(""),)),
         Chunk("not.", parts=(RefusalPart(""),)),
         Chunk(finish_reason="refusal"),

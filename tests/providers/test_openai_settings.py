@@ -20,8 +20,10 @@ SECRET = "sk-very-secret"
 @pytest.fixture(autouse=True)
 def no_keys(monkeypatch):
     for preset in PRESETS.values():
-        if preset.credential.env:
-            monkeypatch.delenv(preset.credential.env, raising=False)
+        if preset.env:
+            monkeypatch.delenv(preset.env, raising=False)
+    for name in ("AZURE_OPENAI_ENDPOINT", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def call(adapter, **fields):
@@ -31,10 +33,12 @@ def call(adapter, **fields):
         adapter.close()
 
 
-@pytest.mark.parametrize("server", [name for name, preset in PRESETS.items() if preset.credential.env])
-def test_a_missing_key_is_named_before_anything_is_sent(server):
+@pytest.mark.parametrize("server", [name for name, preset in PRESETS.items() if preset.env])
+def test_a_missing_key_is_named_before_anything_is_sent(server, monkeypatch):
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://acme.openai.azure.com")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
     adapter = OpenAIChat.preset(server)
-    env = PRESETS[server].credential.env
+    env = PRESETS[server].env
     with pytest.raises(ConfigurationError, match=rf"{server} needs an API key: .*{env}.*api_key="):
         call(adapter)
 
@@ -75,7 +79,7 @@ def test_headers_and_organisation_are_sent(monkeypatch):
 
 def test_a_secret_is_shown_nowhere(caplog):
     caplog.set_level(logging.DEBUG)
-    error_body = {"error": {"message": f"Incorrect API key provided: {SECRET}", "code": "invalid_api_key"}}
+    error_body = {"error": {"message": f"Incorrect API key provided: {SECRET}", "code": SECRET}}
     with Wire(lambda _: [reply(error_body, 401)]) as wire:
         adapter = OpenAIChat(base_url=f"{wire.url}?key={SECRET}", api_key=SECRET, headers={"x-token": SECRET})
         with pytest.raises(AuthenticationFailed) as caught:
@@ -83,7 +87,8 @@ def test_a_secret_is_shown_nowhere(caplog):
     shown = [repr(adapter), str(adapter), adapter.fingerprint, repr(caught.value), str(caught.value)]
     shown += [record.getMessage() for record in caplog.records if record.name.startswith("inferkit")]
     assert all(SECRET not in text for text in shown)
-    assert caught.value.detail == f"Incorrect API key provided: {SECRET}"
+    assert caught.value.detail == "Incorrect API key provided: [removed]"
+    assert caught.value.code is None
 
 
 @pytest.mark.parametrize(

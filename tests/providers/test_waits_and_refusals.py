@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
@@ -9,13 +10,15 @@ import pytest
 from inferkit.core.errors import (
     AuthenticationFailed,
     ContentFiltered,
+    ContextOverflow,
     InvalidRequest,
     ProviderError,
     RateLimited,
     Unavailable,
 )
 from inferkit.providers.errors import refusal
-from inferkit.providers.waits import requested_wait
+from inferkit.providers.waits import requested_wait, wait_in
+from inferkit.providers.wires.chat.wire import CHAT
 
 NOW = 1_000_000_000.0  # Sun, 09 Sep 2001 01:46:40 GMT
 
@@ -52,6 +55,155 @@ NOW = 1_000_000_000.0  # Sun, 09 Sep 2001 01:46:40 GMT
 )  # fmt: skip
 def test_a_wait_is_read_and_nonsense_is_ignored(headers, wait):
     assert requested_wait(headers, wall_clock=NOW) == pytest.approx(wait)
+
+
+RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo"}
+
+
+@pytest.mark.parametrize(
+    ("error", "wait"),
+    [
+        ({"details": [{"@type": "x"}, RETRY_INFO | {"retryDelay": "34s"}]}, 34.0),
+        ({"details": [RETRY_INFO | {"retryDelay": "34.074824224s"}]}, 34.074824224),
+        ({"details": [RETRY_INFO | {"retryDelay": "900ms"}]}, 0.9),
+        ({"details": [RETRY_INFO | {"retryDelay": "soon"}]}, None),
+        ({"details": [None, 5], "message": "no"}, None),
+        ({"details": "no"}, None),
+        ({"retry_after": 12}, 12.0),
+        ({"retry_after": 1.5}, 1.5),
+        ({"retry_after": True}, None),
+        ({"retry_after": -3}, None),
+        ({"metadata": {"headers": {"Retry-After": "9", "X-RateLimit-Reset": "1741305600000"}}}, 9.0),
+        ({"metadata": {"headers": {"Retry-After": 9}}}, None),
+        ({"message": "Rate limit reached for x on tokens per minute. Please try again in 7.66s. Visit"}, 7.66),
+        ({"message": "Please try again in 6m0s."}, 360.0),
+        ({"message": "Please retry after 20 seconds."}, 20.0),
+        ({"message": "Please wait 2 minutes"}, 120.0),
+        ({"message": "Please retry in 34.07s."}, 34.07),
+        ({"message": "try again in 99999999999 minutes"}, None),
+        ({"message": "try again in a while"}, None),
+        ({"message": ["try again in 5s"]}, None),
+        ("try again in 5s", 5.0),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_a_wait_in_the_error_itself_is_read_too(error, wait):
+    assert wait_in(error) == pytest.approx(wait)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_an_error_within_a_list_is_that_error_and_its_wait_is_kept(wrapped):
+    error = {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [RETRY_INFO | {"retryDelay": "34s"}]}}
+    made = CHAT.read_error("acme", 429, {}, json.dumps([error] if wrapped else error).encode())
+    assert (type(made), made.retry_after, made.retryable) == (RateLimited, 34.0, True)
+    made = CHAT.read_error("acme", 429, {"retry-after": "5"}, json.dumps([error]).encode())
+    assert made.retry_after == 5.0, "the header holds"
+    assert CHAT.read_error("acme", 400, {}, json.dumps([error]).encode()).retry_after is None
+    assert type(CHAT.read_error("acme", 500, {}, b"[]")) is Unavailable
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (403, {"code": 403, "message": "flagged", "metadata": {"reasons": ["violence"]}}),
+        (403, {"code": 403, "message": "no", "metadata": {"flagged_input": "..."}}),
+        (403, "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO"),
+        (403, {"message": "Your input was flagged by moderation"}),
+        (403, {"code": "content_policy_violation"}),
+        (400, {"code": "data_inspection_failed", "message": "Input data may contain inappropriate content."}),
+        (400, {"code": "content_filter", "message": "The response was filtered", "innererror": {}}),
+        (400, {"code": 400, "type": "moderation_blocked"}),
+    ],
+)
+def test_a_prompt_that_is_not_liked_is_told_from_a_key_that_is_not(status, error):
+    assert type(refusal("acme", status, {}, error)) is ContentFiltered
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": 403, "message": "This key may not use this model", "metadata": {"provider_name": "x"}},
+        {"message": "Country, region, or territory not supported", "metadata": []},
+        "Forbidden",
+        None,
+    ],
+)
+def test_a_key_that_may_not_is_no_filter(error):
+    assert type(refusal("acme", 403, {}, error)) is AuthenticationFailed
+
+
+LLAMA = {
+    "code": 400,
+    "message": "request (9031 tokens) exceeds the available context size (2048 tokens), try increasing it",
+    "type": "exceed_context_size_error",
+    "n_prompt_tokens": 9031,
+    "n_ctx": 2048,
+}
+
+
+def test_a_prompt_that_does_not_fit_is_one_kind_of_error_with_what_is_known_of_it():
+    made = refusal("acme", 400, {}, LLAMA)
+    assert type(made) is ContextOverflow
+    assert (made.code, made.prompt_tokens, made.context_length) == ("exceed_context_size_error", 9031, 2048)
+    assert isinstance(made, InvalidRequest)
+    assert not made.retryable
+    assert "longer" in str(made)
+    again = pickle.loads(pickle.dumps(made))
+    assert (again.prompt_tokens, again.context_length) == (9031, 2048)
+    bare = refusal("acme", None, {}, LLAMA | {"n_ctx": True, "n_prompt_tokens": "many"})
+    assert (type(bare), bare.prompt_tokens, bare.context_length) == (ContextOverflow, None, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"code": "context_length_exceeded", "message": "x"}),
+        (
+            400,
+            {"message": "This model's maximum context length is 2048 tokens. However, you requested 9031", "code": 400},
+        ),
+        (400, {"message": "This model's maximum prompt length is 131072 but the request contains 140000 tokens."}),
+        (400, {"message": "The input token count (1048577) exceeds the maximum number of tokens allowed (1048576)."}),
+        (400, {"message": "Prompt contains 40000 tokens, too large for model with 32768 maximum context length"}),
+        (400, "The prompt is too long: 10000, model maximum context length: 8191"),
+        (400, {"message": "Please reduce the length of the messages or completion."}),
+        (413, {"message": "Input is too long for requested model: the input is too long"}),
+        (400, "Trying to keep the first 5000 tokens when the model has a context length of only 4096 tokens"),
+        (None, {"message": "the request exceeds the available context size"}),
+    ],
+)
+def test_a_prompt_that_does_not_fit_is_known_whatever_the_server_calls_it(status, error):
+    assert type(refusal("acme", status, {}, error)) is ContextOverflow
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"message": "max_tokens is too large: 100000. This model supports at most 4096 completion tokens"}),
+        (400, {"message": "Invalid value for 'context'"}),
+        (429, {"message": "the maximum context length is 5"}),
+        (401, {"message": "the maximum context length is 5"}),
+        (503, {"message": "the maximum context length is 5"}),
+    ],
+)
+def test_other_refusals_are_not_taken_for_a_prompt_that_does_not_fit(status, error):
+    assert type(refusal("acme", status, {}, error)) is not ContextOverflow
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"code": 400, "type": "BadRequestError"}, "BadRequestError"),
+        ({"code": "400", "type": "BadRequestError"}, "BadRequestError"),
+        ({"code": 400}, "400"),
+        ({"code": 3001, "type": "invalid_request_error"}, "3001"),
+        ({"code": "unknown_model", "type": "invalid_request_error"}, "unknown_model"),
+        ({"code": 400, "type": "no code at all"}, "400"),
+    ],
+)
+def test_a_code_that_only_repeats_the_status_gives_way_to_the_type(error, code):
+    assert refusal("acme", 400, {}, error).code == code
 
 
 @pytest.mark.parametrize(

@@ -7,26 +7,27 @@ from typing import TYPE_CHECKING, Any, overload
 
 from inferkit.budgets.arguments import budget_given
 from inferkit.budgets.context import join, leave
+from inferkit.budgets.keys import key_text
 from inferkit.budgets.scope import Scope
 from inferkit.budgets.threads import carry_into_threads
-from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from inferkit.budgets.arguments import BudgetFields
     from inferkit.budgets.budget import Budget, Remaining, Spent
+    from inferkit.budgets.keys import KeyValue
     from inferkit.ledger.ledger import Ledger
 
 __all__ = ["BudgetBlock", "budget"]
 
 
 @overload
-def budget(given: Budget, /, *, key: str = ...) -> BudgetBlock: ...
+def budget(given: Budget, /, *, key: KeyValue = ...) -> BudgetBlock: ...
 
 
 @overload
-def budget(*, key: str = ..., **fields: Unpack[BudgetFields]) -> BudgetBlock: ...
+def budget(*, key: KeyValue = ..., **fields: Unpack[BudgetFields]) -> BudgetBlock: ...
 
 
 def budget(given: Budget | None = None, /, **options: Any) -> BudgetBlock:
@@ -53,12 +54,8 @@ def budget(given: Budget | None = None, /, **options: Any) -> BudgetBlock:
     if given is None and options.get("name") is None:
         options.setdefault("per", "total")
     whole = budget_given(given, options, example='with budget(usd="0.10") as spent: ...')
-    if keyed and (not isinstance(key, str) or not key):
-        raise ConfigurationError(
-            f"a budget's key is a text that says whose share pays; got {key!r}; give everybody one, "
-            'for example "anonymous" for those without'
-        )
-    return BudgetBlock(Scope(whole.named(f"block-{os.urandom(8).hex()}"), key))
+    share = key_text(key, "a budget's key says whose share pays, and key=") if keyed else None
+    return BudgetBlock(Scope(whole.named(f"block-{os.urandom(8).hex()}"), share))
 
 
 class BudgetBlock:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from inferkit.budgets.keys import key_text
 from inferkit.budgets.limits import MOST, limits_of
-from inferkit.budgets.windows import Period, Window, current_window, rolling_window, window_before
+from inferkit.budgets.windows import Period, Window, rolling_window, window, window_before
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.money import to_nanos, to_usd
 from inferkit.ledger.amounts import Amounts, Line
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
+    from inferkit.budgets.keys import KeyValue
     from inferkit.budgets.limits import Limits, Share
     from inferkit.ledger.ledger import Ledger
 
@@ -118,17 +120,24 @@ class Budget:
         """Give this budget, under `name` if it has no name of its own."""
         return self if self.name is not None else dataclasses.replace(self, name=name)
 
-    def account(self, key: str | None = None) -> str:
-        """Give the name of what pays, in the ledger and in messages: this budget, or the share of `key` in it."""
+    def account(self, key: KeyValue | None = None) -> str:
+        """Give the name of what pays, in the ledger and in messages: this budget, or the share of `key` in it.
+
+        A key is a str, an int, a UUID or a member of an Enum. Raises `ConfigurationError` for others.
+        """
         if self.name is None:
             raise ConfigurationError('a budget that is not on a function needs a name: Budget(..., name="free-tier")')
-        return self.name if key is None else f"{self.name}:{key}"
+        if key is None:
+            return self.name
+        if type(key) is not str or not key.isascii():
+            key = key_text(key, f"the share of budget {self.name} is kept by key, and key=")
+        return f"{self.name}:{key}"
 
     def window(self, at: float) -> Window:
         """Give the period that contains the instant `at`, in seconds since the epoch; a rolling one's last part."""
         if isinstance(self.per, timedelta):
             return rolling_window(self.per, at)[0]
-        return current_window(self.per, at, self.zone, self.anchor_day)
+        return _current_window(self.per, at, self.zone, self.anchor_day)
 
     def line(self, account: str, at: float) -> Line:
         """Give what the ledger has to check and charge under this budget for a call at this instant."""
@@ -136,13 +145,13 @@ class Budget:
         if isinstance(self.per, timedelta):
             short, since = rolling_window(self.per, at)
             return Line(account, short.label, usd, tokens, calls, grace, since, None, None, warn_at)
-        window = current_window(self.per, at, self.zone, self.anchor_day)
+        window = _current_window(self.per, at, self.zone, self.anchor_day)
         previous = None
         if carry is not None and window.start is not None:
             previous = window_before(self.per, window.start, self.zone, self.anchor_day).label
         return Line(account, window.label, usd, tokens, calls, grace, None, previous, carry, warn_at)
 
-    def usage(self, key: str | None = None, *, ledger: Ledger, at: float | None = None) -> Spent:
+    def usage(self, key: KeyValue | None = None, *, ledger: Ledger, at: float | None = None) -> Spent:
         """Say what was spent in the period that contains `at` (default: now), of the share of `key` if it has shares.
 
         Raises `ConfigurationError` for a budget per call, which keeps no account, and `LedgerError`.
@@ -152,7 +161,7 @@ class Budget:
         posted, held = balance.posted, balance.pending
         return Spent(to_usd(posted.usd), posted.tokens, posted.calls, to_usd(held.usd), held.tokens, held.calls)
 
-    def remaining(self, key: str | None = None, *, ledger: Ledger, at: float | None = None) -> Remaining:
+    def remaining(self, key: KeyValue | None = None, *, ledger: Ledger, at: float | None = None) -> Remaining:
         """Say what is left in the period that contains `at` (default: now), with what was topped up, without the grace.
 
         What an unused period before it may carry over is there once the period's first call was made. Raises like
@@ -172,7 +181,7 @@ class Budget:
 
     def top_up(
         self,
-        key: str | None = None,
+        key: KeyValue | None = None,
         *,
         ledger: Ledger,
         usd: str | int | Decimal | None = None,
@@ -195,9 +204,24 @@ class Budget:
                 raise ConfigurationError(f"budget {self.name} does not limit {unit}; top up what it limits")
         ledger.top_up(line, amounts, at=clock.time() if at is None else at)
 
-    def _account_line(self, key: str | None, at: float | None) -> Line:
+    def _account_line(self, key: KeyValue | None, at: float | None) -> Line:
         if self.per == "call":
             raise ConfigurationError("a budget per call keeps no account; only budgets of a period do")
         if key is None and self.each is not None:
             raise ConfigurationError(f"budget {self.name} is kept for each {self.each}; say which: key=...")
         return self.line(self.account(key), clock.time() if at is None else at)
+
+
+_current: dict[tuple[Period, str, int], tuple[float, float, Window]] = {}
+
+
+def _current_window(per: Period, at: float, zone: str, anchor_day: int) -> Window:
+    """Do as `window`, remembering the last period of each kind, since the clock hardly ever leaves it."""
+    known = _current.get((per, zone, anchor_day))
+    if known is not None and known[0] <= at < known[1]:
+        return known[2]
+    found = window(per, at, zone, anchor_day)
+    start = float("-inf") if found.start is None else found.start.timestamp()
+    end = float("inf") if found.end is None else found.end.timestamp()
+    _current[per, zone, anchor_day] = (start, end, found)
+    return found

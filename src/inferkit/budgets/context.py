@@ -39,26 +39,27 @@ def leave(scope: Scope) -> None:
 
 
 class Entered:
-    """Puts scopes in place while a function, or a step of it, runs, and puts back what was there before."""
+    """Puts `scopes` in place while a function, or a step of it, runs, and puts back what was there before.
 
-    __slots__ = ("_scopes", "_token")
+    After each use `scopes` are those that were left: what was put in place, with the blocks that are open yet. So a
+    block that something is in the middle of is put back in place with its next step.
+    """
+
+    __slots__ = ("_token", "scopes")
 
     def __init__(self, scopes: tuple[Scope, ...]) -> None:
-        self._scopes = scopes
+        self.scopes = scopes
         self._token: Token[tuple[Scope, ...]] | None = None
 
     def __enter__(self) -> None:
-        self._token = _scopes.set(self._scopes)
+        self._token = _scopes.set(self.scopes)
 
     def __exit__(self, *_: object) -> None:
-        self.end()
-
-    def end(self) -> tuple[Scope, ...]:
-        """Put back what was there before; give the scopes that this leaves, with those of blocks that are open yet."""
-        assert self._token is not None
+        token, self._token = self._token, None
+        assert token is not None
         left = _scopes.get()
         try:
-            _scopes.reset(self._token)
+            _scopes.reset(token)
         except ValueError:  # a coroutine that nobody awaits any more is closed in another context,
-            return self._scopes  # which has nothing to reset
-        return left
+            return  # which has nothing to reset
+        self.scopes = left

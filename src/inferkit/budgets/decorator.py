@@ -1,4 +1,4 @@
-"""`@budgeted`: the calls that a function makes are paid for by a budget.
+"""`@budgeted`: the calls that a function makes are paid for by a budget, and those of what it returns.
 
 A generator is charged step by step, so that the code that reads it is not.
 """
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from inferkit.budgets.arguments import budget_given
 from inferkit.budgets.context import Entered, current_scopes
-from inferkit.budgets.generators import AsyncGeneratorInScopes, GeneratorInScopes
+from inferkit.budgets.keys import key_text
+from inferkit.budgets.results import carried
 from inferkit.budgets.scope import Scope
 from inferkit.budgets.threads import carry_into_threads
 from inferkit.core.errors import ConfigurationError
@@ -44,11 +45,19 @@ def budgeted(
     """Charge the model calls that a function makes to a budget: `Budget`'s fields, or a `Budget`.
 
     `key` divides the budget, one share for each value: the name of an argument of the function, or a callable that gets
-    the function's arguments. The function may be sync, async, a generator, an async generator, or a method. Without a
-    name, the budget is the function's own; two functions share a budget that has one. Tasks and threads that the
-    function starts are charged too, also what it submits to a `ThreadPoolExecutor`; other processes are not.
+    the function's arguments. A value is a str, an int, a UUID, or a member of an Enum. The function may be sync, async,
+    a generator, an async generator, or a method. Without a name, the budget is the function's own; two functions share
+    a budget that has one. Tasks and threads that the function starts are charged too, also what it submits to a
+    `ThreadPoolExecutor`; other processes are not.
 
-    Raises `ConfigurationError` at decoration for a wrong budget or key; when called, for a key that is None. A call
+    What the function returns and does its work later is charged when it does, and whoever reads it is not: coroutines
+    and other awaitables, generators, async generators, `map` and all other iterators, such things in a tuple, list or
+    dictionary, and the streaming responses of Starlette, FastAPI, Django and Flask (with Starlette's background tasks).
+    Not covered is what only holds a way to do work: functions and partial functions, objects of classes of one's own
+    that are neither iterators nor awaitables, other frameworks' responses, what is deeper inside what is returned, and
+    what a generator yields. Decorate the function that does the work then: the generator itself, for example.
+
+    Raises `ConfigurationError` at decoration for a wrong budget or key; when called, for a value that is no key. A call
     that the budget does not cover raises `BudgetExceeded` inside the function.
     """
     given = budget_given(budget, limits, example='@budgeted(usd="5.00", per="month", key="user_id")')
@@ -73,16 +82,13 @@ def _decorated(function: Callable[P, R], given: Budget, key: Key) -> Callable[P,
         return _in_scope(function, lambda _args, _kwargs: current_scopes() + shared)
     signature = inspect.signature(function)
 
+    whose = f"budget {budget.name} is kept by key, and {repr(key) if isinstance(key, str) else 'its callable'}"
+
     def scopes_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Scope, ...]:
         value = find(args, kwargs)
         if value is None or value == "":
             signature.bind(*args, **kwargs)  # a wrong call fails as it would without a budget
-            what = repr(key) if isinstance(key, str) else "its callable"
-            raise ConfigurationError(
-                f"budget {budget.name} is kept by key, and {what} gave {value!r}; give every caller a key, "
-                'for example "anonymous" for those without one'
-            )
-        return (*current_scopes(), Scope(budget, str(value), feature))
+        return (*current_scopes(), Scope(budget, key_text(value, whose), feature))
 
     return _in_scope(function, scopes_of)
 
@@ -90,41 +96,31 @@ def _decorated(function: Callable[P, R], given: Budget, key: Key) -> Callable[P,
 def _in_scope(
     function: Callable[P, R], scopes_of: Callable[[tuple[Any, ...], dict[str, Any]], tuple[Scope, ...]]
 ) -> Callable[P, R]:
-    """Wrap a function of any kind so that what it runs, runs under its scopes."""
+    """Wrap a function of any kind so that what it runs, and what it returns, runs under its scopes."""
     target: Any = function
     wrapper: Any
 
-    def entered(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Scope, ...]:
+    def place_for(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entered:
         carry_into_threads()
-        return scopes_of(args, kwargs)
+        return Entered(scopes_of(args, kwargs))
 
-    if inspect.isasyncgenfunction(function):
-
-        @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            scopes = entered(args, kwargs)
-            return AsyncGeneratorInScopes(target(*args, **kwargs), scopes)
-
-    elif inspect.isgeneratorfunction(function):
-
-        @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            scopes = entered(args, kwargs)
-            return GeneratorInScopes(target(*args, **kwargs), scopes)
-
-    elif inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with Entered(entered(args, kwargs)):
-                return await target(*args, **kwargs)
+            place = place_for(args, kwargs)
+            with place:
+                result = await target(*args, **kwargs)
+            return carried(result, place.scopes)
 
-    else:
+    else:  # a generator function too: it returns a generator
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with Entered(entered(args, kwargs)):
-                return target(*args, **kwargs)
+            place = place_for(args, kwargs)
+            with place:
+                result = target(*args, **kwargs)
+            return carried(result, place.scopes)
 
     return cast("Callable[P, R]", wrapper)
 

@@ -1,99 +1,151 @@
-"""Generators each of whose steps runs under its scopes, so that the code that reads them is not charged.
+"""Generators and coroutines each of whose steps runs under scopes, so that the code that reads them is not charged.
 
-A generator never holds a context variable across a `yield`: it would leak into its reader. A block with a budget that
-it is in the middle of is put back in place with its next step.
+A generator never holds a context variable across a `yield`: it would leak into its reader. What is given for a
+generator is a generator, for an async generator an async generator, for a coroutine a coroutine: frameworks ask.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
-from typing import TYPE_CHECKING, Any
+import sys
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.budgets.context import Entered
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import AsyncGeneratorType, GeneratorType
+
     from inferkit.budgets.scope import Scope
 
-__all__ = ["AsyncGeneratorInScopes", "GeneratorInScopes"]
+    Generator = GeneratorType[Any, Any, Any]
+    AsyncGenerator = AsyncGeneratorType[Any, Any]
+    Coroutine = CoroutineType[Any, Any, Any]
+    Scopes = tuple[Scope, ...]
+
+__all__ = ["async_generator_in_scopes", "coroutine_in_scopes", "generator_in_scopes"]
+
+T = TypeVar("T")
 
 
-class _Step(Entered):
-    """Puts a generator's scopes in place for a step, and keeps what the step leaves for the next one."""
+def generator_in_scopes(inner: Generator, scopes: Scopes) -> Generator:
+    """Give a generator each of whose steps, its cleanup too, is one of `inner` under its scopes."""
+    if inner.gi_code is _STEPS:
+        return inner
+    begun = inner.gi_suspended
+    outer: Any = _steps(inner, Entered(scopes), begun=begun)
+    if begun:
+        next(outer)  # or else its cleanup would not run where nobody reads on
+    generator: Generator = _named_as(inner, outer)
+    return generator
 
-    __slots__ = ("_generator",)
 
-    def __init__(self, generator: GeneratorInScopes | AsyncGeneratorInScopes) -> None:
-        super().__init__(generator.scopes)
-        self._generator = generator
+def async_generator_in_scopes(inner: AsyncGenerator, scopes: Scopes) -> AsyncGenerator:
+    """Give an async generator each of whose steps, its cleanup too, is one of `inner` under its scopes."""
+    if inner.ag_code is _ASYNC_STEPS:
+        return inner
+    outer: Any = _async_steps(inner, Entered(scopes))
+    generator: AsyncGenerator = _named_as(inner, outer)
+    return generator
 
-    def __exit__(self, *_: object) -> None:
-        self._generator.scopes = self.end()
+
+def coroutine_in_scopes(inner: Awaitable[Any], scopes: Scopes, carry: Callable[[Any, Scopes], Any]) -> Coroutine:
+    """Give a coroutine that awaits `inner` under its scopes; `carry` is given what comes of it, and the scopes."""
+    if getattr(inner, "cr_code", None) is _AWAITED:
+        return inner  # type: ignore[return-value]  # it is one of these
+    outer: Any = _awaited(_Waiting(inner), Entered(scopes), carry)
+    coroutine: Coroutine = _named_as(inner, outer)
+    return coroutine
 
 
-class GeneratorInScopes(Generator[Any, Any, Any]):
-    """A generator each of whose steps runs under its scopes."""
+def _steps(inner: Generator, place: Entered, *, begun: bool) -> Any:
+    step: Callable[[Any], Any] = inner.send
+    given: Any = None
+    value: Any = None
+    waits = begun
+    while True:
+        if not waits:
+            try:
+                with place:
+                    value = step(given)
+            except StopIteration as end:
+                return end.value
+            finally:
+                given = None  # an error's traceback holds this frame: a cycle that would keep what it sees alive
+        waits = False
+        try:
+            given, step = (yield value), inner.send
+        except GeneratorExit:
+            with place:
+                inner.close()
+            raise
+        except BaseException as error:
+            given, step = error, inner.throw
 
-    def __init__(self, inner: Generator[Any, Any, Any], scopes: tuple[Scope, ...]) -> None:
-        self._inner = inner
-        self.scopes = scopes
 
-    def __next__(self) -> Any:
-        with _Step(self):
-            return next(self._inner)
+async def _async_steps(inner: AsyncGenerator, place: Entered) -> Any:
+    step: Callable[[Any], Awaitable[Any]] = _beginning(inner)
+    given: Any = None
+    while True:
+        try:
+            with place:
+                value = await step(given)
+        except StopAsyncIteration:
+            return
+        finally:
+            given = None  # see above
+        try:
+            given, step = (yield value), inner.asend
+        except GeneratorExit:
+            with place:
+                await inner.aclose()
+            raise
+        except BaseException as error:
+            given, step = error, inner.athrow
 
-    def send(self, value: Any) -> Any:
-        """Resume it with a value."""
-        with _Step(self):
-            return self._inner.send(value)
 
-    def throw(self, *error: Any) -> Any:
-        """Resume it with an error."""
-        with _Step(self):
-            return self._inner.throw(*error)
+def _beginning(inner: AsyncGenerator) -> Callable[[Any], Awaitable[Any]]:
+    """Give the first step of an async generator that its event loop does not get to know.
 
-    def close(self) -> None:
-        """End it; its cleanup runs under its scopes too."""
-        with _Step(self):
-            self._inner.close()
+    Event loops close the async generators that they know, when they end and when these are dropped. They are to close
+    the outer one, which closes this one, under its scopes.
+    """
+
+    def first(value: Any) -> Awaitable[Any]:
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            return inner.asend(value)
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+
+    return first
+
+
+class _Waiting:
+    """An awaitable. If it is a coroutine that nobody awaits, Python warns of the one around it, and once will do."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self, inner: Awaitable[Any]) -> None:
+        self.inner = inner
 
     def __del__(self) -> None:
-        inner = self.__dict__.pop("_inner", None)
-        if inner is not None:
-            with Entered(self.scopes):
-                del inner  # if it was left in the middle, its cleanup runs here
+        if isinstance(self.inner, CoroutineType):
+            self.inner.close()
 
 
-class AsyncGeneratorInScopes(AsyncGenerator[Any, Any]):
-    """An async generator each of whose steps runs under its scopes."""
+async def _awaited(waiting: _Waiting, place: Entered, carry: Callable[[Any, Scopes], Any]) -> Any:
+    with place:
+        result = await waiting.inner
+    return carry(result, place.scopes)
 
-    def __init__(self, inner: AsyncGenerator[Any, Any], scopes: tuple[Scope, ...]) -> None:
-        self._inner = inner
-        self.scopes = scopes
 
-    def __aiter__(self) -> AsyncGeneratorInScopes:
-        return self
+def _named_as(inner: Any, outer: T) -> T:
+    """Let warnings and tracebacks name the user's own function."""
+    for name in ("__name__", "__qualname__"):
+        setattr(outer, name, getattr(inner, name, getattr(outer, name)))
+    return outer
 
-    async def __anext__(self) -> Any:
-        with _Step(self):
-            return await self._inner.__anext__()
 
-    async def asend(self, value: Any) -> Any:
-        """Resume it with a value."""
-        with _Step(self):
-            return await self._inner.asend(value)
-
-    async def athrow(self, *error: Any) -> Any:
-        """Resume it with an error."""
-        with _Step(self):
-            return await self._inner.athrow(*error)
-
-    async def aclose(self) -> None:
-        """End it; its cleanup runs under its scopes too."""
-        with _Step(self):
-            await self._inner.aclose()
-
-    def __del__(self) -> None:
-        inner = self.__dict__.pop("_inner", None)
-        if inner is not None:
-            with Entered(self.scopes):
-                del inner  # its event loop is told here, and finishes it in a task that copies this context
+_STEPS, _ASYNC_STEPS, _AWAITED = (each.__code__ for each in (_steps, _async_steps, _awaited))

@@ -20,7 +20,6 @@ __all__ = [
     "PERIODS",
     "Period",
     "Window",
-    "current_window",
     "rolling_end",
     "rolling_window",
     "window",
@@ -137,18 +136,3 @@ def rolling_end(length: timedelta, label: str) -> datetime:
     """Give the first full second at which what was spent in the short window of this label no longer counts."""
     over = int(label.partition(":")[2]) + _SHORT_WINDOWS + 1
     return datetime.fromtimestamp(math.ceil(over * length.total_seconds() / _SHORT_WINDOWS), UTC)
-
-
-_current: dict[tuple[Period, str, int], tuple[float, float, Window]] = {}
-
-
-def current_window(per: Period, at: float, zone: str, anchor_day: int) -> Window:
-    """Do as `window`, remembering the last period of each kind, since the clock hardly ever leaves it."""
-    known = _current.get((per, zone, anchor_day))
-    if known is not None and known[0] <= at < known[1]:
-        return known[2]
-    found = window(per, at, zone, anchor_day)
-    start = float("-inf") if found.start is None else found.start.timestamp()
-    end = float("inf") if found.end is None else found.end.timestamp()
-    _current[per, zone, anchor_day] = (start, end, found)
-    return found

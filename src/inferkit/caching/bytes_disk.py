@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import diskcache
 from diskcache.core import DBNAME, MODE_RAW, UNKNOWN
 
-from inferkit.runtime import clock
 from inferkit.runtime.dropped import when_dropped
 
 if TYPE_CHECKING:
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BytesDisk", "BytesStore", "DamagedRowError"]
 
-_SELECT = (
-    "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1 AND (expire_time IS NULL OR expire_time > ?)"
-)
 _WRITES_BETWEEN_CULLS = 64
 _SETTINGS = {
     "eviction_policy": "least-recently-stored",  # "used" would make a write of every read; the memory tier does that
@@ -88,13 +84,13 @@ class BytesStore(diskcache.Cache):  # type: ignore[misc]
     """
 
     def __init__(self, folder: Path, *, size_limit: int, timeout: float) -> None:
-        self._reader: sqlite3.Connection | None = None
+        self.reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
         self._path = folder / DBNAME
         self._close_when_dropped: list[CodeType] = []
         self._written = 0
         super().__init__(str(folder), timeout=timeout, disk=BytesDisk, size_limit=size_limit, **_SETTINGS)
-        self._reader = self._connect()
+        self.reader = self._connect()
 
     @property
     def _con(self) -> sqlite3.Connection:
@@ -113,14 +109,13 @@ class BytesStore(diskcache.Cache):  # type: ignore[misc]
         connection.execute(f"PRAGMA busy_timeout={int(self._timeout * 1000)}")
         return connection
 
-    def read(self, key: bytes) -> bytes | None:
-        """Give what is kept under `key`."""
-        if self._reader is None:
-            self._reader = self._connect()
-        rows = self._reader.execute(_SELECT, (key, clock.time())).fetchall()
-        if not rows:
-            return None
-        ((mode, filename, value),) = rows
+    def open_reader(self) -> sqlite3.Connection:
+        """Open the connection that reads, after it was closed."""
+        self.reader = self._connect()
+        return self.reader
+
+    def value(self, mode: Any, filename: Any, value: Any) -> bytes:
+        """Give the bytes of a row's columns. Raises `DamagedRowError` where they are none."""
         found: bytes = self._disk.fetch(mode, filename, value, read=False)
         return found
 
@@ -138,7 +133,7 @@ class BytesStore(diskcache.Cache):  # type: ignore[misc]
 
     def close_reader(self) -> None:
         """Close the connection that reads. It is opened again when it is needed."""
-        reader, self._reader = self._reader, None
+        reader, self.reader = self.reader, None
         if reader is not None:
             reader.close()
 

@@ -1,30 +1,179 @@
-"""The cache's second tier: a store on disk, whose writes are gathered while there are many.
+"""The cache's second tier: a store on disk, shared by processes and kept between runs, whose writes are gathered.
 
 A lone write is done at once. Those that follow within a quarter of a second wait for the end of it in memory, where
 look-ups find them; a thread of its own then writes them together, at a third of the cost. What a killed process had
-not yet written is lost, as a cache may lose anything.
+not yet written is lost, as a cache may lose anything: no failure of the store is worth a call.
 """
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inferkit.caching.disk_store import DiskStore
-from inferkit.runtime import clock
-from inferkit.runtime.forks import renew_after_fork
+from inferkit.caching.rest import Rest
+from inferkit.caching.stored import decode, encode
+from inferkit.core.errors import ConfigurationError
+from inferkit.runtime import clock, imports
+from inferkit.runtime.forks import hold_across_fork, renew_after_fork
 from inferkit.runtime.gathering import Gathering
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable, Iterable
 
+    from inferkit.caching.bytes_disk import BytesStore
     from inferkit.caching.entry import CachedReply
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["DiskTier"]
+__all__ = ["DiskStore", "DiskTier"]
 
+_BUSY_SECONDS = 0.05  # how long a write may wait for another process; on an event loop, everybody waits with it
+_BUSY_OPENING_SECONDS = 0.5  # opening never happens on an event loop, and every process of a fleet opens at once
+_SELECT = (
+    "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1 AND (expire_time IS NULL OR expire_time > ?)"
+)
+_RAW = 1  # how diskcache marks plain bytes
+_DATABASE = "cache.db"  # diskcache's name for it
 _GATHER_SECONDS = 0.25
 _MOST_WAITING = 500
+
+
+class DiskStore:
+    """Keeps entries in an SQLite database in `folder`, up to about `size_limit` bytes; the oldest go first.
+
+    Safe for threads, forks and several processes on one folder. The folder is made readable to its owner alone:
+    replies are stored as they are.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, size_limit: int = 512 * 2**20) -> None:
+        if size_limit < 2**20:
+            raise ConfigurationError(f"size_limit is in bytes and at least {2**20} (1 MiB); got {size_limit}")
+        self.folder = Path(folder).expanduser().absolute()
+        self._size_limit = size_limit
+        self._store: BytesStore | None = None
+        self._inherited: list[BytesStore] = []
+        self._reading = threading.RLock()  # a signal's handler may come to read while its thread does
+        self._writing = threading.RLock()
+        self._rest = Rest(self.folder)
+        hold_across_fork(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the first use, which takes some milliseconds, is over; also true while the store rests."""
+        return self._store is not None or self._rest.lasts
+
+    def open(self) -> None:
+        """Open or make the database. May be called at any time, from any thread; failures are logged."""
+        self._attempt(self._opened)
+
+    def get(self, key: bytes) -> CachedReply | None:
+        """Look an entry up; None also where it is damaged or the store rests."""
+        if self._rest.until > 0.0 and self._rest.lasts:
+            return None
+        try:
+            store = self._store
+            if store is None:  # not by its truth: it has a length, and counts its rows for that
+                store = self._opened()
+            with self._reading:
+                rows = (store.reader or store.open_reader()).execute(_SELECT, (key, clock.time())).fetchall()
+            if not rows:
+                return None
+            ((mode, filename, value),) = rows
+            sound = mode == _RAW and filename is None and type(value) is bytes
+            data = value if sound else store.value(mode, filename, value)
+        except Exception as error:
+            self._pass_by(error)
+            return None
+        return decode(data, key)
+
+    def put(self, key: bytes, entry: CachedReply, *, ttl: float | None = None) -> None:
+        """Keep an entry, for `ttl` seconds where given, unless it holds what is no JSON."""
+        self._attempt(lambda: self._write([(key, encode(entry, key), ttl)]))
+
+    def put_all(self, entries: Iterable[tuple[bytes, CachedReply, float | None]]) -> None:
+        """Keep several entries, each with its key and `ttl`, in one transaction."""
+        self._attempt(lambda: self._write([(key, encode(entry, key), ttl) for key, entry, ttl in entries]))
+
+    def close(self) -> None:
+        """Close the database. Using the store again opens it again."""
+        store, self._store = self._store, None
+        if store is not None:
+            with self._reading:
+                store.close_reader()
+            with self._writing:
+                store.close()
+
+    def hold(self) -> None:
+        """Close the connections before a fork: SQLite's locks do not survive it, and a child's would not know."""
+        self._reading.acquire()
+        self._writing.acquire()
+        if self._store is not None:
+            self._store.close_reader()
+            self._store.close()
+
+    def release(self) -> None:
+        """Let the parent's threads go on; the connections are opened again by their next use."""
+        self._writing.release()
+        self._reading.release()
+
+    def renew(self) -> None:
+        """Start afresh in a forked child. What a fork behind Python's back left open is neither used nor closed."""
+        if self._store is not None:
+            self._inherited.append(self._store)
+        self._store = None
+        self._reading = threading.RLock()
+        self._writing = threading.RLock()
+
+    def _write(self, rows: list[tuple[bytes, bytes | None, float | None]]) -> None:
+        sound = [(key, data, ttl) for key, data, ttl in rows if data is not None]
+        if not sound:
+            return
+        store = self._opened()
+        with self._writing:
+            if not self._rest.lasts:  # the thread before this one may have waited for another process in vain
+                store.write(sound)
+
+    def _opened(self) -> BytesStore:
+        store = self._store
+        if store is None:
+            imports.load("inferkit.caching.bytes_disk")  # before: a fork waits for both, in this order
+            with self._writing:
+                store = self._store
+                if store is None:
+                    store = self._store = self._make()
+        return store
+
+    def _make(self) -> BytesStore:
+        from inferkit.caching.bytes_disk import BytesStore
+
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._probe()
+        return BytesStore(self.folder, size_limit=self._size_limit, timeout=_BUSY_SECONDS)
+
+    def _probe(self) -> None:
+        """See that the database can be written to: diskcache would wait a minute for one that is locked."""
+        connection = sqlite3.connect(self.folder / _DATABASE, timeout=_BUSY_OPENING_SECONDS, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        finally:
+            connection.close()
+
+    def _attempt(self, step: Callable[[], object]) -> None:
+        if self._rest.lasts:
+            return
+        try:
+            step()
+        except Exception as error:
+            self._pass_by(error)
+
+    def _pass_by(self, error: Exception) -> None:
+        if self._rest.after(error):
+            with contextlib.suppress(Exception):
+                self.close()  # the next try opens it anew
 
 
 class DiskTier:
@@ -55,16 +204,16 @@ class DiskTier:
         """Keep an entry, for `ttl` seconds where given."""
         now = clock.now()
         with self._lock:
-            at_once = self._gathering.idle and now >= self._next_at
+            others = len(self._waiting)
+            at_once = not others and now >= self._next_at
             self._next_at = now + _GATHER_SECONDS
             if not at_once:
                 self._waiting[key] = (entry, ttl)
-            too_many = len(self._waiting) >= _MOST_WAITING
         if at_once:
             self._store.put(key, entry, ttl=ttl)
-            return
-        self._gathering.more()
-        if too_many:
+        elif not others:
+            self._gathering.more()
+        elif others + 1 >= _MOST_WAITING:
             self.flush()
 
     def flush(self) -> None:
@@ -74,12 +223,16 @@ class DiskTier:
     def _write(self) -> None:
         with self._lock:
             waiting = dict(self._waiting)
-        if waiting:
+        try:
             self._store.put_all((key, entry, ttl) for key, (entry, ttl) in waiting.items())
+        finally:
             with self._lock:
                 for key, written in waiting.items():
                     if self._waiting.get(key) is written:
                         del self._waiting[key]
+                more = bool(self._waiting)
+            if more:
+                self._gathering.more()
 
     def open(self) -> None:
         """Open or make the database, which takes some milliseconds."""

@@ -7,7 +7,9 @@ provider's raw events; its headers are not kept either.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.chunks import Chunk, ToolCallDelta
@@ -57,39 +59,38 @@ def condense(chunks: Sequence[Chunk]) -> tuple[Chunk, ...]:
 
     Of several reports of usage, or of a finish reason, the last one holds.
     """
-    size, plain = 0, True
-    for chunk in chunks:
-        size += len(chunk.text)
-        plain = plain and not (chunk.reasoning or chunk.tool_calls or chunk.parts)
-    size = max(_PIECE_CHARACTERS, size // _PIECES)
-    return _condensed_text(chunks, size) if plain else _condensed(chunks, _Merger(size))
+    if [c for c in chunks if c[1] or c[2] or c[6]]:  # reasoning, tool calls, parts
+        return _condensed(chunks, _Merger(max(_PIECE_CHARACTERS, sum([len(chunk[0]) for chunk in chunks]) // _PIECES)))
+    texts = [chunk[0] for chunk in chunks]
+    told = [c for c in chunks if c[3] or c[4] or c[7]]  # finish reason, usage, extra
+    return (*map(Chunk, _merged(texts)), _last(told))
 
 
-def _condensed_text(chunks: Sequence[Chunk], size: int) -> tuple[Chunk, ...]:
-    """Merge a reply of text alone, as most are."""
+def _merged(texts: Sequence[str]) -> list[str]:
+    """Merge the pieces of a text into fewer, none of which begins in the middle of one."""
+    ends = list(accumulate(map(len, texts)))
+    size = max(_PIECE_CHARACTERS, ends[-1] // _PIECES) if ends else 0
+    merged: list[str] = []
+    begin = 0
+    while begin < len(texts):
+        end = bisect_left(ends, size + (ends[begin - 1] if begin else 0), begin) + 1
+        merged.append("".join(texts[begin:end]))
+        begin = end
+    return [text for text in merged if text]
+
+
+def _last(chunks: Sequence[Chunk]) -> Chunk:
+    """Give the chunk that says what these say of the whole reply."""
     finish_reason, usage = None, None
     extra: dict[str, Any] = {}
-    merged: list[Chunk] = []
-    texts: list[str] = []
-    length = 0
     for chunk in chunks:
-        if chunk.text:
-            texts.append(chunk.text)
-            length += len(chunk.text)
-            if length >= size:
-                merged.append(Chunk("".join(texts)))
-                texts, length = [], 0
         finish_reason = chunk.finish_reason or finish_reason
         usage = chunk.usage or usage
         extra |= chunk.extra or {}
-    if texts:
-        merged.append(Chunk("".join(texts)))
-    return (*merged, Chunk(finish_reason=finish_reason, usage=usage, extra=extra or None))
+    return Chunk(finish_reason=finish_reason, usage=usage, extra=extra or None)
 
 
 def _condensed(chunks: Sequence[Chunk], merger: _Merger) -> tuple[Chunk, ...]:
-    finish_reason, usage = None, None
-    extra: dict[str, Any] = {}
     for chunk in chunks:
         if chunk.reasoning:
             merger.add("reasoning", chunk.reasoning)
@@ -100,11 +101,8 @@ def _condensed(chunks: Sequence[Chunk], merger: _Merger) -> tuple[Chunk, ...]:
             merger.add_parts(tuple(part for part in chunk.parts if part != _REFUSED))
         for call in chunk.tool_calls:
             merger.add_call(call)
-        finish_reason = chunk.finish_reason or finish_reason
-        usage = chunk.usage or usage
-        extra |= chunk.extra or {}
     merger.flush()
-    return (*merger.merged, Chunk(finish_reason=finish_reason, usage=usage, extra=extra or None))
+    return (*merger.merged, _last(chunks))
 
 
 _REFUSED = RefusalPart("")
@@ -143,7 +141,7 @@ class _Merger:
     def flush(self) -> None:
         text, call = "".join(self._parts), self._call
         if call is not None:
-            piece = ToolCallDelta(call.index, call.id, call.name, text, call.extra)
+            piece = ToolCallDelta(call.index, call.id, call.name, text, call.extra, call.kind)
             self.merged.append(Chunk(tool_calls=(piece,)))
         elif self._kind == "text":
             self.merged.append(Chunk(text=text))

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from operator import attrgetter
 from typing import Any
 
-from inferkit.core.messages import PARTS, Message, Tool
+from inferkit.core.messages import PARTS, CustomTool, Message, Tool
 from inferkit.core.request import Request
 
 __all__ = ["KEYED_FIELDS", "NOT_IN_KEY", "cache_key"]
@@ -134,6 +134,6 @@ def _packer(kind: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
     return pack_all
 
 
-_PACKERS: dict[type[Any], Callable[[Any], Any]] = {kind: _packer(kind) for kind in (*PARTS, Message, Tool)}
+_PACKERS: dict[type[Any], Callable[[Any], Any]] = {kind: _packer(kind) for kind in (*PARTS, Message, Tool, CustomTool)}
 _PACKERS |= {tuple: _sequence, list: _sequence, dict: _mapping}
 _packer_of = _PACKERS.get

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["decode", "encode"]
 
-_MAGIC = b"inferkit-cache-2"
+_MAGIC = b"inferkit-cache-3"
 _DIGEST = 16
 _HEAD = len(_MAGIC) + _DIGEST
 
@@ -72,7 +72,7 @@ def _chunk_to_plain(chunk: Chunk) -> Any:
     return [
         chunk.text,
         chunk.reasoning,
-        [[call.index, call.id, call.name, call.arguments, _json_value(call.extra)] for call in chunk.tool_calls],
+        [_call_to_plain(call) for call in chunk.tool_calls],
         chunk.finish_reason,
         _usage_to_plain(chunk.usage),
         [_part_to_plain(part) for part in chunk.parts],
@@ -81,6 +81,10 @@ def _chunk_to_plain(chunk: Chunk) -> Any:
 
 
 _NOTHING_ELSE = Chunk()[1:]
+
+
+def _call_to_plain(call: ToolCallDelta) -> list[Any]:
+    return [call.index, call.id, call.name, call.arguments, _json_value(call.extra), call.kind]
 
 
 def _usage_to_plain(usage: Usage | None) -> Any:
@@ -134,9 +138,14 @@ def _chunk(plain: Any) -> Chunk:
 
 
 def _call(plain: Any) -> ToolCallDelta:
-    index, id_, name, arguments, extra = _expect(plain, list)
+    index, id_, name, arguments, extra, kind = _expect(plain, list)
     return ToolCallDelta(
-        _expect(index, int), _or_none(id_, str), _or_none(name, str), _expect(arguments, str), _or_none(extra, dict)
+        _expect(index, int),
+        _or_none(id_, str),
+        _or_none(name, str),
+        _expect(arguments, str),
+        _or_none(extra, dict),
+        _expect(kind, str),
     )
 
 

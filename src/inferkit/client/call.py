@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from inferkit.caching.control import CACHE
+from inferkit.client.engine import GRACE
 from inferkit.core.errors import InferkitError
+from inferkit.core.messages import Message
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
+from inferkit.core.request import Request
+from inferkit.providers.wires.messages import as_messages
 from inferkit.runtime import clock
 
 if TYPE_CHECKING:
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
     from inferkit.runtime.protocol import Runtime
 
 __all__ = ["Call"]
+
+_BLANK = Request(model="", messages=(), runtime=cast("Runtime", None), record=cast("CallRecord", None))
 
 
 class Call:
@@ -59,34 +66,39 @@ class Call:
         """Send the call, unless it has been sent."""
         if self._response is not None:
             return
-        model, messages, asked = self._asked
         self._runtime = runtime
         try:
-            self._response, self._deadline = await self._engine.open(
-                model,
-                messages,
-                asked,
-                runtime=runtime,
-                record=self.record,
-                stream=self._stream,
-            )
+            request = self._request(runtime)
+            self._response = await self._engine.send(request)
+            self._deadline = None if request.deadline is None else request.deadline + GRACE
         except InferkitError as error:
             self.record.sign(error)
             raise
         if self._stream:
             runtime.endings.until_exit(self)
 
-    async def next(self) -> Chunk:
-        """Give the next chunk; raise `StopAsyncIteration` at the end."""
-        if not self.ready:
-            self.ready = (await self._next_batch())[::-1]
-        return self.take()
+    def _request(self, runtime: Runtime) -> Request:
+        """Make the request. Raises `ConfigurationError` for messages that make no sense."""
+        model, messages, asked = self._asked
+        fields: dict[str, Any] = {"extra": {}, "extensions": {}, **asked}  # its own, should a layer write to them
+        seconds = fields.pop("timeout", self._engine.timeout)
+        cache = fields.pop("cache", "use")
+        if cache != "use":
+            fields["extensions"] = {**fields["extensions"], CACHE: cache}
+        question = messages if isinstance(messages, str) and messages.strip() else None  # as nearly always
+        return _BLANK.replace(  # several times faster than to make one from nothing
+            model=model or self._engine.catalog.default,
+            messages=as_messages(messages) if question is None else (Message.user(question),),
+            runtime=runtime,
+            record=self.record,
+            stream=self._stream,
+            deadline=None if seconds is None else runtime.now() + seconds,
+            **fields,
+        )
 
-    def take(self) -> Chunk:
-        """Give the next chunk of those that are ready."""
-        chunk = self.ready.pop()
-        self.chunks.append(chunk)
-        return chunk
+    async def read_on(self) -> None:
+        """Have the chunks of the next read ready; raise `StopAsyncIteration` at the end."""
+        self.ready = (await self._next_batch())[::-1]
 
     async def _next_batch(self) -> Batch:
         response = self._response

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inferkit.core.request import Handler
+    from inferkit.pricing.price_book import PriceBook
 
 __all__ = ["Catalog"]
 
@@ -24,7 +25,8 @@ class Catalog:
 
     `models` maps an alias to one target or to a list in order of preference. A target is `"provider:model"`, or
     `"local"` for the embedded model, or `"local:path/to/file.gguf"`. `providers` adds adapters under names of your
-    own. Adapters of known providers are made when they are first needed.
+    own. Adapters of known providers are made when they are first needed, and what `prices` knows of a model is looked
+    up once.
     """
 
     def __init__(
@@ -33,9 +35,11 @@ class Catalog:
         providers: Mapping[str, Handler] | None = None,
         *,
         default: str | None = None,
+        prices: PriceBook | None = None,
     ) -> None:
         self._aliases = {alias: _names(alias, targets) for alias, targets in (models or {}).items()}
         self._providers: dict[str, Handler] = dict(providers or {})
+        self._prices = prices
         self._made: dict[str, Handler] = {}
         self._resolved: dict[str, tuple[Target, ...]] = {}
         self.renew()
@@ -113,14 +117,17 @@ class Catalog:
     def _target(self, name: str) -> Target:
         provider, _, model = name.partition(":")
         if provider in self._providers:
-            return Target(provider, model, self._providers[provider])
+            return self._priced(provider, model, self._providers[provider])
         made_name = name if provider == "local" else provider
         adapter = self._made.get(made_name)
         if adapter is None:
             adapter = self._made[made_name] = _make(provider, model)
         if provider == "local":
             model = getattr(adapter, "model", model)
-        return Target(provider, model, adapter)
+        return self._priced(provider, model, adapter)
+
+    def _priced(self, provider: str, model: str, adapter: Handler) -> Target:
+        return Target(provider, model, adapter, None if self._prices is None else self._prices.find(provider, model))
 
 
 _LONGEST_NAME = 200

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from inferkit.budgets.budget import Budget
-from inferkit.core.messages import Tool
+from inferkit.core.messages import CustomTool, Tool
 from inferkit.core.stack import Insert
 from inferkit.pricing.prices import Price
 
@@ -109,7 +109,7 @@ def are_stops(value: Any) -> bool:
 
 def are_tools(value: Any) -> bool:
     """Say whether these are tools."""
-    return isinstance(value, Sequence) and all(isinstance(tool, Tool) for tool in value)
+    return isinstance(value, Sequence) and all(isinstance(tool, Tool | CustomTool) for tool in value)
 
 
 def is_budget(value: Any) -> bool:

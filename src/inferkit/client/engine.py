@@ -8,7 +8,7 @@ from inferkit.budgets.context import current_scopes
 from inferkit.budgets.scope import Scope, attribute
 from inferkit.client.catalog import Catalog
 from inferkit.client.home import open_cache
-from inferkit.client.options import CallOptions, build_request, read_options
+from inferkit.client.options import CallOptions, read_options
 from inferkit.client.preload import preload
 from inferkit.client.settings import Settings, read_settings
 from inferkit.client.stack import default_stack
@@ -20,17 +20,15 @@ from inferkit.runtime.loops import current_runtime
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from inferkit.budgets.budget import Budget
-    from inferkit.core.messages import Messages
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Layer, Request
     from inferkit.core.response import Response
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.plan import Plan
     from inferkit.plans.subscriptions import Plans
-    from inferkit.runtime.protocol import Runtime
 
 GRACE = 0.1
 """Adapters keep the deadline themselves and say what they had received; this much later, in seconds, they are cut."""
@@ -46,7 +44,6 @@ _ROOMS = (
     "inferkit.layers.route",
     "inferkit.layers.tally",
     "inferkit.layers.trace",
-    "inferkit.layers.trace_attempt",
     "inferkit.ledger.sqlite.ledger",
     "inferkit.plans.file",
     "inferkit.plans.subscriptions",
@@ -63,12 +60,14 @@ class Engine:
         imports.load(*_ROOMS)
         settings = read_settings(settings)
         home = settings.get("home")
-        self.catalog = Catalog(settings.get("models"), settings.get("providers"), default=settings.get("default"))
-        self._scopes = tuple(map(Scope, cast("Sequence[Budget]", settings["budget"])))
         self._prices = PriceBook(settings["prices"], on_unpriced=settings["on_unpriced"])
+        self.catalog = Catalog(
+            settings.get("models"), settings.get("providers"), default=settings.get("default"), prices=self._prices
+        )
+        self._scopes = tuple(map(Scope, cast("Sequence[Budget]", settings["budget"])))
         self._found: set[tuple[str, bool]] = set()
         self._check_smaller_models([each for scope in self._scopes for each in _with_larger(scope.budget)])
-        self._timeout = settings.get("timeout")
+        self.timeout = settings.get("timeout")
         self._closed = False
         if self._scopes and settings["ledger"] is False:
             raise ConfigurationError("a budget needs a ledger to keep count in; leave ledger=False out")
@@ -85,7 +84,7 @@ class Engine:
         check_order(self.layers)
         self._handler = compose(self.layers, dispatch)
         if settings["preload"]:
-            preload(self.catalog, self._prices, self.layers)
+            preload(self.catalog, self.layers)
 
     def _stack(self, settings: Settings, home: str | os.PathLike[str] | None) -> list[Layer]:
         from inferkit.layers.retry import Retry
@@ -105,7 +104,7 @@ class Engine:
 
     def read(self, options: CallOptions, record: CallRecord) -> dict[str, Any]:
         """Check and convert a call's options, and say which budgets pay: the client's, those around it, its own."""
-        asked = read_options(options)
+        asked = read_options(options) if options else {}
         asked |= attribute(asked, record, current_scopes(), self._scopes)
         asked.pop("budget", None)  # it is one of the scopes now
         plan = asked.get("plan")
@@ -136,29 +135,6 @@ class Engine:
                 who = first if first is not None and place == 0 else f"budget {budget.name}"
                 raise ConfigurationError(f"{who} cannot degrade to what is not there: {error}") from error
             self._found.add((name, counts_money))
-
-    async def open(
-        self,
-        model: str | None,
-        messages: Messages,
-        asked: Mapping[str, Any],
-        *,
-        runtime: Runtime,
-        record: CallRecord,
-        stream: bool,
-    ) -> tuple[Response, float | None]:
-        """Send one call through the stack, of what `read` gave; give its response and its deadline."""
-        request = build_request(
-            model or self.catalog.default,
-            messages,
-            asked,
-            runtime=runtime,
-            record=record,
-            stream=stream,
-            timeout=self._timeout,
-        )
-        response = await self.send(request)
-        return response, None if request.deadline is None else request.deadline + GRACE
 
     async def send(self, request: Request) -> Response:
         """Send a request through the stack, whoever made it. Its deadline holds until the response is there.

@@ -1,22 +1,17 @@
 """What a caller may ask for with one call, each option declared once, and how it becomes a request."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
-from inferkit.caching.control import CACHE
 from inferkit.client import checks
 from inferkit.client.declarations import Declared, declared_in, near, reader
 from inferkit.core.errors import ConfigurationError
-from inferkit.core.request import Request
-from inferkit.providers.wires.messages import as_messages
 
 if TYPE_CHECKING:
     from inferkit.budgets.budget import Budget
-    from inferkit.core.messages import Messages, Tool
-    from inferkit.core.record import CallRecord
-    from inferkit.runtime.protocol import Runtime
+    from inferkit.core.messages import CustomTool, Tool
 
-__all__ = ["OPTIONS", "CallOptions", "build_request", "read_options"]
+__all__ = ["OPTIONS", "CallOptions", "read_options"]
 
 _PROVIDER = "the provider's own"
 _IDENTITY = "a text that is valid and not empty; pass str(...) of an id"
@@ -89,10 +84,10 @@ class CallOptions(TypedDict, total=False):
         ),
     ]
     tools: Annotated[
-        "Sequence[Tool]",
+        "Sequence[Tool | CustomTool]",
         Declared(
             checks.are_tools,
-            "a list of inferkit.Tool values",
+            "a list of inferkit.Tool and inferkit.CustomTool values",
             "What the model may call.",
             otherwise="none",
             convert=tuple,
@@ -214,7 +209,6 @@ class CallOptions(TypedDict, total=False):
 OPTIONS = declared_in(CallOptions)
 _LENGTHS = {"max_tokens", "max_completion_tokens"}  # what other libraries call `max_output_tokens`
 _BY_POSITION = {"model", "messages"}
-_BLANK = Request(model="", messages=(), runtime=cast("Runtime", None), record=cast("CallRecord", None))
 
 
 def _unknown(names: set[str]) -> ConfigurationError:
@@ -233,30 +227,3 @@ def _unknown(names: set[str]) -> ConfigurationError:
 
 read_options: Callable[[CallOptions], dict[str, Any]] = reader(OPTIONS, _unknown)
 """Give what a caller asks for, checked and converted. Raises `ConfigurationError` for what makes no sense."""
-
-
-def build_request(
-    model: str,
-    messages: "Messages",
-    asked: Mapping[str, Any],
-    *,
-    runtime: "Runtime",
-    record: "CallRecord",
-    stream: bool,
-    timeout: float | None = None,
-) -> Request:
-    """Make the request of what `read_options` gave. Raises `ConfigurationError` for messages that make no sense."""
-    fields: dict[str, Any] = {"extra": {}, "extensions": {}, **asked}  # its own, should a layer write to them
-    seconds = fields.pop("timeout", timeout)
-    cache = fields.pop("cache", "use")
-    if cache != "use":
-        fields["extensions"] = {**fields["extensions"], CACHE: cache}
-    return _BLANK.replace(  # several times faster than to make one from nothing
-        model=model,
-        messages=as_messages(messages),
-        runtime=runtime,
-        record=record,
-        stream=stream,
-        deadline=None if seconds is None else runtime.now() + seconds,
-        **fields,
-    )

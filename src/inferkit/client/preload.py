@@ -12,12 +12,11 @@ if TYPE_CHECKING:
 
     from inferkit.client.catalog import Catalog
     from inferkit.core.request import Layer
-    from inferkit.pricing.price_book import PriceBook
 
 __all__ = ["preload"]
 
 
-def preload(catalog: Catalog, prices: PriceBook, layers: Iterable[Layer]) -> None:
+def preload(catalog: Catalog, layers: Iterable[Layer]) -> None:
     """Have the adapters behind every name, the prices of their models, and the layers made ready for a call.
 
     An adapter or a layer that has something to do for that has a method `preload`. Raises what the first call would.
@@ -25,7 +24,6 @@ def preload(catalog: Catalog, prices: PriceBook, layers: Iterable[Layer]) -> Non
     adapters: dict[int, Any] = {}
     for name in catalog.names_known:
         for target in catalog.resolve(name):
-            prices.find(target.provider, target.model)
             adapters[id(target.adapter)] = target.adapter
     for one in (*adapters.values(), *layers):
         if hasattr(one, "preload"):

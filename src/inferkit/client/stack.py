@@ -33,7 +33,7 @@ def default_stack(
 ) -> list[Layer]:
     """Give the layers in the right order for nearly everybody: trace, resolve, cache, budget, route, retry, meter.
 
-    With a ledger, what costs nothing is counted between the trace and the cache. `policy` says in which order the
+    With a ledger, what costs nothing is counted where the trace ends. `policy` says in which order the
     candidates are asked. A layer of one's own is put in by name (see `Insert`).
     """
     from inferkit.layers.budget import BudgetLayer
@@ -41,9 +41,8 @@ def default_stack(
     from inferkit.layers.resolve import Resolve
     from inferkit.layers.retry import Retry
     from inferkit.layers.route import Ordered, Route
-    from inferkit.layers.tally import TallyLayer
-    from inferkit.layers.trace import Trace
-    from inferkit.layers.trace_attempt import TraceAttempt
+    from inferkit.layers.tally import Tallies
+    from inferkit.layers.trace import Trace, TraceAttempt
     from inferkit.pricing.estimates import LearnedEstimates
     from inferkit.pricing.price_book import PriceBook
     from inferkit.telemetry.instruments import Telemetry
@@ -51,9 +50,8 @@ def default_stack(
     telemetry, book, policy = telemetry or Telemetry(), prices or PriceBook(), policy or Ordered()
     learned = LearnedEstimates() if estimates == "learned" else None
     layers: list[Layer | None] = [
-        Trace(telemetry),
+        Trace(telemetry, None if ledger is None else Tallies(ledger.journal, plans)),
         Resolve(catalog),
-        None if ledger is None else TallyLayer(ledger.journal, plans),
         cache,
         BudgetLayer(
             None if ledger is None else ledger.accounts,

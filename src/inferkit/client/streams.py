@@ -32,6 +32,7 @@ class _Facts:
     """What a stream knows of its reply: so far while it runs, and all of it at the end."""
 
     _call: Call
+    inferkit_knows_who_pays = True  # since it was made: it needs nobody to put scopes in place
 
     @property
     def reply(self) -> Reply:
@@ -62,12 +63,15 @@ class AsyncStream(_Facts):
     def __aiter__(self) -> AsyncIterator[Chunk]:
         return self
 
-    def __anext__(self) -> Coroutine[Any, Any, Chunk]:
-        return self._call.next() if self._call.opened else self._first()
-
-    async def _first(self) -> Chunk:
-        await self._call.open(current_runtime())
-        return await self._call.next()
+    async def __anext__(self) -> Chunk:
+        call = self._call
+        if not call.ready:
+            if not call.opened:
+                await call.open(current_runtime())
+            await call.read_on()
+        chunk = call.ready.pop()  # runs for every token
+        call.chunks.append(chunk)
+        return chunk
 
     async def aclose(self) -> None:
         """Close the stream; safe from any task, any number of times."""
@@ -95,14 +99,16 @@ class Stream(_Facts):
 
     def __next__(self) -> Chunk:
         call = self._call
-        if call.ready:
-            return call.take()
-        if not call.opened:
-            self._run(call.open)
-        try:
-            return self._run(lambda _: call.next())
-        except StopAsyncIteration:
-            raise StopIteration from None
+        if not call.ready:
+            if not call.opened:
+                self._run(call.open)
+            try:
+                self._run(lambda _: call.read_on())
+            except StopAsyncIteration:
+                raise StopIteration from None
+        chunk = call.ready.pop()
+        call.chunks.append(chunk)
+        return chunk
 
     def close(self) -> None:
         """Close the stream; safe from any thread, any number of times."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from inferkit.core.attempt import Outcome
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["AllAtOnce", "Batch", "Body", "Change", "End", "Explain", "OnClose"]
+__all__ = ["AllAtOnce", "Batch", "Body", "Change", "ChangeAll", "End", "Explain", "OnClose"]
 
 Batch: TypeAlias = list[Chunk]
 """What one read brought, in its order."""
@@ -46,6 +46,8 @@ class End:
 
 OnClose: TypeAlias = Callable[[End], Awaitable[None] | None]
 Change: TypeAlias = Callable[[Chunk], Chunk]
+ChangeAll: TypeAlias = Callable[[Batch], Batch | None]
+"""Does for several chunks what a `Change` does for each; or gives None and has done nothing: they come singly then."""
 Explain: TypeAlias = Callable[[BaseException], BaseException]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +18,8 @@ __all__ = ["Chunk", "ToolCallDelta"]
 class ToolCallDelta:
     """A piece of a tool call. The first piece of an `index` carries `id` and `name`; `arguments` pieces join up.
 
-    `extra` is what only the provider understands of the call, to be sent back with it.
+    `extra` is what only the provider understands of the call, to be sent back with it; `kind` says what is called, as
+    that of `ToolCallPart` does.
     """
 
     index: int
@@ -25,16 +27,18 @@ class ToolCallDelta:
     name: str | None = None
     arguments: str = field(default="", repr=False)
     extra: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
+    kind: str = "function"
 
 
 class Chunk(NamedTuple):
     """A piece of a reply, as it comes. A named tuple, because one is made for every token.
 
     `finish_reason` (an open set: "stop", "length", "tool_calls", "content_filter", "budget", ...) and `usage` come
-    with the last pieces. `raw` is the provider's own event. `parts` come after the chunk's reasoning and text, and
-    each is whole: an image, or a text or reasoning part without words, which seals those that came before it with its
-    signature and extra. A `RefusalPart` without words says that the chunk's text is one. `extra` is what else the
-    provider says of the whole reply (citations, logprobs, its service tier), under its own names; a later one holds.
+    with the last pieces. `event` is what the provider sent, as its bytes or as an object; read it as `raw`. `parts`
+    come after the chunk's reasoning and text, and each is whole: an image, or a text or reasoning part without
+    words, which seals those that came before it with its signature and extra. A `RefusalPart` without words says
+    that the chunk's text is one. `extra` is what else the provider says of the whole reply (citations, logprobs,
+    its service tier), under its own names; a later one holds.
     """
 
     text: str = ""
@@ -42,7 +46,7 @@ class Chunk(NamedTuple):
     tool_calls: tuple[ToolCallDelta, ...] = ()
     finish_reason: str | None = None
     usage: Usage | None = None
-    raw: Any = None
+    event: Any = None
     parts: tuple[Part, ...] = ()
     extra: Mapping[str, Any] | None = None
 
@@ -51,13 +55,24 @@ class Chunk(NamedTuple):
         return f"Chunk({len(self.text)} characters, finish_reason={self.finish_reason!r}, usage={self.usage!r})"
 
     @property
+    def raw(self) -> Any:
+        """The provider's own event: its JSON, read each time that somebody asks, or what is no JSON as it came."""
+        event = b"".join(self.event) if isinstance(self.event, tuple) else self.event
+        if not isinstance(event, bytes):
+            return event
+        try:
+            return json.loads(event)
+        except ValueError:
+            return event
+
+    @property
     def has_content(self) -> bool:
         """Whether it carries something of the reply itself, and does not only tell about it."""
         return bool(self.text or self.reasoning or self.tool_calls or self.parts)
 
     @property
     def size(self) -> int:
-        """How many characters it carries, the provider's own `raw` apart."""
+        """How many characters it carries, the provider's own `event` apart."""
         count = len(self.text) + len(self.reasoning)
         for call in self.tool_calls:
             count += len(call.arguments) + len(call.id or "") + len(call.name or "")

@@ -184,6 +184,20 @@ class InvalidRequest(ProviderError):
     """The provider cannot serve this request as it stands (HTTP 400, 404, 413, 422)."""
 
 
+class ContextOverflow(InvalidRequest):
+    """The prompt, or prompt and reply together, do not fit into the model's context; a model with a longer one may do.
+
+    `prompt_tokens` is the prompt's length and `context_length` what the context holds, where that was said.
+    """
+
+    def __init__(
+        self, message: str, *, prompt_tokens: int | None = None, context_length: int | None = None, **details: Any
+    ) -> None:
+        super().__init__(message, **details)
+        self.prompt_tokens = prompt_tokens
+        self.context_length = context_length
+
+
 class ContentFiltered(ProviderError):
     """The provider refused the request because of its content."""
 

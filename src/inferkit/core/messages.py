@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from inferkit.core.errors import ConfigurationError
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from typing import Self
 
 __all__ = [
+    "AudioPart",
+    "CustomTool",
+    "FilePart",
     "ImagePart",
     "Message",
     "Messages",
@@ -62,13 +65,47 @@ class ImagePart:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioPart:
+    """Sound: `data` and its `media_type`, for example "audio/wav"."""
+
+    data: bytes = field(repr=False)
+    media_type: str
+    extra: Extra = field(default=None, repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A document: `data` with its `media_type`, a `url`, or the `file_id` of one that was uploaded before.
+
+    `filename` is what the model is told that it is called.
+    """
+
+    data: bytes | None = field(default=None, repr=False)
+    media_type: str | None = None
+    filename: str | None = field(default=None, repr=False)
+    url: str | None = field(default=None, repr=False)
+    file_id: str | None = field(default=None, repr=False)
+    extra: Extra = field(default=None, repr=False, hash=False)
+
+    def __post_init__(self) -> None:
+        if sum(source is not None for source in (self.data, self.url, self.file_id)) != 1:
+            raise ConfigurationError("a FilePart needs exactly one of data=, url= and file_id=")
+        if self.data is not None and self.media_type is None:
+            raise ConfigurationError('a FilePart with data= needs media_type=, for example "application/pdf"')
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCallPart:
-    """The model asks for a tool to be run. `arguments` is JSON text as the model wrote it."""
+    """The model asks for a tool to be run. `arguments` is JSON text as the model wrote it.
+
+    `kind` is "function", or "custom" for the call of a `CustomTool`, whose `arguments` are plain text.
+    """
 
     id: str
     name: str
     arguments: str = field(repr=False)
     extra: Extra = field(default=None, repr=False, hash=False)
+    kind: str = "function"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +143,19 @@ class OpaquePart:
     value: Any = field(repr=False, hash=False)
 
 
-PARTS = (TextPart, ImagePart, ToolCallPart, ToolResultPart, ReasoningPart, RefusalPart, OpaquePart)
+Part: TypeAlias = (
+    TextPart
+    | ImagePart
+    | AudioPart
+    | FilePart
+    | ToolCallPart
+    | ToolResultPart
+    | ReasoningPart
+    | RefusalPart
+    | OpaquePart
+)
+PARTS = get_args(Part)
 _KINDS = frozenset(PARTS)
-Part: TypeAlias = TextPart | ImagePart | ToolCallPart | ToolResultPart | ReasoningPart | RefusalPart | OpaquePart
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -171,4 +218,18 @@ class Tool:
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
     strict: bool | None = None
+    extra: Extra = field(default=None, repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomTool:
+    """A tool that is called with plain text rather than JSON, where the provider has such.
+
+    `grammar` says which texts it takes, written in `syntax` ("lark" or "regex"); without one it takes any.
+    """
+
+    name: str
+    description: str = ""
+    grammar: str | None = field(default=None, repr=False)
+    syntax: str = "lark"
     extra: Extra = field(default=None, repr=False, hash=False)

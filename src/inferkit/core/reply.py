@@ -25,14 +25,14 @@ __all__ = ["Reply", "tool_calls"]
 class Reply:
     """The reply to one call.
 
-    `usage` is that of the model that served it, `cost` that of all attempts, in US dollars (None where a model has no
-    known price). For a cache hit the cost is 0 and `saved` is what the call would have cost. `cache` is "hit",
-    "coalesced", "miss", "bypass" or None without a cache. `degraded` is true where a budget that did not cover the call
-    took it to its `degrade_to`. `attempts` lists what was sent. `id` names the call in the ledger and in traces,
-    `trace_id` is the trace's hex id where one was recorded. `message` is what goes on with the conversation: append it,
-    and what only the provider understands goes back with it. `extra` is what else the provider said of the reply
-    (citations, logprobs, its service tier), under its own names. `chunks` are the pieces that it came in, `raw` holds
-    the provider's own events.
+    `usage` is that of the model that served it, `cost_nanos` what all attempts cost, in nano-dollars (None where a
+    model has no known price). For a cache hit that is 0, and `saved_nanos` is what the call would have cost.
+    `cache` is "hit", "coalesced", "miss", "bypass" or None without a cache. `degraded` is true where a budget that
+    did not cover the call took it to its `degrade_to`. `attempts` lists what was sent. `id` names the call in the
+    ledger and in traces, `trace_id` is the trace's hex id where one was recorded. `message` is what goes on with
+    the conversation: append it, and what only the provider understands goes back with it. `extra` is what else the
+    provider said of the reply (citations, logprobs, its service tier), under its own names. `chunks` are the pieces
+    that it came in, `raw` holds the provider's own events.
     """
 
     id: str
@@ -40,8 +40,8 @@ class Reply:
     reasoning: str = field(repr=False)
     tool_calls: tuple[ToolCallPart, ...] = field(repr=False)
     usage: Usage
-    cost: Decimal | None
-    saved: Decimal
+    cost_nanos: int | None
+    saved_nanos: int
     model: str
     provider: str
     finish_reason: str | None
@@ -71,15 +71,14 @@ class Reply:
                 extra.update(deepcopy(dict(chunk.extra)))  # the cache keeps the chunk, and this is the caller's
         served = record.served
         completed = served if served is not None and served.outcome == "completed" else None
-        cost = record.cost_nanos
         return cls(
             id=record.id,
             text="".join(texts),
             reasoning="".join(thoughts),
             tool_calls=tool_calls(chunks) if calls else (),
             usage=usage or (served.usage if served else Usage()),
-            cost=None if cost is None else to_usd(cost),
-            saved=to_usd(record.saved_nanos),
+            cost_nanos=record.cost_nanos,
+            saved_nanos=record.saved_nanos,
             model=completed.model if completed else record.model,
             provider=completed.provider if completed else record.provider,
             finish_reason=finish_reason,
@@ -92,6 +91,16 @@ class Reply:
         )
 
     @property
+    def cost(self) -> Decimal | None:
+        """What all attempts cost, in US dollars; None where a model has no known price."""
+        return None if self.cost_nanos is None else to_usd(self.cost_nanos)
+
+    @property
+    def saved(self) -> Decimal:
+        """What a cache hit would have cost, in US dollars."""
+        return to_usd(self.saved_nanos)
+
+    @property
     def message(self) -> Message:
         """The reply as a message of the conversation, with its parts in the order in which they came."""
         return Message("assistant", tuple(_parts(self.chunks)))
@@ -99,7 +108,7 @@ class Reply:
     @property
     def raw(self) -> tuple[Any, ...]:
         """The provider's own events; none for a cache hit."""
-        return tuple([chunk.raw for chunk in self.chunks if chunk.raw is not None])
+        return tuple([chunk.raw for chunk in self.chunks if chunk.event is not None])
 
 
 def tool_calls(chunks: Iterable[Chunk]) -> tuple[ToolCallPart, ...]:
@@ -108,16 +117,16 @@ def tool_calls(chunks: Iterable[Chunk]) -> tuple[ToolCallPart, ...]:
 
 
 def _calls(chunks: Iterable[Chunk]) -> dict[int, ToolCallPart]:
-    calls: dict[int, tuple[str, str, list[str], dict[str, Any]]] = {}
+    calls: dict[int, tuple[str, str, list[str], dict[str, Any], str]] = {}
     for chunk in chunks:
         for piece in chunk.tool_calls:
-            known_id, known_name, arguments, extra = calls.get(piece.index, ("", "", [], {}))
-            calls[piece.index] = (known_id or piece.id or "", known_name or piece.name or "", arguments, extra)
+            known_id, known_name, arguments, extra, kind = calls.get(piece.index, ("", "", [], {}, piece.kind))
+            calls[piece.index] = (known_id or piece.id or "", known_name or piece.name or "", arguments, extra, kind)
             arguments.append(piece.arguments)
             extra.update(piece.extra or {})
     return {
-        index: ToolCallPart(call_id, name, "".join(pieces), extra or None)
-        for index, (call_id, name, pieces, extra) in calls.items()
+        index: ToolCallPart(call_id, name, "".join(pieces), extra or None, kind)
+        for index, (call_id, name, pieces, extra, kind) in calls.items()
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, Ty
 
 if TYPE_CHECKING:
     from inferkit.core.attempt import AttemptKind
-    from inferkit.core.messages import Message, Tool
+    from inferkit.core.messages import CustomTool, Message, Tool
     from inferkit.core.record import CallRecord
     from inferkit.core.response import Response
     from inferkit.runtime.protocol import Runtime
@@ -24,11 +24,13 @@ class Target:
     """One model of one provider, and the adapter that reaches it. `name` is the `provider:model` form.
 
     An adapter's `fingerprint`, if it has one, tells its server and its credentials (as a one-way print) from others.
+    `price` is the model's `Price`, where whoever resolved the name looked it up; None says nothing.
     """
 
     provider: str
     model: str
     adapter: Handler
+    price: Any = field(default=None, repr=False, compare=False)
     name: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +90,7 @@ class Request:
     top_p: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
-    tools: tuple[Tool, ...] = ()
+    tools: tuple[Tool | CustomTool, ...] = ()
     tool_choice: str | None = None
     response_schema: Mapping[str, Any] | None = None
     reasoning_effort: str | None = None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from inferkit.core.attempt import Outcome
-    from inferkit.core.body import Batch, Body, Change, Explain, OnClose
+    from inferkit.core.body import Batch, Body, Change, ChangeAll, Explain, OnClose
     from inferkit.core.chunks import Chunk
     from inferkit.core.ending import Part
     from inferkit.runtime.protocol import Runtime
@@ -66,7 +66,7 @@ class Response:
     ) -> None:
         self._body: Any = body
         self._source: Response | None = None
-        self._maps: tuple[Change, ...] = ()
+        self._maps: tuple[tuple[Change, ChangeAll | None], ...] = ()
         self._hooks: tuple[OnClose, ...] = () if on_close is None else (on_close,)
         self._runtime = runtime
         self._generation = runtime.endings.generation
@@ -128,7 +128,7 @@ class Response:
             if maps:
                 if len(batch) == 1:  # as most are
                     chunk = batch[0]
-                    for change in maps:
+                    for change, _ in maps:
                         chunk = change(chunk)
                     batch = [chunk]
                 else:
@@ -165,8 +165,17 @@ class Response:
         """Put back what was read, so that it comes first once more."""
         self._unread = (batch, len(self._maps))
 
-    def _observed(self, batch: Batch, maps: tuple[Change, ...]) -> Batch:
-        """Show a batch to the observers, from the innermost one outwards, chunk by chunk.
+    def _observed(self, batch: Batch, maps: tuple[tuple[Change, ChangeAll | None], ...]) -> Batch:
+        """Show a batch to the observers, from the innermost one outwards: as a whole to those that can take it so."""
+        for depth, (_, change_all) in enumerate(maps):
+            seen = None if change_all is None else change_all(batch)
+            if seen is None:
+                return self._observed_singly(batch, [change for change, _ in maps[depth:]])
+            batch = seen
+        return batch
+
+    def _observed_singly(self, batch: Batch, changes: list[Change]) -> Batch:
+        """Show a batch to observers chunk by chunk.
 
         What comes before a chunk at which one of them raises is handed over first. What comes after it was received
         too: that observer and those inside of it still see it.
@@ -174,11 +183,11 @@ class Response:
         seen: Batch = []
         for place, received in enumerate(batch):
             chunk = received
-            for depth, change in enumerate(maps):
+            for depth, change in enumerate(changes):
                 try:
                     chunk = change(chunk)
                 except Exception as error:
-                    self._show_rest(batch[place + 1 :], maps[: depth + 1])
+                    self._show_rest(batch[place + 1 :], changes[: depth + 1])
                     if not seen:
                         raise
                     self._failure = error
@@ -186,10 +195,10 @@ class Response:
             seen.append(chunk)
         return seen
 
-    def _show_rest(self, rest: Batch, maps: tuple[Change, ...]) -> None:
+    def _show_rest(self, rest: Batch, changes: list[Change]) -> None:
         for received in rest:
             chunk = received
-            for change in maps:
+            for change in changes:
                 try:
                     chunk = change(chunk)
                 except Exception:  # one is raised already
@@ -205,12 +214,18 @@ class Response:
         raise StreamError("the stream is closed; read it before closing, or start another call")
 
     def map(
-        self, change: Change | None = None, *, on_close: OnClose | None = None, explain: Explain | None = None
+        self,
+        change: Change | None = None,
+        *,
+        change_all: ChangeAll | None = None,
+        on_close: OnClose | None = None,
+        explain: Explain | None = None,
     ) -> Response:
         """Hand the stream on with each chunk passed through `change`, and `on_close` called at its end.
 
         An observer returns the chunk it was given. An error that `change` raises ends the stream, after the chunks that
-        came before. `explain` is given what breaks the stream, and says what that means to its reader.
+        came before. `change_all`, for speed alone, does the same for several chunks, where it can. `explain` is given
+        what breaks the stream, and says what that means to its reader.
         """
         if self._state is _MOVED:
             raise StreamError(_HANDED_ON)
@@ -220,7 +235,7 @@ class Response:
         new._body, new._source, new._runtime, new._generation = (
             self._body, self._source, self._runtime, self._generation
         )  # fmt: skip
-        new._maps = self._maps if change is None else (*self._maps, change)
+        new._maps = self._maps if change is None else (*self._maps, (change, change_all))
         new._hooks = self._hooks if on_close is None else (*self._hooks, on_close)
         new._explain = self._explain if explain is None else (*self._explain, (explain, len(new._hooks)))
         new._state, new._reading, new._ready = _OPEN, False, []

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inferkit.caching.tier import Tier
-    from inferkit.core.body import End
+    from inferkit.core.body import Batch, End
     from inferkit.core.chunks import Chunk
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Handler, Request
@@ -152,7 +152,7 @@ class Cache:
             if end.outcome == "completed":
                 await self._keep(key, recording, end.runtime, request.record, response)
 
-        return response.map(recording.add, on_close=commit)
+        return response.map(recording.add, change_all=recording.add_all, on_close=commit)
 
     async def _keep(
         self, key: bytes, recording: _Recording, runtime: Runtime, record: CallRecord, response: Response
@@ -192,6 +192,17 @@ class _Recording:
             if self._room < 0:
                 self.chunks = []
         return chunk
+
+    def add_all(self, batch: Batch) -> Batch | None:
+        """Keep several, if they are plain text that leaves room."""
+        if [c for c in batch if c[1] or c[2] or c[6] or c[7]]:
+            return None
+        room = self._room - sum([len(chunk[0]) for chunk in batch])
+        if room < 0:
+            return None
+        self._room = room
+        self.chunks += batch
+        return batch
 
     def is_clean(self, *, clamped: bool) -> bool:
         reason = next((chunk.finish_reason for chunk in reversed(self.chunks) if chunk.finish_reason), None)

@@ -25,7 +25,7 @@ from inferkit.pricing.tokens import utf8_length
 
 if TYPE_CHECKING:
     from inferkit.core.attempt import Outcome
-    from inferkit.core.body import End
+    from inferkit.core.body import Batch, End
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
     from inferkit.layers.budget.hold import Hold
@@ -59,7 +59,10 @@ class Meter:
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
         provider = request.provider or ""
-        price = self._prices.find(provider, request.model)
+        target = request.target
+        price = None if target is None or target.model != request.model else target.price
+        if price is None:
+            price = self._prices.find(provider, request.model)
         hold: Hold | None = request.record.hold
         if price is None and hold is not None and hold.counts_money:
             price = self._prices.price(provider, request.model)  # says what is missing
@@ -72,7 +75,7 @@ class Meter:
         except BaseException as error:
             running.fail(error)
             raise
-        return response.map(running.see, on_close=running.end)
+        return response.map(running.see, change_all=running.see_all, on_close=running.end)
 
 
 class _Running:
@@ -138,6 +141,18 @@ class _Running:
         elif self.bytes > self.cut_at or (chunk.usage is not None and chunk.usage.output_tokens > self.most):
             return self._cut(chunk)
         return chunk
+
+    def see_all(self, batch: Batch) -> Batch | None:
+        """Count several chunks, if they are plain text that stays within what is paid for."""
+        if self.first is None or [c for c in batch if c[1] or c[2] or c[3] is not None or c[4] is not None]:
+            return None
+        text = "".join([chunk[0] for chunk in batch])
+        size = self.bytes + (len(text) if text.isascii() else utf8_length(text))
+        if size > self.cut_at:
+            return None
+        self.bytes = size
+        self.chunks += len(batch)
+        return batch
 
     def _see_more(self, chunk: Chunk) -> None:
         size = utf8_length(chunk.reasoning)

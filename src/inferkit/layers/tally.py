@@ -12,32 +12,29 @@ import threading
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import BudgetExceeded, ConfigurationError, LedgerError
-from inferkit.layers.budget.charge import attribution_of
+from inferkit.layers.budget.settlement import attribution_of
 from inferkit.ledger.journal import Attribution, Tally, TallyKind
 from inferkit.runtime.forks import renew_after_fork
 from inferkit.runtime.gathering import Gathering
 
 if TYPE_CHECKING:
-    from inferkit.core.body import End
-    from inferkit.core.request import Handler, Request
-    from inferkit.core.response import Response
+    from inferkit.core.attempt import Outcome
+    from inferkit.core.request import Request
     from inferkit.ledger.protocols import Journal
     from inferkit.plans.subscriptions import Plans
 
-__all__ = ["TallyLayer"]
+__all__ = ["Tallies"]
 
 _log = logging.getLogger("inferkit")
 _HOUR = 3600
 _Key = tuple[int, TallyKind, Attribution, str, str, str, str]
 
 
-class TallyLayer:
+class Tallies:
     """Counts them by the hour, customer, feature, plan and model, in `journal`.
 
     A reply from the cache needs no plan, so `plans` is asked for that when the counts are written.
     """
-
-    role = "tally"
 
     def __init__(self, journal: Journal, plans: Plans | None = None) -> None:
         self._journal = journal
@@ -47,24 +44,13 @@ class TallyLayer:
         self._gathering = Gathering(self._write, name="inferkit-tally-writer")
         renew_after_fork(self)
 
-    async def __call__(self, request: Request, call_next: Handler) -> Response:
-        """See `Layer`."""
-        try:
-            response = await call_next(request)
-        except BudgetExceeded as error:
-            if not request.record.attempts:
-                self._count(request, "refused", scope=error.scope)
-            raise
-        if request.record.cache == "hit":
-            self._count(request, "hit")
-        elif request.record.cache == "coalesced":
-
-            def at_end(end: End) -> None:
-                if end.outcome == "completed":
-                    self._count(request, "coalesced")
-
-            return response.map(on_close=at_end)
-        return response
+    def call_ended(self, request: Request, outcome: Outcome, error: BaseException | None) -> None:
+        """Count a call if it cost nothing."""
+        cache = request.record.cache
+        if cache == "hit" or (cache == "coalesced" and outcome == "completed"):
+            self._count(request, cache)
+        elif isinstance(error, BudgetExceeded) and not request.record.attempts:
+            self._count(request, "refused", scope=error.scope)
 
     def close(self) -> None:
         """Write what was counted."""

@@ -1,15 +1,15 @@
-"""The call's own span, and the span of its stream while the caller reads it.
+"""The call's own span, the span of its stream while the caller reads it, and a client span for each attempt.
 
-Layers leave what they decided on the call's record, and this layer turns it into events. No span is current while a
-chunk is handed over, so that the consumer's own spans are never adopted.
+Layers leave what they decided on the call's record, and it becomes events of the call's span. No span is current while
+a chunk is handed over, so that the consumer's own spans are never adopted.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from opentelemetry import trace
-from opentelemetry.trace import StatusCode
+from opentelemetry import context, trace
+from opentelemetry.trace import Link, SpanKind, StatusCode
 
 from inferkit.telemetry import attributes, names
 from inferkit.telemetry.instruments import Telemetry
@@ -19,25 +19,31 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span, Tracer
 
+    from inferkit.core.attempt import Outcome
     from inferkit.core.body import Batch, End
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
+    from inferkit.layers.tally import Tallies
 
-__all__ = ["Trace"]
+__all__ = ["Trace", "TraceAttempt"]
 
 
 class Trace:
-    """Outermost: an `inferkit.call` span for each call, and an `inferkit.stream` span from hand-over to the end."""
+    """Outermost: an `inferkit.call` span for each call, and an `inferkit.stream` span from hand-over to the end.
+
+    `tallies` counts the calls that turn out to have cost nothing.
+    """
 
     role = "trace"
 
-    def __init__(self, telemetry: Telemetry | None = None) -> None:
+    def __init__(self, telemetry: Telemetry | None = None, tallies: Tallies | None = None) -> None:
         self._telemetry = telemetry or Telemetry()
+        self._tallies = tallies
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Trace the call. The span's parent is whatever span is current where the call is made."""
         span = self._telemetry.tracer.start_span(names.CALL)
-        call = _Call(self._telemetry, span, request)
+        call = _Call(self._telemetry, self._tallies, span, request)
         recording = span.is_recording()
         if recording:
             request.record.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
@@ -51,14 +57,20 @@ class Trace:
         call.stream = _WatchedStream(response, self._telemetry.tracer, span, request.runtime.now)
         return response.through(call.stream, on_close=call.on_close)
 
+    def close(self) -> None:
+        """Write what was counted."""
+        if self._tallies is not None:
+            self._tallies.close()
+
 
 class _Call:
     """A call that is being traced, and what is said of it at its end."""
 
-    __slots__ = ("_request", "_span", "_started", "_telemetry", "stream")
+    __slots__ = ("_request", "_span", "_started", "_tallies", "_telemetry", "stream")
 
-    def __init__(self, telemetry: Telemetry, span: Span, request: Request) -> None:
+    def __init__(self, telemetry: Telemetry, tallies: Tallies | None, span: Span, request: Request) -> None:
         self._telemetry = telemetry
+        self._tallies = tallies
         self._span = span
         self._request = request
         self._started = request.runtime.now()
@@ -67,12 +79,14 @@ class _Call:
     def on_close(self, end: End) -> None:
         self.end(end.outcome, end.error)
 
-    def end(self, outcome: str, error: BaseException | None) -> None:
+    def end(self, outcome: Outcome, error: BaseException | None) -> None:
         model, record = self._request.model, self._request.record
         failed = error if outcome in {"error", "cancelled"} else None
         kind = None if failed is None else type(failed).__name__
         seconds = self._request.runtime.now() - self._started
         self._telemetry.call_ended(model, record, outcome, seconds, kind)
+        if self._tallies is not None and not record.attempts:
+            self._tallies.call_ended(self._request, outcome, error)
         if self._span.is_recording():
             if self.stream is not None:
                 self.stream.end(outcome)
@@ -112,3 +126,83 @@ class _WatchedStream:
             {names.OUTCOME: outcome, names.CHUNKS: self._chunks, names.CONSUMER_SECONDS: self._consumer}
         )
         self._span.end()
+
+
+class TraceAttempt:
+    """A `chat {model}` span an attempt, linked to the attempt before it; just outside the meter, which tells the price.
+
+    The span is current while the request is being sent, so that an HTTP client's own spans nest in it.
+    """
+
+    role = "attempt"
+
+    def __init__(self, telemetry: Telemetry | None = None) -> None:
+        self._telemetry = telemetry or Telemetry()
+
+    async def __call__(self, request: Request, call_next: Handler) -> Response:
+        """Trace the attempt."""
+        attempt = _Attempt(self._telemetry, request, self._start_span(request))
+        try:
+            if attempt.span.is_recording():
+                response = await _send_within(attempt.span, request, call_next)
+            else:
+                response = await call_next(request)
+        except BaseException as error:
+            attempt.end(error)
+            raise
+        attempt.model, attempt.id = response.model, response.id
+        return response.map(on_close=attempt.on_close)
+
+    def _start_span(self, request: Request) -> Span:
+        parent: Span | None = request.span
+        if parent is None or not parent.is_recording():
+            return trace.INVALID_SPAN
+        record = request.record
+        span = self._telemetry.tracer.start_span(
+            f"{names.OPERATIONS[request.operation]} {request.model}",
+            context=trace.set_span_in_context(parent),
+            kind=SpanKind.INTERNAL if request.provider == "local" else SpanKind.CLIENT,
+            attributes=attributes.attempt_started(request),
+            links=[Link(before) for before in record.attempt_spans[-1:]],
+        )
+        record.attempt_spans.append(span.get_span_context())
+        return span
+
+
+async def _send_within(span: Span, request: Request, call_next: Handler) -> Response:
+    token = context.attach(trace.set_span_in_context(span))
+    try:
+        return await call_next(request)
+    finally:
+        context.detach(token)
+
+
+class _Attempt:
+    """An attempt that is being traced, and what is said of it at its end."""
+
+    __slots__ = ("_request", "_telemetry", "id", "model", "span")
+
+    def __init__(self, telemetry: Telemetry, request: Request, span: Span) -> None:
+        self._telemetry = telemetry
+        self._request = request
+        self.span = span
+        self.model: str | None = None
+        self.id: str | None = None
+
+    def on_close(self, end: End) -> None:
+        self.end(end.error if end.outcome in {"error", "cancelled"} else None)
+
+    def end(self, error: BaseException | None) -> None:
+        """Close the span. The meter, further in, has put this attempt last on the record by now."""
+        attempts = self._request.record.attempts
+        attempt = attempts[-1] if attempts and attempts[-1].number == self._request.attempt else None
+        if attempt is not None:
+            self._telemetry.attempt_ended(self._request, attempt)
+        if self.span.is_recording():
+            if attempt is not None:
+                facts = attributes.attempt_ended(attempt, response_model=self.model, response_id=self.id)
+                self.span.set_attributes(facts)
+            if error is not None:
+                self.span.set_attribute(names.ERROR_TYPE, type(error).__name__)
+                self.span.set_status(StatusCode.ERROR, attributes.describe(error))
+        self.span.end()

@@ -126,7 +126,7 @@ class _Body:
         self._ended = True
         self._call.close()
         usage = Usage(input_tokens=frame["prompt"], output_tokens=frame["output"], cache_read_tokens=frame["cached"])
-        return Chunk(finish_reason=frame["end"], usage=usage, raw=frame)
+        return Chunk(finish_reason=frame["end"], usage=usage, event=frame)
 
     async def frame(self) -> dict[str, Any]:
         """Give the next frame. Raises `DeadlineExceeded` when the request's time is up."""

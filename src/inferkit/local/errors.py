@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from inferkit.core.errors import ConfigurationError, InvalidRequest, Unavailable
+from inferkit.core.errors import ConfigurationError, ContextOverflow, Unavailable
 
 __all__ = [
     "PROVIDER",
     "ContextOverflow",
     "EngineUnavailable",
     "WorkerDied",
+    "context_overflow",
 ]
 
 PROVIDER = "local"
@@ -28,15 +29,13 @@ class WorkerDied(Unavailable):
         super().__init__(message, provider=provider, **details)
 
 
-class ContextOverflow(InvalidRequest):
-    """A prompt does not fit. `prompt_tokens` is its length, `context_length` what prompt and reply share."""
-
-    def __init__(self, prompt_tokens: int, context_length: int) -> None:
-        super().__init__(
-            f"the prompt has {prompt_tokens} tokens and the model's context holds {context_length}, prompt and "
-            "reply together; shorten the conversation, or raise context_length= if the model was trained for more",
-            provider=PROVIDER,
-            code="context_length_exceeded",
-        )
-        self.prompt_tokens = prompt_tokens
-        self.context_length = context_length
+def context_overflow(prompt_tokens: int, context_length: int) -> ContextOverflow:
+    """Make the error for a prompt that does not fit."""
+    return ContextOverflow(
+        f"the prompt has {prompt_tokens} tokens and the model's context holds {context_length}, prompt and "
+        "reply together; shorten the conversation, or raise context_length= if the model was trained for more",
+        provider=PROVIDER,
+        code="context_length_exceeded",
+        prompt_tokens=prompt_tokens,
+        context_length=context_length,
+    )

@@ -11,6 +11,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.messages import (
+    AudioPart,
+    CustomTool,
+    FilePart,
     ImagePart,
     OpaquePart,
     ReasoningPart,
@@ -28,6 +31,9 @@ __all__ = ["IMAGE_TOKENS", "has_images", "input_tokens_bound", "unscaled_tokens"
 
 IMAGE_TOKENS = 50_000
 """What one image counts as. Providers scale images down; the dearest known way of counting comes to 48,169 tokens."""
+
+_FILE_TOKENS = 1_000_000  # of a file whose size is not known here: as much as the largest windows hold
+_AUDIO_BYTES = 4  # a token: 32 a second is the most that is counted, and speech is not coded below 1,000 bits a second
 
 _REQUEST_TOKENS = 64
 _MESSAGE_TOKENS = 16
@@ -60,15 +66,18 @@ def unscaled_tokens(request: Request) -> int:
         for part in message.parts:
             if isinstance(part, TextPart | ReasoningPart | RefusalPart | OpaquePart):
                 total += _PART_TOKENS
+            elif isinstance(part, ImagePart | AudioPart | FilePart):
+                total += _media_bound(part)
             else:
-                total += IMAGE_TOKENS if isinstance(part, ImagePart) else _TOOL_TOKENS
+                total += _TOOL_TOKENS
     total += _TOOL_TOKENS * (len(request.tools) + (request.response_schema is not None))
     return total + _json_length(request.extra) if request.extra else total
 
 
 def has_images(request: Request) -> bool:
     """Whether part of the input is not text."""
-    return any(isinstance(part, ImagePart) for message in request.messages for part in message.parts)
+    media = (ImagePart, AudioPart, FilePart)
+    return any(isinstance(part, media) for message in request.messages for part in message.parts)
 
 
 def _message_bound(message: Message) -> int:
@@ -80,8 +89,8 @@ def _part_bound(part: Part) -> int:
     if isinstance(part, OpaquePart):
         return _PART_TOKENS + _json_length(part.value)
     extra = 0 if part.extra is None else _json_length(part.extra)
-    if isinstance(part, ImagePart):
-        return IMAGE_TOKENS + extra
+    if isinstance(part, ImagePart | AudioPart | FilePart):
+        return _media_bound(part) + extra
     if isinstance(part, ToolCallPart):
         return _TOOL_TOKENS + utf8_length(part.id) + utf8_length(part.name) + utf8_length(part.arguments) + extra
     if isinstance(part, ToolResultPart):
@@ -91,8 +100,18 @@ def _part_bound(part: Part) -> int:
     return _PART_TOKENS + utf8_length(part.text) + extra
 
 
-def _tool_bound(tool: Tool) -> int:
-    total = _TOOL_TOKENS + utf8_length(tool.name) + utf8_length(tool.description) + _json_length(tool.parameters)
+def _media_bound(part: ImagePart | AudioPart | FilePart) -> int:
+    """Bound what is no text. A file's pages are text, which is packed in it, and may be pictures as well."""
+    if isinstance(part, ImagePart):
+        return IMAGE_TOKENS
+    if isinstance(part, AudioPart):
+        return _PART_TOKENS + len(part.data) // _AUDIO_BYTES
+    return _FILE_TOKENS if part.data is None else min(_FILE_TOKENS, IMAGE_TOKENS + 2 * len(part.data))
+
+
+def _tool_bound(tool: Tool | CustomTool) -> int:
+    total = _TOOL_TOKENS + utf8_length(tool.name) + utf8_length(tool.description)
+    total += utf8_length(tool.grammar or "") if isinstance(tool, CustomTool) else _json_length(tool.parameters)
     return total if tool.extra is None else total + _json_length(tool.extra)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from inferkit.core.errors import Unavailable
+from inferkit.core.errors import DeadlineExceeded, Unavailable
 from inferkit.core.response import Response
+from inferkit.providers.errors import redact
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.runtime.loops import current_runtime
 
@@ -13,12 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inferkit.core.body import Batch
+    from inferkit.core.errors import ProviderError
     from inferkit.core.request import Request
     from inferkit.providers.endpoints import Endpoint
     from inferkit.providers.http.transport import Exchange, Transport
     from inferkit.providers.wires.protocol import Reader, Wire
 
 __all__ = ["Adapter"]
+
+_GRACE_SECONDS = 2.0
+"""For what follows the end of a reply: its usage, and the end of the stream. Some servers only give signs of life."""
 
 
 class Adapter:
@@ -53,23 +58,32 @@ class Adapter:
         return known[1]
 
     async def __call__(self, request: Request) -> Response:
-        """Send the request; see `Handler`. What the first read brought is known when this returns."""
-        endpoint, wire, runtime = self.endpoint, self.wire, request.runtime
+        """Send the request; see `Handler`. What the first read brought is known when this returns.
+
+        What the server refused and can do without is left out from then on, and the request is sent once more.
+        """
+        wire, runtime = self.wire, request.runtime
         headers = self._headers_now()
-        body = wire.write_request(request, endpoint)
-        url = endpoint.url(wire.path(request), request.model)
-        exchange = await self.transport.post(
-            url, headers, body, provider=self.name, runtime=runtime, deadline=request.deadline
-        )
-        try:
-            if not 200 <= exchange.status < 300:  # noqa: PLR2004 - HTTP
-                await self._refuse(exchange)
-            reply = _Receiving(exchange, wire.reader(self.name, exchange.headers, streamed=request.stream))
-            await reply.begin()
-        except BaseException:
-            await runtime.conclude(lambda _: exchange.aclose())
-            raise
-        reader = reply.reader
+        tried = [self.endpoint]
+        while True:
+            endpoint = tried[-1]
+            body = wire.write_request(request, endpoint)
+            url = endpoint.url(wire.path(request), request.model)
+            exchange = await self.transport.post(
+                url, headers, body, provider=self.name, runtime=runtime, deadline=request.deadline
+            )
+            try:
+                if 200 <= exchange.status < 300:  # noqa: PLR2004 - HTTP
+                    reader = wire.reader(endpoint, exchange.headers, streamed=request.stream)
+                    reply = _Receiving(exchange, reader, self)
+                    await reply.begin()
+                    break
+                tried.append(await self._lighter(exchange, request, tried))
+            except BaseException:
+                await runtime.conclude(lambda _: exchange.aclose())  # noqa: B023 - before another one is made
+                raise
+        if len(tried) > 1:
+            self.endpoint = endpoint
         return Response(reply, runtime=runtime, model=reader.model, id=reader.id, headers=exchange.headers)
 
     def preload(self) -> None:
@@ -85,9 +99,19 @@ class Adapter:
         """Close the connections of blocking calls."""
         drive(self.transport.aclose(DirectRuntime()))
 
-    async def _refuse(self, exchange: Exchange) -> NoReturn:
+    async def _lighter(self, exchange: Exchange, request: Request, tried: list[Endpoint]) -> Endpoint:
+        """Give the endpoint as one that is asked for less, or raise what its refusal means."""
         said = await exchange.read_error()
-        raise self.wire.read_error(self.name, exchange.status, exchange.headers, said)
+        lighten = getattr(self.wire, "lighten", None)
+        lighter: Endpoint | None = lighten and lighten(request, tried[-1], exchange.status, said)
+        if lighter is None or lighter in tried:
+            raise self.redact(self.wire.read_error(self.name, exchange.status, exchange.headers, said))
+        return lighter
+
+    def redact(self, error: ProviderError) -> ProviderError:
+        """Take what was sent and is secret out of an error that a server made."""
+        key = self._headers[0] if self._headers is not None else None
+        return redact(error, self.endpoint.secrets_with(key))
 
     def _headers_now(self) -> Mapping[str, str]:
         key = self.endpoint.credential.read()
@@ -100,13 +124,15 @@ class Adapter:
 class _Receiving:
     """A reply as it comes: what each read of the exchange brought, and after that what went wrong."""
 
-    __slots__ = ("_closed", "_exchange", "_over", "_ready", "reader")
+    __slots__ = ("_adapter", "_closed", "_ending", "_exchange", "_over", "_ready", "reader")
 
-    def __init__(self, exchange: Exchange, reader: Reader) -> None:
+    def __init__(self, exchange: Exchange, reader: Reader, adapter: Adapter) -> None:
         self.reader = reader
+        self._adapter = adapter
         self._exchange = exchange
         self._ready: Batch = []
         self._over = False
+        self._ending = False
         self._closed = False
 
     async def begin(self) -> None:
@@ -134,13 +160,16 @@ class _Receiving:
     async def _receive(self) -> None:
         reader = self.reader
         if reader.failure is not None:
-            raise reader.failure
+            raise self._adapter.redact(reader.failure)
+        if reader.complete and not self._ending:
+            self._ending = True
+            self._exchange.end_within(_GRACE_SECONDS)
         try:
             data = await self._exchange.read()
-        except Unavailable:
+        except (Unavailable, DeadlineExceeded):
             if not reader.complete:
                 raise
-            data = b""  # it broke between the reply's end and the stream's
+            data = b""  # it broke, or went on and on, between the reply's end and the stream's
         if data:
             self._ready = reader.feed(data)
         else:

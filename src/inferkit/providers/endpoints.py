@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.providers.addresses import checked_headers, clean, split_address
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Credential", "Endpoint"]
 
+_SHORTEST_SECRET = 8
 _FIXED = {
     "accept": "application/json, text/event-stream",
     "accept-encoding": "identity",
@@ -97,6 +98,16 @@ class Endpoint:
                 f"{self.name} needs an API key: set the environment variable {credential.env}, or pass api_key="
             )
         return headers
+
+    def secrets_with(self, key: str | None) -> tuple[str, ...]:
+        """Give what of a request is not for errors, should a server repeat it: the key, and what else may be one."""
+        others = [*self.headers.values(), *(value for _, value in parse_qsl(self.query))]
+        return (*([key] if key else []), *(other for other in others if len(other) >= _SHORTEST_SECRET))
+
+    def with_quirks(self, quirks: Any) -> Endpoint:
+        """Give the same server with other ways."""
+        address = f"{self.base_url}?{self.query}" if self.query else self.base_url
+        return replace(self, base_url=address, quirks=quirks)
 
     def fingerprint_with(self, key: str | None) -> str:
         """Say in one way, and not back, what tells replies of this server to this key from others."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.providers.adapter import Adapter
@@ -31,7 +31,8 @@ class OpenAIChat(Adapter):
     It is never taken from there for another `base_url`, where it would leak. `headers` are sent with every request.
     `http_client` is an httpx client (or httpx2, or anything with its interface) of the application's, of the kind that
     fits the caller; it is not closed here. `timeouts` are in seconds; the call's own deadline holds besides.
-    `max_tokens_field` and `reasoning_field` are for servers that differ (see `preset`).
+    `quirks` say how the server differs; `max_tokens_field` and `reasoning_field` are two of them by themselves.
+    `preset` makes the adapter for a well-known server.
     """
 
     def __init__(
@@ -48,21 +49,26 @@ class OpenAIChat(Adapter):
         project: str | None = None,
         max_tokens_field: str | None = None,
         reasoning_field: str | None = None,
+        quirks: ChatQuirks | None = None,
     ) -> None:
-        is_openai = _is_openai(base_url)
+        openai = PRESETS["openai"]
+        is_openai = openai.owns(base_url)
         own = {}
         for header, value in (("organization", organization), ("project", project)):
             if value is not None:
                 own[f"openai-{header}"] = clean(f"{header}=", value) or ""
         headers = {} if headers is None else headers
+        quirks = quirks or (openai.quirks if is_openai else ChatQuirks())
+        if max_tokens_field is not None:
+            quirks = replace(quirks, max_tokens_field=max_tokens_field)
+        if reasoning_field is not None:
+            quirks = replace(quirks, reasoning_field=reasoning_field)
         endpoint = Endpoint(
             name,
             base_url,
             Credential(api_key, "OPENAI_API_KEY" if api_key_env is None and is_openai else api_key_env),
             {**own, **headers} if own and isinstance(headers, Mapping) else headers,
-            quirks=ChatQuirks(
-                max_tokens_field or ("max_completion_tokens" if is_openai else "max_tokens"), reasoning_field
-            ),
+            quirks=quirks,
         )
         super().__init__(CHAT, endpoint, HttpxTransport(http_client=http_client, timeouts=timeouts))
 
@@ -70,26 +76,16 @@ class OpenAIChat(Adapter):
     def preset(cls, server: str, **settings: Any) -> Self:
         """Make the adapter for a well-known server, for example `"groq"` or `"ollama"`.
 
-        `settings` are the constructor's arguments, where they are to differ.
+        `settings` are the constructor's arguments, where they are to differ. Raises `ConfigurationError` for a name
+        that is not known, and for a server without an address of its own that was given none.
         """
         known = PRESETS.get(server)
         if known is None:
             raise ConfigurationError(f"no preset {server!r}; there are {', '.join(sorted(PRESETS))}; or pass base_url=")
-        preset: dict[str, Any] = {
-            "name": server,
-            "base_url": known.base_url,
-            "max_tokens_field": known.quirks.max_tokens_field,
-            "reasoning_field": known.quirks.reasoning_field,
-        }
-        if "base_url" not in settings:  # elsewhere, the key of this server has no business
-            preset["api_key_env"] = known.credential.env
+        preset: dict[str, Any] = {"name": server, "quirks": known.quirks}
+        address = settings.get("base_url")
+        if address is None:
+            preset["base_url"] = known.address()
+        if address is None or known.owns(address):  # elsewhere, the key of this server has no business
+            preset["api_key_env"] = known.env
         return cls(**(preset | settings))
-
-
-def _is_openai(base_url: str) -> bool:
-    """Say whether this is a server of OpenAI's own. What is no address is told by the endpoint."""
-    try:
-        host = urlsplit(base_url).hostname or ""
-    except (ValueError, AttributeError):
-        return False
-    return isinstance(host, str) and (host == "api.openai.com" or host.endswith(".api.openai.com"))

@@ -1,41 +1,197 @@
-"""Servers that speak the Chat Completions wire: where they are, and how they differ."""
+"""Servers that speak the Chat Completions wire: where they are, whose key they take, and how they differ.
+
+What stands here is what their documentation says, and what was seen of them in public reports; where they have changed,
+a refusal of what can be left out is learned from (see `wires/chat/lighter.py`).
+"""
 
 from __future__ import annotations
 
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from inferkit.core.errors import ConfigurationError
 from inferkit.providers.endpoints import Credential, Endpoint
-from inferkit.providers.wires.chat.quirks import ChatQuirks
+from inferkit.providers.wires.chat.quirks import IN_CONTENT, ChatQuirks
 
-__all__ = ["PRESETS"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-_COMPLETION = ChatQuirks("max_completion_tokens")
-_PLAIN = ChatQuirks()
+__all__ = ["PRESETS", "Preset"]
+
+_VARIABLE = re.compile(r"\{([A-Z_|]+)\}")
+_IN_HOST = re.compile(r"[A-Za-z0-9.-]+")
 
 
-def _server(name: str, base_url: str, env: str | None, quirks: ChatQuirks = _PLAIN) -> tuple[str, Endpoint]:
-    return name, Endpoint(name, base_url, Credential(env=env), quirks=quirks)
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One server, or one kind of server that everybody runs for himself.
+
+    `base_url` may hold the names of environment variables in braces, several with a bar between them. `env` is the one
+    that holds the key, and `hosts` are what that key is sent to; a `*` in their names stands for one part.
+    """
+
+    name: str
+    base_url: str
+    env: str | None = None
+    quirks: ChatQuirks = field(default_factory=ChatQuirks)
+    hosts: tuple[str, ...] = ()
+
+    def address(self) -> str:
+        """Give the base URL. Raises `ConfigurationError` where the environment lacks a part of it."""
+        return _VARIABLE.sub(self._value, self.base_url)
+
+    def endpoint(self) -> Endpoint:
+        """Give the endpoint. Raises `ConfigurationError` as `address` does."""
+        return Endpoint(self.name, self.address(), Credential(env=self.env), quirks=self.quirks)
+
+    def owns(self, base_url: str) -> bool:
+        """Say whether an address is this server's own, so that its key may be sent there."""
+        try:
+            host = urlsplit(base_url).hostname or ""
+        except (ValueError, AttributeError):
+            return False
+        parts = host.split(".") if isinstance(host, str) else []
+        return any(
+            len(parts) == len(known) and all(own in {part, "*"} for own, part in zip(known, parts, strict=True))
+            for known in (each.split(".") for each in self.hosts)
+        )
+
+    def _value(self, variable: re.Match[str]) -> str:
+        names = variable[1].split("|")
+        value = next(filter(None, (os.environ.get(name, "").strip() for name in names)), "")
+        if not value:
+            raise ConfigurationError(
+                f"{self.name} has no address of its own: set the environment variable {' or '.join(names)}, or pass "
+                "base_url="
+            )
+        if variable.start() > 0 and not _IN_HOST.fullmatch(value):
+            raise ConfigurationError(f"{' or '.join(names)} is a part of a host's name; correct it")
+        return value.rstrip("/").removesuffix("/openai/v1")
 
 
-PRESETS = dict(
-    [
-        _server("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY", _COMPLETION),
-        _server(
-            "deepseek",
-            "https://api.deepseek.com/v1",
-            "DEEPSEEK_API_KEY",
-            ChatQuirks(reasoning_field="reasoning_content"),
+_REASONING = frozenset({"reasoning_content", "reasoning", "reasoning_details"})
+_COMPLETION = "max_completion_tokens"
+
+
+def _text_only(**ways: object) -> ChatQuirks:
+    """Give the ways of a server that takes texts, and perhaps images."""
+    return ChatQuirks(**({"audio": None, "files": None, "custom_tools": False} | ways))  # type: ignore[arg-type]
+
+
+def _all() -> Iterable[Preset]:
+    yield Preset(
+        "azure",
+        "{AZURE_OPENAI_ENDPOINT}/openai/v1",
+        "AZURE_OPENAI_API_KEY",
+        ChatQuirks(_COMPLETION, file_urls=False),
+        ("*.openai.azure.com", "*.services.ai.azure.com", "*.cognitiveservices.azure.com"),
+    )
+    yield Preset(
+        "bedrock",
+        "https://bedrock-runtime.{AWS_REGION|AWS_DEFAULT_REGION}.amazonaws.com/openai/v1",
+        "AWS_BEARER_TOKEN_BEDROCK",
+        _text_only(max_tokens_field=_COMPLETION, reasoning_tags=("<reasoning>", "</reasoning>")),
+        ("bedrock-runtime.*.amazonaws.com", "bedrock-runtime-fips.*.amazonaws.com"),
+    )
+    yield Preset(
+        "cerebras",
+        "https://api.cerebras.ai/v1",
+        "CEREBRAS_API_KEY",
+        _text_only(max_tokens_field=_COMPLETION, reasoning_field="reasoning"),
+        ("api.cerebras.ai",),
+    )
+    yield Preset(
+        "deepseek",
+        "https://api.deepseek.com/v1",
+        "DEEPSEEK_API_KEY",
+        _text_only(reasoning_field="reasoning_content"),
+        ("api.deepseek.com",),
+    )
+    yield Preset(
+        "fireworks",
+        "https://api.fireworks.ai/inference/v1",
+        "FIREWORKS_API_KEY",
+        _text_only(reasoning_field="reasoning_content"),
+        ("api.fireworks.ai",),
+    )
+    yield Preset(
+        "gemini",
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        "GEMINI_API_KEY",
+        ChatQuirks(without=_REASONING, files=None, custom_tools=False, reasoning_tags=("<thought>", "</thought>")),
+        ("generativelanguage.googleapis.com",),
+    )
+    yield Preset(
+        "groq",
+        "https://api.groq.com/openai/v1",
+        "GROQ_API_KEY",
+        _text_only(
+            max_tokens_field=_COMPLETION,
+            reasoning_field="reasoning",
+            without=frozenset({"reasoning_content", "reasoning_details", "extra_content"}),
         ),
-        _server("fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY"),
-        _server("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", _COMPLETION),
-        _server("llamacpp", "http://localhost:8080/v1", None),
-        _server("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
-        _server("ollama", "http://localhost:11434/v1", None),
-        _server("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", _COMPLETION),
-        _server(
-            "openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", ChatQuirks(reasoning_field="reasoning")
+        ("api.groq.com",),
+    )
+    yield Preset(
+        "llamacpp",
+        "http://localhost:8080/v1",
+        None,
+        ChatQuirks(reasoning_field="reasoning_content", files=None, custom_tools=False, names_tool=False),
+    )
+    yield Preset(
+        "lmstudio",
+        "http://localhost:1234/v1",
+        None,
+        _text_only(reasoning_field="reasoning_content", names_tool=False),
+    )
+    yield Preset(
+        "mistral",
+        "https://api.mistral.ai/v1",
+        "MISTRAL_API_KEY",
+        ChatQuirks(
+            reasoning_field=IN_CONTENT,
+            without=frozenset({"stream_options", "extra_content"}) | _REASONING,
+            renames={"seed": "random_seed"},
+            audio="plain",
+            files="document_url",
+            custom_tools=False,
+            short_call_ids=True,
         ),
-        _server("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY"),
-        _server("vllm", "http://localhost:8000/v1", None),
-        _server("xai", "https://api.x.ai/v1", "XAI_API_KEY"),
-    ]
-)
-"""The endpoints, by the names that a model can be asked for with: `"groq:llama-3.3-70b-versatile"`."""
+        ("api.mistral.ai",),
+    )
+    yield Preset("ollama", "http://localhost:11434/v1", None, _text_only(reasoning_field="reasoning"))
+    yield Preset(
+        "openai",
+        "https://api.openai.com/v1",
+        "OPENAI_API_KEY",
+        ChatQuirks(_COMPLETION, file_urls=False),
+        ("api.openai.com", "*.api.openai.com"),
+    )
+    yield Preset(
+        "openrouter",
+        "https://openrouter.ai/api/v1",
+        "OPENROUTER_API_KEY",
+        ChatQuirks(reasoning_field="reasoning", custom_tools=False),
+        ("openrouter.ai",),
+    )
+    yield Preset(
+        "together",
+        "https://api.together.xyz/v1",
+        "TOGETHER_API_KEY",
+        _text_only(reasoning_field="reasoning"),
+        ("api.together.xyz", "api.together.ai"),
+    )
+    yield Preset(
+        "vllm",
+        "http://localhost:8000/v1",
+        None,
+        ChatQuirks(reasoning_field="reasoning", files=None, custom_tools=False),
+    )
+    yield Preset("xai", "https://api.x.ai/v1", "XAI_API_KEY", _text_only(max_tokens_field=_COMPLETION), ("api.x.ai",))
+
+
+PRESETS = {preset.name: preset for preset in _all()}
+"""The servers, by the names that a model can be asked for with: `"groq:llama-3.3-70b-versatile"`."""

@@ -6,6 +6,8 @@ the same. https://html.spec.whatwg.org/multipage/server-sent-events.html#event-s
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 __all__ = ["EventTooLong", "SSEEvent", "SSEParser"]
 
 _BOM = b"\xef\xbb\xbf"
@@ -16,27 +18,17 @@ class EventTooLong(ValueError):
     """A line or an event is longer than the parser was told to hold."""
 
 
-class SSEEvent:
+class SSEEvent(NamedTuple):
     """One event. `raw` is its data as it came; `event` its type; `id` the last id the stream has named so far."""
 
-    __slots__ = ("event", "id", "raw")
-
-    def __init__(self, raw: bytes, event: str = "message", id: str = "") -> None:  # noqa: A002 - the standard's name
-        self.raw = raw
-        self.event = event
-        self.id = id
+    raw: bytes
+    event: str = "message"
+    id: str = ""
 
     @property
     def data(self) -> str:
         """The data as text; bytes that are not UTF-8 become U+FFFD, as the standard says."""
         return self.raw.decode("utf-8", "replace")
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SSEEvent):
-            return NotImplemented
-        return (self.raw, self.event, self.id) == (other.raw, other.event, other.id)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         """Name the event without its data, which is the model's reply."""
@@ -46,16 +38,17 @@ class SSEEvent:
 class SSEParser:
     """Collects bytes and gives the events that they complete.
 
-    `max_event_bytes` bounds what is held of an event that does not end; beyond it, `EventTooLong` is raised.
+    `max_event_bytes` bounds what is held of an event that does not end; beyond it, `EventTooLong` is raised. `between`
+    says that nothing is held: where what comes is whole events without names and ids, others may read it instead.
     """
 
     def __init__(self, *, max_event_bytes: int = _MAX_EVENT_BYTES) -> None:
+        self.between = False
         self._max = max_event_bytes
         self._partial: list[bytes] = []  # of a line that has not ended
         self._partial_size = 0
         self._after_cr = False
         self._started = False
-        self._between = False  # nothing is held of any line or event
         self._data: list[bytes] = []
         self._data_size = 0
         self._type = ""
@@ -65,17 +58,17 @@ class SSEParser:
         """Take the next bytes and return the events that end in them."""
         size = len(data) - 2
         if (
-            self._between
+            self.between
             and data.find(b"\n") == size <= self._max
             and data.endswith(b"\n\n")
             and data.startswith(b"data: ")
             and b"\r" not in data
-        ):  # one whole event of the plainest kind, which is how most of them come
+        ):  # one whole event of the plainest kind
             return [SSEEvent(data[6:size], "message", self._id)]
         return self._feed(data)
 
     def _feed(self, data: bytes) -> list[SSEEvent]:
-        self._between = False
+        self.between = False
         if self._after_cr or b"\r" in data:
             data = self._with_newlines(data)
         if b"\n" not in data:
@@ -105,7 +98,7 @@ class SSEParser:
             for line in lines:
                 self._line(line, events)
             self._keep(rest)
-        self._between = not (self._partial or self._data or self._type or self._after_cr)
+        self.between = not (self._partial or self._data or self._type or self._after_cr)
         return events
 
     def close(self) -> SSEEvent | None:

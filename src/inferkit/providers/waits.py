@@ -1,17 +1,17 @@
-"""How long a provider asks to wait: pure functions of its headers. What makes no sense is ignored."""
+"""How long a provider asks to wait: pure functions of what it answered. What makes no sense is ignored."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferkit.runtime import imports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["requested_wait"]
+__all__ = ["requested_wait", "wait_in"]
 
 _LONGEST_SECONDS = 7 * 86400.0
 _NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
@@ -20,6 +20,11 @@ _DURATION = re.compile(
     r"(?:([0-9]{1,9}(?:\.[0-9]{1,9})?)s)?(?:([0-9]{1,9}(?:\.[0-9]{1,9})?)ms)?"
 )
 _DURATION_UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+_WORDS = re.compile(
+    r"(?:try again in|retry in|retry after|wait) ([0-9][0-9.dhms]{0,30})( ?(?:seconds?|secs?|minutes?)\b)?",
+    re.IGNORECASE,
+)
+_CHARACTERS = 2000
 
 
 def requested_wait(headers: Mapping[str, str], *, wall_clock: float) -> float | None:
@@ -37,6 +42,46 @@ def requested_wait(headers: Mapping[str, str], *, wall_clock: float) -> float | 
     if wait is None:
         wait = _reset(headers)
     return wait
+
+
+def wait_in(error: Any) -> float | None:
+    """Give the wait in seconds that an error itself asks for, or None: its words where it is a text, else an object.
+
+    Google puts it among the `details` (`google.rpc.RetryInfo`), OpenRouter into the headers of whoever refused, and
+    others into a field of their own, or only into the message: "try again in 7.66s".
+    """
+    if isinstance(error, str):
+        return _in_words(error)
+    if not isinstance(error, dict):
+        return None
+    about = error.get("metadata")
+    headers = about.get("headers") if isinstance(about, dict) else None
+    if isinstance(headers, dict):
+        theirs = {name.lower(): value for name, value in headers.items() if isinstance(value, str)}
+        wait = _number(theirs.get("retry-after"), 1.0)
+        if wait is not None:
+            return wait
+    details = error.get("details")
+    for each in (error, *(details if isinstance(details, list) else ())):
+        if isinstance(each, dict):
+            for name in ("retryDelay", "retry_delay", "retry_after"):
+                value = each.get(name)
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    value = str(value)
+                wait = _duration(value) if isinstance(value, str) else None
+                if wait is not None:
+                    return wait
+    message = error.get("message")
+    return _in_words(message) if isinstance(message, str) else None
+
+
+def _in_words(text: str) -> float | None:
+    found = _WORDS.search(text[:_CHARACTERS])
+    if found is None:
+        return None
+    wait = _duration(found[1].rstrip("."))
+    minutes = wait is not None and (found[2] or "").strip().lower().startswith("min")
+    return _sensible(wait * 60) if minutes and wait is not None else wait
 
 
 def _number(text: str | None, unit: float) -> float | None:

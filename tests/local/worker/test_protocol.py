@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from inferkit.core.errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
-from inferkit.local.errors import ContextOverflow, EngineUnavailable, WorkerDied
+from inferkit.local.errors import EngineUnavailable, WorkerDied, context_overflow
 from inferkit.local.worker.protocol import FRAME_LIMIT, FrameDecoder, encode, from_frame, to_frame
 
 
@@ -31,7 +31,7 @@ def test_a_frame_too_long_is_not_sent():
 @pytest.mark.parametrize(
     "error",
     [
-        ContextOverflow(5, 4),
+        context_overflow(5, 4),
         InvalidRequest("no", provider="local", code="c"),
         Unavailable("later", provider="local"),
         ModelFileError("bad file"),

@@ -113,7 +113,11 @@ def quote_of(
         return Quote(at, scopes, _lines(scopes, at, degrading), _CALL, _CALL, degrading=degrading)
     if request.extra:
         refuse_hidden_limits(request.extra)
-    prices = [book.price(each.provider, each.model) for each in request.candidates] if counts_money else [None]
+    prices = (
+        [book.price(each.provider, each.model) if each.price is None else each.price for each in request.candidates]
+        if counts_money
+        else [None]
+    )
     model, price = (request.candidates[0].provider, request.candidates[0].model), prices[0]
     size = input_tokens_bound(request) if learned is None else learned.of(request, model)
     output = default_output if request.max_output_tokens is None else request.max_output_tokens

@@ -28,12 +28,12 @@ class Truncated:
         if self._over:
             raise StopAsyncIteration
         batch = await self._source.next_batch()
-        for place, chunk in enumerate(batch):
-            if chunk.finish_reason == "budget":
-                self._over = True
-                try:
-                    await self._source.aclose()
-                except Exception as error:  # the reply is complete as far as it is paid for
-                    _log.debug("closing a stream that was cut failed: %s", type(error).__name__)
-                return batch[: place + 1]
-        return batch
+        reasons = [chunk.finish_reason for chunk in batch]
+        if "budget" not in reasons:
+            return batch
+        self._over = True
+        try:
+            await self._source.aclose()
+        except Exception as error:  # the reply is complete as far as it is paid for
+            _log.debug("closing a stream that was cut failed: %s", type(error).__name__)
+        return batch[: reasons.index("budget") + 1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Grant, Line, Refusal
+from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Line, Refusal
 from inferkit.ledger.decisions import ALL_SHARES, Shortage, carried, crossed, refused
 
 if TYPE_CHECKING:
@@ -21,14 +21,6 @@ __all__ = ["ALL", "CREDITS", "as_balance", "balance", "crossings", "refusal", "t
 _USED = (
     "SELECT usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra "
     "FROM balances WHERE account = ? AND window = ?"
-)
-_HOLD_WHOLE = (
-    "UPDATE balances SET usd_held = usd_held + ?, tokens_held = tokens_held + ?, calls_held = calls_held + ? "
-    "WHERE account = ? AND window = ? "
-    "AND (? IS NULL OR ? = 0 OR usd + usd_held - usd_extra + ? <= ?) "
-    "AND (? IS NULL OR ? = 0 OR tokens + tokens_held - tokens_extra + ? <= ?) "
-    "AND (? IS NULL OR ? = 0 OR calls + calls_held - calls_extra + ? <= ?) "
-    "RETURNING usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra"
 )
 _WHOLE = "usd, tokens, calls, usd_held, tokens_held, calls_held, usd_extra, tokens_extra, calls_extra"
 _ONE = f"SELECT {_WHOLE}, warned, window FROM balances WHERE account = ? AND window = ?"  # noqa: S608 - columns alone
@@ -70,27 +62,6 @@ def used(cursor: sqlite3.Cursor, line: Line, at: float) -> Sequence[int]:
     if row is None and _open(cursor, line, at):
         row = cursor.execute(_USED, (line.account, line.window)).fetchone()
     return row or NOTHING
-
-
-def hold_whole(cursor: sqlite3.Cursor, line: Line, wanted: Amounts) -> Grant | None:
-    """Hold all that is wanted on the one line of a call, if it is there: in one step, as nearly all calls are held."""
-    if line.since is not None:
-        return None
-    grace = line.grace
-    usd = None if line.usd is None else line.usd + grace.usd
-    tokens = None if line.tokens is None else line.tokens + grace.tokens
-    calls = None if line.calls is None else line.calls + grace.calls
-    u, t, c = wanted
-    room = (usd, u, u, usd, tokens, t, t, tokens, calls, c, c, calls)
-    row = cursor.execute(_HOLD_WHOLE, (u, t, c, line.account, line.window, *room)).fetchone()
-    if row is None:
-        return None
-    left = (
-        None if usd is None else usd - row[0],
-        None if tokens is None else tokens - row[1],
-        None if calls is None else calls - row[2],
-    )
-    return Grant(wanted, left)
 
 
 def refusal(cursor: sqlite3.Cursor, shortage: Shortage) -> Refusal:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from inferkit.ledger.amounts import Amounts, Balance, Credit
 from inferkit.ledger.journal import Assignment, Entry, EntryKind, Tally
 from inferkit.ledger.sqlite import balances, customers, entries
-from inferkit.ledger.sqlite.postings import MIGRATIONS
 from inferkit.ledger.sqlite.reader import LedgerReader
+from inferkit.ledger.sqlite.schema import MIGRATIONS
 from inferkit.ledger.sqlite.totals import summarise
 from inferkit.ledger.summary import Pending, Summary
 

@@ -11,6 +11,7 @@ from inferkit.ledger.sqlite.accounts import SqliteAccounts
 from inferkit.ledger.sqlite.database import Database
 from inferkit.ledger.sqlite.group_commit import GroupedDatabase
 from inferkit.ledger.sqlite.journal import SqliteJournal
+from inferkit.ledger.sqlite.schema import MIGRATIONS
 from inferkit.ledger.unwritten import Backlog, Unwritten, replay
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ class SqliteStore(SqliteAccounts, SqliteJournal):
 
     def __init__(self, path: str | os.PathLike[str], durability: Durability = "normal") -> None:
         if durability == "full":
-            super().__init__(GroupedDatabase(path, postings.MIGRATIONS))
+            super().__init__(GroupedDatabase(path, MIGRATIONS))
         else:
-            super().__init__(Database(path, postings.MIGRATIONS, durability))
+            super().__init__(Database(path, MIGRATIONS, durability))
         SqliteJournal.__init__(self, self.database)
         self._post = functools.partial(_post, self.database)
         replay(self.database.path, self._post)

@@ -6,6 +6,9 @@ the sum of the holds on it.
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import LedgerError
@@ -13,92 +16,15 @@ from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal
 from inferkit.ledger.decisions import grant
 from inferkit.ledger.journal import Attribution, Charge
 from inferkit.ledger.sqlite import balances
-from inferkit.ledger.sqlite.entries import NO_ACCOUNTS, accounts_of, accounts_text, enter
+from inferkit.ledger.sqlite.entries import COLUMNS, NO_ACCOUNTS, accounts_of
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-__all__ = [
-    "MIGRATIONS",
-    "extend",
-    "mark_sent",
-    "record",
-    "reserve",
-    "settle",
-    "sweep",
-    "void",
-]
+    from inferkit.ledger.journal import EntryKind
 
-MIGRATIONS = (
-    """
-    CREATE TABLE balances (
-        account TEXT NOT NULL, window TEXT NOT NULL,
-        usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL,
-        usd_held INTEGER NOT NULL, tokens_held INTEGER NOT NULL, calls_held INTEGER NOT NULL,
-        PRIMARY KEY (account, window)
-    ) WITHOUT ROWID, STRICT;
-    CREATE TABLE holds (
-        call TEXT PRIMARY KEY, usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL,
-        accounts TEXT NOT NULL, lease REAL NOT NULL, sent INTEGER NOT NULL, user TEXT, tenant TEXT
-    ) WITHOUT ROWID, STRICT;
-    CREATE TABLE expired (
-        call TEXT PRIMARY KEY, usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL,
-        accounts TEXT NOT NULL
-    ) WITHOUT ROWID, STRICT;
-    CREATE TABLE entries (
-        id INTEGER PRIMARY KEY, call TEXT NOT NULL, kind TEXT NOT NULL, at REAL NOT NULL, calls INTEGER NOT NULL,
-        usd INTEGER, provider TEXT, model TEXT,
-        input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
-        cache_read_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL,
-        attempts INTEGER NOT NULL, estimated INTEGER NOT NULL, outcome TEXT, user TEXT, tenant TEXT,
-        accounts TEXT NOT NULL
-    ) STRICT;
-    CREATE INDEX entries_call ON entries (call)
-    """,
-    """
-    ALTER TABLE balances ADD COLUMN usd_extra INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE balances ADD COLUMN tokens_extra INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE balances ADD COLUMN calls_extra INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE balances ADD COLUMN usd_credit INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE balances ADD COLUMN tokens_credit INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE balances ADD COLUMN calls_credit INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE balances ADD COLUMN warned INTEGER NOT NULL DEFAULT 0;
-    CREATE TABLE credits (
-        id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, account TEXT NOT NULL, window TEXT NOT NULL,
-        usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL
-    ) STRICT;
-    ALTER TABLE holds ADD COLUMN feature TEXT;
-    ALTER TABLE holds ADD COLUMN plan TEXT;
-    ALTER TABLE entries ADD COLUMN reasoning_tokens INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE entries ADD COLUMN finish_reason TEXT;
-    ALTER TABLE entries ADD COLUMN asked TEXT;
-    ALTER TABLE entries ADD COLUMN degraded INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE entries ADD COLUMN prompt_cache_saved INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE entries ADD COLUMN routing_saved INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE entries ADD COLUMN parts TEXT;
-    ALTER TABLE entries ADD COLUMN feature TEXT;
-    ALTER TABLE entries ADD COLUMN plan TEXT;
-    CREATE TABLE tallies (
-        hour INTEGER NOT NULL, kind TEXT NOT NULL, user TEXT NOT NULL, tenant TEXT NOT NULL, feature TEXT NOT NULL,
-        plan TEXT NOT NULL, asked TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, scope TEXT NOT NULL,
-        calls INTEGER NOT NULL, usd INTEGER NOT NULL,
-        PRIMARY KEY (hour, kind, user, tenant, feature, plan, asked, provider, model, scope)
-    ) WITHOUT ROWID, STRICT;
-    CREATE TABLE assignments (
-        id INTEGER PRIMARY KEY, at REAL NOT NULL, user TEXT, tenant TEXT, plan TEXT, seats INTEGER NOT NULL
-    ) STRICT;
-    CREATE INDEX assignments_user ON assignments (user, tenant);
-    CREATE TABLE definitions (
-        id INTEGER PRIMARY KEY, at REAL NOT NULL, plan TEXT NOT NULL, definition TEXT NOT NULL
-    ) STRICT
-    """,
-    """
-    ALTER TABLE entries ADD COLUMN cell INTEGER;
-    CREATE INDEX entries_at ON entries (at);
-    CREATE INDEX entries_apart ON entries (at) WHERE cell IS NULL
-    """,
-)
+__all__ = ["cell_of", "extend", "mark_sent", "record", "reserve", "settle", "sweep", "void"]
 
 _HOLD_BALANCE = (
     "INSERT INTO balances (account, window, usd, tokens, calls, usd_held, tokens_held, calls_held) "
@@ -113,6 +39,16 @@ _MOVE = (
 )
 _HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _EXTEND = "UPDATE holds SET usd = usd + ?, tokens = tokens + ?, calls = calls + ?, lease = max(lease, ?) WHERE call = ?"
+_HOLD_WHOLE = (
+    "UPDATE balances SET usd_held = usd_held + ?, tokens_held = tokens_held + ?, calls_held = calls_held + ? "
+    "WHERE account = ? AND window = ? "
+    "AND (? IS NULL OR ? = 0 OR usd + usd_held - usd_extra + ? <= ?) "
+    "AND (? IS NULL OR ? = 0 OR tokens + tokens_held - tokens_extra + ? <= ?) "
+    "AND (? IS NULL OR ? = 0 OR calls + calls_held - calls_extra + ? <= ?) "
+    "RETURNING usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra"
+)
+_ENTER = f"INSERT INTO entries ({COLUMNS}, cell) VALUES ({', '.join('?' * 27)})"  # noqa: S608 - columns alone
+_LARGE = 2**40  # nano-dollars, a thousand dollars for one call; or tokens
 _RELEASE = "DELETE FROM holds WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _SWEEP = (
@@ -143,7 +79,7 @@ def reserve(
         raise LedgerError(f"call {call} was reserved before; give every call an id of its own")
     answer = _hold(cursor, lines, wanted, minimum, at)
     if isinstance(answer, Grant):
-        cursor.execute(_HOLD, (call, *answer.amounts, accounts_text(lines), lease, sent, *attribution))
+        cursor.execute(_HOLD, (call, *answer.amounts, _accounts_text(lines), lease, sent, *attribution))
     return answer
 
 
@@ -177,7 +113,7 @@ def record(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float) -> bool
     """Enter a call without accounts, once."""
     if cursor.execute(_IS_ENTERED, (call,)).fetchone():
         return False
-    enter(cursor, call, "settled", at, calls=1, charge=charge)
+    _enter(cursor, call, "settled", at, calls=1, charge=charge)
     return True
 
 
@@ -185,7 +121,7 @@ def _hold(
     cursor: sqlite3.Cursor, lines: Sequence[Line], wanted: Amounts, minimum: Amounts, at: float
 ) -> Grant | Refusal:
     if len(lines) == 1:
-        whole = balances.hold_whole(cursor, lines[0], wanted)
+        whole = _hold_whole(cursor, lines[0], wanted)
         if whole is not None:
             return whole
     answer = _decide(cursor, lines, wanted, minimum, at)
@@ -195,6 +131,27 @@ def _hold(
         for line in lines:
             cursor.execute(_HOLD_BALANCE, (line.account, line.window, *answer.amounts))
     return answer
+
+
+def _hold_whole(cursor: sqlite3.Cursor, line: Line, wanted: Amounts) -> Grant | None:
+    """Hold all that is wanted on the one line of a call, if it is there: in one step, as nearly all calls are held."""
+    if line.since is not None:
+        return None
+    grace = line.grace
+    usd = None if line.usd is None else line.usd + grace.usd
+    tokens = None if line.tokens is None else line.tokens + grace.tokens
+    calls = None if line.calls is None else line.calls + grace.calls
+    u, t, c = wanted
+    room = (usd, u, u, usd, tokens, t, t, tokens, calls, c, c, calls)
+    row = cursor.execute(_HOLD_WHOLE, (u, t, c, line.account, line.window, *room)).fetchone()
+    if row is None:
+        return None
+    left = (
+        None if usd is None else usd - row[0],
+        None if tokens is None else tokens - row[1],
+        None if calls is None else calls - row[2],
+    )
+    return Grant(wanted, left)
 
 
 def _decide(
@@ -217,7 +174,7 @@ def settle(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls: 
         return False
     else:
         accounts = NO_ACCOUNTS  # nothing was reserved; the journal keeps the cost all the same
-    enter(cursor, call, "settled", at, calls=calls, charge=charge, accounts=accounts)
+    _enter(cursor, call, "settled", at, calls=calls, charge=charge, accounts=accounts)
     return True
 
 
@@ -230,7 +187,7 @@ def _correct(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls
             usd=(charge.usd or 0) - usd if known else None, output_tokens=charge.output_tokens - tokens
         )
         _move(cursor, Amounts(charge.usd or 0, charge.tokens, calls - number), NOTHING, accounts)
-        enter(cursor, call, "corrected", at, calls=calls - number, charge=charge, accounts=accounts)
+        _enter(cursor, call, "corrected", at, calls=calls - number, charge=charge, accounts=accounts)
     return bool(posted)
 
 
@@ -244,7 +201,7 @@ def _revive(cursor: sqlite3.Cursor, call: str, lease: float, at: float) -> None:
     _move(cursor, back, back, accounts)
     attribution = _attribution(cursor, call)
     charge = Charge(-usd, output_tokens=-tokens, attempts=0, attribution=attribution)
-    enter(cursor, call, "corrected", at, calls=-number, charge=charge, accounts=accounts)
+    _enter(cursor, call, "corrected", at, calls=-number, charge=charge, accounts=accounts)
     cursor.execute(_HOLD, (call, usd, tokens, number, accounts, lease, True, *attribution))
 
 
@@ -263,10 +220,69 @@ def sweep(cursor: sqlite3.Cursor, at: float) -> int:
         cursor.execute("INSERT INTO expired VALUES (?, ?, ?, ?, ?)", (call, *posted, accounts))
         if sent:
             charge = Charge(usd, output_tokens=tokens, estimated=True, attribution=Attribution(*attribution))
-            enter(cursor, call, "expired", at, calls=calls, charge=charge, accounts=accounts)
+            _enter(cursor, call, "expired", at, calls=calls, charge=charge, accounts=accounts)
     return len(rows)
 
 
 def _move(cursor: sqlite3.Cursor, posted: Sequence[int], released: Sequence[int], accounts: str) -> None:
     for account, window in accounts_of(accounts):
         cursor.execute(_MOVE, (*posted, *released, account, window))
+
+
+def _enter(
+    cursor: sqlite3.Cursor,
+    call: str,
+    kind: EntryKind,
+    at: float,
+    *,
+    calls: int,
+    charge: Charge,
+    accounts: str = NO_ACCOUNTS,
+) -> None:
+    """Write an entry."""
+    parts, attribution = charge[-2:]
+    row = (
+        call, kind, at, calls, *charge[:-2], json.dumps(parts) if parts else None, *attribution, accounts,
+        cell_of(kind, charge),
+    )  # fmt: skip
+    cursor.execute(_ENTER, row)
+
+
+def cell_of(kind: EntryKind, charge: Charge) -> int | None:
+    """Give the number of what a call has in common with others, so that a report adds them up without a look at each.
+
+    None for one that it has to look at: of several attempts, whose lease ran out, or so large that eight million of its
+    like could not be added up in 64 bits.
+    """
+    saved, routed = charge.prompt_cache_saved, charge.routing_saved
+    if (
+        kind != "settled"
+        or charge.parts
+        or any(
+            [
+                abs(amount) >= _LARGE
+                for amount in (charge.usd or 0, charge.input_tokens, charge.output_tokens, saved, routed)
+            ]
+        )
+    ):
+        return None
+    return _number(
+        charge.attribution, charge.provider, charge.model, charge.outcome, charge.finish_reason, charge.usd is None,
+        charge.estimated, charge.degraded, saved != 0, routed != 0,
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=4096)
+def _number(*facts: object) -> int:
+    """Give 64 bits of a hash: of ten million cells, two are the same with a chance of one in 400,000."""
+    return int.from_bytes(hashlib.blake2b(repr(facts).encode(), digest_size=8).digest(), signed=True)
+
+
+def _accounts_text(lines: Sequence[Line]) -> str:
+    """Write down which accounts and windows a call is charged to."""
+    return _json(tuple([line[:2] for line in lines]))
+
+
+@functools.lru_cache(maxsize=1024)
+def _json(accounts: tuple[tuple[str, str], ...]) -> str:
+    return json.dumps(accounts)

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from inferkit.core.errors import ConfigurationError, InvalidRequest, ModelFileError, ProviderError, Unavailable
-from inferkit.local.errors import PROVIDER, ContextOverflow, EngineUnavailable, WorkerDied
+from inferkit.local.errors import PROVIDER, ContextOverflow, EngineUnavailable, WorkerDied, context_overflow
 
 __all__ = ["FRAME_LIMIT", "FrameDecoder", "encode", "from_frame", "to_frame"]
 
@@ -78,7 +78,7 @@ def from_frame(frame: dict[str, Any]) -> Exception:
     """Make the error that the other process described."""
     kind = frame["error"]
     if kind == "overflow":
-        return ContextOverflow(frame["prompt"], frame["context"])
+        return context_overflow(frame["prompt"], frame["context"])
     if kind == "request":
         wanted = InvalidRequest if frame["bad"] else Unavailable
         return wanted(frame["message"], provider=PROVIDER, code=frame["code"])

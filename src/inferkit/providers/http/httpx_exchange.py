@@ -97,6 +97,10 @@ class HttpxExchange:
         """Read what a body says about an error, up to 64 KiB and 5 seconds, and close. Never fails."""
         return await self._read_a_little(_MAX_ERROR_BYTES, _ERROR_BODY_SECONDS)
 
+    def end_within(self, seconds: float) -> None:
+        """See `Exchange`."""
+        self._connection.watch(self._connection.within(seconds))
+
     async def finish(self) -> None:
         """Read the little that follows the last event, so that the connection can be used again, and close."""
         await self._read_a_little(_REST_BYTES, _REST_SECONDS)

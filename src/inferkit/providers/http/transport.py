@@ -43,6 +43,9 @@ class Exchange(Protocol):
     async def read_error(self) -> bytes:
         """Give the beginning of what a body says about an error, and close. Takes seconds at most, and never fails."""
 
+    def end_within(self, seconds: float) -> None:
+        """Have the body end within that time, and be cut where it does not."""
+
     async def finish(self) -> None:
         """Read the little that follows what was wanted, so that the connection can be used again, and close."""
 

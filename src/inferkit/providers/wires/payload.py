@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
@@ -13,13 +12,7 @@ from inferkit.runtime import imports
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Malformed", "parse", "write"]
-
-_ESCAPES = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
-    rb"|\\u([dD])[89a-fA-F][0-9a-fA-F]{2}"  # half of one
-    rb"|\\."
-)
+__all__ = ["Malformed", "mended", "parse", "write"]
 
 
 class Malformed(ValueError):
@@ -34,17 +27,27 @@ def _json_reader() -> Callable[[bytes], Any]:
     return from_json
 
 
-def parse(data: bytes) -> Any:
-    """Read JSON. Half a surrogate pair, which some servers send where they cut a character, becomes U+FFFD."""
+def parse(data: bytes, join: Callable[[Any], Any] | None = None) -> Any:
+    """Read JSON. Half a character, which some servers send where they cut one, becomes U+FFFD, or is for `join`."""
     try:
         return _json_reader()(data)
     except ValueError:
         pass
-    whole = _ESCAPES.sub(lambda match: b"\\ufffd" if match[1] else match[0], data)
     try:
-        return json.loads(whole.decode("utf-8", "replace"))
+        return (join or mended)(json.loads(data.decode("utf-8", "replace")))
     except (ValueError, RecursionError):
         raise Malformed("it is not JSON") from None  # the library's words quote the data
+
+
+def mended(value: Any) -> Any:
+    """Give plain data with every half character in its texts joined with its other half, or replaced by U+FFFD."""
+    if type(value) is str:
+        return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if type(value) is dict:
+        return {mended(name): mended(item) for name, item in value.items()}
+    if type(value) is list:
+        return [mended(item) for item in value]
+    return value
 
 
 def write(payload: Any) -> bytes:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from inferkit.core.usage import Usage
     from inferkit.providers.endpoints import Endpoint
 
-__all__ = ["Reader", "TwoWayWire", "Wire", "Writer"]
+__all__ = ["Lightening", "Reader", "TwoWayWire", "Wire", "Writer"]
 
 
 class Reader(Protocol):
@@ -64,11 +64,18 @@ class Wire(Protocol):
     def write_request(self, request: Request, endpoint: Endpoint) -> bytes:
         """Write a request for an endpoint. Raises `ConfigurationError` for what this wire cannot carry."""
 
-    def reader(self, provider: str, headers: Mapping[str, str], *, streamed: bool) -> Reader:
-        """Make what reads a reply that came with `headers`, and was asked for as a stream or not."""
+    def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> Reader:
+        """Make what reads a reply of an endpoint that came with `headers`, and was asked for as a stream or not."""
 
     def read_error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """Say what a refusal means."""
+
+
+class Lightening(Protocol):
+    """What a wire may have besides: it learns from a refusal what a server can do without."""
+
+    def lighten(self, request: Request, endpoint: Endpoint, status: int, body: bytes) -> Endpoint | None:
+        """Give the endpoint as one that takes less, where `body` refuses what was sent and can be left out, or None."""
 
 
 class TwoWayWire(Wire, Protocol):

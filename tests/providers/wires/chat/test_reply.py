@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from chat_wire import USAGE_EVENT, ask, completion, delta
 from inferkit.core.chunks import Chunk, ToolCallDelta
-from inferkit.core.errors import ContentFiltered, InvalidRequest, RateLimited, Unavailable
+from inferkit.core.errors import ContentFiltered, ContextOverflow, RateLimited, Unavailable
 from inferkit.core.messages import ImagePart, OpaquePart, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
@@ -18,6 +18,7 @@ from inferkit.core.usage import Usage
 from inferkit.providers.presets import PRESETS
 from inferkit.providers.wires.chat.reader import ChatReader
 from inferkit.providers.wires.chat.wire import CHAT
+from inferkit.providers.wires.payload import parse
 from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime
 from wire import event
@@ -40,6 +41,90 @@ def read(*pieces, headers=STREAM, streamed=True):
         chunks += reader.end()
     assert reader.done is (reader.failure is None)
     return chunks, reader.failure
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"data: {,}\n\n",
+        b"data: 7\n\n",
+        b'data: {"a":[{}\n\n',
+        b"data: {}}\n\n",
+        b'data: {"choices":[{"delta":{"content":"x\n\n',
+    ],
+)
+def test_what_came_in_one_read_with_an_event_that_is_none_is_handed_over_first(odd):
+    plain = [event(delta(text)) for text in "abc"]
+    for pieces in ([*plain[:2], odd, plain[2]], [b"".join([*plain[:2], odd, plain[2]])], [plain[0], plain[1] + odd]):
+        chunks, failure = read(*pieces)
+        assert [chunk.text for chunk in chunks] == ["a", "b"]
+        assert isinstance(failure, Unavailable)
+
+
+PIECES = ["plain", "añ語🎉", "", 'with "quotes"', "a\\nb\n", "\u0001", "\u2028", " ", "data: x"]
+
+
+def spaced(content):
+    """Write an event as Python's json does, with spaces, and what is beyond ASCII escaped."""
+    return b"data: %s\n\n" % json.dumps(content).encode()
+
+
+def dense(content):
+    """Write an event as most servers do."""
+    return b"data: %s\n\n" % json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def padded(content):
+    """Write an event that is like no other."""
+    return dense(content | {"obfuscation": "x" * len(json.dumps(content))})
+
+
+def usual(text):
+    return {"id": "c", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+
+
+ODD = [
+    {"id": "c", "choices": [{"index": 1, "delta": {"content": "another's"}}]},
+    {"id": "c", "choices": [{"index": 0, "delta": {"reasoning_content": "hm"}}]},
+    {"id": "c", "choices": [{"index": 0, "delta": {"content": "x", "refusal": "no"}}]},
+    {"id": "c", "content": "none of it", "choices": [{"index": 0, "delta": {"content": "y"}}]},
+    {"id": "c", "choices": [{"index": 0, "delta": {"content": "z"}}], "usage": {"prompt_tokens": 3}},
+    {"id": '"content": "', "choices": [{"index": 0, "delta": {"content": "q"}}]},
+]
+
+
+@given(
+    st.lists(st.one_of(st.sampled_from(PIECES).map(usual), st.text().map(usual), st.sampled_from(ODD)), min_size=1),
+    st.sampled_from([spaced, dense, padded]),
+    st.lists(st.integers(0, 3000), max_size=8),
+)
+def test_however_a_stream_is_cut_its_chunks_are_those_of_each_event(contents, write, cuts):
+    body = b"".join(map(write, contents))
+    places = sorted({min(cut, len(body)) for cut in cuts} | {0, len(body)})
+    pieces = [body[begin:end] for begin, end in itertools.pairwise(places)]
+    named, _ = read(*[b"id: 1\n" + write(content) for content in contents], event("[DONE]"))  # nobody learns from these
+    whole_events, failure = read(*map(write, contents), event("[DONE]"))
+    cut_anywhere, _ = read(*pieces, event("[DONE]"))
+    together, _ = read(body, event("[DONE]"))
+    assert failure is None
+    ways = (whole_events, cut_anywhere, together)
+    expected = [(chunk[:5], chunk.raw) for chunk in named]
+    assert [[(chunk[:5], chunk.raw) for chunk in chunks] for chunks in ways] == [expected] * 3
+
+
+def test_what_is_around_a_text_is_learned_once_for_all_reads_that_are_like_it(monkeypatch):
+    parsed = []
+
+    def counted(data, *how):
+        parsed.append(data)
+        return parse(data, *how)
+
+    monkeypatch.setattr("inferkit.providers.wires.chat.reader.parse", counted)
+    texts = [f"word {number} añ語" for number in range(100)]
+    chunks, _ = read(*[dense(usual(text)) for text in texts], event("[DONE]"))
+    assert [chunk.text for chunk in chunks] == texts
+    assert [chunk.raw for chunk in chunks] == [usual(text) for text in texts]
+    assert len(parsed) == 1
 
 
 def reply(*events):
@@ -117,7 +202,7 @@ def test_chunks_that_are_written_as_events_are_read_as_they_were(chunks, cuts):
     places = sorted({min(cut, len(body)) for cut in cuts} | {0, len(body)})
     again, failure = read(*[body[a:b] for a, b in itertools.pairwise(places)])
     assert failure is None
-    assert [chunk._replace(raw=None) for chunk in again] == chunks
+    assert [chunk._replace(event=None) for chunk in again] == chunks
 
 
 @given(replies())
@@ -141,9 +226,9 @@ def _joined(reply):
 @pytest.mark.parametrize("streamed", [True, False])
 def test_parts_that_come_whole_from_elsewhere_are_told_in_this_wires_fields(streamed):
     parts = (ReasoningPart("hm", "seal"), TextPart("A"), TextPart("B"), RefusalPart("no"))
-    again, _ = read(write([Chunk(parts=parts), Chunk(finish_reason="end")], streamed=streamed))
+    again, _ = read(write([Chunk(parts=parts), Chunk(finish_reason="odd")], streamed=streamed))
     one = Reply.of(again, CallRecord(clock))
-    assert (one.reasoning, one.text, one.finish_reason) == ("hm", "ABno", "end")
+    assert (one.reasoning, one.text, one.finish_reason) == ("hm", "ABno", "odd")
     assert one.message.parts == (
         ReasoningPart("hm", None, {"reasoning_details": [{"type": "reasoning.text", "signature": "seal"}]}),
         TextPart("AB"),
@@ -183,7 +268,7 @@ def test_what_a_next_turn_needs_is_in_the_message_streamed_and_whole(told, parts
     for one in (whole(told), reply(delta(**told), delta(finish="stop"))):
         assert one.message.parts == parts
     request = ask(DirectRuntime(), one.message)
-    sent = json.loads(CHAT.write_request(request, PRESETS["openrouter"]))["messages"][0]
+    sent = json.loads(CHAT.write_request(request, PRESETS["openrouter"].endpoint()))["messages"][0]
     for name, value in told.items():
         if name == "audio":  # a model takes no more of what it has said
             assert sent[name] == {"id": value["id"]}
@@ -208,6 +293,7 @@ def test_what_comes_in_pieces_is_put_together():
     )
     assert one.message.parts == (
         TextPart("AB"),
+        ToolCallPart("call_chatcmpl-1_0", "f", "{}"),
         ReasoningPart(
             "",
             None,
@@ -220,7 +306,7 @@ def test_what_comes_in_pieces_is_put_together():
         ),
         OpaquePart("audio", {"id": "a", "transcript": "It is.", "data": "eA=="}),
     )
-    assert one.extra == {"annotations": [{"url": 1}, {"url": 2}], "function_call": {"name": "f", "arguments": "{}"}}
+    assert one.extra == {"annotations": [{"url": 1}, {"url": 2}]}
 
 
 def test_what_is_said_of_the_whole_reply_is_its_extra():
@@ -273,7 +359,7 @@ def test_the_first_bytes_say_whether_a_reply_is_streamed_and_not_its_label(heade
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        ({"message": "ctx", "code": "context_length_exceeded"}, InvalidRequest),
+        ({"message": "ctx", "code": "context_length_exceeded"}, ContextOverflow),
         ({"message": "slow", "code": 429}, RateLimited),
         ({"code": "content_filter"}, ContentFiltered),
     ],

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, strategies as st
 
 from chat_wire import ask
-from inferkit.core.errors import ConfigurationError
+from inferkit.core.errors import ConfigurationError, InvalidRequest
 from inferkit.core.messages import (
+    AudioPart,
+    CustomTool,
+    FilePart,
     ImagePart,
     Message,
     OpaquePart,
@@ -57,9 +61,16 @@ images = st.one_of(
     st.builds(ImagePart, url=words, detail=st.none() | st.sampled_from(["low", "high"]), extra=marks),
     st.builds(ImagePart, data=st.binary(max_size=9), media_type=st.just("image/png")),
 )
-calls = st.builds(
-    ToolCallPart, words, words, words, st.none() | st.just({"extra_content": {"google": {"thought_signature": "x"}}})
+blobs = st.binary(max_size=9)
+media = st.one_of(
+    images,
+    st.builds(AudioPart, blobs, st.sampled_from(["audio/wav", "audio/mpeg", "audio/opus"]), marks),
+    st.builds(FilePart, blobs, st.just("application/pdf"), st.none() | words, extra=marks),
+    st.builds(FilePart, url=words.map("https://a/{}".format), filename=st.none() | words, extra=marks),
+    st.builds(FilePart, file_id=words, filename=st.none() | words),
 )
+signed = st.none() | st.just({"extra_content": {"google": {"thought_signature": "x"}}})
+calls = st.builds(ToolCallPart, words, words, words, signed, st.sampled_from(["function", "custom"]))
 own = st.one_of(
     texts,
     calls,
@@ -70,13 +81,16 @@ own = st.one_of(
 )
 messages = st.one_of(
     st.builds(Message, st.just("system"), st.lists(texts, max_size=2).map(tuple), named),
-    st.builds(Message, st.just("user"), st.lists(texts | images, max_size=3).map(tuple), named),
+    st.builds(Message, st.just("user"), st.lists(texts | media, max_size=3).map(tuple), named),
     st.builds(Message, st.just("assistant"), st.lists(own, max_size=4).map(tuple), named),
     st.builds(Message, st.just("tool"), st.lists(st.builds(ToolResultPart, words, words), min_size=1).map(tuple)),
 )
 objects = st.dictionaries(words, words | st.integers(0, 9) | st.booleans(), max_size=2)
-tools = st.builds(
-    Tool, words, words, objects, st.none() | st.booleans(), st.none() | st.just({"cache_control": {"type": "x"}})
+marked = st.none() | st.just({"cache_control": {"type": "x"}})
+tools = st.one_of(
+    st.builds(Tool, words, words, objects, st.none() | st.booleans(), marked),
+    st.builds(CustomTool, words, words, st.none(), st.just("lark"), marked),
+    st.builds(CustomTool, words, words, words, st.sampled_from(["lark", "regex"]), marked),
 )
 requests = st.builds(
     lambda turns, fields: ask(DirectRuntime(), *turns, **fields),
@@ -114,6 +128,26 @@ def test_a_request_that_was_read_is_written_as_it_came(request, limit, reasoning
     [
         {"tools": [{"type": "web_search"}]},
         {"tools": [{"type": "custom", "custom": {"name": "sql", "format": {"type": "grammar"}}}]},
+        {"tools": [{"type": "custom", "custom": {"name": "sql", "format": {"type": "text"}, "x": 1}}]},
+        {"tools": [{"type": "custom", "custom": {"name": "sql", "description": 7}}]},
+        {"tools": [{"type": "custom", "custom": {"name": "sql", "x": 1}, "y": 2}]},
+        {
+            "tools": [
+                {
+                    "type": "custom",
+                    "custom": {
+                        "name": "sql",
+                        "format": {"type": "grammar", "grammar": {"definition": "a", "syntax": "lark"}},
+                    },
+                },
+                {"type": "function", "function": {"name": "f", "parameters": {}}},
+            ],
+            "tool_choice": {"type": "custom", "custom": {"name": "sql"}},
+        },
+        {"tool_choice": {"type": "custom", "custom": {"name": "sql"}}},
+        {"tool_choice": {"type": "function", "function": {"name": "f"}, "x": 1}},
+        {"logprobs": True, "top_logprobs": 3, "service_tier": "flex", "parallel_tool_calls": False},
+        {"prompt_cache_key": "k", "prompt_cache_options": {"mode": "implicit", "ttl": "30m"}, "safety_identifier": "u"},
         {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}},
         {"tool_choice": {"type": "function", "function": {"name": "auto"}}},
         {"response_format": {"type": "json_object"}},
@@ -175,7 +209,27 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "find", "arguments"
             "content": [{"type": "image_url", "image_url": {"url": "https://x", "detail": "low", "format": "png"}}],
         },
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}, "cache_control": {}}]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_audio", "input_audio": {"data": "eA==", "format": "mp3", "x": 1}, "cache_control": {}}
+            ],
+        },
+        {"role": "user", "content": [{"type": "file", "file": {"file_data": "data:a/b;x=y;base64,eA==", "z": 1}}]},
+        {"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1", "filename": "a.pdf"}, "x": 1}]},
         {"role": "assistant", "content": None, "reasoning_content": "hm", "tool_calls": [CALL]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}], "closed": True},
+                {"type": "text", "text": "Yes."},
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c1", "type": "custom", "custom": {"name": "sql", "input": "select 1"}, "x": 2}],
+        },
         {"role": "assistant", "content": "Yes.", "reasoning": "hm", "reasoning_details": [{"type": "x", "data": "y"}]},
         {"role": "assistant", "content": "Yes.", "reasoning_details": [{"type": "x", "data": "y"}]},
         {
@@ -249,7 +303,29 @@ def test_arguments_that_are_no_text_become_json(arguments, sent):
         ),
         ({"role": "assistant", "content": "a", "reasoning": ["hm"]}, 'the "reasoning" of message 3'),
         ({"role": "assistant", "content": "a", "images": ["u"]}, 'the "images" of message 3'),
-        ({"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}, "a part of message 3"),
+        (
+            {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]},
+            "a part of message 3 is not .*audio",
+        ),
+        (
+            {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "%", "format": "wav"}}]},
+            "a part of message 3 is not .*base64",
+        ),
+        ({"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": 7, "format": "wav"}}]}, "base64"),
+        ({"role": "user", "content": [{"type": "file", "file": "x"}]}, "a part of message 3 is not .*file_id"),
+        ({"role": "user", "content": [{"type": "file", "file": {"filename": "x"}}]}, "a part of message 3 is not"),
+        ({"role": "user", "content": [{"type": "file", "file": {"file_id": 7}}]}, "a part of message 3 is not"),
+        (
+            {"role": "user", "content": [{"type": "file", "file": {"file_data": "data:a/b;base64,%"}}]},
+            "a part of message 3 is not .*data URL",
+        ),
+        ({"role": "user", "content": [{"type": "document_url", "document_url": 7}]}, "a part of message 3 is not"),
+        ({"role": "user", "content": [{"type": "video_url", "video_url": {"url": "u"}}]}, "is none of .*input_audio"),
+        ({"role": "assistant", "content": [{"type": "thinking", "thinking": "hm"}]}, "a part of message 3 is not"),
+        (
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": [{"type": "reference"}]}]},
+            "a part of message 3 is not",
+        ),
         ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": None}}]}, "a part of message 3"),
         ({"role": "user", "content": None}, 'has no "content"'),
     ],
@@ -264,11 +340,11 @@ def test_reasoning_goes_back_where_the_server_takes_it_or_where_the_caller_put_i
     told = {"role": "assistant", "content": "Yes."}
     assert written(turn) == [told]
     details = {"reasoning_details": [{"data": "x"}]}
-    assert written(turn, endpoint=PRESETS["openrouter"]) == [told | details | {"reasoning": "hm"}]
-    assert written(turn, endpoint=PRESETS["deepseek"]) == [told | details | {"reasoning_content": "hm"}]
+    assert written(turn, endpoint=PRESETS["openrouter"].endpoint()) == [told | details | {"reasoning": "hm"}]
+    assert written(turn, endpoint=PRESETS["deepseek"].endpoint()) == [told | details | {"reasoning_content": "hm"}]
     given = told | {"reasoning_content": "hm"}
     assert read_and_written(given) == [given]
-    assert read_and_written(given, endpoint=PRESETS["openrouter"]) == [told | {"reasoning": "hm"}]
+    assert read_and_written(given, endpoint=PRESETS["openrouter"].endpoint()) == [told | {"reasoning": "hm"}]
 
 
 def test_a_part_that_this_wire_has_no_place_for_is_refused():
@@ -277,3 +353,96 @@ def test_a_part_that_this_wire_has_no_place_for_is_refused():
     for part in (RefusalPart("no"), OpaquePart("audio", {})):
         with pytest.raises(ConfigurationError, match=f"a {type(part).__name__} belongs in assistant messages"):
             written(Message("user", (part, TextPart("x"))))
+
+
+def test_sound_and_files_are_written_as_the_server_takes_them():
+    parts = (AudioPart(b"x", "audio/x-wav"), FilePart(b"x", "application/pdf", "a.pdf"), FilePart(url="https://a"))
+    [sent] = written(Message("user", parts))
+    assert sent["content"] == [
+        {"type": "input_audio", "input_audio": {"data": "eA==", "format": "wav"}},
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64,eA==", "filename": "a.pdf"}},
+        {"type": "file", "file": {"file_data": "https://a"}},
+    ]
+    [sent] = written(Message("user", parts), endpoint=PRESETS["mistral"].endpoint())
+    assert sent["content"] == [
+        {"type": "input_audio", "input_audio": "eA=="},
+        {
+            "type": "document_url",
+            "document_url": "data:application/pdf;base64,eA==",
+            "document_name": "a.pdf",
+        },
+        {"type": "document_url", "document_url": "https://a"},
+    ]
+    [again] = read_and_written({"role": "user", "content": sent["content"][1:]})
+    assert again["content"] == [
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64,eA==", "filename": "a.pdf"}},
+        {"type": "file", "file": {"file_data": "https://a"}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("server", "given", "says"),
+    [
+        ("groq", AudioPart(b"x", "audio/wav"), "groq does not take sound"),
+        ("vllm", FilePart(file_id="f"), "vllm does not take files"),
+        ("openai", FilePart(url="https://a"), "openai does not take the address of a file; pass its data="),
+        ("mistral", FilePart(file_id="f"), "mistral does not take the file_id of a file"),
+    ],
+)
+def test_what_a_server_is_known_not_to_take_is_left_to_another_candidate(server, given, says):
+    endpoint = replace(PRESETS[server], base_url="https://acme.test/v1").endpoint()
+    with pytest.raises(InvalidRequest, match=says) as caught:
+        written(Message.user(given), endpoint=endpoint)
+    assert (caught.value.provider, caught.value.code, caught.value.retryable) == (server, "unsupported", False)
+
+
+def test_a_tool_of_a_kind_that_a_server_does_not_know_is_left_to_another_candidate():
+    request = ask(DirectRuntime(), tools=(CustomTool("sql"),))
+    assert write(request)["tools"] == [{"type": "custom", "custom": {"name": "sql"}}]
+    with pytest.raises(InvalidRequest, match="llamacpp does not take tools that take plain text"):
+        write(request, PRESETS["llamacpp"].endpoint())
+
+
+@pytest.mark.parametrize("part", [ImagePart(url="u"), AudioPart(b"x", "audio/wav"), FilePart(file_id="f")])
+@pytest.mark.parametrize("role", ["system", "assistant"])
+def test_what_is_shown_stands_in_messages_of_the_user(role, part):
+    with pytest.raises(ConfigurationError, match="in user messages only"):
+        written(Message(role, (part, TextPart("look"))))
+
+
+def test_one_tool_that_must_be_called_is_given_alone_where_it_cannot_be_named():
+    request = ask(DirectRuntime(), tools=(Tool("find"), Tool("mail")), tool_choice="mail")
+    assert write(request)["tool_choice"] == {"type": "function", "function": {"name": "mail"}}
+    sent = write(request, PRESETS["llamacpp"].endpoint())
+    assert ([tool["function"]["name"] for tool in sent["tools"]], sent["tool_choice"]) == (["mail"], "required")
+    unknown = write(request.replace(tool_choice="other"), PRESETS["llamacpp"].endpoint())
+    assert (len(unknown["tools"]), unknown["tool_choice"]["function"]["name"]) == (2, "other")
+
+
+def test_a_server_is_asked_in_its_own_words():
+    sent = write(ask(DirectRuntime(), seed=7, temperature=0.5), PRESETS["mistral"].endpoint())
+    assert (sent["random_seed"], sent["temperature"]) == (7, 0.5)
+    assert sent.keys() == {"model", "messages", "stream", "random_seed", "temperature"}
+
+
+def test_ids_of_calls_that_come_from_elsewhere_are_made_anew_where_only_short_ones_are_taken():
+    turns = (
+        Message.assistant(ToolCallPart("call_0123456789", "find", "{}"), ToolCallPart("abcDEF123", "find", "{}")),
+        Message.tool("call_0123456789", "found"),
+        Message.tool("abcDEF123", "none"),
+    )
+    call, *results = written(*turns, endpoint=PRESETS["mistral"].endpoint())
+    first, second = (each["id"] for each in call["tool_calls"])
+    assert (first.isalnum(), len(first), second) == (True, 9, "abcDEF123")
+    assert [result["tool_call_id"] for result in results] == [first, second]
+    assert [each["id"] for each in written(*turns)[0]["tool_calls"]] == ["call_0123456789", "abcDEF123"]
+
+
+def test_thoughts_stand_among_the_parts_where_the_server_has_them_there():
+    turn = Message.assistant(ReasoningPart("hm", None, {"reasoning_details": [{"data": "x"}]}), "Yes.")
+    [sent] = written(turn, endpoint=PRESETS["mistral"].endpoint())
+    assert sent["content"] == [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+        {"type": "text", "text": "Yes."},
+    ]
+    assert sent.keys() == {"role", "content"}

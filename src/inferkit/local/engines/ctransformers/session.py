@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import InvalidRequest, ModelFileError
 from inferkit.local.engines.ctransformers.sampling import Sampling, draw, penalise
-from inferkit.local.errors import PROVIDER, ContextOverflow
+from inferkit.local.errors import PROVIDER, context_overflow
 from inferkit.local.prompts import MARKS, Mark, checked_turns, format_of
 from inferkit.local.text import ReplyText
 
@@ -88,7 +88,7 @@ class Session:
     def _generate(self, prompt: list[int], request: dict[str, Any], caller: Caller) -> None:
         room = self._llama.context_length - len(prompt)
         if room < 1:
-            raise ContextOverflow(len(prompt), self._llama.context_length)
+            raise context_overflow(len(prompt), self._llama.context_length)
         sampling = Sampling.of(request)
         limit = _token_limit(request, room)
         form = self._format_of(request)

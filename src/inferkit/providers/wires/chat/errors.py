@@ -39,10 +39,15 @@ _MEANINGS: tuple[tuple[type[InferkitError], int, str, str], ...] = (
 
 
 def error_in(content: Any) -> Any:
-    """Give the error object of a payload, or None. vLLM sends it bare, Ollama as text."""
+    """Give the error object of a payload, or None. vLLM sends it bare, Ollama as text, Gemini within a list."""
+    if isinstance(content, list) and content:
+        content = content[0]
     if not isinstance(content, dict):
         return None
-    return content.get("error") or (content if content.get("object") == "error" else None)
+    error = content.get("error") or (content if content.get("object") in {"error", "Error"} else None)
+    if isinstance(error, str) and isinstance(content.get("code"), str):  # xAI has them side by side
+        return {"message": error, "code": content["code"]}
+    return error
 
 
 def read_error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:

@@ -6,55 +6,76 @@ chunk are gathered (see `Others`), and told with the finish reason.
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from inferkit.core.chunks import Chunk, ToolCallDelta
+from inferkit.core.chunks import Chunk
 from inferkit.core.messages import RefusalPart
+from inferkit.providers.wires.chat.finish_reasons import BROKEN, MEANINGS
+from inferkit.providers.wires.chat.images import FIELD, image, is_image
 from inferkit.providers.wires.chat.others import Others
-from inferkit.providers.wires.chat.read_messages import others
+from inferkit.providers.wires.chat.tool_calls import ToolCalls
 from inferkit.providers.wires.chat.usage import read_usage
 from inferkit.providers.wires.payload import Malformed
 
-__all__ = ["ChatEvents"]
+if TYPE_CHECKING:
+    from inferkit.core.chunks import ToolCallDelta
+    from inferkit.core.messages import Part
+
+__all__ = ["BrokenReplyError", "ChatEvents"]
 
 _NOTHING: dict[str, Any] = {}
 _REFUSED = (RefusalPart(""),)
 _new = tuple.__new__  # twice as fast as a named tuple's own, and used for every token
-_OF_CALL = frozenset({"id", "index", "type", "function"})
-_OF_FUNCTION = frozenset({"name", "arguments"})
+_ANY = object()
+
+
+class BrokenReplyError(Exception):
+    """The provider says that it broke off. `error` is its error object, or one that is made of its word for that."""
+
+    def __init__(self, error: Any) -> None:
+        super().__init__()
+        self.error = error
 
 
 class ChatEvents:
     """Reads the events of one reply, or the one object of a whole one."""
 
-    __slots__ = ("_calls", "_others", "_refused", "finished")
+    __slots__ = ("_calls", "_index", "_others", "_refused", "finished")
 
     def __init__(self) -> None:
         self.finished = False
         self._refused = False
-        self._calls: list[tuple[Any, str | None]] = []  # the wire's index and id of every tool call so far
+        self._calls: ToolCalls | None = None
+        self._index: Any = _ANY  # of the choice that is the reply
         self._others = Others()
 
-    def read(self, event: Any, into: list[Chunk]) -> None:
-        """Read one event. Raises `Malformed` if it cannot be one of this wire's."""
+    def read_text(self, event: Any, into: list[Chunk]) -> bool:
+        """Read an event that brings a piece of text and nothing else, as nearly all do; False where it is none."""
         try:
-            choices = event.get("choices")
-            choice = choices[0] if choices else _NOTHING
-            delta = choice.get("delta")
+            choice = event["choices"][0]
+            delta = choice["delta"]
             if (
-                delta
-                and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))  # noqa: PLR2004 - role and content
-                and type(text := delta.get("content")) is str
-                and not choice.get("finish_reason")
-                and not choice.get("index")
-                and not choice.get("logprobs")
-                and not event.get("usage")
-                and not choice.get("usage")
-            ):  # nothing but text, as with nearly every event
-                into.append(_new(Chunk, (text, "", (), None, None, event, (), None)))
-            else:
-                self._read(event, choices or [], into)
+                type(text := delta["content"]) is not str
+                or (len(delta) != 1 and (len(delta) != 2 or "role" not in delta))  # noqa: PLR2004 - role and text
+                or choice.get("finish_reason")
+                or choice.get("index")
+                or choice.get("logprobs")
+                or event.get("usage")
+                or "error" in event
+                or "error" in choice
+                or choice.get("usage")
+            ):
+                return False
+        except (AttributeError, TypeError, KeyError, IndexError):
+            return False
+        into.append(_new(Chunk, (text, "", (), None, None, event, (), None)))
+        self._index = 0
+        return True
+
+    def read(self, event: Any, into: list[Chunk]) -> None:
+        """Read one event. Raises `Malformed` if it cannot be one of this wire's, `BrokenReplyError` if it says so."""
+        try:
+            self._read(event, event.get("choices") or [], into)
         except (AttributeError, TypeError, KeyError, IndexError):
             raise Malformed("it has an unknown shape") from None
 
@@ -71,29 +92,33 @@ class ChatEvents:
             into.append(Chunk(parts=parts, extra=extra))
 
     def _read(self, event: dict[str, Any], choices: list[dict[str, Any]], into: list[Chunk]) -> None:
-        choice = choices[0] if choices else _NOTHING
-        if choice.get("index"):
-            choice = _first(choices)
+        choice = self._chosen(choices)
         delta = choice.get("delta") or choice.get("message") or _NOTHING
         text, reasoning = delta.get("content"), delta.get("reasoning_content") or delta.get("reasoning")
+        shown: tuple[Part, ...] = ()
         if text is not None and type(text) is not str:
-            text, thought = _texts(text)
+            text, thought, shown = self._parts(text)
             reasoning = reasoning or thought
         reasoning = reasoning if type(reasoning) is str else ""
-        calls = tuple([self._call(call, place) for place, call in enumerate(delta.get("tool_calls") or ())])
+        calls = self._read_calls(delta)
         reason = choice.get("finish_reason")
-        parts = self._others.gather(event, choice, delta, is_last=not choices or bool(reason))
+        parts = shown + self._others.gather(event, choice, delta, is_last=not choices or bool(reason))
         refusal = delta.get("refusal")
         if refusal and isinstance(refusal, str):
             self._refused = True
             if text or reasoning:
                 into.append(Chunk(text or "", reasoning))
             text, reasoning, parts = refusal, "", _REFUSED + parts
+        if choice.get("error") or (reason and str(reason).lower() in BROKEN):
+            if text or reasoning or calls or parts:
+                into.append(Chunk(text or "", reasoning, calls, None, None, event, parts))
+            raise BrokenReplyError(choice.get("error") or {"code": str(reason)})
         extra = None
         if reason:
+            reason = self._meaning(str(reason))
             self.finished = True
-            if self._refused and reason == "stop":
-                reason = "refusal"
+            if self._calls is not None:
+                calls += self._calls.ids(event.get("id"))
         if self.finished:
             told, extra = self._others.tell()
             parts += told
@@ -101,56 +126,45 @@ class ChatEvents:
         if counts is None and "x_groq" in event:
             counts = (event["x_groq"] or _NOTHING).get("usage")
         usage = read_usage(counts) if counts else None
-        into.append(Chunk(text or "", reasoning, calls, str(reason) if reason else None, usage, event, parts, extra))
+        into.append(Chunk(text or "", reasoning, calls, reason or None, usage, event, parts, extra))
 
-    def _call(self, call: dict[str, Any], place: int) -> ToolCallDelta:
-        """Read a piece of a tool call.
+    def _chosen(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        """Give the choice that is the reply, which has index 0 or comes alone; others stay in `raw`."""
+        choices = [choice for choice in choices if choice]
+        if not choices:
+            return _NOTHING
+        if self._index is _ANY:
+            self._index = next((0 for choice in choices if not choice.get("index")), choices[0].get("index"))
+        return next((choice for choice in choices if (choice.get("index") or 0) == self._index), _NOTHING)
 
-        Servers differ: `index` may be missing or always 0, `id` and `name` may come again with every piece. A new id is
-        a new call; only the first piece of a call carries its id and name.
-        """
-        id_ = call.get("id") or None
-        function = call.get("function") or _NOTHING
-        arguments = function.get("arguments")
-        if arguments is None:
-            arguments = ""
-        elif type(arguments) is not str:
-            arguments = json.dumps(arguments)
-        extra = others(call, _OF_CALL)
-        more = others(function, _OF_FUNCTION)
-        if more:
-            extra["function"] = more
-        known = self._known_call(call.get("index"), id_, place)
-        if known is not None:
-            return ToolCallDelta(known, None, None, arguments, extra or None)
-        index = call.get("index")
-        self._calls.append((len(self._calls) if index is None else index, id_))
-        return ToolCallDelta(len(self._calls) - 1, id_, function.get("name"), arguments, extra or None)
+    def _read_calls(self, delta: dict[str, Any]) -> tuple[ToolCallDelta, ...]:
+        pieces, legacy = delta.get("tool_calls"), delta.get("function_call")
+        if not pieces and not legacy:
+            return ()
+        if self._calls is None:
+            self._calls = ToolCalls()
+        calls = self._calls.read([piece for piece in pieces if piece]) if pieces else ()
+        return (*calls, self._calls.read_legacy(legacy)) if legacy else calls
 
-    def _known_call(self, index: Any, id_: Any, place: int) -> int | None:
-        """Find the call that a piece belongs to: by its id, else its index, else it goes on with the last one."""
-        calls = self._calls
-        if id_ is not None:
-            return next((n for n, (_, other) in enumerate(calls) if other == id_), None)
-        if index is None:
-            if place == 0:
-                return len(calls) - 1 if calls else None
-            index = place
-        return next((n for n in reversed(range(len(calls))) if calls[n][0] == index), None)
+    def _meaning(self, reason: str) -> str:
+        """Give the wire's own word for an end, where there is one; the server's stays among what else it says."""
+        meaning = MEANINGS.get(reason.lower(), reason)
+        if meaning != reason:
+            self._others.add("native_finish_reason", reason)
+        return "refusal" if self._refused and meaning == "stop" else meaning
 
-
-def _first(choices: list[dict[str, Any]]) -> dict[str, Any]:
-    """Give the choice with index 0; others, which were not asked for, stay in `raw`."""
-    return next((choice for choice in choices if not choice.get("index")), _NOTHING)
-
-
-def _texts(content: list[dict[str, Any]]) -> tuple[str, str]:
-    """Join the text and the reasoning of content that comes as a list of parts, as Mistral's does."""
-    texts: list[str] = []
-    thoughts: list[str] = []
-    for part in content:
-        if part.get("type") == "thinking":
-            thoughts += [piece["text"] for piece in part["thinking"] if piece.get("type") == "text"]
-        elif isinstance(part.get("text"), str):
-            texts.append(part["text"])
-    return "".join(texts), "".join(thoughts)
+    def _parts(self, content: list[dict[str, Any]]) -> tuple[str, str, tuple[Part, ...]]:
+        """Give text, reasoning and images of content that comes as a list of parts, as Mistral's does."""
+        texts: list[str] = []
+        thoughts: list[str] = []
+        shown: list[Part] = []
+        for part in content:
+            if part.get("type") == "thinking":
+                thoughts += [piece["text"] for piece in part["thinking"] if piece.get("type") == "text"]
+            elif isinstance(part.get("text"), str):
+                texts.append(part["text"])
+            elif is_image(part):
+                shown.append(image(part, FIELD))
+            else:
+                self._others.add("content", [part])
+        return "".join(texts), "".join(thoughts), tuple(shown)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Others"]
 
-_OF_TEXT = frozenset({"role", "content", "reasoning_content", "reasoning", "refusal", "tool_calls"})
+_OF_TEXT = frozenset({"role", "content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call"})
 _OF_DELTA = _OF_TEXT | {FIELD, "audio", DETAILS}
 _OF_CHOICE = frozenset({"index", "delta", "message", "finish_reason", "usage", "error"})
 _OF_EVENT = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation", "x_groq", "error"})
@@ -82,6 +82,11 @@ class Others:
             return parts, None
         self._untold = False
         return parts, {name: pieces.whole() for name, pieces in self._extra.items()}
+
+    def add(self, name: str, value: Any) -> None:
+        """Take one more thing that is to be told, where the provider has not said it under that name."""
+        if isinstance(value, list) or name not in self._extra:
+            self._add(name, value, joins=isinstance(value, list))
 
     def _add(self, name: str, value: Any, *, joins: bool) -> None:
         if value is None or value in ("", [], {}):

@@ -23,7 +23,9 @@ from inferkit.core.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from inferkit.providers.wires.chat.files import audio, file
 from inferkit.providers.wires.chat.images import FIELD, image, is_image
+from inferkit.providers.wires.chat.quirks import IN_CONTENT
 from inferkit.providers.wires.chat.write_messages import DETAILS
 
 if TYPE_CHECKING:
@@ -32,6 +34,14 @@ if TYPE_CHECKING:
 __all__ = ["others", "read_message"]
 
 _REASONING = ("reasoning_content", "reasoning")
+_FORMS = {
+    "text": '{"type": "text", "text": ...}',
+    "image_url": '{"type": "image_url", "image_url": {"url": ...}}',
+    "input_audio": '{"type": "input_audio", "input_audio": {"data": <base64>, "format": ...}}',
+    "file": '{"type": "file", "file": {"file_data": <data URL>, "filename": ...}}, or with a "file_id" for its data',
+    "document_url": '{"type": "document_url", "document_url": ...}',
+    "thinking": '{"type": "thinking", "thinking": [{"type": "text", "text": ...}]}',
+}
 _READ = frozenset({"role", "content", "tool_calls", "tool_call_id", "refusal", "audio", FIELD, DETAILS, *_REASONING})
 
 
@@ -85,12 +95,31 @@ def _part(part: Any, place: int) -> Part:
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind in {"text", "refusal"} and isinstance(part.get(kind), str):
         return (TextPart if kind == "text" else RefusalPart)(part[kind], others(part, {"type", kind}) or None)
+    read: Part | None = None
     if is_image(part):
-        return image(part)
-    raise ConfigurationError(
-        f'a part of message {place} is neither {{"type": "text", "text": ...}} nor '
-        '{"type": "image_url", "image_url": {"url": ...}}'
-    )
+        read = image(part)
+    elif kind == "input_audio":
+        read = audio(part)
+    elif kind in {"file", "document_url"}:
+        read = file(part)
+    elif kind == "thinking":
+        read = _thought(part)
+    if read is None:
+        form = _FORMS.get(kind) if isinstance(kind, str) else None
+        raise ConfigurationError(
+            f"a part of message {place} " + (f"is not {form}" if form else f"is none of {', '.join(_FORMS.values())}")
+        )
+    return read
+
+
+def _thought(part: Mapping[str, Any]) -> ReasoningPart | None:
+    pieces = part.get("thinking")
+    if not isinstance(pieces, list) or not all(isinstance(each, dict) for each in pieces):
+        return None
+    texts = [each.get("text") for each in pieces]
+    if not all(isinstance(text, str) for text in texts) or any(each.keys() - {"type", "text"} for each in pieces):
+        return None
+    return ReasoningPart("".join(texts), None, {"field": IN_CONTENT, **others(part, {"type", "thinking"})})
 
 
 def _of_assistant(given: Mapping[str, Any], place: int) -> list[Part]:
@@ -113,14 +142,13 @@ def _of_assistant(given: Mapping[str, Any], place: int) -> list[Part]:
 
 
 def _tool_call(call: Any, place: int) -> ToolCallPart:
-    function = call.get("function") if isinstance(call, Mapping) else None
-    if (
-        not isinstance(function, Mapping)
-        or not isinstance(function.get("name"), str)
-        or not isinstance(call.get("id"), str)
-    ):
+    custom = isinstance(call, Mapping) and isinstance(call.get("custom"), Mapping)
+    what, said = ("custom", "input") if custom else ("function", "arguments")
+    called = call.get(what) if isinstance(call, Mapping) else None
+    name, id_ = (called.get("name"), call.get("id")) if isinstance(called, Mapping) else (None, None)
+    if not isinstance(called, Mapping) or not isinstance(name, str) or not isinstance(id_, str):
         raise ConfigurationError(f'a tool call of message {place} needs {{"id": ..., "function": {{"name": ...}}}}')
-    arguments = function.get("arguments")
+    arguments = called.get(said)
     if arguments is None:
         arguments = ""
     elif not isinstance(arguments, str):
@@ -128,11 +156,11 @@ def _tool_call(call: Any, place: int) -> ToolCallPart:
             arguments = json.dumps(arguments, ensure_ascii=False)
         except (TypeError, ValueError, RecursionError):
             raise ConfigurationError(f"the arguments of a tool call of message {place} are no JSON") from None
-    extra = others(call, {"id", "type", "function", "index"})
-    more = others(function, {"name", "arguments"})
+    extra = others(call, {"id", "type", what, "index"})
+    more = others(called, {"name", said})
     if more:
-        extra["function"] = more
-    return ToolCallPart(call["id"], function["name"], arguments, extra or None)
+        extra[what] = more
+    return ToolCallPart(id_, name, arguments, extra or None, what)
 
 
 def others(given: Mapping[str, Any], known: AbstractSet[str]) -> dict[str, Any]:

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from inferkit.core.chunks import Chunk
 from inferkit.core.errors import ProviderError
 from inferkit.providers.errors import refusal, unusable
 from inferkit.providers.sse import EventTooLong, SSEParser
 from inferkit.providers.wires.chat.errors import error_in
-from inferkit.providers.wires.chat.events import ChatEvents
+from inferkit.providers.wires.chat.events import BrokenReplyError, ChatEvents
+from inferkit.providers.wires.chat.halves import Halves
+from inferkit.providers.wires.chat.tags import Tags
+from inferkit.providers.wires.chat.texts import Texts
 from inferkit.providers.wires.payload import Malformed, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from inferkit.core.chunks import Chunk
     from inferkit.providers.sse import SSEEvent
 
 __all__ = ["ChatReader"]
@@ -31,10 +34,19 @@ _WHOLE = b"{[<"  # JSON, or a page that says what went wrong
 
 
 class ChatReader:
-    """Reads one reply; see `Reader`. `max_bytes` bounds one that is not streamed."""
+    """Reads one reply; see `Reader`.
+
+    `max_bytes` bounds one that is not streamed; `reasoning_tags` are those between which its reasoning stands.
+    """
 
     def __init__(
-        self, provider: str, headers: Mapping[str, str], *, streamed: bool, max_bytes: int = _MAX_BODY_BYTES
+        self,
+        provider: str,
+        headers: Mapping[str, str],
+        *,
+        streamed: bool,
+        max_bytes: int = _MAX_BODY_BYTES,
+        reasoning_tags: tuple[str, str] | None = None,
     ) -> None:
         self.failure: ProviderError | None = None
         self.done = False
@@ -45,6 +57,9 @@ class ChatReader:
         self._max_bytes = max_bytes
         self._expects_stream = streamed
         self._events = ChatEvents()
+        self._texts = Texts()
+        self._halves = Halves()
+        self._tags = None if reasoning_tags is None else Tags(*reasoning_tags)
         self._parser: SSEParser | None = None
         self._whole = False
         self._held: list[bytes] = []
@@ -61,6 +76,10 @@ class ChatReader:
         parser = self._parser
         if parser is None:
             return self._feed_unknown(data)
+        if parser.between and not self._halves.waiting:
+            texts = self._texts.read(data)
+            if texts is not None:
+                return texts if self._tags is None else self._untagged(texts)
         chunks: list[Chunk] = []
         try:
             self._take(parser.feed(data), chunks)
@@ -70,7 +89,7 @@ class ChatReader:
             self._fail(f"an event of its stream is not usable: {error}")
         except ProviderError as error:
             self.failure = error
-        return chunks
+        return chunks if self._tags is None else self._untagged(chunks)
 
     def end(self) -> list[Chunk]:
         """Say that there are no more bytes; give what they completed."""
@@ -85,6 +104,15 @@ class ChatReader:
         except ProviderError as error:
             self.failure = error
         self.done = self.failure is None
+        return chunks if self._tags is None else self._untagged(chunks)
+
+    def _untagged(self, chunks: list[Chunk]) -> list[Chunk]:
+        assert self._tags is not None
+        chunks = self._tags.split(chunks)
+        if self.done or self.failure is not None:
+            text, reasoning = self._tags.rest()
+            if text or reasoning:
+                chunks.append(Chunk(text, reasoning))
         return chunks
 
     def _feed_unknown(self, data: bytes) -> list[Chunk]:
@@ -110,23 +138,41 @@ class ChatReader:
         return "event-stream" in kind or (self._expects_stream and "json" not in kind and "html" not in kind)
 
     def _take(self, events: Iterable[SSEEvent], chunks: list[Chunk]) -> None:
-        read = self._events.read
         for event in events:
             raw = event.raw
             if raw == b"[DONE]" or raw.strip() == b"[DONE]":
+                self._end_texts(chunks)
                 self.done = True
                 self._events.rest(chunks)
                 return
             content = self._content(event)
-            if content is None:
-                continue
-            if "error" in content or content.get("object") == "error":
-                error = error_in(content)
-                if error is not None:
-                    raise refusal(self._provider, None, self._headers, error)
-            if not self._met:
-                self._meet(content)
-            read(content, chunks)
+            if content is not None:
+                if self._halves.waiting and _says_why_it_ended(content):
+                    self._end_texts(chunks)
+                self._read(content, raw, chunks)
+
+    def _end_texts(self, chunks: list[Chunk]) -> None:
+        """Give what waits for the other half of a character, which does not come any more."""
+        if self._halves.waiting:
+            self._events.read(self._halves.rest(), chunks)
+
+    def _read(self, content: dict[str, Any], raw: bytes, chunks: list[Chunk]) -> None:
+        if not self._met:
+            self._meet(content)
+        if self._events.read_text(content, chunks):
+            self._texts.learn(raw)
+            return
+        if "error" in content or content.get("object") == "error":
+            error = error_in(content)
+            if error is not None:
+                raise refusal(self._provider, None, self._headers, error)
+        self._read_one(content, chunks)
+
+    def _read_one(self, content: dict[str, Any], chunks: list[Chunk]) -> None:
+        try:
+            self._events.read(content, chunks)
+        except BrokenReplyError as broken:
+            raise refusal(self._provider, None, self._headers, broken.error) from None
 
     def _content(self, event: SSEEvent) -> dict[str, Any] | None:
         """Give an event's object; None for a sign of life, of which some have names and odd data."""
@@ -134,7 +180,8 @@ class ChatReader:
         if event.event == "message":
             if not raw or raw == b"null":
                 return None
-            content = parse(raw)
+            join = self._halves.join
+            content = join(parse(raw, _as_it_is)) if self._halves.waiting else parse(raw, join)
         elif event.event == "error":
             try:
                 content = parse(raw)
@@ -169,6 +216,7 @@ class ChatReader:
         if not self.complete and not self.done:
             self._fail("its stream ended before the reply did (no finish reason, no [DONE]); try again")
         elif not self.done:
+            self._end_texts(chunks)
             self._events.rest(chunks)
 
     def _end_whole(self, chunks: list[Chunk]) -> None:
@@ -178,7 +226,10 @@ class ChatReader:
             error = error_in(content)
             if error is not None:
                 raise refusal(self._provider, None, self._headers, error)
-            self._events.read_whole(content, chunks)
+            try:
+                self._events.read_whole(content, chunks)
+            except BrokenReplyError as broken:
+                raise refusal(self._provider, None, self._headers, broken.error) from None
             self._events.rest(chunks)
             self._meet(content)
         except Malformed as malformed:
@@ -188,3 +239,12 @@ class ChatReader:
 
     def _fail(self, what: str) -> None:
         self.failure = unusable(self._provider, what, status=200)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _says_why_it_ended(content: dict[str, Any]) -> bool:
+    choices = content.get("choices")
+    return isinstance(choices, list) and any(isinstance(each, dict) and each.get("finish_reason") for each in choices)

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
-from inferkit.core.messages import Tool
 from inferkit.providers.wires.chat.read_messages import others, read_message
 from inferkit.providers.wires.chat.schemas import write_schema
+from inferkit.providers.wires.chat.tools import read_tools, write_tools
 from inferkit.providers.wires.chat.write_messages import write_messages
 
 if TYPE_CHECKING:
@@ -30,31 +30,32 @@ _OWN_FIELDS = {
 }
 _PLAIN = ("temperature", "top_p", "seed", "reasoning_effort")
 _LIMITS = ("max_completion_tokens", "max_tokens")
-_CHOICES = frozenset({"auto", "none", "required"})
 _USAGE = {"include_usage": True}
 
 
 def write_request(request: Request, quirks: ChatQuirks) -> dict[str, Any]:
-    """Give the wire's fields for a request. `request.extra` is merged last."""
+    """Give the wire's fields for a request. `request.extra` is merged last.
+
+    Raises `ConfigurationError` for what the wire cannot carry, `NotTakenError` for what this server does not take.
+    """
     payload: dict[str, Any] = {
         "model": request.model,
-        "messages": [wire for message in request.messages for wire in write_messages(message, quirks.reasoning_field)],
+        "messages": [wire for message in request.messages for wire in write_messages(message, quirks)],
     }
     if request.stream:
         payload["stream"] = True
-        payload["stream_options"] = _USAGE
+        if "stream_options" not in quirks.without:
+            payload["stream_options"] = _USAGE
     if request.max_output_tokens is not None:
         payload[quirks.max_tokens_field] = request.max_output_tokens
     for name in _PLAIN:
         value = getattr(request, name)
         if value is not None:
-            payload[name] = value
+            payload[quirks.renames.get(name, name)] = value
     if request.stop:
         payload["stop"] = list(request.stop)
-    if request.tools:
-        payload["tools"] = [_write_tool(tool) for tool in request.tools]
-    if request.tool_choice is not None:
-        payload["tool_choice"] = _write_tool_choice(request.tool_choice)
+    if request.tools or request.tool_choice is not None:
+        write_tools(request, quirks, payload)
     if request.response_schema is not None:
         payload["response_format"] = write_schema(request.response_schema)
     if request.extra:
@@ -81,7 +82,7 @@ def read_request(payload: Any) -> dict[str, Any]:
         if name in extra:
             fields[name] = extra.pop(name)
     _read_stop(extra, fields)
-    _read_tools(extra, fields)
+    read_tools(extra, fields)
     _read_schema(extra, fields)
     if extra:
         fields["extra"] = extra
@@ -118,22 +119,6 @@ def _read_stop(extra: dict[str, Any], fields: dict[str, Any]) -> None:
         del extra["stop"]
 
 
-def _read_tools(extra: dict[str, Any], fields: dict[str, Any]) -> None:
-    given = extra.get("tools")
-    if isinstance(given, list) and given and all(map(_is_function, given)):
-        fields["tools"] = tuple(map(_read_tool, given))
-        del extra["tools"]
-    choice = extra.get("tool_choice")
-    if isinstance(choice, Mapping) and isinstance(choice.get("function"), Mapping):
-        choice = choice["function"].get("name")
-        if choice not in _CHOICES and extra["tool_choice"] == _write_tool_choice(choice):
-            fields["tool_choice"] = choice
-    elif isinstance(choice, str) and choice in _CHOICES:
-        fields["tool_choice"] = choice
-    if "tool_choice" in fields:
-        del extra["tool_choice"]
-
-
 def _read_schema(extra: dict[str, Any], fields: dict[str, Any]) -> None:
     given = extra.get("response_format")
     schema = given.get("json_schema") if isinstance(given, Mapping) else None
@@ -141,44 +126,3 @@ def _read_schema(extra: dict[str, Any], fields: dict[str, Any]) -> None:
     if isinstance(schema, Mapping) and write_schema(schema) == given:
         fields["response_schema"] = schema
         del extra["response_format"]
-
-
-def _is_function(given: Any) -> bool:
-    function = given.get("function") if isinstance(given, Mapping) and given.get("type") == "function" else None
-    return (
-        isinstance(function, Mapping)
-        and isinstance(function.get("name"), str)
-        and isinstance(function.get("description", ""), str)
-        and isinstance(function.get("parameters"), Mapping)
-        and isinstance(function.get("strict"), bool | None)
-    )
-
-
-def _read_tool(given: Mapping[str, Any]) -> Tool:
-    function = given["function"]
-    extra = others(given, {"type", "function"})
-    more = others(function, {"name", "description", "parameters", "strict"})
-    if more:
-        extra["function"] = more
-    return Tool(
-        function["name"],
-        function.get("description", ""),
-        function["parameters"],
-        function.get("strict"),
-        extra or None,
-    )
-
-
-def _write_tool(tool: Tool) -> dict[str, Any]:
-    function: dict[str, Any] = {"name": tool.name, "parameters": dict(tool.parameters)}
-    if tool.description:
-        function["description"] = tool.description
-    if tool.strict is not None:
-        function["strict"] = tool.strict
-    extra = dict(tool.extra or {})
-    function |= extra.pop("function", {})
-    return {"type": "function", "function": function, **extra}
-
-
-def _write_tool_choice(choice: str) -> str | dict[str, Any]:
-    return choice if choice in _CHOICES else {"type": "function", "function": {"name": choice}}

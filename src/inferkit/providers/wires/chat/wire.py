@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inferkit.core.errors import InvalidRequest
 from inferkit.providers.wires.chat.errors import read_error, write_error
+from inferkit.providers.wires.chat.lighter import lighter
 from inferkit.providers.wires.chat.quirks import ChatQuirks
 from inferkit.providers.wires.chat.read_messages import read_message
 from inferkit.providers.wires.chat.reader import ChatReader
 from inferkit.providers.wires.chat.request import read_request, write_request
 from inferkit.providers.wires.chat.usage import read_usage, write_usage
+from inferkit.providers.wires.chat.write_messages import NotTakenError
 from inferkit.providers.wires.chat.writer import ChatWriter
 from inferkit.providers.wires.payload import write
 
@@ -40,12 +43,25 @@ class ChatWire:
         return "/chat/completions"
 
     def write_request(self, request: Request, endpoint: Endpoint) -> bytes:
-        """See `Wire`."""
-        return write(write_request(request, endpoint.quirks or _PLAIN))
+        """See `Wire`. Raises `InvalidRequest` for what this server is known not to take."""
+        try:
+            return write(write_request(request, endpoint.quirks or _PLAIN))
+        except NotTakenError as what:
+            raise InvalidRequest(
+                f"{endpoint.name} does not take {what}; leave it out, or name another model",
+                provider=endpoint.name,
+                code="unsupported",
+            ) from None
 
-    def reader(self, provider: str, headers: Mapping[str, str], *, streamed: bool) -> ChatReader:
+    def lighten(self, request: Request, endpoint: Endpoint, status: int, body: bytes) -> Endpoint | None:
         """See `Wire`."""
-        return ChatReader(provider, headers, streamed=streamed)
+        quirks = lighter(request, endpoint.quirks or _PLAIN, status, body)
+        return None if quirks is None else endpoint.with_quirks(quirks)
+
+    def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> ChatReader:
+        """See `Wire`."""
+        tags = (endpoint.quirks or _PLAIN).reasoning_tags
+        return ChatReader(endpoint.name, headers, streamed=streamed, reasoning_tags=tags)
 
     def writer(self, *, model: str, id: str, created: int, streamed: bool) -> ChatWriter:  # noqa: A002 - the wire's name
         """See `TwoWayWire`."""

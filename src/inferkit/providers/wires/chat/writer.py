@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ChatWriter"]
 
 _OF_CHOICE = frozenset({"logprobs", "content_filter_results", "native_finish_reason", "stop_reason"})
-_OF_MESSAGE = frozenset({"annotations", "function_call", FIELD})
+_OF_MESSAGE = frozenset({"annotations", FIELD})
 
 
 class ChatWriter:
@@ -124,14 +124,17 @@ def _of_part(part: Part) -> Iterable[tuple[str, Any]]:
 
 
 def _piece(call: ToolCallDelta) -> dict[str, Any]:
-    function: dict[str, Any] = {"arguments": call.arguments}
+    kind, said = ("custom", "input") if call.kind == "custom" else ("function", "arguments")
+    called: dict[str, Any] = {said: call.arguments}
     if call.name is not None:
-        function["name"] = call.name
+        called["name"] = call.name
     extra = dict(call.extra or {})
-    function |= extra.pop("function", {})
-    piece: dict[str, Any] = {"index": call.index, "function": function, **extra}
+    called |= extra.pop(kind, {})
+    piece: dict[str, Any] = {"index": call.index, kind: called, **extra}
+    if call.id is not None:
+        piece["id"] = call.id
     if call.id is not None or call.name is not None:
-        piece |= {"id": call.id, "type": "function"}
+        piece["type"] = kind
     return piece
 
 

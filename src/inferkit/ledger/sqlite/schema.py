@@ -1,0 +1,75 @@
+"""The ledger's tables, as each version added to them: a file is brought up to the last one when it is opened."""
+
+from __future__ import annotations
+
+__all__ = ["MIGRATIONS"]
+
+MIGRATIONS = (
+    """
+    CREATE TABLE balances (
+        account TEXT NOT NULL, window TEXT NOT NULL,
+        usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL,
+        usd_held INTEGER NOT NULL, tokens_held INTEGER NOT NULL, calls_held INTEGER NOT NULL,
+        PRIMARY KEY (account, window)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE holds (
+        call TEXT PRIMARY KEY, usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL,
+        accounts TEXT NOT NULL, lease REAL NOT NULL, sent INTEGER NOT NULL, user TEXT, tenant TEXT
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE expired (
+        call TEXT PRIMARY KEY, usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL,
+        accounts TEXT NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE entries (
+        id INTEGER PRIMARY KEY, call TEXT NOT NULL, kind TEXT NOT NULL, at REAL NOT NULL, calls INTEGER NOT NULL,
+        usd INTEGER, provider TEXT, model TEXT,
+        input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+        cache_read_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL,
+        attempts INTEGER NOT NULL, estimated INTEGER NOT NULL, outcome TEXT, user TEXT, tenant TEXT,
+        accounts TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX entries_call ON entries (call)
+    """,
+    """
+    ALTER TABLE balances ADD COLUMN usd_extra INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN tokens_extra INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN calls_extra INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN usd_credit INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN tokens_credit INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN calls_credit INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN warned INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE credits (
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, account TEXT NOT NULL, window TEXT NOT NULL,
+        usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL
+    ) STRICT;
+    ALTER TABLE holds ADD COLUMN feature TEXT;
+    ALTER TABLE holds ADD COLUMN plan TEXT;
+    ALTER TABLE entries ADD COLUMN reasoning_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN finish_reason TEXT;
+    ALTER TABLE entries ADD COLUMN asked TEXT;
+    ALTER TABLE entries ADD COLUMN degraded INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN prompt_cache_saved INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN routing_saved INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN parts TEXT;
+    ALTER TABLE entries ADD COLUMN feature TEXT;
+    ALTER TABLE entries ADD COLUMN plan TEXT;
+    CREATE TABLE tallies (
+        hour INTEGER NOT NULL, kind TEXT NOT NULL, user TEXT NOT NULL, tenant TEXT NOT NULL, feature TEXT NOT NULL,
+        plan TEXT NOT NULL, asked TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, scope TEXT NOT NULL,
+        calls INTEGER NOT NULL, usd INTEGER NOT NULL,
+        PRIMARY KEY (hour, kind, user, tenant, feature, plan, asked, provider, model, scope)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE assignments (
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, user TEXT, tenant TEXT, plan TEXT, seats INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX assignments_user ON assignments (user, tenant);
+    CREATE TABLE definitions (
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, plan TEXT NOT NULL, definition TEXT NOT NULL
+    ) STRICT
+    """,
+    """
+    ALTER TABLE entries ADD COLUMN cell INTEGER;
+    CREATE INDEX entries_at ON entries (at);
+    CREATE INDEX entries_apart ON entries (at) WHERE cell IS NULL
+    """,
+)
