@@ -71,7 +71,10 @@ def test_a_cap_for_each_user_refuses_cuts_and_saves_what_it_says(ledger, what_if
             "A limit of $5.00 per month for each user would have refused 50.0 % of users (2 of 4) and saved $5.00: "
             "2 calls refused, 1 cut short."
         ),
-        "In all, for 2 users of 4: cost $116.00 instead of $121.00, revenue $0.00 instead of $0.00, margin -$116.00 instead of -$121.00.",
+        (
+            "In all, for 2 users of 4: cost $116.00 instead of $121.00, "
+            "revenue $0.00 instead of $0.00, margin -$116.00 instead of -$121.00."
+        ),
     ]
     cut = next(row for row in found.after.by("user") if row.name == "ana")
     assert (cut.calls, cut.output_tokens) == (2, 30 + 20)

@@ -71,7 +71,8 @@ class Scenario:
         one = Scenario(self.name, **change)
         budgets = [*one.limits, *(plan.budget for plan in one.plans.values())]
         targets = {*one.reroute.values(), *(budget.degrade_to for budget in budgets if budget is not None)}
-        return replace(one, prices={**one.prices, **{name: self.prices[name] for name in targets & self.prices.keys()}})
+        theirs = {name: price for name, price in self.prices.items() if name in targets}
+        return replace(one, prices={**one.prices, **theirs})
 
     def book(self) -> PriceBook:
         """Give the prices, with the bundled list behind them."""

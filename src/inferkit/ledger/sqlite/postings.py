@@ -255,16 +255,8 @@ def cell_of(kind: EntryKind, charge: Charge) -> int | None:
     like could not be added up in 64 bits.
     """
     saved, routed = charge.prompt_cache_saved, charge.routing_saved
-    if (
-        kind != "settled"
-        or charge.parts
-        or any(
-            [
-                abs(amount) >= _LARGE
-                for amount in (charge.usd or 0, charge.input_tokens, charge.output_tokens, saved, routed)
-            ]
-        )
-    ):
+    largest = max(charge.usd or 0, charge.input_tokens, charge.output_tokens, abs(saved), abs(routed))
+    if kind != "settled" or charge.parts or largest >= _LARGE:
         return None
     return _number(
         charge.attribution, charge.provider, charge.model, charge.outcome, charge.finish_reason, charge.usd is None,
