@@ -42,7 +42,7 @@ def _pair(ledger: Ledger, lines: Sequence[Line], call: str) -> bool:
     answer = ledger.reserve(call, lines, _WANTED, _WANTED, at=time.time(), lease_seconds=600)
     if not isinstance(answer, Grant):
         return False
-    return ledger.settle(call, _CHARGE, at=time.time())
+    return bool(ledger.settle(call, _CHARGE, at=time.time()))
 
 
 def ledger_pairs(*, quick: bool) -> list[Figure]:

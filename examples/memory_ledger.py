@@ -26,6 +26,7 @@ from inferkit.ledger import (
     LedgerState,
     Line,
     Refusal,
+    Settled,
     Tally,
     Unwritten,
 )
@@ -78,8 +79,10 @@ class MemoryStore:
     async def mark_sent(self, runtime: Runtime, call: str) -> None:
         self._step(lambda state: state.mark_sent(call))
 
-    async def settle(self, runtime: Runtime, call: str, charge: Charge, *, at: float, calls: int = 1) -> bool:
-        return self._step(lambda state: state.settle(call, charge, at=at, calls=calls))
+    async def settle(
+        self, runtime: Runtime, call: str, charge: Charge, *, at: float, calls: int = 1, watched: Sequence[Line] = ()
+    ) -> Settled:
+        return self._step(lambda state: state.settle(call, charge, at=at, calls=calls, watched=watched))
 
     async def void(self, runtime: Runtime, call: str, *, at: float) -> bool:
         return self._step(lambda state: state.void(call, at=at))

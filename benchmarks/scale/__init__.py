@@ -27,6 +27,12 @@ _ROWS: tuple[tuple[str, str], ...] = (
     ("benchmarks.scale.reports", "last_hour"),
     ("benchmarks.scale.reports", "what_if"),
     ("benchmarks.scale.meanwhile", "pairs_beside_a_report"),
+    ("benchmarks.scale.steps", "pairs"),
+    ("benchmarks.scale.steps", "refusals"),
+    ("benchmarks.scale.steps", "dead_holds"),
+    ("benchmarks.scale.steps", "saturated"),
+    ("benchmarks.scale.steps", "locked"),
+    ("benchmarks.scale.steps", "cache_limit"),
 )
 
 

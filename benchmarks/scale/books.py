@@ -29,6 +29,12 @@ PLANS = (
     Plan("team", price="60", allowance="unlimited"),
 )
 _CALLS_OF_A_USER = 100
+_CALLS_OF_AN_ACCOUNT = 5
+_BALANCES = (
+    "INSERT INTO balances (account, window, usd, tokens, calls, usd_held, tokens_held, calls_held) "
+    "WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < :last) "
+    "SELECT 'user-' || n, 'month:2026-11-01', 3500, 300, 5, 0, 0, 0 FROM numbers"
+)
 _FEATURES = {
     "chat": ("openai", "gpt-5-mini"),
     "mail": ("openai", "gpt-5"),
@@ -77,6 +83,7 @@ def make_book(path: Path, entries: int) -> None:
         values = {"last": entries - 1, "begin": begin, "step": (now - begin) / entries, "users": users, "kinds": _KINDS}
         run(_ROW, {**values, "parts": json.dumps(parts)})
         run(index)
+        run(_BALANCES, {"last": entries // _CALLS_OF_AN_ACCOUNT})
         connection.executemany(
             "INSERT INTO assignments (at, user, plan, seats) VALUES (?, ?, ?, ?)",
             [(begin, _name(user), _plan(user), 1) for user in range(users) if user % 3],

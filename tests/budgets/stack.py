@@ -11,6 +11,7 @@ from inferkit.layers.meter import Meter
 from inferkit.layers.resolve import Resolve
 from inferkit.pricing.price_book import PriceBook
 from inferkit.pricing.prices import Price
+from inferkit.providers.wires.chat.fields import COST_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,6 +55,9 @@ class FakeNames:
 
 async def nobody(request: Request) -> Response:
     raise AssertionError("these tests hand attempts to their model themselves")
+
+
+nobody.cost_rules = COST_RULES  # type: ignore[attr-defined]
 
 
 class Stack:

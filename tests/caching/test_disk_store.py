@@ -19,7 +19,7 @@ from inferkit.caching.entry import CachedReply
 from inferkit.core.chunks import Chunk
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.usage import Usage
-from inferkit.runtime import clock
+from inferkit.runtime import clock, writer
 from worlds import in_threads
 
 DESCRIPTORS = Path("/proc/self/fd")
@@ -104,16 +104,57 @@ def test_the_database_writes_ahead_and_evicts_what_was_stored_first(tier, folder
     assert settings["statistics"] == 0
 
 
+def make_room(tier):
+    """Wait until the background has removed what is too much."""
+    assert writer.disk.flush(30)
+    while tier._making_room:
+        assert writer.disk.flush(30)
+
+
+def test_where_the_limit_was_lowered_by_much_no_put_waits_for_what_is_removed(folder, connections):
+    roomy = DiskStore(folder)
+    entry = CachedReply((Chunk("x" * 10_000),), stored_at=1.0)
+    for number in range(600):
+        roomy.put(number.to_bytes(32), entry)
+    roomy.close()
+    assert (folder / "cache.db").stat().st_size > 5 * 2**20
+    tier, gate, statements = DiskStore(folder, size_limit=2**20), threading.Event(), []
+    writer.disk.take(lambda: gate.wait(30))
+    tier.open()
+    connections[-2].set_trace_callback(statements.append)
+    for number in range(100):
+        tier.put((1000 + number).to_bytes(32), entry)
+    assert not any(each.startswith("DELETE") for each in statements), "the background has not come round to it"
+    gate.set()
+    make_room(tier)
+    connections[-2].set_trace_callback(None)
+    removals = sum("FROM Cache ORDER BY store_time" in each for each in statements)
+    assert removals > 500 / 16, "a few at a time"
+    assert tier.get((1099).to_bytes(32)) == entry
+    tier.close()
+    assert (folder / "cache.db").stat().st_size < 2 * 2**20
+
+
+def test_a_store_that_is_closed_while_room_is_made_stays_closed(folder):
+    tier = DiskStore(folder, size_limit=2**20)
+    for number in range(300):
+        tier.put(number.to_bytes(32), CachedReply((Chunk("x" * 10_000),), stored_at=1.0))
+    tier.close()
+    make_room(tier)
+    assert tier._store is None
+
+
 def test_the_folder_stays_near_its_size_limit(folder):
     tier = DiskStore(folder, size_limit=2**20)
     keys = [number.to_bytes(32) for number in range(400)]
     for key in keys:
         tier.put(key, CachedReply((Chunk("x" * 10_000),), stored_at=1.0))
+    make_room(tier)
     kept = [key for key in keys if tier.get(key) is not None]
     assert 0 < len(kept) < 200
     assert kept[-1] == keys[-1]
+    tier.close()  # which moves what was removed out of the file, too
     assert (folder / "cache.db").stat().st_size < 2 * 2**20
-    tier.close()
 
 
 @pytest.mark.parametrize("mode", [1, 4])

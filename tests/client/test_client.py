@@ -38,6 +38,7 @@ from inferkit import (
     budgeted,
 )
 from inferkit.ledger.amounts import Amounts, Line
+from inferkit.runtime import writer
 from inferkit.testing import FakeProvider
 from worlds import in_time, on_a_loop, world_on_a_loop
 
@@ -580,6 +581,7 @@ def test_what_a_dead_process_held_is_in_the_book_once_a_client_opens_the_ledger(
     dead.reserve("alive", [Line("all", "total")], amounts, amounts, at=time.time(), lease_seconds=600)
     dead.close()
     with Client(ledger=path, cache=False) as client:
+        assert writer.disk.flush(30)
         entries = [(entry.call, entry.kind, entry.charge.usd) for entry in client.ledger.entries()]
         assert entries == [("dead", "expired", 1000)]
         assert client.ledger.balance("all", "total").pending == amounts

@@ -19,7 +19,7 @@ from inferkit.core.chunks import Chunk
 from inferkit.core.errors import BudgetExceeded, ConfigurationError, LedgerError, Unavailable, UnpricedModel
 from inferkit.core.messages import Message
 from inferkit.core.usage import Usage
-from inferkit.ledger import unwritten
+from inferkit.ledger import backlog
 from inferkit.ledger.amounts import Amounts, Balance, Line
 from inferkit.ledger.journal import Attribution
 from inferkit.ledger.ledger import Ledger
@@ -446,9 +446,9 @@ class Telling(Around):
         super().__init__(runtime)
         self.went = anyio.Event()
 
-    async def run_blocking(self, function, *args):
+    async def run_blocking(self, function, *args, **options):
         self.went.set()
-        return await self.runtime.run_blocking(function, *args)
+        return await self.runtime.run_blocking(function, *args, **options)
 
 
 @on_a_loop
@@ -552,7 +552,7 @@ def test_a_ledger_that_fails_lets_the_call_pass_if_told_so(run, broken, caplog):
 
 
 def test_a_reply_is_not_lost_to_a_ledger_that_fails_afterwards(run, broken, caplog, monkeypatch):
-    monkeypatch.setattr(unwritten, "_FIRST_PAUSE", 3600.0)
+    monkeypatch.setattr(backlog, "_FIRST_PAUSE", 3600.0)
     model = FakeProvider(REPLY)
     stack = Stack(broken, model)
 
@@ -695,6 +695,7 @@ def test_holds_of_processes_that_died_are_ended_by_calls_that_come_later(ledger)
         await (await Stack(ledger, FakeProvider(REPLY))(make_request(runtime))).read()
 
     directly(main)
+    assert writer.disk.flush(30)
     assert ledger.balance("someone", "month:2026-10-01") == Balance(posted=Amounts(70))
 
 

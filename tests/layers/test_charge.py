@@ -18,7 +18,7 @@ from inferkit import (
     UnpricedModel,
 )
 from inferkit.core.chunks import Chunk
-from inferkit.core.usage import Usage
+from inferkit.core.usage import Usage, UsageDetails
 from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.testing import FakeProvider
@@ -312,9 +312,13 @@ def test_voiding_or_reviving_it_late_is_entered_for_who_made_it(book):
 
 
 def test_every_field_of_a_charge_is_read_back_as_it_was_written(book):
+    details = UsageDetails(
+        1, 2, 3, 4, 5, 6, 7, 8, 9, (("file_search", 1), ("web_search", 2)), "flex", "fast", "eu", 10
+    )  # fmt: skip
     part = Part("retry", "p", "m", "error", None, 1, 2, 3, 4, 5)
+    parts = (part, part._replace(usd=9, details=details))
     charge = Charge(
-        -1, "p", "m", 1, 2, 3, 4, 5, 6, True, "closed", "length", "any", True, -7, 8, (part, part._replace(usd=9)), WHO
+        -1, "p", "m", 1, 2, 3, 4, 5, 6, True, "closed", "length", "any", True, -7, 8, parts, WHO, details
     )  # fmt: skip
     assert len(charge) == len(Charge._fields)
     book.ledger.record("1", charge, at=5)

@@ -85,7 +85,7 @@ def test_an_interrupted_call_holds_nothing(tmp_path, step):
 class Stepwise(Around):
     """A runtime whose threads are turns of the loop, so that the same turn is always the same place."""
 
-    async def run_blocking(self, function, *args):
+    async def run_blocking(self, function, *args, **options):
         await anyio.lowlevel.checkpoint()
         result = function(*args)
         await anyio.lowlevel.checkpoint()

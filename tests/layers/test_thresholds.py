@@ -161,18 +161,33 @@ def test_whoever_is_told_may_fail_without_hurting_the_reply(ledger, caplog):
     assert account.events[-1]["decision"] == "settled"
 
 
-def test_a_ledger_that_fails_to_look_does_not_hurt_the_reply(tmp_path, caplog):
+def test_a_ledger_that_fails_to_look_does_not_change_the_refusal(tmp_path, caplog):
     class Forgetful(SqliteStore):
         async def warn(self, runtime, lines):
             raise LedgerError("the disk is gone")
 
     ledger = Ledger(Forgetful(tmp_path / "ledger.db"))
     told = []
-    with caplog.at_level(logging.ERROR, "inferkit"):
-        Account(ledger, watched(told)).call(8)
+    account = Account(ledger, watched(told, calls=1, warn_at="2", grace="1.5"))
+    account.call(2)
+    with caplog.at_level(logging.ERROR, "inferkit"), pytest.raises(BudgetExceeded):
+        account.call()
     assert "threshold was passed is not known" in caplog.text
-    assert told == []
+    assert [threshold.share for threshold in told] == [2]
     ledger.close()
+
+
+@pytest.mark.parametrize("warn_at", ["0.8", None])
+def test_a_call_whose_budget_tells_takes_no_transaction_more(ledger, connections, warn_at):
+    statements = []
+    account = Account(ledger, Budget(name="free", calls=10, warn_at=warn_at or ()))
+    account.call()
+    ledger.close()
+    ledger.balance("free", "total")  # opens it again
+    connections[-1].set_trace_callback(statements.append)
+    account.call(8)
+    connections[-1].set_trace_callback(None)
+    assert sum(each.startswith("BEGIN") for each in statements) == 2 * 8
 
 
 def test_a_budget_given_twice_tells_once(ledger):

@@ -236,12 +236,12 @@ def test_steps_are_run_once_also_where_the_leader_is_interrupted_at_its_commit(d
     group = GroupCommit()
     commits = []
 
-    def write(step, *, since):
+    def write(step, *, since, patience):
         def interrupted(cursor):
             commits.append(0)
             step(Interrupting(cursor, after=after) if len(commits) == 2 else cursor)
 
-        super(GroupedDatabase, database).write(interrupted, since=since)
+        super(GroupedDatabase, database).write(interrupted, since=since, patience=patience)
 
     others = {f"n{number}": insert(f"n{number}") for number in range(6)}
     outcomes = Crowd(group, lambda step: group.run(step, write)).run(("first", insert("first")), others)
@@ -297,7 +297,7 @@ def test_whoever_must_not_wait_is_told_that_another_thread_writes(database):
 
 
 def test_a_file_that_others_keep_locked_is_an_error_for_everybody_who_waits(tmp_path, monkeypatch):
-    monkeypatch.setattr("inferkit.ledger.sqlite.database._WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("inferkit.ledger.sqlite.database.PATIENCE", 0.05)
     database = GroupedDatabase(tmp_path / "names.db", TABLES)
     other = sqlite3.connect(tmp_path / "names.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -341,7 +341,7 @@ def test_a_child_does_not_wait_for_the_threads_of_its_parent(database):
 
 
 def test_a_process_forked_behind_pythons_back_does_not_wait_for_its_parents_threads(connections, database, monkeypatch):
-    (inherited,) = connections
+    inherited = connections[-1]
     database._group._turn.acquire()  # as another thread of the parent
     monkeypatch.setattr(os, "getpid", lambda: -1)
     assert database.write(insert("child")) == 1

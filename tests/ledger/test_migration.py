@@ -1,4 +1,4 @@
-"""A ledger of the first version of the format is brought up to date with everything that is in it."""
+"""A ledger of an earlier version of the format is brought up to date with everything that is in it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from inferkit.core.errors import LedgerError
+from inferkit.core.usage import UsageDetails
 from inferkit.ledger.amounts import Amounts, Balance, Grant, Line, Refusal
-from inferkit.ledger.journal import Attribution, Charge
+from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.ledger.sqlite import schema
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from worlds import in_threads
@@ -59,13 +60,64 @@ VERSION_1 = """
 """
 
 
-@pytest.fixture
-def path(tmp_path):
-    path = tmp_path / "ledger.db"
+# the second version, as it was released
+VERSION_2 = """
+    ALTER TABLE balances ADD COLUMN usd_extra INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN tokens_extra INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN calls_extra INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN usd_credit INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN tokens_credit INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN calls_credit INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE balances ADD COLUMN warned INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE credits (
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, account TEXT NOT NULL, window TEXT NOT NULL,
+        usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL
+    ) STRICT;
+    ALTER TABLE holds ADD COLUMN feature TEXT;
+    ALTER TABLE holds ADD COLUMN plan TEXT;
+    ALTER TABLE entries ADD COLUMN reasoning_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN finish_reason TEXT;
+    ALTER TABLE entries ADD COLUMN asked TEXT;
+    ALTER TABLE entries ADD COLUMN degraded INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN prompt_cache_saved INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN routing_saved INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN parts TEXT;
+    ALTER TABLE entries ADD COLUMN feature TEXT;
+    ALTER TABLE entries ADD COLUMN plan TEXT;
+    CREATE TABLE tallies (
+        hour INTEGER NOT NULL, kind TEXT NOT NULL, user TEXT NOT NULL, tenant TEXT NOT NULL, feature TEXT NOT NULL,
+        plan TEXT NOT NULL, asked TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, scope TEXT NOT NULL,
+        calls INTEGER NOT NULL, usd INTEGER NOT NULL,
+        PRIMARY KEY (hour, kind, user, tenant, feature, plan, asked, provider, model, scope)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE assignments (
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, user TEXT, tenant TEXT, plan TEXT, seats INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX assignments_user ON assignments (user, tenant);
+    CREATE TABLE definitions (
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, plan TEXT NOT NULL, definition TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 2;
+
+    INSERT INTO entries (call, kind, at, calls, usd, provider, model, input_tokens, output_tokens, cache_read_tokens,
+        cache_write_tokens, reasoning_tokens, attempts, estimated, outcome, finish_reason, asked, parts, user, accounts)
+    VALUES ('two', 'settled', 61.0, 1, 30, 'openai', 'm', 7, 8, 1, 2, 3, 2, 0, 'completed', 'stop', 'fast',
+        '[["primary", "p", "m", "error", 10, 1, 2, 0, 0, 0], ["retry", "p", "m", "completed", 20, 6, 6, 1, 2, 3]]',
+        'bob', '[]');
+"""
+
+
+def written(path, *scripts):
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.executescript(VERSION_1)
+    for script in scripts:
+        connection.executescript(script)
     connection.close()
     return path
+
+
+@pytest.fixture
+def path(tmp_path):
+    return written(tmp_path / "ledger.db", VERSION_1)
 
 
 def content(path):
@@ -102,6 +154,24 @@ def test_calls_that_ran_or_had_expired_meanwhile_are_settled(path):
     ledger.close()
 
 
+def test_what_the_second_version_wrote_is_read_as_it_was_and_goes_on(tmp_path):
+    ledger = SqliteLedger(written(tmp_path / "ledger.db", VERSION_1, VERSION_2))
+    details = UsageDetails(cache_write_1h_tokens=4, service_tier="flex", reported_nanos=9)
+    parts = (
+        Part("primary", "p", "m", "error", 10, 1, 2),
+        Part("retry", "p", "m", "completed", 20, 6, 6, 1, 2, 3),
+    )
+    charge = Charge(
+        30, "openai", "m", 7, 8, 1, 2, 3, 2, outcome="completed", finish_reason="stop", asked="fast", parts=parts,
+        attribution=Attribution("bob"),
+    )  # fmt: skip
+    assert ledger.settle("runs", Charge(4, details=details), at=70)
+    found = {entry.call: entry.charge for entry in ledger.entries()}
+    assert (found["two"], found["runs"].details) == (charge, details)
+    assert alice(ledger) == Balance(Amounts(85 + 4, 7, 3))
+    ledger.close()
+
+
 def test_the_limit_holds_and_everything_new_works(path):
     ledger = SqliteLedger(path)
     line = Line("free:alice", W, usd=100, warn_at=(800,))
@@ -130,7 +200,7 @@ def test_processes_and_threads_that_open_it_at_once_bring_it_up_to_date_once(pat
 
 def test_an_upgrade_that_fails_leaves_the_file_as_it_was(path, monkeypatch):
     before = content(path)
-    broken = (schema.MIGRATIONS[0], f"{schema.MIGRATIONS[1]}; CREATE TABLE balances (x INTEGER)")
+    broken = (*schema.MIGRATIONS[:-1], f"{schema.MIGRATIONS[-1]}; CREATE TABLE balances (x INTEGER)")
     with monkeypatch.context() as patched:
         patched.setattr("inferkit.ledger.sqlite.ledger.MIGRATIONS", broken)
         with pytest.raises(LedgerError, match="failed"):
@@ -143,7 +213,7 @@ def test_an_upgrade_that_fails_leaves_the_file_as_it_was(path, monkeypatch):
 
 def test_a_file_that_is_locked_while_it_should_be_upgraded_is_an_error_and_stays(path, monkeypatch):
     before = content(path)
-    monkeypatch.setattr("inferkit.ledger.sqlite.database._WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("inferkit.ledger.sqlite.database.PATIENCE", 0.05)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(LedgerError, match="locked by another process"):
@@ -152,7 +222,9 @@ def test_a_file_that_is_locked_while_it_should_be_upgraded_is_an_error_and_stays
     assert content(path) == before
 
 
-def test_a_new_file_has_the_tables_of_one_that_was_upgraded(path, tmp_path):
+@pytest.mark.parametrize("scripts", [(VERSION_1,), (VERSION_1, VERSION_2)], ids=["1", "2"])
+def test_a_new_file_has_the_tables_of_one_that_was_upgraded(tmp_path, scripts):
+    path = written(tmp_path / "ledger.db", *scripts)
     SqliteLedger(path).close()
     SqliteLedger(tmp_path / "new.db").close()
     tables = []

@@ -11,6 +11,7 @@ import pytest
 
 from inferkit.core.errors import LedgerError
 from inferkit.ledger.journal import Charge
+from inferkit.ledger.sqlite import checkpoints
 from inferkit.ledger.sqlite.database import Database
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.runtime import writer
@@ -150,6 +151,8 @@ def test_a_ledger_deleted_while_in_use_is_an_error(tmp_path, monkeypatch):
     for _ in range(2):
         with pytest.raises(LedgerError, match="deleted or replaced"):
             ledger.record("2", Charge(1), at=0)
+    for left in path.parent.glob("ledger.db-*"):
+        left.unlink()
     filled(path, 1)
     with pytest.raises(LedgerError, match="deleted or replaced"):
         ledger.record("2", Charge(1), at=0)
@@ -159,23 +162,22 @@ def test_a_ledger_deleted_while_in_use_is_an_error(tmp_path, monkeypatch):
 def test_a_closed_ledger_is_one_file_also_if_it_was_just_being_tended(tmp_path, monkeypatch):
     ledger = SqliteLedger(tmp_path / "ledger.db")
     ledger.record("1", Charge(1), at=0)
-    database, names = ledger.accounts.database, []
+    database, names, open_one = ledger.accounts.database, [], checkpoints.connect
 
     def close():
         ledger.close()
         names.extend(sorted(path.name for path in tmp_path.iterdir()))
 
     closing = threading.Thread(target=close)
-    open_one = database._checkpointer  # in the middle of which the ledger is closed
 
-    def open_while_it_is_closed():
-        connection = open_one()
+    def open_while_it_is_closed(path):
+        connection = open_one(path)
         connection.execute("SELECT count(*) FROM balances").fetchone()
         closing.start()
         closing.join(0.2)  # it is over by then unless it waits for the tending, as it should
         return connection
 
-    monkeypatch.setattr(database, "_checkpointer", open_while_it_is_closed)
+    monkeypatch.setattr(checkpoints, "connect", open_while_it_is_closed)
     database._tend()
     closing.join()
     assert names == ["ledger.db"]

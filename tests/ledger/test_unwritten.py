@@ -11,12 +11,17 @@ import threading
 
 import pytest
 
-from inferkit import LedgerError, SqliteLedger
-from inferkit.ledger.amounts import Amounts, Line
+from inferkit import Budget, Ledger, LedgerError, Price, SqliteLedger
+from inferkit.ledger.amounts import Amounts, Balance, Line
+from inferkit.ledger.backlog import Backlog
 from inferkit.ledger.journal import Attribution, Charge, Part
-from inferkit.ledger.unwritten import Backlog, Unwritten, leave, replay
+from inferkit.ledger.spill import Spill, left_beside, replay
+from inferkit.ledger.sqlite import accounts, postings
+from inferkit.ledger.sqlite.ledger import SqliteStore
+from inferkit.ledger.unwritten import Unwritten
 from inferkit.runtime import gathering, writer
-from worlds import in_threads
+from inferkit.testing import FakeProvider
+from worlds import closing, in_threads
 
 LINE = Line("all", "total", usd=1_000_000)
 CHARGE = Charge(
@@ -36,6 +41,13 @@ def hold(path, *calls):
     for call in calls:
         ledger.reserve(call, [LINE], Amounts(1000, 0, 1), Amounts(1000, 0, 1), at=0.0, lease_seconds=1e9)
     ledger.close()
+
+
+def leave(path, waiting):
+    """Leave this as a process does that is gone."""
+    spill = Spill(path)
+    assert all(spill.keep(one) for one in waiting)
+    return spill.close()
 
 
 def settlements(*calls):
@@ -82,6 +94,19 @@ def test_the_next_opener_enters_what_was_left_and_nobody_after_it(path):
     assert (first.kind, first.at, first.charge) == ("settled", 5.0, CHARGE)
 
 
+def test_what_a_living_process_keeps_is_left_to_it(path):
+    spill = Spill(path)
+    spill.keep(*settlements("a"))
+    replay(path, lambda _: pytest.fail("it was the other's"))
+    (left,) = left_beside(path)
+    assert (left.in_use, list(left)) == (True, settlements("a"))
+    spill.close()
+    (left,) = left_beside(path)
+    assert (left.in_use, list(left)) == (False, settlements("a"))
+    assert replay(path, lambda _: None) == 1
+    assert files(path) == []
+
+
 def test_of_many_openers_at_once_each_call_is_entered_once(path):
     calls = [str(number) for number in range(20)]
     hold(path, *calls)
@@ -125,12 +150,29 @@ def test_what_the_ledger_does_not_take_this_time_either_is_left(path):
     assert found == settlements("a")
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"version": 2, "unwritten": []}', '{"version": 1, "unwritten": [{}]}'])
-def test_a_file_that_cannot_be_read_stays_and_is_told_of(path, text, caplog):
-    leave(path, settlements("a")).write_text(text)
-    SqliteLedger(path).close()
+@pytest.mark.parametrize(
+    "line", ["", "[]", "{}", '{"version": 2, "step": "void"}', '{"version": 1, "what": 1}', "\xff"]
+)
+def test_what_cannot_be_read_stays_and_is_told_of_and_the_rest_is_entered_once(path, line, caplog):
+    hold(path, "a", "b")
+    place = leave(path, settlements("a"))
+    given = place.read_bytes().rstrip(b"\0")
+    (other,) = settlements("b")
+    Spill(path).keep(other)
+    place.write_bytes(given + line.encode("latin-1") + b"\n" + given.replace(b'"a"', b'"b"'))
+    assert state(path) == (["a", "b"], 1400, 0)
     assert "cannot be read" in caplog.text
-    assert len(files(path)) == 1
+    assert place.read_bytes() == line.encode("latin-1") + b"\n"
+
+
+def test_a_line_that_was_being_written_at_the_end_does_not_count(path):
+    place = leave(path, settlements("a", "b"))
+    content = place.read_bytes().rstrip(b"\0")
+    place.write_bytes(content[:-1])
+    found = []
+    replay(path, found.append)
+    assert found == settlements("a")
+    assert files(path) == []
 
 
 def test_another_ledgers_file_is_left_alone(path):
@@ -218,3 +260,171 @@ def test_a_process_that_exits_while_the_ledger_is_locked_leaves_what_its_calls_c
     assert posted > 0
     assert pending == 0
     assert state(path) == (entered, posted, pending)
+
+
+HOLDING = """
+import os, sys
+from inferkit import Budget, Ledger, LedgerError, Price, SqliteLedger
+from inferkit.ledger.amounts import Amounts, Balance, Line
+from inferkit.ledger.journal import Charge
+from inferkit.ledger.sqlite import accounts
+from inferkit.ledger.unwritten import Unwritten
+from inferkit.runtime import writer
+
+accounts._OWED_SECONDS = 0.01
+path, calls, limit = sys.argv[1], sys.argv[2].split(), int(sys.argv[3])
+ledger = SqliteLedger(path)
+for call in calls:
+    ledger.reserve(call, [Line("all", "total", usd=10**9)], Amounts(8282), Amounts(8282), at=0.0, lease_seconds=60)
+assert writer.disk.flush(30)
+if limit:
+    import resource
+    for number in range(100):  # so that the log is larger than what is set aside
+        ledger.record(f"other-{number}", Charge(1), at=0.0)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+print("held", flush=True)
+sys.stdin.readline()
+for call in calls:
+    try:
+        ledger.settle(call, Charge(42), at=5.0)
+    except LedgerError as error:
+        ledger.accounts.write_later(Unwritten("settle", call, 5.0, Charge(42)))
+        print(type(error).__name__, flush=True)
+print("left", flush=True)
+sys.stdin.readline()
+"""
+
+
+@contextlib.contextmanager
+def holding(path, *calls, limit=0):
+    """A process whose calls hold something, and are settled when it is told to go on; it never ends by itself."""
+    command = [sys.executable, "-c", HOLDING, str(path), " ".join(calls), str(limit)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "held\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def settle_in(process):
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return [line.strip() for line in iter(process.stdout.readline, "left\n")]
+
+
+@contextlib.contextmanager
+def locked(path):
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def costs(path):
+    with contextlib.closing(SqliteLedger(path)) as ledger:
+        return [(entry.kind, entry.charge.usd, entry.charge.estimated) for entry in ledger.entries()]
+
+
+def test_what_a_locked_ledger_did_not_take_outlives_a_kill(path):
+    with holding(path, "a", "b") as process:
+        with locked(path):
+            assert settle_in(process) == ["LedgerBusy"] * 2
+            process.kill()
+            process.wait()
+        assert len(files(path)) == 1
+    assert costs(path) == [("settled", 42, False)] * 2
+    assert files(path) == []
+
+
+def test_what_a_full_disk_did_not_take_outlives_a_kill(path):
+    with holding(path, "a", "b", limit=64 * 1024) as process:
+        assert settle_in(process) == ["LedgerError"] * 2
+        process.kill()
+        process.wait()
+    assert costs(path)[100:] == [("settled", 42, False)] * 2
+
+
+def test_a_living_process_enters_what_a_dead_one_left_before_it_ends_leases(path):
+    with contextlib.closing(SqliteLedger(path)) as ledger:
+        with holding(path, "a") as process, locked(path):
+            settle_in(process)
+        assert ledger.sweep(1000.0) == 0
+        assert [entry.charge.usd for entry in ledger.entries()] == [42]
+
+
+def test_what_comes_after_the_lease_corrects_what_was_posted_then(path):
+    with contextlib.closing(SqliteLedger(path)) as ledger:
+        with holding(path, "a") as process:
+            with locked(path):
+                settle_in(process)
+            assert ledger.accounts.database.write(lambda cursor: postings.sweep(cursor, 1000.0, 10)) in (0, 1)
+        ledger.sweep(1000.0)
+        assert sum(entry.charge.usd for entry in ledger.entries()) == 42
+        assert ledger.balance("all", "total") == Balance(Amounts(42, 0, 1))
+
+
+def test_a_process_that_closes_in_order_leaves_no_file(path):
+    hold(path, "a")
+    assert files(path) == []
+    with contextlib.closing(SqliteLedger(path)) as ledger:
+        ledger.settle("a", Charge(1), at=1)
+        ledger.reserve("b", [LINE], Amounts(1), Amounts(1), at=0.0, lease_seconds=60)
+        assert writer.disk.flush(30)
+        assert len(files(path)) == 1, "room is set aside while something may be owed"
+        assert files(path)[0].stat().st_size == 64 * 1024
+    assert files(path) == []
+
+
+def test_whoever_comes_while_others_wait_does_not_wait_to_find_that_out(path, monkeypatch):
+    monkeypatch.setattr(accounts, "_OWED_SECONDS", 0.05)
+    hold(path, "a", "b", "c")
+    with contextlib.closing(SqliteLedger(path)) as ledger:
+        patience, write = [], ledger.accounts.database.write
+        monkeypatch.setattr(
+            ledger.accounts.database,
+            "write",
+            lambda *args, **options: (patience.append(options.get("patience")), write(*args, **options))[1],
+        )
+        with locked(path):
+            for call in "abc":
+                with pytest.raises(LedgerError, match="locked"):
+                    ledger.settle(call, CHARGE, at=5.0)
+                ledger.accounts.write_later(*settlements(call))
+            assert patience[0] == 0.05
+            assert patience[-1] == 0.0
+    assert state(path) == (["a", "b", "c"], 2100, 0)
+
+
+@pytest.mark.parametrize("error", [LedgerError("locked"), RuntimeError("a fault in the store")])
+def test_a_call_whose_settlement_fails_ends_well_and_is_charged_what_it_cost(world, path, error, caplog):
+    class Failing(SqliteStore):
+        failures = 1
+
+        async def settle(self, *args, **options):
+            if self.failures:
+                self.failures -= 1
+                raise error
+            return await super().settle(*args, **options)
+
+    async def main(world):
+        client = world.client(
+            providers={"fake": FakeProvider("a secret")},
+            models={"fast": "fake:m"},
+            prices={"fake:m": Price(input="1", output="1")},
+            budget=Budget(usd="1", per="total", name="all"),
+            ledger=Ledger(store),
+        )
+        async with closing(client):
+            return await client.complete("hello", max_output_tokens=50)
+
+    store = Failing(path)
+    assert world.run(main).text == "a secret"
+    store.close()
+    with contextlib.closing(SqliteLedger(path)) as ledger:
+        (entry,) = ledger.entries()
+        assert entry.charge.outcome == "completed"
+        assert not entry.charge.estimated
+        assert ledger.balance("all", "total").pending == Amounts()
+    assert "secret" not in caplog.text

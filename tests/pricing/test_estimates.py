@@ -11,7 +11,8 @@ from hypothesis import given, strategies as st
 from budgets.stack import make_request
 from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart, ToolResultPart
 from inferkit.pricing.estimates import LearnedEstimates, input_tokens
-from inferkit.pricing.tokens import IMAGE_TOKENS, input_tokens_bound, unscaled_tokens
+from inferkit.pricing.images import MOST_IMAGE_TOKENS as IMAGE_TOKENS
+from inferkit.pricing.tokens import input_tokens_bound, unscaled_tokens
 from inferkit.runtime.direct import DirectRuntime
 from worlds import Watched, in_threads
 

@@ -17,10 +17,12 @@ from genai_prices.types import ConditionalPrice, ModelPrice, TieredPrices
 from hypothesis import given, settings, strategies as st
 
 from inferkit.core.errors import ConfigurationError, UnpricedModel
-from inferkit.core.usage import Usage
+from inferkit.core.usage import Usage, UsageDetails
 from inferkit.pricing.genai_prices import listed_price
 from inferkit.pricing.price_book import PriceBook
 from inferkit.pricing.prices import Price
+from inferkit.pricing.rates import Apart
+from inferkit.pricing.terms import Terms
 from worlds import Watched
 
 TOKENS = st.integers(0, 10**6)
@@ -368,3 +370,187 @@ def test_the_list_is_not_loaded_for_models_with_a_price_of_their_own():
         "assert not [name for name in sys.modules if name.startswith('genai_prices')]"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+TIERED = Price(
+    "1",
+    "10",
+    service_tiers={"Priority": Price("2", "20", above={100: Price("4", "40")}), "flex": Price("0.5", "5")},
+    speeds={"fast": Price("6", "60")},
+    regions={"us": Price("1.1", "11")},
+)
+
+
+def served(**how):
+    return Usage(100, 10, details=UsageDetails(**how))
+
+
+@pytest.mark.parametrize(
+    ("how", "cost"),
+    [
+        ({}, 200_000),
+        ({"service_tier": "default"}, 200_000),
+        ({"service_tier": "on_demand", "speed": "standard", "region": "not_available"}, 200_000),
+        ({"service_tier": "priority"}, 400_000),
+        ({"service_tier": "PRIORITY", "speed": "standard"}, 400_000),
+        ({"service_tier": "flex"}, 100_000),
+        ({"speed": "fast"}, 1_200_000),
+        ({"region": "us"}, 220_000),
+        ({"service_tier": "scale"}, None),
+        ({"service_tier": "priority", "speed": "fast"}, None),
+        ({"service_tier": "scale", "speed": "fast"}, None),
+    ],
+)
+def test_what_was_served_another_way_costs_the_price_of_that_or_is_unknown(how, cost):
+    assert TIERED.cost(served(**how)) == cost
+
+
+def test_a_way_of_serving_has_sizes_of_its_own():
+    assert TIERED.cost(replace(served(service_tier="priority"), input_tokens=101)) == 101 * 4_000 + 10 * 40_000
+
+
+@pytest.mark.parametrize(
+    ("terms", "most"),
+    [
+        (Terms(service_tier="priority"), 400_000),
+        (Terms(service_tier="flex"), 200_000),  # its server may fall back to the standard
+        (Terms(service_tier="auto"), 400_000),
+        (Terms(service_tier="default"), 200_000),
+        (Terms(region="us"), 220_000),
+    ],
+)
+def test_the_bound_covers_what_was_asked_for_and_the_standard(terms, most):
+    view = TIERED.on(terms)
+    assert view.upper_bound(100, 10) == most
+    assert view.affordable_output(100, most) == 10
+    assert view.cost(served()) == 200_000
+    assert view.source == TIERED.source
+    assert TIERED.on(terms) is view
+
+
+def test_what_has_no_known_price_has_no_bound():
+    assert TIERED.on(Terms(service_tier="scale")) is None
+    assert TIERED.on(Terms(kinds=frozenset({"cache_write_1h"}))) is None
+    assert TIERED.on(Terms(kinds=frozenset({"output_audio"}))) is None
+    assert TIERED.on(Terms()) is TIERED
+    assert TIERED.upper_bound(100, 10) == 200_000, "those who ask for nothing pay for nothing"
+
+
+def test_words_of_callers_do_not_fill_the_memory():
+    for number in range(1000):
+        TIERED.on(Terms(service_tier=f"tier-{number}"))
+    assert len(vars(TIERED)["_views"]) <= 64
+
+
+APART = Price(
+    "1", "10", "0.1", "1.25", cache_write_1h="2", cache_write_12h="2.5", input_audio="8", input_image="4",
+    cache_read_audio="0.8", cache_read_image="0.4", output_audio="50", output_image="30",
+    server_tools={"web_search": "0.01"},
+)  # fmt: skip
+KINDS = frozenset(Apart._fields[:-1])
+
+
+@st.composite
+def special_usages(draw):
+    """Usages whose parts do not overlap by more than the whole."""
+    write = [draw(TOKENS) for _ in range(4)]
+    heard, seen, heard_again, seen_again, read, text = (draw(TOKENS) for _ in range(6))
+    spoken, drawn, written, thought = (draw(TOKENS) for _ in range(4))
+    details = UsageDetails(*write[:3], heard, seen, heard_again, seen_again, spoken, drawn)
+    read += heard_again + seen_again
+    return Usage(
+        sum(write) + read + heard + seen + text, spoken + drawn + written + thought, read, sum(write), thought,
+        details=details,
+    )  # fmt: skip
+
+
+@given(special_usages())
+def test_no_special_usage_costs_more_than_the_bound_for_its_kinds(usage):
+    bound = APART.on(Terms(kinds=KINDS)).upper_bound(usage.input_tokens, usage.output_tokens)
+    assert APART.cost(usage) <= bound
+
+
+def test_kinds_without_a_price_are_not_free():
+    def cost(**details):
+        return Price("1", "10", cache_write="1.25").cost(
+            Usage(10, 10, cache_write_tokens=10, details=UsageDetails(**details))
+        )
+
+    assert cost(cache_write_1h_tokens=1) is None
+    assert cost(cache_write_12h_tokens=1) is None
+    assert cost(output_audio_tokens=1) is None
+    assert cost(server_tools=(("web_search", 1),)) is None
+    assert cost(cache_write_30m_tokens=10) == cost(input_audio_tokens=10) == 10 * 1_250 + 10 * 10_000
+
+
+def test_requests_to_tools_of_the_server_cost_what_each_costs():
+    assert APART.cost(Usage(details=UsageDetails(server_tools=(("web_search", 3),)))) == 30_000_000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"service_tiers": {"priority": "2"}}, "maps a word to a Price"),
+        ({"speeds": {7: Price("1", "1")}}, "maps a word to a Price"),
+        ({"regions": []}, "regions is a dictionary"),
+        ({"regions": {"us": TIERED}}, "without service_tiers="),
+        ({"above": {5: TIERED}}, "without above="),
+        ({"changes": {"2027-01-01": TIERED}}, "without changes="),
+        ({"context_window": 0}, "a number of tokens"),
+        ({"server_tools": {"web_search": -1}}, "the price of web_search"),
+        ({"output_audio": "x"}, "the price of output_audio"),
+    ],
+)
+def test_prices_that_make_no_sense_are_refused(wrong, said):
+    with pytest.raises(ConfigurationError, match=said):
+        Price("1", "10", **wrong)
+
+
+SINCE_OCTOBER = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("provider", ["openai", "google", "anthropic"])
+def test_every_other_way_that_is_listed_costs_what_the_list_says(provider):
+    """Tokens of input, output and both sides of the cache, at sizes on both sides of every tier."""
+    compared = 0
+    listed = next(each for each in get_snapshot().providers if each.id == provider)
+    for model in listed.models:
+        for variant in model.price_variants or ():
+            ((kind, word),) = variant.when.items()
+            if kind == "processing" or not vars(variant.prices):
+                continue
+            price = listed_price(provider, model.id)
+            for size in (1000, 900_000):
+                usage = Usage(size, 70, size // 10, size // 20, details=UsageDetails(**{kind: word}))
+                mine = price.cost(usage, SINCE_OCTOBER)
+                theirs = get_snapshot().calc(
+                    ListUsage(
+                        input_tokens=size,
+                        cache_write_tokens=size // 20,
+                        cache_read_tokens=size // 10,
+                        output_tokens=70,
+                    ),
+                    model.id,
+                    provider,
+                    None,
+                    SINCE_OCTOBER,
+                    {kind: word},
+                )
+                assert abs(Decimal(mine) / 10**9 - theirs.total_price) <= Decimal("1e-9"), (model.id, word)
+                compared += 1
+    assert compared >= (2 if provider == "anthropic" else 16)
+
+
+def test_what_is_priced_apart_comes_from_the_list():
+    price = listed_price("anthropic", "claude-opus-4-6")
+    assert (price.cache_write_1h, price.server_tools, price.context_window) == (
+        10,
+        {"web_search": Decimal("0.01")},
+        10**6,
+    )
+    flash = listed_price("google", "gemini-2.5-flash")
+    assert (flash.input_audio, flash.cache_read_audio) == (1, Decimal("0.1"))
+    assert (
+        listed_price("perplexity", "sonar").cost(Usage(details=UsageDetails(server_tools=(("web_search", 9),))))
+        == 12_000_000
+    )

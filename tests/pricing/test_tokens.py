@@ -19,7 +19,8 @@ from inferkit.core.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from inferkit.pricing.tokens import IMAGE_TOKENS, input_tokens_bound, utf8_length
+from inferkit.pricing.images import MOST_IMAGE_TOKENS as IMAGE_TOKENS
+from inferkit.pricing.tokens import input_tokens_bound, utf8_length
 from inferkit.runtime.direct import DirectRuntime
 
 TEXT = st.text()

@@ -379,7 +379,7 @@ def test_a_refusal_is_text_with_a_finish_reason_of_its_own(served):
         ({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 10,
           "completion_tokens_details": {"reasoning_tokens": 3}}, Usage(5, 5, reasoning_tokens=3)),
         ({"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 900,
-          "cache_write_tokens": 1}}, Usage(5, 2, 5, 1)),
+          "cache_write_tokens": 1}}, Usage(5, 2, 5, 0)),
         ({"prompt_tokens": 5, "completion_tokens": -2}, Usage(5, 0)),
         ({"prompt_tokens": True, "completion_tokens": "2"}, None),
         ({"prompt_tokens": 1e300, "completion_tokens": 10**30}, None),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import diskcache
 from diskcache.core import DBNAME, MODE_RAW, UNKNOWN
 
+from inferkit.runtime import clock
 from inferkit.runtime.dropped import when_dropped
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["BytesDisk", "BytesStore", "DamagedRowError"]
 
 _WRITES_BETWEEN_CULLS = 64
+_ROWS_AT_ONCE = 16
+_REMOVE_EXPIRED = (
+    "DELETE FROM Cache WHERE rowid IN "
+    "(SELECT rowid FROM Cache WHERE expire_time IS NOT NULL AND expire_time < ? ORDER BY expire_time LIMIT ?)"
+)
+_REMOVE_OLDEST = "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache ORDER BY store_time LIMIT ?)"
 _SETTINGS = {
     "eviction_policy": "least-recently-stored",  # "used" would make a write of every read; the memory tier does that
     "statistics": 0,
@@ -120,16 +127,30 @@ class BytesStore(diskcache.Cache):  # type: ignore[misc]
         return found
 
     def write(self, rows: Sequence[tuple[bytes, bytes, float | None]]) -> None:
-        """Keep values under their keys, for so many seconds where given, in one transaction; make room now and then."""
+        """Keep values under their keys, for so many seconds where given, in one transaction."""
         if self._txn_id is None and self._con.in_transaction:  # an interrupt came between its begin and its end
             self._con.rollback()
         with self.transact() if len(rows) > 1 else contextlib.nullcontext():
             for key, value, ttl in rows:
                 self.set(key, value, expire=ttl)
         self._written += len(rows)
-        if self._written >= _WRITES_BETWEEN_CULLS:
-            self._written = 0
-            self.cull()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether so much was written that it is time to look whether there is room."""
+        return self._written >= _WRITES_BETWEEN_CULLS
+
+    def make_room(self) -> bool:
+        """Remove some of what has expired, or of the oldest where there is too much; True where that may not be all.
+
+        diskcache's own `cull` removes all of it, which takes half a minute where the limit was lowered by much.
+        """
+        self._written = 0
+        with self.transact():
+            removed = self._con.execute(_REMOVE_EXPIRED, (clock.time(), _ROWS_AT_ONCE)).rowcount
+            if not removed and self.volume() > self.size_limit:
+                removed = self._con.execute(_REMOVE_OLDEST, (_ROWS_AT_ONCE,)).rowcount
+        return bool(removed)
 
     def close_reader(self) -> None:
         """Close the connection that reads. It is opened again when it is needed."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from inferkit.caching.rest import Rest
 from inferkit.caching.stored import decode, encode
 from inferkit.core.errors import ConfigurationError
-from inferkit.runtime import clock, imports
+from inferkit.runtime import clock, exits, imports, writer
 from inferkit.runtime.forks import hold_across_fork, renew_after_fork
 from inferkit.runtime.gathering import Gathering
 
@@ -58,6 +58,7 @@ class DiskStore:
         self._reading = threading.RLock()  # a signal's handler may come to read while its thread does
         self._writing = threading.RLock()
         self._rest = Rest(self.folder)
+        self._making_room = False
         hold_across_fork(self)
 
     @property
@@ -124,6 +125,7 @@ class DiskStore:
         if self._store is not None:
             self._inherited.append(self._store)
         self._store = None
+        self._making_room = False
         self._reading = threading.RLock()
         self._writing = threading.RLock()
 
@@ -135,6 +137,23 @@ class DiskStore:
         with self._writing:
             if not self._rest.lasts:  # the thread before this one may have waited for another process in vain
                 store.write(sound)
+        if store.is_due and not self._making_room:
+            self._making_room = True
+            writer.disk.take(self._make_room)
+
+    def _make_room(self) -> None:
+        """Remove a little, and the rest when others have had their turn: nobody waits while much is removed."""
+        self._more_to_remove = False
+        self._attempt(self._remove_some)
+        self._making_room = self._more_to_remove
+        if self._making_room:
+            writer.disk.take(self._make_room)
+
+    def _remove_some(self) -> None:
+        store = self._store
+        if store is not None and not exits.begun:
+            with self._writing:
+                self._more_to_remove = self._store is store and store.make_room()
 
     def _opened(self) -> BytesStore:
         store = self._store

@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Any
 from inferkit.caching.entry import CachedReply
 from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.messages import PARTS
-from inferkit.core.usage import Usage
+from inferkit.core.usage import NO_DETAILS, Usage, UsageDetails
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from inferkit.core.messages import Part
 
 __all__ = ["decode", "encode"]
@@ -90,7 +88,7 @@ def _call_to_plain(call: ToolCallDelta) -> list[Any]:
 def _usage_to_plain(usage: Usage | None) -> Any:
     if usage is None:
         return None
-    return [
+    plain = [
         usage.input_tokens,
         usage.output_tokens,
         usage.cache_read_tokens,
@@ -98,6 +96,7 @@ def _usage_to_plain(usage: Usage | None) -> Any:
         usage.reasoning_tokens,
         usage.estimated,
     ]
+    return plain if usage.details is NO_DETAILS else [*plain, usage.details.as_json()]
 
 
 def _part_to_plain(part: Part) -> list[Any]:
@@ -175,10 +174,11 @@ _PARTS: dict[str, Any] = {kind.__name__: kind for kind in PARTS}
 _NEEDED = {"text": str, "id": str, "name": str, "arguments": str, "content": str, "is_error": bool, "kind": str}
 
 
-def _usage(plain: Iterable[Any]) -> Usage:
-    *counts, estimated = plain
+def _usage(plain: list[Any]) -> Usage:
+    *counts, estimated = plain[:6]
     one, two, three, four, five = (_expect(count, int) for count in counts)
-    return Usage(one, two, three, four, five, _expect(estimated, bool))
+    details = UsageDetails.from_json(_expect(plain[6], dict)) if len(plain) > 6 else NO_DETAILS  # noqa: PLR2004
+    return Usage(one, two, three, four, five, _expect(estimated, bool), details)
 
 
 def _expect(value: Any, kind: type) -> Any:

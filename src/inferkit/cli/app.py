@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from inferkit.cli.demo import demo
+from inferkit.cli.doctor import doctor
 from inferkit.cli.report import report
 
 __all__ = ["app", "main"]
@@ -38,6 +39,7 @@ def _root(
 
 
 app.command()(demo)
+app.command()(doctor)
 app.command()(report)
 
 

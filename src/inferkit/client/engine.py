@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Layer, Request
     from inferkit.core.response import Response
+    from inferkit.layers.budget.sweeper import Sweeper
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.plan import Plan
     from inferkit.plans.subscriptions import Plans
@@ -72,6 +73,7 @@ class Engine:
         if self._scopes and settings["ledger"] is False:
             raise ConfigurationError("a budget needs a ledger to keep count in; leave ledger=False out")
         self.ledger, self._own_ledger = _open_ledger(settings["ledger"], home)
+        self._sweeper = _sweeper(self.ledger) if self._own_ledger else None
         try:
             self.plans = _plans(settings.get("plans"), settings.get("default_plan"), self.ledger)
             if self.plans is not None:
@@ -82,6 +84,8 @@ class Engine:
             self._close_ledger()
             raise
         check_order(self.layers)
+        if self._sweeper is not None:  # what processes held that are dead by now belongs in the journal
+            self._sweeper.sweep(clock.time())
         self._handler = compose(self.layers, dispatch)
         if settings["preload"]:
             preload(self.catalog, self.layers)
@@ -172,7 +176,8 @@ class Engine:
         self._close_ledger()
 
     def _close_ledger(self) -> None:
-        if self._own_ledger and self.ledger is not None:
+        if self._sweeper is not None and self.ledger is not None:
+            self._sweeper.close()
             self.ledger.close()
 
     async def aclose(self) -> None:
@@ -200,9 +205,13 @@ def _open_ledger(
         return None, False
     if isinstance(given, Ledger):
         return given, False
-    ledger = SqliteLedger(ledger_file(home) if given is True else given)
-    ledger.sweep(clock.time())  # what processes held that are dead by now belongs in the journal
-    return ledger, True
+    return SqliteLedger(ledger_file(home) if given is True else given), True
+
+
+def _sweeper(ledger: Ledger | None) -> Sweeper | None:
+    from inferkit.layers.budget.sweeper import Sweeper
+
+    return None if ledger is None else Sweeper(ledger.accounts)
 
 
 def _plans(

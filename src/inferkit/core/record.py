@@ -90,6 +90,18 @@ class CallRecord:
         return next(completed, self.attempts[-1] if self.attempts else None)
 
     @property
+    def reported_nanos(self) -> int | None:
+        """What all attempts cost as their providers say, in nano-dollars; None where one that was paid did not say."""
+        total = None
+        for attempt in self.attempts:
+            reported = attempt.usage.details.reported_nanos
+            if reported is not None:
+                total = (total or 0) + reported
+            elif attempt.cost_nanos != 0:
+                return None
+        return total
+
+    @property
     def cost_nanos(self) -> int | None:
         """What all attempts cost together, in nano-dollars; None if one of them has no known price."""
         total = 0

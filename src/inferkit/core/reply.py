@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.messages import Message, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from inferkit.core.money import to_usd
-from inferkit.core.usage import Usage
+from inferkit.core.usage import NO_DETAILS, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,8 @@ class Reply:
     """The reply to one call.
 
     `usage` is that of the model that served it, `cost_nanos` what all attempts cost, in nano-dollars (None where a
-    model has no known price). For a cache hit that is 0, and `saved_nanos` is what the call would have cost.
+    model has no known price), `reported_nanos` what their providers say that they cost, where all that were paid say
+    it. For a cache hit `cost_nanos` is 0, and `saved_nanos` is what the call would have cost.
     `cache` is "hit", "coalesced", "miss", "bypass" or None without a cache. `degraded` is true where a budget that
     did not cover the call took it to its `degrade_to`. `attempts` lists what was sent. `id` names the call in the
     ledger and in traces, `trace_id` is the trace's hex id where one was recorded. `message` is what goes on with
@@ -41,6 +42,7 @@ class Reply:
     tool_calls: tuple[ToolCallPart, ...] = field(repr=False)
     usage: Usage
     cost_nanos: int | None
+    reported_nanos: int | None = None
     saved_nanos: int
     model: str
     provider: str
@@ -78,6 +80,7 @@ class Reply:
             tool_calls=tool_calls(chunks) if calls else (),
             usage=usage or (served.usage if served else Usage()),
             cost_nanos=record.cost_nanos,
+            reported_nanos=None if usage is None or usage.details is NO_DETAILS else record.reported_nanos,
             saved_nanos=record.saved_nanos,
             model=completed.model if completed else record.model,
             provider=completed.provider if completed else record.provider,
@@ -94,6 +97,11 @@ class Reply:
     def cost(self) -> Decimal | None:
         """What all attempts cost, in US dollars; None where a model has no known price."""
         return None if self.cost_nanos is None else to_usd(self.cost_nanos)
+
+    @property
+    def reported_cost(self) -> Decimal | None:
+        """What their providers say that all attempts cost, in US dollars; None where they do not say it."""
+        return None if self.reported_nanos is None else to_usd(self.reported_nanos)
 
     @property
     def saved(self) -> Decimal:

@@ -1,10 +1,70 @@
-"""The tokens that a call took."""
+"""The tokens that a call took, and what else of it a provider bills."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-__all__ = ["Usage"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["NO_DETAILS", "Usage", "UsageDetails"]
+
+
+class UsageDetails(NamedTuple):
+    """What of a usage may have a price of its own, beside the kinds of tokens that every model has.
+
+    The tokens are parts of those that `Usage` counts: writes to the cache that live longer than the shortest time
+    (`cache_write_30m_tokens`, `cache_write_1h_tokens`, `cache_write_12h_tokens`), and audio and images in the input
+    (those read from the cache apart) and the output. `server_tools` counts requests to tools that the provider runs,
+    by kind, for example `(("web_search", 3),)`.
+
+    `service_tier`, `speed` and `region` are the provider's words for how it was served; None where it said nothing.
+    An `Attempt` has None for the standard too, and where the provider said nothing, what was asked for.
+    `reported_nanos` is what the provider itself says that it cost, in nano-dollars.
+    """
+
+    cache_write_30m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    cache_write_12h_tokens: int = 0
+    input_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    cache_read_audio_tokens: int = 0
+    cache_read_image_tokens: int = 0
+    output_audio_tokens: int = 0
+    output_image_tokens: int = 0
+    server_tools: tuple[tuple[str, int], ...] = ()
+    service_tier: str | None = None
+    speed: str | None = None
+    region: str | None = None
+    reported_nanos: int | None = None
+
+    def and_then(self, other: UsageDetails) -> UsageDetails:
+        """Add those of a later attempt, whose tier, speed and region hold. What was reported is added where it was."""
+        mine: tuple[Any, ...] = self
+        counts = [one + more for one, more in zip(mine[:_COUNTS], other[:_COUNTS], strict=True)]
+        tools = dict(self.server_tools)
+        for kind, requests in other.server_tools:
+            tools[kind] = tools.get(kind, 0) + requests
+        reported = [each for each in (self.reported_nanos, other.reported_nanos) if each is not None]
+        total = sum(reported) if reported else None
+        return UsageDetails._make((*counts, tuple(sorted(tools.items())), *other[_COUNTS + 1 : -1], total))
+
+    def as_json(self) -> dict[str, Any]:
+        """Give what is not as usual, as plain values."""
+        return {name: value for name, value in zip(self._fields, self, strict=True) if value != _USUAL[name]}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> UsageDetails:
+        """Read what `as_json` gave."""
+        tools = values.get("server_tools", ())
+        return cls(**{**values, "server_tools": tuple([(kind, requests) for kind, requests in tools])})
+
+
+_USUAL = UsageDetails._field_defaults
+_COUNTS = UsageDetails._fields.index("server_tools")
+NO_DETAILS = UsageDetails()
+"""Of a call that has nothing of the kind, as most do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +73,7 @@ class Usage:
 
     `input_tokens` includes cached ones, `output_tokens` includes reasoning, whatever the provider's own way of
     counting. `estimated` is true where the provider reported nothing and the count is inferkit's own: an upper bound,
-    unless the client learns its estimates.
+    unless the client learns its estimates. `details` are the parts that have a price of their own on some models.
     """
 
     input_tokens: int = 0
@@ -22,9 +82,10 @@ class Usage:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+    details: UsageDetails = NO_DETAILS
 
     def __add__(self, other: Usage) -> Usage:
-        """Add the tokens of another attempt."""
+        """Add what another, later attempt took."""
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
@@ -32,7 +93,18 @@ class Usage:
             self.cache_write_tokens + other.cache_write_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
             self.estimated or other.estimated,
+            self._details_with(other),
         )
+
+    def _details_with(self, other: Usage) -> UsageDetails:
+        """Add details; a sum of what providers reported says nothing where one of them did not."""
+        if self.details is NO_DETAILS and other.details is NO_DETAILS:
+            return NO_DETAILS
+        details = self.details.and_then(other.details)
+        for one in (self, other):
+            if one.total_tokens and one.details.reported_nanos is None and details.reported_nanos is not None:
+                details = details._replace(reported_nanos=None)
+        return details
 
     @property
     def total_tokens(self) -> int:

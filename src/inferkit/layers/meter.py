@@ -7,7 +7,7 @@ nothing, the bytes that were seen are an upper bound on the tokens, and the atte
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.attempt import Attempt
 from inferkit.core.chunks import Chunk
@@ -19,8 +19,9 @@ from inferkit.core.errors import (
     StreamInterrupted,
     Unavailable,
 )
-from inferkit.core.usage import Usage
+from inferkit.core.usage import NO_DETAILS, Usage, UsageDetails
 from inferkit.pricing.estimates import input_tokens
+from inferkit.pricing.terms import PLAIN, served_on, terms_of
 from inferkit.pricing.tokens import utf8_length
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Meter"]
 
 _NEVER = 2**63
+_NOT_CACHED: dict[str, Any] = {name: 0 for name in UsageDetails._fields if name.startswith("cache_")}
 _LONG_TOKEN = 8  # characters; no reply of ordinary text, code or JSON averages more a token
 _SLACK = 256  # characters
 _FIRST_STATUS_WITHOUT_REPLY = 300  # redirects are not followed
@@ -66,7 +68,7 @@ class Meter:
         hold: Hold | None = request.record.hold
         if price is None and hold is not None and hold.counts_money:
             price = self._prices.price(provider, request.model)  # says what is missing
-        running = _Running(request, price, self._learned)
+        running = _Running(request, price, self._prices, self._learned)
         if hold is not None:
             request = await running.cover(hold)
         running.start()
@@ -82,13 +84,16 @@ class _Running:
     """One attempt while it runs."""
 
     __slots__ = (
-        "bytes", "chunks", "cut_at", "first", "hold", "kind", "learned", "most", "price", "reason", "reasoning",
-        "request", "started", "usage", "was_cut",
+        "bytes", "chunks", "cut_at", "first", "hold", "kind", "learned", "most", "price", "prices", "reason",
+        "reasoning", "request", "started", "usage", "was_cut",
     )  # fmt: skip
 
-    def __init__(self, request: Request, price: Price | None, learned: LearnedEstimates | None) -> None:
+    def __init__(
+        self, request: Request, price: Price | None, prices: PriceBook, learned: LearnedEstimates | None
+    ) -> None:
         self.request = request
         self.price = price
+        self.prices = prices
         self.learned = learned
         self.hold: Hold | None = None
         self.kind = request.kind
@@ -179,7 +184,8 @@ class _Running:
         running[self] = most_nanos, most_tokens
         most = most_tokens - tokens if hold.counts_tokens else _NEVER
         if hold.counts_money and self.price is not None:
-            affordable = self.price.affordable_output(tokens, most_nanos)
+            price = hold.bounds(self.request, self.price) or self.price
+            affordable = price.affordable_output(tokens, most_nanos)
             most = most if affordable is None else min(most, affordable)
         self._allow(max(self.most, most))
 
@@ -218,7 +224,8 @@ class _Running:
             if self.price is not None and self.price.rates(tokens).reasoning_is_dearer:
                 reasoning = max(reasoning, min(self.reasoning, output))
         return Usage(
-            tokens, output, usage.cache_read_tokens, usage.cache_write_tokens, reasoning, estimated=True
+            tokens, output, usage.cache_read_tokens, usage.cache_write_tokens, reasoning,
+            estimated=True, details=usage.details,
         )  # fmt: skip
 
     def _seen_tokens(self) -> int:
@@ -228,13 +235,36 @@ class _Running:
             return self.bytes
         return min(self.bytes, most)
 
+    def _otherwise(self, usage: Usage) -> tuple[int | None, str | None, bool]:
+        """Say what is booked where the way it was served, or part of it, has no known price.
+
+        At the default if one is stated; or what was held, as an estimate, where a budget of money pays for it; or else
+        its cost is not known. Also say whose price that is, and whether it is an estimate.
+        """
+        plain = dataclasses.replace(usage, details=NO_DETAILS)
+        assert self.price is not None
+        default = self.prices.otherwise
+        if default is not None:
+            return default.cost(plain), default.source, usage.estimated
+        if self.hold is None or not self.hold.counts_money:
+            return None, self.price.source, usage.estimated
+        committed, _ = self.request.record.running.get(self, (0, 0))
+        return max(committed, self.price.cost(plain) or 0), self.price.source, True
+
     def _record(self, outcome: Outcome, error: BaseException | None, usage: Usage, *, billed: bool = True) -> None:
         request, record = self.request, self.request.record
         provider = request.provider or ""
         name = None if error is None else type(error).__name__
         if outcome == "cancelled" and request.deadline is not None and request.runtime.now() >= request.deadline:
             outcome, name = "error", DeadlineExceeded.__name__  # its adapter was cut before it could say so
+        if request.extra or usage.details is not NO_DETAILS:
+            terms = terms_of(request) if request.extra else PLAIN
+            usage = dataclasses.replace(usage, details=served_on(usage.details, terms) if billed else NO_DETAILS)
         cost = None if self.price is None else self.price.cost(usage) if billed else 0
+        source = None if self.price is None else self.price.source
+        if cost is None and self.price is not None:
+            cost, source, estimated = self._otherwise(usage)
+            usage = dataclasses.replace(usage, estimated=estimated)
         record.attempts.append(
             Attempt(
                 number=request.attempt or len(record.attempts) + 1,
@@ -244,7 +274,7 @@ class _Running:
                 outcome=outcome,
                 usage=usage,
                 cost_nanos=cost,
-                price_source=None if self.price is None else self.price.source,
+                price_source=source,
                 seconds=request.runtime.now() - self.started,
                 first_chunk_seconds=None if self.first is None else self.first - self.started,
                 chunks=self.chunks,
@@ -266,6 +296,7 @@ def _latest(before: Usage, after: Usage) -> Usage:
         after.cache_write_tokens or before.cache_write_tokens,
         after.reasoning_tokens or before.reasoning_tokens,
         after.estimated or before.estimated,
+        before.details if after.details is NO_DETAILS else after.details,
     )
 
 
@@ -273,7 +304,10 @@ def _saved(price: Price, usage: Usage) -> int:
     """Give what the provider's prompt cache saved: nothing of it, at the price of plain input, less what it cost."""
     if not usage.cache_read_tokens and not usage.cache_write_tokens:
         return 0
-    return price.cost(dataclasses.replace(usage, cache_read_tokens=0, cache_write_tokens=0)) - price.cost(usage)
+    plain = usage.details._replace(**_NOT_CACHED)
+    without = price.cost(dataclasses.replace(usage, cache_read_tokens=0, cache_write_tokens=0, details=plain))
+    cost = price.cost(usage)
+    return 0 if cost is None or without is None else without - cost
 
 
 def _cost_nothing(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from inferkit._lazy import lazily
 
 if TYPE_CHECKING:
-    from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Grant, Line, Refusal
+    from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Grant, Line, Refusal, Settled
     from inferkit.ledger.journal import NOBODY, Assignment, Attribution, Charge, Entry, EntryKind, Tally
     from inferkit.ledger.protocols import Accounts, Journal, Store
     from inferkit.ledger.state import Held, LedgerState
@@ -32,6 +32,7 @@ __all__ = [
     "LedgerState",
     "Line",
     "Refusal",
+    "Settled",
     "Store",
     "Tally",
     "Unwritten",
@@ -40,7 +41,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "amounts": ("NOTHING", "Amounts", "Balance", "Credit", "Crossing", "Grant", "Line", "Refusal"),
+        "amounts": ("NOTHING", "Amounts", "Balance", "Credit", "Crossing", "Grant", "Line", "Refusal", "Settled"),
         "state": ("LedgerState", "Held"),
         "journal": ("NOBODY", "Assignment", "Attribution", "Charge", "Entry", "EntryKind", "Tally"),
         "protocols": ("Accounts", "Journal", "Store"),

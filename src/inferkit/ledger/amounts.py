@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-__all__ = ["NOTHING", "Amounts", "Balance", "Credit", "CreditKind", "Crossing", "Grant", "Line", "Refusal", "Unit"]
+__all__ = [
+    "NOTHING",
+    "Amounts",
+    "Balance",
+    "Credit",
+    "CreditKind",
+    "Crossing",
+    "Grant",
+    "Line",
+    "Refusal",
+    "Settled",
+    "Unit",
+]
 
 Unit = Literal["usd", "tokens", "calls"]
 CreditKind = Literal["topped up", "carried in", "carried out"]
@@ -85,6 +97,20 @@ class Crossing(NamedTuple):
     share: int
     used: int
     limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Whether a call was settled now, or had been before: it is true in the one case and false in the other.
+
+    `crossings` are the shares of the lines to watch that what it cost has passed.
+    """
+
+    now: bool
+    crossings: tuple[Crossing, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.now
 
 
 class Credit(NamedTuple):

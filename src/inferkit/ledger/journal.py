@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from inferkit.core.usage import NO_DETAILS, UsageDetails
+
 __all__ = ["NOBODY", "Assignment", "Attribution", "Charge", "Entry", "EntryKind", "Part", "Tally", "TallyKind"]
 
 EntryKind = Literal["settled", "expired", "corrected"]
@@ -39,6 +41,7 @@ class Part(NamedTuple):
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    details: UsageDetails = NO_DETAILS
 
 
 class Charge(NamedTuple):
@@ -47,7 +50,8 @@ class Charge(NamedTuple):
     `provider`, `model` and `finish_reason` are those of the attempt that served the reply, `asked` is the name that the
     caller used, and `parts` are the attempts where there were several. `prompt_cache_saved` and `routing_saved` are the
     nano-dollars by which it came cheaper than without the provider's prompt cache (below zero where writing to it cost
-    more than reading saved), and than at the dearest model that stands behind the name.
+    more than reading saved), and than at the dearest model that stands behind the name. `details` are those of the
+    usage; its `reported_nanos` is what the providers say that the call cost, where all that were paid said it.
     """
 
     usd: int | None
@@ -68,6 +72,7 @@ class Charge(NamedTuple):
     routing_saved: int = 0
     parts: tuple[Part, ...] = ()
     attribution: Attribution = NOBODY
+    details: UsageDetails = NO_DETAILS
 
     @property
     def tokens(self) -> int:

@@ -10,7 +10,7 @@ from inferkit.runtime.direct import DirectRuntime, drive
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from inferkit.ledger.amounts import Amounts, Balance, Credit, Crossing, Grant, Line, Refusal
+    from inferkit.ledger.amounts import Amounts, Balance, Credit, Crossing, Grant, Line, Refusal, Settled
     from inferkit.ledger.journal import Assignment, Charge, Entry, EntryKind, Tally
     from inferkit.ledger.protocols import Accounts, Journal, Store
 
@@ -72,9 +72,9 @@ class Ledger:
         """See `Accounts`."""
         drive(self.accounts.mark_sent(_HERE, call))
 
-    def settle(self, call: str, charge: Charge, *, at: float, calls: int = 1) -> bool:
+    def settle(self, call: str, charge: Charge, *, at: float, calls: int = 1, watched: Sequence[Line] = ()) -> Settled:
         """See `Accounts`."""
-        return drive(self.accounts.settle(_HERE, call, charge, at=at, calls=calls))
+        return drive(self.accounts.settle(_HERE, call, charge, at=at, calls=calls, watched=watched))
 
     def void(self, call: str, *, at: float) -> bool:
         """See `Accounts`."""

@@ -18,7 +18,7 @@ from inferkit.ledger.journal import NOBODY, Attribution
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from inferkit.ledger.amounts import Amounts, Balance, Credit, Crossing, Grant, Line, Refusal
+    from inferkit.ledger.amounts import Amounts, Balance, Credit, Crossing, Grant, Line, Refusal, Settled
     from inferkit.ledger.journal import Assignment, Charge, Entry, EntryKind, Tally
     from inferkit.ledger.summary import Pending, Summary
     from inferkit.ledger.unwritten import Unwritten
@@ -66,8 +66,13 @@ class Accounts(Protocol):
     async def mark_sent(self, runtime: Runtime, call: str) -> None:
         """Note that a call reserved with `sent=False` is on its way: should its lease run out, it is paid for."""
 
-    async def settle(self, runtime: Runtime, call: str, charge: Charge, *, at: float, calls: int = 1) -> bool:
-        """Replace what a call holds by what it cost. False, and nothing done, if it was settled before."""
+    async def settle(
+        self, runtime: Runtime, call: str, charge: Charge, *, at: float, calls: int = 1, watched: Sequence[Line] = ()
+    ) -> Settled:
+        """Replace what a call holds by what it cost, and give the shares in `warn_at` that were passed as `warn` does.
+
+        False, and nothing done, if it was settled before.
+        """
 
     async def void(self, runtime: Runtime, call: str, *, at: float) -> bool:
         """Give back what a call holds, which cost nothing. False if it holds nothing."""
@@ -78,11 +83,14 @@ class Accounts(Protocol):
     def write_later(self, one: Unwritten) -> None:
         """Enter as soon as it can be what could not be: a settlement is never dropped. Does not wait.
 
-        At the latest it is entered when the store is closed, or opened again.
+        Should the process die before that, it is entered when the store is opened next.
         """
 
     async def sweep(self, runtime: Runtime, at: float) -> int:
-        """Post or void the holds whose lease ran out, and return how many there were."""
+        """Post or void the holds whose lease ran out, and return how many there were.
+
+        However many there are, nobody has to wait for it longer than for another call.
+        """
 
     async def warn(self, runtime: Runtime, lines: Sequence[Line]) -> list[Crossing]:
         """Give the shares in `warn_at` that were passed and that nobody was given in this window before."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit.core.errors import LedgerError
-from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Grant, Line, Refusal
+from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Grant, Line, Refusal, Settled
 from inferkit.ledger.decisions import ALL_SHARES, carried, crossed, grant, refused
 from inferkit.ledger.journal import Assignment, Attribution, Charge, Entry, EntryKind, Tally
 
@@ -80,6 +80,7 @@ class LedgerState:
             if hold is None:
                 raise LedgerError(f"call {call} holds nothing that could be extended; it was settled or never reserved")
             self._correct(call, at, 0, Charge(0, attribution=hold.attribution))
+            hold = hold._replace(sent=True)  # it turns out to be running
         self.holds[call] = hold._replace(amounts=_sum(hold.amounts, more), lease=max(hold.lease, lease))
         return answer
 
@@ -88,15 +89,14 @@ class LedgerState:
         if call in self.holds:
             self.holds[call] = self.holds[call]._replace(sent=True)
 
-    def settle(self, call: str, charge: Charge, *, at: float, calls: int) -> bool:
+    def settle(self, call: str, charge: Charge, *, at: float, calls: int, watched: Sequence[Line] = ()) -> Settled:
         """See `Accounts`."""
         hold = self.holds.pop(call, None)
-        if hold is None and self._correct(call, at, calls, charge):
-            return True
-        if hold is None and self._is_entered(call):
-            return False
-        self._enter(call, "settled", at, calls=calls, charge=charge, hold=hold)
-        return True
+        if hold is None and self._is_entered(call) and call not in self.lapsed:
+            return Settled(now=False)
+        if hold is not None or not self._correct(call, at, calls, charge):
+            self._enter(call, "settled", at, calls=calls, charge=charge, hold=hold)
+        return Settled(now=True, crossings=tuple(self.warn(watched)))
 
     def void(self, call: str, *, at: float) -> bool:
         """See `Accounts`."""
@@ -118,7 +118,7 @@ class LedgerState:
             return self.void(one.call, at=one.at)
         if one.step == "record":
             return self.record(one.call, one.charge, at=one.at)
-        return self.settle(one.call, one.charge, at=one.at, calls=1)
+        return bool(self.settle(one.call, one.charge, at=one.at, calls=1))
 
     def sweep(self, at: float) -> int:
         """See `Accounts`."""

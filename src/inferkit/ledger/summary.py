@@ -20,7 +20,8 @@ ModelName = tuple[str | None, str | None]
 class Total(NamedTuple):
     """Settled calls, of one attempt each, that have all of this in common, and what they come to.
 
-    The fields are those of `Charge`; `priced` is false where their cost is not known. `first` is when the earliest was
+    The fields are those of `Charge`; `priced` is false where their cost is not known. `reported`
+    is what their provider says that they cost, where it does (`is_reported`). `first` is when the earliest was
     entered, in seconds since the epoch.
     """
 
@@ -32,12 +33,14 @@ class Total(NamedTuple):
     priced: bool = True
     estimated: bool = False
     degraded: bool = False
+    is_reported: bool = False
     calls: int = 0
     usd: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     prompt_cache_saved: int = 0
     routing_saved: int = 0
+    reported: int = 0
     first: float = 0.0
 
 

@@ -16,6 +16,7 @@ from inferkit.local.engines.interface import EngineSettings
 from inferkit.local.errors import PROVIDER
 from inferkit.local.gguf.head import check_place
 from inferkit.local.worker.supervisor import WorkerSupervisor
+from inferkit.pricing.terms import CostRules, WireField
 from inferkit.providers.wires.messages import as_messages
 from inferkit.runtime.direct import DirectRuntime, drive
 
@@ -34,6 +35,7 @@ EMBEDDED = Path(__file__).parent / "models" / "triage-q8_0.gguf"
 """The model that ships inside the package."""
 
 _EXTRA = frozenset({"top_k", "repeat_penalty", "repeat_window"})
+_COST_RULES = CostRules({name: WireField("free") for name in sorted(_EXTRA)})
 
 
 class Local:
@@ -70,6 +72,7 @@ class Local:
         self._settings = EngineSettings(str(path), gpu_layers, context_length, threads, prompt_format)
         self._supervisor = WorkerSupervisor(self._settings)
         facts = (self._settings, status.st_size, status.st_mtime_ns)
+        self.cost_rules = _COST_RULES
         self.fingerprint = hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
     def __repr__(self) -> str:

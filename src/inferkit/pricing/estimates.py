@@ -32,7 +32,7 @@ _MOST_MODELS = 1024
 def input_tokens(request: Request, learned: LearnedEstimates | None) -> int:
     """Say how many input tokens a request may come to on its provider and model: the strict bound unless `learned`."""
     if learned is None:
-        return input_tokens_bound(request)
+        return input_tokens_bound(request, request.model)
     return learned.of(request, (request.provider or "", request.model))
 
 
@@ -54,11 +54,11 @@ class LearnedEstimates:
 
     def of(self, request: Request, model: Model) -> int:
         """Give the estimate for a request: the strict bound for a model of which fewer than eight calls are known."""
-        strict = input_tokens_bound(request)
+        strict = input_tokens_bound(request, model[1])
         density = self._expected.get(model)
         if density is None or density >= _PRECISION:
             return strict
-        unscaled = unscaled_tokens(request)
+        unscaled = unscaled_tokens(request, model[1])
         return unscaled + -(-(strict - unscaled) * density // _PRECISION)
 
     def learn(self, request: Request, tokens: int) -> None:

@@ -5,40 +5,86 @@ Its own calculation takes a tenth of a millisecond a call; the rates, tiers and 
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from decimal import ROUND_CEILING, Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.money import NANOS_PER_USD
 from inferkit.pricing.prices import Price
-from inferkit.pricing.rates import Rates, Schedule, Tariff
+from inferkit.pricing.rates import NOT_APART, Apart, Rates, Schedule, Since, Tariff
+from inferkit.pricing.terms import STANDARD
 from inferkit.runtime import imports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["listed_price"]
 
 _KINDS = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "output_reasoning_mtok")
+_APART = (
+    "cache_write_1h_mtok", "cache_write_12h_mtok", "input_audio_mtok", "input_image_mtok", "cache_audio_read_mtok",
+    "cache_image_read_mtok", "output_audio_mtok", "output_image_mtok",
+)  # fmt: skip
+_TOOLS = {"web_search": "web_searches_kcount", "file_search": "storage_searches_kcount"}
+_WAYS = {"service_tier": "service_tiers", "speed": "speeds", "region": "regions"}
 
 
 def listed_price(provider: str, model: str) -> Price | None:
     """Give a model's price from the list; None where it is not listed, or listed without a price a token."""
     with imports.lock:
         from genai_prices.data_snapshot import get_snapshot
-        from genai_prices.types import ModelPrice
 
         snapshot = get_snapshot()  # which imports the list itself
     try:
         found_provider, found = snapshot.find_provider_model(model, None, provider, None)
     except LookupError:
         return None
-    prices = found.prices
-    conditions: list[tuple[Any, Any]] = (
-        [(None, prices)] if isinstance(prices, ModelPrice) else [(each.constraint, each.prices) for each in prices]
-    )
-    free = model.endswith(":free")
+    source = f"genai-prices:{found_provider.id}/{found.id}"
+    schedule = _schedule(_conditions(found.prices), free=model.endswith(":free"))
+    if schedule is None:
+        return None
+    ways: dict[str, dict[str, Price]] = {name: {} for name in _WAYS.values()}
+    for name, word, conditions in _ways(found):
+        other = _schedule(conditions, free=False)
+        if other is not None:
+            ways[name][word] = Price.scheduled(other, source=f"{source} ({word})")
+    return Price.scheduled(schedule, source=source, context_window=found.context_window or None, **ways)
+
+
+def _conditions(prices: Any) -> list[tuple[Any, Any]]:
+    if isinstance(prices, list):
+        return [(each.constraint, each.prices) for each in prices]
+    return [(None, prices)]
+
+
+def _ways(found: Any) -> Iterator[tuple[str, str, list[tuple[Any, Any]]]]:
+    """Give the other ways to be served that are listed for a model: of which kind, their word, and their prices.
+
+    A price that changes with the time of day is not combined with another way's.
+    """
+    contexts = [each.when for each in found.price_variants or () if len(each.when) == 1]
+    for context in {tuple(each.items()): each for each in contexts}.values():
+        ((kind, word),) = context.items()
+        if kind not in _WAYS or word in STANDARD:
+            continue
+        constraints = [constraint for constraint, _ in _conditions(found.prices)]
+        constraints += [each.constraint for each in found.price_variants if each.when == context]
+        starts: set[Any] = {getattr(each, "start_date", None) for each in constraints if each is not None}
+        if None in starts:
+            continue
+        days = [date.min, *sorted(starts)]
+        instants = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in days]
+        yield (
+            _WAYS[kind],
+            word,
+            [(None if at.date() == date.min else Since(at), found.get_prices(at, context)) for at in instants],
+        )
+
+
+def _schedule(conditions: list[tuple[Any, Any]], *, free: bool) -> Schedule | None:
     tariffs = [_tariff(constraint, listed, free=free) for constraint, listed in conditions]
     known = tuple(tariff for tariff in tariffs if tariff is not None)
-    if not known or len(known) < len(tariffs):
-        return None
-    return Price.scheduled(Schedule(known), source=f"genai-prices:{found_provider.id}/{found.id}")
+    return Schedule(known) if known and len(known) == len(tariffs) else None
 
 
 def _tariff(constraint: Any, listed: Any, *, free: bool) -> Tariff | None:
@@ -50,7 +96,8 @@ def _tariff(constraint: Any, listed: Any, *, free: bool) -> Tariff | None:
         return None
     starts = {0} | {tier.start for value in values.values() for tier in getattr(value, "tiers", ())}
     tiers = tuple((-1 if start == 0 else start, _rates(values, start)) for start in sorted(starts))
-    return Tariff(None if constraint is None else constraint.active, tiers)
+    applies = constraint if constraint is None or isinstance(constraint, Since) else constraint.active
+    return Tariff(applies, tiers)
 
 
 def _rates(values: dict[str, Any], start: int) -> Rates:
@@ -76,8 +123,22 @@ def _rates(values: dict[str, Any], start: int) -> Rates:
         cache_read=plain if read is None else read,
         cache_write=plain if write is None else write,
         reasoning=output if reasoning is None else reasoning,
-        request=0 if requests is None else _nanos(getattr(requests, "base", requests) / 1000),
+        request=0 if requests is None else _a_thousandth(requests),
+        apart=_apart([at(kind) for kind in _APART], values, searches=requests is not None),
     )
+
+
+def _apart(rates: list[int | None], values: dict[str, Any], *, searches: bool) -> Apart:
+    """Give what is priced apart; where a request has a price, it is that of its searches."""
+    tools = {kind: _a_thousandth(values[listed]) for kind, listed in _TOOLS.items() if listed in values}
+    if searches:
+        tools.setdefault("web_search", 0)
+    apart = Apart._make((*rates, tuple(tools.items())))
+    return NOT_APART if apart == NOT_APART else apart
+
+
+def _a_thousandth(price: Any) -> int:
+    return _nanos(getattr(price, "base", price) / 1000)
 
 
 def _nanos(price: Decimal) -> int:

@@ -11,6 +11,8 @@ from inferkit.runtime import imports
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from inferkit.pricing.terms import Terms
+
 __all__ = ["PriceBook"]
 
 _MOST_REMEMBERED = 4096
@@ -23,7 +25,8 @@ class PriceBook:
     `own` maps "provider:model", "model" or "provider:*" (looked up in this order) to a `Price`, which takes the place
     of all that the list says about the model, sizes and dates too. A model that runs in this process (provider "local")
     costs nothing unless `own` says otherwise. `on_unpriced` is "block", or the price to assume for a model that nobody
-    lists.
+    lists, and for a service tier, a speed, a region or a kind of tokens or requests without a price; `otherwise` is
+    that price.
     """
 
     def __init__(
@@ -39,7 +42,7 @@ class PriceBook:
         if on_unpriced != "block" and not isinstance(on_unpriced, Price):
             raise ConfigurationError(f'on_unpriced is "block" or a Price; got {on_unpriced!r}')
         self._own = own
-        self._default = None if on_unpriced == "block" else on_unpriced
+        self.otherwise = None if on_unpriced == "block" else on_unpriced
         self._known: dict[tuple[str, str], Price | None] = {}
 
     def find(self, provider: str, model: str) -> Price | None:
@@ -65,6 +68,25 @@ class PriceBook:
             )
         return price
 
+    def price_on(self, provider: str, model: str, terms: Terms) -> Price:
+        """Give the price that covers a request on these terms.
+
+        Raises `UnpricedModel` where nobody lists the model, or part of what the terms ask for, and no default is
+        stated.
+        """
+        price = self.price(provider, model)
+        if not terms:
+            return price
+        view = price.on(terms) or self.otherwise
+        if view is None:
+            what = ", ".join([each for each in terms[:3] if each] + sorted(terms.kinds))
+            raise UnpricedModel(
+                f'"{provider}:{model}" has no known price for what is asked of it ({what}), so no budget can cover it; '
+                f'state one, prices={{"{provider}:{model}": Price(..., service_tiers={{"priority": Price(...)}})}} or '
+                "whichever part it is, or a default for all such calls with on_unpriced=Price(...)"
+            )
+        return view
+
     def _look_up(self, provider: str, model: str) -> Price | None:
         for name in (f"{provider}:{model}", model, f"{provider}:*"):
             if name in self._own:
@@ -74,4 +96,4 @@ class PriceBook:
         with imports.lock:
             from inferkit.pricing.genai_prices import listed_price
 
-        return listed_price(provider, model) or self._default
+        return listed_price(provider, model) or self.otherwise

@@ -9,19 +9,24 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.money import NANOS_PER_USD, to_nanos
-from inferkit.pricing.rates import Rates, Schedule, Since, Tariff
+from inferkit.core.usage import NO_DETAILS
+from inferkit.pricing.rates import NOT_APART, Apart, Rates, Schedule, Since, Tariff
+from inferkit.pricing.terms import AUTO, STANDARD, Terms
 
 if TYPE_CHECKING:
-    from inferkit.core.usage import Usage
+    from inferkit.core.usage import Usage, UsageDetails
 
 __all__ = ["Price"]
 
 Amount = str | int | Decimal
 _ALL = -1  # every input exceeds it
+_APART = Apart._fields[:-1]
+_WAYS = ("service_tiers", "speeds", "regions")
+_MOST_VIEWS = 64
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,9 +37,18 @@ class Price:
     `reasoning` tokens as much as other output. `request` is in dollars a request. `source` says where the price comes
     from.
 
+    What few models have: `cache_write_1h` and `cache_write_12h` for what stays in the cache that long (where they are
+    None, such writes have no known price); `input_audio`, `input_image`, `cache_read_audio` and `cache_read_image` (as
+    much as other input where they are None); `output_audio` and `output_image` (no known price); `server_tools`, in
+    dollars a request by kind, for example `{"web_search": "0.01"}` (those of other kinds have no known price).
+    `context_window` is how many tokens fit into the model, where that is known.
+
     `above` maps a number of tokens to the price of a request whose input exceeds it: it applies to all tokens of that
     request, as providers bill long contexts. `changes` maps a date (midnight UTC), or an ISO time with its offset, to
-    the price from then on. Each of these is a whole `Price`; the price after a change may have an `above` of its own.
+    the price from then on. `service_tiers`, `speeds` and `regions` map the provider's word for another way of serving
+    to the price of that, for example `service_tiers={"priority": Price(...)}`; a way that is not listed, and two that
+    are not the standard at once, have no known price. Each of these is a whole `Price`; that of a change may have an
+    `above` of its own, that of another way `above` and `changes`.
 
     Raises `ConfigurationError` for an amount that `to_nanos` refuses, a threshold that is not a whole number above
     zero, a time without an offset, and prices nested any deeper.
@@ -46,8 +60,21 @@ class Price:
     cache_write: Amount | None = None
     reasoning: Amount | None = field(default=None, kw_only=True)
     request: Amount = field(default=0, kw_only=True)
+    cache_write_1h: Amount | None = field(default=None, kw_only=True)
+    cache_write_12h: Amount | None = field(default=None, kw_only=True)
+    input_audio: Amount | None = field(default=None, kw_only=True)
+    input_image: Amount | None = field(default=None, kw_only=True)
+    cache_read_audio: Amount | None = field(default=None, kw_only=True)
+    cache_read_image: Amount | None = field(default=None, kw_only=True)
+    output_audio: Amount | None = field(default=None, kw_only=True)
+    output_image: Amount | None = field(default=None, kw_only=True)
+    server_tools: Mapping[str, Amount] = field(default_factory=dict, kw_only=True, hash=False)
+    context_window: int | None = field(default=None, kw_only=True)
     above: Mapping[int, Price] = field(default_factory=dict, kw_only=True, hash=False)
     changes: Mapping[str | date, Price] = field(default_factory=dict, kw_only=True, hash=False)
+    service_tiers: Mapping[str, Price] = field(default_factory=dict, kw_only=True, hash=False)
+    speeds: Mapping[str, Price] = field(default_factory=dict, kw_only=True, hash=False)
+    regions: Mapping[str, Price] = field(default_factory=dict, kw_only=True, hash=False)
     source: str = field(default="stated", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -56,22 +83,30 @@ class Price:
         read = plain if self.cache_read is None else to_nanos(self.cache_read, "the price of cache reads")
         write = plain if self.cache_write is None else to_nanos(self.cache_write, "the price of cache writes")
         reasoning = output if self.reasoning is None else to_nanos(self.reasoning, "the price of reasoning")
-        rates = Rates(plain, output, read, write, reasoning, to_nanos(self.request, "the price of a request"))
-        for name in ("above", "changes"):
+        for name in ("above", "changes", "server_tools", *_WAYS):
             given = getattr(self, name)
             if not isinstance(given, Mapping):
                 raise ConfigurationError(f"a price's {name} is a dictionary to prices; got {type(given).__name__}")
             object.__setattr__(self, name, dict(given))
+        _check_ways(self)
+        rates = Rates(
+            plain, output, read, write, reasoning, to_nanos(self.request, "the price of a request"), _apart(self)
+        )
         first = Tariff(None, ((_ALL, rates), *_tiers(self.above)))
         self._adopt(Schedule((first, *_later(self.changes))))
 
     @classmethod
-    def scheduled(cls, schedule: Schedule, *, source: str) -> Price:
-        """Make a price of integer rates; its fields are those of the first tariff's smallest tier."""
+    def scheduled(cls, schedule: Schedule, *, source: str, **facts: Any) -> Price:
+        """Make a price of integer rates; its fields are those of the first tariff's smallest tier, and `facts`."""
         rates = schedule.tariffs[0].tiers[0][1]
+        *apart, tools = rates.apart
+        known: dict[str, Any] = {
+            name: None if rate is None else _usd(rate) for name, rate in zip(_APART, apart, strict=True)
+        }
         price = cls(
             _usd(rates.input), _usd(rates.output), _usd(rates.cache_read), _usd(rates.cache_write),
             reasoning=_usd(rates.reasoning), request=_usd(rates.request), source=source,
+            server_tools={kind: _usd(rate) for kind, rate in tools}, **known, **facts,
         )  # fmt: skip
         price._adopt(schedule)
         return price
@@ -79,6 +114,7 @@ class Price:
     def _adopt(self, schedule: Schedule) -> None:
         object.__setattr__(self, "_schedule", schedule)
         object.__setattr__(self, "_flat", schedule.flat)
+        object.__setattr__(self, "_views", {})
 
     def __repr__(self) -> str:
         """Show what was given."""
@@ -102,9 +138,55 @@ class Price:
         flat: Rates | None = self.__dict__["_flat"]
         return (flat,) if flat else self.schedule.possible(input_tokens, at)
 
-    def cost(self, usage: Usage, at: datetime | None = None) -> int:
-        """Nano-dollars for this usage, rounded up."""
-        return self.rates(usage.input_tokens, at).cost(usage)
+    def cost(self, usage: Usage, at: datetime | None = None) -> int | None:
+        """Nano-dollars for this usage, rounded up; None where the way it was served, or part of it, has no price."""
+        if usage.details is NO_DETAILS:
+            return self.rates(usage.input_tokens, at).cost(usage)
+        price = self._way(usage.details)
+        return None if price is None else price.rates(usage.input_tokens, at).cost(usage)
+
+    def _way(self, served: UsageDetails | Terms) -> Price | None:
+        """Give the price of the way in which something was served; None where it is not known."""
+        found = self
+        for given, words, prices in (
+            (served.service_tier, STANDARD, self.service_tiers),
+            (served.speed, STANDARD, self.speeds),
+            (served.region, STANDARD, self.regions),
+        ):
+            word = None if given is None else given.lower()
+            if word is None or (word in words and word not in prices):
+                continue
+            if found is not self or word not in prices:
+                return None
+            found = prices[word]
+        return found
+
+    def on(self, terms: Terms) -> Price | None:
+        """Give the price whose bounds cover a request on these terms; None where part of that has no known price.
+
+        A server may fall back to its standard, so that counts too. Costs are those of the price itself.
+        """
+        if not terms:
+            return self
+        views: dict[Terms, Price | None] = self.__dict__["_views"]
+        if terms not in views:
+            if len(views) >= _MOST_VIEWS:  # the words come from callers
+                views.clear()
+            views[terms] = self._view(terms)
+        return views[terms]
+
+    def _view(self, terms: Terms) -> Price | None:
+        others: list[Price | None] = [self._way(terms)]
+        if terms.service_tier in AUTO:
+            others = [*self.service_tiers.values()]
+        schedules = [None if each is None else each.schedule.with_kinds(terms.kinds) for each in (self, *others)]
+        known = tuple([schedule for schedule in schedules if schedule is not None])
+        if len(known) < len(schedules):
+            return None
+        view: Price = object.__new__(Price)
+        view.__dict__.update(self.__dict__)
+        view._adopt(Schedule(known[0].tariffs, known[1:]))
+        return view
 
     def upper_bound(self, input_tokens: int, output_tokens: int, at: datetime | None = None) -> int:
         """Nano-dollars that a request of at most this many tokens can cost, of whatever kind they are."""
@@ -126,6 +208,34 @@ def _usd(nanos: int) -> Decimal:
     return Decimal(nanos) / NANOS_PER_USD  # without the zeros of nine decimals
 
 
+def _apart(price: Price) -> Apart:
+    amounts = [getattr(price, name) for name in _APART]
+    tools = tuple([(kind, to_nanos(each, f"the price of {kind}")) for kind, each in price.server_tools.items()])
+    if not tools and amounts == [None] * len(amounts):
+        return NOT_APART
+    names = [f"the price of {name}" for name in _APART]
+    rates = [None if each is None else to_nanos(each, name) for each, name in zip(amounts, names, strict=True)]
+    return Apart._make((*rates, tools))
+
+
+def _has_ways(price: Price) -> bool:
+    return bool(price.service_tiers or price.speeds or price.regions)
+
+
+def _check_ways(price: Price) -> None:
+    window = price.context_window
+    if window is not None and (type(window) is not int or window <= 0):
+        raise ConfigurationError(f"context_window is a number of tokens; got {window!r}")
+    for name in _WAYS:
+        ways = getattr(price, name)
+        for word, other in ways.items():
+            if not isinstance(word, str) or not isinstance(other, Price):
+                raise ConfigurationError(f'{name} maps a word to a Price: {name}={{"priority": Price(...)}}')
+            if _has_ways(other):
+                raise ConfigurationError(f"the price in {name} is a Price without service_tiers=, speeds= and regions=")
+        object.__setattr__(price, name, {word.lower(): other for word, other in ways.items()})
+
+
 def _default(of: Field[object]) -> object:
     return {} if of.default is MISSING else of.default
 
@@ -136,7 +246,7 @@ def _tiers(above: Mapping[int, Price]) -> tuple[tuple[int, Rates], ...]:
             raise ConfigurationError(
                 f"above maps a number of input tokens to a Price: above={{200_000: Price(...)}}; got {start!r}"
             )
-        if not isinstance(price, Price) or price.above or price.changes:
+        if not isinstance(price, Price) or price.above or price.changes or _has_ways(price):
             raise ConfigurationError(
                 f"the price above {start:,} tokens is a Price without above= and changes= of its own; "
                 "list all sizes in one above=, and put sizes into changes= rather than the other way round"
@@ -148,7 +258,7 @@ def _later(changes: Mapping[str | date, Price]) -> list[Tariff]:
     tariffs: dict[datetime, Tariff] = {}
     for when, price in changes.items():
         instant = _instant(when)
-        if not isinstance(price, Price) or price.changes:
+        if not isinstance(price, Price) or price.changes or _has_ways(price):
             raise ConfigurationError(
                 f"the price from {when} on is a Price without changes= of its own; list all dates in one changes="
             )

@@ -22,15 +22,13 @@ from inferkit.core.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from inferkit.pricing.images import MOST_IMAGE_TOKENS, image_tokens_bound
 
 if TYPE_CHECKING:
     from inferkit.core.messages import Message, Part, Tool
     from inferkit.core.request import Request
 
-__all__ = ["IMAGE_TOKENS", "has_images", "input_tokens_bound", "unscaled_tokens", "utf8_length"]
-
-IMAGE_TOKENS = 50_000
-"""What one image counts as. Providers scale images down; the dearest known way of counting comes to 48,169 tokens."""
+__all__ = ["has_images", "input_tokens_bound", "is_plain", "unscaled_tokens", "utf8_length"]
 
 _FILE_TOKENS = 1_000_000  # of a file whose size is not known here: as much as the largest windows hold
 _AUDIO_BYTES = 4  # a token: 32 a second is the most that is counted, and speech is not coded below 1,000 bits a second
@@ -46,9 +44,14 @@ def utf8_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def input_tokens_bound(request: Request) -> int:
-    """Give a number of input tokens that the request cannot exceed."""
-    total = _REQUEST_TOKENS + sum(map(_message_bound, request.messages))
+def input_tokens_bound(request: Request, model: str = "") -> int:
+    """Give a number of input tokens that the request cannot exceed on a model; without one, on any.
+
+    What is in the input by reference alone (see `Terms.unmeasured`) is not counted, but for files.
+    """
+    total = _REQUEST_TOKENS
+    for message in request.messages:
+        total += _message_bound(message, model)
     if request.tools:
         total += sum(map(_tool_bound, request.tools))
     if request.response_schema is not None:
@@ -58,7 +61,7 @@ def input_tokens_bound(request: Request) -> int:
     return total
 
 
-def unscaled_tokens(request: Request) -> int:
+def unscaled_tokens(request: Request, model: str = "") -> int:
     """Give the part of `input_tokens_bound` that is not the length of a text: markers, images, and what is `extra`."""
     total = _REQUEST_TOKENS
     for message in request.messages:
@@ -67,7 +70,7 @@ def unscaled_tokens(request: Request) -> int:
             if isinstance(part, TextPart | ReasoningPart | RefusalPart | OpaquePart):
                 total += _PART_TOKENS
             elif isinstance(part, ImagePart | AudioPart | FilePart):
-                total += _media_bound(part)
+                total += _media_bound(part, model)
             else:
                 total += _TOOL_TOKENS
     total += _TOOL_TOKENS * (len(request.tools) + (request.response_schema is not None))
@@ -80,17 +83,34 @@ def has_images(request: Request) -> bool:
     return any(isinstance(part, media) for message in request.messages for part in message.parts)
 
 
-def _message_bound(message: Message) -> int:
-    total = _MESSAGE_TOKENS + sum(map(_part_bound, message.parts))
+def is_plain(request: Request) -> bool:
+    """Whether a request is made of nothing but what counts as its text here, as most are, and asks for nothing more."""
+    if request.extra:
+        return False
+    for message in request.messages:
+        if message.extra:
+            return False
+        for part in message.parts:
+            if type(part) is TextPart and not part.extra:
+                continue
+            if isinstance(part, OpaquePart | AudioPart | FilePart) or part.extra:
+                return False
+    return not request.tools or not any(tool.extra for tool in request.tools)
+
+
+def _message_bound(message: Message, model: str) -> int:
+    total = _MESSAGE_TOKENS
+    for part in message.parts:
+        total += _part_bound(part, model)
     return total if message.extra is None else total + _json_length(message.extra)
 
 
-def _part_bound(part: Part) -> int:
+def _part_bound(part: Part, model: str) -> int:
     if isinstance(part, OpaquePart):
         return _PART_TOKENS + _json_length(part.value)
     extra = 0 if part.extra is None else _json_length(part.extra)
     if isinstance(part, ImagePart | AudioPart | FilePart):
-        return _media_bound(part) + extra
+        return _media_bound(part, model) + extra
     if isinstance(part, ToolCallPart):
         return _TOOL_TOKENS + utf8_length(part.id) + utf8_length(part.name) + utf8_length(part.arguments) + extra
     if isinstance(part, ToolResultPart):
@@ -100,13 +120,13 @@ def _part_bound(part: Part) -> int:
     return _PART_TOKENS + utf8_length(part.text) + extra
 
 
-def _media_bound(part: ImagePart | AudioPart | FilePart) -> int:
+def _media_bound(part: ImagePart | AudioPart | FilePart, model: str) -> int:
     """Bound what is no text. A file's pages are text, which is packed in it, and may be pictures as well."""
     if isinstance(part, ImagePart):
-        return IMAGE_TOKENS
+        return _PART_TOKENS + image_tokens_bound(part, model)
     if isinstance(part, AudioPart):
         return _PART_TOKENS + len(part.data) // _AUDIO_BYTES
-    return _FILE_TOKENS if part.data is None else min(_FILE_TOKENS, IMAGE_TOKENS + 2 * len(part.data))
+    return _FILE_TOKENS if part.data is None else min(_FILE_TOKENS, MOST_IMAGE_TOKENS + 2 * len(part.data))
 
 
 def _tool_bound(tool: Tool | CustomTool) -> int:

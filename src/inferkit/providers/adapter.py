@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from inferkit.core.body import Batch
     from inferkit.core.errors import ProviderError
     from inferkit.core.request import Request
+    from inferkit.pricing.terms import CostRules
     from inferkit.providers.endpoints import Endpoint
     from inferkit.providers.http.transport import Exchange, Transport
     from inferkit.providers.wires.protocol import Reader, Wire
@@ -29,6 +30,8 @@ _GRACE_SECONDS = 2.0
 class Adapter:
     """Answers requests: writes them in the wire's form, sends them to the endpoint, and reads what comes back.
 
+    `cost_rules` is what the wire declares of its fields, and the endpoint of its own; None where it declares nothing.
+
     A call raises `ConfigurationError` before anything is sent where the key is missing or the request cannot be
     written, and otherwise the kinds of `ProviderError`, or `DeadlineExceeded`.
     """
@@ -38,6 +41,8 @@ class Adapter:
         self.endpoint = endpoint
         self.transport = transport
         self.name = endpoint.name
+        rules: CostRules | None = getattr(wire, "cost_rules", None)
+        self.cost_rules = rules if rules is None or not endpoint.free_fields else rules.and_free(endpoint.free_fields)
         self._headers: tuple[str | None, Mapping[str, str]] | None = None
         self._fingerprint: tuple[str | None, str] | None = None
 

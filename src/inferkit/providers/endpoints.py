@@ -58,7 +58,9 @@ class Endpoint:
 
     `name` is the provider's, in errors, prices and traces. `base_url` may have a query, which goes with every request.
     `path` is where requests go under it, if not where the wire says; `{model}` in it stands for the model's name.
-    `quirks` are of the wire's own kind. Raises `ConfigurationError` for an address or a header that makes no sense.
+    `quirks` are of the wire's own kind. `free_fields` are fields of `extra=` that only this server knows and that
+    move no cost, so that they may go with calls that a budget pays for. Raises `ConfigurationError` for an address or a
+    header that makes no sense.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict)
     path: str | None = None
     quirks: Any = None
+    free_fields: tuple[str, ...] = ()
     query: str = field(default="", init=False)
 
     def __post_init__(self) -> None:

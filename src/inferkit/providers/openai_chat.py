@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,8 @@ class OpenAIChat(Adapter):
     `http_client` is an httpx client (or httpx2, or anything with its interface) of the application's, of the kind that
     fits the caller; it is not closed here. `timeouts` are in seconds; the call's own deadline holds besides.
     `quirks` say how the server differs; `max_tokens_field` and `reasoning_field` are two of them by themselves.
-    `preset` makes the adapter for a well-known server.
+    `preset` makes the adapter for a well-known server. `free_fields` names fields of `extra=` that move no cost on this
+    server: a budget refuses those that it does not know.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class OpenAIChat(Adapter):
         max_tokens_field: str | None = None,
         reasoning_field: str | None = None,
         quirks: ChatQuirks | None = None,
+        free_fields: Sequence[str] = (),
     ) -> None:
         openai = PRESETS["openai"]
         is_openai = openai.owns(base_url)
@@ -69,6 +71,7 @@ class OpenAIChat(Adapter):
             Credential(api_key, "OPENAI_API_KEY" if api_key_env is None and is_openai else api_key_env),
             {**own, **headers} if own and isinstance(headers, Mapping) else headers,
             quirks=quirks,
+            free_fields=tuple(free_fields),
         )
         super().__init__(CHAT, endpoint, HttpxTransport(http_client=http_client, timeouts=timeouts))
 

@@ -15,7 +15,7 @@ from inferkit.runtime import clock, forks, writer
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from inferkit.runtime.protocol import Abandonable, Endings, Lock, Runtime
+    from inferkit.runtime.protocol import Abandonable, Endings, Lock, Runtime, Threads
 
 __all__ = ["DirectRuntime", "directly", "drive", "endings"]
 
@@ -61,7 +61,7 @@ class DirectRuntime:
         """See `Runtime`. Nothing can cancel a thread."""
         await step(self)
 
-    async def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
+    async def run_blocking(self, function: Callable[..., T], *args: Any, apart: Threads | None = None) -> T:  # noqa: ARG002
         """See `Runtime`."""
         return function(*args)
 

@@ -8,6 +8,7 @@ import logging
 import socket
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ConfigurationError, DeadlineExceeded
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from inferkit.runtime.protocol import Lock, Runtime
+    import anyio
+
+    from inferkit.runtime.protocol import Lock, Runtime, Threads
 
 __all__ = ["AsyncRuntime", "current_runtime", "import_loops"]
 
@@ -39,6 +42,7 @@ class AsyncRuntime:
         self._trio_token = trio_token
         self.place: Any = trio_token if loop is None else loop
         self._background: set[asyncio.Task[Any]] = set()
+        self._limiters: weakref.WeakKeyDictionary[Threads, anyio.CapacityLimiter] = weakref.WeakKeyDictionary()
 
     def now(self) -> float:
         """See `Clock`."""
@@ -144,11 +148,20 @@ class AsyncRuntime:
         if not task.cancelled() and task.exception() is not None:
             _log.debug("a background step failed: %s", type(task.exception()).__name__)
 
-    async def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
+    async def run_blocking(self, function: Callable[..., T], *args: Any, apart: Threads | None = None) -> T:
         """See `Runtime`."""
         import anyio.to_thread
 
-        return await anyio.to_thread.run_sync(functools.partial(function, *args))
+        limiter = None if apart is None else self._limiter(apart)
+        return await anyio.to_thread.run_sync(functools.partial(function, *args), limiter=limiter)
+
+    def _limiter(self, threads: Threads) -> anyio.CapacityLimiter:
+        import anyio
+
+        limiter = self._limiters.get(threads)
+        if limiter is None:
+            limiter = self._limiters[threads] = anyio.CapacityLimiter(threads.most)
+        return limiter
 
     async def wait_readable(self, sock: socket.socket, timeout: float | None = None) -> bool:
         """See `Runtime`."""

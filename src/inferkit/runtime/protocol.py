@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Coroutine
 
-__all__ = ["Abandonable", "Clock", "Endings", "Lock", "Runtime"]
+__all__ = ["Abandonable", "Clock", "Endings", "Lock", "Runtime", "Threads"]
 
 T = TypeVar("T")
 
@@ -74,6 +74,13 @@ class Endings(Protocol):
         """Await a step of an ending to its end, here and now; it waits through `runtime` alone."""
 
 
+class Threads:
+    """So many threads at most, on each event loop, for one kind of waiting."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+
 class Runtime(Clock, Protocol):
     """How a coroutine of the stack waits.
 
@@ -107,8 +114,11 @@ class Runtime(Clock, Protocol):
         run here, or was closed before the step was over: then it is called again, to go on where it was left off.
         """
 
-    async def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a blocking function without stopping anybody else."""
+    async def run_blocking(self, function: Callable[..., T], *args: Any, apart: Threads | None = None) -> T:
+        """Run a blocking function without stopping anybody else.
+
+        `apart` has it run in threads that are not the application's, so that what waits there keeps none of its own.
+        """
 
     async def wait_readable(self, sock: socket.socket, timeout: float | None = None) -> bool:
         """Wait until a socket can be read; False if `timeout` seconds passed."""

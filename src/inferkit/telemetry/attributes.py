@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import InferkitError
+from inferkit.core.usage import NO_DETAILS
 from inferkit.telemetry import names
 
 if TYPE_CHECKING:
     from inferkit.core.attempt import Attempt
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Request
+    from inferkit.core.usage import UsageDetails
 
 __all__ = ["attempt_ended", "attempt_started", "call_ended", "describe"]
 
@@ -46,8 +48,32 @@ def call_ended(model: str, record: CallRecord, outcome: str) -> dict[str, Any]:
     if cost is not None:
         facts[names.COST_AMOUNT] = cost / NANOS
         facts[names.COST_CURRENCY] = "USD"
+    reported = record.reported_nanos
+    if reported is not None:
+        facts[names.COST_REPORTED] = reported / NANOS
+        if cost is not None:
+            facts[names.COST_DIFFERENCE] = (reported - cost) / NANOS
     if record.saved_nanos:
         facts[names.COST_SAVED] = record.saved_nanos / NANOS
+    return facts
+
+
+def _details(details: UsageDetails, cost: int | None) -> dict[str, Any]:
+    """Describe what has a price of its own, and what the provider says that it cost."""
+    ways = {"service_tier": names.SERVICE_TIER, "speed": names.SPEED, "region": names.REGION}
+    facts: dict[str, Any] = {}
+    for name, value in details.as_json().items():
+        if name in ways:
+            facts[ways[name]] = value
+        elif name.endswith("_tokens"):
+            facts[f"{names.USAGE_DETAIL}{name}"] = value
+    for kind, requests in details.server_tools:
+        facts[f"{names.SERVER_TOOLS}{kind}"] = requests
+    reported = details.reported_nanos
+    if reported is not None:
+        facts[names.COST_REPORTED] = reported / NANOS
+        if cost is not None:
+            facts[names.COST_DIFFERENCE] = (reported - cost) / NANOS
     return facts
 
 
@@ -90,6 +116,8 @@ def attempt_ended(attempt: Attempt, *, response_model: str | None, response_id: 
         facts[names.USAGE_CACHE_WRITE] = usage.cache_write_tokens
     if usage.reasoning_tokens:
         facts[names.USAGE_REASONING] = usage.reasoning_tokens
+    if usage.details is not NO_DETAILS:
+        facts |= _details(usage.details, attempt.cost_nanos)
     if response_id is not None:
         facts[names.RESPONSE_ID] = response_id
     if attempt.finish_reason is not None:

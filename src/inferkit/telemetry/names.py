@@ -33,6 +33,11 @@ USAGE_OUTPUT = "gen_ai.usage.output_tokens"
 USAGE_CACHE_READ = "gen_ai.usage.cache_read.input_tokens"
 USAGE_CACHE_WRITE = "gen_ai.usage.cache_creation.input_tokens"
 USAGE_REASONING = "gen_ai.usage.reasoning.output_tokens"
+SERVICE_TIER = "inferkit.service_tier"
+SPEED = "inferkit.speed"
+REGION = "inferkit.region"
+USAGE_DETAIL = "inferkit.usage."  # and the name of a count
+SERVER_TOOLS = "inferkit.server_tools."  # and the kind of request
 TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - the conventions' name
 ERROR_TYPE = "error.type"
 ATTEMPT_NUMBER = "inferkit.attempt.number"
@@ -52,6 +57,8 @@ USAGE_ESTIMATED = "inferkit.usage.estimated"
 COST_AMOUNT = "inferkit.cost.amount"
 COST_CURRENCY = "inferkit.cost.currency"
 COST_SOURCE = "inferkit.cost.source"
+COST_REPORTED = "inferkit.cost.reported"
+COST_DIFFERENCE = "inferkit.cost.reported_difference"
 COST_SAVED = "inferkit.cost.saved"
 
 # Attributes of a stream

@@ -13,6 +13,7 @@ from inferkit.core.record import CallRecord
 from inferkit.core.request import Request
 from inferkit.core.response import Response
 from inferkit.core.usage import Usage
+from inferkit.providers.wires.chat.fields import COST_RULES
 from inferkit.runtime import writer
 from inferkit.runtime.direct import DirectRuntime
 from inferkit.runtime.forks import renew_after_fork
@@ -35,6 +36,7 @@ class FakeProvider:
     chunks, lists of texts and chunks that come with one read, exceptions (which break the stream there), and functions,
     which are called when the stream gets there, and awaited if they return something to await. A list without a finish
     reason gets `"stop"` at its end, with a usage if it has none. A function of the request gives a script for it.
+    Fields of `extra=` cost what they do on the Chat Completions wire.
 
     `requests` holds what was asked, `sent` counts the chunks that were read, and `open_streams` the streams that nobody
     has closed or read to their end.
@@ -46,6 +48,7 @@ class FakeProvider:
         renew_after_fork(self)
         self.name = name
         self.fingerprint = name
+        self.cost_rules = COST_RULES
         self.requests: list[Request] = []
         self.sent = 0
         self.open_streams = 0

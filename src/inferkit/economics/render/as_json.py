@@ -85,6 +85,11 @@ def _report(report: Report) -> dict[str, Any]:
             "lapsed_calls": report.pending.lapsed_calls,
             "lapsed_usd": _usd(report.pending.lapsed_usd),
         },
+        "reported": {
+            "calls": report.reported.calls,
+            "usd": _usd(report.reported.usd),
+            "booked": _usd(report.reported.booked),
+        },
         "revenue_since": None if known is None else datetime.fromtimestamp(known, ZoneInfo(zone)).isoformat(),
         "unknown_plans": list(report.unknown_plans),
         "notes": list(notes(report)),

@@ -82,6 +82,12 @@ def notes(report: Report) -> Iterator[str]:
     """Say what the figures leave out, and what they are made of."""
     if report.unpriced > 0:
         yield f"Missing from the cost: {plural(report.unpriced, 'call')} whose price is not known, which is not zero."
+    reported = report.reported
+    if reported.calls > 0:
+        yield (
+            f"{plural(reported.calls, 'call')} cost {money(reported.usd)} as providers say, and "
+            f"{money(reported.booked)} as booked."
+        )
     estimated = report.estimated
     if estimated.calls > 0 or estimated.usd:
         yield (

@@ -17,7 +17,7 @@ from inferkit.economics.report.period import Period, days_of
 from inferkit.economics.report.revenue import subscription_periods
 from inferkit.economics.report.rows import DIMENSIONS, Dimension, Row, customer_rows, ranked, row_of, rows_by
 from inferkit.economics.report.tabulation import Cell, Sums, Tabulation
-from inferkit.economics.report.waste import Subtotal, saved_by_tallies
+from inferkit.economics.report.waste import Reported, Subtotal, saved_by_tallies
 from inferkit.ledger.protocols import Summing
 from inferkit.ledger.summary import Pending
 from inferkit.runtime import clock
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from inferkit.plans.plan import Plan
     from inferkit.pricing.prices import Price
 
-__all__ = ["DIMENSIONS", "Dimension", "Period", "Report", "Row", "build_report", "known_since", "report_of"]
+__all__ = ["DIMENSIONS", "Dimension", "Period", "Report", "Reported", "Row", "build_report", "known_since", "report_of"]
 
 _NOW = 60.0  # seconds: a period that ends so long ago at most lasts until now
 
@@ -44,7 +44,8 @@ class Report:
     `days` is the cost of each day by model. `unpriced` counts calls whose cost is not known and is missing here,
     `estimated` those whose cost is an estimate, and what they cost; `unknown_plans` are plans whose price is not known.
     `pending` is what calls hold that are not settled, for a period that lasts until now. `revenue_since` is the instant
-    from which revenue is known, in seconds since the epoch, where that lies within the period.
+    from which revenue is known, in seconds since the epoch, where that lies within the period. `reported` are the
+    calls whose provider says what they cost.
     """
 
     period: Period
@@ -59,6 +60,7 @@ class Report:
     unknown_plans: tuple[str, ...] = ()
     pending: Pending = field(default_factory=Pending)
     revenue_since: float | None = None
+    reported: Reported = field(default_factory=Reported)
 
     @functools.cached_property
     def total(self) -> Row:
@@ -183,4 +185,5 @@ def report_of(
         tuple(sorted(named - plans.keys())),
         pending,
         revenue_since,
+        table.reported,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit.economics.report.calls import attempt_costs, name_of, total_of
 from inferkit.economics.report.revenue import Customer, SubscriptionPeriod, revenue_of
-from inferkit.economics.report.waste import Savings, Subtotal, Waste
+from inferkit.economics.report.waste import Reported, Savings, Subtotal, Waste
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -67,6 +67,7 @@ class Tabulation:
         self.savings = Savings(baseline=baseline)
         self.unpriced = 0
         self.estimated = Subtotal()
+        self.reported = Reported()
         self.first_planned: float | None = None
         """When the first call under a plan was entered."""
         self._assigned = {subscription.customer for subscription in assigned}
@@ -88,6 +89,8 @@ class Tabulation:
             self.unpriced += entry.calls
         elif charge.estimated:
             self.estimated.add(max(0, entry.calls), charge.usd)
+        if charge.usd is not None and charge.details.reported_nanos is not None:
+            self.reported.add(entry.calls, charge.details.reported_nanos, charge.usd)
         day = self._day_of(entry.at)
         for attempt in attempt_costs(charge, entry.calls):
             self._cell(customer, charge.attribution, (attempt.provider, attempt.model)).add(
@@ -104,6 +107,8 @@ class Tabulation:
             self.unpriced += total.calls
         elif total.estimated:
             self.estimated.add(total.calls, total.usd)
+        if total.priced and total.is_reported:
+            self.reported.add(total.calls, total.reported, total.usd)
         sums = self._cell(customer, total.attribution, (total.provider, total.model))
         sums.calls += total.calls
         sums.input_tokens += total.input_tokens

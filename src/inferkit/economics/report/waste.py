@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inferkit.ledger.journal import Entry, Tally
     from inferkit.pricing.prices import Price
 
-__all__ = ["Savings", "Subtotal", "Waste", "saved_by_tallies"]
+__all__ = ["Reported", "Savings", "Subtotal", "Waste", "saved_by_tallies"]
 
 _LEFT = ("closed", "cancelled", "abandoned")
 _CUT = ("length", "budget")
@@ -32,6 +32,21 @@ class Subtotal:
         """Add to both."""
         self.calls += calls
         self.usd += usd
+
+
+@dataclass(slots=True)
+class Reported:
+    """What providers themselves say that calls cost, and what was booked for these; money in nano-dollars."""
+
+    calls: int = 0
+    usd: int = 0
+    booked: int = 0
+
+    def add(self, calls: int, usd: int, booked: int) -> None:
+        """Add to all three."""
+        self.calls += calls
+        self.usd += usd
+        self.booked += booked
 
 
 @dataclass(slots=True)
@@ -154,7 +169,8 @@ def _cost_of(price: Price, total: Total) -> int:
     """Price calls together; by the size of the average one, where a price depends on that."""
     calls = max(1, abs(total.calls))
     rates = price.rates(total.input_tokens // calls)
-    return rates.cost(Usage(total.input_tokens, total.output_tokens)) + (total.calls - 1) * rates.request
+    cost = rates.cost(Usage(total.input_tokens, total.output_tokens)) or 0
+    return cost + (total.calls - 1) * rates.request
 
 
 def saved_by_tallies(tallies: Iterable[Tally], savings: Savings) -> tuple[Savings, dict[str, int]]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LimitTable", "PriceTable", "ScenarioFile", "read_scenario"]
 
 _A_MILLION = 'is an amount of dollars per million tokens: 1.25 or "1.25"'
+_WAYS = "is a table of prices by the provider's word: service_tiers.priority = { input = 2.5, output = 15 }"
 _NAMES = 'is a table of names: "one" = "other"'
 
 
@@ -41,6 +42,21 @@ class PriceTable(FileTable):
     cache_write: Annotated[Exact, optional(_A_MILLION)]
     reasoning: Annotated[Exact, optional(_A_MILLION)]
     request: Annotated[Exact, optional('is an amount of dollars per request: 0.01 or "0.01"')]
+    cache_write_1h: Annotated[Exact, optional(_A_MILLION)]
+    cache_write_12h: Annotated[Exact, optional(_A_MILLION)]
+    input_audio: Annotated[Exact, optional(_A_MILLION)]
+    input_image: Annotated[Exact, optional(_A_MILLION)]
+    cache_read_audio: Annotated[Exact, optional(_A_MILLION)]
+    cache_read_image: Annotated[Exact, optional(_A_MILLION)]
+    output_audio: Annotated[Exact, optional(_A_MILLION)]
+    output_image: Annotated[Exact, optional(_A_MILLION)]
+    server_tools: Annotated[
+        dict[str, Exact], optional("is a table of dollars per request: server_tools.web_search = 0.01")
+    ]
+    context_window: Annotated[int, optional("is a whole number of tokens")]
+    service_tiers: Annotated[dict[str, dict[str, Any]], optional(_WAYS)]
+    speeds: Annotated[dict[str, dict[str, Any]], optional(_WAYS)]
+    regions: Annotated[dict[str, dict[str, Any]], optional(_WAYS)]
     above: Annotated[
         dict[str, dict[str, Any]], optional("is a table of prices: above.200_000 = { input = 2.5, output = 15 }")
     ]
@@ -103,6 +119,8 @@ def _price(table: Mapping[str, Any], what: str) -> Price:
         fields["above"] = {
             _tokens(start, what): _price(each, f"{what} above {start}") for start, each in fields["above"].items()
         }
+    for ways in {"service_tiers", "speeds", "regions"} & fields.keys():
+        fields[ways] = {word: _price(each, f"{what} for {word}") for word, each in fields[ways].items()}
     if "changes" in fields:
         fields["changes"] = {date: _price(each, f"{what} from {date} on") for date, each in fields["changes"].items()}
     try:

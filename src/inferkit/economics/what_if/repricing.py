@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from inferkit.core.errors import ConfigurationError
-from inferkit.core.usage import Usage
+from inferkit.core.usage import NO_DETAILS, Usage
 from inferkit.economics.report.calls import attempt_costs, name_of
 
 if TYPE_CHECKING:
@@ -101,10 +102,18 @@ def _saving_unknown(charge: Charge) -> Charge:
 
 
 def _repriced(used: T, provider: str, model: str, price: Price, at: float) -> T:
-    """Price one attempt; of one that was not billed nothing but the name changes."""
+    """Price one attempt; of one that was not billed nothing but the name changes.
+
+    Where the price says nothing of the way it was served, or of a kind of tokens, it counts as served like any other.
+    """
     if not (used.input_tokens or used.output_tokens):
         return used._replace(provider=provider, model=model)
     usage = Usage(
-        used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens, used.reasoning_tokens
-    )
-    return used._replace(provider=provider, model=model, usd=price.cost(usage, datetime.fromtimestamp(at, UTC)))
+        used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens, used.reasoning_tokens,
+        details=used.details,
+    )  # fmt: skip
+    when = datetime.fromtimestamp(at, UTC)
+    usd = price.cost(usage, when)
+    if usd is None:
+        usd = price.cost(replace(usage, details=NO_DETAILS), when)
+    return used._replace(provider=provider, model=model, usd=usd, details=used.details._replace(reported_nanos=None))

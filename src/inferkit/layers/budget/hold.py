@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inferkit.layers.budget.quote import input_of
 from inferkit.layers.budget.refusal import exceeded, ran_past
 from inferkit.ledger.amounts import Amounts, Grant, Refusal
 from inferkit.pricing.estimates import input_tokens
+from inferkit.pricing.terms import PLAIN
 
 if TYPE_CHECKING:
     from inferkit.budgets.scope import Scope
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from inferkit.layers.budget.quote import Quote
     from inferkit.ledger.protocols import Accounts
     from inferkit.pricing.estimates import LearnedEstimates, Model
+    from inferkit.pricing.price_book import PriceBook
     from inferkit.pricing.prices import Price
 
 __all__ = ["Hold"]
@@ -36,6 +39,7 @@ class Hold:
         quote: Quote,
         grant: Grant,
         lease: float,
+        prices: PriceBook,
         learned: LearnedEstimates | None = None,
     ) -> None:
         self.quote = quote
@@ -49,6 +53,7 @@ class Hold:
         self._accounts = accounts
         self._request = request
         self._lease = lease
+        self._prices = prices
         self._learned = learned
 
     @property
@@ -62,15 +67,21 @@ class Hold:
 
         What other calls taught in the meantime does not count: a call that was granted must not fail over it.
         """
-        if self.quote.output is None or request.messages is not self._request.messages:
+        quote = self.quote
+        if quote.output is None or request.messages is not self._request.messages:
             return input_tokens(request, self._learned)
-        if self._learned is None:
-            return self.quote.input
         model = (request.provider or "", request.model)
         known = self._inputs.get(model)
         if known is None:
-            known = self._inputs[model] = self._learned.of(request, model)
+            known = self._inputs[model] = input_of(request, model, self._prices, quote.terms, self._learned)
         return known
+
+    def bounds(self, request: Request, price: Price | None) -> Price | None:
+        """Give the price whose bounds cover an attempt on the terms that the call asks for. Raises `UnpricedModel`."""
+        terms = self.quote.terms
+        if terms is PLAIN or not self.counts_money:
+            return price
+        return self._prices.price_on(request.provider or "", request.model, terms)
 
     def left(self) -> tuple[int, int]:
         """Nano-dollars and tokens of what is held that no attempt has used, and none that runs may still use."""
@@ -95,6 +106,7 @@ class Hold:
         stated = self.cap if request.max_output_tokens is None else request.max_output_tokens
         if stated is None:
             return None
+        price = self.bounds(request, price)
         tokens, wanted, output = self.input_bound(request), stated, stated
         if stated == self.cap and quote.output is not None:  # as the budget layer had set it, for the first candidate
             wanted = quote.output

@@ -108,6 +108,11 @@ class BudgetLayer:
                 settlement.abandon()
             raise
 
+    def close(self) -> None:
+        """Leave the ledger alone from now on, as far as no call needs it."""
+        if self._sweeper is not None:
+            self._sweeper.close()
+
     async def _under_plan(self, plans: Plans, request: Request) -> Request:
         """Add the allowance of the customer's plan to what pays."""
         user, tenant = request.user, request.tenant
@@ -183,7 +188,7 @@ class BudgetLayer:
         record = request.record
         lease = self._lease_of(request)
         record.hold = settlement.hold = hold = Hold(
-            accounts, request, quote=quote, grant=grant, lease=lease, learned=self._learned
+            accounts, request, quote=quote, grant=grant, lease=lease, prices=self._prices, learned=self._learned
         )
         output = hold.cap
         record.clamped = output is not None and output < (quote.output or 0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inferkit.core.errors import ConfigurationError
 from inferkit.layers.budget.degrade import NO_DEGRADING, Degrading
-from inferkit.layers.budget.hidden_limits import refuse_hidden_limits
 from inferkit.ledger.amounts import NOTHING, Amounts, Line, Refusal, Unit
-from inferkit.pricing.tokens import input_tokens_bound
+from inferkit.pricing.terms import PLAIN, Terms, terms_under_budget
+from inferkit.pricing.tokens import input_tokens_bound, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from inferkit.pricing.price_book import PriceBook
     from inferkit.pricing.prices import Price
 
-__all__ = ["Quote", "quote_of"]
+__all__ = ["Quote", "input_of", "quote_of"]
 
 _CALL = Amounts(calls=1)
 
@@ -33,7 +34,7 @@ class Quote:
     `output` the most that it may write if the budgets buy that (None where neither money nor tokens are limited), and
     `least` what is too little to be of use. `at` is in seconds since the epoch. `whole` is true where a budget would
     rather take the call to a smaller model than lower the output that the caller stated; the lines of such budgets come
-    first.
+    first. `terms` are those on which the request asks to be served.
     """
 
     at: float
@@ -51,6 +52,7 @@ class Quote:
     counts_tokens: bool = False
     degrading: Degrading = NO_DEGRADING
     whole: bool = False
+    terms: Terms = PLAIN
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -101,8 +103,8 @@ def quote_of(
 ) -> Quote:
     """Work out what to reserve for a request with scopes and candidates, of which the first is asked first.
 
-    Raises `UnpricedModel` where `book` lacks one of its candidates, and `ConfigurationError` for an `extra=` that would
-    have the provider write more than the budget reserves.
+    Raises `UnpricedModel` where `book` lacks one of its candidates, and `ConfigurationError` for what may cost
+    more than can be held for it.
     """
     scopes: tuple[Scope, ...] = request.scopes
     counts_money = counts_tokens = False
@@ -111,15 +113,17 @@ def quote_of(
         counts_tokens = counts_tokens or (scope.budget.tokens is not None and scope not in degrading.done)
     if not counts_money and not counts_tokens:
         return Quote(at, scopes, _lines(scopes, at, degrading), _CALL, _CALL, degrading=degrading)
-    if request.extra:
-        refuse_hidden_limits(request.extra)
+    terms = PLAIN if is_plain(request) else terms_under_budget(request)
     prices = (
-        [book.price(each.provider, each.model) if each.price is None else each.price for each in request.candidates]
+        [
+            each.price if each.price is not None and terms is PLAIN else book.price_on(each.provider, each.model, terms)
+            for each in request.candidates
+        ]
         if counts_money
         else [None]
     )
     model, price = (request.candidates[0].provider, request.candidates[0].model), prices[0]
-    size = input_tokens_bound(request) if learned is None else learned.of(request, model)
+    size = input_of(request, model, book, terms, learned)
     output = default_output if request.max_output_tokens is None else request.max_output_tokens
     least = min(output, min_output)
     wanted, minimum = _bound(price, size, output), _bound(price, size, least)
@@ -148,7 +152,26 @@ def quote_of(
         counts_tokens,
         degrading,
         whole,
+        terms,
     )
+
+
+def input_of(request: Request, model: Model, book: PriceBook, terms: Terms, learned: LearnedEstimates | None) -> int:
+    """Say how many input tokens a request may come to on a model: as many as fit into it, if nobody here can know.
+
+    Raises `ConfigurationError` where nobody knows how many that are.
+    """
+    if terms.unmeasured is None:
+        return input_tokens_bound(request, model[1]) if learned is None else learned.of(request, model)
+    price = book.find(*model)
+    if price is None or price.context_window is None:
+        name = ":".join(model)
+        raise ConfigurationError(
+            f"a budget pays for this call, and nobody can say before how many tokens its {terms.unmeasured!r} is; send "
+            f"the text itself, or say how much fits into the model, which is then held: "
+            f'prices={{"{name}": Price(..., context_window=...)}}'
+        )
+    return price.context_window
 
 
 def _last(able: tuple[Scope, ...], scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:

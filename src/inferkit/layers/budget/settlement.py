@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Literal
 
-from inferkit.core.errors import LedgerError
 from inferkit.core.usage import Usage
-from inferkit.layers.budget.thresholds import tell_of_thresholds
+from inferkit.layers.budget.thresholds import tell, watched
 from inferkit.ledger.amounts import NOTHING, Grant
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.ledger.unwritten import Unwritten
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from inferkit.layers.budget.hold import Hold
     from inferkit.layers.budget.quote import Quote
     from inferkit.layers.budget.sweeper import Sweeper
-    from inferkit.ledger.amounts import Amounts, Refusal
+    from inferkit.ledger.amounts import Amounts, Crossing, Line, Refusal
     from inferkit.ledger.protocols import Accounts
     from inferkit.pricing.price_book import PriceBook
     from inferkit.pricing.prices import Price
@@ -113,12 +112,13 @@ class Settlement:
         charge = _charge_for(request, hold, outcome, self._candidates())
         at = runtime.time()
         step: Literal["settle", "record"] = "settle" if self._held else "record"
-        await self._write(runtime, Unwritten(step, request.record.id, at, charge))
+        lines = watched(hold.quote) if hold is not None and hold.quote.warns else ()
+        crossings = await self._write(runtime, Unwritten(step, request.record.id, at, charge), lines)
         self._over()
-        if hold is not None and hold.quote.warns:
-            await tell_of_thresholds(self._accounts, runtime, request, hold.quote)
+        if hold is not None and crossings:
+            tell(request, hold.quote, crossings)
         if at >= self._sweeper.next_at:
-            await self._sweeper.sweep(runtime, at)
+            self._sweeper.sweep(at)
         if hold is not None and charge.usd is not None:
             request.record.note("budget", decision="settled", actual_nanos=charge.usd, estimated=charge.estimated)
 
@@ -135,21 +135,25 @@ class Settlement:
         known = [price for price in prices if price is not None]
         return known if len(known) == len(prices) else ()
 
-    async def _write(self, runtime: Runtime, one: Unwritten) -> None:
-        """Write to the ledger, now or later. The reply is there and must not be lost to a ledger that fails."""
+    async def _write(self, runtime: Runtime, one: Unwritten, lines: Sequence[Line] = ()) -> Sequence[Crossing]:
+        """Write to the ledger, now or later, and give the shares that were passed of lines that are watched.
+
+        The reply is there and must not be lost to a ledger that fails, however it does.
+        """
         accounts = self._accounts
         try:
             if one.charge is None:
                 await accounts.void(runtime, one.call, at=one.at)
             elif one.step == "settle":
-                await accounts.settle(runtime, one.call, one.charge, at=one.at)
+                return (await accounts.settle(runtime, one.call, one.charge, at=one.at, watched=lines)).crossings
             else:
                 await accounts.record(runtime, one.call, one.charge, at=one.at)
-        except LedgerError as error:
+        except Exception as error:
             accounts.write_later(one)
             what = "entered in the ledger" if self.hold is None else "settled"
             _log.error("a call could not be %s yet; it is as soon as the ledger can be written: %s", what, error)
             self.asked.record.note("budget", decision="not settled", error=type(error).__name__)
+        return ()
 
 
 def attribution_of(request: Request) -> Attribution:
@@ -202,6 +206,7 @@ def _charge_for(request: Request, hold: Hold | None, outcome: str, prices: Seque
         _saved_by_routing(served, prices) if served is not None and prices else 0,
         parts,
         attribution,
+        usage.details,
     )
 
 
@@ -225,6 +230,7 @@ def _part(attempt: Attempt) -> Part:
         usage.cache_read_tokens,
         usage.cache_write_tokens,
         usage.reasoning_tokens,
+        usage.details,
     )
 
 
@@ -235,4 +241,5 @@ def _unfinished(nanos: int, tokens: int) -> Part:
 def _saved_by_routing(served: Attempt, prices: Sequence[Price]) -> int:
     if served.cost_nanos is None or not served.usage.total_tokens:  # nothing was served, and nothing saved
         return 0
-    return max([0, *[price.cost(served.usage) - served.cost_nanos for price in prices]])
+    costs = [price.cost(served.usage) for price in prices]
+    return max([0, *[cost - served.cost_nanos for cost in costs if cost is not None]])

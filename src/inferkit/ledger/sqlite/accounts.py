@@ -6,15 +6,18 @@ where every commit waits for the disk.
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import LedgerError
-from inferkit.ledger.amounts import Amounts, Balance, Crossing, Grant, Line, Refusal
+from inferkit.ledger.amounts import Amounts, Balance, Crossing, Grant, Line, Refusal, Settled
+from inferkit.ledger.backlog import Backlog
 from inferkit.ledger.journal import NOBODY, Assignment, Attribution, Charge
+from inferkit.ledger.spill import replay
 from inferkit.ledger.sqlite import balances, customers, postings
 from inferkit.ledger.sqlite.database import READING, WRITING, Database
 from inferkit.ledger.sqlite.failures import LedgerBusy
+from inferkit.ledger.unwritten import Unwritten
+from inferkit.runtime import clock
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,10 +28,15 @@ if TYPE_CHECKING:
 __all__ = ["SqliteAccounts"]
 
 T = TypeVar("T")
+_BATCH = 100  # holds that are ended in one transaction: a few milliseconds
+_PAUSE_SECONDS = 0.001  # between two of them
+_OWED_SECONDS = 2.0  # how long a call waits at its end, before what it owes is kept and it goes on
 
 
 class SqliteAccounts:
     """See `Accounts`."""
+
+    _backlog: Backlog | None = None
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -47,10 +55,12 @@ class SqliteAccounts:
         attribution: Attribution = NOBODY,
     ) -> Grant | Refusal:
         """See `Accounts`."""
-        held = left = False
+        if self._backlog is None:
+            self._owing()
+        held = left = due = False
 
         def make(cursor: sqlite3.Cursor) -> Grant | Refusal:
-            nonlocal held
+            nonlocal held, due
             held = False  # the step may be run twice
             if left:
                 raise LedgerError(f"call {call} was left before anything was held for it")
@@ -66,12 +76,15 @@ class SqliteAccounts:
                 attribution=attribution,
             )
             held = isinstance(answer, Grant)
+            due = not held and postings.is_due(cursor, at)
             return answer
 
         try:
-            if runtime.blocking:
-                return self.database.write(make)
-            return await self._on_loop(runtime, make)
+            while True:
+                answer = self.database.write(make) if runtime.blocking else await self._on_loop(runtime, make)
+                if not due:
+                    return answer
+                await self._end_leases(runtime, at)
         except LedgerError:
             raise
         except BaseException:
@@ -81,39 +94,70 @@ class SqliteAccounts:
 
     def _take_back(self, call: str, at: float, *, was_held: Callable[[], bool]) -> None:
         """Void a call that was left: whether it is held, or will not be, is known when it is this step's turn."""
-        with contextlib.suppress(LedgerError):  # the lease ends it then
-            self.database.write(lambda cursor: was_held() and postings.void(cursor, call, at))
+        try:
+            self.database.write(lambda cursor: was_held() and postings.void(cursor, call, at), patience=self._patience)
+        except LedgerError:
+            self.write_later(Unwritten("void", call, at))
 
     async def extend(
         self, runtime: Runtime, call: str, lines: Sequence[Line], more: Amounts, *, at: float, lease_seconds: float
     ) -> Grant | Refusal:
         """See `Accounts`."""
-        lease = at + lease_seconds
-        return await self._run(runtime, lambda cursor: postings.extend(cursor, call, lines, more, at=at, lease=lease))
+        lease, due = at + lease_seconds, False
+
+        def step(cursor: sqlite3.Cursor) -> Grant | Refusal:
+            nonlocal due
+            answer = postings.extend(cursor, call, lines, more, at=at, lease=lease)
+            due = isinstance(answer, Refusal) and postings.is_due(cursor, at)
+            return answer
+
+        while True:
+            answer = await self._run(runtime, step)
+            if not due:
+                return answer
+            await self._end_leases(runtime, at)
 
     async def mark_sent(self, runtime: Runtime, call: str) -> None:
         """See `Accounts`."""
         await self._run(runtime, lambda cursor: postings.mark_sent(cursor, call))
 
-    async def settle(self, runtime: Runtime, call: str, charge: Charge, *, at: float, calls: int = 1) -> bool:
+    async def settle(
+        self, runtime: Runtime, call: str, charge: Charge, *, at: float, calls: int = 1, watched: Sequence[Line] = ()
+    ) -> Settled:
         """See `Accounts`."""
 
-        def step(cursor: sqlite3.Cursor) -> bool:
-            return postings.settle(cursor, call, charge, at, calls)
+        def step(cursor: sqlite3.Cursor) -> Settled:
+            return postings.settle(cursor, call, charge, at, calls=calls, watched=watched)
 
-        return self.database.write(step) if runtime.blocking else await self._on_loop(runtime, step)
+        if runtime.blocking:
+            return self.database.write(step, patience=self._patience)
+        return await self._on_loop(runtime, step, patience=self._patience)
 
     async def void(self, runtime: Runtime, call: str, *, at: float) -> bool:
         """See `Accounts`."""
-        return await self._run(runtime, lambda cursor: postings.void(cursor, call, at))
+        return await self._run(runtime, lambda cursor: postings.void(cursor, call, at), patience=self._patience)
 
     async def record(self, runtime: Runtime, call: str, charge: Charge, *, at: float) -> bool:
         """See `Accounts`."""
-        return await self._run(runtime, lambda cursor: postings.record(cursor, call, charge, at))
+        if self._backlog is None:
+            self._owing()
+        return await self._run(
+            runtime, lambda cursor: postings.record(cursor, call, charge, at), patience=self._patience
+        )
+
+    def write_later(self, one: Unwritten) -> None:
+        """See `Accounts`. It is in a file beside the ledger until then, for whoever opens that if this process dies."""
+        self._owing().add(one)
+
+    def enter(self, one: Unwritten) -> bool:
+        """Enter what could not be entered before. Whatever was done before is not done again. Raises `LedgerError`."""
+        return self.database.write(lambda cursor: postings.enter_late(cursor, one), patience=_OWED_SECONDS)
 
     async def sweep(self, runtime: Runtime, at: float) -> int:
         """See `Accounts`."""
-        return await self._run(runtime, lambda cursor: postings.sweep(cursor, at))
+        path = self.database.path
+        await runtime.run_blocking(lambda: replay(path, self.enter), apart=self.database.threads)  # better known so
+        return await self._end_leases(runtime, at)
 
     async def warn(self, runtime: Runtime, lines: Sequence[Line]) -> list[Crossing]:
         """See `Accounts`. Nothing is locked while no share was passed, as is nearly always so."""
@@ -145,16 +189,60 @@ class SqliteAccounts:
         """See `Accounts`."""
         await self._run(runtime, lambda cursor: customers.assign(cursor, assignment))
 
-    async def _run(self, runtime: Runtime, step: Callable[[sqlite3.Cursor], T], begin: str = WRITING) -> T:
-        if runtime.blocking:
-            return self.database.write(step, begin=begin)
-        return await self._on_loop(runtime, step, begin)
+    async def _end_leases(self, runtime: Runtime, at: float) -> int:
+        """End the holds whose lease ran out, some at a time, so that calls come in between."""
+        write, threads = self.database.write, self.database.threads
+        ended = 0
+        while True:
+            some = await runtime.run_blocking(
+                lambda: write(lambda cursor: postings.sweep(cursor, at, _BATCH), patience=_OWED_SECONDS), apart=threads
+            )
+            ended += some
+            if some < _BATCH:
+                return ended
+            await runtime.sleep(_PAUSE_SECONDS)
 
-    async def _on_loop(self, runtime: Runtime, step: Callable[[sqlite3.Cursor], T], begin: str = WRITING) -> T:
+    @property
+    def _patience(self) -> float:
+        """How many seconds to wait with what a call owes, which is kept: none where others wait already."""
+        return 0.0 if self._backlog is not None and self._backlog.waiting else _OWED_SECONDS
+
+    def _owing(self) -> Backlog:
+        """Make ready for what may not be entered at once, before something is owed."""
+        backlog = self._backlog
+        if backlog is None:
+            made = Backlog(self.database.path, self.enter, durable=not self.database.is_quick)
+            backlog = vars(self).setdefault("_backlog", made)  # of those that threads make at once, one counts
+            backlog.prepare()
+        return backlog
+
+    async def _run(
+        self,
+        runtime: Runtime,
+        step: Callable[[sqlite3.Cursor], T],
+        begin: str = WRITING,
+        patience: float | None = None,
+    ) -> T:
+        if runtime.blocking:
+            return self.database.write(step, begin=begin, patience=patience)
+        return await self._on_loop(runtime, step, begin, patience)
+
+    async def _on_loop(
+        self,
+        runtime: Runtime,
+        step: Callable[[sqlite3.Cursor], T],
+        begin: str = WRITING,
+        patience: float | None = None,
+    ) -> T:
         write = self.database.write
         if self.database.is_quick:
             try:
                 return write(step, begin=begin, wait=False)
             except LedgerBusy:
                 pass
-        return await runtime.shield(lambda: runtime.run_blocking(lambda: write(step, begin=begin)))
+        since = clock.now()  # a turn among the threads is waited for, too
+
+        def wait() -> T:
+            return write(step, begin=begin, since=since, patience=patience)
+
+        return await runtime.shield(lambda: runtime.run_blocking(wait, apart=self.database.threads))

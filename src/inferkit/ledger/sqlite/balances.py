@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Line, Refusal
 from inferkit.ledger.decisions import ALL_SHARES, Shortage, carried, crossed, refused
+from inferkit.ledger.sqlite.soundness import NUMBER, TEXT, TIME, sound
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-__all__ = ["ALL", "CREDITS", "as_balance", "balance", "crossings", "refusal", "top_up", "used", "warn"]
+__all__ = ["ALL", "CREDITS", "as_balance", "as_credit", "balance", "crossings", "refusal", "top_up", "used", "warn"]
 
 _USED = (
     "SELECT usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra "
@@ -67,17 +68,29 @@ def used(cursor: sqlite3.Cursor, line: Line, at: float) -> Sequence[int]:
 def refusal(cursor: sqlite3.Cursor, shortage: Shortage) -> Refusal:
     """Say why a line cannot spare what is needed."""
     row = _row(cursor, shortage.line)
-    return refused(shortage, as_balance(row), row[10])
+    return refused(shortage, as_balance(row[:9]), row[10])
 
 
 def balance(cursor: sqlite3.Cursor, line: Line) -> Balance:
     """Give the balance of a line's account and window."""
-    return as_balance(_row(cursor, line))
+    return as_balance(_row(cursor, line)[:9])
 
 
-def as_balance(amounts: Sequence[Any]) -> Balance:
-    """Read nine columns."""
+def _as_balance(amounts: Sequence[Any]) -> Balance:
     return Balance(Amounts(*amounts[:3]), Amounts(*amounts[3:6]), Amounts(*amounts[6:9]))
+
+
+as_balance = sound(_as_balance, *[NUMBER] * 9)
+"""Read nine columns."""
+
+
+def _as_credit(row: Sequence[Any]) -> Credit:
+    _, at, kind, name, window, *amounts = row
+    return Credit(at, kind, name, window, Amounts(*amounts))
+
+
+as_credit = sound(_as_credit, NUMBER, TIME, TEXT, TEXT, TEXT, NUMBER, NUMBER, NUMBER)
+"""Read a row of `CREDITS`."""
 
 
 def top_up(cursor: sqlite3.Cursor, line: Line, amounts: Amounts, at: float) -> None:
@@ -95,7 +108,7 @@ def crossings(cursor: sqlite3.Cursor, lines: Sequence[Line]) -> list[Crossing]:
     for line in lines:
         if line.warn_at:
             row = _row(cursor, line)
-            found += crossed(line, as_balance(row), row[9])
+            found += crossed(line, as_balance(row[:9]), row[9])
     return found
 
 

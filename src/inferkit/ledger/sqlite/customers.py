@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inferkit.ledger.journal import Assignment, Attribution, Tally
+from inferkit.ledger.sqlite.soundness import NUMBER, PERHAPS_TEXT, TEXT, TIME, sound
 
 if TYPE_CHECKING:
     import sqlite3
@@ -15,6 +16,7 @@ __all__ = [
     "ASSIGNMENTS",
     "DEFINITIONS",
     "TALLIES",
+    "as_assignment",
     "as_tally",
     "assign",
     "define",
@@ -45,10 +47,25 @@ def tally(cursor: sqlite3.Cursor, tallies: Iterable[Tally]) -> None:
         cursor.execute(_TALLY, (hour, kind, *(name or "" for name in attribution), *names, calls, usd))
 
 
-def as_tally(row: Sequence[Any]) -> Tally:
-    """Read a row of counts."""
+def _as_tally(row: Sequence[Any]) -> Tally:
     hour, kind, *names = row[:6]
     return Tally(hour, kind, Attribution(*(name or None for name in names)), *row[6:])
+
+
+as_tally = sound(_as_tally, NUMBER, *[TEXT] * 9, NUMBER, NUMBER)
+"""Read a row of counts."""
+
+
+def _as_assignment(row: Sequence[Any]) -> Assignment:
+    at, _, *fields = row
+    return Assignment(at, *fields)
+
+
+as_assignment = sound(_as_assignment, TIME, NUMBER, PERHAPS_TEXT, PERHAPS_TEXT, PERHAPS_TEXT, NUMBER)
+"""Read a row of `ASSIGNMENTS`."""
+
+
+_sound_definition = sound(tuple, TEXT, TEXT, TIME)
 
 
 def assign(cursor: sqlite3.Cursor, assignment: Assignment) -> None:
@@ -62,7 +79,7 @@ def assign(cursor: sqlite3.Cursor, assignment: Assignment) -> None:
 def defined(rows: Iterable[Sequence[Any]], before: float | None) -> dict[str, str]:
     """Find what each plan was just before an instant; one that was defined later is what it was at first."""
     found: dict[str, str] = {}
-    for plan, definition, at in rows:
+    for plan, definition, at in map(_sound_definition, rows):
         if before is None or at < before or plan not in found:
             found[plan] = definition
     return found

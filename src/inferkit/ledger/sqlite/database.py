@@ -17,23 +17,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ConfigurationError, LedgerError
-from inferkit.ledger.sqlite.failures import LedgerBusy, damaged, explain, primary_code
+from inferkit.ledger.sqlite.checkpoints import checkpoint
+from inferkit.ledger.sqlite.failures import FAILURES, LedgerBusy, damaged, explain, primary_code
 from inferkit.ledger.sqlite.opening import Durability, open_file
 from inferkit.runtime import clock, exits, writer
 from inferkit.runtime.dropped import when_dropped
 from inferkit.runtime.forks import hold_across_fork
+from inferkit.runtime.protocol import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["READING", "WRITING", "Database"]
+__all__ = ["PATIENCE", "READING", "WRITING", "Database"]
 
 WRITING, READING = "BEGIN IMMEDIATE", "BEGIN"
 T = TypeVar("T")
 _log = logging.getLogger("inferkit")
 
-_WAIT_SECONDS = 10.0
+PATIENCE = 10.0
+"""How many seconds a step waits for a file that is locked."""
 _PAUSES = (0.0002, 0.02)  # the longest first pause and the longest of all, in seconds
+_THREADS = {True: 8, False: 40}  # of an event loop's that wait; where each waits for the disk, they do so together
 _INLINE_SECONDS = 0.002  # how long a caller who must not wait waits for another thread's transaction
 _CHECKPOINT_EVERY = 512  # transactions; done in the background, where the disk may take its time
 _LOOK_SECONDS = 1.0
@@ -64,6 +68,7 @@ class Database:
         self._count = 0
         self._tending = False
         self._tend_lock = threading.Lock()
+        self.threads = Threads(_THREADS[self.is_quick])
         with self._translated():
             self.path.parent.mkdir(parents=True, exist_ok=True)
         self.write(lambda _: None)
@@ -84,14 +89,17 @@ class Database:
         wait: bool = True,
         begin: str = WRITING,
         since: float | None = None,
+        patience: float | None = None,
     ) -> T:
-        """Run `step` in one transaction of its own. Raises `LedgerError`; `LedgerBusy` only without `wait`.
+        """Run `step` in one transaction of its own. Raises `LedgerError`; `LedgerBusy` where the file is locked.
 
-        `since` is the instant of `clock.now()` from which the caller has waited, if that was before this.
+        Without `wait` it is tried once, else for `patience` seconds (ten). `since` is the instant of `clock.now()`
+        from which the caller has waited, if that was before this.
         """
         if self._pid != os.getpid():
             self._after_bare_fork()
-        give_up = None if since is None else since + _WAIT_SECONDS
+        patience = (PATIENCE if patience is None else patience) if wait else None
+        give_up = None if since is None or patience is None else since + patience
         pause = _PAUSES[0]
         while True:
             try:
@@ -99,22 +107,25 @@ class Database:
                     with self._lock:  # not acquire(): an interrupt between that and a `try` would keep it for ever
                         return self._transaction(step, begin)
                 return self._without_waiting(step, begin)
-            except sqlite3.OperationalError as error:
-                if primary_code(error) not in _BUSY:
-                    raise self.explain(error) from error
-                if not wait:
-                    raise LedgerBusy(f"the ledger {self.path} is in use by another process") from error
-                if give_up is None:
-                    give_up = clock.now() + _WAIT_SECONDS
-                elif clock.now() >= min(give_up, exits.give_up_at):
-                    raise LedgerError(
-                        f"the ledger {self.path} was locked by another process for {_WAIT_SECONDS:g} seconds; "
-                        "find the program that keeps a transaction open on it (a database browser, a backup)"
-                    ) from error
-            except sqlite3.Error as error:
-                raise self.explain(error) from error
+            except FAILURES as error:
+                give_up = self._until(error, give_up, patience)
             clock.sleep(random.uniform(0, pause))  # noqa: S311 - to be different, not to be secret
             pause = min(pause * 2, _PAUSES[1])
+
+    def _until(self, error: Exception, give_up: float | None, patience: float | None) -> float:
+        """Give the instant until which a step that failed is tried again; raise what is wrong where it is not."""
+        if primary_code(error) not in _BUSY:
+            raise self.explain(error) from error
+        if patience is None:
+            raise LedgerBusy(f"the ledger {self.path} is in use by another process") from error
+        if give_up is None:
+            return clock.now() + patience
+        if clock.now() >= min(give_up, exits.give_up_at):
+            raise LedgerBusy(
+                f"the ledger {self.path} was locked by another process for {patience:g} seconds; find the program "
+                "that keeps a transaction open on it (a database browser, a backup)"
+            ) from error
+        return give_up
 
     def _without_waiting(self, step: Callable[[sqlite3.Cursor], T], begin: str) -> T:
         end = clock.now() + _INLINE_SECONDS if self._lock.locked() else 0.0
@@ -179,7 +190,7 @@ class Database:
             connection.close()
 
     def _open(self) -> sqlite3.Connection:
-        connection = open_file(self.path, self._migrations, self._durability, _WAIT_SECONDS)
+        connection = open_file(self.path, self._migrations, self._durability, PATIENCE)
         self._closes_when_dropped = when_dropped(connection.close)
         self._inode = self.path.stat().st_ino
         self._look_at = clock.now() + _LOOK_SECONDS
@@ -209,18 +220,11 @@ class Database:
         try:
             with self._tend_lock:
                 if self._connection is not None:  # what was closed is in the file, which may be gone by now
-                    self._checkpoint()
+                    checkpoint(self.path)
         except sqlite3.Error as error:  # it is busy, or the next call finds what is wrong
             _log.debug("the ledger's log was not moved into its file: %s", error)
         finally:
             self._tending = False
-
-    def _checkpoint(self) -> None:
-        with contextlib.closing(self._checkpointer()) as connection:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-
-    def _checkpointer(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, isolation_level=None, timeout=0)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -232,7 +236,7 @@ class Database:
                 "program may write to"
             ) from error
 
-    def explain(self, error: sqlite3.Error) -> LedgerError:
+    def explain(self, error: Exception) -> LedgerError:
         """Give the error that says what is wrong with this file and what to do."""
         return explain(self.path, error)
 

@@ -10,14 +10,17 @@ from inferkit.core.errors import LedgerError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["LedgerBusy", "damaged", "explain", "primary_code"]
+__all__ = ["FAILURES", "LedgerBusy", "damaged", "explain", "primary_code"]
+
+FAILURES = (sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a step raises that finds something wrong: with the file, or in a row that nobody here can have written."""
 
 
 class LedgerBusy(LedgerError):
-    """Somebody else is writing just now, and the caller did not want to wait."""
+    """Somebody else is writing, and has done so for longer than the caller wanted to wait."""
 
 
-def primary_code(error: sqlite3.Error) -> int:
+def primary_code(error: Exception) -> int:
     """Give the primary result code."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
@@ -30,19 +33,25 @@ def damaged(path: Path) -> LedgerError:
     )
 
 
-def explain(path: Path, error: sqlite3.Error) -> LedgerError:
+def explain(path: Path, error: Exception) -> LedgerError:
     """Give the error that says what is wrong with a ledger's file and what to do."""
+    if isinstance(error, UnicodeEncodeError):
+        return LedgerError(f"the ledger {path} takes text alone, and no half of a surrogate pair")
+    if not isinstance(error, sqlite3.Error):
+        return LedgerError(
+            f"the ledger {path} holds what cannot be read ({type(error).__name__}); see what `inferkit doctor` says of "
+            "it, and restore it from a backup if it is damaged"
+        )
     code = primary_code(error)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return damaged(path)
-    if code == sqlite3.SQLITE_READONLY:
-        return LedgerError(f"the ledger {path} is read-only; let this program write to the file and its folder")
     if code == sqlite3.SQLITE_FULL:
         return LedgerError(f"there is no room left for the ledger {path}; make room on its disk")
-    if code == sqlite3.SQLITE_CANTOPEN:
-        return LedgerError(
-            f"the ledger {path} cannot be opened; choose a file in a folder that this program may write to"
-        )
-    if code == sqlite3.SQLITE_IOERR:
-        return LedgerError(f"the disk failed the ledger {path} ({error}); check its room and its health")
-    return LedgerError(f"the ledger {path} failed: {error}")
+    return LedgerError(f"the ledger {path} {_WRONG.get(code, f'failed: {error}')}")
+
+
+_WRONG = {
+    sqlite3.SQLITE_READONLY: "is read-only; let this program write to the file and its folder",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; choose a file in a folder that this program may write to",
+    sqlite3.SQLITE_IOERR: "was failed by its disk; check the room that is left there, and its health",
+}

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from inferkit.core.errors import LedgerError
 from inferkit.ledger.sqlite.database import WRITING, Database
+from inferkit.ledger.sqlite.failures import FAILURES, LedgerBusy
 from inferkit.runtime import clock
 
 if TYPE_CHECKING:
@@ -33,10 +34,11 @@ _LOOK_SECONDS = 1.0
 class Write(Protocol):
     """Runs a step in a transaction, which it commits if the step did not; tries again while the file is locked.
 
-    `since` is the instant of `clock.now()` from which the caller has waited. Raises `LedgerError`.
+    `since` is the instant of `clock.now()` from which the caller has waited, and `patience` for how many seconds it
+    does. Raises `LedgerError`.
     """
 
-    def __call__(self, step: Callable[[sqlite3.Cursor], None], /, *, since: float) -> None: ...
+    def __call__(self, step: Callable[[sqlite3.Cursor], None], /, *, since: float, patience: float | None) -> None: ...
 
 
 class GroupedDatabase(Database):
@@ -53,15 +55,16 @@ class GroupedDatabase(Database):
         wait: bool = True,
         begin: str = WRITING,
         since: float | None = None,
+        patience: float | None = None,
     ) -> T:
         """See `Database`. Who reads, or must not wait, goes alone."""
         if begin != WRITING or not wait:
-            return super().write(step, wait=wait, begin=begin, since=since)
+            return super().write(step, wait=wait, begin=begin, since=since, patience=patience)
         if self._pid != os.getpid():
             self._after_bare_fork()
         try:
-            return self._group.run(step, super().write)
-        except sqlite3.Error as error:
+            return self._group.run(step, super().write, since=since, patience=patience)
+        except FAILURES as error:
             raise self.explain(error) from error
 
     def renew(self) -> None:
@@ -84,11 +87,12 @@ class _Group:
 class _Ticket:
     """A step, and what became of it."""
 
-    __slots__ = ("_asleep", "error", "group", "result", "since", "step")
+    __slots__ = ("_asleep", "error", "group", "patience", "result", "since", "step")
 
-    def __init__(self, step: Callable[[sqlite3.Cursor], Any]) -> None:
+    def __init__(self, step: Callable[[sqlite3.Cursor], Any], since: float | None, patience: float | None) -> None:
         self.step = step
-        self.since = clock.now()
+        self.since = clock.now() if since is None else since
+        self.patience = patience
         self._asleep = threading.Lock()
         self._asleep.acquire()
         self.group: _Group | None = None
@@ -123,12 +127,19 @@ class GroupCommit:
         self._queue: deque[_Ticket] = deque()
         self._turn = threading.Lock()  # whoever has it leads
 
-    def run(self, step: Callable[[sqlite3.Cursor], T], write: Write) -> T:
+    def run(
+        self,
+        step: Callable[[sqlite3.Cursor], T],
+        write: Write,
+        *,
+        since: float | None = None,
+        patience: float | None = None,
+    ) -> T:
         """Run a step in a transaction that it shares with others, and return when that is committed.
 
         Raises what the step raises, which undoes this step alone, or `LedgerError` where the transaction failed.
         """
-        ticket = _Ticket(step)
+        ticket = _Ticket(step, since, patience)
         led = False
         try:
             self._queue.append(ticket)
@@ -164,9 +175,9 @@ class GroupCommit:
                 raise
 
         try:
-            write(together, since=mine.since)
+            write(together, since=mine.since, patience=mine.patience)
         except LedgerError as error:
-            if len(group.tickets) == 1:
+            if len(group.tickets) == 1 or isinstance(error, LedgerBusy):  # each is as patient as it was told to be
                 raise
             group.error = error
         finally:

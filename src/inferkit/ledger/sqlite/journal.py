@@ -6,8 +6,6 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inferkit.ledger.amounts import Amounts, Balance, Credit
-from inferkit.ledger.journal import Assignment, Entry, EntryKind, Tally
 from inferkit.ledger.sqlite import balances, customers, entries
 from inferkit.ledger.sqlite.reader import LedgerReader
 from inferkit.ledger.sqlite.schema import MIGRATIONS
@@ -18,6 +16,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from inferkit.ledger.amounts import Balance, Credit
+    from inferkit.ledger.journal import Assignment, Entry, EntryKind, Tally
     from inferkit.ledger.sqlite.database import Database
 
 __all__ = ["SqliteJournal", "SqliteRecords"]
@@ -74,8 +74,7 @@ class SqliteRecords:
 
     def credits(self, account: str | None = None) -> Iterator[Credit]:
         """See `Records`."""
-        for _, at, kind, name, window, *amounts in self.reader.pages(balances.CREDITS, (account,), (0,)):
-            yield Credit(at, kind, name, window, Amounts(*amounts))
+        yield from map(balances.as_credit, self.reader.pages(balances.CREDITS, (account,), (0,)))
 
     def balances(self, account: str | None = None) -> Iterator[tuple[str, str, Balance]]:
         """See `Records`."""
@@ -89,8 +88,7 @@ class SqliteRecords:
 
     def assignments(self) -> Iterator[Assignment]:
         """See `Records`."""
-        for at, _, *fields in self.reader.pages(customers.ASSIGNMENTS, (), (-math.inf, 0)):
-            yield Assignment(at, *fields)
+        yield from map(customers.as_assignment, self.reader.pages(customers.ASSIGNMENTS, (), (-math.inf, 0)))
 
     def definitions(self, *, before: float | None = None) -> dict[str, str]:
         """See `Records`."""

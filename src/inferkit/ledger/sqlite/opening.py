@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import secrets
 import sqlite3
+import sys
 from typing import TYPE_CHECKING, Literal
 
 from inferkit.core.errors import LedgerError
+from inferkit.ledger.sqlite.checkpoints import AT_ONCE_BYTES, LOG_BYTES
+from inferkit.ledger.sqlite.failures import damaged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Durability", "migrate", "open_file", "version_of"]
+__all__ = ["Durability", "migrate", "open_file", "open_to_read", "version_of"]
 
 Durability = Literal["normal", "full"]
 
 _APPLICATION_ID = 0x1F_E2_B0_0C
 _PAGE_SIZE = 1024  # a write costs a page: small ones make a transaction a sixth cheaper
-_CHECKPOINT_AT_ONCE = 16_000  # pages; should the background not come round to it
 
 
 def open_file(path: Path, migrations: Sequence[str], durability: Durability, wait_seconds: float) -> sqlite3.Connection:
     """Open the file at `path`, waiting so long for whoever locks it meanwhile; later steps do not wait.
 
-    `migrations` are scripts of statements; the file's version is the number of those that were applied.
+    It is made if it is not there. `migrations` are scripts of statements; the file's version is the number of those
+    that were applied.
     """
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=wait_seconds)
+    path = path.resolve()
+    if not _is_there(path):
+        _make(path, migrations)
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False, timeout=wait_seconds
+    )
     try:
         _prepare(connection, path, migrations, durability)
     except BaseException:
@@ -34,16 +45,80 @@ def open_file(path: Path, migrations: Sequence[str], durability: Durability, wai
     return connection
 
 
+def open_to_read(path: Path, wait_seconds: float = 5.0) -> sqlite3.Connection:
+    """Open the file at `path` for somebody who never writes to it. Raises `LedgerError` for what is no ledger.
+
+    It is opened in the first of three ways that this program is allowed: as long as nobody has it open, so that SQLite
+    tidies up after itself; then as somebody who may read alone; and where even the log's index cannot be made, as a
+    file that stays as it is.
+    """
+    if not path.exists():
+        raise LedgerError(f"there is no ledger at {path}")
+    path = path.resolve()
+    alone = not path.with_name(f"{path.name}-wal").exists()
+    hows = ["mode=rw", "mode=ro", "mode=ro&immutable=1"] if alone else ["mode=ro", "mode=ro&immutable=1"]
+    while True:
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?{hows.pop(0)}", uri=True, isolation_level=None, check_same_thread=False,
+            timeout=wait_seconds,
+        )  # fmt: skip
+        try:
+            version_of(connection, path, sys.maxsize)
+        except sqlite3.OperationalError:
+            connection.close()
+            if not hows:
+                raise
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+
+
+def _is_there(path: Path) -> bool:
+    log = path.with_name(f"{path.name}-wal").exists()  # before the file itself, which another process may make now
+    if path.exists():
+        return True
+    if log:
+        raise LedgerError(
+            f"the ledger {path} was deleted, and its log {path.name}-wal was not; put the file back, or delete the log "
+            "too to begin with an empty one, which forgets what was spent"
+        )
+    return False
+
+
+def _make(path: Path, migrations: Sequence[str]) -> None:
+    """Make the file whole under another name, so that one that is there and empty is never one that is being made."""
+    draft = path.with_name(f".{path.name}.new-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA page_size={_PAGE_SIZE}")
+            _share(connection, path)
+            connection.execute("PRAGMA synchronous=normal")
+            migrate(connection, migrations)
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return
+        except OSError:  # a file system without hard links
+            if not path.exists():
+                draft.rename(path)
+    except OSError as error:
+        raise LedgerError(
+            f"the ledger {path} cannot be made ({error.strerror}); choose a folder that this program may write to"
+        ) from error
+    finally:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            draft.with_name(f"{draft.name}{suffix}").unlink(missing_ok=True)
+
+
 def _prepare(connection: sqlite3.Connection, path: Path, migrations: Sequence[str], durability: Durability) -> None:
     run = connection.execute
     version = version_of(connection, path, len(migrations))
-    if not version:
-        run(f"PRAGMA page_size={_PAGE_SIZE}")
-    (mode,) = run("PRAGMA journal_mode=WAL").fetchone()
-    if mode != "wal":
-        raise LedgerError(f"the ledger {path} lies where SQLite cannot share it; use a local disk")
+    _share(connection, path)
     run(f"PRAGMA synchronous={durability}")
-    run(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_AT_ONCE}")
+    run(f"PRAGMA wal_autocheckpoint={AT_ONCE_BYTES // _PAGE_SIZE}")
+    run(f"PRAGMA journal_size_limit={LOG_BYTES}")
     if version < len(migrations):
         migrate(connection, migrations)
     run("PRAGMA busy_timeout=0")
@@ -51,6 +126,11 @@ def _prepare(connection: sqlite3.Connection, path: Path, migrations: Sequence[st
 
 def version_of(connection: sqlite3.Connection, path: Path, newest: int) -> int:
     """Give the version of the format of an open file, `newest` at most. Raises `LedgerError` for what is no ledger."""
+    if path.stat().st_size == 0:
+        raise LedgerError(
+            f"the ledger {path} is empty, which no ledger ever is; restore it from a backup, or delete it to begin "
+            "with a new one, which forgets what was spent"
+        )
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -61,7 +141,15 @@ def version_of(connection: sqlite3.Connection, path: Path, newest: int) -> int:
             f"the ledger {path} was written by a newer inferkit (version {version} of its format, this one "
             f"knows {newest}); upgrade inferkit, or use another file"
         )
+    if version < 1 or not tables:
+        raise damaged(path)
     return int(version)
+
+
+def _share(connection: sqlite3.Connection, path: Path) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    if mode != "wal":
+        raise LedgerError(f"the ledger {path} lies where SQLite cannot share it; use a local disk")
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:

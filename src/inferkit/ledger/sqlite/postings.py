@@ -6,25 +6,25 @@ the sum of the holds on it.
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import LedgerError
-from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal
+from inferkit.core.usage import NO_DETAILS
+from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal, Settled
 from inferkit.ledger.decisions import grant
 from inferkit.ledger.journal import Attribution, Charge
 from inferkit.ledger.sqlite import balances
-from inferkit.ledger.sqlite.entries import COLUMNS, NO_ACCOUNTS, accounts_of
+from inferkit.ledger.sqlite.entries import COLUMNS, NO_ACCOUNTS, accounts_json, accounts_of, cell_number, part_as_json
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
     from inferkit.ledger.journal import EntryKind
+    from inferkit.ledger.unwritten import Unwritten
 
-__all__ = ["cell_of", "extend", "mark_sent", "record", "reserve", "settle", "sweep", "void"]
+__all__ = ["cell_of", "enter_late", "extend", "is_due", "mark_sent", "record", "reserve", "settle", "sweep", "void"]
 
 _HOLD_BALANCE = (
     "INSERT INTO balances (account, window, usd, tokens, calls, usd_held, tokens_held, calls_held) "
@@ -38,6 +38,10 @@ _MOVE = (
     "WHERE account = ? AND window = ?"
 )
 _HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_HOLD_NEW = (
+    "INSERT INTO holds SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM entries WHERE call = ?) "
+    "AND NOT EXISTS (SELECT 1 FROM expired WHERE call = ?) ON CONFLICT (call) DO NOTHING"
+)
 _EXTEND = "UPDATE holds SET usd = usd + ?, tokens = tokens + ?, calls = calls + ?, lease = max(lease, ?) WHERE call = ?"
 _HOLD_WHOLE = (
     "UPDATE balances SET usd_held = usd_held + ?, tokens_held = tokens_held + ?, calls_held = calls_held + ? "
@@ -47,12 +51,14 @@ _HOLD_WHOLE = (
     "AND (? IS NULL OR ? = 0 OR calls + calls_held - calls_extra + ? <= ?) "
     "RETURNING usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra"
 )
-_ENTER = f"INSERT INTO entries ({COLUMNS}, cell) VALUES ({', '.join('?' * 27)})"  # noqa: S608 - columns alone
+_ENTER = f"INSERT INTO entries ({COLUMNS}, cell) VALUES ({', '.join('?' * 28)})"  # noqa: S608 - columns alone
 _LARGE = 2**40  # nano-dollars, a thousand dollars for one call; or tokens
 _RELEASE = "DELETE FROM holds WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"
+_IS_DUE = "SELECT 1 FROM holds WHERE lease <= ? LIMIT 1"
 _SWEEP = (
-    "DELETE FROM holds WHERE lease <= ? RETURNING call, usd, tokens, calls, accounts, sent, user, tenant, feature, plan"
+    "DELETE FROM holds WHERE call IN (SELECT call FROM holds WHERE lease <= ? ORDER BY lease LIMIT ?) "
+    "RETURNING call, usd, tokens, calls, accounts, sent, user, tenant, feature, plan"
 )
 _IS_KNOWN = (
     "SELECT 1 FROM holds WHERE call = ? UNION ALL SELECT 1 FROM entries WHERE call = ? "
@@ -60,6 +66,9 @@ _IS_KNOWN = (
 )
 _ATTRIBUTION = "SELECT user, tenant, feature, plan FROM entries WHERE call = ? ORDER BY id LIMIT 1"
 _IS_ENTERED = "SELECT 1 FROM entries WHERE call = ? LIMIT 1"
+
+
+_NOW, _BEFORE = Settled(now=True), Settled(now=False)
 
 
 def reserve(
@@ -75,11 +84,14 @@ def reserve(
     attribution: Attribution,
 ) -> Grant | Refusal:
     """Hold what every line can spare, or nothing."""
-    if cursor.execute(_IS_KNOWN, (call,) * 3).fetchone():
-        raise LedgerError(f"call {call} was reserved before; give every call an id of its own")
     answer = _hold(cursor, lines, wanted, minimum, at)
     if isinstance(answer, Grant):
-        cursor.execute(_HOLD, (call, *answer.amounts, _accounts_text(lines), lease, sent, *attribution))
+        hold = (call, *answer.amounts, _accounts_text(lines), lease, sent, *attribution)
+        is_new = cursor.execute(_HOLD_NEW, (*hold, call, call)).rowcount
+    else:
+        is_new = cursor.execute(_IS_KNOWN, (call,) * 3).fetchone() is None
+    if not is_new:
+        raise LedgerError(f"call {call} was reserved before; give every call an id of its own")
     return answer
 
 
@@ -117,6 +129,15 @@ def record(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float) -> bool
     return True
 
 
+def enter_late(cursor: sqlite3.Cursor, one: Unwritten) -> bool:
+    """Do a step that could not be done before, unless it was."""
+    if one.charge is None:
+        return void(cursor, one.call, one.at)
+    if one.step == "record":
+        return record(cursor, one.call, one.charge, one.at)
+    return _settle(cursor, one.call, one.charge, one.at, 1)
+
+
 def _hold(
     cursor: sqlite3.Cursor, lines: Sequence[Line], wanted: Amounts, minimum: Amounts, at: float
 ) -> Grant | Refusal:
@@ -124,13 +145,12 @@ def _hold(
         whole = _hold_whole(cursor, lines[0], wanted)
         if whole is not None:
             return whole
-    answer = _decide(cursor, lines, wanted, minimum, at)
-    if isinstance(answer, Refusal) and sweep(cursor, at):
-        answer = _decide(cursor, lines, wanted, minimum, at)
-    if isinstance(answer, Grant):
-        for line in lines:
-            cursor.execute(_HOLD_BALANCE, (line.account, line.window, *answer.amounts))
-    return answer
+    found = grant(lines, wanted, minimum, lambda line: balances.used(cursor, line, at))
+    if not isinstance(found, Grant):
+        return balances.refusal(cursor, found)
+    for line in lines:
+        cursor.execute(_HOLD_BALANCE, (line.account, line.window, *found.amounts))
+    return found
 
 
 def _hold_whole(cursor: sqlite3.Cursor, line: Line, wanted: Amounts) -> Grant | None:
@@ -154,15 +174,20 @@ def _hold_whole(cursor: sqlite3.Cursor, line: Line, wanted: Amounts) -> Grant | 
     return Grant(wanted, left)
 
 
-def _decide(
-    cursor: sqlite3.Cursor, lines: Sequence[Line], wanted: Amounts, minimum: Amounts, at: float
-) -> Grant | Refusal:
-    found = grant(lines, wanted, minimum, lambda line: balances.used(cursor, line, at))
-    return found if isinstance(found, Grant) else balances.refusal(cursor, found)
+def settle(
+    cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, *, calls: int, watched: Sequence[Line] = ()
+) -> Settled:
+    """Post what a call cost in place of what it held, once, and note which shares of the lines to watch it passed."""
+    if not _settle(cursor, call, charge, at, calls):
+        return _BEFORE
+    if watched:
+        crossings = balances.warn(cursor, watched)
+        if crossings:
+            return Settled(now=True, crossings=tuple(crossings))
+    return _NOW
 
 
-def settle(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls: int) -> bool:
-    """Post what a call cost in place of what it held, once."""
+def _settle(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls: int) -> bool:
     held = cursor.execute(_RELEASE, (call,)).fetchall()
     if held:
         *released, accounts = held[0]
@@ -210,9 +235,14 @@ def _attribution(cursor: sqlite3.Cursor, call: str) -> Attribution:
     return Attribution(*(cursor.execute(_ATTRIBUTION, (call,)).fetchone() or ()))
 
 
-def sweep(cursor: sqlite3.Cursor, at: float) -> int:
-    """End the holds whose lease ran out: what was sent is posted at the amount held, as an estimate."""
-    rows = cursor.execute(_SWEEP, (at,)).fetchall()
+def is_due(cursor: sqlite3.Cursor, at: float) -> bool:
+    """Say whether the lease of a hold has run out."""
+    return cursor.execute(_IS_DUE, (at,)).fetchone() is not None
+
+
+def sweep(cursor: sqlite3.Cursor, at: float, most: int) -> int:
+    """End `most` holds whose lease ran out: what was sent is posted at the amount held, as an estimate."""
+    rows = cursor.execute(_SWEEP, (at, most)).fetchall()
     for call, usd, tokens, calls, accounts, sent, *attribution in rows:
         held = Amounts(usd, tokens, calls)
         posted = held if sent else NOTHING
@@ -240,9 +270,10 @@ def _enter(
     accounts: str = NO_ACCOUNTS,
 ) -> None:
     """Write an entry."""
-    parts, attribution = charge[-2:]
+    parts, attribution, details = charge[-3:]
     row = (
-        call, kind, at, calls, *charge[:-2], json.dumps(parts) if parts else None, *attribution, accounts,
+        call, kind, at, calls, *charge[:-3], json.dumps([part_as_json(part) for part in parts]) if parts else None,
+        *attribution, accounts, None if details is NO_DETAILS else json.dumps(details.as_json()),
         cell_of(kind, charge),
     )  # fmt: skip
     cursor.execute(_ENTER, row)
@@ -254,27 +285,16 @@ def cell_of(kind: EntryKind, charge: Charge) -> int | None:
     None for one that it has to look at: of several attempts, whose lease ran out, or so large that eight million of its
     like could not be added up in 64 bits.
     """
-    saved, routed = charge.prompt_cache_saved, charge.routing_saved
-    largest = max(charge.usd or 0, charge.input_tokens, charge.output_tokens, abs(saved), abs(routed))
+    saved, routed, reported = charge.prompt_cache_saved, charge.routing_saved, charge.details.reported_nanos
+    largest = max(charge.usd or 0, charge.input_tokens, charge.output_tokens, abs(saved), abs(routed), reported or 0)
     if kind != "settled" or charge.parts or largest >= _LARGE:
         return None
-    return _number(
+    return cell_number(
         charge.attribution, charge.provider, charge.model, charge.outcome, charge.finish_reason, charge.usd is None,
-        charge.estimated, charge.degraded, saved != 0, routed != 0,
+        charge.estimated, charge.degraded, saved != 0, routed != 0, reported is None,
     )  # fmt: skip
-
-
-@functools.lru_cache(maxsize=4096)
-def _number(*facts: object) -> int:
-    """Give 64 bits of a hash: of ten million cells, two are the same with a chance of one in 400,000."""
-    return int.from_bytes(hashlib.blake2b(repr(facts).encode(), digest_size=8).digest(), signed=True)
 
 
 def _accounts_text(lines: Sequence[Line]) -> str:
     """Write down which accounts and windows a call is charged to."""
-    return _json(tuple([line[:2] for line in lines]))
-
-
-@functools.lru_cache(maxsize=1024)
-def _json(accounts: tuple[tuple[str, str], ...]) -> str:
-    return json.dumps(accounts)
+    return accounts_json(tuple([line[:2] for line in lines]))

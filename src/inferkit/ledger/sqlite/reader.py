@@ -13,8 +13,8 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import LedgerError
-from inferkit.ledger.sqlite.failures import damaged, explain, primary_code
-from inferkit.ledger.sqlite.opening import migrate, version_of
+from inferkit.ledger.sqlite.failures import FAILURES, explain, primary_code
+from inferkit.ledger.sqlite.opening import migrate, open_to_read, version_of
 from inferkit.runtime.dropped import when_dropped
 from inferkit.runtime.forks import hold_across_fork
 
@@ -28,7 +28,6 @@ T = TypeVar("T")
 _PAGE = 500  # rows
 _WAIT_SECONDS = 10.0
 _CACHE = -8000  # kibibytes
-_NOT_ALLOWED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR)
 
 
 class LedgerReader:
@@ -58,7 +57,9 @@ class LedgerReader:
             try:
                 with self._lock:
                     return step(self._connected())
-            except sqlite3.Error as error:
+            except LedgerError:
+                raise
+            except FAILURES as error:
                 if not (self._forking and primary_code(error) == sqlite3.SQLITE_INTERRUPT):
                     raise explain(self.path, error) from error
 
@@ -124,45 +125,16 @@ class LedgerReader:
 
 
 def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise LedgerError(f"the ledger {path} cannot be read ({error.strerror})") from error
-    if not size:
-        raise damaged(path)
-    connection = _connect(path)
+    connection = open_to_read(path, _WAIT_SECONDS)
     try:
         if version_of(connection, path, len(migrations)) < len(migrations):
-            return _up_to_date(connection, migrations)
+            connection = _up_to_date(connection, migrations)
+        connection.execute(f"PRAGMA cache_size={_CACHE}")
+        connection.execute("PRAGMA temp_store=MEMORY")
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open the file in the first of three ways that this program is allowed.
-
-    As long as nobody has it open: so that SQLite tidies up after itself. Then as somebody who may read alone. Where
-    even the log's index cannot be made, as a file that stays as it is.
-    """
-    alone = not path.with_name(f"{path.name}-wal").exists()
-    hows = ["mode=rw", "mode=ro", "mode=ro&immutable=1"] if alone else ["mode=ro"]
-    while True:
-        how = hows.pop(0)
-        connection = sqlite3.connect(
-            f"{path.as_uri()}?{how}", uri=True, isolation_level=None, check_same_thread=False, timeout=_WAIT_SECONDS
-        )
-        try:
-            connection.execute(f"PRAGMA cache_size={_CACHE}")
-            connection.execute("PRAGMA temp_store=MEMORY")
-            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-        except BaseException as error:
-            connection.close()
-            if not hows or not isinstance(error, sqlite3.Error) or primary_code(error) not in _NOT_ALLOWED:
-                raise
-        else:
-            return connection
 
 
 def _up_to_date(old: sqlite3.Connection, migrations: Sequence[str]) -> sqlite3.Connection:

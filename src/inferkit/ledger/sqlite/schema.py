@@ -68,8 +68,10 @@ MIGRATIONS = (
     ) STRICT
     """,
     """
+    ALTER TABLE entries ADD COLUMN details TEXT;
     ALTER TABLE entries ADD COLUMN cell INTEGER;
     CREATE INDEX entries_at ON entries (at);
-    CREATE INDEX entries_apart ON entries (at) WHERE cell IS NULL
+    CREATE INDEX entries_apart ON entries (at) WHERE cell IS NULL;
+    CREATE INDEX holds_lease ON holds (lease)
     """,
 )

@@ -56,7 +56,11 @@ class Writer(Protocol):
 
 
 class Wire(Protocol):
-    """One API's codec, as far as an adapter needs it."""
+    """One API's codec, as far as an adapter needs it.
+
+    It may have `cost_rules`, a `CostRules`, which says what becomes of each field that `extra=` can set. Without it a
+    budget of money or tokens refuses every call with an `extra=`.
+    """
 
     def path(self, request: Request) -> str:
         """Say where under an endpoint's base URL a request goes."""

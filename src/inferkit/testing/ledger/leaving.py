@@ -61,7 +61,7 @@ class LeavingContract:
         async def spend(call: str) -> bool:
             runtime = current_runtime()
             granted = isinstance(await asking(store, runtime, call, usd=10), Grant)
-            return granted and await store.settle(runtime, call, Charge(10), at=0)
+            return granted and bool(await store.settle(runtime, call, Charge(10), at=0))
 
         async def together() -> list[bool]:
             return await asyncio.gather(*(spend(str(number)) for number in range(30)))

@@ -113,7 +113,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def settle(self, call: str, cost: Pair, twice: bool) -> None:
         for _ in range(1 + twice):
             settled = self.ledger.settle(call, Charge(cost[0]), at=self.now, calls=cost[1])
-            assert settled is self.model.settle(call, cost)
+            assert bool(settled) is self.model.settle(call, cost)
 
     @rule(call=_CALLS)
     def void(self, call: str) -> None:

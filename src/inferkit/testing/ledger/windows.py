@@ -56,3 +56,14 @@ class WindowsContract:
             ledger.settle(call, Charge(50), at=1)
             assert [(each.share, each.unit, each.limit) for each in ledger.warn([line])] == [(*share, "usd", 100)]
             assert ledger.warn([line]) == []
+
+    def test_a_settlement_tells_of_the_share_that_it_passes(self, ledger: Ledger) -> None:
+        line = LINE._replace(warn_at=(500, 900))
+        for call, shares in (("1", []), ("2", [500]), ("3", [900])):
+            reserve(ledger, call, 31)
+            settled = ledger.settle(call, Charge(31), at=1, watched=[LINE, line])
+            assert settled
+            assert [each.share for each in settled.crossings] == shares
+            again = ledger.settle(call, Charge(31), at=1, watched=[line])
+            assert (again.now, again.crossings) == (False, ())
+        assert ledger.warn([line]) == []

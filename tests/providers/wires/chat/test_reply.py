@@ -14,7 +14,7 @@ from inferkit.core.errors import ContentFiltered, ContextOverflow, RateLimited, 
 from inferkit.core.messages import ImagePart, OpaquePart, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
-from inferkit.core.usage import Usage
+from inferkit.core.usage import Usage, UsageDetails
 from inferkit.providers.presets import PRESETS
 from inferkit.providers.wires.chat.reader import ChatReader
 from inferkit.providers.wires.chat.wire import CHAT
@@ -188,7 +188,8 @@ def replies(draw):
         chunks += [Chunk(draw(words), parts=REFUSED)]
         last = last._replace(finish_reason="refusal")
     cached, reasoning = draw(st.integers(0, 9)), draw(st.integers(0, 9))
-    return [*chunks, last, Chunk(usage=Usage(10, 20, cached, 10 - cached, reasoning))]
+    details = UsageDetails(service_tier=(last.extra or {}).get("service_tier"))
+    return [*chunks, last, Chunk(usage=Usage(10, 20, cached, 10 - cached, reasoning, details=details))]
 
 
 def write(chunks, *, streamed):
@@ -424,7 +425,15 @@ def test_blanks_without_end_under_the_label_of_a_stream_are_not_held():
 
 
 @pytest.mark.parametrize(
-    "usage", [Usage(), Usage(5, 2), Usage(20, 9, 12, 3, 4), Usage(5, 5, reasoning_tokens=5), Usage(0, 1)]
+    "usage",
+    [
+        Usage(),
+        Usage(5, 2),
+        Usage(20, 9, 12, 3, 4),
+        Usage(5, 5, reasoning_tokens=5),
+        Usage(0, 1),
+        Usage(50, 30, 20, 20, details=UsageDetails(1, 2, 3, 4, 5, 6, 7, 8, 9, (("web_search", 2),), "a", "b", "c", 10)),
+    ],
 )
 def test_usage_is_read_as_it_was_written(usage):
     assert CHAT.read_usage(CHAT.write_usage(usage)) == usage

@@ -40,11 +40,12 @@ class BrokenReplyError(Exception):
 class ChatEvents:
     """Reads the events of one reply, or the one object of a whole one."""
 
-    __slots__ = ("_calls", "_index", "_others", "_refused", "finished")
+    __slots__ = ("_calls", "_index", "_others", "_refused", "_tier", "finished")
 
     def __init__(self) -> None:
         self.finished = False
         self._refused = False
+        self._tier: Any = None
         self._calls: ToolCalls | None = None
         self._index: Any = _ANY  # of the choice that is the reply
         self._others = Others()
@@ -125,7 +126,8 @@ class ChatEvents:
         counts = event.get("usage") or choice.get("usage")
         if counts is None and "x_groq" in event:
             counts = (event["x_groq"] or _NOTHING).get("usage")
-        usage = read_usage(counts) if counts else None
+        self._tier = event.get("service_tier") or self._tier
+        usage = read_usage(counts, self._tier) if counts else None
         into.append(Chunk(text or "", reasoning, calls, reason or None, usage, event, parts, extra))
 
     def _chosen(self, choices: list[dict[str, Any]]) -> dict[str, Any]:

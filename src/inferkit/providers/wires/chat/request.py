@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.pricing.terms import refuse_always
+from inferkit.providers.wires.chat.fields import COST_RULES
 from inferkit.providers.wires.chat.read_messages import others, read_message
 from inferkit.providers.wires.chat.schemas import write_schema
 from inferkit.providers.wires.chat.tools import read_tools, write_tools
@@ -23,11 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read_request", "write_request"]
 
-_OWN_FIELDS = {
-    "messages": "the messages argument",
-    "model": "the model argument",
-    "stream": "stream() or complete()",
-}
 _PLAIN = ("temperature", "top_p", "seed", "reasoning_effort")
 _LIMITS = ("max_completion_tokens", "max_tokens")
 _USAGE = {"include_usage": True}
@@ -99,11 +96,7 @@ def _read_messages(given: Any) -> tuple[Message, ...]:
 
 
 def _merge(payload: dict[str, Any], extra: Mapping[str, Any]) -> None:
-    for name, instead in _OWN_FIELDS.items():
-        if name in extra:
-            raise ConfigurationError(f"extra= cannot set {name!r}; use {instead}")
-    if extra.get("n") not in (None, 1):  # a tuple: what is passed may not be hashable
-        raise ConfigurationError("extra= asks for n > 1 replies, and a call gives one; make several calls")
+    refuse_always(extra, COST_RULES)
     options = payload.get("stream_options")
     payload.update(extra)
     if options is not None and isinstance(extra.get("stream_options"), dict):

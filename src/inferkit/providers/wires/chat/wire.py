@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from inferkit.core.errors import InvalidRequest
 from inferkit.providers.wires.chat.errors import read_error, write_error
+from inferkit.providers.wires.chat.fields import COST_RULES
 from inferkit.providers.wires.chat.lighter import lighter
 from inferkit.providers.wires.chat.quirks import ChatQuirks
 from inferkit.providers.wires.chat.read_messages import read_message
@@ -31,6 +32,7 @@ _PLAIN = ChatQuirks()
 class ChatWire:
     """The codec; see `TwoWayWire`. An endpoint's quirks are `ChatQuirks`."""
 
+    cost_rules = COST_RULES
     read_request = staticmethod(read_request)
     read_message = staticmethod(read_message)
     read_usage = staticmethod(read_usage)
