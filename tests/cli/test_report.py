@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import sqlite3
@@ -20,6 +22,7 @@ from inferkit.cli.reporting import period_of
 from inferkit.core.errors import ConfigurationError, InferkitError, LedgerError
 from inferkit.economics.formatting import NOTHING
 from inferkit.economics.report.report import DIMENSIONS
+from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Tally
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.plans.plan import Plan
@@ -362,3 +365,67 @@ for number in itertools.count():
         process.wait(20)
     reader.join(20)
     process.stdout.close()
+
+
+def test_csv_has_a_line_for_every_row_and_no_formulas(book):
+    ledger = SqliteLedger(book)
+    enter(ledger, USD, "2025-10-09", user="=HYPERLINK(1)", plan="+pro")
+    ledger.close()
+    rows = list(csv.DictReader(io.StringIO(ask(book, *OCTOBER, "--format", "csv", "--by", "user,plan"))))
+    assert rows[0]["by"] == "total"
+    assert {row["by"] for row in rows[1:]} == {"user", "plan"}
+    for dimension in ("user", "plan"):
+        assert sum(Decimal(row["cost_usd"]) for row in rows if row["by"] == dimension) == Decimal(rows[0]["cost_usd"])
+    assert "'=HYPERLINK(1)" in [row["name"] for row in rows]
+    assert "'+pro" in [row["name"] for row in rows]
+    ana = next(row for row in rows if row["name"] == "ana")
+    assert (ana["revenue_usd"], ana["margin_share"], ana["plans"]) == ("31.000000000", "0.612903", "pro")
+
+
+def test_a_terminal_is_never_written_wider_than_it_is(book, tmp_path):
+    file = tmp_path / "plan.toml"
+    file.write_text(PLAN)
+    for columns in ("30", "60", "79"):
+        done = run("--ledger", book, *OCTOBER, "--what-if", file, COLUMNS=columns)
+        assert done.returncode == 0
+        assert max(len(line.rstrip()) for line in done.stdout.splitlines()) <= int(columns)
+
+
+def test_what_is_held_for_a_process_that_is_gone_is_said(tmp_path):
+    path = tmp_path / "ledger.db"
+    ledger = SqliteLedger(path)
+    amounts = Amounts(5 * USD, 10, 1)
+    now = datetime.now(UTC).timestamp()
+    ledger.reserve("gone", [Line("all", "total", usd=10**15)], amounts, amounts, at=now - 99, lease_seconds=9)
+    ledger.close()
+    text = " ".join(ask(path).split())
+    assert "1 call not settled holds $5.00 more." in text
+    assert "Still held $5.00" in text
+    assert "$5.00 of that is held for 1 call whose process is gone. It is booked, as an estimate," in text
+    found = json.loads(ask(path, "--format", "json"))["held"]
+    assert found == {"calls": 1, "usd": "5.000000000", "lapsed_calls": 1, "lapsed_usd": "5.000000000"}
+
+
+def test_a_first_report_says_since_when_revenue_is_known(tmp_path):
+    path = tmp_path / "ledger.db"
+    ledger = SqliteLedger(path)
+    ledger.define({"pro": Plan("pro", price="31", allowance="unlimited").definition()}, at=at("2025-10-31"))
+    enter(ledger, 900 * USD, "2025-10-03", user="ana")
+    assign(ledger, "2025-10-31", "pro", user="ana")
+    ledger.close()
+    text = " ".join(ask(path, *OCTOBER).split())
+    assert "Of $1.00 in revenue, $1.00 (100.0 %) remain after the $0.00 that calls cost." in text
+    assert "Revenue is known from 31 October 2025, 00:00 on; what calls cost before, $900.00, is in the cost" in text
+    assert "assign their plans from that date" in text
+    assert json.loads(ask(path, *OCTOBER, "--format", "json"))["revenue_since"] == "2025-10-31T00:00:00+00:00"
+
+
+def test_the_terminal_the_page_and_json_name_the_same_customers(book):
+    page, found = ask(book, *OCTOBER, "--format", "html"), json.loads(ask(book, *OCTOBER, "--format", "json"))
+    shown = ask(book, *OCTOBER)
+    for title in ("Customers who pay nothing", "Customers below their plan&#39;s target margin"):
+        assert title in page
+        assert title.replace("&#39;", "'") in shown
+    assert " ".join(found["findings"].split()) in " ".join(shown.split())
+    for note in found["notes"]:
+        assert note in " ".join(shown.split())

@@ -189,13 +189,18 @@ class Tabulation:
                 cells_of[cell.customer].append((cell, sums.calls))
         for subscription in subscriptions:
             revenue, mine = revenue_of(subscription, plans), cells_of.get(subscription.customer, [])
-            same = [(cell, calls) for cell, calls in mine if cell.plan == subscription.plan] or mine
+            same = [(cell, calls) for cell, calls in mine if cell.plan == subscription.plan] or list(mine)
             if not same:
                 who = subscription.customer
                 same = [(Cell(who, who.user, who.tenant, subscription.plan, None, None), 1)]
+            same.sort(key=_order)  # so that whatever is left of a division is always left at the same place
             all_calls = sum(calls for _, calls in same)
             passed = 0
             for cell, calls in same:
                 before = revenue * passed // all_calls
                 passed += calls
                 self.cells[cell._replace(plan=subscription.plan)].revenue += revenue * passed // all_calls - before
+
+
+def _order(counted: tuple[Cell, int]) -> tuple[str, ...]:
+    return tuple([name or "" for name in counted[0][1:]])
