@@ -55,7 +55,8 @@ def open_to_read(path: Path, wait_seconds: float = 5.0) -> sqlite3.Connection:
     if not path.exists():
         raise LedgerError(f"there is no ledger at {path}")
     path = path.resolve()
-    alone = not path.with_name(f"{path.name}-wal").exists()
+    log = path.with_name(f"{path.name}-wal")
+    alone = not log.exists() or log.stat().st_size == 0  # nothing of what anybody left would be moved into the file
     hows = ["mode=rw", "mode=ro", "mode=ro&immutable=1"] if alone else ["mode=ro", "mode=ro&immutable=1"]
     while True:
         connection = sqlite3.connect(

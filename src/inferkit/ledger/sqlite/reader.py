@@ -28,6 +28,7 @@ T = TypeVar("T")
 _PAGE = 500  # rows
 _WAIT_SECONDS = 10.0
 _CACHE = -8000  # kibibytes
+_AGAIN_SECONDS = 0.005
 
 
 class LedgerReader:
@@ -47,20 +48,20 @@ class LedgerReader:
         self._migrations = migrations
         self._prepare = prepare
         self._connection: sqlite3.Connection | None = None
-        self._forking = False
         self.renew()
         hold_across_fork(self)
 
     def run(self, step: Callable[[sqlite3.Connection], T]) -> T:
         """Give what `step` reads; it may be run again, on another connection."""
         while True:
+            self._no_fork.wait()  # a lock alone would be taken again before the thread that forks gets it
             try:
                 with self._lock:
                     return step(self._connected())
             except LedgerError:
                 raise
             except FAILURES as error:
-                if not (self._forking and primary_code(error) == sqlite3.SQLITE_INTERRUPT):
+                if self._no_fork.is_set() or primary_code(error) != sqlite3.SQLITE_INTERRUPT:
                     raise explain(self.path, error) from error
 
     def rows(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
@@ -104,24 +105,25 @@ class LedgerReader:
 
     def hold(self) -> None:
         """Close, so that the child inherits nothing. What is being read is broken off, and read again later."""
-        self._forking = True
-        connection = self._connection
-        if connection is not None:
-            with suppress(sqlite3.Error):
-                connection.interrupt()
-        self._lock.acquire()
+        self._no_fork.clear()
+        while not self._lock.acquire(timeout=_AGAIN_SECONDS):  # what only begins when it is interrupted is not
+            connection = self._connection
+            if connection is not None:
+                with suppress(sqlite3.Error):
+                    connection.interrupt()
         with suppress(sqlite3.Error):
             self._drop()
 
     def release(self) -> None:
         """Go on, in the parent."""
-        self._forking = False
         self._lock.release()
+        self._no_fork.set()
 
     def renew(self) -> None:
         """Start afresh, in the child."""
         self._lock = threading.Lock()
-        self._forking = False
+        self._no_fork = threading.Event()
+        self._no_fork.set()
 
 
 def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:

@@ -57,20 +57,28 @@ def summarise(path: Path, migrations: Sequence[str], bounds: Sequence[float]) ->
     return Summary(sums.totals(), sums.spent(), sums.apart())
 
 
+class _Filling:
+    """Makes the table of sums on a connection; on another one it is made anew, of the same entries."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.stretches = list(itertools.pairwise(bounds))
+        self.last: int | None = None  # what is entered meanwhile does not count
+
+    def __call__(self, connection: sqlite3.Connection) -> None:
+        if self.last is None:
+            (self.last,) = connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()
+        connection.execute(_TABLE)
+        for since, until in self.stretches:
+            connection.execute(_ADD, (since, until, self.last))
+
+
 class _Sums:
-    """The sums, on a connection of their own; on another one they are made anew, of the same entries."""
+    """Reads them, over a connection that is closed when nobody reads any more."""
 
     def __init__(self, path: Path, migrations: Sequence[str], bounds: Sequence[float]) -> None:
-        self._stretches = list(itertools.pairwise(bounds))
-        self._last: int | None = None  # what is entered meanwhile does not count
-        self._reader = LedgerReader(path, migrations, self._fill)
-
-    def _fill(self, connection: sqlite3.Connection) -> None:
-        if self._last is None:
-            (self._last,) = connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()
-        connection.execute(_TABLE)
-        for since, until in self._stretches:
-            connection.execute(_ADD, (since, until, self._last))
+        self._filling = _Filling(bounds)
+        self._reader = LedgerReader(path, migrations, self._filling)
+        self._reader.rows("SELECT 1")  # so that they are there, whatever is read first
 
     def totals(self) -> Iterator[Total]:
         last = _LEAST
@@ -85,19 +93,19 @@ class _Sums:
     def spent(self) -> Iterator[dict[ModelName, int]]:
         models: list[ModelName] = self._reader.rows(_MODELS)
         if len(models) > _MOST_FILTERS:
-            for since, until in self._stretches:
-                rows = self._reader.rows(_SPENT, (since, until, self._last))
+            for since, until in self._filling.stretches:
+                rows = self._reader.rows(_SPENT, (since, until, self._filling.last))
                 yield {(provider, model): usd or 0 for provider, model, usd in rows}
             return
         query = f"SELECT {', '.join([_FILTER] * len(models)) or 'count(*)'} {_WITHIN}"
         names = [name for provider, model in models for name in (model, provider)]
-        for since, until in self._stretches:
-            (row,) = self._reader.rows(query, (*names, since, until, self._last))
+        for since, until in self._filling.stretches:
+            (row,) = self._reader.rows(query, (*names, since, until, self._filling.last))
             yield {model: usd for model, usd in zip(models, row, strict=False) if usd is not None}
 
     def apart(self) -> Iterator[Entry]:
-        for since, until in self._stretches:
-            yield from map(as_entry, self._reader.rows(_APART, (since, until, self._last)))
+        for since, until in self._filling.stretches:
+            yield from map(as_entry, self._reader.rows(_APART, (since, until, self._filling.last)))
 
 
 def _total(row: Sequence[Any]) -> Total:
