@@ -8,6 +8,7 @@ from inferkit.core.messages import Message
 from inferkit.core.record import CallRecord
 from inferkit.core.request import Request
 from inferkit.runtime import clock
+from wire import event
 
 
 def ask(runtime: Any, *messages: Message, stream: bool = True, **fields: Any) -> Request:
@@ -44,6 +45,8 @@ USAGE = {
     "completion_tokens_details": {"reasoning_tokens": 4},
 }
 USAGE_EVENT = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [], "usage": USAGE}
+
+HELLO = [event(delta("Hel")), event(delta("lo", finish="stop")), event(USAGE_EVENT), event("[DONE]")]
 
 
 def completion(text: str = "It is on its way.", **message: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import threading
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Self
 
-__all__ = ["CLOSE", "RESET", "UNTIL_CLOSED", "Received", "Wire", "chunked", "event", "reply", "sse"]
+__all__ = ["CLOSE", "RESET", "UNTIL_CLOSED", "Received", "Wire", "chunked", "endless", "event", "reply", "sse"]
 
 HANG_SECONDS = 30.0  # a guard against a test that would wait for ever; no test waits this long
 CLOSE, RESET, UNTIL_CLOSED = object(), object(), object()
@@ -39,10 +40,11 @@ class Received:
 
 
 class Wire:
-    """The server. `script` may be changed between calls."""
+    """The server. `script` may be changed between calls. With `tls`, it is spoken to over that."""
 
-    def __init__(self, script: Callable[[Received], Iterable[Any]]) -> None:
+    def __init__(self, script: Callable[[Received], Iterable[Any]], *, tls: ssl.SSLContext | None = None) -> None:
         self.script = script
+        self._tls = tls
         self.requests: list[Received] = []
         self.arrived = threading.Event()
         self._changed = threading.Condition()
@@ -51,7 +53,7 @@ class Wire:
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._listener.getsockname()[1]}/v1"
 
     def __enter__(self) -> Self:
         self._spawn(self._accept)
@@ -63,7 +65,7 @@ class Wire:
         self._listener.close()
         for sock in list(self._sockets):
             with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # also from under TLS
         for thread in list(self._threads):
             thread.join(HANG_SECONDS)
 
@@ -89,13 +91,17 @@ class Wire:
             except OSError:
                 return
             self._connections += 1
-            self._sockets.append(sock)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            self._sockets.append(sock)
             self._spawn(self._serve, sock, self._connections)
 
     def _serve(self, sock: socket.socket, number: int) -> None:
         try:
             with sock, contextlib.suppress(OSError):
+                if isinstance(sock, ssl.SSLSocket):
+                    sock.do_handshake()
                 buffer = b""
                 while (received := _receive(sock, buffer, number)) is not None:
                     request, buffer = received
@@ -161,6 +167,7 @@ def reply(body: bytes | dict[str, Any], status: int = 200, **headers: str) -> by
 
 
 SSE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+SSE_HEAD_UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
 
 
 def chunked(data: bytes) -> bytes:
@@ -174,3 +181,15 @@ def sse(pieces: Iterable[Any]) -> Iterator[Any]:
     for piece in pieces:
         yield chunked(piece) if isinstance(piece, bytes) and piece else piece
     yield chunked(b"")
+
+
+def endless(head: bytes, piece: bytes) -> Callable[[Received], Iterator[bytes]]:
+    """Make a script that sends a piece over and over, as often as a proxy its keep-alives, until the client goes."""
+
+    def script(_: Received) -> Iterator[bytes]:
+        yield head
+        pause = threading.Event()
+        while not pause.wait(0.01):
+            yield piece
+
+    return script

@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from inferkit.plans.plan import Plan
     from inferkit.plans.subscriptions import Plans, Subscription
     from inferkit.pricing.prices import Price
+    from inferkit.providers.http.settings import Http
+    from inferkit.providers.http.transport import Timeouts
     from inferkit.providers.openai_chat import OpenAIChat
     from inferkit.runtime.protocol import Runtime
 
@@ -133,6 +135,8 @@ _load = lazily(
         "layers.cache": ("Cache",),
         "layers.retry": ("Retry",),
         "local": ("Local",),
+        "providers.http.settings": ("Http",),
+        "providers.http.transport": ("Timeouts",),
         "providers.openai_chat": ("OpenAIChat",),
     },
 )
@@ -159,6 +163,7 @@ __all__ = [
     "End",
     "FilePart",
     "Handler",
+    "Http",
     "ImagePart",
     "InferkitError",
     "Insert",
@@ -197,6 +202,7 @@ __all__ = [
     "Target",
     "TextPart",
     "Threshold",
+    "Timeouts",
     "Tool",
     "ToolCallDelta",
     "ToolCallPart",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from inferkit.core.request import Handler
     from inferkit.pricing.price_book import PriceBook
+    from inferkit.providers.http.settings import Http, Library
+    from inferkit.providers.http.transport import Transport
 
 __all__ = ["Catalog"]
 
@@ -26,7 +28,7 @@ class Catalog:
     `models` maps an alias to one target or to a list in order of preference. A target is `"provider:model"`, or
     `"local"` for the embedded model, or `"local:path/to/file.gguf"`. `providers` adds adapters under names of your
     own. Adapters of known providers are made when they are first needed, and what `prices` knows of a model is looked
-    up once.
+    up once; `transport` is how their requests travel.
     """
 
     def __init__(
@@ -36,10 +38,12 @@ class Catalog:
         *,
         default: str | None = None,
         prices: PriceBook | None = None,
+        transport: Library | Http | Transport | None = None,
     ) -> None:
         self._aliases = {alias: _names(alias, targets) for alias, targets in (models or {}).items()}
         self._providers: dict[str, Handler] = dict(providers or {})
         self._prices = prices
+        self._transport = transport
         self._made: dict[str, Handler] = {}
         self._resolved: dict[str, tuple[Target, ...]] = {}
         self.renew()
@@ -121,7 +125,7 @@ class Catalog:
         made_name = name if provider == "local" else provider
         adapter = self._made.get(made_name)
         if adapter is None:
-            adapter = self._made[made_name] = _make(provider, model)
+            adapter = self._made[made_name] = _make(provider, model, self._transport)
         if provider == "local":
             model = getattr(adapter, "model", model)
         return self._priced(provider, model, adapter)
@@ -149,7 +153,7 @@ def _presets() -> Mapping[str, Any]:
     return PRESETS
 
 
-def _make(provider: str, model: str) -> Handler:
+def _make(provider: str, model: str, transport: Library | Http | Transport | None) -> Handler:
     if provider == "local":
         with imports.lock:
             from inferkit.local import Local
@@ -158,4 +162,4 @@ def _make(provider: str, model: str) -> Handler:
     with imports.lock:
         from inferkit.providers.openai_chat import OpenAIChat
 
-    return OpenAIChat.preset(provider)
+    return OpenAIChat.preset(provider, transport=transport)

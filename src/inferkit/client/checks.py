@@ -163,6 +163,13 @@ def is_ledger(value: Any) -> bool:
     return isinstance(value, bool | os.PathLike | Ledger) or (value != "" and isinstance(value, str))
 
 
+def is_transport(value: Any) -> bool:
+    """Say whether this says how requests travel."""
+    from inferkit.providers.http.settings import LIBRARIES, Http
+
+    return isinstance(value, Http) or value in LIBRARIES or callable(getattr(value, "post", None))
+
+
 def is_telemetry(value: Any) -> bool:
     """Say whether spans and metrics can go there."""
     return hasattr(value, "tracer")

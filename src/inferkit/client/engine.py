@@ -63,7 +63,11 @@ class Engine:
         home = settings.get("home")
         self._prices = PriceBook(settings["prices"], on_unpriced=settings["on_unpriced"])
         self.catalog = Catalog(
-            settings.get("models"), settings.get("providers"), default=settings.get("default"), prices=self._prices
+            settings.get("models"),
+            settings.get("providers"),
+            default=settings.get("default"),
+            prices=self._prices,
+            transport=settings.get("transport"),
         )
         self._scopes = tuple(map(Scope, cast("Sequence[Budget]", settings["budget"])))
         self._found: set[tuple[str, bool]] = set()

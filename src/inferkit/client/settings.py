@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.plan import Plan
     from inferkit.pricing.prices import Price
+    from inferkit.providers.http.settings import Http, Library
+    from inferkit.providers.http.transport import Transport
     from inferkit.telemetry.instruments import Telemetry
 
 __all__ = ["SETTINGS", "Settings", "read_settings"]
@@ -54,6 +56,15 @@ class Settings(TypedDict, total=False):
             'a dictionary from a name without a colon to an adapter, such as OpenAIChat("...")',
             "Adapters of your own, by the name that stands before the colon.",
             otherwise="those that are known by name",
+        ),
+    ]
+    transport: Annotated[
+        "Library | Http | Transport",
+        Declared(
+            checks.is_transport,
+            '"httpx", "aiohttp" or an Http, for example Http("aiohttp", max_connections=200)',
+            "How requests travel to the providers that are known by name; one of your own says so itself.",
+            otherwise="`INFERKIT_TRANSPORT`, or httpx",
         ),
     ]
     prices: Annotated[

@@ -1,4 +1,4 @@
-"""`OpenAIChat`: the Chat Completions wire to OpenAI or a compatible server, over httpx."""
+"""`OpenAIChat`: the Chat Completions wire to OpenAI or a compatible server, over HTTP."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.providers.adapter import Adapter
 from inferkit.providers.addresses import clean
 from inferkit.providers.endpoints import Credential, Endpoint
-from inferkit.providers.http.httpx_transport import HttpxTransport
-from inferkit.providers.http.transport import Timeouts
+from inferkit.providers.http.choosing import make_transport
+from inferkit.providers.http.settings import Http, Library
+from inferkit.providers.http.transport import Timeouts, Transport
 from inferkit.providers.presets import PRESETS
 from inferkit.providers.wires.chat.quirks import ChatQuirks
 from inferkit.providers.wires.chat.wire import CHAT
@@ -19,7 +20,7 @@ from inferkit.providers.wires.chat.wire import CHAT
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["OpenAIChat", "Timeouts"]
+__all__ = ["Http", "OpenAIChat", "Timeouts"]
 
 _OPENAI = "https://api.openai.com/v1"
 
@@ -30,10 +31,11 @@ class OpenAIChat(Adapter):
     `api_key` may be left to the environment variable `api_key_env`; for OpenAI's own hosts that is `OPENAI_API_KEY`.
     It is never taken from there for another `base_url`, where it would leak. `headers` are sent with every request.
     `http_client` is an httpx client (or httpx2, or anything with its interface) of the application's, of the kind that
-    fits the caller; it is not closed here. `timeouts` are in seconds; the call's own deadline holds besides.
-    `quirks` say how the server differs; `max_tokens_field` and `reasoning_field` are two of them by themselves.
-    `preset` makes the adapter for a well-known server. `free_fields` names fields of `extra=` that move no cost on this
-    server: a budget refuses those that it does not know.
+    fits the caller; it is not closed here. Without one, `transport` says how requests travel: "httpx", "aiohttp", an
+    `Http` with more to say, or a transport of your own. `timeouts` are in seconds; the call's own deadline holds
+    besides. `quirks` say how the server differs; `max_tokens_field` and `reasoning_field` are two of them by
+    themselves. `preset` makes the adapter for a well-known server. `free_fields` names fields of `extra=` that move no
+    cost on this server: a budget refuses those that it does not know.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class OpenAIChat(Adapter):
         api_key_env: str | None = None,
         headers: Mapping[str, str] | None = None,
         http_client: Any = None,
+        transport: Library | Http | Transport | None = None,
         timeouts: Timeouts | None = None,
         organization: str | None = None,
         project: str | None = None,
@@ -73,7 +76,7 @@ class OpenAIChat(Adapter):
             quirks=quirks,
             free_fields=tuple(free_fields),
         )
-        super().__init__(CHAT, endpoint, HttpxTransport(http_client=http_client, timeouts=timeouts))
+        super().__init__(CHAT, endpoint, make_transport(transport, http_client=http_client, timeouts=timeouts))
 
     @classmethod
     def preset(cls, server: str, **settings: Any) -> Self:

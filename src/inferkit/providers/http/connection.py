@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "shut_down"]
 
 _OPENED = {"connection.connect_tcp.complete", "connection.start_tls.complete"}
 _MANY = 256
@@ -25,7 +25,7 @@ _MANY = 256
 class Connection:
     """Where a call's bytes flow. `cut` releases it on its event loop; a blocking one is cut by shutting its socket."""
 
-    __slots__ = ("_answered", "_idle", "_process", "_sock", "_watch", "closed", "cut", "deadline", "expired", "runtime")
+    __slots__ = ("_answered", "_idle", "_sock", "_watch", "closed", "cut", "deadline", "expired", "process", "runtime")
 
     def __init__(self, runtime: Runtime, deadline: float | None, idle: dict[Any, int]) -> None:
         self.runtime = runtime
@@ -36,7 +36,7 @@ class Connection:
         self.cut: Callable[[], Coroutine[Any, Any, None]] | None = None
         self.closed = False
         self.expired = False  # cut because its time was over
-        self._process = os.getpid()
+        self.process = os.getpid()
         self._watch: Timer | None = None
 
     def learn(self, event: str, info: Mapping[str, Any]) -> None:
@@ -58,7 +58,7 @@ class Connection:
     def give_back(self) -> None:
         """Note that the socket is idle again, in its pool, and whose process's it is."""
         if self._sock is not None and self._sock.fileno() != -1:
-            self._idle[self._sock] = self._process
+            self._idle[self._sock] = self.process
             if len(self._idle) > _MANY:
                 for sock in [sock for sock in list(self._idle) if sock.fileno() == -1]:
                     self._idle.pop(sock, None)
@@ -91,7 +91,12 @@ class Connection:
     def wake(self) -> None:
         """Wake a thread that reads from the connection."""
         if self._sock is not None:
-            shut_down(self._sock, self._process)
+            shut_down(self._sock, self.process)
+
+    def part(self, sock: Any) -> None:
+        """Hang up on a connection that is at its end, so that its pool does not use it again."""
+        if sock is not None:
+            shut_down(sock, self.process)
 
     @property
     def is_over(self) -> bool:

@@ -5,40 +5,47 @@ Written once, as coroutines: under a blocking runtime nothing here suspends.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.errors import ConfigurationError, DeadlineExceeded
-from inferkit.providers.http.clients import Clients, GivenClient, until
+from inferkit.core.errors import DeadlineExceeded
 from inferkit.providers.http.connection import Connection
 from inferkit.providers.http.httpx_exchange import HttpxExchange
+from inferkit.providers.http.httpx_pools import GivenClient, HttpxPool, load, make_pool, until
 from inferkit.providers.http.network_errors import cause_of
-from inferkit.providers.http.transport import Timeouts
+from inferkit.providers.http.pools import Pools
+from inferkit.providers.http.proxies import environment_proxies, proxy_for
+from inferkit.providers.http.settings import Http, check_timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from inferkit.providers.http.transport import Timeouts
     from inferkit.runtime.protocol import Runtime
 
 __all__ = ["HttpxTransport"]
 
 _HEADER_GRACE_SECONDS = 0.1  # a server that sends nothing ends by the read timeout, which hurts no other call
+_MOST_ADDRESSES = 1024
 
 
 class HttpxTransport:
     """Sends requests; see `Transport`.
 
     `http_client` is the application's own client, of httpx's interface; it is not closed here. Without `timeouts`, a
-    given client's own are used.
+    given client's own are used (where they are not those that httpx gives every client), or else those of `http`.
     """
 
-    def __init__(self, *, http_client: Any = None, timeouts: Timeouts | None = None) -> None:
-        if timeouts is not None and not isinstance(timeouts, Timeouts):
-            raise ConfigurationError("timeouts= is a Timeouts: Timeouts(connect=5, read=60), in seconds")
+    def __init__(self, *, http_client: Any = None, timeouts: Timeouts | None = None, http: Http | None = None) -> None:
+        if timeouts is not None:
+            check_timeouts(timeouts)
+        self._http = http or Http()
         self._idle: dict[Any, int] = {}
-        given = None if http_client is None else GivenClient(http_client)
-        self._https: Clients | GivenClient = given or Clients(tls=True)
-        self._http: Clients | GivenClient = given or Clients(tls=False)
-        self._timeouts = timeouts or (Timeouts() if given is None else given.timeouts)
+        self._given = None if http_client is None else GivenClient(http_client)
+        self._timeouts = timeouts or (self._http.timeouts if self._given is None else self._given.timeouts)
+        self._pools: dict[tuple[bool, str | None], Pools[HttpxPool]] = {}
+        self._proxies: Mapping[str, str] | None = None
+        self._by_url: dict[str, Pools[HttpxPool]] = {}
 
     async def post(
         self,
@@ -51,8 +58,7 @@ class HttpxTransport:
         deadline: float | None = None,
     ) -> HttpxExchange:
         """See `Transport`."""
-        clients = self._https if url.startswith("https:") else self._http
-        sender = await clients.sender(runtime)
+        pool = await (self._given or self._by_url.get(url) or self._pools_for(url)).here(runtime)
         remaining = None if deadline is None else deadline - runtime.now()
         if remaining is not None and remaining <= 0:
             raise DeadlineExceeded
@@ -63,23 +69,44 @@ class HttpxTransport:
                 if deadline is not None:
                     extensions["trace"] = connection.learn
                     connection.watch(deadline + _HEADER_GRACE_SECONDS)
-                response = sender.send(sender.build(url, headers, body, extensions))
+                request = pool.build(url, headers, body, extensions)
+                response = pool.send(request)
             else:
-                request = sender.build(url, headers, body, extensions)
-                response = await runtime.within(deadline, sender.send(request))
+                request = pool.build(url, headers, body, extensions)
+                response = await runtime.within(deadline, pool.send(request))
         except Exception as error:
             connection.unwatch()
             raise connection.explain(error, provider) from cause_of(error)
         except BaseException:
             connection.unwatch()
             raise
-        return HttpxExchange(response, connection, provider=provider)
+        if response.headers.get("content-type", "").startswith("text/event-stream"):
+            waits = request.extensions.get("timeout")
+            if waits:  # httpcore looks at them when the body is first read
+                waits["read"] = min(waits["read"] or self._timeouts.read, self._timeouts.between)
+        return HttpxExchange(
+            response, connection, provider=provider, most=self._http.max_reply_bytes, tls=url.startswith("https:")
+        )
 
     def preload(self, *, tls: bool) -> None:
         """Import what a first request needs, and load the certificates for `tls`, without opening a connection."""
-        (self._https if tls else self._http).preload()
+        if self._given is None:
+            load(self._http, tls=tls)
 
     async def aclose(self, runtime: Runtime) -> None:
         """Close the connections opened here."""
-        await self._https.aclose(runtime)
-        await self._http.aclose(runtime)
+        for pools in list(self._pools.values()):
+            await pools.aclose(runtime)
+
+    def _pools_for(self, url: str) -> Pools[HttpxPool]:
+        """Find the pools for a URL's scheme and proxy. The environment is read at the first call."""
+        if self._proxies is None:
+            self._proxies = environment_proxies()
+        tls, proxy = url.startswith("https:"), proxy_for(url, self._proxies)
+        pools = self._pools.get((tls, proxy))
+        if pools is None:
+            made = Pools(functools.partial(make_pool, self._http, tls, proxy))
+            pools = self._pools.setdefault((tls, proxy), made)
+        if len(self._by_url) < _MOST_ADDRESSES:
+            self._by_url[url] = pools
+        return pools

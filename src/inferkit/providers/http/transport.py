@@ -19,12 +19,18 @@ __all__ = ["Exchange", "Timeouts", "Transport"]
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long to wait, in seconds: for a connection, for the next bytes, for bytes to be taken, for a free place."""
+    """How long to wait, in seconds.
+
+    `connect` is for a connection, `write` for a part of the request to be taken, `pool` for a free connection. `read`
+    is for the reply to begin, and for more of one that comes whole: models that think may be silent for minutes.
+    `between` is for the next bytes of a stream, where it is less than `read`.
+    """
 
     connect: float = 5.0
-    read: float = 60.0
+    read: float = 600.0
     write: float = 30.0
     pool: float = 10.0
+    between: float = 300.0
 
 
 class Exchange(Protocol):

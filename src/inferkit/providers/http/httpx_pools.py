@@ -1,0 +1,196 @@
+"""How a request is made and sent over httpx: by its transports used directly, or by a client of the application's.
+
+The transports do all that is needed here (one POST, no redirects, no cookies) at two thirds of the cost of a client.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from inferkit.core.errors import ConfigurationError
+from inferkit.providers.http.certificates import tls_context
+from inferkit.providers.http.transport import Timeouts
+from inferkit.runtime import imports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from inferkit.providers.http.settings import Http
+    from inferkit.runtime.protocol import Runtime
+
+__all__ = ["GivenClient", "HttpxPool", "InMemory", "load", "make_pool", "until"]
+
+# httpcore looks every idle connection over at each call, in the square of their number; a TLS handshake costs more
+_MAX_IDLE_CONNECTIONS = {True: 100, False: 20}
+_MODULES = ("httpx", "httpcore", "encodings.idna", "pydantic_core")
+_TIMEOUT_ORDER = ("connect", "read", "write", "pool")
+_DEFAULT_SECONDS = 5.0  # httpx's own, which whoever made a client with it did not choose for models
+
+
+@dataclass(frozen=True, slots=True)
+class HttpxPool:
+    """A `Pool`. `send` returns the response, or an awaitable of it, once its headers came."""
+
+    build: Callable[[str, Mapping[str, str], bytes, dict[str, Any]], Any]
+    send: Callable[[Any], Any]
+    close: Callable[[], Any]
+
+
+class InMemory:
+    """Bytes that are in memory, as an iterator of both kinds."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = [content]
+
+    def __next__(self) -> bytes:
+        if not self._left:
+            raise StopIteration
+        return self._left.pop()
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
+class GivenClient:
+    """A client that the application made and keeps: used as it is, and never closed here."""
+
+    def __init__(self, client: Any) -> None:
+        for name in ("build_request", "send"):
+            if not callable(getattr(client, name, None)):
+                raise ConfigurationError(
+                    "http_client= takes an httpx.Client or httpx.AsyncClient (or httpx2's); "
+                    f"got {type(client).__name__}"
+                )
+        self._blocking = not inspect.iscoroutinefunction(client.send)
+        self._pool = HttpxPool(
+            functools.partial(_build_with, client),
+            functools.partial(client.send, stream=True, follow_redirects=False),
+            _nothing,
+        )
+        self.timeouts = _timeouts_of(getattr(client, "timeout", None))
+
+    async def here(self, runtime: Runtime) -> HttpxPool:
+        """Give the client, if it is of the kind that the caller can wait for."""
+        if runtime.blocking is not self._blocking:
+            have, want, caller = ("a blocking", "httpx.AsyncClient", "AsyncClient")
+            if not self._blocking:
+                have, want, caller = ("an async", "httpx.Client", "Client")
+            raise ConfigurationError(
+                f"http_client= is {have} HTTP client, and this call came through inferkit's {caller}; pass an {want}"
+            )
+        return self._pool
+
+    async def aclose(self, runtime: Runtime) -> None:
+        """Leave the client to whoever made it."""
+
+
+def load(http: Http, *, tls: bool) -> None:
+    """Import what a pool is made of, and load the certificates."""
+    imports.load(*_MODULES)
+    if tls:
+        tls_context(http.ca, http2=http.http2)
+
+
+def make_pool(http: Http, tls: bool, proxy: str | None, runtime: Runtime) -> HttpxPool:
+    """Open a pool for one scheme of URLs, through a proxy or not. Raises `ConfigurationError` for what is missing."""
+    load(http, tls=tls)
+    import httpx
+
+    idle = _MAX_IDLE_CONNECTIONS[tls] if http.max_idle_connections is None else http.max_idle_connections
+    settings: dict[str, Any] = {
+        # a certificate store takes 40 ms to load, and plain HTTP (where no redirect is followed) needs none
+        "verify": tls_context(http.ca, http2=http.http2) if tls else False,
+        "http2": http.http2,
+        "limits": httpx.Limits(
+            max_connections=http.max_connections, max_keepalive_connections=idle, keepalive_expiry=http.idle_seconds
+        ),
+    }
+    try:
+        if proxy is not None:
+            secured = proxy.startswith("https:")
+            context = tls_context(http.ca, http2=http.http2) if secured else None
+            settings["proxy"] = httpx.Proxy(proxy, ssl_context=context)
+        if runtime.blocking:
+            transport = httpx.HTTPTransport(**settings)
+            return HttpxPool(_build, transport.handle_request, transport.close)
+        of_a_loop = httpx.AsyncHTTPTransport(**settings)
+    except ImportError as error:
+        if "socksio" in str(error):
+            raise ConfigurationError(
+                "a proxy of the environment speaks SOCKS, which takes a package more: pip install 'httpx[socks]'"
+            ) from None
+        raise ConfigurationError("http2=True takes the package h2: pip install 'inferkit[h2]'") from None
+    return HttpxPool(_build, of_a_loop.handle_async_request, of_a_loop.aclose)
+
+
+def until(timeouts: Timeouts, remaining: float | None) -> dict[str, float]:
+    """Give httpx's form of the timeouts, none longer than the time that remains."""
+    limit = float("inf") if remaining is None else max(0.001, remaining)
+    return {
+        "connect": min(timeouts.connect, limit),
+        "read": min(timeouts.read, limit),
+        "write": min(timeouts.write, limit),
+        "pool": min(timeouts.pool, limit),
+    }
+
+
+def _build(url: str, headers: Mapping[str, str], body: bytes, extensions: dict[str, Any]) -> Any:
+    import httpx
+
+    parsed, host = _parsed(url)
+    # httpx would find these two by itself, in three times the time that the rest of the request takes
+    named = {"host": host, **headers, "content-length": str(len(body))}
+    return httpx.Request("POST", parsed, headers=named, stream=_body_class()(body), extensions=extensions)
+
+
+def _build_with(client: Any, url: str, headers: Mapping[str, str], body: bytes, extensions: dict[str, Any]) -> Any:
+    timeouts = extensions.pop("timeout")
+    waits = tuple(None if timeouts[name] == float("inf") else timeouts[name] for name in _TIMEOUT_ORDER)
+    return client.build_request("POST", url, content=body, headers=headers, timeout=waits, extensions=extensions)
+
+
+def _timeouts_of(timeout: Any) -> Timeouts:
+    """Read httpx's form of the timeouts, in which None is without end. Those that nobody chose give way to ours."""
+    if timeout is None:
+        return Timeouts()
+    waits = [getattr(timeout, name, None) for name in _TIMEOUT_ORDER]
+    if waits == [_DEFAULT_SECONDS] * len(waits):
+        return Timeouts()
+    connect, read, write, pool = (float("inf") if wait is None else wait for wait in waits)
+    return Timeouts(connect, read, write, pool, between=read)
+
+
+@functools.lru_cache(maxsize=1)
+def _body_class() -> Any:
+    """Make httpx's kind of a body without generators: one that is left in the middle waits for the collector."""
+    import httpx
+
+    class PostedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
+        def __init__(self, body: bytes) -> None:
+            self._body = body
+
+        def __iter__(self) -> Any:
+            return iter((self._body,))
+
+        def __aiter__(self) -> Any:
+            return InMemory(self._body)
+
+    return PostedBody
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(url: str) -> tuple[Any, str]:
+    """Give a URL in httpx's form, and the host header that goes with it."""
+    import httpx
+
+    parsed = httpx.URL(url)
+    return parsed, parsed.netloc.decode("ascii")
+
+
+def _nothing() -> None:
+    pass
