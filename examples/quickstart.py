@@ -7,7 +7,7 @@ from inferkit import BudgetExceeded, Client, Price, budgeted
 llm = Client(prices={"local:*": Price(input="0.05", output="0.20")}, home=tempfile.mkdtemp())
 
 
-@budgeted(usd="0.0001", per="month", key="user_id")
+@budgeted(usd="0.0001", per="month", name="answers", key="user_id")
 def answer(user_id: str, question: str) -> str:
     with llm.stream(question, cache="bypass") as reply:
         return "".join(chunk.text for chunk in reply)

@@ -21,12 +21,17 @@ from django.conf import settings as django_settings
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
-from django.urls import path
+from django.urls import clear_url_caches, path
 
 from inferkit import AsyncClient, Budget, BudgetExceeded, Client, Price, budgeted
 from inferkit.testing import FakeProvider
 from web_servers import accounts, get, served_asgi, served_wsgi
 from worlds import SECONDS, Gate, in_threads, on_a_loop
+
+urls = ModuleType("urls_of_tests")
+urls.urlpatterns = []  # tests put their views here, since Django is set up once a process
+django_settings.configure(SECRET_KEY="test", ALLOWED_HOSTS=["*"], ROOT_URLCONF=urls, LOGGING_CONFIG=None, MIDDLEWARE=[])
+django.setup()
 
 BUDGET = Budget(calls=2, per="total", name="views")
 budgeted_view = budgeted(BUDGET, key=lambda *args, **kwargs: "ana")
@@ -340,30 +345,15 @@ def test_a_file_that_flask_sends_is_left_to_the_server(tmp_path):
         response.close()
 
 
-@pytest.fixture(scope="session")
-def django_urls():
-    """Django is set up once a process; tests put their views here."""
-    urls = ModuleType("urls_of_tests")
-    urls.urlpatterns = []
-    if not django_settings.configured:
-        django_settings.configure(
-            SECRET_KEY="test", ALLOWED_HOSTS=["*"], ROOT_URLCONF=urls, LOGGING_CONFIG=None, MIDDLEWARE=[]
-        )
-        django.setup()
-    return urls
-
-
-def django_app(django_urls, view, *, asgi):
-    from django.urls import clear_url_caches
-
-    django_urls.urlpatterns[:] = [path("", view)]
+def django_app(view, *, asgi):
+    urls.urlpatterns[:] = [path("", view)]
     clear_url_caches()
     return get_asgi_application() if asgi else get_wsgi_application()
 
 
 @pytest.mark.parametrize("kind", ["sync", "iterable"])
 @pytest.mark.parametrize("view_is_async", [False, True])
-def test_a_streaming_response_of_django_behind_wsgi(llm, django_urls, kind, view_is_async):
+def test_a_streaming_response_of_django_behind_wsgi(llm, kind, view_is_async):
     @budgeted_view
     def view(request):
         return StreamingHttpResponse(TALKS[kind](llm))
@@ -372,14 +362,14 @@ def test_a_streaming_response_of_django_behind_wsgi(llm, django_urls, kind, view
     async def async_view(request):
         return StreamingHttpResponse(TALKS[kind](llm))
 
-    with served_wsgi(django_app(django_urls, async_view if view_is_async else view, asgi=False)) as port:
+    with served_wsgi(django_app(async_view if view_is_async else view, asgi=False)) as port:
         assert get(port, "/") == ANSWERED
     assert was_charged(llm)
 
 
 @pytest.mark.parametrize("kind", ["async", "async iterable"])
 @pytest.mark.parametrize("view_is_async", [False, True])
-def test_a_streaming_response_of_django_behind_asgi(llm, django_urls, kind, view_is_async):
+def test_a_streaming_response_of_django_behind_asgi(llm, kind, view_is_async):
     @budgeted_view
     def view(request):
         return StreamingHttpResponse(TALKS[kind](llm))
@@ -388,12 +378,12 @@ def test_a_streaming_response_of_django_behind_asgi(llm, django_urls, kind, view
     async def async_view(request):
         return StreamingHttpResponse(TALKS[kind](llm))
 
-    with served_asgi(django_app(django_urls, async_view if view_is_async else view, asgi=True)) as port:
+    with served_asgi(django_app(async_view if view_is_async else view, asgi=True)) as port:
         assert get(port, "/") == ANSWERED
     assert was_charged(llm)
 
 
-def test_a_response_of_django_whose_reader_leaves_is_cleaned_up_under_its_budget(llm, django_urls):
+def test_a_response_of_django_whose_reader_leaves_is_cleaned_up_under_its_budget(llm):
     @budgeted_view
     def inner(request):
         return StreamingHttpResponse(talk(llm))
@@ -409,7 +399,7 @@ def test_a_response_of_django_whose_reader_leaves_is_cleaned_up_under_its_budget
     assert llm.ended.get(timeout=SECONDS) == ["team", "views:ana"]
 
 
-def test_a_file_and_a_whole_response_of_django_are_sent_as_they_are(tmp_path, django_urls):
+def test_a_file_and_a_whole_response_of_django_are_sent_as_they_are(tmp_path):
     file = tmp_path / "file"
     file.write_text("text")
 
@@ -417,7 +407,7 @@ def test_a_file_and_a_whole_response_of_django_are_sent_as_they_are(tmp_path, dj
     def view(request):
         return FileResponse(file.open("rb"))
 
-    with served_wsgi(django_app(django_urls, view, asgi=False)) as port:
+    with served_wsgi(django_app(view, asgi=False)) as port:
         assert get(port, "/") == "text"
     whole = HttpResponse("whole")
     assert budgeted_view(lambda: whole)() is whole

@@ -557,6 +557,34 @@ def test_a_coroutine_that_nobody_awaits_is_warned_of_under_its_own_name():
     assert len(warned) == 1
 
 
+@on_a_loop
+def test_entering_and_leaving_a_context_manager_is_charged_and_the_block_inside_is_not(run):
+    seen = []
+
+    @budgeted(FREE)
+    @contextlib.contextmanager
+    def session():
+        yield accounts()
+        seen.append(accounts())
+
+    @budgeted(FREE)
+    @contextlib.asynccontextmanager
+    async def async_session():
+        await anyio.lowlevel.checkpoint()
+        yield accounts()
+        seen.append(accounts())
+
+    async def main(_):
+        with session() as before, pytest.raises(KeyError):
+            assert (before, accounts()) == (PAYS, [])
+            raise KeyError
+        async with async_session() as before:
+            assert (before, accounts()) == (PAYS, [])
+
+    run(main)
+    assert seen == [PAYS, PAYS]
+
+
 @pytest.fixture
 def settings(tmp_path):
     return {

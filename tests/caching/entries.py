@@ -12,7 +12,7 @@ from inferkit.core.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from inferkit.core.usage import Usage
+from inferkit.core.usage import NO_DETAILS, Usage, UsageDetails
 
 texts = st.text(max_size=40)
 values = st.recursive(
@@ -31,6 +31,13 @@ parts = st.one_of(
     st.builds(ToolCallPart, texts, texts, texts, extras),
     st.builds(ToolResultPart, texts, texts, st.booleans(), extras),
 )
+details = st.just(NO_DETAILS) | st.builds(
+    UsageDetails,
+    cache_write_1h_tokens=st.integers(0, 10**6),
+    server_tools=st.dictionaries(texts, st.integers(1, 9), max_size=2).map(lambda tools: tuple(sorted(tools.items()))),
+    service_tier=st.none() | texts,
+    reported_nanos=st.none() | st.integers(0, 10**12),
+)
 chunks = st.lists(
     st.builds(
         Chunk,
@@ -40,7 +47,7 @@ chunks = st.lists(
             st.builds(ToolCallDelta, st.integers(0, 2), st.none() | texts, st.none() | texts, texts, extras), max_size=2
         ).map(tuple),
         finish_reason=st.none() | st.sampled_from(["stop", "length"]),
-        usage=st.none() | st.builds(Usage, *[st.integers(0, 10**12)] * 5, st.booleans()),
+        usage=st.none() | st.builds(Usage, *[st.integers(0, 10**12)] * 5, st.booleans(), details),
         event=st.none(),
         parts=st.lists(parts, max_size=2).map(tuple),
         extra=extras,

@@ -432,6 +432,41 @@ def test_messages_that_nobody_has_set_do_not_make_the_models_name_a_question(wor
     world.run(body)
 
 
+@pytest.mark.parametrize("name", ["any", "local", "fake:m", "openai:gpt-5-mini", "local:some/model.gguf"])
+def test_a_models_name_alone_is_no_question(world, name):
+    async def body(world):
+        provider = FakeProvider("hello")
+        client = llm(world, provider)
+        for method in (client.complete, client.stream):
+            with pytest.raises(ConfigurationError, match=f'"{name}" is the name of a model; pass the messages second'):
+                await method(name)
+        assert provider.requests == []
+        reply = await client.complete([{"role": "user", "content": name}])
+        assert reply.text == "hello"
+        for question in ("Any", "fake: what is it?", "note:this", "any?"):
+            assert (await client.complete(question)).text == "hello"
+        await client.aclose()
+
+    world.run(body)
+
+
+def test_a_call_that_asks_nothing_says_how_to_ask(world):
+    async def body(world):
+        client = llm(world, FakeProvider("hello"))
+        for method in (client.complete, client.stream):
+            with pytest.raises(ConfigurationError, match="there is nothing to ask; pass the messages"):
+                await method()
+            with pytest.raises(ConfigurationError, match=r'model is passed by position: complete\("fast"'):
+                await method(model="any")
+            with pytest.raises(ConfigurationError, match="messages, model is passed by position"):
+                await method(model="any", messages="hi")
+            with pytest.raises(ConfigurationError, match="messages is passed by position"):
+                await method(messages="hi")
+        await client.aclose()
+
+    world.run(body)
+
+
 def test_a_closed_client_says_so(world):
     async def body(world):
         client = llm(world, FakeProvider())

@@ -143,10 +143,13 @@ def test_a_reply_that_ends_before_it_began_is_tried_again():
 
 
 def test_a_stream_that_breaks_after_its_first_text_is_not_tried_again():
-    provider = FakeProvider(["a", "b", down(status=502, code="bad_gateway")], "hello")
+    provider = FakeProvider(["a", "b", down(status=502, code="bad_gateway", detail="its own words")], "hello")
     with pytest.raises(StreamInterrupted) as caught:
         call(provider)
     assert (caught.value.status, caught.value.code, caught.value.retryable) == (502, "bad_gateway", True)
+    assert caught.value.detail == "its own words"
+    assert "what it said itself in .detail" in str(caught.value)
+    assert "its own words" not in str(caught.value)
     assert len(provider.requests) == 1
 
 

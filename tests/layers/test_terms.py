@@ -291,6 +291,10 @@ def test_where_nobody_knows_how_much_fits_it_is_refused_with_the_remedy(world, l
     world.run(body)
 
 
+def test_a_conversation_that_the_server_keeps_holds_as_much_as_fits(world, ledger):
+    assert held_for(world, ledger, extra={"previous_response_id": "resp_1"}) == WINDOW
+
+
 def test_without_a_budget_of_money_or_tokens_nothing_of_it_is_refused(world, ledger):
     async def body(world):
         provider, llm = client(world, ledger, answer(), budget=Budget(calls=50, name="all"))

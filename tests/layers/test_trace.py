@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
-from inferkit import Budget, BudgetExceeded, Price, StreamInterrupted, Unavailable
+from inferkit import Budget, BudgetExceeded, Chunk, Price, StreamInterrupted, Unavailable, Usage
+from inferkit.core.usage import UsageDetails
 from inferkit.telemetry import SpanCollector, Telemetry, trace_tree
 from inferkit.testing import FakeProvider, settled
 
@@ -265,3 +266,47 @@ def test_a_trace_is_drawn_as_a_tree(world, recorded):
     assert "served by p1:m" in lines[1]
     assert any("chat m" in line and "error Unavailable" in line for line in lines)
     assert any("retry" in line and "status 503" in line for line in lines)
+
+
+def test_an_attempt_says_what_has_a_price_of_its_own_and_what_its_provider_says_that_it_cost(world, recorded):
+    details = UsageDetails(
+        cache_write_1h_tokens=7, server_tools=(("web_search", 2),), service_tier="flex", reported_nanos=300_000
+    )
+    price = Price(
+        "1",
+        "10",
+        cache_write_1h="2",
+        server_tools={"web_search": "0"},
+        service_tiers={"flex": Price("1", "10", cache_write_1h="1", server_tools={"web_search": "0"})},
+    )
+    reply = Chunk("hi", finish_reason="stop", usage=Usage(100, 10, cache_write_tokens=7, details=details))
+
+    async def body(world):
+        llm = client(world, recorded, FakeProvider(reply), prices={"p0:m": price})
+        await llm.complete("any", "hi")
+        await llm.aclose()
+
+    world.run(body)
+    (call,), (chat,) = recorded.named("inferkit.call"), recorded.named("chat m")
+    said = {name.removeprefix("inferkit."): value for name, value in chat.attributes.items()}
+    assert said["service_tier"] == "flex"
+    assert (said["usage.cache_write_1h_tokens"], said["server_tools.web_search"]) == (7, 2)
+    assert said["cost.amount"] == pytest.approx(0.0002)
+    for span in (call, chat):
+        assert span.attributes["inferkit.cost.reported"] == pytest.approx(0.0003)
+        assert span.attributes["inferkit.cost.reported_difference"] == pytest.approx(0.0001)
+    assert "speed" not in said
+
+
+def test_a_cost_that_is_reported_and_has_no_price_has_no_difference(world, recorded):
+    reply = Chunk("hi", finish_reason="stop", usage=Usage(1, 1, details=UsageDetails(reported_nanos=5)))
+
+    async def body(world):
+        llm = client(world, recorded, FakeProvider(reply), prices={})
+        await llm.complete("any", "hi")
+        await llm.aclose()
+
+    world.run(body)
+    for span in (*recorded.named("inferkit.call"), *recorded.named("chat m")):
+        assert span.attributes["inferkit.cost.reported"] == 5e-9
+        assert "inferkit.cost.reported_difference" not in span.attributes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import stat
 import subprocess
@@ -12,6 +13,7 @@ import threading
 import pytest
 
 from inferkit import Budget, Ledger, LedgerError, Price, SqliteLedger
+from inferkit.core.usage import UsageDetails
 from inferkit.ledger.amounts import Amounts, Balance, Line
 from inferkit.ledger.backlog import Backlog
 from inferkit.ledger.journal import Attribution, Charge, Part
@@ -26,8 +28,11 @@ from worlds import closing, in_threads
 LINE = Line("all", "total", usd=1_000_000)
 CHARGE = Charge(
     700, "openai", "gpt", 1, 2, 3, 4, 5, 2, True, "closed", "stop", "fast", True, -6, 7,
-    (Part("primary", "openai", "gpt", "error", None), Part("fallback", "x", "y", "closed", 700, 1, 2, 3, 4, 5)),
-    Attribution("ana", "acme", "search", "pro"),
+    (
+        Part("primary", "openai", "gpt", "error", None),
+        Part("fallback", "x", "y", "closed", 700, 1, 2, 3, 4, 5, UsageDetails(server_tools=(("web_search", 2),))),
+    ),
+    Attribution("ana", "acme", "search", "pro"), UsageDetails(cache_write_1h_tokens=3, service_tier="flex"),
 )  # fmt: skip
 
 
@@ -428,3 +433,21 @@ def test_a_call_whose_settlement_fails_ends_well_and_is_charged_what_it_cost(wor
         assert not entry.charge.estimated
         assert ledger.balance("all", "total").pending == Amounts()
     assert "secret" not in caplog.text
+
+
+def without_details(value):
+    if isinstance(value, dict):
+        return {name: without_details(each) for name, each in value.items() if name != "details"}
+    return [without_details(each) for each in value] if isinstance(value, list) else value
+
+
+def test_what_an_older_version_left_is_entered_too(path):
+    hold(path)
+    spill = Spill(path)
+    assert spill.keep(Unwritten("record", "a", 2.0, CHARGE))
+    place = spill.close()
+    lines = place.read_bytes().split(b"\0", 1)[0].splitlines()
+    place.write_text("".join(f"{json.dumps(without_details(json.loads(line)))}\n" for line in lines))
+    with contextlib.closing(SqliteLedger(path)) as ledger:
+        (entry,) = ledger.entries()
+    assert (entry.charge.usd, entry.charge.details, entry.charge.parts[1].usd) == (700, UsageDetails(), 700)

@@ -265,10 +265,16 @@ def test_the_providers_words_are_kept_apart_from_the_message():
     for error in ({"message": words, "code": "invalid_api_key"}, words):
         made = refusal("acme", 401, {}, error)
         assert made.detail == words
+        assert "are in .detail" in str(made)
         for shown in (str(made), repr(made), repr(made.args)):
             assert "secret diary" not in shown
             assert "sk-" not in shown
         assert pickle.loads(pickle.dumps(made)).detail == words
+
+
+@pytest.mark.parametrize("error", [None, {}, {"code": "x"}, {"message": 5}, ""])
+def test_where_a_provider_says_nothing_the_message_promises_no_words(error):
+    assert ".detail" not in str(refusal("acme", 401, {}, error))
 
 
 @pytest.mark.parametrize("code", ["my secret diary", "x" * 65, {"a": 1}, "sk\n"])

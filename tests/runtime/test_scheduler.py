@@ -16,7 +16,7 @@ from inferkit.runtime.scheduler import Timer
 
 def timers():
     """Those that something still refers to."""
-    return [thing for thing in gc.get_objects() if isinstance(thing, Timer)]
+    return [thing for thing in gc.get_objects() if type(thing) is Timer]
 
 
 def threads():

@@ -55,7 +55,8 @@ def budget(given: Budget | None = None, /, **options: Any) -> BudgetBlock:
         options.setdefault("per", "total")
     whole = budget_given(given, options, example='with budget(usd="0.10") as spent: ...')
     share = key_text(key, "a budget's key says whose share pays, and key=") if keyed else None
-    return BudgetBlock(Scope(whole.named(f"block-{os.urandom(8).hex()}"), share))
+    own = whole.named(f"block-{os.urandom(8).hex()}")
+    return BudgetBlock(Scope(own, share, is_nameless=own is not whole))
 
 
 class BudgetBlock:

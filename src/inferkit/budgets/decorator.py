@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from inferkit.budgets.arguments import budget_given
 from inferkit.budgets.context import Entered, current_scopes
 from inferkit.budgets.keys import key_text
+from inferkit.budgets.known_limits import limits_of_functions, with_larger
 from inferkit.budgets.results import carried
 from inferkit.budgets.scope import Scope
 from inferkit.budgets.threads import carry_into_threads
@@ -29,6 +31,9 @@ __all__ = ["budgeted"]
 P = ParamSpec("P")
 R = TypeVar("R")
 Key = str | Callable[..., object] | None
+
+_log = logging.getLogger("inferkit")
+_told: set[str | None] = {None}  # once a process, when it is first called: whoever logs is set up by then
 
 
 @overload
@@ -47,8 +52,8 @@ def budgeted(
     `key` divides the budget, one share for each value: the name of an argument of the function, or a callable that gets
     the function's arguments. A value is a str, an int, a UUID, or a member of an Enum. The function may be sync, async,
     a generator, an async generator, or a method. Without a name, the budget is the function's own; two functions share
-    a budget that has one. Tasks and threads that the function starts are charged too, also what it submits to a
-    `ThreadPoolExecutor`; other processes are not.
+    a budget that has one, which then has the same limit on both. Tasks and threads that the function starts are charged
+    too, also what it submits to a `ThreadPoolExecutor`; other processes are not.
 
     What the function returns and does its work later is charged when it does, and whoever reads it is not: coroutines
     and other awaitables, generators, async generators, `map` and all other iterators, such things in a tuple, list or
@@ -57,8 +62,9 @@ def budgeted(
     that are neither iterators nor awaitables, other frameworks' responses, what is deeper inside what is returned, and
     what a generator yields. Decorate the function that does the work then: the generator itself, for example.
 
-    Raises `ConfigurationError` at decoration for a wrong budget or key; when called, for a value that is no key. A call
-    that the budget does not cover raises `BudgetExceeded` inside the function.
+    Raises `ConfigurationError` at decoration for a wrong budget or key, and for a name that another function's budget
+    has with another limit; when called, for a value that is no key. A call that the budget does not cover raises
+    `BudgetExceeded` inside the function.
     """
     given = budget_given(budget, limits, example='@budgeted(usd="5.00", per="month", key="user_id")')
 
@@ -74,14 +80,17 @@ def _decorated(function: Callable[P, R], given: Budget, key: Key) -> Callable[P,
             "@budgeted goes on a function, right above its def: below @staticmethod and @classmethod, "
             "and on the methods of a class"
         )
-    budget = given if given.name is not None else given.named(_account_name(function))
+    budget = given.named(_account_name(function)) if given.name is None else given
+    owner = f"{getattr(function, '__module__', None)}.{getattr(function, '__qualname__', type(function).__name__)}"
+    for each in with_larger(budget):
+        limits_of_functions.check(each, owner)
+    unnamed = budget.name if given.name is None and budget.per != "call" else None
     feature = getattr(function, "__qualname__", None)
     find = _key_finder(function, key)
     if find is None:
         shared = (Scope(budget, None, feature),)
-        return _in_scope(function, lambda _args, _kwargs: current_scopes() + shared)
+        return _in_scope(function, unnamed, lambda _args, _kwargs: current_scopes() + shared)
     signature = inspect.signature(function)
-
     whose = f"budget {budget.name} is kept by key, and {repr(key) if isinstance(key, str) else 'its callable'}"
 
     def scopes_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Scope, ...]:
@@ -90,18 +99,25 @@ def _decorated(function: Callable[P, R], given: Budget, key: Key) -> Callable[P,
             signature.bind(*args, **kwargs)  # a wrong call fails as it would without a budget
         return (*current_scopes(), Scope(budget, key_text(value, whose), feature))
 
-    return _in_scope(function, scopes_of)
+    return _in_scope(function, unnamed, scopes_of)
 
 
 def _in_scope(
-    function: Callable[P, R], scopes_of: Callable[[tuple[Any, ...], dict[str, Any]], tuple[Scope, ...]]
+    function: Callable[P, R],
+    unnamed: str | None,
+    scopes_of: Callable[[tuple[Any, ...], dict[str, Any]], tuple[Scope, ...]],
 ) -> Callable[P, R]:
-    """Wrap a function of any kind so that what it runs, and what it returns, runs under its scopes."""
+    """Wrap a function of any kind so that what it runs, and what it returns, runs under its scopes.
+
+    `unnamed` is the name of its budget if that is the function's, and matters for longer than a call.
+    """
     target: Any = function
     wrapper: Any
 
     def place_for(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entered:
         carry_into_threads()
+        if unnamed not in _told:
+            _tell_of_the_name(unnamed)
         return Entered(scopes_of(args, kwargs))
 
     if inspect.iscoroutinefunction(function):
@@ -123,6 +139,15 @@ def _in_scope(
             return carried(result, place.scopes)
 
     return cast("Callable[P, R]", wrapper)
+
+
+def _tell_of_the_name(name: str | None) -> None:
+    _told.add(name)
+    _log.warning(
+        "a budget without a name goes by its function, %s: renamed or moved, it starts anew, with nothing spent; give "
+        'it a name that stays: @budgeted(..., name="...")',
+        name,
+    )
 
 
 def _account_name(function: Callable[..., Any]) -> str:

@@ -1,11 +1,13 @@
 """What a function with a budget returns carries its scopes, where it does its work only later.
 
 Coroutines and other awaitables, generators, async generators and all other iterators; these in a tuple, list or
-dictionary; and the responses of web frameworks that send such things. Nothing else is looked at, or into.
+dictionary; context managers that contextlib makes of generators; and the responses of web frameworks that send such
+things. Nothing else is looked at, or into.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import sys
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["carried"]
 
+_ContextManager: Any = contextlib._GeneratorContextManagerBase  # noqa: SLF001
 _PLAIN = frozenset({NoneType, bool, int, float, str, bytes})
 _COLLECTIONS = frozenset({tuple, list, dict})
 
@@ -57,6 +60,9 @@ def _carried(thing: Any, scopes: Scopes) -> Any:
         return async_generator_in_scopes(thing, scopes)
     if _works_later(kind):
         return stand_in(thing, scopes, carried)
+    if isinstance(thing, _ContextManager):  # made by contextlib of a generator, whose steps are its enter and its exit
+        thing.gen = _carried(thing.gen, scopes)
+        return thing
     for module, name, carry in _FRAMEWORKS:
         response = getattr(sys.modules.get(module), name, None)
         if response is not None and isinstance(thing, response):

@@ -21,12 +21,13 @@ __all__ = ["Scope", "all_scopes", "attribute"]
 class Scope:
     """One payer of a call: a budget, and whose share of it (`key`, for example a user's id).
 
-    `feature` is the function that made it pay.
+    `feature` is the function that made it pay. `is_nameless` says that nothing else is to share its account.
     """
 
     budget: Budget
     key: str | None = None
     feature: str | None = field(default=None, compare=False)
+    is_nameless: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_account", self.budget.account(self.key))

@@ -94,6 +94,14 @@ class Catalog:
         """Give the adapters that this catalog made itself, and therefore closes."""
         return list(self._made.values())
 
+    def is_name(self, text: str) -> bool:
+        """Say whether a text is an alias, or names a model, so that nobody can have meant it for a question."""
+        if text in self._aliases or text == "local":
+            return True
+        provider, colon, model = text.partition(":")
+        named = bool(colon and model) and not any(character.isspace() for character in text)
+        return named and (provider in self._providers or provider == "local" or provider in _presets())
+
     def refuse_text(self, name: str) -> None:
         """Raise `NoRoute` for what cannot be a model's name: a prompt in its place must not get into traces."""
         provider = name.partition(":")[0]

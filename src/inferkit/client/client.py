@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.client.call import Call
 from inferkit.client.declarations import documents
 from inferkit.client.engine import Engine
-from inferkit.client.options import CallOptions
+from inferkit.client.options import CallOptions, read_options
 from inferkit.client.settings import Settings
 from inferkit.client.streams import AsyncStream, Run, Stream
 from inferkit.core.errors import ConfigurationError
@@ -39,8 +39,19 @@ class _NotGiven:
 _NOT_GIVEN: Any = _NotGiven()  # where None is a mistake: a variable that nobody has set
 
 
-def _arguments(first: str | Messages, second: Messages) -> tuple[str | None, Messages]:
+def _arguments(
+    engine: Engine, first: str | Messages, second: Messages, options: CallOptions
+) -> tuple[str | None, Messages]:
     if second is _NOT_GIVEN:
+        if type(first) is str and engine.catalog.is_name(first):
+            raise ConfigurationError(
+                f'there is nothing to ask: "{first}" is the name of a model; pass the messages second: '
+                f'complete("{first}", "What is...?"); if it is the question, pass it as a message: '
+                f'complete([{{"role": "user", "content": "{first}"}}])'
+            )
+        if first is _NOT_GIVEN:
+            read_options(options)  # says what to do about a `model=` or `messages=`
+            raise ConfigurationError('there is nothing to ask; pass the messages: complete("fast", "What is...?")')
         return None, first
     if second is None:
         raise ConfigurationError('the messages are None; pass them second: complete("fast", "What is...?")')
@@ -63,24 +74,26 @@ class AsyncClient:
 
     @_lists_options
     async def complete(
-        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
+        self, model: str | Messages = _NOT_GIVEN, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> Reply:
         """Make one call and return its whole reply: `complete("fast", "What is...?")`, or without the model's name.
 
         Raises the errors of `inferkit.core.errors`: `BudgetExceeded`, `ProviderError` and so on. The options are:
         """
-        call = Call(self._engine, *_arguments(model, messages), options, stream=False)
+        call = Call(self._engine, *_arguments(self._engine, model, messages, options), options, stream=False)
         return await call.read(current_runtime())
 
     @_lists_options
     def stream(
-        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
+        self, model: str | Messages = _NOT_GIVEN, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> AsyncStream:
         """Make one call and read its reply as it comes: `async with client.stream("fast", "...") as reply`.
 
         The options are:
         """
-        return AsyncStream(Call(self._engine, *_arguments(model, messages), options, stream=True))
+        return AsyncStream(
+            Call(self._engine, *_arguments(self._engine, model, messages, options), options, stream=True)
+        )
 
     @property
     def ledger(self) -> Ledger:
@@ -130,23 +143,27 @@ class Client:
 
     @_lists_options
     def complete(
-        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
+        self, model: str | Messages = _NOT_GIVEN, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> Reply:
         """Make one call and return its whole reply: `complete("fast", "What is...?")`, or without the model's name.
 
         Raises the errors of `inferkit.core.errors`: `BudgetExceeded`, `ProviderError` and so on. The options are:
         """
-        return self._run(Call(self._engine, *_arguments(model, messages), options, stream=False).read)
+        return self._run(
+            Call(self._engine, *_arguments(self._engine, model, messages, options), options, stream=False).read
+        )
 
     @_lists_options
     def stream(
-        self, model: str | Messages, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
+        self, model: str | Messages = _NOT_GIVEN, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
     ) -> Stream:
         """Make one call and read its reply as it comes: `with client.stream("fast", "...") as reply`.
 
         The options are:
         """
-        return Stream(Call(self._engine, *_arguments(model, messages), options, stream=True), self._run)
+        return Stream(
+            Call(self._engine, *_arguments(self._engine, model, messages, options), options, stream=True), self._run
+        )
 
     @property
     def ledger(self) -> Ledger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from inferkit.budgets.context import current_scopes
+from inferkit.budgets.known_limits import KnownLimits, with_larger
 from inferkit.budgets.scope import Scope, attribute
 from inferkit.client.catalog import Catalog
 from inferkit.client.home import open_cache
@@ -20,7 +21,7 @@ from inferkit.runtime.loops import current_runtime
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from inferkit.budgets.budget import Budget
     from inferkit.core.record import CallRecord
@@ -71,7 +72,11 @@ class Engine:
         )
         self._scopes = tuple(map(Scope, cast("Sequence[Budget]", settings["budget"])))
         self._found: set[tuple[str, bool]] = set()
-        self._check_smaller_models([each for scope in self._scopes for each in _with_larger(scope.budget)])
+        budgets = [each for scope in self._scopes for each in with_larger(scope.budget)]
+        self._check_smaller_models(budgets)
+        self._limits = KnownLimits()
+        for budget in budgets:
+            self._limits.check(budget)
         self.timeout = settings.get("timeout")
         self._closed = False
         if self._scopes and settings["ledger"] is False:
@@ -82,7 +87,7 @@ class Engine:
             self.plans = _plans(settings.get("plans"), settings.get("default_plan"), self.ledger)
             if self.plans is not None:
                 for name, allowance in self.plans.allowances.items():
-                    self._check_smaller_models(list(_with_larger(allowance)), f'the allowance of plan "{name}"')
+                    self._check_smaller_models(list(with_larger(allowance)), f'the allowance of plan "{name}"')
             self.layers = tuple(self._stack(settings, home))
         except BaseException:
             self._close_ledger()
@@ -121,6 +126,12 @@ class Engine:
         scopes = asked.get("scopes")
         if scopes:
             self._check_smaller_models([scope.budget for scope in scopes])
+            latest = self._limits.latest
+            for scope in scopes:
+                budget = scope.budget
+                known = latest.get((budget.name, budget.per))
+                if (known is None or known() is not budget) and not scope.is_nameless:
+                    self._limits.check(budget, scope.feature)
         return asked
 
     def _check_smaller_models(self, budgets: Sequence[Budget], first: str | None = None) -> None:
@@ -190,12 +201,6 @@ class Engine:
             if hasattr(adapter, "aclose"):
                 await adapter.aclose()
         await current_runtime().run_blocking(self.close)  # it writes what waits for the disk
-
-
-def _with_larger(budget: Budget | None) -> Iterator[Budget]:
-    while budget is not None:
-        yield budget
-        budget = budget.within
 
 
 def _open_ledger(

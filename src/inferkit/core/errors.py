@@ -79,6 +79,7 @@ class BudgetExceeded(InferkitError):
     """
 
     others_may_do = False  # only this candidate is not covered: the retry layer asks the others
+    was_cut = False  # in the middle of a stream: what was spent is known when that is settled
 
     def __init__(
         self,

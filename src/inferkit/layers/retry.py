@@ -6,14 +6,18 @@ failure is `StreamInterrupted` and carries what had been received.
 
 from __future__ import annotations
 
+import logging
 import random
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import (
+    AuthenticationFailed,
     BudgetExceeded,
     ConfigurationError,
     ContentFiltered,
+    InvalidRequest,
     ProviderError,
+    RateLimited,
     StreamInterrupted,
     Unavailable,
 )
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
     from inferkit.core.response import Response
 
 __all__ = ["Retry", "backoff"]
+
+_log = logging.getLogger("inferkit")
+_NOT_FOUND = 404
 
 
 def backoff(round_number: int, *, base: float, longest: float, spread: float, asked: float = 0.0) -> float:
@@ -82,19 +89,23 @@ class Retry:
         allowed = max(1 + self._max_retries, len(walk.remaining))
         round_number = 0
         failure: ProviderError | BudgetExceeded | None = None
+        failed: Target | None = None
         try:
             while True:
                 for target in list(walk.remaining):
                     if walk.not_before.get(target.name, 0.0) > request.runtime.now():
                         continue
                     try:
-                        response = await _begin(walk.attempt(target), call_next)
+                        attempt = walk.attempt(target)
+                        if failure is not None:
+                            _tell(attempt, failed, failure)
+                        response = await _begin(attempt, call_next)
                         request.record.provider, request.record.model = target.provider, target.model
                         return response  # noqa: TRY300 - what else is tried is the loop's business
                     except (ProviderError, BudgetExceeded) as error:
                         if _is_final(error):
                             raise
-                        failure = error
+                        failure, failed = error, target
                         walk.note_failure(target, error)
                     if walk.sent == allowed:
                         raise failure
@@ -161,6 +172,31 @@ class _Walk:
         self._request.record.note("retry", **facts)
 
 
+def _tell(attempt: Request, failed: Target | None, failure: ProviderError | BudgetExceeded) -> None:
+    """Log what is asked next, and why: nothing of what was asked or said, and no words of a provider's."""
+    why = type(failure).__name__
+    if isinstance(failure, ProviderError) and failure.status is not None:
+        why = f"{why}, HTTP {failure.status}"
+    call, asked, before = attempt.record.id, attempt.target and attempt.target.name, failed and failed.name
+    if asked == before:
+        _log.info("call %s: %s is asked again (%s)", call, asked, why)
+        return
+    remedy = _to_be_mended(failure)
+    level, hint = (logging.WARNING, f": {remedy}") if remedy else (logging.INFO, "")
+    _log.log(level, "call %s: %s is asked after %s failed (%s)%s", call, asked, before, why, hint)
+
+
+def _to_be_mended(failure: ProviderError | BudgetExceeded) -> str:
+    """Say what somebody has to do about a failure that others make up for, if anything: else nobody would notice."""
+    if isinstance(failure, AuthenticationFailed):
+        return "its key is refused; set the right one"
+    if isinstance(failure, RateLimited) and not failure.retryable:
+        return "its account has no credit left; top it up"
+    if isinstance(failure, InvalidRequest) and failure.status == _NOT_FOUND:
+        return "it does not know the model; correct the name in models="
+    return ""
+
+
 def _is_final(error: ProviderError | BudgetExceeded) -> bool:
     """Whether no other candidate is asked. A budget that takes the call to a smaller model does that at once."""
     return isinstance(error, ContentFiltered) or (isinstance(error, BudgetExceeded) and not error.others_may_do)
@@ -193,13 +229,15 @@ def _final(request: Request) -> Explain:
     def explain(error: BaseException) -> BaseException:
         if not isinstance(error, ProviderError):
             return error
+        own_words = "" if error.detail is None else ", and what it said itself in .detail"
         return StreamInterrupted(
-            f"{provider} broke off the stream ({type(error).__name__}); what came is in .partial",
+            f"{provider} broke off the stream ({type(error).__name__}); what came is in .partial{own_words}",
             provider=provider,
             status=error.status,
             code=error.code,
             retryable=error.retryable,
             retry_after=error.retry_after,
+            detail=error.detail,
         )
 
     return explain

@@ -109,6 +109,7 @@ def refusal(
     elif meaning is not None and 300 <= meaning < 400:  # noqa: PLR2004 - HTTP
         remedy = "it redirects, which is not followed because the prompt would go along; correct base_url="
     facts = ", ".join([*([f"HTTP {status}"] if status is not None else []), *([code] if code else [])])
+    own_words = " (its own words, which may quote the prompt, are in .detail)" if detail else ""
     wait = None
     if retryable:
         wait = requested_wait(headers, wall_clock=clock.time())
@@ -118,7 +119,7 @@ def refusal(
     if kind is ContextOverflow:
         more = {"prompt_tokens": _count(fields.get("n_prompt_tokens")), "context_length": _count(fields.get("n_ctx"))}
     return kind(
-        f"{provider} answered with an error ({facts or 'inside its reply'}): {remedy}",
+        f"{provider} answered with an error ({facts or 'inside its reply'}): {remedy}{own_words}",
         provider=provider,
         status=status,
         code=code,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 from hypothesis import given, strategies as st
@@ -18,9 +19,13 @@ from economics.bookkeeping import (
     report_of,
     summarise,
 )
+from inferkit.core.usage import UsageDetails
+from inferkit.economics.render import render_page
+from inferkit.economics.render.as_json import as_json
+from inferkit.economics.render.document import notes
 from inferkit.economics.report.report import DIMENSIONS
 from inferkit.economics.report.revenue import Customer, SubscriptionPeriod
-from inferkit.economics.report.waste import Subtotal
+from inferkit.economics.report.waste import Reported, Subtotal
 from inferkit.ledger.journal import Entry, Part
 from inferkit.plans.plan import Plan
 
@@ -185,3 +190,21 @@ def test_numbers_beyond_64_bits_are_exact(ledger):
     for _ in range(3):
         enter(ledger, 9 * 10**18, user="ana")
     assert report_of(ledger).total.cost == 27 * 10**18
+
+
+def test_what_providers_say_that_calls_cost_stands_beside_what_was_booked(ledger):
+    enter(ledger, USD, details=UsageDetails(reported_nanos=3 * USD // 2))
+    enter(ledger, 2 * USD, details=UsageDetails(reported_nanos=USD))
+    enter(ledger, 4 * USD, details=UsageDetails(service_tier="flex"))
+    enter(ledger, None, details=UsageDetails(reported_nanos=USD))
+    report = report_of(ledger)
+    assert report.reported == Reported(2, 5 * USD // 2, 3 * USD)
+    said = "2 calls cost $2.50 as providers say, and $3.00 as booked."
+    assert said in list(notes(report))
+    assert said in render_page(report)
+    assert json.loads(as_json(report))["reported"] == {"calls": 2, "usd": "2.500000000", "booked": "3.000000000"}
+
+
+def test_where_no_provider_says_so_nothing_is_said(ledger):
+    enter(ledger, USD)
+    assert not any("providers say" in note for note in notes(report_of(ledger)))

@@ -87,6 +87,22 @@ def test_a_full_file_says_all_of_it(read):
     assert found.reroute == {"openai:gpt-5": "openai:gpt-5-mini"}
 
 
+def test_a_price_of_a_file_can_say_what_few_models_have(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        '[prices."openai:gpt-5"]\ninput = 1\noutput = 2\ncache_write_1h = 3\ncontext_window = 400_000\n'
+        "server_tools.web_search = 0.01\nservice_tiers.priority = { input = 2, output = 4 }\n"
+        "speeds.fast = { input = 6, output = 9 }\n"
+    )
+    price = read_scenario(path).prices["openai:gpt-5"]
+    assert (price.cache_write_1h, price.context_window, price.server_tools) == (
+        3,
+        400_000,
+        {"web_search": Decimal("0.01")},
+    )
+    assert (price.service_tiers["priority"].output, price.speeds["fast"].input) == (4, 6)
+
+
 def test_a_file_can_say_of_a_price_all_that_a_price_is():
     assert PriceTable.model_fields.keys() == {each.name for each in fields(Price)} - {"source"}
 

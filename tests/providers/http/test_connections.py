@@ -8,6 +8,8 @@ import gc
 import gzip
 import os
 import socket
+import subprocess
+import sys
 import threading
 import types
 import weakref
@@ -394,6 +396,35 @@ def test_a_forked_child_has_connections_of_its_own(way):
         assert (done.returncode, done.stderr) == (0, "")
         # the parent's, and the child's, of which each event loop has its own
         assert wire.connections == (3 if way.place == "asyncio" else 2)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("portal", [False, True])
+@pytest.mark.parametrize("calls", [0, 1])
+def test_a_forked_child_that_exits_is_not_warned_of_its_parents_connections(portal, calls):
+    """Nor does its exit end them: the parent's next call is over the same one."""
+    with Wire(lambda _: sse(HELLO)) as wire:
+        program = f"""
+import os, sys
+from inferkit import Client, OpenAIChat
+settings = dict(providers=dict(p=OpenAIChat(base_url={wire.url!r})), models=dict(a="p:m"), cache=False, ledger=False)
+llm = Client(portal={portal}, **settings)
+assert llm.complete("Hi").text == "Hello"
+child = os.fork()
+if child == 0:
+    for _ in range({calls}):
+        with Client(**settings) as own:
+            assert own.complete("Hi").text == "Hello"
+    sys.exit()
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert llm.complete("Hi").text == "Hello"
+llm.close()
+"""
+        options = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]  # the portal is a thread
+        command = [sys.executable, *options, "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert wire.connections == 1 + calls
 
 
 def test_an_adapter_that_is_dropped_closes_its_connections(way):

@@ -6,6 +6,7 @@ calls are what ran out, and they are counted on.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit.layers.resolve import resolved
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from inferkit.ledger.amounts import Line, Refusal
 
 __all__ = ["NO_DEGRADING", "Degrading", "degraded"]
+
+_log = logging.getLogger("inferkit")
 
 
 class Degrading(NamedTuple):
@@ -66,4 +69,8 @@ def degraded(request: Request, scope: Scope, refusal: Refusal, *, instead_of: st
     record.degraded = scope.account
     facts = {"scope": scope.account, "unit": refusal.unit, "from": instead_of, "to": model}
     record.note("budget", decision="degraded", **facts)
+    _log.info(
+        "call %s: %s answers instead of %s, since budget %s does not cover it (%s)",
+        record.id, model, instead_of, scope.account, refusal.unit,
+    )  # fmt: skip
     return resolved(request.replace(model=model))

@@ -34,7 +34,8 @@ class Quote:
     `output` the most that it may write if the budgets buy that (None where neither money nor tokens are limited), and
     `least` what is too little to be of use. `at` is in seconds since the epoch. `whole` is true where a budget would
     rather take the call to a smaller model than lower the output that the caller stated; the lines of such budgets come
-    first. `terms` are those on which the request asks to be served.
+    first. `terms` are those on which the request asks to be served. `strict` says that `input` is the strict bound,
+    since nothing else was asked for.
     """
 
     at: float
@@ -53,6 +54,7 @@ class Quote:
     degrading: Degrading = NO_DEGRADING
     whole: bool = False
     terms: Terms = PLAIN
+    strict: bool = False
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -153,6 +155,7 @@ def quote_of(
         degrading,
         whole,
         terms,
+        learned is None,
     )
 
 

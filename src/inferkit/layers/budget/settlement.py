@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Literal
 
+from inferkit.core.errors import BudgetExceeded
 from inferkit.core.usage import Usage
+from inferkit.layers.budget.refusal import tell_how_far
 from inferkit.layers.budget.thresholds import tell, watched
-from inferkit.ledger.amounts import NOTHING, Grant
+from inferkit.ledger.amounts import NOTHING, Amounts, Grant
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.ledger.unwritten import Unwritten
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from inferkit.layers.budget.hold import Hold
     from inferkit.layers.budget.quote import Quote
     from inferkit.layers.budget.sweeper import Sweeper
-    from inferkit.ledger.amounts import Amounts, Crossing, Line, Refusal
+    from inferkit.ledger.amounts import Crossing, Line, Refusal
     from inferkit.ledger.protocols import Accounts
     from inferkit.pricing.price_book import PriceBook
     from inferkit.pricing.prices import Price
@@ -73,7 +75,7 @@ class Settlement:
 
     async def after_failure(self, error: BaseException) -> None:
         """Settle what the attempts cost, or give everything back."""
-        await self._make(self.asked.runtime, "error" if isinstance(error, Exception) else "cancelled")
+        await self._make(self.asked.runtime, "error" if isinstance(error, Exception) else "cancelled", error)
 
     async def at_end(self, end: End) -> None:
         """Settle a call whose stream has ended."""
@@ -81,7 +83,7 @@ class Settlement:
             return
         self._outcome = end.outcome
         try:
-            await self._settle(end.runtime, end.outcome)
+            await self._settle(end.runtime, end.outcome, end.error)
         finally:
             if self._owes:
                 self.abandon()
@@ -97,17 +99,17 @@ class Settlement:
         if self._owes:
             self._endings.finish(self._make(self._endings.runtime, self._outcome or "abandoned"))
 
-    async def _make(self, runtime: Runtime, outcome: Outcome) -> None:
+    async def _make(self, runtime: Runtime, outcome: Outcome, error: BaseException | None = None) -> None:
         record = self.asked.record
         costs = record.running or any(each.usage.total_tokens or each.cost_nanos for each in record.attempts)
         if costs or self._outcome is not None:
-            await self._settle(runtime, outcome)
+            await self._settle(runtime, outcome, error)
             return
         if self._held:
             await self._write(runtime, Unwritten("void", record.id, runtime.time()))
         self._over()
 
-    async def _settle(self, runtime: Runtime, outcome: Outcome) -> None:
+    async def _settle(self, runtime: Runtime, outcome: Outcome, error: BaseException | None) -> None:
         request, hold = self.asked, self.hold
         charge = _charge_for(request, hold, outcome, self._candidates())
         at = runtime.time()
@@ -115,12 +117,24 @@ class Settlement:
         lines = watched(hold.quote) if hold is not None and hold.quote.warns else ()
         crossings = await self._write(runtime, Unwritten(step, request.record.id, at, charge), lines)
         self._over()
+        if hold is not None and charge.finish_reason == "budget":
+            self._tell_of_the_cut(hold, charge)
+            if isinstance(error, BudgetExceeded) and error.was_cut:
+                cost = Amounts(charge.usd or 0, charge.input_tokens + charge.output_tokens)
+                await tell_how_far(error, hold.quote, cost, self._accounts, runtime)
         if hold is not None and crossings:
             tell(request, hold.quote, crossings)
         if at >= self._sweeper.next_at:
             self._sweeper.sweep(at)
         if hold is not None and charge.usd is not None:
             request.record.note("budget", decision="settled", actual_nanos=charge.usd, estimated=charge.estimated)
+
+    def _tell_of_the_cut(self, hold: Hold, charge: Charge) -> None:
+        accounts = ", ".join(hold.quote.accounts)
+        _log.info(
+            "call %s: the reply of %s:%s was cut short, after %d tokens, by what is left of its budgets: %s",
+            self.asked.record.id, charge.provider, charge.model, charge.output_tokens, accounts,
+        )  # fmt: skip
 
     def _over(self) -> None:
         self._owes = False

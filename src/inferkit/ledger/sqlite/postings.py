@@ -51,7 +51,8 @@ _HOLD_WHOLE = (
     "AND (? IS NULL OR ? = 0 OR calls + calls_held - calls_extra + ? <= ?) "
     "RETURNING usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra"
 )
-_ENTER = f"INSERT INTO entries ({COLUMNS}, cell) VALUES ({', '.join('?' * 28)})"  # noqa: S608 - columns alone
+_ENTER = f"INSERT INTO entries (cell, {COLUMNS}) VALUES ({', '.join('?' * 27)}, NULL)"  # noqa: S608 - columns alone
+_ENTER_WITH_DETAILS = f"INSERT INTO entries (cell, {COLUMNS}) VALUES ({', '.join('?' * 28)})"  # noqa: S608
 _LARGE = 2**40  # nano-dollars, a thousand dollars for one call; or tokens
 _RELEASE = "DELETE FROM holds WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"
@@ -271,19 +272,18 @@ def _enter(
 ) -> None:
     """Write an entry."""
     parts, attribution, details = charge[-3:]
-    row = (
-        call, kind, at, calls, *charge[:-3], json.dumps([part_as_json(part) for part in parts]) if parts else None,
-        *attribution, accounts, None if details is NO_DETAILS else json.dumps(details.as_json()),
-        cell_of(kind, charge),
-    )  # fmt: skip
-    cursor.execute(_ENTER, row)
+    said = json.dumps([part_as_json(part) for part in parts]) if parts else None
+    row = (cell_of(kind, charge), call, kind, at, calls, *charge[:-3], said, *attribution, accounts)
+    if details is NO_DETAILS:  # as of most calls
+        cursor.execute(_ENTER, row)
+    else:
+        cursor.execute(_ENTER_WITH_DETAILS, (*row, json.dumps(details.as_json())))
 
 
 def cell_of(kind: EntryKind, charge: Charge) -> int | None:
-    """Give the number of what a call has in common with others, so that a report adds them up without a look at each.
+    """Give the number of what a call has in common with others, by which a report adds them up; None for others.
 
-    None for one that it has to look at: of several attempts, whose lease ran out, or so large that eight million of its
-    like could not be added up in 64 bits.
+    Those are calls of several attempts, whose lease ran out, or so large that few of them make more than 64 bits.
     """
     saved, routed, reported = charge.prompt_cache_saved, charge.routing_saved, charge.details.reported_nanos
     largest = max(charge.usd or 0, charge.input_tokens, charge.output_tokens, abs(saved), abs(routed), reported or 0)

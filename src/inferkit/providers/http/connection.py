@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["Connection", "shut_down"]
+__all__ = ["Connection", "let_go", "shut_down"]
 
 _OPENED = {"connection.connect_tcp.complete", "connection.start_tls.complete"}
 _MANY = 256
@@ -120,6 +120,17 @@ class Connection:
         if self.expired or (self.deadline is not None and self.runtime.now() >= self.deadline):
             return DeadlineExceeded()
         return network_error(error, provider) or error
+
+
+def let_go(idle: dict[Any, int]) -> None:
+    """Close a forked child's copies of the sockets that were idle in its parent, which uses them on.
+
+    Nothing is said to whoever is at the other end. Left open, they would be warned of when the child exits.
+    """
+    while idle:
+        sock, _ = idle.popitem()
+        with contextlib.suppress(OSError):
+            os.close(sock.detach())
 
 
 def shut_down(sock: Any, process: int) -> None:

@@ -9,13 +9,14 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import DeadlineExceeded
-from inferkit.providers.http.connection import Connection
+from inferkit.providers.http.connection import Connection, let_go
 from inferkit.providers.http.httpx_exchange import HttpxExchange
 from inferkit.providers.http.httpx_pools import GivenClient, HttpxPool, load, make_pool, until
 from inferkit.providers.http.network_errors import cause_of
 from inferkit.providers.http.pools import Pools
 from inferkit.providers.http.proxies import environment_proxies, proxy_for
 from inferkit.providers.http.settings import Http, check_timeouts
+from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,12 @@ class HttpxTransport:
         self._pools: dict[tuple[bool, str | None], Pools[HttpxPool]] = {}
         self._proxies: Mapping[str, str] | None = None
         self._by_url: dict[str, Pools[HttpxPool]] = {}
+        if self._given is None:
+            renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Let go, in a forked child, of the connections of its parent."""
+        let_go(self._idle)
 
     async def post(
         self,

@@ -105,6 +105,8 @@ class Pools(Generic[P]):
         """Forget the pools after a fork: their connections are the parent's, and closing TLS would end them there."""
         self._lock = threading.Lock()
         self._blocking = None
+        for inherited in self._of_loops.values():
+            _keep_for_good(inherited)
         self._of_loops = {}
 
 
@@ -135,6 +137,16 @@ async def _close(pool: Pool, lock: Lock) -> None:
         await pool.close()
     finally:
         lock.release()
+
+
+def _keep_for_good(inherited: _Kept[Any]) -> None:
+    """Keep what an event loop of the parent owns from ever being dropped in a child.
+
+    Dropped, it would be warned of, and would reach for the loop, whose selector the parent goes on using.
+    """
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
 
 
 def _unless_inherited(owner: int, close: Callable[..., Any], *args: Any) -> None:

@@ -123,6 +123,7 @@ _FIELDS: dict[str, WireField] = {
         f"own, {_OUTSIDE}",
         _tools,
     ),
+    **{name: _unmeasured(name) for name in ("previous_response_id", "conversation", "cached_content")},
     "web_search_options": WireField("refused under a budget", _SEARCH),
     "search_parameters": WireField("refused under a budget", _SEARCH),
     "search_options": WireField("refused under a budget", _SEARCH),
