@@ -9,6 +9,7 @@ from inferkit.core.request import Request, Target
 from inferkit.layers.budget import BudgetLayer
 from inferkit.layers.meter import Meter
 from inferkit.layers.resolve import Resolve
+from inferkit.pricing.likely import LikelyTokens
 from inferkit.pricing.price_book import PriceBook
 from inferkit.pricing.prices import Price
 from inferkit.providers.wires.chat.fields import COST_RULES
@@ -41,6 +42,25 @@ class Timed(Around):
     def __init__(self, runtime: Runtime, clock: Callable[[], float]) -> None:
         super().__init__(runtime)
         self.time = clock
+        self.passed = 0.0  # seconds
+
+    def now(self) -> float:
+        return self.runtime.now() + self.passed
+
+
+def late(error: BaseException) -> Callable[[Request], BaseException]:
+    """Fail when there was time enough to write any reply to its end."""
+
+    def script(request: Request) -> BaseException:
+        request.runtime.passed += 3600  # type: ignore[attr-defined]  # of a `Timed`
+        return error
+
+    return script
+
+
+def likely_input(request: Request) -> int:
+    """How many input tokens are booked for a request to a model of which nothing is known."""
+    return LikelyTokens().input(request)
 
 
 class FakeNames:

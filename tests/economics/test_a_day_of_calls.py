@@ -26,7 +26,7 @@ from inferkit.core.usage import Usage
 from inferkit.economics.report.report import Period
 from inferkit.layers.retry import Retry
 from inferkit.plans.plan import Plan
-from inferkit.pricing.tokens import input_tokens_bound
+from inferkit.pricing.likely import LikelyTokens
 from inferkit.testing import FakeProvider, make_request, settled
 from layers.test_hedges import Hedge
 from worlds import Gate
@@ -35,7 +35,7 @@ from worlds import Gate
 DEAR = Price(input="4", output="20", cache_read="1", cache_write="5")
 CHEAP = Price(input="1", output="2")
 WHOLE = [Chunk("Hello"), Chunk(" world", finish_reason="stop", usage=Usage(100, 10))]
-BOUND = input_tokens_bound(make_request("Hi"))  # what an attempt that reports no input is billed for, in tokens
+INPUT = LikelyTokens().input(make_request("Hi"))  # what is booked for an attempt that reports no input
 AT_DEAR, AT_CHEAP = 100 * 4_000 + 10 * 20_000, 100 * 1_000 + 10 * 2_000
 
 
@@ -154,7 +154,7 @@ def test_failed_attempts_cost_what_may_have_been_billed_and_refused_ones_nothing
     lost, busy = Unavailable("down", provider="dear"), RateLimited("busy", provider="dear", status=429)
     with client(dear=(lost, busy, WHOLE)) as llm:
         llm.complete("smart", "Hi", feature="chat")
-        wasted = BOUND * 4_000
+        wasted = INPUT * 4_000 + 20_000
     found = report(llm)
     assert (found.total.calls, found.total.cost) == (1, wasted + AT_DEAR)
     assert some(found.waste.kinds) == {"failed attempts": (2, wasted)}
@@ -164,7 +164,7 @@ def test_failed_attempts_cost_what_may_have_been_billed_and_refused_ones_nothing
 def test_a_fallback_is_charged_to_both_models_and_the_call_to_the_one_that_served():
     with client(cheap=Unavailable("down", provider="cheap")) as llm:
         llm.complete("fast", "Hi")
-        wasted = BOUND * 1_000
+        wasted = INPUT * 1_000 + 2_000
     found = report(llm)
     assert {row.name: (row.calls, row.cost) for row in found.by("model")} == {
         "dear:m": (1, AT_DEAR),
@@ -187,7 +187,7 @@ def test_a_stream_whose_reader_leaves_is_waste(way):
             del stream
             gc.collect()
             settled()
-        cost = BOUND * 4_000 + len("Hello") * 20_000
+        cost = INPUT * 4_000 + 20_000
     found = report(llm)
     assert (found.total.calls, found.total.cost) == (1, cost)
     assert some(found.waste.kinds) == {"abandoned streams": (1, cost)}
@@ -197,7 +197,7 @@ def test_a_stream_that_breaks_is_waste():
     with client(dear=["Hello", Unavailable("gone", provider="dear")]) as llm:
         with pytest.raises(StreamInterrupted):
             llm.complete("smart", "Hi")
-        cost = BOUND * 4_000 + len("Hello") * 20_000
+        cost = INPUT * 4_000 + 20_000
     found = report(llm)
     assert found.total.cost == cost
     assert some(found.waste.kinds) == {"broken streams": (1, cost)}
@@ -207,7 +207,7 @@ def test_a_call_of_which_all_attempts_fail_is_waste_all_of_it():
     with client(dear=Unavailable("down", provider="dear")) as llm:
         with pytest.raises(Unavailable):
             llm.complete("smart", "Hi")
-        one = BOUND * 4_000
+        one = INPUT * 4_000 + 20_000
     found = report(llm)
     assert (found.total.calls, found.total.cost) == (1, 3 * one)
     assert some(found.waste.kinds) == {"failed attempts": (2, 2 * one), "broken streams": (1, one)}
@@ -244,7 +244,7 @@ def test_a_hedge_that_lost_is_waste():
         return llm
 
     llm = anyio.run(main)
-    wasted = BOUND * 1_000 + len("Hello") * 2_000
+    wasted = INPUT * 1_000 + 1 * 2_000
     found = report_of(llm.ledger, today())
     assert (found.total.calls, found.total.cost) == (1, wasted + AT_DEAR)
     assert some(found.waste.kinds) == {"lost hedges": (1, wasted)}

@@ -12,7 +12,7 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from budgets.stack import AT, BOOK, Around, Stack, make_request
+from budgets.stack import AT, BOOK, Around, Stack, late, likely_input, make_request
 from inferkit.budgets.budget import Budget
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk
@@ -244,9 +244,8 @@ def test_a_stream_left_early_is_settled_once_from_what_was_seen(run, ledger, end
         return request
 
     request = run(main)
-    assert posted(ledger) == Amounts(
-        input_tokens_bound(request) * 1_000 + 5 * 2_000, input_tokens_bound(request) + 5, 1
-    )
+    tokens = likely_input(request)
+    assert posted(ledger) == Amounts(tokens * 1_000 + 1 * 2_000, tokens + 1, 1)
     (entry,) = ledger.entries()
     assert entry.charge.estimated
 
@@ -264,7 +263,7 @@ def test_a_call_that_cost_nothing_gives_everything_back(run, ledger):
 
 
 def test_an_attempt_that_may_have_been_billed_is_paid_for(run, ledger):
-    stack = Stack(ledger, FakeProvider(Unavailable("connection reset", provider="test")))
+    stack = Stack(ledger, FakeProvider(late(RESET)))
 
     async def main(runtime):
         request = make_request(runtime, scope(usd="5"))
@@ -272,9 +271,11 @@ def test_an_attempt_that_may_have_been_billed_is_paid_for(run, ledger):
             await stack(request)
         return request
 
-    request = run(main)
-    bound = input_tokens_bound(request)
-    assert posted(ledger) == Amounts(bound * 1_000 + 4096 * 2_000, bound + 4096, 1)
+    tokens = likely_input(run(main))
+    assert posted(ledger) == Amounts(tokens * 1_000 + 4096 * 2_000, tokens + 4096, 1)
+
+
+RESET = Unavailable("connection reset", provider="test")
 
 
 class RetryOnce(Stack):
@@ -288,25 +289,24 @@ class RetryOnce(Stack):
 
 
 def test_a_second_attempt_is_covered_before_it_is_sent(run, ledger):
-    model = FakeProvider(Unavailable("connection reset", provider="test"), REPLY)
+    model = FakeProvider(late(RESET), REPLY)
     stack = RetryOnce(ledger, model)
 
     async def main(runtime):
         request = make_request(runtime, scope(usd="5"), max_output_tokens=100)
         response = await stack(request)
-        bound = input_tokens_bound(request)
-        assert ledger.balance("free:alice", MONTH).pending.usd == 2 * (bound * 1_000 + 100 * 2_000)
+        tokens = input_tokens_bound(request) + likely_input(request)
+        assert ledger.balance("free:alice", MONTH).pending.usd == tokens * 1_000 + 2 * 100 * 2_000
         await response.read()
         return request
 
     request = run(main)
-    assert posted(ledger).usd == input_tokens_bound(request) * 1_000 + 100 * 2_000 + COST
+    assert posted(ledger).usd == likely_input(request) * 1_000 + 100 * 2_000 + COST
     assert [(a.number, a.kind) for a in request.record.attempts] == [(1, "primary"), (2, "retry")]
 
 
 def test_a_third_attempt_holds_only_what_it_adds(ledger):
-    broken = Unavailable("connection reset", provider="test")
-    model = FakeProvider(broken, broken, REPLY)
+    model = FakeProvider(late(RESET), late(RESET), REPLY)
 
     class RetryTwice(RetryOnce):
         async def attempt(self, request):
@@ -320,18 +320,18 @@ def test_a_third_attempt_holds_only_what_it_adds(ledger):
         response = await RetryTwice(ledger, model)(request)
         held = ledger.balance("free:alice", MONTH).pending.usd
         await response.read()
-        return held, input_tokens_bound(request)
+        return held, input_tokens_bound(request) + 2 * likely_input(request)
 
-    held, bound = directly(main)
-    assert held == 3 * (bound * 1_000 + 100 * 2_000)
+    held, tokens = directly(main)
+    assert held == tokens * 1_000 + 3 * 100 * 2_000
 
 
 def test_a_second_attempt_that_the_budget_does_not_cover_is_refused(run, ledger):
-    model = FakeProvider(Unavailable("connection reset", provider="test"), REPLY)
+    model = FakeProvider(late(RESET), REPLY)
     stack = RetryOnce(ledger, model)
 
     async def main(runtime):
-        request = make_request(runtime, scope(usd="0.001"), max_output_tokens=400)
+        request = make_request(runtime, scope(usd="0.0009"), max_output_tokens=400)
         with pytest.raises(BudgetExceeded) as caught:
             await stack(request)
         assert len(request.record.attempts) == 1
@@ -340,7 +340,7 @@ def test_a_second_attempt_that_the_budget_does_not_cover_is_refused(run, ledger)
 
     request = run(main)
     assert len(model.requests) == 1
-    assert posted(ledger).usd == input_tokens_bound(request) * 1_000 + 400 * 2_000
+    assert posted(ledger).usd == likely_input(request) * 1_000 + 400 * 2_000
 
 
 RUNAWAY = [Chunk("word " * 100) for _ in range(50)]
@@ -643,7 +643,7 @@ def test_a_longer_second_attempt_is_measured_anew(ledger):
 
 @pytest.mark.parametrize("limit", [{"usd": "0.001"}, {"tokens": 300}])
 def test_a_limit_on_each_call_holds_for_all_its_attempts_together(ledger, limit):
-    model = FakeProvider(Unavailable("connection reset", provider="test"), REPLY)
+    model = FakeProvider(late(RESET), REPLY)
     each = Scope(Budget(per="call", name="each", **limit))
 
     async def main(runtime):

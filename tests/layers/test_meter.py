@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from budgets.stack import BOOK, make_request
+from budgets.stack import BOOK, Timed, late, likely_input, make_request
 from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.errors import (
     AuthenticationFailed,
@@ -20,7 +20,6 @@ from inferkit.core.usage import Usage
 from inferkit.layers.meter import Meter
 from inferkit.pricing.price_book import PriceBook
 from inferkit.pricing.prices import Price
-from inferkit.pricing.tokens import input_tokens_bound
 from inferkit.testing import FakeProvider
 from worlds import directly
 
@@ -68,21 +67,36 @@ def test_usage_reported_in_parts_is_put_together_and_the_last_value_counts():
     assert attempt.usage == Usage(10, 7, cache_read_tokens=4)
 
 
-def test_a_reply_without_a_report_is_estimated_from_the_bytes_that_came():
+WORDS = ["The", " weather", " is", " fine", ",", " so", " we", " went", " to", " the", " park", "."]
+
+
+def test_a_reply_without_a_report_is_booked_as_what_it_likely_was():
     attempt, request = attempt_of(
+        [*(Chunk(word) for word in WORDS), Chunk(finish_reason="stop")], text="Tell me something about the day."
+    )
+    usage = attempt.usage
+    assert usage == Usage(likely_input(request), usage.output_tokens, estimated=True)
+    assert 12 <= usage.output_tokens <= 15
+    assert 11 <= usage.input_tokens <= 17
+    assert attempt.cost_nanos == usage.input_tokens * 1000 + usage.output_tokens * 2000
+
+
+def test_reasoning_and_tool_calls_are_part_of_what_was_written():
+    plain, _ = attempt_of([Chunk("".join(WORDS)), Chunk(finish_reason="stop")])
+    more, _ = attempt_of(
         [
-            Chunk("héllo", reasoning="hmm"),
-            Chunk(tool_calls=(ToolCallDelta(0, "1", "find", '{"a"'),)),
+            Chunk("", reasoning="".join(WORDS)),
+            Chunk("".join(WORDS)),
+            Chunk(tool_calls=(ToolCallDelta(0, "1", "find", '{"name": "park"}'),)),
             Chunk(finish_reason="stop"),
         ]
     )
-    assert attempt.usage == Usage(input_tokens_bound(request), 6 + 3 + 4 + 4, estimated=True)
-    assert attempt.cost_nanos == attempt.usage.input_tokens * 1000 + 17 * 2000
+    assert more.usage.output_tokens >= 2 * plain.usage.output_tokens + 4
+    assert plain.usage.output_tokens <= more.usage.reasoning_tokens <= plain.usage.output_tokens + 4
 
 
-@pytest.mark.parametrize(("reasoning", "cost"), [("9", 6 * 9_000 + 2 * 2_000), ("1", 8 * 2_000), (None, 8 * 2_000)])
-def test_reasoning_that_was_seen_is_estimated_at_its_own_price_where_that_is_dearer(reasoning, cost):
-    """How the bytes divide into tokens of the two kinds is not known, and the estimate is an upper bound."""
+@pytest.mark.parametrize(("reasoning", "dearer"), [("9", True), ("2", False), (None, False)])
+def test_reasoning_that_was_seen_is_booked_at_its_own_price(reasoning, dearer):
     book = PriceBook({"test:thinker": Price("0", "2", reasoning=reasoning)})
 
     async def main(runtime):
@@ -93,24 +107,37 @@ def test_reasoning_that_was_seen_is_estimated_at_its_own_price_where_that_is_dea
             await response.read()
         return request.record.attempts[0]
 
-    assert directly(main).cost_nanos == cost
+    attempt = directly(main)
+    usage = attempt.usage
+    assert 0 < usage.reasoning_tokens <= usage.output_tokens
+    assert attempt.cost_nanos == usage.output_tokens * 2_000 + dearer * usage.reasoning_tokens * 7_000
 
 
 def test_an_estimate_stays_within_the_cap_that_was_sent():
-    attempt, _ = attempt_of([Chunk("x" * 300), Chunk(finish_reason="length")], max_output_tokens=100)
-    assert attempt.usage.output_tokens == 100
+    cap = len(WORDS)
+    attempt, _ = attempt_of([Chunk("".join(WORDS)), Chunk(finish_reason="length")], max_output_tokens=cap)
+    assert attempt.usage.output_tokens == cap
 
 
 def test_an_estimate_exceeds_a_cap_that_was_plainly_not_kept():
-    attempt, _ = attempt_of([Chunk("x" * 3000), Chunk(finish_reason="stop")], max_output_tokens=100)
-    assert attempt.usage.output_tokens == 3000
+    attempt, _ = attempt_of([Chunk("".join(WORDS) * 20), Chunk(finish_reason="stop")], max_output_tokens=100)
+    assert 240 <= attempt.usage.output_tokens <= 300
+
+
+def test_a_report_on_the_way_counts_and_what_came_after_it_is_added():
+    chunks = [Chunk("".join(WORDS) * 10, usage=Usage(10, 150)), Chunk("".join(WORDS) * 5), Chunk("more")]
+    attempt, _ = attempt_of(chunks, leave_after=2)
+    assert attempt.usage.input_tokens == 10
+    assert 150 + 60 <= attempt.usage.output_tokens <= 150 + 75
+    assert attempt.usage.estimated
 
 
 @pytest.mark.parametrize("ending", [None, StreamInterrupted("cut", provider="test")])
 def test_a_broken_stream_is_not_priced_at_its_first_report(run, ending):
     chunks = [Chunk(usage=Usage(10, 1)), Chunk("Hello, you"), ending or Chunk("more")]
     attempt, _ = attempt_of(chunks, run, leave_after=None if ending else 2)
-    assert attempt.usage == Usage(10, 10, estimated=True)
+    assert attempt.usage == Usage(10, attempt.usage.output_tokens, estimated=True)
+    assert 3 <= attempt.usage.output_tokens <= 5
     assert attempt.outcome == ("error" if ending else "closed")
     assert attempt.error == ("StreamInterrupted" if ending else None)
 
@@ -169,16 +196,59 @@ def test_a_fee_for_each_request_is_not_due_where_the_request_was_refused():
 
 @pytest.mark.parametrize("error", PERHAPS_BILLED, ids=repr)
 def test_a_request_that_may_have_been_served_costs_its_input(run, error):
-    attempt, request = failed_attempt(error, run)
-    assert attempt.usage == Usage(input_tokens_bound(request), 0, estimated=True)
-    assert attempt.cost_nanos == input_tokens_bound(request) * 1000
+    attempt, request = failed_attempt(error, run, stream=True)
+    assert attempt.usage == Usage(likely_input(request), 0, estimated=True)
+    assert attempt.cost_nanos == likely_input(request) * 1000
     assert attempt.outcome == ("error" if isinstance(error, Exception) else "cancelled")
 
 
-@pytest.mark.parametrize(("stream", "output"), [(False, 50), (True, 0)])
-def test_a_whole_reply_that_was_lost_may_have_been_billed_to_its_last_token(stream, output):
-    attempt, request = failed_attempt(PERHAPS_BILLED[0], max_output_tokens=50, stream=stream)
-    assert attempt.usage == Usage(input_tokens_bound(request), output, estimated=True)
+def test_a_whole_reply_that_was_lost_costs_what_was_likely_written_in_its_time(run):
+    """So many seconds of a model that wrote 40 tokens a second lately."""
+    told = [Chunk("word " * 80), Chunk(finish_reason="stop", usage=Usage(10, 80))]
+
+    async def main(runtime):
+        meter = Meter(BOOK)
+        runtime = Timed(runtime, lambda: 0.0)
+
+        def after(seconds, result):
+            def script(request):
+                request.runtime.passed += seconds
+                return result
+
+            return script
+
+        model = FakeProvider(after(2, told), after(5, PERHAPS_BILLED[0]), after(5, PERHAPS_BILLED[0]))
+        request = make_request(runtime)
+        await (await meter(request, model)).read()
+        for cap in (None, 50):
+            with pytest.raises(DeadlineExceeded):
+                await meter(request.replace(max_output_tokens=cap), model)
+        return request
+
+    _, lost, capped = run(main).record.attempts
+    assert 195 <= lost.usage.output_tokens <= 201
+    assert capped.usage.output_tokens == 50
+
+
+@pytest.mark.parametrize("hidden", [0, 300])
+def test_of_a_stream_that_never_began_the_thoughts_are_booked_that_its_model_does_not_show(run, hidden):
+    told = [lambda: None, Chunk("word " * 20), Chunk(finish_reason="stop", usage=Usage(10, 20 + hidden, 0, 0, hidden))]
+
+    async def main(runtime):
+        meter = Meter(BOOK)
+        request = make_request(Timed(runtime, lambda: 0.0), stream=True)
+
+        def thinks(request):
+            request.runtime.passed += 10
+            return told
+
+        await (await meter(request, FakeProvider(thinks))).read()
+        with pytest.raises(DeadlineExceeded):
+            await meter(request, FakeProvider(late(PERHAPS_BILLED[0])))
+        return request
+
+    _, lost = run(main).record.attempts
+    assert lost.usage.output_tokens == pytest.approx(360 * hidden, rel=0.01)
 
 
 def failed_attempt(error, run=directly, **fields):

@@ -168,7 +168,7 @@ def test_a_candidate_that_is_not_known_yet_counts_with_its_strict_bound(world, l
     world.run(body)
 
 
-def test_an_attempt_that_failed_after_it_was_sent_is_charged_what_its_own_model_was_expected_to_take(world, ledger):
+def test_an_attempt_that_failed_after_it_was_sent_is_charged_what_its_model_likely_took(world, ledger):
     async def body(world):
         client = Client(world, ledger, "learned", {"any": ["fake:m", "fake:spare"]})
         await client.learn("fake:m")
@@ -177,9 +177,8 @@ def test_an_attempt_that_failed_after_it_was_sent_is_charged_what_its_own_model_
         with pytest.raises(Unavailable):
             await client.ask(LONG, budget)
         await client.llm.aclose()
-        inputs = {attempt.model: attempt.usage.input_tokens for attempt in client.records[-1].attempts}
-        assert len(LONG) / 4 < inputs["m"] < len(LONG) / 2.5
-        assert inputs["spare"] > len(LONG)
+        inputs = [attempt.usage.input_tokens for attempt in client.records[-1].attempts]
+        assert all(len(LONG) / 5 < tokens < len(LONG) / 2.5 for tokens in inputs)
 
     world.run(body)
 
@@ -190,7 +189,7 @@ def test_a_call_that_was_granted_does_not_fail_over_what_others_taught_meanwhile
             if len(client.records) == 9:  # after the lessons
                 meter = getattr(client.llm, "inner", client.llm).layers[-1]
                 for _ in range(8):
-                    meter._learned.learn(request, 2 * len(LONG))  # as calls of other threads do
+                    meter.learned.learn(request, 2 * len(LONG))  # as calls of other threads do
             return await call_next(request)
 
         client = Client(world, ledger, "learned", layers=[Insert(teach, before="meter")])

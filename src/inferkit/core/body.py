@@ -24,7 +24,7 @@ class Body(Protocol):
     """Where chunks come from, a batch a step; a body may also give single chunks, as an async generator of them does.
 
     It raises what went wrong after the chunks that came before it. It may have `aclose()`, which may be called while a
-    read waits, and then wakes it.
+    read waits, and then wakes it; and which may give the batch that had been received by then and that nobody read.
     """
 
     async def __anext__(self) -> Batch | Chunk:
@@ -37,11 +37,13 @@ class End:
 
     `outcome` is "completed", "closed" (left early), "cancelled", "abandoned" (garbage-collected unread) or "error".
     `runtime` is where the ending runs: not always the runtime of the call, since a stream may be dropped anywhere.
+    `late` is what had been received of a stream that was left, and what no observer was shown.
     """
 
     outcome: Outcome
     error: BaseException | None
     runtime: Runtime
+    late: Sequence[Chunk] = ()
 
 
 OnClose: TypeAlias = Callable[[End], Awaitable[None] | None]

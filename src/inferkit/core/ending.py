@@ -6,6 +6,7 @@ which goes on where it was left off.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from inferkit.core.body import End, OnClose
@@ -41,7 +42,9 @@ async def finish(parts: list[Part], end: End, place: Runtime) -> None:
                 if elsewhere:
                     place.call_later_from_anywhere(part.body.aclose)
                     continue
-                await _close(part.body)
+                late = await _close(part.body)
+                if type(late) is list and late:
+                    end = replace(end, late=late)
                 continue
             waiting = part(end)
             if waiting is None:
@@ -93,9 +96,9 @@ class Ending:
             self._place.endings.take(self.abandon)
 
 
-async def _close(body: Any) -> None:
+async def _close(body: Any) -> Any:
     try:
-        await body.aclose()
+        return await body.aclose()
     except RuntimeError as error:
         # an async generator that is being read cannot be closed; its source was, so its read fails and ends it
         if "already running" not in str(error):

@@ -45,7 +45,22 @@ __all__ = [
     "StreamInterrupted",
     "Unavailable",
     "UnpricedModel",
+    "is_never_written",
+    "mark_never_written",
 ]
+
+
+_NEVER_WRITTEN = "_never_written"
+
+
+def mark_never_written(error: BaseException) -> None:
+    """Note on an error, of whatever type, that it came before any of the request's body was written to the server."""
+    setattr(error, _NEVER_WRITTEN, True)
+
+
+def is_never_written(error: BaseException) -> bool:
+    """Whether it is known that no server has read what was asked."""
+    return getattr(error, _NEVER_WRITTEN, False)
 
 
 class InferkitError(Exception):

@@ -72,8 +72,8 @@ class Usage:
     """Tokens of one attempt or one call.
 
     `input_tokens` includes cached ones, `output_tokens` includes reasoning, whatever the provider's own way of
-    counting. `estimated` is true where the provider reported nothing and the count is inferkit's own: an upper bound,
-    unless the client learns its estimates. `details` are the parts that have a price of their own on some models.
+    counting. `estimated` is true where the provider reported nothing and the count is inferkit's own: the likeliest, a
+    little above rather than below. `details` are the parts that have a price of their own on some models.
     """
 
     input_tokens: int = 0
@@ -105,6 +105,18 @@ class Usage:
             if one.total_tokens and one.details.reported_nanos is None and details.reported_nanos is not None:
                 details = details._replace(reported_nanos=None)
         return details
+
+    def updated(self, later: Usage) -> Usage:
+        """Take a later report, and this one where it says nothing: some providers report in two parts."""
+        return Usage(
+            later.input_tokens or self.input_tokens,
+            later.output_tokens or self.output_tokens,
+            later.cache_read_tokens or self.cache_read_tokens,
+            later.cache_write_tokens or self.cache_write_tokens,
+            later.reasoning_tokens or self.reasoning_tokens,
+            later.estimated or self.estimated,
+            self.details if later.details is NO_DETAILS else later.details,
+        )
 
     @property
     def total_tokens(self) -> int:

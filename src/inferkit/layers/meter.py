@@ -1,13 +1,13 @@
 """Prices every attempt at the rate of the model that served it, failed ones too.
 
 The innermost layer: it sees one request to one model. What the provider reports is what counts; where it reports
-nothing, the bytes that were seen are an upper bound on the tokens, and the attempt is marked as estimated.
+nothing, what is likely is booked, by what was seen of the reply, and the attempt is marked as estimated.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inferkit.core.attempt import Attempt
 from inferkit.core.chunks import Chunk
@@ -18,11 +18,11 @@ from inferkit.core.errors import (
     ProviderError,
     StreamInterrupted,
     Unavailable,
+    is_never_written,
 )
-from inferkit.core.usage import NO_DETAILS, Usage, UsageDetails
-from inferkit.pricing.estimates import input_tokens
+from inferkit.core.usage import NO_DETAILS, Usage
+from inferkit.pricing.likely import HELD, LikelyTokens, Seen
 from inferkit.pricing.terms import PLAIN, served_on, terms_of
-from inferkit.pricing.tokens import utf8_length
 
 if TYPE_CHECKING:
     from inferkit.core.attempt import Outcome
@@ -37,9 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Meter"]
 
 _NEVER = 2**63
-_NOT_CACHED: dict[str, Any] = {name: 0 for name in UsageDetails._fields if name.startswith("cache_")}
-_LONG_TOKEN = 8  # characters; no reply of ordinary text, code or JSON averages more a token
-_SLACK = 256  # characters
+_STEP = 32  # characters after which to count again, at least
+_DENSE = 0.7  # tokens a character, which few texts exceed
 _FIRST_STATUS_WITHOUT_REPLY = 300  # redirects are not followed
 
 
@@ -48,15 +47,16 @@ class Meter:
 
     Where the budget layer holds something for the call, an attempt that the hold does not cover, beside those that run
     already, may write less, or is refused before it is sent (`BudgetExceeded`), and a stream that runs past what the
-    hold buys, because its provider ignores `max_output_tokens`, is cut. What a provider reports as input is what
-    `learned` learns from.
+    hold buys, because its provider ignores `max_output_tokens`, is cut. What providers report is what `likely` learns
+    from, and the input also `learned`.
     """
 
     role = "meter"
 
     def __init__(self, prices: PriceBook, learned: LearnedEstimates | None = None) -> None:
-        self._prices = prices
-        self._learned = learned
+        self.prices = prices
+        self.learned = learned
+        self.likely = LikelyTokens()
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
@@ -64,11 +64,11 @@ class Meter:
         target = request.target
         price = None if target is None or target.model != request.model else target.price
         if price is None:
-            price = self._prices.find(provider, request.model)
+            price = self.prices.find(provider, request.model)
         hold: Hold | None = request.record.hold
         if price is None and hold is not None and hold.counts_money:
-            price = self._prices.price(provider, request.model)  # says what is missing
-        running = _Running(request, price, self._prices, self._learned)
+            price = self.prices.price(provider, request.model)  # says what is missing
+        running = _Running(self, request, price)
         if hold is not None:
             request = await running.cover(hold)
         running.start()
@@ -84,43 +84,39 @@ class _Running:
     """One attempt while it runs."""
 
     __slots__ = (
-        "bytes", "chunks", "cut_at", "first", "hold", "kind", "learned", "most", "price", "prices", "reason",
-        "reasoning", "request", "started", "usage", "was_cut",
+        "blank", "chars", "chunks", "first", "hold", "keep", "kind", "learned", "likely", "look_at", "most", "price",
+        "prices", "reason", "request", "seen", "started", "usage", "was_cut",
     )  # fmt: skip
 
-    def __init__(
-        self, request: Request, price: Price | None, prices: PriceBook, learned: LearnedEstimates | None
-    ) -> None:
+    def __init__(self, meter: Meter, request: Request, price: Price | None) -> None:
         self.request = request
         self.price = price
-        self.prices = prices
-        self.learned = learned
+        self.prices, self.likely, self.learned = meter.prices, meter.likely, meter.learned
         self.hold: Hold | None = None
         self.kind = request.kind
         self.started = 0.0
         self.first: float | None = None
         self.chunks = 0
-        self.bytes = 0
-        self.reasoning = 0  # bytes among them
+        self.blank = 0  # those of them without content
+        self.seen = Seen()
+        self.keep = self.seen.pieces.append
+        self.chars = 0
         self.usage: Usage | None = None
         self.reason: str | None = None
         self.was_cut = False
         self.most = _NEVER  # output tokens that the hold pays for
-        self.cut_at = _NEVER  # bytes that cannot be fewer tokens than that
+        self.look_at = HELD  # characters at which to count what has come
 
     async def cover(self, hold: Hold) -> Request:
         """Make sure that what is held pays for this attempt; give the request with the output that it pays for."""
         output = await hold.cover(self, self.request, self.price)
         if output is not None:
             self.hold = hold
-            self._allow(output)
+            self.most = output
+            self.look_at = min(HELD, output)
             if output != self.request.max_output_tokens:
                 self.request = self.request.replace(max_output_tokens=output)
         return self.request
-
-    def _allow(self, output: int) -> None:
-        self.most = output
-        self.cut_at = output * _LONG_TOKEN + _SLACK
 
     def start(self) -> None:
         """Count as running from here on."""
@@ -134,106 +130,112 @@ class _Running:
         self.chunks += 1
         text = chunk.text
         if text:
-            self.bytes += len(text) if text.isascii() else utf8_length(text)
+            self.chars += len(text)
+            self.keep(text)
+        else:
+            self.blank += 1
         if chunk.reasoning or chunk.tool_calls:
             self._see_more(chunk)
         if chunk.usage is not None:
-            self.usage = chunk.usage if self.usage is None else _latest(self.usage, chunk.usage)
+            self.usage = chunk.usage if self.usage is None else self.usage.updated(chunk.usage)
+            self.seen.reported_at = self.chars
         if chunk.finish_reason is not None:
             self.reason = chunk.finish_reason
             if chunk.finish_reason == "length" and self.hold is not None and self.hold.sets_length:
                 return chunk._replace(finish_reason="budget")
-        elif self.bytes > self.cut_at or (chunk.usage is not None and chunk.usage.output_tokens > self.most):
-            return self._cut(chunk)
+        elif self.chars > self.look_at or (chunk.usage is not None and chunk.usage.output_tokens > self.most):
+            return self._look(chunk)
         return chunk
 
     def see_all(self, batch: Batch) -> Batch | None:
-        """Count several chunks, if they are plain text that stays within what is paid for."""
+        """Count several chunks, if they are plain text, and it is not time to look at them more closely."""
         if self.first is None or [c for c in batch if c[1] or c[2] or c[3] is not None or c[4] is not None]:
             return None
         text = "".join([chunk[0] for chunk in batch])
-        size = self.bytes + (len(text) if text.isascii() else utf8_length(text))
-        if size > self.cut_at:
+        chars = self.chars + len(text)
+        if chars > self.look_at:
             return None
-        self.bytes = size
+        self.chars = chars
         self.chunks += len(batch)
+        self.keep(text)
         return batch
 
     def _see_more(self, chunk: Chunk) -> None:
-        size = utf8_length(chunk.reasoning)
-        self.reasoning += size
-        self.bytes += size
+        if not chunk.text:
+            self.blank -= 1
+        if chunk.reasoning:
+            self.seen.reasoning += len(chunk.reasoning)
+            self.chars += len(chunk.reasoning)
+            self.keep(chunk.reasoning)
         for call in chunk.tool_calls:
-            self.bytes += utf8_length(call.arguments) + utf8_length(call.name or "")
+            text = (call.name or "") + call.arguments
+            self.chars += len(text)
+            self.keep(text)
 
-    def _cut(self, chunk: Chunk) -> Chunk:
-        if self.hold is None or self.reason is not None or self.was_cut:
-            return chunk
-        self._take_what_is_left(self.hold)
-        if self.bytes <= self.cut_at and (chunk.usage is None or chunk.usage.output_tokens <= self.most):
-            return chunk
-        self.was_cut = True
-        if self.hold.truncates:
-            return Chunk(text=chunk.text, finish_reason="budget")
-        raise self.hold.cut()
-
-    def _take_what_is_left(self, hold: Hold) -> None:
-        """Use more than was committed to this attempt, where more is held: for a dearer candidate, for example."""
-        running, tokens = self.request.record.running, hold.input_bound(self.request)
-        most_nanos, most_tokens = (max(0, left) + own for left, own in zip(hold.left(), running[self], strict=True))
-        running[self] = most_nanos, most_tokens
-        most = most_tokens - tokens if hold.counts_tokens else _NEVER
-        if hold.counts_money and self.price is not None:
-            price = hold.bounds(self.request, self.price) or self.price
-            affordable = price.affordable_output(tokens, most_nanos)
-            most = most if affordable is None else min(most, affordable)
-        self._allow(max(self.most, most))
+    def _look(self, chunk: Chunk) -> Chunk:
+        """Count what has come, and cut the stream where it is plainly more than is paid for."""
+        hold, self.seen.chars, self.seen.chunks = self.hold, self.chars, self.chunks - self.blank
+        tokens = self.likely.surely(self.request, self.seen)
+        if chunk.usage is not None:
+            tokens = max(tokens, chunk.usage.output_tokens)
+        if tokens > self.most and hold is not None and self.reason is None and not self.was_cut:
+            self.most = max(self.most, hold.all_for(self, self.request, self.price))
+            if tokens > self.most:
+                self.was_cut = True
+                if hold.truncates:
+                    return Chunk(text=chunk.text, finish_reason="budget")
+                raise hold.cut()
+        density = max(_DENSE, 2 * tokens / max(1, self.chars))
+        self.look_at = self.chars + min(HELD, max(_STEP, self.most >> 5, int((self.most - tokens) / density)))
+        return chunk
 
     def end(self, end: End) -> None:
         """Record the attempt, whose stream has ended."""
-        usage = self._final_usage(end.outcome)
-        if self.learned is not None and not usage.estimated:
-            self.learned.learn(self.request, usage.input_tokens)
+        request, seen = self.request, self.seen
+        self.most = _NEVER  # what is late was written, so it is billed, and is not to be cut any more
+        for chunk in end.late:
+            self.see(chunk)
+        seen.chars, seen.chunks = self.chars, self.chunks - self.blank
+        usage = self._usage(end.outcome)
+        if not usage.estimated:
+            self.likely.learn(request, usage, seen, request.runtime.now() - self.started, self._waited())
+            if self.learned is not None:
+                self.learned.learn(request, usage.input_tokens)
         self._record(end.outcome, end.error, usage)
+
+    def _waited(self) -> float:
+        """How many seconds it took until the first chunk."""
+        return (self.request.runtime.now() if self.first is None else self.first) - self.started
 
     def fail(self, error: BaseException) -> None:
         """Record the attempt, which came to nothing."""
         outcome: Outcome = "error" if isinstance(error, Exception) else "cancelled"
         if _cost_nothing(error):
             self._record(outcome, error, Usage(), billed=False)
-        else:
-            self._record(outcome, error, Usage(self._input_bound(), self._unseen_tokens(), estimated=True))
+            return
+        unseen = self.likely.written_unseen(self.request, self._waited())
+        self._record(outcome, error, Usage(self._input(), unseen, estimated=True))
 
-    def _unseen_tokens(self) -> int:
-        """Give what may be billed of a reply that never came: a whole one may have been written to its end."""
-        return 0 if self.request.stream else self.request.max_output_tokens or 0
+    def _input(self) -> int:
+        """How many input tokens the request was, likely, and no more than was held for it."""
+        tokens = self.likely.input(self.request)
+        return tokens if self.hold is None else min(tokens, self.hold.input_bound(self.request))
 
-    def _input_bound(self) -> int:
-        return input_tokens(self.request, self.learned) if self.hold is None else self.hold.input_bound(self.request)
-
-    def _final_usage(self, outcome: Outcome) -> Usage:
-        """Give what was reported, and estimates for what was not: a broken stream's last report may be an old one."""
+    def _usage(self, outcome: Outcome) -> Usage:
+        """Give what was reported, and what is likely of the rest: a broken stream's last report may be an old one."""
         usage = self.usage or Usage()
         final = outcome == "completed" or self.reason is not None
-        if final and usage.input_tokens and (usage.output_tokens or not self.bytes):
+        if final and usage.input_tokens and (usage.output_tokens or not self.chars):
             return usage
-        tokens = usage.input_tokens or self._input_bound()
+        tokens = usage.input_tokens or self._input()
         output, reasoning = usage.output_tokens, usage.reasoning_tokens
         if not final or not output:
-            output = max(output, self._seen_tokens())
-            if self.price is not None and self.price.rates(tokens).reasoning_is_dearer:
-                reasoning = max(reasoning, min(self.reasoning, output))
-        return Usage(
-            tokens, output, usage.cache_read_tokens, usage.cache_write_tokens, reasoning,
-            estimated=True, details=usage.details,
-        )  # fmt: skip
-
-    def _seen_tokens(self) -> int:
-        """Give an upper bound of the tokens that were seen, which is the cap unless it was plainly not kept."""
-        most = self.request.max_output_tokens
-        if most is None or self.bytes > most * _LONG_TOKEN + _SLACK:
-            return self.bytes
-        return min(self.bytes, most)
+            output = max(output, self.likely.output(self.request, self.seen, self._waited(), output))
+            if self.chars:
+                reasoning = max(reasoning, -(-output * self.seen.reasoning // self.chars))
+        return dataclasses.replace(
+            usage, input_tokens=tokens, output_tokens=output, reasoning_tokens=reasoning, estimated=True
+        )
 
     def _otherwise(self, usage: Usage) -> tuple[int | None, str | None, bool]:
         """Say what is booked where the way it was served, or part of it, has no known price.
@@ -280,39 +282,16 @@ class _Running:
                 chunks=self.chunks,
                 error=name,
                 finish_reason="budget" if self.was_cut else self.reason,
-                saved_nanos=0 if self.price is None or not billed else _saved(self.price, usage),
+                saved_nanos=0 if self.price is None or not billed else self.price.cache_saved(usage),
                 max_output_tokens=request.max_output_tokens,
             )
         )
         record.running.pop(self, None)
 
 
-def _latest(before: Usage, after: Usage) -> Usage:
-    """Take the later report, and the earlier one where the later says nothing: some providers report in two parts."""
-    return Usage(
-        after.input_tokens or before.input_tokens,
-        after.output_tokens or before.output_tokens,
-        after.cache_read_tokens or before.cache_read_tokens,
-        after.cache_write_tokens or before.cache_write_tokens,
-        after.reasoning_tokens or before.reasoning_tokens,
-        after.estimated or before.estimated,
-        before.details if after.details is NO_DETAILS else after.details,
-    )
-
-
-def _saved(price: Price, usage: Usage) -> int:
-    """Give what the provider's prompt cache saved: nothing of it, at the price of plain input, less what it cost."""
-    if not usage.cache_read_tokens and not usage.cache_write_tokens:
-        return 0
-    plain = usage.details._replace(**_NOT_CACHED)
-    without = price.cost(dataclasses.replace(usage, cache_read_tokens=0, cache_write_tokens=0, details=plain))
-    cost = price.cost(usage)
-    return 0 if cost is None or without is None else without - cost
-
-
 def _cost_nothing(error: BaseException) -> bool:
     """Whether a request that failed this way cannot have been billed: never sent, or answered with an error status."""
-    if isinstance(error, ConfigurationError | NoRoute):
+    if isinstance(error, ConfigurationError | NoRoute) or is_never_written(error):
         return True
     if not isinstance(error, ProviderError) or isinstance(error, StreamInterrupted):
         return False

@@ -50,8 +50,10 @@ class Charge(NamedTuple):
     `provider`, `model` and `finish_reason` are those of the attempt that served the reply, `asked` is the name that the
     caller used, and `parts` are the attempts where there were several. `prompt_cache_saved` and `routing_saved` are the
     nano-dollars by which it came cheaper than without the provider's prompt cache (below zero where writing to it cost
-    more than reading saved), and than at the dearest model that stands behind the name. `details` are those of the
-    usage; its `reported_nanos` is what the providers say that the call cost, where all that were paid said it.
+    more than reading saved), and than at the dearest model that stands behind the name. `overrun` is how many
+    nano-dollars of `usd` are beyond what was held for the call: its provider wrote more than it was allowed to.
+    `details` are those of the usage; its `reported_nanos` is what the providers say that the call cost, where all that
+    were paid said it.
     """
 
     usd: int | None
@@ -70,6 +72,7 @@ class Charge(NamedTuple):
     degraded: bool = False
     prompt_cache_saved: int = 0
     routing_saved: int = 0
+    overrun: int = 0
     parts: tuple[Part, ...] = ()
     attribution: Attribution = NOBODY
     details: UsageDetails = NO_DETAILS

@@ -6,19 +6,19 @@ Prices are dollars per million tokens, as providers quote them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.money import NANOS_PER_USD, to_nanos
-from inferkit.core.usage import NO_DETAILS
+from inferkit.core.usage import NO_DETAILS, UsageDetails
 from inferkit.pricing.rates import NOT_APART, Apart, Rates, Schedule, Since, Tariff
 from inferkit.pricing.terms import AUTO, STANDARD, Terms
 
 if TYPE_CHECKING:
-    from inferkit.core.usage import Usage, UsageDetails
+    from inferkit.core.usage import Usage
 
 __all__ = ["Price"]
 
@@ -27,6 +27,7 @@ _ALL = -1  # every input exceeds it
 _APART = Apart._fields[:-1]
 _WAYS = ("service_tiers", "speeds", "regions")
 _MOST_VIEWS = 64
+_NOT_CACHED: dict[str, Any] = {name: 0 for name in UsageDetails._fields if name.startswith("cache_")}
 
 
 @dataclass(frozen=True, repr=False)
@@ -144,6 +145,14 @@ class Price:
             return self.rates(usage.input_tokens, at).cost(usage)
         price = self._way(usage.details)
         return None if price is None else price.rates(usage.input_tokens, at).cost(usage)
+
+    def cache_saved(self, usage: Usage) -> int:
+        """What the provider's prompt cache saved, in nano-dollars: below zero where it cost more than plain input."""
+        if not usage.cache_read_tokens and not usage.cache_write_tokens:
+            return 0
+        plain = replace(usage, cache_read_tokens=0, cache_write_tokens=0, details=usage.details._replace(**_NOT_CACHED))
+        without, cost = self.cost(plain), self.cost(usage)
+        return 0 if cost is None or without is None else without - cost
 
     def _way(self, served: UsageDetails | Terms) -> Price | None:
         """Give the price of the way in which something was served; None where it is not known."""

@@ -137,11 +137,6 @@ class Rates:
         dearest = self.dearest_output
         return left // dearest if dearest else None
 
-    @property
-    def reasoning_is_dearer(self) -> bool:
-        """Whether a reasoning token costs more than another one of output."""
-        return self.reasoning > self.output
-
 
 @dataclass(frozen=True, slots=True)
 class Since:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import DeadlineExceeded, Unavailable
@@ -25,6 +26,8 @@ __all__ = ["Adapter"]
 
 _GRACE_SECONDS = 2.0
 """For what follows the end of a reply: its usage, and the end of the stream. Some servers only give signs of life."""
+
+_LATE_SECONDS, _LATE_BYTES = 1.0, 1 << 20  # for what had come of a reply that its reader left
 
 
 class Adapter:
@@ -129,7 +132,7 @@ class Adapter:
 class _Receiving:
     """A reply as it comes: what each read of the exchange brought, and after that what went wrong."""
 
-    __slots__ = ("_adapter", "_closed", "_ending", "_exchange", "_over", "_ready", "reader")
+    __slots__ = ("_adapter", "_closed", "_ending", "_exchange", "_over", "_reading", "_ready", "reader")
 
     def __init__(self, exchange: Exchange, reader: Reader, adapter: Adapter) -> None:
         self.reader = reader
@@ -137,6 +140,7 @@ class _Receiving:
         self._exchange = exchange
         self._ready: Batch = []
         self._over = False
+        self._reading = False  # and still so where a read failed
         self._ending = False
         self._closed = False
 
@@ -156,11 +160,30 @@ class _Receiving:
         ready, self._ready = self._ready, []
         return ready
 
-    async def aclose(self) -> None:
-        """Close the connection, whatever waits for it."""
+    async def aclose(self) -> Batch:
+        """Close the connection, whatever waits for it; give what had been received, and nobody read."""
+        late, self._ready = self._ready, []
+        if not (self._closed or self._reading or self._over):
+            await self._read_late(late)
+        await self._close()
+        return late
+
+    async def _close(self) -> None:
         if not self._closed:
             await self._exchange.aclose()
             self._closed = True
+
+    async def _read_late(self, late: Batch) -> None:
+        """Read what has come, and waits in the buffers of this machine: the server has written it, and bills it."""
+        reader, exchange, size = self.reader, self._exchange, 0
+        exchange.end_within(_LATE_SECONDS)
+        with contextlib.suppress(Exception):  # it is cut where no whole event has come, or broken
+            while size < _LATE_BYTES and not (reader.done or reader.failure) and exchange.holds_more():
+                data = await exchange.read()
+                if not data:
+                    break
+                size += len(data)
+                late += reader.feed(data)
 
     async def _receive(self) -> None:
         reader = self.reader
@@ -169,15 +192,17 @@ class _Receiving:
         if reader.complete and not self._ending:
             self._ending = True
             self._exchange.end_within(_GRACE_SECONDS)
+        self._reading = True
         try:
             data = await self._exchange.read()
         except (Unavailable, DeadlineExceeded):
             if not reader.complete:
                 raise
             data = b""  # it broke, or went on and on, between the reply's end and the stream's
+        self._reading = False
         if data:
             self._ready = reader.feed(data)
         else:
             self._ready = reader.end()
-            await self.aclose()
+            await self._close()
         self._over = reader.done

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Hold"]
 
+_NO_LIMIT = 2**63
+
 
 class Hold:
     """A reservation that covers the attempts of one call, also where several run at the same time.
@@ -125,6 +127,16 @@ class Hold:
         if output < start:
             record.note("budget", decision="lowered", scope=quote.accounts, max_output_tokens=output)
         return output
+
+    def all_for(self, attempt: object, request: Request, price: Price | None) -> int:
+        """Give an attempt all that is held and not committed to another; give the output tokens that this pays for."""
+        running, tokens = self._request.record.running, self.input_bound(request)
+        nanos, most = (max(0, left) + own for left, own in zip(self.left(), running[attempt], strict=True))
+        running[attempt] = nanos, most
+        output = most - tokens if self.counts_tokens else None
+        price = self.bounds(request, price) or price
+        affordable = price.affordable_output(tokens, nanos) if self.counts_money and price is not None else None
+        return min([most for most in (output, affordable) if most is not None], default=_NO_LIMIT)
 
     async def _commit(self, attempt: object, nanos: int, tokens: int) -> Refusal | None:
         running, more = self._request.record.running, self._missing(nanos, tokens)

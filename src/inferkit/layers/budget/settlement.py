@@ -218,6 +218,7 @@ def _charge_for(request: Request, hold: Hold | None, outcome: str, prices: Seque
         record.degraded is not None,
         sum([attempt.saved_nanos for attempt in attempts]),
         _saved_by_routing(served, prices) if served is not None and prices else 0,
+        0 if cost is None or hold is None or not hold.counts_money else max(0, cost - hold.held.usd),
         parts,
         attribution,
         usage.details,

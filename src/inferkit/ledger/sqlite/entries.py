@@ -22,9 +22,9 @@ NO_ACCOUNTS = "[]"
 COLUMNS = (
     "call, kind, at, calls, usd, provider, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, "
     "reasoning_tokens, attempts, estimated, outcome, finish_reason, asked, degraded, prompt_cache_saved, "
-    "routing_saved, parts, user, tenant, feature, plan, accounts, details"
+    "routing_saved, overrun, parts, user, tenant, feature, plan, accounts, details"
 )
-_FIRST, _CHARGE = 5, 16  # how many columns lead to calls, and to routing_saved
+_FIRST, _CHARGE = 5, 17  # how many columns lead to calls, and to overrun
 _FLAGS = tuple(Charge._fields.index(name) for name in ("estimated", "degraded"))
 
 

@@ -51,8 +51,8 @@ _HOLD_WHOLE = (
     "AND (? IS NULL OR ? = 0 OR calls + calls_held - calls_extra + ? <= ?) "
     "RETURNING usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra"
 )
-_ENTER = f"INSERT INTO entries (cell, {COLUMNS}) VALUES ({', '.join('?' * 27)}, NULL)"  # noqa: S608 - columns alone
-_ENTER_WITH_DETAILS = f"INSERT INTO entries (cell, {COLUMNS}) VALUES ({', '.join('?' * 28)})"  # noqa: S608
+_ENTER = f"INSERT INTO entries (cell, {COLUMNS}) VALUES ({', '.join('?' * 28)}, NULL)"  # noqa: S608 - columns alone
+_ENTER_WITH_DETAILS = f"INSERT INTO entries (cell, {COLUMNS}) VALUES ({', '.join('?' * 29)})"  # noqa: S608
 _LARGE = 2**40  # nano-dollars, a thousand dollars for one call; or tokens
 _RELEASE = "DELETE FROM holds WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"
@@ -291,7 +291,7 @@ def cell_of(kind: EntryKind, charge: Charge) -> int | None:
         return None
     return cell_number(
         charge.attribution, charge.provider, charge.model, charge.outcome, charge.finish_reason, charge.usd is None,
-        charge.estimated, charge.degraded, saved != 0, routed != 0, reported is None,
+        charge.estimated, charge.degraded, saved != 0, routed != 0, charge.overrun != 0, reported is None,
     )  # fmt: skip
 
 

@@ -69,6 +69,7 @@ MIGRATIONS = (
     """,
     """
     ALTER TABLE entries ADD COLUMN details TEXT;
+    ALTER TABLE entries ADD COLUMN overrun INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE entries ADD COLUMN cell INTEGER;
     CREATE INDEX entries_at ON entries (at);
     CREATE INDEX entries_apart ON entries (at) WHERE cell IS NULL;

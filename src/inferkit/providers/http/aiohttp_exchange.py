@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.providers.http.connection import shut_down
 from inferkit.providers.http.exchange import BoundedExchange
 from inferkit.providers.http.network_errors import cause_of
+from inferkit.providers.http.surplus import can_be_read
 
 if TYPE_CHECKING:
     from inferkit.providers.http.connection import Connection
@@ -52,6 +53,13 @@ class AiohttpExchange(BoundedExchange):
         if not piece and connection.is_over:  # cutting a connection can look like the end of its body
             raise connection.explain(ConnectionResetError(), self._provider)
         return piece
+
+    def holds_more(self) -> bool:
+        """See `Exchange`."""
+        held = self._response.connection
+        if self._content._buffer or held is None or held.transport is None:  # noqa: SLF001 - no other way
+            return bool(self._content._buffer)  # noqa: SLF001
+        return can_be_read(held.transport.get_extra_info("socket"))
 
     async def finish(self) -> None:
         """See `Exchange`. The rest has come already, mostly."""

@@ -12,7 +12,7 @@ from inferkit.providers.http.aiohttp_exchange import AiohttpExchange
 from inferkit.providers.http.aiohttp_versions import check_aiohttp
 from inferkit.providers.http.certificates import tls_context
 from inferkit.providers.http.connection import Connection
-from inferkit.providers.http.network_errors import cause_of
+from inferkit.providers.http.network_errors import NOT_SENT, cause_of
 from inferkit.providers.http.pools import Pools
 from inferkit.providers.http.proxies import environment_proxies, proxy_for
 from inferkit.runtime import imports
@@ -89,7 +89,8 @@ class AiohttpTransport:
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise Unavailable(f"{provider}: it did not take the request in time", provider=provider) from None
+            late = f"{provider}: it did not take the request in time"
+            raise Unavailable(late, provider=provider, code=NOT_SENT) from None
 
     def preload(self, *, tls: bool) -> None:
         """Import what a first request needs, and load the certificates for `tls`, without opening a connection."""

@@ -75,6 +75,10 @@ class BoundedExchange:
         """See `Exchange`."""
         self._connection.watch(self._connection.within(seconds))
 
+    def holds_more(self) -> bool:
+        """See `Exchange`."""
+        raise NotImplementedError
+
     async def finish(self) -> None:
         """Read the little that follows the last event, so that the connection can be used again, and close."""
         await self._read_a_little(_REST_BYTES, _REST_SECONDS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.providers.http.exchange import BoundedExchange
 from inferkit.providers.http.httpx_pools import InMemory
 from inferkit.providers.http.network_errors import cause_of
-from inferkit.providers.http.surplus import holds_surplus
+from inferkit.providers.http.surplus import holds_more, holds_surplus
 
 if TYPE_CHECKING:
     from inferkit.providers.http.connection import Connection
@@ -65,6 +65,10 @@ class HttpxExchange(BoundedExchange):
             if self._wound:
                 await self._unwind()
         return b""
+
+    def holds_more(self) -> bool:
+        """See `Exchange`."""
+        return bool(self._unreleased) and not self._ended and holds_more(self._unreleased[0])
 
     async def aclose(self) -> None:
         """Close. The connection returns to its pool if the body was read to its end."""

@@ -173,11 +173,14 @@ def _body_class() -> Any:
     class PostedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
         def __init__(self, body: bytes) -> None:
             self._body = body
+            self.begun = False  # to be written
 
         def __iter__(self) -> Any:
+            self.begun = True
             return iter((self._body,))
 
         def __aiter__(self) -> Any:
+            self.begun = True
             return InMemory(self._body)
 
     return PostedBody

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.errors import DeadlineExceeded
+from inferkit.core.errors import DeadlineExceeded, mark_never_written
 from inferkit.providers.http.connection import Connection, let_go
 from inferkit.providers.http.httpx_exchange import HttpxExchange
 from inferkit.providers.http.httpx_pools import GivenClient, HttpxPool, load, make_pool, until
@@ -68,9 +68,12 @@ class HttpxTransport:
         pool = await (self._given or self._by_url.get(url) or self._pools_for(url)).here(runtime)
         remaining = None if deadline is None else deadline - runtime.now()
         if remaining is not None and remaining <= 0:
-            raise DeadlineExceeded
+            late = DeadlineExceeded()
+            mark_never_written(late)
+            raise late
         connection = Connection(runtime, deadline, self._idle)
         extensions: dict[str, Any] = {"timeout": until(self._timeouts, remaining)}
+        request: Any = None
         try:
             if runtime.blocking:
                 if deadline is not None:
@@ -83,9 +86,14 @@ class HttpxTransport:
                 response = await runtime.within(deadline, pool.send(request))
         except Exception as error:
             connection.unwatch()
-            raise connection.explain(error, provider) from cause_of(error)
-        except BaseException:
+            meaning = connection.explain(error, provider)
+            if not _is_begun(request):
+                mark_never_written(meaning)
+            raise meaning from cause_of(error)
+        except BaseException as error:
             connection.unwatch()
+            if not _is_begun(request):
+                mark_never_written(error)
             raise
         if response.headers.get("content-type", "").startswith("text/event-stream"):
             waits = request.extensions.get("timeout")
@@ -117,3 +125,8 @@ class HttpxTransport:
         if len(self._by_url) < _MOST_ADDRESSES:
             self._by_url[url] = pools
         return pools
+
+
+def _is_begun(request: Any) -> bool:
+    """Whether some of a request's body may have been written; only bodies of our own tell."""
+    return request is not None and getattr(request.stream, "begun", True)

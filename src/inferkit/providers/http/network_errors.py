@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inferkit.core.errors import ConfigurationError, InferkitError, Unavailable
 
-__all__ = ["ReplyTooLong", "cause_of", "network_error"]
+__all__ = ["NOT_SENT", "ReplyTooLong", "cause_of", "network_error"]
 
 _BROKEN = {"TransportError", "HTTPError", "StreamError", "ClientError", "OSError"}
 _WITH_WORDS = {
@@ -14,7 +14,7 @@ _WITH_WORDS = {
     "ClientResponseError",
     "ClientPayloadError",
 }
-_NOT_SENT = "connect"  # the meter reads it: what never left cannot have been billed
+NOT_SENT = "connect"  # the meter reads it: what never left cannot have been billed
 _REMEDY = "the network or the provider may be down; try again, or add a fallback model"
 
 
@@ -44,13 +44,13 @@ def network_error(error: Exception, provider: str) -> InferkitError | None:  # n
             "PoolTimeout": "no connection became free in time; allow more connections or fewer calls at once",
             "WriteTimeout": "it did not take the request in time",
         }.get(type(error).__name__, "nothing came from it in time")
-        sent = type(error).__name__ not in {"ConnectTimeout", "ConnectionTimeoutError", "PoolTimeout"}
-        return Unavailable(f"{provider}: {what}", provider=provider, code=None if sent else _NOT_SENT)
+        sent = type(error).__name__ not in {"ConnectTimeout", "ConnectionTimeoutError", "PoolTimeout", "WriteTimeout"}
+        return Unavailable(f"{provider}: {what}", provider=provider, code=None if sent else NOT_SENT)
     if names & {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL"}:
         return ConfigurationError(f"{provider}: the request could not be written as HTTP; check base_url= and headers=")
     if names & {"ConnectError", "ClientConnectorError"}:
         what = f"cannot connect; check base_url=, or {_REMEDY}"
-        return Unavailable(f"{provider}: {what}", provider=provider, code=_NOT_SENT)
+        return Unavailable(f"{provider}: {what}", provider=provider, code=NOT_SENT)
     if names & _BROKEN or "ResourceError" in type(error).__name__:
         return Unavailable(f"{provider}: the connection broke ({type(error).__name__}); {_REMEDY}", provider=provider)
     return None

@@ -52,6 +52,9 @@ class Exchange(Protocol):
     def end_within(self, seconds: float) -> None:
         """Have the body end within that time, and be cut where it does not."""
 
+    def holds_more(self) -> bool:
+        """Whether more of the body has come, and was not read; False where that is not known."""
+
     async def finish(self) -> None:
         """Read the little that follows what was wanted, so that the connection can be used again, and close."""
 

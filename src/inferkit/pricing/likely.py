@@ -1,0 +1,239 @@
+"""How many tokens a call is likely to have taken whose provider did not say: what the book has of such a call.
+
+What is held before a call is an upper bound. What is booked after one that was left early, cut or broken is the
+likeliest count, a little above rather than below. It comes from the text that was seen, by kinds of characters (see
+`text_kinds`), from how many pieces it came in, and from what the model's settled calls have taught of both: a factor
+for each kind, tokens a piece, tokens a second.
+
+What was learned is in the memory of one client and is shared by all its calls. It is not kept for the next process,
+which the start values serve well enough: three calls teach a model's own vocabulary, and no trace of what prompts look
+like gets into a file.
+
+Few calls need an estimate, and every call can teach: so a call leaves no more than a sample of its text, and whoever
+needs an estimate learns from what was left since.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from typing import TYPE_CHECKING
+
+from inferkit.core.messages import (
+    AudioPart,
+    CustomTool,
+    OpaquePart,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from inferkit.pricing.habits import REQUEST_TOKENS, Habits, Taught
+from inferkit.pricing.text_kinds import NOTHING, count
+from inferkit.pricing.tokens import input_tokens_bound
+from inferkit.runtime.forks import renew_after_fork
+
+if TYPE_CHECKING:
+    from inferkit.core.request import Request
+    from inferkit.core.usage import Usage
+    from inferkit.pricing.estimates import Model
+    from inferkit.pricing.text_kinds import Counts
+
+__all__ = ["HELD", "LikelyTokens", "Seen"]
+
+HELD = 16_384
+"""Characters of a reply after which they are counted, so that no more than that is kept of a reply."""
+
+_MOST_MODELS = 128  # names that come from outside must not fill the memory
+_SAMPLE = 2000  # characters of a text that is learned from
+_PIECES = 4  # that they are in
+_IMAGE = 1_000  # tokens, as most providers count one of a common size, and a page or two of a document
+_AUDIO_BYTES = 100  # a token of compressed speech
+_SLACK = 2  # tokens a message, so that an estimate is seldom too low
+_TOOL = 12  # tokens around one, a call of one, or its result
+
+
+class Seen:
+    """What was seen of a reply: `chars` characters in so many `chunks`; the last of its texts are in `pieces`.
+
+    `reasoning` is how many of the characters were no answer yet, `reported_at` how many had come when the provider
+    reported its usage last.
+    """
+
+    __slots__ = ("_after", "_counts", "chars", "chunks", "pieces", "reasoning", "reported_at")
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.chars = self.chunks = self.reasoning = self.reported_at = 0
+        self._counts: Counts | None = None
+        self._after = b""
+
+    def sample(self) -> str | Counts:
+        """Give some of what came, or its counts where it was counted in part."""
+        return self.counts() if self._counts else _sample("".join(self.pieces))
+
+    def counts(self) -> Counts:
+        """Count what came since this was asked last, and give what came in all."""
+        counts = self._counts or NOTHING
+        if self.pieces:
+            text = "".join(self.pieces).encode("utf-8", "surrogatepass")
+            self.pieces.clear()
+            new = count(text, self._after)
+            self._after = text[-1:]
+            self._counts = counts = tuple([old + more for old, more in zip(counts, new, strict=True)])
+        return counts
+
+
+class LikelyTokens:
+    """Says what is likely, and learns from what providers report. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._models: dict[Model, Habits] = {}
+        self.renew()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Start afresh in a forked child, with what is known."""
+        self._lock = threading.Lock()
+
+    def input(self, request: Request) -> int:
+        """How many input tokens a request was, likely."""
+        known = self._known(request)
+        text, around = _input_text(request)
+        counts = count(text)
+        likely = known.input.mean(counts) * (1 + known.input.margin(counts))
+        likely += around + (known.overhead + _SLACK) * len(request.messages)
+        return min(input_tokens_bound(request), math.ceil(likely))
+
+    def output(self, request: Request, seen: Seen, waited: float, reported: int) -> int:
+        """How many tokens a reply was, likely, of which this was seen after so many seconds without anything.
+
+        `reported` is what its provider said on the way.
+        """
+        if not seen.chars:
+            return 0
+        known = self._known(request)
+        counts = seen.counts()
+        mean = known.output.mean(counts)
+        likely = mean * (1 + known.output.margin(counts))
+        by_chunks = known.by_chunks(seen.chunks, mean)
+        if by_chunks is not None:
+            likely = by_chunks if known.output.calls else max(by_chunks, likely)
+        share = seen.reported_at / seen.chars
+        if reported and 2 * reported > share * likely > 0:  # it counted what had come so far
+            return reported + math.ceil((1 - share) * likely)
+        if not seen.reasoning:
+            likely += (known.hidden_rate or 0.0) * waited
+        return self._within_cap(request, math.ceil(likely), self.surely(request, seen))
+
+    def written_unseen(self, request: Request, seconds: float) -> int:
+        """How many tokens a model has written, likely, of which nothing came in so many seconds.
+
+        A stream shows what it writes: there it is what the model thinks before it speaks.
+        """
+        known = self._known(request)
+        rate = known.rate
+        if request.stream:
+            rate = known.hidden_rate or 0.0
+            if known.hidden_rate is None and request.reasoning_effort is not None:
+                rate = known.rate
+        return self._within_cap(request, math.ceil(rate * seconds), 0)
+
+    def _within_cap(self, request: Request, likely: int, surely: float) -> int:
+        """Few providers write more than they were allowed to."""
+        most = request.max_output_tokens
+        return likely if most is None or surely > most else min(likely, most)
+
+    def surely(self, request: Request, seen: Seen) -> float:
+        """How many tokens there are in what was seen at least, as far as can be told."""
+        known = self._known(request)
+        counts = seen.counts()
+        tokens = known.output.mean(counts)
+        margin = 0.25 if known.output.calls < 3 else max(0.1, known.output.margin(counts))  # noqa: PLR2004
+        chunks = seen.chunks
+        if tokens / 1.2 < chunks < tokens:  # as where each token comes in a piece of its own
+            tokens = chunks
+        return tokens / (1 + margin)
+
+    def learn(self, request: Request, usage: Usage, seen: Seen, seconds: float, waited: float) -> None:
+        """Note what a provider reported for a call of so many seconds, of which it `waited` for the first chunk."""
+        model = (request.provider or "", request.model)
+        known = self._models.get(model) or self._add(model)
+        asked, size = _asked(request)
+        hidden = 0 if seen.reasoning else min(usage.reasoning_tokens, usage.output_tokens)
+        known.taught.append(
+            Taught(
+                usage.output_tokens - hidden, hidden, seconds, waited, seen.chunks if request.stream else 0,
+                seen.sample(), seen.chars, usage.input_tokens, len(request.messages), asked, size,
+            )
+        )  # fmt: skip
+
+    def _add(self, model: Model) -> Habits:
+        with self._lock:
+            known = self._models.setdefault(model, Habits())
+            if len(self._models) > _MOST_MODELS:
+                del self._models[next(iter(self._models))]
+        return known
+
+    def _known(self, request: Request) -> Habits:
+        model = (request.provider or "", request.model)
+        known = self._models.get(model) or self._add(model)
+        if known.taught:
+            with self._lock:
+                while known.taught:
+                    known.learn(known.taught.popleft())
+        return known
+
+
+def _sample(text: str) -> str:
+    size = len(text)
+    if size <= _SAMPLE:
+        return text
+    piece = _SAMPLE // _PIECES
+    starts = range(0, size - piece + 1, (size - piece) // (_PIECES - 1))
+    return "".join([text[start : start + piece] for start in starts])
+
+
+def _asked(request: Request) -> tuple[str, int]:
+    """Give a sample of what a request says, and its size; nothing where it is not text alone."""
+    if request.tools or request.response_schema is not None:
+        return "", 0
+    texts = []
+    for message in request.messages:
+        for part in message.parts:
+            if type(part) is not TextPart:
+                return "", 0
+            texts.append(part.text)
+    text = texts[0] if len(texts) == 1 else "\n".join(texts)
+    return _sample(text), len(text)
+
+
+def _input_text(request: Request) -> tuple[bytes, float]:
+    """Give all that a request says, and how many tokens stand around that."""
+    texts: list[str] = []
+    around = float(REQUEST_TOKENS)
+    for message in request.messages:
+        for part in message.parts:
+            if isinstance(part, TextPart | ReasoningPart | RefusalPart):
+                texts.append(part.text)
+            elif isinstance(part, ToolCallPart):
+                around += _TOOL
+                texts += (part.name, part.arguments)
+            elif isinstance(part, ToolResultPart):
+                around += _TOOL
+                texts.append(part.content)
+            elif isinstance(part, OpaquePart):
+                texts.append(json.dumps(part.value, default=str, ensure_ascii=False))
+            elif isinstance(part, AudioPart):
+                around += len(part.data) / _AUDIO_BYTES
+            else:
+                around += _IMAGE
+    for tool in request.tools:
+        around += _TOOL
+        form = tool.grammar if isinstance(tool, CustomTool) else tool.parameters
+        texts += (tool.name, tool.description, json.dumps(form, default=str, ensure_ascii=False))
+    if request.response_schema is not None:
+        texts.append(json.dumps(request.response_schema, default=str, ensure_ascii=False))
+    return "\n".join(texts).encode("utf-8", "surrogatepass"), around

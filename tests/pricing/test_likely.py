@@ -1,0 +1,290 @@
+"""What is booked for a call whose provider reported nothing, beside what a provider counts with a real vocabulary."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import random
+import socket
+import sysconfig
+import threading
+import warnings
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+from chat_wire import delta
+from inferkit import Budget, BudgetExceeded, Client, DeadlineExceeded, OpenAIChat, Price, SqliteLedger
+from wire import UNTIL_CLOSED, Wire, event, sse
+
+LIBRARY = Path(sysconfig.get_paths()["stdlib"])
+CODE = "\n".join((LIBRARY / f"{name}.py").read_text("utf-8") for name in ("argparse", "ast", "difflib", "tarfile"))
+ENGLISH = (LIBRARY / "pydoc_data" / "topics.py").read_text("utf-8").replace("\\n", "\n").replace("'", "")
+WORDS = ENGLISH.split()[:5000]
+CHINESE = [
+    "今天的天气很好,我们决定去公园散步。",
+    "这个问题的答案取决于你如何定义成功。",
+    "请先检查网络连接,然后重新启动应用程序。",
+    "人工智能正在改变许多行业的工作方式。",
+    "如果订单还没有发货,您可以随时取消并获得全额退款。",
+    "北京是中国的首都,拥有三千多年的历史。",
+    "研究人员发现,睡眠不足会影响记忆力和注意力。",
+    "首先把水烧开,加入少许盐,再放入面条煮八分钟。",
+    "他站在窗前,望着远处的群山,沉默了很久。",
+    "数据库的索引可以显著提高查询速度,但会占用额外的存储空间。",
+    "根据合同第七条的规定,违约方应当承担相应的赔偿责任。",
+    "春天来了,树上的花都开了,空气中弥漫着淡淡的香味。",
+    "经济增长放缓的主要原因是出口下降和内需不足。",
+]
+
+
+def part_of(text, chance, size):
+    start = chance.randrange(len(text) - size)
+    return text[start : start + size]
+
+
+def some_json(chance, size):
+    def value():
+        return chance.choice(
+            [chance.randrange(10**6), round(chance.random() * 100, 2), True, None, chance.choice(WORDS)]
+        )
+
+    names = ["id", "name", "price", "created_at", "status", "tags", "address", "quantity"]
+    text, indent = "", chance.choice([None, 2])
+    while len(text) < size:
+        text += json.dumps({name: value() for name in chance.sample(names, 5)}, indent=indent) + "\n"
+    return text[:size]
+
+
+def some_digits(chance, size):
+    way = chance.randrange(3)
+    if way == 0:
+        return "".join(chance.choices("0123456789", k=size))
+    if way == 1:
+        return " ".join(str(chance.randrange(10 ** chance.randint(1, 9))) for _ in range(size // 2))[:size]
+    return ", ".join(f"{chance.random() * 1000:.4f}" for _ in range(size))[:size]
+
+
+KINDS = {
+    "english": lambda chance, size: part_of(ENGLISH, chance, size),
+    "code": lambda chance, size: part_of(CODE, chance, size),
+    "json": some_json,
+    "digits": some_digits,
+    "chinese": lambda chance, size: "".join(chance.choices(CHINESE, k=size)).replace(",", "\uff0c")[: size // 2],
+    "base64": lambda chance, size: base64.b64encode(chance.randbytes(size)).decode()[:size],
+}
+SIZES = (200, 600, 2000)  # characters
+SHARES = (0.1, 0.5, 0.9)
+
+
+@lru_cache
+def vocabulary():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it opens its files in an old way
+        from bpe_openai import get_encoding
+
+        return get_encoding("o200k_base")
+
+
+def tokens_in(text):
+    return len(vocabulary().encode(text))
+
+
+def pieces_of(text, tokens):
+    """Cut a text into pieces of so many tokens, as a server sends them."""
+    pieces, held = [], b""
+    ids = vocabulary().encode(text)
+    for start in range(0, len(ids), tokens):
+        held += b"".join(map(vocabulary().decode_single_token_bytes, ids[start : start + tokens]))
+        try:
+            pieces.append(held.decode())
+        except UnicodeDecodeError:  # a token ends within a character
+            continue
+        held = b""
+    return pieces
+
+
+class Counting:
+    """A `Wire`'s script that streams `pieces`, of which it writes the first `most`, and counts what it has written."""
+
+    def __init__(self):
+        self.pieces, self.most, self.asked, self.written = [], None, 0, 0
+        self.wrote = threading.Event()
+
+    def __call__(self, request):
+        asked = request.json
+        self.asked = 3 + sum(4 + tokens_in(message["content"]) for message in asked["messages"])
+        pieces = self.pieces if self.most is None else self.pieces[: self.most]
+        self.written = tokens_in("".join(pieces))
+        counts = {"prompt_tokens": self.asked, "completion_tokens": self.written}
+        end = [event(delta(finish="stop")), event({"choices": [], "usage": counts}), event("[DONE]")]
+        yield from sse(self._said(pieces, end))
+
+    def _said(self, pieces, end):
+        self.wrote.clear()
+        yield from (event(delta(piece)) for piece in pieces)
+        self.wrote.set()
+        yield from end if self.most is None else [UNTIL_CLOSED]
+
+
+@pytest.fixture
+def counting(tmp_path):
+    """Give the server, a client of it, and what the last call was booked as."""
+    server = Counting()
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    with Wire(server) as wire, contextlib.closing(ledger):
+        provider = OpenAIChat(base_url=wire.url, api_key="k", name="own")
+        prices = {f"own:{number}": Price("1", "10") for number in range(64)}
+        with Client(providers={"own": provider}, prices=prices, ledger=ledger, cache=False) as llm:
+            yield server, llm, lambda: list(ledger.entries())[-1].charge
+
+
+def close_to(booked, written):
+    return written <= booked <= 1.35 * written or abs(booked - written) <= 8
+
+
+def too_little(booked, written):
+    return booked < 0.97 * written and written - booked > 8
+
+
+@pytest.mark.parametrize("size", [1, 5, 40], ids="{} tokens a piece".format)
+@pytest.mark.parametrize("mixed", [False, True], ids=["20 calls of its kind", "20 mixed calls"])
+def test_what_is_booked_for_a_stream_that_was_left_is_close_to_what_its_server_has_written(counting, mixed, size):
+    server, llm, booked = counting
+    chance = random.Random(size)
+    found = []
+    for number, kind in enumerate(KINDS):
+        model = f"own:{number}"
+        taught = [kind] * 20 if not mixed else [each for each in KINDS for _ in range(4)][:20]
+        for each in taught if not mixed else chance.sample(taught, 20):
+            server.pieces, server.most = pieces_of(KINDS[each](chance, chance.choice(SIZES)), size), None
+            with llm.stream(model, KINDS[each](chance, chance.choice(SIZES))) as stream:
+                list(stream)
+        for share in SHARES * 2:
+            server.pieces = pieces_of(KINDS[kind](chance, chance.choice(SIZES)), size)
+            server.most = max(1, int(len(server.pieces) * share))
+            with llm.stream(model, KINDS[kind](chance, chance.choice(SIZES))) as stream:
+                for _ in range(server.most):
+                    next(stream)
+            charge = booked()
+            assert charge.estimated
+            found += [
+                (kind, share, "output", charge.output_tokens, server.written),
+                (kind, share, "input", charge.input_tokens, server.asked),
+            ]
+    wrong = [each for each in found if not close_to(*each[3:])]
+    assert len(wrong) <= 0.05 * len(found), wrong
+    assert [each for each in found if too_little(*each[3:])] == []
+
+
+def test_the_first_call_to_a_model_is_booked_by_what_texts_usually_come_to(counting):
+    server, llm, booked = counting
+    chance = random.Random(5)
+    found = []
+    for number, kind in enumerate(list(KINDS) * 3):
+        server.pieces = pieces_of(KINDS[kind](chance, 1000), 5)
+        server.most = len(server.pieces)
+        with llm.stream(f"own:{number}", "Where is my order?") as stream:
+            for _ in range(server.most):
+                next(stream)
+        charge = booked()
+        found.append((kind, charge.output_tokens, server.written))
+        assert charge.input_tokens <= 15
+    assert [each for each in found if not 0.9 * each[2] <= each[1] <= 1.4 * each[2]] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [1, 5])
+@pytest.mark.parametrize("taught", [0, 5])
+def test_a_runaway_reply_ends_within_one_and_a_half_times_its_cap_and_all_that_was_seen_is_booked(
+    counting, kind, size, taught
+):
+    server, llm, booked = counting
+    chance, cap = random.Random(7), 300
+    for _ in range(taught):
+        server.pieces = pieces_of(KINDS[kind](chance, 1000), size)
+        with llm.stream("own:1", "Hello") as stream:
+            list(stream)
+    text = KINDS[kind](chance, 12_000)
+    server.pieces, server.most = pieces_of(text, size), 10**6
+    seen = ""
+    budget = Budget(usd="1", per="total", name="all")
+    with pytest.raises(BudgetExceeded), llm.stream("own:1", "Hello", budget=budget, max_output_tokens=cap) as stream:
+        for chunk in stream:
+            seen += chunk.text
+    assert cap <= tokens_in(seen) <= 1.5 * cap
+    charge = booked()
+    assert charge.output_tokens >= 0.97 * tokens_in(seen)
+    held = budget.usage(ledger=llm.ledger)
+    assert charge.overrun > 0
+    assert charge.usd - charge.overrun < cap * 10_000 + 200 * 1_000
+    assert held.held_usd == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_written_ahead_of_its_reader_is_booked_too(counting, kind):
+    """The server has written all of its reply when the reader leaves at a tenth; it waits in the socket's buffers."""
+    server, llm, booked = counting
+    server.pieces = pieces_of(KINDS[kind](random.Random(9), 4000), 1)
+    server.most = len(server.pieces)
+    with llm.stream("own:1", "Hello") as stream:
+        for _ in range(server.most // 10):
+            next(stream)
+        server.wrote.wait(20)
+    assert close_to(booked().output_tokens, server.written)
+
+
+def attempt_that_nobody_answered(world, scheme):
+    """Whoever listens never says a word. So TLS never begins, and a request over it is never written."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/v1"
+    settings = {"providers": {"own": OpenAIChat(base_url=url, api_key="k", name="own")}, "max_retries": 0}
+
+    async def body(world):
+        async with world.client(prices={"own:1": Price("1", "10")}, preload=True, **settings) as llm:
+            with pytest.raises(DeadlineExceeded) as caught:
+                await llm.complete("own:1", "Where is my order?", timeout=1, max_output_tokens=100)
+            return caught.value.attempts
+
+    with listener:
+        (attempt,) = world.run(body)
+    return attempt
+
+
+def test_a_request_that_was_written_and_never_answered_costs_its_input_and_its_time(world):
+    usage = attempt_that_nobody_answered(world, "http").usage
+    assert 8 <= usage.input_tokens <= 16
+    assert 0 < usage.output_tokens <= 100
+    assert usage.estimated
+
+
+@pytest.mark.parametrize("world", ["direct"], indirect=True)
+def test_a_request_that_was_not_written_when_its_time_was_over_costs_nothing(world):
+    attempt = attempt_that_nobody_answered(world, "https")
+    assert (attempt.cost_nanos, attempt.usage.total_tokens) == (0, 0)
+
+
+def test_what_was_written_ahead_of_a_reader_is_booked_in_every_world(world):
+    wrote = threading.Event()
+
+    def script(_):
+        yield from sse(said())
+
+    def said():
+        yield from [event(delta("word "))] * 900
+        wrote.set()
+        yield UNTIL_CLOSED
+
+    async def body(world):
+        provider = OpenAIChat(base_url=wire.url, api_key="k", name="own")
+        async with world.client(providers={"own": provider}, prices={"own:1": Price("1", "10")}, ledger=True) as llm:
+            async with llm.stream("own:1", "Hello") as stream:
+                async for _ in stream:
+                    break
+                wrote.wait(20)
+            return next(iter(getattr(llm, "inner", llm).ledger.entries())).charge.output_tokens
+
+    with Wire(script) as wire:
+        assert 900 <= world.run(body) <= 1.35 * 900
