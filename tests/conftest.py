@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from ways import WAYS
 from worlds import RUNTIMES, WORLDS, World, run_in
 
 
@@ -18,6 +19,12 @@ def run(request):
 def world(request):
     """One of the four ways to run the stack."""
     return World(request.param)
+
+
+@pytest.fixture(params=WAYS, ids=str)
+def way(request):
+    """Each way that bytes can travel."""
+    return request.param
 
 
 @pytest.fixture

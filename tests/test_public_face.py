@@ -97,7 +97,20 @@ FACE = [
     "default_stack",
 ]
 TELEMETRY = ["Export", "SpanCollector", "Telemetry", "export_to_jaeger", "trace_tree"]
-TESTING = ["FakeProvider", "Script", "make_request", "settled"]
+TESTING = [
+    "CutOff",
+    "FakeProvider",
+    "Piece",
+    "Recorded",
+    "Refused",
+    "ResetAt",
+    "Script",
+    "Stalled",
+    "Surplus",
+    "Tape",
+    "make_request",
+    "settled",
+]
 ALSO_IN_THE_DOCS = {
     "inferkit.caching.disk": {"DiskTier"},
     "inferkit.caching.entry": {"CachedReply"},
@@ -109,6 +122,8 @@ ALSO_IN_THE_DOCS = {
     "inferkit.providers.adapter": {"Adapter"},
     "inferkit.providers.endpoints": {"Credential", "Endpoint"},
     "inferkit.providers.http.httpx_transport": {"HttpxTransport"},
+    "inferkit.providers.wires.chat.quirks": {"ChatQuirks"},
+    "inferkit.providers.wires.chat.wire": {"CHAT"},
     "inferkit.testing.ledger": {"LedgerContract"},
 }
 ROOT = Path(__file__).parent.parent

@@ -108,9 +108,9 @@ def run_program(program, *options):
         )
 
 
-async def text(adapter, runtime, **fields):
+async def text(adapter, runtime, *messages, **fields):
     """Ask, and give the whole text."""
-    return "".join(chunk.text for chunk in await (await adapter(ask(runtime, **fields))).read())
+    return "".join(chunk.text for chunk in await (await adapter(ask(runtime, *messages, **fields))).read())
 
 
 async def close(adapter, runtime):

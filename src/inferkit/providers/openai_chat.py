@@ -15,7 +15,7 @@ from inferkit.providers.http.settings import Http, Library
 from inferkit.providers.http.transport import Timeouts, Transport
 from inferkit.providers.presets import PRESETS
 from inferkit.providers.wires.chat.quirks import ChatQuirks
-from inferkit.providers.wires.chat.wire import CHAT
+from inferkit.providers.wires.chat.wire import CHAT, ChatWire
 
 if TYPE_CHECKING:
     from typing import Self
@@ -33,9 +33,10 @@ class OpenAIChat(Adapter):
     `http_client` is an httpx client (or httpx2, or anything with its interface) of the application's, of the kind that
     fits the caller; it is not closed here. Without one, `transport` says how requests travel: "httpx", "aiohttp", an
     `Http` with more to say, or a transport of your own. `timeouts` are in seconds; the call's own deadline holds
-    besides. `quirks` say how the server differs; `max_tokens_field` and `reasoning_field` are two of them by
-    themselves. `preset` makes the adapter for a well-known server. `free_fields` names fields of `extra=` that move no
-    cost on this server: a budget refuses those that it does not know.
+    besides. `max_kept_bytes` is what one reply may take in memory, 64 MiB if nothing is said. `quirks` say how the
+    server differs; `max_tokens_field` and `reasoning_field` are two of them by themselves. `preset` makes the adapter
+    for a well-known server. `free_fields` names fields of `extra=` that move no cost on this server: a budget refuses
+    those that it does not know.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class OpenAIChat(Adapter):
         reasoning_field: str | None = None,
         quirks: ChatQuirks | None = None,
         free_fields: Sequence[str] = (),
+        max_kept_bytes: int | None = None,
     ) -> None:
         openai = PRESETS["openai"]
         is_openai = openai.owns(base_url)
@@ -76,7 +78,8 @@ class OpenAIChat(Adapter):
             quirks=quirks,
             free_fields=tuple(free_fields),
         )
-        super().__init__(CHAT, endpoint, make_transport(transport, http_client=http_client, timeouts=timeouts))
+        wire = CHAT if max_kept_bytes is None else ChatWire(max_kept_bytes=max_kept_bytes)
+        super().__init__(wire, endpoint, make_transport(transport, http_client=http_client, timeouts=timeouts))
 
     @classmethod
     def preset(cls, server: str, **settings: Any) -> Self:

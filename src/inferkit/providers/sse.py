@@ -11,7 +11,7 @@ from typing import NamedTuple
 __all__ = ["EventTooLong", "SSEEvent", "SSEParser"]
 
 _BOM = b"\xef\xbb\xbf"
-_MAX_EVENT_BYTES = 4 * 1024 * 1024
+_MAX_EVENT_BYTES = 16 * 1024 * 1024  # an image comes in one event
 
 
 class EventTooLong(ValueError):

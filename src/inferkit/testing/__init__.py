@@ -11,5 +11,19 @@ assert fake.open_streams == 0
 from __future__ import annotations
 
 from inferkit.testing.fakes import FakeProvider, Script, make_request, settled
+from inferkit.testing.tape import CutOff, Piece, Recorded, Refused, ResetAt, Stalled, Surplus, Tape
 
-__all__ = ["FakeProvider", "Script", "make_request", "settled"]
+__all__ = [
+    "CutOff",
+    "FakeProvider",
+    "Piece",
+    "Recorded",
+    "Refused",
+    "ResetAt",
+    "Script",
+    "Stalled",
+    "Surplus",
+    "Tape",
+    "make_request",
+    "settled",
+]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given, strategies as st
@@ -406,22 +408,56 @@ def test_the_reader_says_who_answered():
 
 @pytest.mark.parametrize("content", [b" ", b"x", b'{"a":'])
 def test_a_whole_reply_is_bounded(content):
-    reader = ChatReader("acme", JSON if content != b"x" else STREAM, streamed=False, max_bytes=99)
-    for _ in range(99):
+    reader = ChatReader("acme", JSON if content != b"x" else STREAM, streamed=False, max_kept_bytes=9999)
+    for _ in range(999):
         assert reader.feed(content * 50) == []
         if reader.failure is not None:
             break
     if content == b"x":
         assert reader.failure is None, "a line of a stream has a bound of its own"
-    else:
-        assert "larger than 99 bytes" in str(reader.failure)
+        return
+    assert "takes more than 9999 bytes" in str(reader.failure)
+    assert (reader.failure.code, reader.failure.retryable) == ("reply_too_long", False)
+
+
+EVENTS = {
+    "alike": lambda n: event(delta(f"w{n}")),
+    "padded": lambda n: event(delta("w") | {"obfuscation": "x" * (n % 7)}),
+    "calls": lambda n: event(delta(tool_calls=[{"index": 0, "id": "c", "function": {"arguments": "x"}}])),
+    "parallel": lambda n: event(delta(tool_calls=[{"index": n, "id": f"c{n}", "function": {"name": "f"}}])),
+    "empty": lambda n: b'data: {"choices":[]}\n\n',
+    "annotations": lambda n: event(delta(annotations=[{"url": n}])),
+    "details": lambda n: event(delta(reasoning_details=[{"index": n, "text": "x"}])),
+    "images": lambda n: event(delta(images=[PICTURE])),
+}
+
+
+@pytest.mark.parametrize("kind", list(EVENTS))
+def test_a_stream_of_many_small_events_is_stopped_before_it_takes_more_than_it_may(kind):
+    """What is kept of it stays within the bound, as Python itself counts."""
+    reader = ChatReader("acme", STREAM, streamed=True, max_kept_bytes=4_000_000)
+    reader.feed(b"".join(map(EVENTS[kind], range(16))))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        kept, most = [], 0
+        for n in range(10_000):
+            kept += reader.feed(b"".join([EVENTS[kind](16 * n + m) for m in range(16)]))
+            most = max(most, tracemalloc.get_traced_memory()[0])
+            if reader.failure is not None:
+                break
+    finally:
+        tracemalloc.stop()
+    assert reader.failure is not None
+    assert (type(reader.failure), reader.failure.code) == (Unavailable, "reply_too_long")
+    assert not reader.failure.retryable
+    assert most < 4_000_000
 
 
 def test_blanks_without_end_under_the_label_of_a_stream_are_not_held():
-    reader = ChatReader("acme", STREAM, streamed=True, max_bytes=10**9)
-    with_failure = next(n for n in range(200) if reader.feed(b" " * 100_000) == [] and reader.failure is not None)
-    assert with_failure < 60
-    assert "longer than" in str(reader.failure)
+    reader = ChatReader("acme", STREAM, streamed=True)
+    with_failure = next(n for n in range(900) if reader.feed(b" " * 100_000) == [] and reader.failure is not None)
+    assert with_failure < 400
 
 
 @pytest.mark.parametrize(

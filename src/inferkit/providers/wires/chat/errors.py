@@ -44,7 +44,7 @@ def error_in(content: Any) -> Any:
         content = content[0]
     if not isinstance(content, dict):
         return None
-    error = content.get("error") or (content if content.get("object") in {"error", "Error"} else None)
+    error = content.get("error") or (content if content.get("object") in ("error", "Error") else None)
     if isinstance(error, str) and isinstance(content.get("code"), str):  # xAI has them side by side
         return {"message": error, "code": content["code"]}
     return error

@@ -27,6 +27,7 @@ _NOTHING: dict[str, Any] = {}
 _REFUSED = (RefusalPart(""),)
 _new = tuple.__new__  # twice as fast as a named tuple's own, and used for every token
 _ANY = object()
+_WORDS = frozenset({"role", "content", "reasoning_content", "reasoning", "refusal"})
 
 
 class BrokenReplyError(Exception):
@@ -40,18 +41,22 @@ class BrokenReplyError(Exception):
 class ChatEvents:
     """Reads the events of one reply, or the one object of a whole one."""
 
-    __slots__ = ("_calls", "_index", "_others", "_refused", "_tier", "finished")
+    __slots__ = ("_calls", "_index", "_others", "_refused", "_tier", "finished", "light")
 
     def __init__(self) -> None:
         self.finished = False
+        self.light = False  # the last event brought words, and nothing that is gathered
         self._refused = False
         self._tier: Any = None
         self._calls: ToolCalls | None = None
         self._index: Any = _ANY  # of the choice that is the reply
         self._others = Others()
 
-    def read_text(self, event: Any, into: list[Chunk]) -> bool:
-        """Read an event that brings a piece of text and nothing else, as nearly all do; False where it is none."""
+    def read_text(self, event: Any, into: list[Chunk], raw: Any = None) -> bool:
+        """Read an event that brings a piece of text and nothing else, as nearly all do; False where it is none.
+
+        `raw` is what the chunk keeps of the event: its bytes, which are smaller by far.
+        """
         try:
             choice = event["choices"][0]
             delta = choice["delta"]
@@ -69,30 +74,33 @@ class ChatEvents:
                 return False
         except (AttributeError, TypeError, KeyError, IndexError):
             return False
-        into.append(_new(Chunk, (text, "", (), None, None, event, (), None)))
+        into.append(_new(Chunk, (text, "", (), None, None, raw, (), None)))
         self._index = 0
         return True
 
-    def read(self, event: Any, into: list[Chunk]) -> None:
-        """Read one event. Raises `Malformed` if it cannot be one of this wire's, `BrokenReplyError` if it says so."""
+    def read(self, event: Any, into: list[Chunk], raw: Any = None) -> None:
+        """Read one event; `raw` is as above.
+
+        Raises `Malformed` if it cannot be one of this wire's, and `BrokenReplyError` if it says that the reply broke.
+        """
         try:
-            self._read(event, event.get("choices") or [], into)
+            self._read(event, event.get("choices") or [], into, raw)
         except (AttributeError, TypeError, KeyError, IndexError):
             raise Malformed("it has an unknown shape") from None
 
-    def read_whole(self, content: Any, into: list[Chunk]) -> None:
+    def read_whole(self, content: Any, into: list[Chunk], raw: Any = None) -> None:
         """Read a reply that is one object. Raises `Malformed` also if there is no reply in it."""
         if not isinstance(content, dict) or not content.get("choices"):
             raise Malformed("it has no choices")
-        self.read(content, into)
+        self.read(content, into, raw)
 
     def rest(self, into: list[Chunk]) -> None:
-        """Tell what was gathered and not told, of a reply that ended without a finish reason."""
-        parts, extra = self._others.tell()
+        """Tell what was gathered and not told, of a reply that ended without a finish reason, or went on after it."""
+        parts, extra = self._others.tell(last=True)
         if parts or extra:
             into.append(Chunk(parts=parts, extra=extra))
 
-    def _read(self, event: dict[str, Any], choices: list[dict[str, Any]], into: list[Chunk]) -> None:
+    def _read(self, event: dict[str, Any], choices: list[dict[str, Any]], into: list[Chunk], raw: Any) -> None:
         choice = self._chosen(choices)
         delta = choice.get("delta") or choice.get("message") or _NOTHING
         text, reasoning = delta.get("content"), delta.get("reasoning_content") or delta.get("reasoning")
@@ -101,6 +109,7 @@ class ChatEvents:
             text, thought, shown = self._parts(text)
             reasoning = reasoning or thought
         reasoning = reasoning if type(reasoning) is str else ""
+        self.light = delta.keys() <= _WORDS
         calls = self._read_calls(delta)
         reason = choice.get("finish_reason")
         parts = shown + self._others.gather(event, choice, delta, is_last=not choices or bool(reason))
@@ -112,7 +121,7 @@ class ChatEvents:
             text, reasoning, parts = refusal, "", _REFUSED + parts
         if choice.get("error") or (reason and str(reason).lower() in BROKEN):
             if text or reasoning or calls or parts:
-                into.append(Chunk(text or "", reasoning, calls, None, None, event, parts))
+                into.append(Chunk(text or "", reasoning, calls, None, None, raw, parts))
             raise BrokenReplyError(choice.get("error") or {"code": str(reason)})
         extra = None
         if reason:
@@ -128,7 +137,7 @@ class ChatEvents:
             counts = (event["x_groq"] or _NOTHING).get("usage")
         self._tier = event.get("service_tier") or self._tier
         usage = read_usage(counts, self._tier) if counts else None
-        into.append(Chunk(text or "", reasoning, calls, reason or None, usage, event, parts, extra))
+        into.append(Chunk(text or "", reasoning, calls, reason or None, usage, raw, parts, extra))
 
     def _chosen(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         """Give the choice that is the reply, which has index 0 or comes alone; others stay in `raw`."""

@@ -22,18 +22,20 @@ _OF_TEXT = frozenset({"role", "content", "reasoning_content", "reasoning", "refu
 _OF_DELTA = _OF_TEXT | {FIELD, "audio", DETAILS}
 _OF_CHOICE = frozenset({"index", "delta", "message", "finish_reason", "usage", "error"})
 _OF_EVENT = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation", "x_groq", "error"})
+_MOST_TELLINGS = 8
 _CUT = frozenset({"text", "summary", "data", "transcript", "arguments"})  # the texts within a field that come in pieces
 
 
 class Others:
     """The fields of one reply that have no place in a chunk."""
 
-    __slots__ = ("_audio", "_details", "_extra", "_untold")
+    __slots__ = ("_audio", "_details", "_extra", "_tellings", "_untold")
 
     def __init__(self) -> None:
         self._audio: _Pieces | None = None
         self._details: dict[Any, _Pieces] = {}
         self._extra: dict[str, _Pieces] = {}
+        self._tellings = 0
         self._untold = False
 
     def gather(
@@ -68,9 +70,14 @@ class Others:
             self._audio.add(audio)
         return tuple(images)
 
-    def tell(self) -> tuple[tuple[Part, ...], dict[str, Any] | None]:
-        """Give the parts that are whole now, and what else there is to say, if it was not told yet."""
+    def tell(self, *, last: bool = False) -> tuple[tuple[Part, ...], dict[str, Any] | None]:
+        """Give the parts that are whole now, and what else there is to say, if it was not told yet.
+
+        Each telling is of everything, so after a few of them the rest waits for the `last` one.
+        """
         parts: tuple[Part, ...] = ()
+        if self._tellings >= _MOST_TELLINGS and not last:
+            return parts, None
         if self._details:
             details = [each.whole() for each in self._details.values()]
             parts += (ReasoningPart("", None, {DETAILS: details}),)
@@ -81,6 +88,7 @@ class Others:
         if not self._untold:
             return parts, None
         self._untold = False
+        self._tellings += 1
         return parts, {name: pieces.whole() for name, pieces in self._extra.items()}
 
     def add(self, name: str, value: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.chunks import Chunk
-from inferkit.core.errors import ProviderError
+from inferkit.core.errors import ProviderError, Unavailable
 from inferkit.providers.errors import refusal, unusable
 from inferkit.providers.sse import EventTooLong, SSEParser
 from inferkit.providers.wires.chat.errors import error_in
@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 
     from inferkit.providers.sse import SSEEvent
 
-__all__ = ["ChatReader"]
+__all__ = ["MAX_KEPT_BYTES", "ChatReader"]
 
-_MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_KEPT_BYTES = 64 * 1024 * 1024
+"""What one reply may take in memory, about, until it is over; a whole one may have half of that as its body."""
+
+_OF_TEXT = 170  # what a chunk takes beside its event, if it is like the others
+_OF_WORDS = 300  # if it brings words, and is not
+_OF_OTHERS = 800  # if it brings what is gathered
 _MAX_BLANK_BYTES = 64 * 1024
 _BLANKS = b" \t\r\n\xef\xbb\xbf"  # and the bytes of a BOM
 _WHOLE = b"{[<"  # JSON, or a page that says what went wrong
@@ -36,7 +41,7 @@ _WHOLE = b"{[<"  # JSON, or a page that says what went wrong
 class ChatReader:
     """Reads one reply; see `Reader`.
 
-    `max_bytes` bounds one that is not streamed; `reasoning_tags` are those between which its reasoning stands.
+    `max_kept_bytes` bounds what it may take in memory; `reasoning_tags` are those between which its reasoning stands.
     """
 
     def __init__(
@@ -45,7 +50,7 @@ class ChatReader:
         headers: Mapping[str, str],
         *,
         streamed: bool,
-        max_bytes: int = _MAX_BODY_BYTES,
+        max_kept_bytes: int = MAX_KEPT_BYTES,
         reasoning_tags: tuple[str, str] | None = None,
     ) -> None:
         self.failure: ProviderError | None = None
@@ -54,7 +59,7 @@ class ChatReader:
         self.id: str | None = None
         self._provider = provider
         self._headers = headers
-        self._max_bytes = max_bytes
+        self._most = self._room = max_kept_bytes
         self._expects_stream = streamed
         self._events = ChatEvents()
         self._texts = Texts()
@@ -79,6 +84,9 @@ class ChatReader:
         if parser.between and not self._halves.waiting:
             texts = self._texts.read(data)
             if texts is not None:
+                self._room -= len(data) + _OF_TEXT * len(texts)
+                if self._room < 0:
+                    return self._stop()
                 return texts if self._tags is None else self._untagged(texts)
         chunks: list[Chunk] = []
         try:
@@ -89,7 +97,21 @@ class ChatReader:
             self._fail(f"an event of its stream is not usable: {error}")
         except ProviderError as error:
             self.failure = error
+        if self._room < 0:
+            return self._stop()
         return chunks if self._tags is None else self._untagged(chunks)
+
+    def _stop(self) -> list[Chunk]:
+        self._held = []
+        self.failure = Unavailable(
+            f"{self._provider}: its reply takes more than {self._most} bytes in memory; set max_output_tokens=, or if "
+            "you want it, raise the provider's max_kept_bytes=",
+            provider=self._provider,
+            status=200,
+            code="reply_too_long",
+            retryable=False,
+        )
+        return []
 
     def end(self) -> list[Chunk]:
         """Say that there are no more bytes; give what they completed."""
@@ -127,10 +149,7 @@ class ChatReader:
                 self._parser = SSEParser()
                 held, self._held = b"".join(self._held), []
                 return self.feed(held)
-        if self._size > self._max_bytes:
-            self._held = []
-            self._fail(f"its reply is larger than {self._max_bytes} bytes")
-        return []
+        return self._stop() if self._size > self._most // 2 else []
 
     @property
     def _is_labelled_stream(self) -> bool:
@@ -159,18 +178,17 @@ class ChatReader:
     def _read(self, content: dict[str, Any], raw: bytes, chunks: list[Chunk]) -> None:
         if not self._met:
             self._meet(content)
-        if self._events.read_text(content, chunks):
+        if self._events.read_text(content, chunks, raw):
             self._texts.learn(raw)
+            self._room -= len(raw) + _OF_WORDS
             return
         if "error" in content or content.get("object") == "error":
             error = error_in(content)
             if error is not None:
                 raise refusal(self._provider, None, self._headers, error)
-        self._read_one(content, chunks)
-
-    def _read_one(self, content: dict[str, Any], chunks: list[Chunk]) -> None:
         try:
-            self._events.read(content, chunks)
+            self._events.read(content, chunks, raw)
+            self._room -= len(raw) + _OF_WORDS if self._events.light else 2 * len(raw) + _OF_OTHERS
         except BrokenReplyError as broken:
             raise refusal(self._provider, None, self._headers, broken.error) from None
 
@@ -227,7 +245,7 @@ class ChatReader:
             if error is not None:
                 raise refusal(self._provider, None, self._headers, error)
             try:
-                self._events.read_whole(content, chunks)
+                self._events.read_whole(content, chunks, held)
             except BrokenReplyError as broken:
                 raise refusal(self._provider, None, self._headers, broken.error) from None
             self._events.rest(chunks)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Tags"]
 
+_MOST_BLANKS = 1000
+"""What may stand before a tag, and is held until it is known what follows."""
+
 
 class Tags:
     """Splits the texts of one reply."""
@@ -61,7 +64,7 @@ class Tags:
                 bare = text.lstrip()
                 if bare.startswith(self._begin):
                     self._inside, self._met, text = True, True, bare[len(self._begin) :]
-                elif self._begin.startswith(bare):
+                elif self._begin.startswith(bare) and len(text) < _MOST_BLANKS:
                     self._held, text = text, ""
                 else:
                     self._over = True

@@ -21,12 +21,11 @@ _OF_CALLED = frozenset({"name", "arguments", "input"})
 
 
 class _Known:
-    """A call, as far as it is known: the wire's index, and its id and name once they came."""
+    """A call, as far as it is known."""
 
-    __slots__ = ("id", "index", "kind", "name")
+    __slots__ = ("id", "kind", "name")
 
-    def __init__(self, index: Any, kind: str) -> None:
-        self.index = index
+    def __init__(self, kind: str) -> None:
         self.kind = kind
         self.id: str | None = None
         self.name: str | None = None
@@ -35,10 +34,13 @@ class _Known:
 class ToolCalls:
     """Reads the pieces of one reply's tool calls."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_by_id", "_by_index", "_known", "_without_id")
 
     def __init__(self) -> None:
         self._known: list[_Known] = []
+        self._without_id: dict[int, None] = {}
+        self._by_id: dict[str, int] = {}
+        self._by_index: dict[Any, int] = {}  # the last call that had the wire's index
 
     def read(self, pieces: list[dict[str, Any]]) -> tuple[ToolCallDelta, ...]:
         """Read the pieces that one event brings."""
@@ -52,22 +54,34 @@ class ToolCalls:
     def ids(self, reply: Any) -> tuple[ToolCallDelta, ...]:
         """Give those calls an id that came without one: results refer to it. `reply` is the id of the reply."""
         made = []
-        for number, known in enumerate(self._known):
-            if known.id is None:
-                known.id = f"call_{reply}_{number}" if isinstance(reply, str) and reply else f"call_{number}"
-                made.append(ToolCallDelta(number, known.id, kind=known.kind))
+        for number in self._without_id:
+            known = self._known[number]
+            known.id = f"call_{reply}_{number}" if isinstance(reply, str) and reply else f"call_{number}"
+            made.append(ToolCallDelta(number, known.id, kind=known.kind))
+        self._without_id = {}
         return tuple(made)
 
     def _piece(self, piece: dict[str, Any], place: int, met: set[int]) -> ToolCallDelta:
         kind = "custom" if piece.get("custom") else "function"
         called = piece.get(kind) or _NOTHING
         id_, name = _word(piece.get("id")), _word(called.get("name"))
-        number = self._number(piece.get("index"), id_, name, place, met)
+        index = piece.get("index")
+        if type(index) not in {int, str, type(None)}:
+            index = repr(index)
+        number = self._number(index, id_, name, place, met)
         met.add(number)
-        known = self._known[number] if number < len(self._known) else self._begin(piece.get("index"), kind)
+        if number == len(self._known):
+            self._known.append(_Known(kind))
+            self._by_index[number if index is None else index] = number
+        known = self._known[number]
         new_id = id_ if known.id is None else None
         new_name = name if known.name is None else None
         known.id, known.name = known.id or id_, known.name or name
+        if id_ is not None:
+            self._by_id.setdefault(id_, number)
+            self._without_id.pop(number, None)
+        elif known.id is None:
+            self._without_id[number] = None
         extra = others(piece, _OF_PIECE)
         more = others(called, _OF_CALLED)
         if more:
@@ -75,25 +89,15 @@ class ToolCalls:
         arguments = _text(called.get("arguments" if kind == "function" else "input"))
         return ToolCallDelta(number, new_id, new_name, arguments, extra or None, known.kind)
 
-    def _begin(self, index: Any, kind: str) -> _Known:
-        known = _Known(len(self._known) if index is None else index, kind)
-        self._known.append(known)
-        return known
-
     def _number(self, index: Any, id_: str | None, name: str | None, place: int, met: set[int]) -> int:
         """Say which call a piece belongs to; the number after the last one is a new call."""
         calls = self._known
         new = len(calls)
-        if id_ is not None:
-            same = next((n for n, known in enumerate(calls) if known.id == id_), None)
-            if same is not None:
-                return same
+        if id_ in self._by_id:
+            return self._by_id[id_]
         if index is None and place > 0:
             index = place
-        if index is None:
-            found = new - 1 if calls else None
-        else:
-            found = next((n for n in reversed(range(new)) if calls[n].index == index), None)
+        found = self._by_index.get(index) if index is not None else new - 1 if calls else None
         if found is None:
             return new if id_ is not None or name is not None or not calls else new - 1
         known = calls[found]

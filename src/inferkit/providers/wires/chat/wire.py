@@ -10,7 +10,7 @@ from inferkit.providers.wires.chat.fields import COST_RULES
 from inferkit.providers.wires.chat.lighter import lighter
 from inferkit.providers.wires.chat.quirks import ChatQuirks
 from inferkit.providers.wires.chat.read_messages import read_message
-from inferkit.providers.wires.chat.reader import ChatReader
+from inferkit.providers.wires.chat.reader import MAX_KEPT_BYTES, ChatReader
 from inferkit.providers.wires.chat.request import read_request, write_request
 from inferkit.providers.wires.chat.usage import read_usage, write_usage
 from inferkit.providers.wires.chat.write_messages import NotTakenError
@@ -30,7 +30,13 @@ _PLAIN = ChatQuirks()
 
 
 class ChatWire:
-    """The codec; see `TwoWayWire`. An endpoint's quirks are `ChatQuirks`."""
+    """The codec; see `TwoWayWire`. An endpoint's quirks are `ChatQuirks`.
+
+    `max_kept_bytes` is what one reply may take in memory; one that takes more is an error, and not tried again.
+    """
+
+    def __init__(self, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
+        self.max_kept_bytes = max_kept_bytes
 
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
@@ -63,7 +69,9 @@ class ChatWire:
     def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> ChatReader:
         """See `Wire`."""
         tags = (endpoint.quirks or _PLAIN).reasoning_tags
-        return ChatReader(endpoint.name, headers, streamed=streamed, reasoning_tags=tags)
+        return ChatReader(
+            endpoint.name, headers, streamed=streamed, max_kept_bytes=self.max_kept_bytes, reasoning_tags=tags
+        )
 
     def writer(self, *, model: str, id: str, created: int, streamed: bool) -> ChatWriter:  # noqa: A002 - the wire's name
         """See `TwoWayWire`."""
