@@ -155,6 +155,9 @@ class _RecordedExchange:
     def end_within(self, seconds: float) -> None:
         self._exchange.end_within(seconds)
 
+    def holds_more(self) -> bool:
+        return self._exchange.holds_more()
+
     async def finish(self) -> None:
         """See `Exchange`. What is wanted has come, so that it counts as complete."""
         self._recording.end("complete")
