@@ -45,6 +45,9 @@ class Played:
     def end_within(self, seconds):
         pass
 
+    def holds_more(self):
+        return False
+
     async def finish(self):
         await self.aclose()
 
