@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks import ENTRIES
 from benchmarks.figures import Figure, as_markdown, as_text
 from benchmarks.suite import NAMES, run
 
@@ -18,7 +20,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few rounds: shows that all runs, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
     parser.add_argument("--markdown", action="store_true", help="print a table for the docs at the end")
+    parser.add_argument("--entries", action="append", metavar="NUMBER", help="a further size for scale, such as 5e6")
     options = parser.parse_args()
+    os.environ[ENTRIES] = ",".join(options.entries or ())
     results: dict[str, list[Figure]] = {}
     for name in options.only or NAMES:
         results[name] = run(name, quick=options.quick)

@@ -118,7 +118,8 @@ ALSO_IN_THE_DOCS = {
     "inferkit.caching.stored": {"decode", "encode"},
     "inferkit.economics": {"Period", "Scenario", "build_report", "play"},
     "inferkit.economics.render": {"Section", "Table", "render_page"},
-    "inferkit.ledger": set(inferkit.ledger.__all__) - {"Accounts", "Journal", "Store"},
+    "inferkit.ledger": set(inferkit.ledger.__all__)
+    - {"Accounts", "Journal", "Pending", "Records", "Store", "Summary", "Summing", "Total"},
     "inferkit.providers.adapter": {"Adapter"},
     "inferkit.providers.endpoints": {"Credential", "Endpoint"},
     "inferkit.providers.http.httpx_transport": {"HttpxTransport"},

@@ -13,18 +13,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks import ENTRIES
 from benchmarks.scale.books import make_book
 
 if TYPE_CHECKING:
     from benchmarks.figures import Figure
 
-__all__ = ["ENTRIES", "scale"]
-
-ENTRIES = "INFERKIT_BENCHMARK_ENTRIES"
-"""The environment variable that adds ledgers of other sizes, as numbers with commas between them."""
+__all__ = ["scale"]
 
 _SIZES = (10_000, 100_000, 1_000_000)
 _ROWS: tuple[tuple[str, str], ...] = (
+    ("benchmarks.scale.reports", "month"),
+    ("benchmarks.scale.reports", "last_hour"),
+    ("benchmarks.scale.reports", "what_if"),
+    ("benchmarks.scale.meanwhile", "pairs_beside_a_report"),
     ("benchmarks.scale.steps", "pairs"),
     ("benchmarks.scale.steps", "refusals"),
     ("benchmarks.scale.steps", "dead_holds"),

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import multiprocessing
+import os
 import sqlite3
 import tempfile
 import threading
@@ -64,7 +65,7 @@ def _hold(ledger: SqliteLedger, number: int, lease: float) -> None:
     def step(cursor: sqlite3.Cursor) -> None:
         for _ in range(number):
             at = time.time()
-            call = f"held-{next(_names)}"
+            call = f"held-{os.getpid()}-{next(_names)}"
             postings.reserve(
                 cursor,
                 call,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import sqlite3
@@ -20,6 +22,7 @@ from inferkit.cli.reporting import period_of
 from inferkit.core.errors import ConfigurationError, InferkitError, LedgerError
 from inferkit.economics.formatting import NOTHING
 from inferkit.economics.report.report import DIMENSIONS
+from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Tally
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.plans.plan import Plan
@@ -85,28 +88,31 @@ def words(text):
 def test_the_tables_say_what_was_spent_earned_saved_and_wasted(book):
     lines = words(ask(book, *OCTOBER))
     assert lines[0] == ["October", "2025", "(UTC)"]
-    assert lines[1] == ["revenue", "$31.00", "cost", "$14.00", "margin", "$17.00", "(54.8", "%)", "4", "calls"]
+    text = " ".join(" ".join(line) for line in lines)
+    assert "Of $31.00 in revenue, $17.00 (54.8 %) remain after the $14.00 that 4 calls cost." in text
+    assert "Revenue $31.00 Cost $14.00 Margin $17.00 Margin % 54.8 % Calls 4" in text
+    assert "note: Missing from the cost: 1 call whose price is not known, which is not zero." in text
     for line in (
         "pro 1 $12.00 $31.00 $19.00 61.3 %",
         "guest 1 $2.00 $0.00 -$2.00 \N{EN DASH}",
         "mail 2 $2.00 $0.00 -$2.00 \N{EN DASH}",
         "x:big 1 $12.00 $31.00 $19.00 61.3 %",
-        "cost more than they bring in",
-        "below their plan's target margin",
-        "ana pro 1 $12.00 $31.00 $19.00 61.3 %",
-        "cache 3 $3.00",
-        "abandoned streams 1 $2.00",
+        "Customers below their plan's target margin",
+        "ana pro $12.00 $31.00 $19.00 61.3 % 90.0 %",
+        "Customers who pay nothing",
+        "guest \N{EN DASH} 1 $2.00",
+        "cache replies given again, at what they had cost 3 $3.00",
+        "abandoned streams replies whose reader left before the end 1 $2.00",
         "all 2",
-        "note: the price of 1 call is not known; they count as nothing here",
     ):
         assert line.split() in lines, line
 
 
 def test_only_the_tables_that_are_asked_for_and_their_first_rows_are_shown(book):
     shown = ask(book, *OCTOBER, "--by", "user, user", "--top", "1")
-    assert shown.count("by user") == 1
-    assert "by plan" not in shown
-    assert ["2", "more", "3", "$2.00", "$0.00", "-$2.00"] in words(shown)
+    assert shown.count("By user") == 1
+    assert "By plan" not in shown
+    assert ["2", "others", "3", "$2.00", "$0.00", "-$2.00", NOTHING] in words(shown)
 
 
 def test_json_has_every_figure_exactly(book):
@@ -118,13 +124,15 @@ def test_json_has_every_figure_exactly(book):
     }
     assert found["total"] == {
         "name": None, "calls": 4, "input_tokens": 40, "output_tokens": 20, "cost": "14.000000001",
-        "revenue": "31.000000000", "margin": "16.999999999", "margin_share": "0.548387", "plans": ["pro"],
+        "cost_before_revenue_was_known": "0.000000000", "revenue": "31.000000000", "margin": "16.999999999",
+        "margin_share": "0.548387", "plans": ["pro"],
     }  # fmt: skip
     assert set(found["by"]) == set(DIMENSIONS)
     for rows in found["by"].values():
         assert sum(Decimal(row["cost"]) for row in rows) == Decimal("14.000000001")
         assert sum(Decimal(row["revenue"]) for row in rows) == 31
-    assert [row["name"] for row in found["unprofitable"]] == ["guest"]
+    assert found["unprofitable"] == []
+    assert [row["name"] for row in found["paying_nothing"]] == ["guest"]
     assert [row["name"] for row in found["below_target"]] == ["ana"]
     assert found["cost_by_day"]["2025-10-05"] == {"x:big": "12.000000000"}
     assert found["savings"]["cache"] == {"calls": 3, "usd": "3.000000000"}
@@ -137,7 +145,7 @@ def test_a_what_if_is_shown_beside_what_was(book, tmp_path):
     file = tmp_path / "plan.toml"
     file.write_text(PLAN)
     shown = ask(book, *OCTOBER, "--what-if", str(file))
-    assert ["in", "all", "$14.00", "$2.00", "$31.00", "$40.00", "$17.00", "$38.00"] in words(shown)
+    assert ["In", "all", "$14.00", "$2.00", "$31.00", "$40.00", "$17.00", "$38.00"] in words(shown)
     sentence = "A limit of $1.00 per month for each user would have refused 0.0 % of users (0 of 2) and saved $5.00"
     assert sentence in " ".join(shown.split())
     found = json.loads(ask(book, *OCTOBER, "--what-if", str(file), "--format", "json"))["what_if"]
@@ -207,7 +215,8 @@ def test_names_from_outside_do_nothing_to_a_terminal(book):
 def test_an_empty_ledger_is_reported(tmp_path):
     SqliteLedger(tmp_path / "ledger.db").close()
     lines = words(ask(tmp_path / "ledger.db", *OCTOBER))
-    assert lines[1] == ["revenue", "$0.00", "cost", "$0.00", "margin", "$0.00", f"({NOTHING})", "0", "calls"]
+    assert lines[1] == ["There", "are", "no", "calls", "in", "this", "period."]
+    assert lines[2][:4] == ["Revenue", NOTHING, "Cost", "$0.00"]
 
 
 def test_a_ledger_of_the_first_format_is_reported(tmp_path):
@@ -317,7 +326,10 @@ def test_the_users_own_ledger_is_the_default(book, tmp_path):
 def test_a_terminal_without_unicode_and_a_narrow_one_are_served(book):
     done = run("--ledger", book, *OCTOBER, PYTHONIOENCODING="ascii", COLUMNS="20")
     assert (done.returncode, done.stderr) == (0, "")
-    assert ["guest", "1", "$2.00", "$0.00", "-$2.00", "?"] in words(done.stdout)
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    assert max(map(len, lines)) <= 20
+    place = lines.index("guest")
+    assert lines[place + 1 : place + 4] == ["  Calls: 1", "  Cost: $2.00", "  Revenue: $0.00"], "one below the other"
 
 
 def test_a_ledger_is_reported_while_another_process_writes_to_it(tmp_path):
@@ -353,3 +365,67 @@ for number in itertools.count():
         process.wait(20)
     reader.join(20)
     process.stdout.close()
+
+
+def test_csv_has_a_line_for_every_row_and_no_formulas(book):
+    ledger = SqliteLedger(book)
+    enter(ledger, USD, "2025-10-09", user="=HYPERLINK(1)", plan="+pro")
+    ledger.close()
+    rows = list(csv.DictReader(io.StringIO(ask(book, *OCTOBER, "--format", "csv", "--by", "user,plan"))))
+    assert rows[0]["by"] == "total"
+    assert {row["by"] for row in rows[1:]} == {"user", "plan"}
+    for dimension in ("user", "plan"):
+        assert sum(Decimal(row["cost_usd"]) for row in rows if row["by"] == dimension) == Decimal(rows[0]["cost_usd"])
+    assert "'=HYPERLINK(1)" in [row["name"] for row in rows]
+    assert "'+pro" in [row["name"] for row in rows]
+    ana = next(row for row in rows if row["name"] == "ana")
+    assert (ana["revenue_usd"], ana["margin_share"], ana["plans"]) == ("31.000000000", "0.612903", "pro")
+
+
+def test_a_terminal_is_never_written_wider_than_it_is(book, tmp_path):
+    file = tmp_path / "plan.toml"
+    file.write_text(PLAN)
+    for columns in ("30", "60", "79"):
+        done = run("--ledger", book, *OCTOBER, "--what-if", file, COLUMNS=columns)
+        assert done.returncode == 0
+        assert max(len(line.rstrip()) for line in done.stdout.splitlines()) <= int(columns)
+
+
+def test_what_is_held_for_a_process_that_is_gone_is_said(tmp_path):
+    path = tmp_path / "ledger.db"
+    ledger = SqliteLedger(path)
+    amounts = Amounts(5 * USD, 10, 1)
+    now = datetime.now(UTC).timestamp()
+    ledger.reserve("gone", [Line("all", "total", usd=10**15)], amounts, amounts, at=now - 99, lease_seconds=9)
+    ledger.close()
+    text = " ".join(ask(path).split())
+    assert "1 call not settled holds $5.00 more." in text
+    assert "Still held $5.00" in text
+    assert "$5.00 of that is held for 1 call whose process is gone. It is booked, as an estimate," in text
+    found = json.loads(ask(path, "--format", "json"))["held"]
+    assert found == {"calls": 1, "usd": "5.000000000", "lapsed_calls": 1, "lapsed_usd": "5.000000000"}
+
+
+def test_a_first_report_says_since_when_revenue_is_known(tmp_path):
+    path = tmp_path / "ledger.db"
+    ledger = SqliteLedger(path)
+    ledger.define({"pro": Plan("pro", price="31", allowance="unlimited").definition()}, at=at("2025-10-31"))
+    enter(ledger, 900 * USD, "2025-10-03", user="ana")
+    assign(ledger, "2025-10-31", "pro", user="ana")
+    ledger.close()
+    text = " ".join(ask(path, *OCTOBER).split())
+    assert "Of $1.00 in revenue, $1.00 (100.0 %) remain after the $0.00 that calls cost." in text
+    assert "Revenue is known from 31 October 2025, 00:00 on; what calls cost before, $900.00, is in the cost" in text
+    assert "assign their plans from that date" in text
+    assert json.loads(ask(path, *OCTOBER, "--format", "json"))["revenue_since"] == "2025-10-31T00:00:00+00:00"
+
+
+def test_the_terminal_the_page_and_json_name_the_same_customers(book):
+    page, found = ask(book, *OCTOBER, "--format", "html"), json.loads(ask(book, *OCTOBER, "--format", "json"))
+    shown = ask(book, *OCTOBER)
+    for title in ("Customers who pay nothing", "Customers below their plan&#39;s target margin"):
+        assert title in page
+        assert title.replace("&#39;", "'") in shown
+    assert " ".join(found["findings"].split()) in " ".join(shown.split())
+    for note in found["notes"]:
+        assert note in " ".join(shown.split())

@@ -6,9 +6,12 @@ import itertools
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from inferkit.economics.report import report as reports
 from inferkit.economics.report.report import Period, build_report
+from inferkit.economics.report.tabulation import Tabulation
 from inferkit.ledger.amounts import Amounts, Grant, Line
 from inferkit.ledger.journal import Assignment, Attribution, Charge
+from inferkit.ledger.summary import Pending
 
 USD = 10**9
 _numbers = itertools.count()
@@ -68,3 +71,11 @@ def revenues(report, dimension):
 def some(kinds):
     """What there was any of, among kinds of savings or waste: (times, nano-dollars)."""
     return {name: (amount.calls, amount.usd) for name, amount in kinds.items() if amount.calls or amount.usd}
+
+
+def summarise(calls, assigned, tallies, when, *, plans, baseline=None):
+    """The report of calls that are in no ledger."""
+    table = Tabulation(assigned, ZoneInfo(when.zone), baseline)
+    for entry in calls:
+        table.add(entry)
+    return reports.report_of(table, assigned, tallies, when, plans=plans, pending=Pending(), revenue_since=None)

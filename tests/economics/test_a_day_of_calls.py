@@ -80,7 +80,7 @@ def test_a_whole_reply_costs_what_its_provider_reported_for_whom_and_what_for():
     assert costs(found, "feature") == {"chat": AT_DEAR, "mail": AT_DEAR, None: AT_DEAR}
     assert costs(found, "model") == {"dear:m": 3 * AT_DEAR}
     assert some(found.savings.kinds) == some(found.waste.kinds) == {}
-    assert (found.estimated, found.unpriced) == (0, 0)
+    assert (found.estimated.calls, found.unpriced) == (0, 0)
 
 
 def test_replies_from_the_cache_save_what_they_had_cost():
@@ -158,7 +158,7 @@ def test_failed_attempts_cost_what_may_have_been_billed_and_refused_ones_nothing
     found = report(llm)
     assert (found.total.calls, found.total.cost) == (1, wasted + AT_DEAR)
     assert some(found.waste.kinds) == {"failed attempts": (2, wasted)}
-    assert found.estimated == 1
+    assert found.estimated.calls == 1
 
 
 def test_a_fallback_is_charged_to_both_models_and_the_call_to_the_one_that_served():
@@ -272,6 +272,6 @@ def test_calls_under_plans_bring_their_customers_price():
         "pro": (AT_DEAR, 30 * 10**9, 30 * 10**9 - AT_DEAR),
         "free": (AT_CHEAP, 0, -AT_CHEAP),
     }
-    assert [row.name for row in found.unprofitable] == ["ben"]
+    assert [row.name for row in found.customers.free] == ["ben"]
     assert found.refused == {"allowance:ben": 1}
     assert found.unknown_plans == ()

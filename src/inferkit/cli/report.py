@@ -21,8 +21,8 @@ def report(
     ] = "plan,customer,feature,model",
     top: Annotated[int, typer.Option(min=1, help="How many rows of each table.")] = 10,
     form: Annotated[
-        Literal["table", "json", "html"],
-        typer.Option("--format", help="Tables for a terminal, JSON, or one HTML page."),
+        Literal["table", "json", "csv", "html"],
+        typer.Option("--format", help="Tables for a terminal, JSON, CSV, or one HTML page."),
     ] = "table",
     output: Annotated[str | None, typer.Option("--output", "-o", help="A file to write.")] = None,
     plans: Annotated[str | None, typer.Option(help="A TOML file of plans that the ledger does not know.")] = None,

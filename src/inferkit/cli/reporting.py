@@ -14,7 +14,7 @@ from inferkit.budgets.windows import zone_named
 from inferkit.client.home import ledger_file
 from inferkit.core.errors import ConfigurationError
 from inferkit.economics.report.report import DIMENSIONS, Period, Report, build_report
-from inferkit.ledger.sqlite.ledger import SqliteLedger
+from inferkit.ledger.sqlite.journal import SqliteRecords
 from inferkit.plans.file import read_plans
 from inferkit.pricing.price_book import PriceBook
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Format", "dimensions_of", "period_of", "write_report"]
 
-Format = Literal["table", "json", "html"]
-_NARROWEST = 80  # columns; below that, figures would lose digits
+Format = Literal["table", "json", "csv", "html"]
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000  # what lies outside overflows in one zone or the other
 
 
@@ -107,7 +106,7 @@ def write_report(
         if form == "table":
             _print(report, replayed, by=by, top=top, output=output)
         else:
-            _write(_rendered(report, replayed, form), output)
+            _write(_rendered(report, replayed, form, by), output)
     finally:
         book.close()
 
@@ -116,11 +115,11 @@ def _file(ledger: str | None) -> Path:
     return ledger_file() if ledger is None else Path(ledger).expanduser()
 
 
-def _ledger(path: str | None) -> SqliteLedger:
+def _ledger(path: str | None) -> SqliteRecords:
     file = _file(path)
     if not file.is_file():
         raise ConfigurationError(f"there is no ledger at {file}; name the one that your application writes: --ledger")
-    return SqliteLedger(file)
+    return SqliteRecords(file)
 
 
 def _keep_apart(output: str | None, **inputs: str | Path | None) -> None:
@@ -131,7 +130,7 @@ def _keep_apart(output: str | None, **inputs: str | Path | None) -> None:
                 raise ConfigurationError(f"{output} is what --{name.replace('_', '-')} names; write to another file")
 
 
-def _plans(ledger: SqliteLedger, path: str | None, until: datetime) -> list[Plan]:
+def _plans(ledger: SqliteRecords, path: str | None, until: datetime) -> list[Plan]:
     """Give the plans as the ledger knows them at the end of the period, and over them those of a file."""
     from inferkit.plans.models import plan_from
 
@@ -154,7 +153,11 @@ def _price(baseline: str | None) -> Price | None:
     return price
 
 
-def _rendered(report: Report, what_if: WhatIf | None, form: Format) -> str:
+def _rendered(report: Report, what_if: WhatIf | None, form: Format, by: Sequence[Dimension]) -> str:
+    if form == "csv":
+        from inferkit.economics.render.as_csv import as_csv
+
+        return as_csv(report if what_if is None else what_if.after, by)
     if form == "json":
         from inferkit.economics.render.as_json import as_json
 
@@ -167,12 +170,15 @@ def _rendered(report: Report, what_if: WhatIf | None, form: Format) -> str:
 def _print(report: Report, what_if: WhatIf | None, *, by: Sequence[Dimension], top: int, output: str | None) -> None:
     from rich.console import Console
 
+    from inferkit.economics.render.document import document_of
     from inferkit.economics.render.terminal import as_tables
+    from inferkit.economics.render.what_if_sections import what_if_sections
 
-    tables = as_tables(report, what_if, by=by, top=top)
+    sections = [] if what_if is None else what_if_sections(what_if)
+    tables = as_tables(document_of(report, by=by, shown=top, what_if=sections))
     if output is None:
         _never_fail_at("replace")
-        Console(width=max(_NARROWEST, Console().width)).print(tables)
+        Console().print(tables)
         return
     text = io.StringIO()
     Console(width=120, file=text).print(tables)
@@ -182,7 +188,7 @@ def _print(report: Report, what_if: WhatIf | None, *, by: Sequence[Dimension], t
 def _write(text: str, output: str | None) -> None:
     if output is None:
         _never_fail_at("xmlcharrefreplace")  # for a page; JSON is plain ASCII
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
         return
     try:
         Path(output).write_text(text, "utf-8")

@@ -114,7 +114,9 @@ def _summary(reply: Reply | None, seconds: float) -> str:
 
 
 def _dollars(amount: Decimal | None) -> str:
-    return "no price" if amount is None else f"${amount:.8f}"
+    if amount is None:
+        return "no price"
+    return f"${amount:.8f}" if amount else "$0"
 
 
 def _costs(answered: list[tuple[str, Reply | None]]) -> Table:

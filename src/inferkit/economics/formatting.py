@@ -15,9 +15,9 @@ from inferkit.core.money import NANOS_PER_USD, to_usd
 if TYPE_CHECKING:
     from datetime import date
 
-    from inferkit.economics.report.report import Period, Report
+    from inferkit.economics.report.period import Period
 
-__all__ = ["MONTHS", "NOTHING", "count", "day", "money", "name", "period", "plural", "printable", "share"]
+__all__ = ["MONTHS", "NOTHING", "count", "day", "instant", "money", "name", "period", "plural", "printable", "share"]
 
 NOTHING = "\N{EN DASH}"
 _JOINED = "\N{NO-BREAK SPACE}"
@@ -62,14 +62,6 @@ def plural(number: int, one: str, many: str | None = None) -> str:
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
-def reported(report: Report) -> list[str]:
-    """Say what providers themselves say that calls cost, where they do, and how far the book is from it."""
-    calls, usd, booked = report.reported
-    if calls <= 0:
-        return []
-    return [f"{plural(calls, 'call')} cost {money(usd)} as providers say, and {money(booked)} as booked"]
-
-
 def name(value: str | None, otherwise: str = "(none)") -> str:
     """Write a name that came from outside: what cannot be printed as its escape, so that it can do nothing."""
     return otherwise if value is None else printable(value)
@@ -94,6 +86,11 @@ def period(period: Period) -> str:
     if any((moment.hour, moment.minute, moment.second) != (0, 0, 0) for moment in (since, until)):
         return f"{_moment(since)} to {_moment(until)} ({period.zone})"
     return f"{_days(since.date(), until.date() - timedelta(days=1))} ({period.zone})"
+
+
+def instant(at: float, zone: str) -> str:
+    """Write an instant, in seconds since the epoch: "3 November 2026, 09:30"."""
+    return _moment(datetime.fromtimestamp(at, ZoneInfo(zone)))
 
 
 def _days(first: date, last: date) -> str:

@@ -9,8 +9,9 @@ from inferkit._lazy import lazily
 if TYPE_CHECKING:
     from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Grant, Line, Refusal, Settled
     from inferkit.ledger.journal import NOBODY, Assignment, Attribution, Charge, Entry, EntryKind, Tally
-    from inferkit.ledger.protocols import Accounts, Journal, Store
+    from inferkit.ledger.protocols import Accounts, Journal, Records, Store, Summing
     from inferkit.ledger.state import Held, LedgerState
+    from inferkit.ledger.summary import Pending, Summary, Total
     from inferkit.ledger.unwritten import Unwritten
 
 __all__ = [
@@ -31,10 +32,15 @@ __all__ = [
     "Journal",
     "LedgerState",
     "Line",
+    "Pending",
+    "Records",
     "Refusal",
     "Settled",
     "Store",
+    "Summary",
+    "Summing",
     "Tally",
+    "Total",
     "Unwritten",
 ]
 
@@ -44,7 +50,8 @@ __getattr__ = lazily(
         "amounts": ("NOTHING", "Amounts", "Balance", "Credit", "Crossing", "Grant", "Line", "Refusal", "Settled"),
         "state": ("LedgerState", "Held"),
         "journal": ("NOBODY", "Assignment", "Attribution", "Charge", "Entry", "EntryKind", "Tally"),
-        "protocols": ("Accounts", "Journal", "Store"),
+        "protocols": ("Accounts", "Journal", "Records", "Store", "Summing"),
+        "summary": ("Pending", "Summary", "Total"),
         "unwritten": ("Unwritten",),
     },
 )

@@ -11,7 +11,7 @@ to. `inferkit.testing.ledger.LedgerContract` holds a store to all of this.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from inferkit.ledger.journal import NOBODY, Attribution
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from inferkit.ledger.amounts import Amounts, Balance, Credit, Crossing, Grant, Line, Refusal, Settled
     from inferkit.ledger.journal import Assignment, Charge, Entry, EntryKind, Tally
+    from inferkit.ledger.summary import Pending, Summary
     from inferkit.ledger.unwritten import Unwritten
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["Accounts", "Journal", "Store"]
+__all__ = ["Accounts", "Journal", "Records", "Store", "Summing"]
 
 
 class Accounts(Protocol):
@@ -112,10 +113,10 @@ class Accounts(Protocol):
         """Put a customer on a plan from an instant on, unless the latest assignment then says the same."""
 
 
-class Journal(Protocol):
-    """What reports read. These methods block; those that give iterators read page by page, so that calls go on.
+class Records(Protocol):
+    """What is written down, for reports. These methods block; those that give iterators read page by page.
 
-    Safe in any thread and process; they raise `LedgerError`.
+    Calls go on meanwhile. Safe in any thread and process; they raise `LedgerError`.
     """
 
     def entries(
@@ -136,20 +137,35 @@ class Journal(Protocol):
     def balances(self, account: str | None = None) -> Iterator[tuple[str, str, Balance]]:
         """Go through all balances (of one account) in the order of their names: account, window, balance."""
 
-    def tally(self, tallies: Iterable[Tally]) -> None:
-        """Add to the counts of calls that cost nothing. Those of one hour, kind, attribution and model add up."""
-
     def tallies(self, *, since: float | None = None, until: float | None = None) -> Iterator[Tally]:
-        """Go through these counts, hour by hour."""
+        """Go through the counts of calls that cost nothing, hour by hour."""
 
     def assignments(self) -> Iterator[Assignment]:
         """Go through all assignments in the order of their instants."""
 
+    def definitions(self, *, before: float | None = None) -> dict[str, str]:
+        """Give the latest definition of every plan, or that which held just before an instant, or else its first."""
+
+
+class Journal(Records, Protocol):
+    """Records, and what is added to them outside of calls."""
+
+    def tally(self, tallies: Iterable[Tally]) -> None:
+        """Add to the counts of calls that cost nothing. Those of one hour, kind, attribution and model add up."""
+
     def define(self, definitions: Mapping[str, str], *, at: float) -> None:
         """Keep the definitions of plans, by name, so that a report of this ledger knows them."""
 
-    def definitions(self, *, before: float | None = None) -> dict[str, str]:
-        """Give the latest definition of every plan, or that which held just before an instant, or else its first."""
+
+@runtime_checkable
+class Summing(Protocol):
+    """What a store may do beside, so that a report of many entries need not see each: add them up where they are."""
+
+    def summary(self, bounds: Sequence[float]) -> Summary:
+        """Give what was entered from the first of the bounds until before the last, which ascend."""
+
+    def pending(self, at: float) -> Pending:
+        """Give what calls hold at an instant."""
 
 
 class Store(Accounts, Journal, Protocol):

@@ -21,7 +21,7 @@ def test_a_call_whose_process_died_counts_at_what_was_held_and_as_an_estimate(le
     assert costs(report, "user") == {"ana": 100}
     assert costs(report, "model") == {None: 100}
     assert some(report.waste.kinds) == {"died": (1, 100)}
-    assert report.estimated == 1
+    assert report.estimated.calls == 1
 
 
 def test_a_call_that_comes_back_in_the_same_period_is_as_if_it_had_never_been_lost(ledger):
@@ -33,7 +33,7 @@ def test_a_call_that_comes_back_in_the_same_period_is_as_if_it_had_never_been_lo
     assert costs(report, "feature") == {"chat": 42}
     assert costs(report, "model") == {"x:dear": 30, "x:m": 12}
     assert some(report.waste.kinds) == {"failed attempts": (1, 30)}
-    assert report.estimated == 0
+    assert report.estimated.calls == 0
 
 
 def test_a_correction_in_a_later_period_counts_there_and_the_closed_period_stays_as_it_was(ledger):

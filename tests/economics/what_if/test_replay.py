@@ -18,11 +18,11 @@ from economics.bookkeeping import (
     report_of,
     revenues,
     some,
+    summarise,
 )
 from economics.report.test_report import entries, some_subscriptions
 from inferkit import Budget
 from inferkit.core.errors import ConfigurationError
-from inferkit.economics.report.report import summarise
 from inferkit.economics.what_if.file import read_scenario
 from inferkit.economics.what_if.replay import Replay
 from inferkit.economics.what_if.what_if import play
@@ -71,7 +71,10 @@ def test_a_cap_for_each_user_refuses_cuts_and_saves_what_it_says(ledger, what_if
             "A limit of $5.00 per month for each user would have refused 50.0 % of users (2 of 4) and saved $5.00: "
             "2 calls refused, 1 cut short."
         ),
-        "In all: cost $116.00 instead of $121.00, revenue $0.00 instead of $0.00, margin -$116.00 instead of -$121.00.",
+        (
+            "In all, for 2 users of 4: cost $116.00 instead of $121.00, "
+            "revenue $0.00 instead of $0.00, margin -$116.00 instead of -$121.00."
+        ),
     ]
     cut = next(row for row in found.after.by("user") if row.name == "ana")
     assert (cut.calls, cut.output_tokens) == (2, 30 + 20)
@@ -381,3 +384,36 @@ def test_listed_prices_stand_behind_those_of_the_file(ledger, what_if):
 def test_a_scenario_that_cannot_be_replayed_says_why(what_if, text, message):
     with pytest.raises(ConfigurationError, match=message):
         what_if(text)
+
+
+def test_each_change_is_said_alone_and_all_together(ledger, what_if):
+    for user, usd in (("ana", 4), ("ben", 8), ("eva", 1)):
+        for day in (2, 3):
+            enter(ledger, usd * USD, f"2026-11-0{day}", user=user, output_tokens=30)
+    enter(ledger, USD, "2026-11-04", user="eva", model="small", input_tokens=10**6, output_tokens=0)
+    found = what_if(
+        '[[limits]]\nusd = "5"\neach = "user"\nname = "cap"\n[[limits]]\nusd = "9000"\nname = "roof"\n'
+        '[prices."x:small"]\ninput = "3"\noutput = "0"\n[users]\nana = "pro"\n[plans.pro]\nprice = "10"\n'
+        'allowance = "unlimited"\n[plans.team]\nprice = "1"\nallowance = "unlimited"\n'
+    )
+    alone = {change.what: change for change in found.changes}
+    assert set(alone) == {
+        'plan "team"', 'plan "pro" with those who are moved to it', 'limit "cap"', 'limit "roof"',
+        'the price of "x:small"',
+    }  # fmt: skip
+    cap, price = alone['limit "cap"'], alone['the price of "x:small"']
+    assert (cap.met, cap.refused_users, cap.refused, cap.saved) == (2, 1, 1, (3 + 3 + 8) * USD)
+    assert (price.met, price.saved) == (1, -2 * USD)
+    assert 'Alone, limit "roof" would have met nobody.' in found.sentences
+    assert any(each.startswith('Alone, limit "cap" would have met 2 users of 3') for each in found.sentences)
+    assert 'Alone, the price of "x:small" would have met 1 user of 3, and cost $2.00 more.' in found.sentences
+    assert found.sentences[-1].startswith("In all, for 3 users of 3: cost ")
+
+
+def test_a_model_that_calls_are_sent_to_has_its_price_in_each_change(ledger, what_if):
+    enter(ledger, 4 * USD, "2026-11-02", user="ana", input_tokens=10**6, output_tokens=0)
+    found = what_if(
+        '[reroute]\n"x:m" = "y:own"\n[prices."y:own"]\ninput = "1"\noutput = "0"\n[tenants]\nacme = "pro"\n'
+        '[plans.pro]\nprice = "10"\nallowance = "unlimited"\n'
+    )
+    assert {change.what: change.saved for change in found.changes}['"x:m" sent to "y:own"'] == 3 * USD

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from inferkit.core.money import to_usd
+from inferkit.economics.render.document import notes
+from inferkit.economics.render.findings import findings
 from inferkit.economics.report.report import DIMENSIONS
 
 if TYPE_CHECKING:
@@ -38,6 +42,17 @@ def as_json(report: Report, what_if: WhatIf | None = None) -> str:
                 }
                 for name, effect in what_if.effects.items()
             },
+            "changes": [
+                {
+                    "change": change.what,
+                    "saved": _usd(change.saved),
+                    "revenue": _usd(change.revenue),
+                    "users": change.met,
+                    "refused_users": change.refused_users,
+                    "refused_calls": change.refused,
+                }
+                for change in what_if.changes
+            ],
             "sentences": what_if.sentences,
             "after": _report(what_if.after),
         }
@@ -46,12 +61,16 @@ def as_json(report: Report, what_if: WhatIf | None = None) -> str:
 
 def _report(report: Report) -> dict[str, Any]:
     since, until, zone = report.period
+    known = report.revenue_since
     return {
         "period": {"since": since.isoformat(), "until": until.isoformat(), "zone": zone},
+        "findings": findings(report),
         "total": _row(report.total),
         "by": {dimension: [_row(row) for row in report.by(dimension)] for dimension in DIMENSIONS},
         "unprofitable": [_row(row) for row in report.unprofitable],
         "below_target": [_row(row) for row in report.below_target],
+        "paying_nothing": [_row(row) for row in report.customers.free],
+        "revenue_not_known": [_row(row) for row in report.customers.unclear],
         "cost_by_day": {
             day: {model or "": _usd(cost) for model, cost in costs.items()} for day, costs in report.days.items()
         },
@@ -59,13 +78,22 @@ def _report(report: Report) -> dict[str, Any]:
         "waste": _subtotals(report.waste.kinds),
         "refused": dict(report.refused),
         "unpriced_calls": report.unpriced,
-        "estimated_calls": report.estimated,
+        "estimated": {"calls": report.estimated.calls, "usd": _usd(report.estimated.usd)},
+        "held": {
+            "calls": report.pending.calls,
+            "usd": _usd(report.pending.usd),
+            "lapsed_calls": report.pending.lapsed_calls,
+            "lapsed_usd": _usd(report.pending.lapsed_usd),
+        },
+        "overrun": {"calls": report.overrun.calls, "usd": _usd(report.overrun.usd)},
         "reported": {
             "calls": report.reported.calls,
             "usd": _usd(report.reported.usd),
             "booked": _usd(report.reported.booked),
         },
+        "revenue_since": None if known is None else datetime.fromtimestamp(known, ZoneInfo(zone)).isoformat(),
         "unknown_plans": list(report.unknown_plans),
+        "notes": list(notes(report)),
     }
 
 
@@ -78,6 +106,7 @@ def _row(row: Row) -> dict[str, Any]:
         "output_tokens": row.output_tokens,
         "cost": _usd(row.cost),
         "revenue": _usd(row.revenue),
+        "cost_before_revenue_was_known": _usd(row.before),
         "margin": _usd(row.margin),
         "margin_share": None if margin_share is None else f"{margin_share:.6f}",
         "plans": list(row.plans),

@@ -10,13 +10,15 @@ import dataclasses
 from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from inferkit.ledger.summary import Total
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from inferkit.ledger.journal import Charge, Entry
-    from inferkit.ledger.protocols import Journal
+    from inferkit.ledger.protocols import Records
 
-__all__ = ["AttemptCost", "attempt_costs", "name_of", "recorded_calls", "served_by"]
+__all__ = ["AttemptCost", "as_recorded", "attempt_costs", "name_of", "recorded_calls", "served_by", "total_of"]
 
 
 class AttemptCost(NamedTuple):
@@ -33,8 +35,13 @@ class AttemptCost(NamedTuple):
     calls: int
 
 
-def recorded_calls(ledger: Journal, since: float, until: float) -> Iterator[Entry]:
-    """Go through the calls that were entered from `since` until before `until` (seconds since the epoch).
+def recorded_calls(ledger: Records, since: float, until: float) -> Iterator[Entry]:
+    """Go through the calls that were entered from `since` until before `until` (seconds since the epoch)."""
+    return as_recorded(ledger, ledger.entries(since=since, until=until), since, until)
+
+
+def as_recorded(ledger: Records, entries: Iterable[Entry], since: float, until: float) -> Iterator[Entry]:
+    """Put together what was posted for a lost call and corrected later, among `entries` of a period.
 
     A call whose lease ran out and that came back is given as it was. Where its lease ran out before the period, what
     was posted then is given too, taken back.
@@ -43,7 +50,7 @@ def recorded_calls(ledger: Journal, since: float, until: float) -> Iterator[Entr
     for entry in ledger.entries(since=since, until=until, kind="corrected"):
         corrections[entry.call].append(entry)
     merged: Counter[str] = Counter()
-    for entry in ledger.entries(since=since, until=until):
+    for entry in entries:
         waiting = corrections.get(entry.call)
         if entry.kind == "settled":
             yield entry
@@ -72,7 +79,7 @@ def _corrected(expired: Entry, correction: Entry) -> Entry:
     return dataclasses.replace(expired, kind="settled", calls=expired.calls + correction.calls, charge=charge)
 
 
-def _corrected_later(ledger: Journal, correction: Entry) -> Iterator[Entry]:
+def _corrected_later(ledger: Records, correction: Entry) -> Iterator[Entry]:
     expired = None
     for entry in ledger.entries(call=correction.call):
         if entry == correction:
@@ -92,6 +99,19 @@ def _if_anything(entry: Entry) -> Iterator[Entry]:
     """Leave out a call that was given back, or that goes on and has an entry to come."""
     if entry.calls or entry.charge.usd or entry.charge.tokens:
         yield entry
+
+
+def total_of(entry: Entry) -> Total | None:
+    """Give a settled call of one attempt as a total of one; None for what has to be looked at by itself."""
+    charge = entry.charge
+    if entry.kind != "settled" or charge.parts:
+        return None
+    reported = charge.details.reported_nanos
+    return Total(
+        charge.attribution, charge.provider, charge.model, charge.outcome, charge.finish_reason, charge.usd is not None,
+        charge.estimated, charge.degraded, reported is not None, entry.calls, charge.usd or 0, charge.input_tokens,
+        charge.output_tokens, charge.prompt_cache_saved, charge.routing_saved, charge.overrun, reported or 0, entry.at,
+    )  # fmt: skip
 
 
 def attempt_costs(charge: Charge, calls: int) -> list[AttemptCost]:

@@ -1,4 +1,4 @@
-"""What a period cost, what it brought in, and what was saved and wasted: one pass over the ledger's journal.
+"""What a period cost, what it brought in, and what was saved and wasted.
 
 All groupings come from one table of cells (customer, user, feature, plan, model), so that they add up to the same
 totals. A customer's revenue is spread over its calls evenly.
@@ -6,85 +6,46 @@ totals. A customer's revenue is spread over its calls evenly.
 
 from __future__ import annotations
 
-import operator
-from collections import defaultdict
+import functools
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from inferkit.economics.report.calls import recorded_calls
-from inferkit.economics.report.revenue import Customer, subscription_periods
+from inferkit.economics.report.calls import as_recorded, recorded_calls
+from inferkit.economics.report.customers import Customers, sort_customers
+from inferkit.economics.report.period import Period, days_of
+from inferkit.economics.report.revenue import subscription_periods
+from inferkit.economics.report.rows import DIMENSIONS, Dimension, Row, customer_rows, ranked, row_of, rows_by
 from inferkit.economics.report.tabulation import Cell, Sums, Tabulation
-from inferkit.economics.report.waste import saved_by_tallies
+from inferkit.economics.report.waste import Reported, Subtotal, saved_by_tallies
+from inferkit.ledger.protocols import Summing
+from inferkit.ledger.summary import Pending
+from inferkit.runtime import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from inferkit.economics.report.revenue import SubscriptionPeriod
+    from inferkit.economics.report.revenue import Customer, SubscriptionPeriod
     from inferkit.economics.report.waste import Savings, Waste
-    from inferkit.ledger.journal import Entry, Tally
-    from inferkit.ledger.protocols import Journal
+    from inferkit.ledger.journal import Assignment, Tally
+    from inferkit.ledger.protocols import Records
     from inferkit.plans.plan import Plan
     from inferkit.pricing.prices import Price
 
-__all__ = ["DIMENSIONS", "Dimension", "Period", "Report", "Reported", "Row", "build_report", "summarise"]
+__all__ = ["DIMENSIONS", "Dimension", "Period", "Report", "Reported", "Row", "build_report", "known_since", "report_of"]
 
-Dimension = Literal["customer", "user", "tenant", "plan", "feature", "model"]
-DIMENSIONS: tuple[Dimension, ...] = ("customer", "user", "tenant", "plan", "feature", "model")
-
-
-class Period(NamedTuple):
-    """From `since` until before `until`, aware instants. Days are those of the time zone `zone`."""
-
-    since: datetime
-    until: datetime
-    zone: str = "UTC"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a table. Money is in nano-dollars; `plans` are those that its calls and revenue belong to."""
-
-    name: str | None
-    calls: int
-    input_tokens: int
-    output_tokens: int
-    cost: int
-    revenue: int
-    plans: tuple[str, ...] = ()
-
-    @property
-    def margin(self) -> int:
-        """What remains of the revenue, in nano-dollars; below zero for a loss."""
-        return self.revenue - self.cost
-
-    @property
-    def margin_share(self) -> Decimal | None:
-        """The margin as a share of the revenue; None where there is none."""
-        return Decimal(self.margin) / self.revenue if self.revenue else None
-
-
-class Reported(NamedTuple):
-    """What providers themselves say that calls cost, and what was booked for these; money in nano-dollars."""
-
-    calls: int = 0
-    usd: int = 0
-    booked: int = 0
-
-
-_NOTHING_REPORTED = Reported()
+_NOW = 60.0  # seconds: a period that ends so long ago at most lasts until now
 
 
 @dataclass(frozen=True)
 class Report:
     """The economics of a period.
 
-    `unprofitable` are the customers that cost more than they brought in, the worst first; `below_target` those that
-    left less than their plan's target margin. `days` is the cost of each day by model. `unpriced` counts calls whose
-    cost is not known and is missing here, `estimated` those whose cost is an upper bound, `unknown_plans` plans whose
-    price is not known. `reported` are the calls whose provider says what they cost.
+    `days` is the cost of each day by model. `unpriced` counts calls whose cost is not known and is missing here,
+    `estimated` those whose cost is an estimate, and what they cost; `unknown_plans` are plans whose price is not known.
+    `pending` is what calls hold that are not settled, for a period that lasts until now. `revenue_since` is the instant
+    from which revenue is known, in seconds since the epoch, where that lies within the period. `reported` are the
+    calls whose provider says what they cost, `overrun` is what calls cost beyond what was held for them.
     """
 
     period: Period
@@ -95,79 +56,117 @@ class Report:
     refused: Mapping[str, int]
     plans: Mapping[str, Plan]
     unpriced: int = 0
-    estimated: int = 0
-    unknown_plans: tuple[str, ...] = field(default=())
-    reported: Reported = _NOTHING_REPORTED
+    estimated: Subtotal = field(default_factory=Subtotal)
+    unknown_plans: tuple[str, ...] = ()
+    pending: Pending = field(default_factory=Pending)
+    revenue_since: float | None = None
+    reported: Reported = field(default_factory=Reported)
+    overrun: Subtotal = field(default_factory=Subtotal)
 
-    @property
+    @functools.cached_property
     def total(self) -> Row:
         """All of it."""
-        return _row(None, self.cells.items())
+        return row_of(None, self.cells.items())
 
     def by(self, dimension: Dimension) -> list[Row]:
         """Give a row for each user, plan, feature, model..., the most expensive first."""
-        if dimension == "customer":
-            return _rows(self.cells, lambda cell: cell.customer)
-        return _rows(self.cells, operator.attrgetter(dimension))
+        return ranked(self._customers.values()) if dimension == "customer" else rows_by(self.cells, dimension)
+
+    @functools.cached_property
+    def customers(self) -> Customers:
+        """The customers, by whether they pay, and whether that is enough."""
+        return sort_customers(self._customers, self.plans, self.unknown_plans)
 
     @property
     def unprofitable(self) -> list[Row]:
-        """Customers that cost more than they brought in."""
-        return sorted((row for row in self._customers if row.margin < 0), key=lambda row: row.margin)
+        """Customers that pay and cost more than that, the worst first. Those who pay nothing are `customers.free`."""
+        return self.customers.losing
 
     @property
     def below_target(self) -> list[Row]:
         """Customers that left something, but less than the target margin of their plan."""
-        return [row for row in self._customers if row.margin >= 0 and self._misses_target(row)]
+        return self.customers.below
 
     @property
-    def _customers(self) -> list[Row]:
-        """Those that have a name; calls that name nobody are no customer's."""
-        named = {cell: sums for cell, sums in self.cells.items() if cell.customer != Customer()}
-        return _rows(named, lambda cell: cell.customer)
+    def revenue_known(self) -> bool:
+        """Whether anything is known of what the period brought in, be it that it is nothing."""
+        return any(cell.plan in self.plans or sums.revenue for cell, sums in self.cells.items())
 
-    def _misses_target(self, row: Row) -> bool:
-        targets = [plan.margin for name in row.plans if (plan := self.plans.get(name)) and plan.margin is not None]
-        return bool(targets) and row.margin_share is not None and row.margin_share < max(targets)
+    @functools.cached_property
+    def _customers(self) -> dict[Customer, Row]:
+        return customer_rows(self.cells)
 
 
-def build_report(
-    ledger: Journal,
-    period: Period,
-    *,
-    plans: Iterable[Plan],
-    baseline: Price | None = None,
-) -> Report:
+def build_report(ledger: Records, period: Period, *, plans: Iterable[Plan], baseline: Price | None = None) -> Report:
     """Read the journal of `ledger` and work out the economics of a period.
 
     `plans` say what customers pay. Those who were assigned none pay for the plan that their calls were under, from the
-    first such call in the period on. `baseline` prices the calls of local models, to say what they saved. Raises
-    `LedgerError`.
+    first such call in the period on. `baseline` prices the calls of local models, to say what they saved. Blocks: on an
+    event loop, call it in a thread; calls go on meanwhile. Raises `LedgerError`.
     """
     since, until = period.since.timestamp(), period.until.timestamp()
-    return summarise(
-        recorded_calls(ledger, since, until),
-        subscription_periods(ledger.assignments(), since, until),
-        ledger.tallies(since=since, until=until),
-        period,
-        plans={plan.name: plan for plan in plans},
-        baseline=baseline,
-    )
+    assignments = list(ledger.assignments())
+    assigned = subscription_periods(assignments, since, until)
+    table = _tabulated(ledger, period, assigned, baseline)
+    known = known_since(assignments, table, since)
+    if known is not None:
+        earlier = Period(period.since, period.since.fromtimestamp(min(known, until), period.since.tzinfo), period.zone)
+        if not table.came_before(_tabulated(ledger, earlier, assigned, baseline)):
+            known = None
+    tallies = ledger.tallies(since=since, until=until)
+    store = _store(ledger)
+    now = clock.time()
+    pending = store.pending(now) if isinstance(store, Summing) and until > now - _NOW else Pending()
+    known_plans = {plan.name: plan for plan in plans}
+    return report_of(table, assigned, tallies, period, plans=known_plans, pending=pending, revenue_since=known)
 
 
-def summarise(
-    calls: Iterable[Entry],
+def _store(ledger: Records) -> Records:
+    return getattr(ledger, "journal", ledger)
+
+
+def _tabulated(
+    ledger: Records, period: Period, assigned: Sequence[SubscriptionPeriod], baseline: Price | None
+) -> Tabulation:
+    """Add up a period's calls: those that are alike in the store, where it can, and the others here."""
+    since, until = period.since.timestamp(), period.until.timestamp()
+    table = Tabulation(assigned, ZoneInfo(period.zone), baseline)
+    store = _store(ledger)
+    if isinstance(store, Summing):
+        days, bounds = days_of(period)
+        totals, spent, apart = store.summary(bounds)
+        for total in totals:
+            table.add_total(total)
+        for day, costs in zip(days, spent, strict=True):
+            table.spend(day, costs)
+        calls = as_recorded(ledger, apart, since, until)
+    else:
+        calls = recorded_calls(ledger, since, until)
+    for entry in calls:
+        table.add(entry)
+    return table
+
+
+def known_since(assignments: Iterable[Assignment], table: Tabulation, since: float) -> float | None:
+    """Give the instant from which revenue is known: of the first plan that anybody was on. None if that is before."""
+    known = [assignment.at for assignment in assignments if assignment.plan is not None]
+    if table.first_planned is not None:
+        known.append(table.first_planned)
+    first = min(known, default=since)
+    return first if first > since else None
+
+
+def report_of(
+    table: Tabulation,
     assigned: Sequence[SubscriptionPeriod],
     tallies: Iterable[Tally],
     period: Period,
     *,
     plans: Mapping[str, Plan],
-    baseline: Price | None,
+    pending: Pending,
+    revenue_since: float | None,
 ) -> Report:
-    """Do as `build_report`, with calls, subscriptions and tallies from wherever they come."""
-    table = Tabulation(assigned, ZoneInfo(period.zone), baseline)
-    for entry in calls:
-        table.add(entry)
+    """Make the report of calls that were added up."""
     everyone = [*assigned, *table.unassigned(plans, period.until.timestamp())]
     table.spread(everyone, plans)
     savings, refused = saved_by_tallies(tallies, table.savings)
@@ -185,25 +184,8 @@ def summarise(
         table.unpriced,
         table.estimated,
         tuple(sorted(named - plans.keys())),
-        Reported(*table.reported),
-    )
-
-
-def _rows(cells: Mapping[Cell, Sums], key: Callable[[Cell], Customer | str | None]) -> list[Row]:
-    groups: dict[Customer | str | None, list[tuple[Cell, Sums]]] = defaultdict(list)
-    for cell, sums in cells.items():
-        groups[key(cell)].append((cell, sums))
-    rows = [_row(of.name if isinstance(of, Customer) else of, group) for of, group in groups.items()]
-    return sorted(rows, key=lambda row: (-row.cost, -row.revenue, row.name or ""))
-
-
-def _row(name: str | None, group: Iterable[tuple[Cell, Sums]]) -> Row:
-    total = Sums()
-    plans: set[str] = set()
-    for cell, sums in group:
-        total.add(sums)
-        if cell.plan is not None:
-            plans.add(cell.plan)
-    return Row(
-        name, total.calls, total.input_tokens, total.output_tokens, total.cost, total.revenue, tuple(sorted(plans))
+        pending,
+        revenue_since,
+        table.reported,
+        table.overrun,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from inferkit.core.usage import Usage
 from inferkit.economics.report.calls import attempt_costs, served_by
+from inferkit.ledger.summary import Total
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from inferkit.ledger.journal import Entry, Tally
     from inferkit.pricing.prices import Price
 
-__all__ = ["Savings", "Subtotal", "Waste", "saved_by_tallies"]
+__all__ = ["Reported", "Savings", "Subtotal", "Waste", "saved_by_tallies"]
 
 _LEFT = ("closed", "cancelled", "abandoned")
 _CUT = ("length", "budget")
@@ -31,6 +32,21 @@ class Subtotal:
         """Add to both."""
         self.calls += calls
         self.usd += usd
+
+
+@dataclass(slots=True)
+class Reported:
+    """What providers themselves say that calls cost, and what was booked for these; money in nano-dollars."""
+
+    calls: int = 0
+    usd: int = 0
+    booked: int = 0
+
+    def add(self, calls: int, usd: int, booked: int) -> None:
+        """Add to all three."""
+        self.calls += calls
+        self.usd += usd
+        self.booked += booked
 
 
 @dataclass(slots=True)
@@ -66,12 +82,19 @@ class Waste:
                 if other != index:
                     kind = self.lost_hedges if part.outcome in _LEFT else self.failed_attempts
                     kind.add(1, part.usd or 0)
-        if charge.finish_reason in _CUT:
-            self.truncated_replies.add(entry.calls, served)
-        elif charge.outcome in _LEFT:
-            self.abandoned_streams.add(entry.calls, served)
-        elif charge.outcome == "error":
-            self.broken_streams.add(entry.calls, served)
+        self._end(charge.finish_reason, charge.outcome, entry.calls, served)
+
+    def add_total(self, total: Total) -> None:
+        """Sort the cost of calls that are alike."""
+        self._end(total.finish_reason, total.outcome, total.calls, total.usd)
+
+    def _end(self, finish_reason: str | None, outcome: str | None, calls: int, usd: int) -> None:
+        if finish_reason in _CUT:
+            self.truncated_replies.add(calls, usd)
+        elif outcome in _LEFT:
+            self.abandoned_streams.add(calls, usd)
+        elif outcome == "error":
+            self.broken_streams.add(calls, usd)
 
     @property
     def kinds(self) -> dict[str, Subtotal]:
@@ -105,20 +128,30 @@ class Savings:
     baseline: Price | None = None
 
     def add(self, entry: Entry) -> None:
-        """Add what a call saved."""
+        """Add what a call of several attempts saved."""
         charge = entry.charge
-        if charge.prompt_cache_saved:
-            self.prompt_cache.add(entry.calls, charge.prompt_cache_saved)
-        saved = charge.routing_saved
-        if charge.provider == "local":
+        served = attempt_costs(charge, entry.calls)[served_by(charge) if charge.parts else 0]
+        self.add_total(
+            Total(
+                provider=charge.provider, degraded=charge.degraded, calls=entry.calls, usd=served.usd,
+                input_tokens=served.input_tokens, output_tokens=served.output_tokens,
+                prompt_cache_saved=charge.prompt_cache_saved, routing_saved=charge.routing_saved,
+            )
+        )  # fmt: skip
+
+    def add_total(self, total: Total) -> None:
+        """Add what calls that are alike saved."""
+        if total.prompt_cache_saved:
+            self.prompt_cache.add(total.calls, total.prompt_cache_saved)
+        saved = total.routing_saved
+        if total.provider == "local":
             if not saved and self.baseline is not None:
-                served = attempt_costs(charge, entry.calls)[served_by(charge) if charge.parts else 0]
-                saved = (self.baseline.cost(Usage(served.input_tokens, served.output_tokens)) or 0) - served.usd
-            kind = self.degraded if charge.degraded else self.local_models
-            kind.add(entry.calls, saved)
+                saved = _cost_of(self.baseline, total) - total.usd
+            kind = self.degraded if total.degraded else self.local_models
+            kind.add(total.calls, saved)
         elif saved:
-            kind = self.degraded if charge.degraded else self.routing
-            kind.add(entry.calls, saved)
+            kind = self.degraded if total.degraded else self.routing
+            kind.add(total.calls, saved)
 
     @property
     def kinds(self) -> dict[str, Subtotal]:
@@ -130,6 +163,14 @@ class Savings:
     def usd(self) -> int:
         """All of it, in nano-dollars."""
         return sum(subtotal.usd for subtotal in self.kinds.values())
+
+
+def _cost_of(price: Price, total: Total) -> int:
+    """Price calls together; by the size of the average one, where a price depends on that."""
+    calls = max(1, abs(total.calls))
+    rates = price.rates(total.input_tokens // calls)
+    cost = rates.cost(Usage(total.input_tokens, total.output_tokens)) or 0
+    return cost + (total.calls - 1) * rates.request
 
 
 def saved_by_tallies(tallies: Iterable[Tally], savings: Savings) -> tuple[Savings, dict[str, int]]:

@@ -63,6 +63,7 @@ class Replay:
     def __init__(self, scenario: Scenario, plans: Mapping[str, Plan], assigned: Sequence[SubscriptionPeriod]) -> None:
         self.effects: dict[str, Effect] = {}
         self.users: set[Customer] = set()
+        self.met: set[Customer] = set()
         self.subscriptions = Subscriptions(scenario, plans, assigned)
         self._repricing = Repricing(scenario)
         self._balances = Balances()
@@ -84,32 +85,36 @@ class Replay:
         """Give the instant from which calls count towards limits at `since`, in seconds since the epoch."""
         return min([since, *(_window_start(budget, since) for budget in self._budgets)])
 
-    def lead_in(self, earlier: Iterable[Entry]) -> None:
-        """Use what calls before the period used of the limits that it begins in the middle of."""
-        for _ in self.run(earlier):
-            pass
+    def begin(self) -> None:
+        """Begin the period: what earlier calls used of limits stays used, and nothing else of them counts."""
         self.effects.clear()
         self.users.clear()
+        self.met.clear()
 
     def run(self, calls: Iterable[Entry]) -> Iterator[Entry]:
         """Give the calls as they would have been; refused ones are left out."""
         for entry in calls:
-            recorded = entry.charge.attribution
-            attribution = self.subscriptions.attribution(recorded)
-            charge = self._repricing(entry.charge, entry.at)
-            if attribution != recorded:
-                charge = charge._replace(attribution=attribution)
-            user = (
-                Customer(user=attribution.user) if attribution.user is not None else Customer(tenant=attribution.tenant)
-            )
-            if user != _NOBODY:
-                self.users.add(user)
-            scopes = self.subscriptions.limits(attribution, recorded, entry.at)
-            held = self._held(charge, scopes, entry, user) if scopes else charge
-            if held is entry.charge:
-                yield entry
-            elif held is not None:
-                yield dataclasses.replace(entry, charge=held)
+            held = self.call(entry)
+            if held is not None:
+                yield held
+
+    def call(self, entry: Entry) -> Entry | None:
+        """Give one call as it would have been; None for one that is refused."""
+        recorded = entry.charge.attribution
+        attribution = self.subscriptions.attribution(recorded)
+        charge = self._repricing(entry.charge, entry.at)
+        if attribution != recorded:
+            charge = charge._replace(attribution=attribution)
+        user = Customer(user=attribution.user) if attribution.user is not None else Customer(tenant=attribution.tenant)
+        scopes = self.subscriptions.limits(attribution, recorded, entry.at)
+        held = self._held(charge, scopes, entry, user) if scopes else charge
+        if user != _NOBODY:
+            self.users.add(user)
+            if held is not entry.charge:
+                self.met.add(user)
+        if held is entry.charge:
+            return entry
+        return None if held is None else dataclasses.replace(entry, charge=held)
 
     def _held(self, charge: Charge, scopes: Sequence[tuple[str, Scope]], entry: Entry, user: Customer) -> Charge | None:
         """Hold a call to all limits, and note what they do to it and what it uses of them."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from inferkit.pricing.price_book import PriceBook
 
@@ -35,6 +35,44 @@ class Scenario:
     limits: tuple[Budget, ...] = ()
     prices: Mapping[str, Price] = field(default_factory=dict)
     reroute: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def moves(self) -> bool:
+        """Whether it changes what customers pay, or who is on which plan."""
+        return bool(self.plans or self.users or self.tenants or self.default_plan is not None)
+
+    def changes(self) -> list[tuple[str, Scenario]]:
+        """Give each change by itself, in words, as a scenario that has nothing but it.
+
+        Those who are moved to a plan that the scenario defines are moved to it as it is there, and a model that calls
+        are taken to has its price.
+        """
+        moved_to = {*self.users.values(), *self.tenants.values(), self.default_plan}
+        found = [
+            (f'plan "{name}"', self._only(plans={name: self.plans[name]})) for name in self.plans.keys() - moved_to
+        ]
+        for name in sorted(name for name in moved_to if name is not None):
+            one = self._only(
+                plans={name: self.plans[name]} if name in self.plans else {},
+                users={user: plan for user, plan in self.users.items() if plan == name},
+                tenants={tenant: plan for tenant, plan in self.tenants.items() if plan == name},
+                default_plan=name if self.default_plan == name else None,
+            )
+            found.append((f'plan "{name}" with those who are moved to it', one))
+        found += [(f'limit "{limit.name}"', self._only(limits=(limit,))) for limit in self.limits]
+        found += [(f'the price of "{model}"', self._only(prices={model: self.prices[model]})) for model in self.prices]
+        found += [
+            (f'"{source}" sent to "{target}"', self._only(reroute={source: target}))
+            for source, target in self.reroute.items()
+        ]
+        return found
+
+    def _only(self, **change: Any) -> Scenario:
+        one = Scenario(self.name, **change)
+        budgets = [*one.limits, *(plan.budget for plan in one.plans.values())]
+        targets = {*one.reroute.values(), *(budget.degrade_to for budget in budgets if budget is not None)}
+        theirs = {name: price for name, price in self.prices.items() if name in targets}
+        return replace(one, prices={**one.prices, **theirs})
 
     def book(self) -> PriceBook:
         """Give the prices, with the bundled list behind them."""

@@ -4,31 +4,51 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from zoneinfo import ZoneInfo
 
 from inferkit.economics.formatting import count, money, plural
 from inferkit.economics.report.calls import recorded_calls
-from inferkit.economics.report.report import Report, summarise
+from inferkit.economics.report.report import Report, report_of
 from inferkit.economics.report.revenue import Customer, subscription_periods
+from inferkit.economics.report.tabulation import Tabulation
 from inferkit.economics.what_if.replay import Effect, Replay
 from inferkit.economics.what_if.subscriptions import allowance_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from inferkit.economics.report.report import Dimension, Row
+    from inferkit.economics.report.revenue import SubscriptionPeriod
     from inferkit.economics.what_if.scenario import Scenario
-    from inferkit.ledger.protocols import Journal
+    from inferkit.ledger.journal import Entry, Tally
+    from inferkit.ledger.protocols import Records
     from inferkit.pricing.prices import Price
 
-__all__ = ["WhatIf", "play"]
+__all__ = ["Change", "WhatIf", "play"]
+
+
+class Change(NamedTuple):
+    """What one change of a scenario would have done without the others.
+
+    `saved` and `revenue` are in nano-dollars, what it would have cost less and brought in; `met` are the users for whom
+    something would have been different, `refused_users` those of them who would have had a call refused.
+    """
+
+    what: str
+    saved: int
+    revenue: int
+    met: int
+    refused_users: int
+    refused: int
 
 
 @dataclass(frozen=True)
 class WhatIf:
     """The economics of a period as they would have been.
 
-    `effects` says what each limit did, `users` is how many there were at all.
+    `effects` says what each limit did, `changes` what each change would have done alone; `users` is how many there
+    were at all, and `met` those for whom all of it together would have made a difference.
     """
 
     scenario: Scenario
@@ -36,6 +56,8 @@ class WhatIf:
     after: Report
     effects: Mapping[str, Effect]
     users: int
+    changes: Sequence[Change] = ()
+    met: int = 0
 
     @property
     def refused(self) -> int:
@@ -67,12 +89,27 @@ class WhatIf:
         limits += [allowance_of(plan) for plan in self.scenario.plans.values() if plan.budget is not None]
         found += [f"{self.named(name)} would have met nobody." for name in limits if name not in self.effects]
         before, after = self.before.total, self.after.total
+        if len(self.changes) > 1:
+            found += [self._alone(change) for change in self.changes]
         found.append(
-            f"In all: cost {money(after.cost)} instead of {money(before.cost)}, "
+            f"In all, for {plural(self.met, 'user')} of {count(self.users)}: "
+            f"cost {money(after.cost)} instead of {money(before.cost)}, "
             f"revenue {money(after.revenue)} instead of {money(before.revenue)}, "
             f"margin {money(after.margin)} instead of {money(before.margin)}."
         )
         return found
+
+    def _alone(self, change: Change) -> str:
+        if not (change.met or change.saved or change.revenue != self.before.total.revenue):
+            return f"Alone, {change.what} would have met nobody."
+        found = f"Alone, {change.what} would have met {plural(change.met, 'user')} of {count(self.users)}"
+        if change.refused:
+            found += f", refused {plural(change.refused, 'call')} of {plural(change.refused_users, 'user')}"
+        verb = f"saved {money(change.saved)}" if change.saved >= 0 else f"cost {money(-change.saved)} more"
+        revenue = change.revenue - self.before.total.revenue
+        if revenue:
+            verb += f" and brought in {money(abs(revenue))} {'more' if revenue > 0 else 'less'}"
+        return f"{found}, and {verb}."
 
     def _sentence(self, name: str, effect: Effect) -> str:
         share = Decimal(100 * len(effect.users)) / max(1, self.users)
@@ -102,21 +139,68 @@ class WhatIf:
         return name[:1].upper() + name[1:]
 
 
-def play(ledger: Journal, before: Report, scenario: Scenario, *, baseline: Price | None = None) -> WhatIf:
-    """Replay the calls of a report's period. Raises `ConfigurationError` and `LedgerError`."""
+def play(ledger: Records, before: Report, scenario: Scenario, *, baseline: Price | None = None) -> WhatIf:
+    """Replay the calls of a report's period under a scenario, and under each of its changes alone.
+
+    Raises `ConfigurationError` and `LedgerError`.
+    """
     period = before.period
     since, until = period.since.timestamp(), period.until.timestamp()
     assigned = subscription_periods(ledger.assignments(), since, until)
-    replay = Replay(scenario, before.plans, assigned)
-    begins = replay.begins(since)
+    changes = scenario.changes()
+    runs = [_Variant(each, before, assigned, baseline) for _, each in changes] if len(changes) > 1 else []
+    whole = _Variant(scenario, before, assigned, baseline)
+    everything = [whole, *runs]
+    begins = min(run.replay.begins(since) for run in everything)
     if begins < since:
-        replay.lead_in(recorded_calls(ledger, begins, since))
-    after = summarise(
-        replay.run(recorded_calls(ledger, since, until)),
-        replay.subscriptions.periods(assigned),
-        ledger.tallies(since=since, until=until),
-        period,
-        plans=replay.subscriptions.plans,
-        baseline=baseline,
-    )
-    return WhatIf(scenario, before, after, replay.effects, len(replay.users))
+        for entry in recorded_calls(ledger, begins, since):
+            for run in everything:
+                run.replay.call(entry)
+        for run in everything:
+            run.replay.begin()
+    for entry in recorded_calls(ledger, since, until):
+        for run in everything:
+            run.add(entry)
+    tallies = list(ledger.tallies(since=since, until=until))
+    after = whole.report(tallies)
+    alone = [run.change(what, tallies) for (what, _), run in zip(changes, runs, strict=False)]
+    return WhatIf(scenario, before, after, whole.replay.effects, len(whole.replay.users), alone, len(whole.replay.met))
+
+
+class _Variant:
+    """One replay, and the table of what it gives."""
+
+    def __init__(
+        self, scenario: Scenario, before: Report, assigned: Sequence[SubscriptionPeriod], baseline: Price | None
+    ) -> None:
+        self.replay = Replay(scenario, before.plans, assigned)
+        self._before = before
+        self._moved = self.replay.subscriptions.periods(assigned)
+        self._table = Tabulation(self._moved, ZoneInfo(before.period.zone), baseline)
+
+    def add(self, entry: Entry) -> None:
+        held = self.replay.call(entry)
+        if held is not None:
+            self._table.add(held)
+            if self._before.revenue_since is not None and held.at < self._before.revenue_since:
+                self._table.add_before(held)
+
+    def report(self, tallies: Iterable[Tally]) -> Report:
+        before = self._before
+        plans = self.replay.subscriptions.plans
+        return report_of(
+            self._table, self._moved, tallies, before.period, plans=plans, pending=before.pending,
+            revenue_since=before.revenue_since,
+        )  # fmt: skip
+
+    def change(self, what: str, tallies: Iterable[Tally]) -> Change:
+        after, replay = self.report(tallies), self.replay
+        refused = set().union(*(effect.users for effect in replay.effects.values()))
+        return Change(
+            what,
+            self._before.total.cost - after.total.cost,
+            after.total.revenue,
+            len(replay.met),
+            len(refused),
+            sum(effect.refused for effect in replay.effects.values()),
+        )

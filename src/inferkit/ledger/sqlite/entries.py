@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -13,7 +14,9 @@ from inferkit.ledger.sqlite.soundness import NUMBER, PERHAPS_TEXT, TEXT, TIME, s
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["COLUMNS", "NO_ACCOUNTS", "accounts_of", "as_entry", "page", "part_as_json"]
+__all__ = [
+    "COLUMNS", "NO_ACCOUNTS", "accounts_json", "accounts_of", "as_entry", "cell_number", "page", "part_as_json",
+]  # fmt: skip
 
 NO_ACCOUNTS = "[]"
 COLUMNS = (
@@ -79,3 +82,15 @@ as_entry = sound(_as_entry, *_types())
 def accounts_of(text: str) -> tuple[tuple[str, str], ...]:
     """Read that back."""
     return tuple((account, window) for account, window in json.loads(text))
+
+
+@functools.lru_cache(maxsize=1024)
+def accounts_json(accounts: tuple[tuple[str, str], ...]) -> str:
+    """Write them."""
+    return json.dumps(accounts)
+
+
+@functools.lru_cache(maxsize=4096)
+def cell_number(*facts: object) -> int:
+    """Give 64 bits of a hash: of ten million cells, two are the same with a chance of one in 400,000."""
+    return int.from_bytes(hashlib.blake2b(repr(facts).encode(), digest_size=8).digest(), signed=True)

@@ -1,27 +1,43 @@
-"""The journal in a SQLite file, which is read page by page, so that calls go on meanwhile."""
+"""The journal in a SQLite file. It is read page by page over a connection of its own, so that calls go on meanwhile."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inferkit.ledger.sqlite import balances, customers, entries
+from inferkit.ledger.sqlite.reader import LedgerReader
+from inferkit.ledger.sqlite.schema import MIGRATIONS
+from inferkit.ledger.sqlite.totals import summarise
+from inferkit.ledger.summary import Pending, Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    import os
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from inferkit.ledger.amounts import Balance, Credit
     from inferkit.ledger.journal import Assignment, Entry, EntryKind, Tally
     from inferkit.ledger.sqlite.database import Database
 
-__all__ = ["SqliteJournal"]
+__all__ = ["SqliteJournal", "SqliteRecords"]
+
+_PENDING = (
+    "SELECT count(*), coalesce(sum(usd), 0), count(*) FILTER (WHERE lease <= ?), "
+    "coalesce(sum(usd) FILTER (WHERE lease <= ?), 0) FROM holds"
+)
+_IDS = "SELECT count(*), min(id), max(id) FROM entries INDEXED BY entries_at WHERE at >= ? AND at < ?"
+_IN_A_ROW = 10
 
 
-class SqliteJournal:
-    """See `Journal`."""
+class SqliteRecords:
+    """What is written in the file at `path`, for reports: see `Records`. Nothing is written to it, or beside it."""
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.reader = LedgerReader(Path(path).expanduser().absolute(), MIGRATIONS)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.reader.path)!r})"
 
     def entries(
         self,
@@ -33,47 +49,77 @@ class SqliteJournal:
         call: str | None = None,
         kind: EntryKind | None = None,
     ) -> Iterator[Entry]:
-        """See `Journal`."""
-        asked = (
-            ("at >= ?", since),
-            ("at < ?", until),
-            ("user = ?", user),
-            ("tenant = ?", tenant),
-            ("call = ?", call),
-            ("kind = ?", kind),
-        )
-        conditions = [(condition, value) for condition, value in asked if value is not None]
-        query = entries.page([condition for condition, _ in conditions])
-        yield from map(entries.as_entry, self.database.pages(query, tuple(value for _, value in conditions), (0,)))
+        """See `Records`."""
+        begin, time = 0, "at"
+        asked: list[tuple[str, object]] = []
+        if since is not None or until is not None:
+            begin, last, in_a_row = self._between(
+                -math.inf if since is None else since, math.inf if until is None else until
+            )
+            time = "+at" if in_a_row else "at"  # the plus keeps SQLite from looking each up in the index
+            asked.append(("id <= ?", last))
+        asked += [(f"{time} >= ?", since), (f"{time} < ?", until), ("user = ?", user), ("tenant = ?", tenant)]
+        asked += [("call = ?", call), ("kind = ?", kind)]
+        given = [(condition, value) for condition, value in asked if value is not None]
+        conditions = [condition for condition, _ in given]
+        if kind not in (None, "settled"):
+            conditions.append("cell IS NULL")
+        pages = self.reader.pages(entries.page(conditions), tuple(value for _, value in given), (begin,))
+        yield from map(entries.as_entry, pages)
+
+    def _between(self, since: float, until: float) -> tuple[int, int, bool]:
+        """Give the ids between which a period's entries are, and whether most between these are of the period."""
+        ((count, first, last),) = self.reader.rows(_IDS, (since, until))
+        return (0, 0, True) if first is None else (first - 1, last, last - first < _IN_A_ROW * count)
 
     def credits(self, account: str | None = None) -> Iterator[Credit]:
-        """See `Journal`."""
-        yield from map(balances.as_credit, self.database.pages(balances.CREDITS, (account,), (0,)))
+        """See `Records`."""
+        yield from map(balances.as_credit, self.reader.pages(balances.CREDITS, (account,), (0,)))
 
     def balances(self, account: str | None = None) -> Iterator[tuple[str, str, Balance]]:
-        """See `Journal`."""
-        for name, window, *amounts in self.database.pages(balances.ALL, (account,), ("", "")):
+        """See `Records`."""
+        for name, window, *amounts in self.reader.pages(balances.ALL, (account,), ("", "")):
             yield name, window, balances.as_balance(amounts)
+
+    def tallies(self, *, since: float | None = None, until: float | None = None) -> Iterator[Tally]:
+        """See `Records`."""
+        between = (-math.inf if since is None else since, math.inf if until is None else until)
+        yield from map(customers.as_tally, self.reader.pages(customers.TALLIES, between, (-math.inf, *[""] * 9)))
+
+    def assignments(self) -> Iterator[Assignment]:
+        """See `Records`."""
+        yield from map(customers.as_assignment, self.reader.pages(customers.ASSIGNMENTS, (), (-math.inf, 0)))
+
+    def definitions(self, *, before: float | None = None) -> dict[str, str]:
+        """See `Records`."""
+        return customers.defined(self.reader.rows(customers.DEFINITIONS), before)
+
+    def summary(self, bounds: Sequence[float]) -> Summary:
+        """See `Summing`."""
+        return summarise(self.reader.path, MIGRATIONS, bounds)
+
+    def pending(self, at: float) -> Pending:
+        """See `Summing`."""
+        (row,) = self.reader.rows(_PENDING, (at, at))
+        return Pending(*row)
+
+    def close(self) -> None:
+        """Close the file; it is opened again when it is read again."""
+        self.reader.close()
+
+
+class SqliteJournal(SqliteRecords):
+    """See `Journal`."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database.path)
+        self.database = database
 
     def tally(self, tallies: Iterable[Tally]) -> None:
         """See `Journal`."""
         given = list(tallies)  # the step may be run twice
         self.database.write(lambda cursor: customers.tally(cursor, given))
 
-    def tallies(self, *, since: float | None = None, until: float | None = None) -> Iterator[Tally]:
-        """See `Journal`."""
-        between = (-math.inf if since is None else since, math.inf if until is None else until)
-        yield from map(customers.as_tally, self.database.pages(customers.TALLIES, between, (-math.inf, *[""] * 9)))
-
-    def assignments(self) -> Iterator[Assignment]:
-        """See `Journal`."""
-        yield from map(customers.as_assignment, self.database.pages(customers.ASSIGNMENTS, (), (-math.inf, 0)))
-
     def define(self, definitions: Mapping[str, str], *, at: float) -> None:
         """See `Journal`."""
         self.database.write(lambda cursor: customers.define(cursor, definitions, at))
-
-    def definitions(self, *, before: float | None = None) -> dict[str, str]:
-        """See `Journal`."""
-        rows: list[Any] = self.database.read(customers.DEFINITIONS)
-        return customers.defined(rows, before)

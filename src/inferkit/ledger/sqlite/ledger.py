@@ -28,6 +28,7 @@ class SqliteStore(SqliteAccounts, SqliteJournal):
             super().__init__(GroupedDatabase(path, MIGRATIONS))
         else:
             super().__init__(Database(path, MIGRATIONS, durability))
+        SqliteJournal.__init__(self, self.database)
         replay(self.database.path, self.enter)
 
     def __repr__(self) -> str:
@@ -38,6 +39,7 @@ class SqliteStore(SqliteAccounts, SqliteJournal):
         backlog = vars(self).pop("_backlog", None)
         if backlog is not None:
             backlog.close()
+        SqliteJournal.close(self)  # the last connection to be closed tidies up, and this one may not
         self.database.close()
 
 

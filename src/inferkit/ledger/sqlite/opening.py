@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Durability", "open_file", "open_to_read", "version_of"]
+__all__ = ["Durability", "migrate", "open_file", "open_to_read", "version_of"]
 
 Durability = Literal["normal", "full"]
 
@@ -45,23 +45,35 @@ def open_file(path: Path, migrations: Sequence[str], durability: Durability, wai
     return connection
 
 
-def open_to_read(path: Path) -> sqlite3.Connection:
-    """Open the file at `path` without ever writing to it. Raises `LedgerError` for what is no ledger."""
+def open_to_read(path: Path, wait_seconds: float = 5.0) -> sqlite3.Connection:
+    """Open the file at `path` for somebody who never writes to it. Raises `LedgerError` for what is no ledger.
+
+    It is opened in the first of three ways that this program is allowed: as long as nobody has it open, so that SQLite
+    tidies up after itself; then as somebody who may read alone; and where even the log's index cannot be made, as a
+    file that stays as it is.
+    """
     if not path.exists():
         raise LedgerError(f"there is no ledger at {path}")
-    for how in ("mode=ro", "mode=ro&immutable=1"):
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, isolation_level=None)
+    path = path.resolve()
+    log = path.with_name(f"{path.name}-wal")
+    alone = not log.exists() or log.stat().st_size == 0  # nothing of what anybody left would be moved into the file
+    hows = ["mode=rw", "mode=ro", "mode=ro&immutable=1"] if alone else ["mode=ro", "mode=ro&immutable=1"]
+    while True:
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?{hows.pop(0)}", uri=True, isolation_level=None, check_same_thread=False,
+            timeout=wait_seconds,
+        )  # fmt: skip
         try:
             version_of(connection, path, sys.maxsize)
-        except sqlite3.OperationalError as error:
+        except sqlite3.OperationalError:
             connection.close()
-            failure = error
+            if not hows:
+                raise
         except BaseException:
             connection.close()
             raise
         else:
             return connection
-    raise failure
 
 
 def _is_there(path: Path) -> bool:
@@ -84,7 +96,7 @@ def _make(path: Path, migrations: Sequence[str]) -> None:
             connection.execute(f"PRAGMA page_size={_PAGE_SIZE}")
             _share(connection, path)
             connection.execute("PRAGMA synchronous=normal")
-            _migrate(connection, migrations)
+            migrate(connection, migrations)
         try:
             os.link(draft, path)
         except FileExistsError:
@@ -109,7 +121,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, migrations: Sequence[st
     run(f"PRAGMA wal_autocheckpoint={AT_ONCE_BYTES // _PAGE_SIZE}")
     run(f"PRAGMA journal_size_limit={LOG_BYTES}")
     if version < len(migrations):
-        _migrate(connection, migrations)
+        migrate(connection, migrations)
     run("PRAGMA busy_timeout=0")
 
 
@@ -141,7 +153,8 @@ def _share(connection: sqlite3.Connection, path: Path) -> None:
         raise LedgerError(f"the ledger {path} lies where SQLite cannot share it; use a local disk")
 
 
-def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    """Bring the schema up to date, in one transaction."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()  # another process may have been faster

@@ -6,7 +6,6 @@ the sum of the holds on it.
 
 from __future__ import annotations
 
-import functools
 import json
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal, Sett
 from inferkit.ledger.decisions import grant
 from inferkit.ledger.journal import Attribution, Charge
 from inferkit.ledger.sqlite import balances
-from inferkit.ledger.sqlite.entries import COLUMNS, NO_ACCOUNTS, accounts_of, part_as_json
+from inferkit.ledger.sqlite.entries import COLUMNS, NO_ACCOUNTS, accounts_json, accounts_of, cell_number, part_as_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from inferkit.ledger.journal import EntryKind
     from inferkit.ledger.unwritten import Unwritten
 
-__all__ = ["enter_late", "extend", "is_due", "mark_sent", "record", "reserve", "settle", "sweep", "void"]
+__all__ = ["cell_of", "enter_late", "extend", "is_due", "mark_sent", "record", "reserve", "settle", "sweep", "void"]
 
 _HOLD_BALANCE = (
     "INSERT INTO balances (account, window, usd, tokens, calls, usd_held, tokens_held, calls_held) "
@@ -52,8 +51,9 @@ _HOLD_WHOLE = (
     "AND (? IS NULL OR ? = 0 OR calls + calls_held - calls_extra + ? <= ?) "
     "RETURNING usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra"
 )
-_ENTER = f"INSERT INTO entries ({COLUMNS}) VALUES ({', '.join('?' * 27)}, NULL)"  # noqa: S608 - columns alone
-_ENTER_WITH_DETAILS = f"INSERT INTO entries ({COLUMNS}) VALUES ({', '.join('?' * 28)})"  # noqa: S608
+_ENTER = f"INSERT INTO entries (cell, {COLUMNS}) VALUES ({', '.join('?' * 28)}, NULL)"  # noqa: S608 - columns alone
+_ENTER_WITH_DETAILS = f"INSERT INTO entries (cell, {COLUMNS}) VALUES ({', '.join('?' * 29)})"  # noqa: S608
+_LARGE = 2**40  # nano-dollars, a thousand dollars for one call; or tokens
 _RELEASE = "DELETE FROM holds WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _IS_DUE = "SELECT 1 FROM holds WHERE lease <= ? LIMIT 1"
@@ -273,18 +273,28 @@ def _enter(
     """Write an entry."""
     parts, attribution, details = charge[-3:]
     said = json.dumps([part_as_json(part) for part in parts]) if parts else None
-    row = (call, kind, at, calls, *charge[:-3], said, *attribution, accounts)
+    row = (cell_of(kind, charge), call, kind, at, calls, *charge[:-3], said, *attribution, accounts)
     if details is NO_DETAILS:  # as of most calls
         cursor.execute(_ENTER, row)
     else:
         cursor.execute(_ENTER_WITH_DETAILS, (*row, json.dumps(details.as_json())))
 
 
+def cell_of(kind: EntryKind, charge: Charge) -> int | None:
+    """Give the number of what a call has in common with others, by which a report adds them up; None for others.
+
+    Those are calls of several attempts, whose lease ran out, or so large that few of them make more than 64 bits.
+    """
+    saved, routed, reported = charge.prompt_cache_saved, charge.routing_saved, charge.details.reported_nanos
+    largest = max(charge.usd or 0, charge.input_tokens, charge.output_tokens, abs(saved), abs(routed), reported or 0)
+    if kind != "settled" or charge.parts or largest >= _LARGE:
+        return None
+    return cell_number(
+        charge.attribution, charge.provider, charge.model, charge.outcome, charge.finish_reason, charge.usd is None,
+        charge.estimated, charge.degraded, saved != 0, routed != 0, charge.overrun != 0, reported is None,
+    )  # fmt: skip
+
+
 def _accounts_text(lines: Sequence[Line]) -> str:
     """Write down which accounts and windows a call is charged to."""
-    return _json(tuple([line[:2] for line in lines]))
-
-
-@functools.lru_cache(maxsize=1024)
-def _json(accounts: tuple[tuple[str, str], ...]) -> str:
-    return json.dumps(accounts)
+    return accounts_json(tuple([line[:2] for line in lines]))

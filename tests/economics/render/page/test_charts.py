@@ -6,19 +6,24 @@ from datetime import date, timedelta
 import pytest
 
 from inferkit.economics.render.page.charts import columns, paired_bars
-from inferkit.economics.render.page.timeline import Series, Timeline
+from inferkit.economics.render.tables import Pairs
+from inferkit.economics.render.timeline import Series, Timeline
 
 DOLLAR = 10**9
 
 
 def drawn(html):
-    return ET.fromstring(html).find("svg")
+    return ET.fromstring(html)
 
 
 def chart(*values, names="ab"):
     starts = tuple(date(2026, 11, 1) + timedelta(days=day) for day in range(len(values[0])))
     series = tuple(Series(name, each) for name, each in zip(names, values, strict=False))
-    return drawn(columns(Timeline("day", starts, series), "Cost by day", "Two days."))
+    return drawn(columns(Timeline("day", starts, series), "Cost by day"))
+
+
+def pairs(rows):
+    return paired_bars(Pairs(("Revenue", "Cost"), rows), "Plans")
 
 
 def axis(most):
@@ -68,7 +73,7 @@ def test_what_is_below_zero_is_not_drawn():
 
 
 def test_pairs_of_bars_are_in_proportion_and_what_is_not_known_has_none():
-    svg = drawn(paired_bars([("pro", 40 * DOLLAR, 10 * DOLLAR), ("gold", None, 0)], ("Revenue", "Cost"), "t", "s"))
+    svg = drawn(pairs([("pro", 40 * DOLLAR, 10 * DOLLAR), ("gold", None, 0)]))
     widths = [float(rect.get("width")) for rect in svg.iter("rect")]
     assert widths[0] == pytest.approx(4 * widths[1], abs=0.5)
     assert widths[2:] == [0, 0]
@@ -76,13 +81,13 @@ def test_pairs_of_bars_are_in_proportion_and_what_is_not_known_has_none():
 
 
 def test_a_small_amount_beside_a_large_one_can_still_be_seen():
-    svg = drawn(paired_bars([("pro", 10**6 * DOLLAR, 1)], ("Revenue", "Cost"), "t", "s"))
+    svg = drawn(pairs([("pro", 10**6 * DOLLAR, 1)]))
     assert [float(rect.get("width")) >= 1 for rect in svg.iter("rect")] == [True, True]
 
 
 @pytest.mark.parametrize("name", ["a-plan-with-a-name-that-goes-on-and-on", "有名的非常长的计划名称十二三四五"])
 def test_a_long_name_is_cut_and_is_whole_in_what_is_said(name):
-    svg = drawn(paired_bars([(name, DOLLAR, DOLLAR)], ("Revenue", "Cost"), "t", "s"))
+    svg = drawn(pairs([(name, DOLLAR, DOLLAR)]))
     label = svg.find("g/text").text
     assert label.endswith("\N{HORIZONTAL ELLIPSIS}")
     assert name.startswith(label[:-1])

@@ -10,9 +10,9 @@ import pytest
 from economics.render.page.made_reports import DOLLAR, PLANS, START, report
 from economics.render.page.pages import Page
 from inferkit.economics.render import Section, Table, render_page
-from inferkit.economics.render.page.sections import MEANINGS
+from inferkit.economics.render.sections import MEANINGS
 from inferkit.economics.report.report import Period, build_report
-from inferkit.economics.report.waste import Savings, Waste
+from inferkit.economics.report.waste import Savings, Subtotal, Waste
 from inferkit.ledger.journal import Attribution, Charge, Tally
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from inferkit.plans.subscriptions import Plans
@@ -77,7 +77,7 @@ def test_a_page_can_be_read_without_seeing_it(html):
     assert len(ids) == len(set(ids))
     assert {each for labels in page.values("aria-labelledby") for each in labels.split()} <= set(ids)
     assert ("html", "lang", "en") in page.attributes
-    pictures = re.findall(r'<svg class="chart".*?</svg>', html, re.DOTALL)
+    pictures = re.findall(r'<svg class="chart .*?</svg>', html, re.DOTALL)
     for picture in pictures:
         drawn = ET.fromstring(picture)  # well-formed, as pictures must be
         assert drawn.get("role") == "img"
@@ -159,10 +159,10 @@ def test_a_plan_whose_price_is_not_known_makes_nobody_unprofitable():
 
 
 def test_what_is_missing_or_estimated_is_noted():
-    page = Page(render_page(dataclasses.replace(USUAL, unpriced=12, estimated=1)))
+    page = Page(render_page(dataclasses.replace(USUAL, unpriced=12, estimated=Subtotal(1, DOLLAR))))
     assert "12 calls have no known price and are missing from the cost." in page.text
     assert "Missing from the cost: 12 calls whose price is not known, which is not zero." in page.text
-    assert "The cost of 1 call is estimated, since" in page.text
+    assert "$1.00 of the cost is an estimate, of 1 call for which" in page.text
     assert "spread evenly over its calls" in page.text
     nobody = Page(render_page(report([(None, None, "m", 1, DOLLAR), ("ana", "free", "m", 1, DOLLAR)])))
     assert "1 call for $1.00 names no user." in nobody.text

@@ -1,60 +1,113 @@
-"""Charts as inline SVG, each a pure function of its values. Colours are classes, which the page's style defines."""
+"""Charts as inline SVG, each a pure function of its values. Colours are classes, which the page's style defines.
+
+Each is drawn twice, for a wide screen and for a narrow one; the style shows the one that fits.
+"""
 
 from __future__ import annotations
 
+import html
 import unicodedata
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit.core.money import NANOS_PER_USD, to_usd
-from inferkit.economics.formatting import money, name
-from inferkit.economics.render.page.markup import escape
+from inferkit.economics.formatting import money, name, plural, printable
+from inferkit.economics.render.tables import Pairs
+from inferkit.runtime import imports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from inferkit.economics.render.page.timeline import Timeline
+    from markupsafe import Markup
 
-__all__ = ["columns", "legend", "paired_bars"]
+    from inferkit.economics.render.timeline import Timeline
 
-_WIDTH = 960.0
+__all__ = ["chart", "columns", "legend", "paired_bars"]
+
 _DIGIT = 7.2  # a digit's width at the size of the labels, with room to spare
 _PLOT = 240.0
 _TOP = 10.0
 _BELOW = 30.0
 _WIDEST_COLUMN = 56.0
-_ROW = 52.0
 _BAR = 15.0
 _LABEL = 24
 
 
-def columns(timeline: Timeline, title: str, summary: str) -> str:
-    """Draw what each day cost, as columns of the models' parts, stacked with the dearest at the bottom.
+class Screen(NamedTuple):
+    """How wide a drawing is, in its own units, and how many labels stand below its columns."""
 
-    `title` and `summary` say to those who do not see it what it shows.
-    """
-    totals = [sum(each) for each in zip(*(_upward(series.values) for series in timeline.series), strict=True)]
-    lines = _grid(max(totals))
+    name: str
+    width: float
+    ticks: int
+
+
+_SCREENS = (Screen("on-wide", 960.0, 10), Screen("on-narrow", 358.0, 4))
+
+
+def chart(what: Timeline | Pairs, title: str) -> Markup:
+    """Draw what a section has to draw, with its legend."""
+    if isinstance(what, Pairs):
+        key = legend([("first", what.kinds[0], ""), ("second", what.kinds[1], "")])
+        drawing = key + "".join(
+            paired_bars(what, f"{' and '.join(what.kinds)}: {title}", screen) for screen in _SCREENS
+        )
+    else:
+        key = legend(
+            (series_class(place, other=series.other), series.name, money(sum(series.values)))
+            for place, series in enumerate(what.series)
+        )
+        drawing = "".join(columns(what, title, screen) for screen in _SCREENS) + key
+    imports.load("markupsafe")
+    from markupsafe import Markup
+
+    return Markup(drawing)  # noqa: S704 - all that came from outside is escaped
+
+
+def escape(text: str) -> str:
+    """Make plain text safe as content and in attributes, with what cannot be printed as its escape."""
+    return html.escape(printable(text))
+
+
+def columns(timeline: Timeline, title: str, screen: Screen = _SCREENS[0]) -> str:
+    """Draw what each day cost, as columns of the models' parts, stacked with the dearest at the bottom."""
+    upward = [sum(each) for each in zip(*(_upward(series.values) for series in timeline.series), strict=True)]
+    lines = _grid(max(upward))
     left = _DIGIT * max(len(label) for _, label in lines) + 10
     scale = _PLOT / lines[-1][0]
-    slot = (_WIDTH - left) / len(totals)
+    slot = (screen.width - left) / len(upward)
     width = min(slot * 0.74, _WIDEST_COLUMN)
+    base = _TOP + _PLOT
     parts = []
     for value, label in lines:
-        y = _TOP + _PLOT - value * scale
-        parts.append(f'<line class="grid" x1="{left:.1f}" x2="{_WIDTH:.0f}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        y = base - value * scale
+        parts.append(f'<line class="grid" x1="{left:.1f}" x2="{screen.width:.0f}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="end" x="{left - 8:.1f}" y="{y + 4:.1f}">{escape(label)}</text>')
     parts += [
         _column(timeline, index, left + slot * (index + 0.5) - width / 2, width, scale)
-        for index, total in enumerate(totals)
+        for index, total in enumerate(upward)
         if total
     ]
-    base = _TOP + _PLOT
-    parts.append(f'<line class="axis" x1="{left:.1f}" x2="{_WIDTH:.0f}" y1="{base:.1f}" y2="{base:.1f}"/>')
-    for index, label in timeline.ticks():
-        x = left + slot * (index + 0.5)
-        parts.append(f'<text class="middle" x="{x:.1f}" y="{base + 20:.0f}">{escape(label)}</text>')
-    return _picture("columns", title, summary, _TOP + _PLOT + _BELOW, parts)
+    parts.append(f'<line class="axis" x1="{left:.1f}" x2="{screen.width:.0f}" y1="{base:.1f}" y2="{base:.1f}"/>')
+    for index, label in timeline.ticks(screen.ticks):
+        parts.append(_tick(label, left + slot * (index + 0.5), base + 20, screen.width))
+    return _picture("columns", title, _summary(timeline), screen, base + _BELOW, parts)
+
+
+def _tick(label: str, x: float, y: float, width: float) -> str:
+    """Write a label below its column, and within the drawing."""
+    half = _DIGIT * len(label) / 2
+    if x + half > width:
+        return f'<text class="end" x="{width:.1f}" y="{y:.0f}">{escape(label)}</text>'
+    return f'<text class="middle" x="{max(x, half):.1f}" y="{y:.0f}">{escape(label)}</text>'
+
+
+def _summary(timeline: Timeline) -> str:
+    totals = timeline.totals
+    dearest = max(range(len(totals)), key=totals.__getitem__)
+    return (
+        f"Stacked columns by model, from {timeline.label(0)} to {timeline.label(len(totals) - 1)}. The dearest is "
+        f"{timeline.label(dearest)} with {money(totals[dearest])}; the average is {money(sum(totals) // len(totals))}."
+    )
 
 
 def _column(timeline: Timeline, index: int, x: float, width: float, scale: float) -> str:
@@ -72,33 +125,39 @@ def _column(timeline: Timeline, index: int, x: float, width: float, scale: float
     return "<g><title>" + "\n".join(map(escape, said)) + f"</title>{''.join(parts)}</g>"
 
 
-def paired_bars(
-    rows: Sequence[tuple[str, int | None, int | None]], kinds: tuple[str, str], title: str, summary: str
-) -> str:
-    """Draw two amounts for each name, for example its revenue and its cost, one below the other; None is not known."""
+def paired_bars(pairs: Pairs, title: str, screen: Screen = _SCREENS[0]) -> str:
+    """Draw two amounts for each name, one below the other: beside the name, or below it where there is no room."""
+    kinds, rows = pairs
     most = max([1, *(amount or 0 for _, *amounts in rows for amount in amounts)])
-    left = _DIGIT * max(min(len(label), _LABEL) for label, _, _ in rows) + 24
-    room = _WIDTH - left - _DIGIT * max(len(money(most)), 8) - 12
+    beside = screen is _SCREENS[0]
+    left = _DIGIT * max(min(len(label), _LABEL) for label, _, _ in rows) + 24 if beside else 1.0
+    room = screen.width - left - _DIGIT * max(len(money(most)), 8) - 12
+    step, down = (52.0, 8.0) if beside else (68.0, 24.0)
     parts = []
     for number, (label, *amounts) in enumerate(rows):
-        y = number * _ROW + 8
+        y = number * step + down
         said = ", ".join(f"{kind.lower()} {_amount(amount)}" for kind, amount in zip(kinds, amounts, strict=True))
         parts.append(f"<g><title>{escape(f'{name(label)}: {said}')}</title>")
-        parts.append(
-            f'<text class="end strong" x="{left - 14:.0f}" y="{y + _BAR + 5:.0f}">{escape(_fit(label))}</text>'
+        place = (
+            f'class="end strong" x="{left - 14:.0f}" y="{y + _BAR + 5:.0f}"'
+            if beside
+            else f'class="strong" x="0" y="{y - 8:.0f}"'
         )
-        for place, amount in enumerate(amounts):
-            top = y + place * (_BAR + 2)
+        parts.append(f"<text {place}>{escape(_fit(label))}</text>")
+        for order, amount in enumerate(amounts):
+            top = y + order * (_BAR + 2)
             width = max(amount * room / most, 1.5) if amount and amount > 0 else 0.0
-            kind = ("first", "second")[place]
+            kind = ("first", "second")[order]
             parts.append(
                 f'<rect class="{kind}" x="{left:.0f}" y="{top:.0f}" width="{width:.1f}" height="{_BAR:.0f}"/>'
                 f'<text x="{left + width + 8:.1f}" y="{top + _BAR - 3:.0f}">{_amount(amount)}</text>'
             )
         parts.append("</g>")
-    height = len(rows) * _ROW
-    parts.append(f'<line class="axis" x1="{left:.0f}" x2="{left:.0f}" y1="0" y2="{height:.0f}"/>')
-    return _picture("pairs", title, summary, height, parts)
+    height = len(rows) * step
+    if beside:
+        parts.append(f'<line class="axis" x1="{left:.0f}" x2="{left:.0f}" y1="0" y2="{height:.0f}"/>')
+    summary = f"Two bars each for {plural(len(rows), 'plan')}. The table below has the numbers."
+    return _picture("pairs", title, summary, screen, height, parts)
 
 
 def legend(entries: Iterable[tuple[str, str, str]]) -> str:
@@ -116,11 +175,14 @@ def series_class(place: int, *, other: bool) -> str:
     return "series-other" if other else f"series-{place + 1}"
 
 
-def _picture(key: str, title: str, summary: str, height: float, parts: Iterable[str]) -> str:
+def _picture(  # noqa: PLR0917
+    key: str, title: str, summary: str, screen: Screen, height: float, parts: Sequence[str]
+) -> str:
+    key = f"{key}-{screen.name}"
     return (
-        f'<div class="wide"><svg class="chart" role="img" aria-labelledby="{key}-title {key}-summary" '
-        f'viewBox="0 0 {_WIDTH:.0f} {height:.0f}"><title id="{key}-title">{escape(title)}</title>'
-        f'<desc id="{key}-summary">{escape(summary)}</desc>\n' + "\n".join(filter(None, parts)) + "\n</svg></div>"
+        f'<svg class="chart {screen.name}" role="img" aria-labelledby="{key}-title {key}-summary" '
+        f'viewBox="0 0 {screen.width:.0f} {height:.0f}"><title id="{key}-title">{escape(title)}</title>'
+        f'<desc id="{key}-summary">{escape(summary)}</desc>\n' + "\n".join(parts) + "\n</svg>"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferkit.economics.formatting import count, money, name
-from inferkit.economics.render.page.markup import Section, Table
+from inferkit.economics.render.tables import Section, Table
 
 if TYPE_CHECKING:
     from inferkit.economics.report.report import Dimension, Row
@@ -21,6 +21,8 @@ def what_if_sections(what_if: WhatIf) -> list[Section]:
     found = [Section(f"What if: {name(what_if.scenario.name)}", " ".join(what_if.sentences), _by(what_if, "plan"))]
     if what_if.scenario.prices or what_if.scenario.reroute:
         found.append(Section("What if: models", "", _by(what_if, "model")))
+    if len(what_if.changes) > 1:
+        found.append(Section("What if: each change alone, and all together", "", _changes(what_if)))
     if what_if.effects:
         found.append(Section("What if: limits", "", _limits(what_if)))
     return found
@@ -36,6 +38,24 @@ def _by(what_if: WhatIf, dimension: Dimension) -> Table:
 
 def _figures(*rows: Row | None) -> list[str]:
     return [money(0 if row is None else getattr(row, figure)) for figure in _FIGURES for row in rows]
+
+
+def _changes(what_if: WhatIf) -> Table:
+    brought = what_if.before.total.revenue
+    return Table(
+        ("Change", "Users met", "Users refused", "Calls refused", "Saved", "More revenue"),
+        [
+            (
+                name(change.what[:1].upper() + change.what[1:]), count(change.met), count(change.refused_users),
+                count(change.refused), money(change.saved), money(change.revenue - brought),
+            )
+            for change in what_if.changes
+        ],
+        total=(
+            "All together", count(what_if.met), count(what_if.refused_users), count(what_if.refused),
+            money(what_if.saved), money(what_if.after.total.revenue - brought),
+        ),
+    )  # fmt: skip
 
 
 def _limits(what_if: WhatIf) -> Table:

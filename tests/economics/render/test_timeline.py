@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from economics.render.page.made_reports import DOLLAR, report
-from inferkit.economics.render.page.timeline import timeline
+from inferkit.economics.render.timeline import timeline
 
 
 def spent(days, length=None, models=("m",), start=datetime(2026, 11, 1, tzinfo=UTC)):

@@ -20,8 +20,8 @@ _MOST_COLUMNS = 62
 _MODELS = 6
 _LABELS = 10
 _STEPS: dict[ColumnUnit, tuple[int, ...]] = {
-    "day": (1, 2, 7, 14),
-    "week": (1, 2, 4, 8),
+    "day": (1, 2, 7, 14, 21),
+    "week": (1, 2, 4, 8, 16, 24),
     "month": (1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 2400),
 }
 
@@ -41,6 +41,11 @@ class Timeline(NamedTuple):
     starts: tuple[date, ...]
     series: tuple[Series, ...]
 
+    @property
+    def totals(self) -> list[int]:
+        """What each column costs, in nano-dollars."""
+        return [sum(each) for each in zip(*(series.values for series in self.series), strict=True)]
+
     def label(self, index: int) -> str:
         """Say in full which days a column is."""
         start = self.starts[index]
@@ -48,9 +53,9 @@ class Timeline(NamedTuple):
             return f"{MONTHS[start.month - 1]} {start.year}"
         return f"week of {day(start)}" if self.unit == "week" else day(start)
 
-    def ticks(self) -> Iterator[tuple[int, str]]:
-        """Give the columns that have a label below them, and the label; the year where it is a new one."""
-        step = next(step for step in _STEPS[self.unit] if len(self.starts) / step <= _LABELS)
+    def ticks(self, most: int = _LABELS) -> Iterator[tuple[int, str]]:
+        """Give the columns, at most so many, that have a label below them, and the label; the year where it is new."""
+        step = next(step for step in _STEPS[self.unit] if len(self.starts) / step <= most)
         year = 0
         for index in range(0, len(self.starts), step):
             start = self.starts[index]

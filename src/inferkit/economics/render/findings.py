@@ -5,14 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from inferkit.economics.formatting import money, name, plural, share
-from inferkit.economics.render.page.customers import customers_of
-from inferkit.economics.render.page.tables import revenue_known
+from inferkit.economics.formatting import instant, money, name, plural, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inferkit.economics.render.page.customers import Customers
+    from inferkit.economics.report.customers import Customers
     from inferkit.economics.report.report import Report, Row
 
 __all__ = ["findings"]
@@ -20,43 +18,53 @@ __all__ = ["findings"]
 _WORTH_SAYING = Decimal("0.05")
 
 
-def findings(report: Report, customers: Customers | None = None) -> str:
-    """Say it as one paragraph of plain text. `customers` are those of the report, where they are known already."""
+def findings(report: Report) -> str:
+    """Say it as one paragraph of plain text."""
     total = report.total
     if not total.calls and not total.revenue:
-        return "There are no calls in this period."
-    customers = customers or customers_of(report)
+        return " ".join(["There are no calls in this period.", *_pending(report)])
     return " ".join(
         [
             *_result(report, total),
-            *_customers(customers, total),
+            *_since(report, total),
+            *_customers(report.customers, total),
             *_models(report, total),
             *_waste(report, total),
+            *_pending(report),
             *_gap(report),
         ]
     )
 
 
 def _result(report: Report, total: Row) -> Iterator[str]:
+    cost = total.cost - total.before
     if not total.revenue:
-        brought = " and brought in nothing" if revenue_known(report) else "; no revenue is known"
+        brought = " and brought in nothing" if report.revenue_known else "; no revenue is known"
         yield f"{plural(total.calls, 'call')} cost {money(total.cost)}{brought}."
     elif total.margin < 0:
         yield (
-            f"The period cost {money(-total.margin)} more than it brought in: {money(total.cost)} against "
+            f"The period cost {money(-total.margin)} more than it brought in: {money(cost)} against "
             f"{money(total.revenue)}."
         )
     else:
         yield (
             f"Of {money(total.revenue)} in revenue, {money(total.margin)} ({share(total.margin_share)}) remain after "
-            f"the {money(total.cost)} that {plural(total.calls, 'call')} cost."
+            f"the {money(cost)} that {'calls' if total.before else plural(total.calls, 'call')} cost."
+        )
+
+
+def _since(report: Report, total: Row) -> Iterator[str]:
+    if report.revenue_since is not None and total.before:
+        yield (
+            f"Revenue is known from {instant(report.revenue_since, report.period.zone)} on; what calls cost before, "
+            f"{money(total.before)}, is in the cost, but in no margin."
         )
 
 
 def _customers(customers: Customers, total: Row) -> Iterator[str]:
     losing, free = customers.losing, customers.free
     if losing:
-        who = f"{len(losing):,} of {plural(customers.paying, 'paying customer')}"
+        who = f"{len(losing):,} of {plural(len(customers.paying), 'paying customer')}"
         lost = money(-sum(row.margin for row in losing))
         if len(losing) == 1:
             yield f"{who} costs more than it brings in, and loses {lost}: {name(losing[0].name)}."
@@ -91,6 +99,13 @@ def _waste(report: Report, total: Row) -> Iterator[str]:
         worst = max(report.waste.kinds.items(), key=lambda kind: kind[1].usd)[0]
         part = share(Decimal(wasted) / total.cost, digits=0)
         yield f"{money(wasted)} of it ({part}) was wasted, most of that on {worst}."
+
+
+def _pending(report: Report) -> Iterator[str]:
+    pending = report.pending
+    if pending.calls:
+        verb = "holds" if pending.calls == 1 else "hold"
+        yield f"{plural(pending.calls, 'call')} not settled {verb} {money(pending.usd)} more."
 
 
 def _gap(report: Report) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What stands on a report's page: its sections, in the order of a reader's questions."""
+"""What a report says, section by section, in the order of a reader's questions."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from inferkit.economics.formatting import NOTHING, count, money, name, plural, share
-from inferkit.economics.render.page.charts import columns, legend, paired_bars, series_class
-from inferkit.economics.render.page.customer_sections import customer_sections
-from inferkit.economics.render.page.markup import Section, Table
-from inferkit.economics.render.page.tables import bars, named_rows, result, revenue_known, target_of
-from inferkit.economics.render.page.timeline import timeline
-from inferkit.economics.report.report import Row
+from inferkit.economics.render.customer_sections import customer_sections
+from inferkit.economics.render.tables import SHOWN, Pairs, Section, Table, bars, named_rows, result
+from inferkit.economics.render.timeline import timeline
+from inferkit.economics.report.customers import target_of
+from inferkit.economics.report.rows import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from inferkit.economics.render.page.customers import Customers
     from inferkit.economics.report.report import Report
+    from inferkit.economics.report.rows import Dimension
     from inferkit.economics.report.waste import Subtotal
 
-__all__ = ["MEANINGS", "sections"]
+__all__ = ["MEANINGS", "sections", "tables_by"]
 
 _PLANS_DRAWN = 8
 
@@ -40,15 +39,26 @@ MEANINGS = {
 }
 
 
-def sections(report: Report, customers: Customers) -> Iterator[Section]:
-    """Give the sections that have something to say."""
-    total = report.total
+def sections(report: Report, shown: int = SHOWN) -> Iterator[Section]:
+    """Give the sections that have something to say, with so many rows of each table."""
     yield from _by_time(report)
-    yield from _plans(report, total)
-    yield from customer_sections(report, customers)
-    if total.calls:
-        yield _features(report, total)
-        yield _models(report, total)
+    yield from _plans(report, shown)
+    yield from customer_sections(report, shown)
+    if report.total.calls:
+        yield _features(report, shown)
+        yield _models(report, shown)
+    yield from savings_and_waste(report, shown)
+
+
+def tables_by(report: Report, by: Sequence[Dimension], shown: int) -> Iterator[Section]:
+    """Give the same for a reader who says what to group by, with one table for each of it."""
+    yield from (_plain(report, dimension, shown) for dimension in by)
+    yield from customer_sections(report, shown)
+    yield from savings_and_waste(report, shown)
+
+
+def savings_and_waste(report: Report, shown: int) -> Iterator[Section]:
+    """Say what was saved, wasted and refused."""
     if any(subtotal.calls or subtotal.usd for subtotal in report.savings.kinds.values()):
         saved = f"Without these the calls would have cost {money(report.savings.usd)} more."
         yield _kinds("What was saved", saved, ("Saved by", "Calls", "Saved"), report.savings.kinds)
@@ -56,23 +66,14 @@ def sections(report: Report, customers: Customers) -> Iterator[Section]:
         wasted = f"{money(report.waste.usd)} of the cost was for what was not used as it was meant to be."
         yield _kinds("What was wasted", wasted, ("Wasted on", "Times", "Cost"), report.waste.kinds)
     if report.refused:
-        yield _refused(report)
+        yield _refused(report, shown)
 
 
 def _by_time(report: Report) -> Iterator[Section]:
     line = timeline(report)
-    totals = [sum(each) for each in zip(*(series.values for series in line.series), strict=True)]
+    totals = line.totals
     if len(totals) <= 1:  # one column says nothing that the table of models does not say
         return
-    dearest = max(range(len(totals)), key=totals.__getitem__)
-    summary = (
-        f"Stacked columns by model, from {line.label(0)} to {line.label(len(totals) - 1)}. The dearest is "
-        f"{line.label(dearest)} with {money(totals[dearest])}; the average is {money(sum(totals) // len(totals))}."
-    )
-    key = legend(
-        (series_class(place, other=series.other), series.name, money(sum(series.values)))
-        for place, series in enumerate(line.series)
-    )
     numbers = Table(
         (line.unit.capitalize(), "All", *(series.name for series in line.series)),
         [
@@ -83,12 +84,33 @@ def _by_time(report: Report) -> Iterator[Section]:
     yield Section(
         f"Cost by {line.unit}",
         "Weeks begin on Monday. The first and the last may not be whole." if line.unit == "week" else "",
-        figure=f"<figure>{columns(line, f'Cost by {line.unit}', summary)}{key}</figure>",
+        chart=line,
         folded=(f"The numbers by {line.unit}", numbers),
     )
 
 
-def _plans(report: Report, total: Row) -> Iterator[Section]:
+def _plain(report: Report, dimension: Dimension, shown: int) -> Section:
+    lines = named_rows(report.by(dimension), shown=shown)
+    known = report.revenue_known
+    return Section(
+        f"By {dimension}",
+        table=Table(
+            (dimension.capitalize(), "Calls", "Cost", *(("Revenue", "Margin", "Margin %") if known else ())),
+            [
+                (line.label, count(line.row.calls), money(line.row.cost), *(_result(report, line.row) if known else ()))
+                for line in lines
+            ],
+        ),
+    )
+
+
+def _result(report: Report, row: Row) -> tuple[str, str, str]:
+    """Write what came of a row; nothing where all that it may bring in comes from plans of unknown price."""
+    return result(row, known=bool(row.revenue) or not set(row.plans).intersection(report.unknown_plans))
+
+
+def _plans(report: Report, shown: int) -> Iterator[Section]:
+    total = report.total
     rows = sorted(report.by("plan"), key=lambda row: -row.revenue)
     if not any(row.name for row in rows):
         return
@@ -96,12 +118,9 @@ def _plans(report: Report, total: Row) -> Iterator[Section]:
         (name(row.name, "(no plan)"), row.revenue if _known(report, row) else None, row.cost)
         for row in rows[:_PLANS_DRAWN]
     ]
-    said = f"Two bars each for {plural(len(pairs), 'plan')}. The table below has the numbers."
-    key = legend([("first", "Revenue", ""), ("second", "Cost", "")])
-    drawn = paired_bars(pairs, ("Revenue", "Cost"), "Revenue and cost by plan", said)
     yield Section(
         "Plans",
-        figure=f"<figure>{key}{drawn}</figure>",
+        chart=Pairs(("Revenue", "Cost"), pairs),
         table=Table(
             ("Plan", "Calls", "Cost", "Revenue", "Margin", "Margin %", "Target"),
             [
@@ -109,9 +128,9 @@ def _plans(report: Report, total: Row) -> Iterator[Section]:
                     label, count(row.calls), money(row.cost),
                     *result(row, known=_known(report, row)), _target(report, row),
                 )
-                for label, row, _ in named_rows(rows, "(no plan)")
+                for label, row, _ in named_rows(rows, "(no plan)", shown)
             ],
-            total=("All", count(total.calls), money(total.cost), *result(total, known=revenue_known(report)), ""),
+            total=("All", count(total.calls), money(total.cost), *result(total, known=report.revenue_known), ""),
         ),
     )  # fmt: skip
 
@@ -121,29 +140,30 @@ def _known(report: Report, row: Row) -> bool:
 
 
 def _target(report: Report, row: Row) -> str:
-    target = target_of(report, [row.name])
+    target = target_of(report.plans, [row.name])
     missed = target is not None and row.margin_share is not None and row.margin_share < target
     return f"missed {share(target)}" if missed else share(target)
 
 
-def _features(report: Report, total: Row) -> Section:
-    shown = named_rows(report.by("feature"), "(no feature)")
-    known = revenue_known(report)
+def _features(report: Report, shown: int) -> Section:
+    lines = named_rows(report.by("feature"), "(no feature)", shown)
+    known, total = report.revenue_known, report.total
     return Section(
         "Features",
         table=Table(
             ("Feature", "Calls", "Cost", "Share", *(("Revenue", "Margin", "Margin %") if known else ())),
             [
                 (label, count(row.calls), money(row.cost), _part(row, total), *(result(row) if known else ()))
-                for label, row, _ in shown
+                for label, row, _ in lines
             ],
-            bars=bars(shown, "cost"),
+            bars=bars(lines, "cost"),
         ),
     )
 
 
-def _models(report: Report, total: Row) -> Section:
-    shown = named_rows([row for row in report.by("model") if row.calls or row.cost], "(model not known)")
+def _models(report: Report, shown: int) -> Section:
+    lines = named_rows([row for row in report.by("model") if row.calls or row.cost], "(model not known)", shown)
+    total = report.total
     return Section(
         "Models",
         table=Table(
@@ -153,29 +173,29 @@ def _models(report: Report, total: Row) -> Section:
                     label, count(row.calls), count(row.input_tokens), count(row.output_tokens),
                     money(row.cost // row.calls) if row.calls else NOTHING, money(row.cost), _part(row, total),
                 )
-                for label, row, _ in shown
+                for label, row, _ in lines
             ],
-            bars=bars(shown, "cost"),
+            bars=bars(lines, "cost"),
         ),
     )  # fmt: skip
 
 
 def _kinds(title: str, paragraph: str, heads: tuple[str, str, str], kinds: Mapping[str, Subtotal]) -> Section:
-    ranked = sorted(kinds.items(), key=lambda kind: -kind[1].usd)
+    some = [(kind, subtotal) for kind, subtotal in kinds.items() if subtotal.calls or subtotal.usd]
+    ranked = sorted(some, key=lambda kind: -kind[1].usd)
     rows = [(kind, MEANINGS.get(kind, ""), count(subtotal.calls), money(subtotal.usd)) for kind, subtotal in ranked]
-    columns_ = (heads[0], "What it is", *heads[1:])
-    return Section(title, paragraph, Table(columns_, rows, words=2, bars=[subtotal.usd for _, subtotal in ranked]))
+    columns = (heads[0], "What it is", *heads[1:])
+    return Section(title, paragraph, Table(columns, rows, words=2, bars=[subtotal.usd for _, subtotal in ranked]))
 
 
-def _refused(report: Report) -> Section:
-    rows = [Row(budget, calls, 0, 0, 0, 0) for budget, calls in report.refused.items()]
+def _refused(report: Report, shown: int) -> Section:
+    lines = named_rows([Row(budget, calls, 0, 0, 0, 0) for budget, calls in report.refused.items()], shown=shown)
     everything = sum(report.refused.values())
-    shown = named_rows(rows)
     was = "was" if everything == 1 else "were"
     return Section(
         "Calls refused by a budget",
         f"{plural(everything, 'call')} {was} refused before anything was sent.",
-        Table(("Budget", "Calls"), [(label, count(row.calls)) for label, row, _ in shown], bars=bars(shown, "calls")),
+        Table(("Budget", "Calls"), [(label, count(row.calls)) for label, row, _ in lines], bars=bars(lines, "calls")),
     )
 
 

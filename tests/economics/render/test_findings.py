@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from economics.render.page.made_reports import DOLLAR, report
-from inferkit.economics.render.page.findings import findings
+from inferkit.economics.render.findings import findings
 from inferkit.economics.report.waste import Waste
 
 

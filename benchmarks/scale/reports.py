@@ -1,0 +1,62 @@
+"""How long reports take, and how much memory."""
+
+from __future__ import annotations
+
+import resource
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from benchmarks.figures import Figure
+from benchmarks.scale.books import DAYS, PLANS
+from inferkit import Budget, Price
+from inferkit.economics import Period, Report, Scenario, build_report, play
+from inferkit.economics.report.report import DIMENSIONS
+from inferkit.ledger.sqlite.journal import SqliteRecords
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["last_hour", "month", "what_if"]
+
+_A_MILLION = 1_000_000
+
+
+def month(path: Path, entries: int) -> list[Figure]:
+    """Measure a report of all entries, and the memory of the process that makes it."""
+    seconds, _ = _timed(path, timedelta(days=DAYS + 1))
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    goals = entries == _A_MILLION
+    return [
+        Figure(f"report of {entries:,} entries", seconds, "s", at_most=3 if goals else None),
+        Figure(f"report of {entries:,} entries, memory", megabytes, "MB", at_most=200 if goals else None),
+    ]
+
+
+def last_hour(path: Path, entries: int) -> list[Figure]:
+    """Measure a report of the last hour."""
+    seconds = min(_timed(path, timedelta(hours=1))[0] for _ in range(5))
+    return [Figure(f"report of the last hour of {entries:,} entries", seconds * 1000, "ms")]
+
+
+def what_if(path: Path, entries: int) -> list[Figure]:
+    """Measure a replay with another price, and a limit for each user that a few of them meet."""
+    _, report = _timed(path, timedelta(days=DAYS + 1))
+    scenario = Scenario(
+        "a limit and a price",
+        limits=(Budget(usd="0.12", per="month", each="user", name="cap"),),
+        prices={"openai:gpt-5": Price(input="1.00", output="8.00")},
+    )
+    begun = time.perf_counter()
+    play(SqliteRecords(path), report, scenario)
+    goal = 10 if entries == _A_MILLION else None
+    return [Figure(f"what-if over {entries:,} entries", time.perf_counter() - begun, "s", at_most=goal)]
+
+
+def _timed(path: Path, back: timedelta) -> tuple[float, Report]:
+    until = datetime.now(UTC)
+    begun = time.perf_counter()
+    report = build_report(SqliteRecords(path), Period(until - back, until), plans=PLANS)
+    for dimension in DIMENSIONS:
+        report.by(dimension)
+    return time.perf_counter() - begun, report

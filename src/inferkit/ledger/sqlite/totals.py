@@ -1,0 +1,116 @@
+"""Adds up a period's entries inside SQLite, a stretch after the other, so that nobody has to wait for it.
+
+What is alike has the same `cell`. The sums are kept in a table of the connection's own; only they become objects here,
+and the few entries that have to be looked at by themselves.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from inferkit.ledger.journal import Attribution
+from inferkit.ledger.sqlite.entries import COLUMNS, as_entry
+from inferkit.ledger.sqlite.reader import LedgerReader
+from inferkit.ledger.summary import Summary, Total
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from inferkit.ledger.journal import Entry
+    from inferkit.ledger.summary import ModelName
+
+__all__ = ["summarise"]
+
+_MOST_FILTERS = 8
+_AMOUNTS = "calls, usd, input_tokens, output_tokens, prompt_cache_saved, routing_saved, overrun, reported"
+_ADDED = ", ".join(f"{each} = {each} + excluded.{each}" for each in _AMOUNTS.split(", "))
+_TABLE = f"CREATE TEMP TABLE sums (cell INTEGER PRIMARY KEY, {_AMOUNTS}, id INTEGER)"
+_WITHIN = "FROM main.entries INDEXED BY entries_at WHERE at >= ? AND at < ? AND id <= ? AND cell IS NOT NULL"
+_REPORTED = "json_extract(details, '$.reported_nanos')"
+_ADD = (
+    "INSERT INTO temp.sums SELECT cell, calls, coalesce(usd, 0), input_tokens, output_tokens, prompt_cache_saved, "
+    f"routing_saved, overrun, coalesce({_REPORTED}, 0), id {_WITHIN} ON CONFLICT DO UPDATE SET {_ADDED}"
+)
+_TOTALS = (
+    "SELECT user, tenant, feature, plan, provider, model, outcome, finish_reason, e.usd IS NOT NULL, estimated, "  # noqa: S608 - columns alone
+    f"degraded, {_REPORTED} IS NOT NULL, s.{_AMOUNTS.replace(', ', ', s.')}, "
+    "e.at, s.cell FROM temp.sums AS s CROSS JOIN main.entries AS e ON e.id = s.id WHERE s.cell > ? "
+    "ORDER BY s.cell LIMIT ?"
+)
+_MODELS = "SELECT DISTINCT provider, model FROM temp.sums AS s CROSS JOIN main.entries AS e ON e.id = s.id"
+_SPENT = f"SELECT provider, model, sum(usd) {_WITHIN} GROUP BY provider, model"
+_FILTER = "sum(usd) FILTER (WHERE model IS ? AND provider IS ?)"
+_APART = (
+    f"SELECT id, {COLUMNS} FROM entries INDEXED BY entries_apart "  # noqa: S608 - columns alone
+    "WHERE cell IS NULL AND at >= ? AND at < ? AND id <= ? ORDER BY id"
+)
+_PAGE = 256
+_LEAST = -(2**63)
+
+
+def summarise(path: Path, migrations: Sequence[str], bounds: Sequence[float]) -> Summary:
+    """Add up what was entered from the first of the bounds until before the last, for each two of them by model."""
+    sums = _Sums(path, migrations, bounds)
+    return Summary(sums.totals(), sums.spent(), sums.apart())
+
+
+class _Filling:
+    """Makes the table of sums on a connection; on another one it is made anew, of the same entries."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.stretches = list(itertools.pairwise(bounds))
+        self.last: int | None = None  # what is entered meanwhile does not count
+
+    def __call__(self, connection: sqlite3.Connection) -> None:
+        if self.last is None:
+            (self.last,) = connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()
+        connection.execute(_TABLE)
+        for since, until in self.stretches:
+            connection.execute(_ADD, (since, until, self.last))
+
+
+class _Sums:
+    """Reads them, over a connection that is closed when nobody reads any more."""
+
+    def __init__(self, path: Path, migrations: Sequence[str], bounds: Sequence[float]) -> None:
+        self._filling = _Filling(bounds)
+        self._reader = LedgerReader(path, migrations, self._filling)
+        self._reader.rows("SELECT 1")  # so that they are there, whatever is read first
+
+    def totals(self) -> Iterator[Total]:
+        last = _LEAST
+        while True:
+            rows = self._reader.rows(_TOTALS, (last, _PAGE))
+            for row in rows:
+                yield _total(row)
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1][-1]
+
+    def spent(self) -> Iterator[dict[ModelName, int]]:
+        models: list[ModelName] = self._reader.rows(_MODELS)
+        if len(models) > _MOST_FILTERS:
+            for since, until in self._filling.stretches:
+                rows = self._reader.rows(_SPENT, (since, until, self._filling.last))
+                yield {(provider, model): usd or 0 for provider, model, usd in rows}
+            return
+        query = f"SELECT {', '.join([_FILTER] * len(models)) or 'count(*)'} {_WITHIN}"
+        names = [name for provider, model in models for name in (model, provider)]
+        for since, until in self._filling.stretches:
+            (row,) = self._reader.rows(query, (*names, since, until, self._filling.last))
+            yield {model: usd for model, usd in zip(models, row, strict=False) if usd is not None}
+
+    def apart(self) -> Iterator[Entry]:
+        for since, until in self._filling.stretches:
+            yield from map(as_entry, self._reader.rows(_APART, (since, until, self._filling.last)))
+
+
+def _total(row: Sequence[Any]) -> Total:
+    user, tenant, feature, plan, provider, model, outcome, finish_reason, priced, estimated, degraded, *rest = row
+    return Total(
+        Attribution(user, tenant, feature, plan), provider, model, outcome, finish_reason, bool(priced),
+        bool(estimated), bool(degraded), bool(rest[0]), *rest[1:-1],
+    )  # fmt: skip
