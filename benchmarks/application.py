@@ -42,7 +42,7 @@ def stream_payload() -> dict[str, Any]:
 
 def settings(base_url: str, home: Path, **others: Any) -> Settings:
     """Give the arguments of a client: a price from the list, a monthly budget, cache and ledger on disk."""
-    adapter = OpenAIChat(base_url=f"{base_url}/v1", api_key=API_KEY, http_client=others.pop("http_client", None))
+    adapter = OpenAIChat(base_url=f"{base_url}/v1", api_key=API_KEY, transport=others.pop("transport", "httpx"))
     given: Settings = {
         "models": {"fast": f"openai:{MODEL}"},
         "providers": {"openai": adapter},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from contextlib import AsyncExitStack, ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def _stack_block(client: AsyncClient) -> AsyncBlock:
 
 
 def _label(row: str) -> str:
-    return f"whole stack {row}" if row.startswith("without") else row
+    return f"whole stack {row}" if row.startswith(("without", "over")) else row
 
 
 def _without_stores(given: Settings) -> Settings:
@@ -74,9 +75,17 @@ def miss_async(*, quick: bool) -> list[Figure]:
                 "without cache and ledger": _stack_block(light),
                 **peers.async_blocks(f"{server}/v1"),
             }
+            if find_spec("aiohttp") is not None:
+                given = settings(server, home / "aiohttp", transport="aiohttp")
+                rows["over aiohttp"] = _stack_block(await stack.enter_async_context(AsyncClient(**given)))
             times = await interleave_async(rows, calls=100 if quick else 200, rounds=5 if quick else 21)
         others = [
-            Figure(f"async call, {_label(name)} / httpx", times.ratio(name, "httpx"), "x")
+            Figure(
+                f"async call, {_label(name)} / httpx",
+                times.ratio(name, "httpx"),
+                "x",
+                at_most=0.9 if name == "over aiohttp" else None,
+            )
             for name in rows
             if name not in {"httpx", "stack", "traced"}
         ]

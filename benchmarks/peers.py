@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.application import API_KEY, fresh_question
 from benchmarks.server import MODEL
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from benchmarks.timing import AsyncBlock, Block
 
-__all__ = ["async_blocks", "blocks"]
+__all__ = ["async_blocks", "blocks", "openai_over_aiohttp"]
 
 
 def _openai(url: str) -> AsyncBlock:
@@ -25,6 +25,27 @@ def _openai(url: str) -> AsyncBlock:
             await client.chat.completions.create(model=MODEL, messages=fresh_question(), max_completion_tokens=500)
 
     return run
+
+
+def openai_over_aiohttp(url: str) -> Any:
+    """Give the openai SDK's client over aiohttp, for a block; None where it is not installed (`openai[aiohttp]`)."""
+    if find_spec("openai") is None or find_spec("aiohttp") is None:
+        return None
+    openai = import_module("openai")
+    try:
+        return openai.AsyncOpenAI(base_url=url, api_key=API_KEY, http_client=openai.DefaultAioHttpClient())
+    except RuntimeError:  # a release that wants one more package
+        return None
+
+
+def _openai_over_aiohttp(url: str) -> AsyncBlock | None:
+    client = openai_over_aiohttp(url)
+
+    async def run(calls: int) -> None:
+        for _ in range(calls):
+            await client.chat.completions.create(model=MODEL, messages=fresh_question(), max_completion_tokens=500)
+
+    return None if client is None else run
 
 
 def _litellm(url: str) -> AsyncBlock:
@@ -68,7 +89,9 @@ _ASYNC: dict[str, Callable[[str], AsyncBlock]] = {
 
 def async_blocks(url: str) -> dict[str, AsyncBlock]:
     """Give a block of async calls for each peer that is installed."""
-    return {name: make(url) for name, make in _ASYNC.items() if find_spec(name) is not None}
+    blocks = {name: make(url) for name, make in _ASYNC.items() if find_spec(name) is not None}
+    over_aiohttp = _openai_over_aiohttp(url)
+    return blocks if over_aiohttp is None else {**blocks, "openai over aiohttp": over_aiohttp}
 
 
 def blocks(url: str) -> dict[str, Block]:

@@ -8,11 +8,13 @@ import statistics
 import tempfile
 import time
 from contextlib import AsyncExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from benchmarks import peers
 from benchmarks.application import HEADERS, fresh_question, payload, settings, stream_payload
 from benchmarks.figures import Figure
 from benchmarks.server import EVENTS, GATHERED, serving
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from benchmarks.timing import AsyncBlock
 
 __all__ = ["chunks", "first_token"]
+
+_WARM_UP = 20
 
 
 class _Bare:
@@ -80,11 +84,39 @@ class _Stacked:
         return times[0] - begun
 
 
-async def _open(stack: AsyncExitStack, base_url: str) -> tuple[_Bare, _Stacked]:
+class _OpenAI:
+    """Streams through the openai SDK over aiohttp."""
+
+    def __init__(self, client: Any) -> None:
+        self._create = client.chat.completions.create
+
+    async def whole(self) -> None:
+        assert (await self._create(**payload())).choices
+
+    async def streamed(self) -> None:
+        assert len([event async for event in await self._create(**stream_payload())]) == EVENTS
+
+    async def first(self) -> float:
+        """Give the seconds to the first event."""
+        begun = time.perf_counter()
+        times = [time.perf_counter() async for _ in await self._create(**stream_payload())]
+        return times[0] - begun
+
+
+async def _open(stack: AsyncExitStack, base_url: str) -> tuple[_Bare, dict[str, _Stacked | _OpenAI]]:
+    """Give httpx alone, and what is compared with it."""
     home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     bare = await stack.enter_async_context(httpx.AsyncClient(headers=HEADERS))
-    client = await stack.enter_async_context(AsyncClient(**settings(base_url, home)))
-    return _Bare(bare, f"{base_url}/v1"), _Stacked(client)
+    others: dict[str, _Stacked | _OpenAI] = {}
+    for name, library in (("whole stack", "httpx"), ("whole stack over aiohttp", "aiohttp")):
+        if find_spec(library) is None:
+            continue
+        given = settings(base_url, home / library, transport=library)
+        others[name] = _Stacked(await stack.enter_async_context(AsyncClient(**given)))
+    openai = peers.openai_over_aiohttp(f"{base_url}/v1")
+    if openai is not None:
+        others["openai over aiohttp"] = _OpenAI(await stack.enter_async_context(openai))
+    return _Bare(bare, f"{base_url}/v1"), others
 
 
 def _block(call: Callable[[], Awaitable[None]]) -> AsyncBlock:
@@ -95,55 +127,78 @@ def _block(call: Callable[[], Awaitable[None]]) -> AsyncBlock:
     return run
 
 
-async def _a_chunk(server: str, *, rounds: int) -> tuple[float, float, float]:
-    """Give what a chunk takes, in µs: httpx's raw bytes, its lines and json, and the stack in all."""
+async def _a_chunk(server: str, *, rounds: int) -> dict[str, float]:
+    """Give what a chunk takes, in µs: httpx's raw bytes, its lines and json, and each of the others in all."""
     async with AsyncExitStack() as stack:
-        bare, stacked = await _open(stack, server)
-        rows = {
-            "whole": _block(bare.whole),
-            "raw": _block(bare.raw),
-            "parsed": _block(bare.parsed),
-            "stack, whole": _block(stacked.whole),
-            "stack": _block(stacked.streamed),
-        }
+        bare, others = await _open(stack, server)
+        rows = {"whole": _block(bare.whole), "raw": _block(bare.raw), "parsed": _block(bare.parsed)}
+        pairs = {"raw": "whole", "parsed": "whole"}
+        for name, other in others.items():
+            rows[name], rows[f"{name}, whole"] = _block(other.streamed), _block(other.whole)
+            pairs[name] = f"{name}, whole"
         times = await interleave_async(rows, calls=20, rounds=rounds)
-    pairs = (("raw", "whole"), ("parsed", "whole"), ("stack", "stack, whole"))
-    raw, parsed, in_all = (times.difference(streamed, whole) / EVENTS for streamed, whole in pairs)
-    return raw, parsed, in_all
+    return {streamed: times.difference(streamed, whole) / EVENTS for streamed, whole in pairs.items()}
 
 
 def chunks(*, quick: bool) -> list[Figure]:
-    """Measure what a stream takes more than a whole reply, by its chunks: httpx's bytes, its lines, and the stack."""
+    """Measure what a stream takes more than a whole reply, by its chunks: httpx's bytes, its lines, and the others."""
     rounds = 5 if quick else 25
     with serving() as server:
-        raw, parsed, in_all = asyncio.run(_a_chunk(server, rounds=rounds))
-        raw_16, _, in_all_16 = asyncio.run(_a_chunk(f"{server}/gathered", rounds=rounds))
-    return [
-        Figure("streamed chunk, httpx raw bytes", raw, "µs"),
-        Figure("streamed chunk, httpx lines and json", parsed, "µs"),
-        Figure("streamed chunk, whole stack in all", in_all, "µs", at_most=14),
-        Figure("streamed chunk, whole stack on top of raw bytes", in_all - raw, "µs"),
-        Figure(f"streamed chunk, {GATHERED} a read, whole stack in all", in_all_16, "µs"),
-        Figure(f"streamed chunk, {GATHERED} a read, on top of raw bytes", in_all_16 - raw_16, "µs", at_most=4),
+        one = asyncio.run(_a_chunk(server, rounds=rounds))
+        many = asyncio.run(_a_chunk(f"{server}/gathered", rounds=rounds))
+    figures = [
+        Figure("streamed chunk, httpx raw bytes", one["raw"], "µs"),
+        Figure("streamed chunk, httpx lines and json", one["parsed"], "µs"),
+        Figure("streamed chunk, whole stack in all", one["whole stack"], "µs", at_most=14),
+        Figure("streamed chunk, whole stack on top of raw bytes", one["whole stack"] - one["raw"], "µs"),
+        Figure(f"streamed chunk, {GATHERED} a read, whole stack in all", many["whole stack"], "µs"),
+        Figure(
+            f"streamed chunk, {GATHERED} a read, on top of raw bytes",
+            many["whole stack"] - many["raw"],
+            "µs",
+            at_most=4,
+        ),
     ]
+    for name in [name for name in one if name not in {"raw", "parsed", "whole stack"}]:
+        goal = 8 if name == "whole stack over aiohttp" else None
+        figures += [
+            Figure(f"streamed chunk, {name}", one[name], "µs", at_most=goal),
+            Figure(f"streamed chunk, {GATHERED} a read, {name}", many[name], "µs"),
+        ]
+    return figures
 
 
 def first_token(*, quick: bool) -> list[Figure]:
-    """Measure the time from asking to the first token, of httpx and of the stack, in turn."""
+    """Measure the time from asking to the first token, of httpx and of the others, in turn."""
 
     async def measure(server: str) -> list[Figure]:
         async with AsyncExitStack() as stack:
-            bare, stacked = await _open(stack, f"{server}/paused")
-            for _ in range(20):
-                await bare.first()
-                await stacked.first()
-            pairs = [(await bare.first(), await stacked.first()) for _ in range(50 if quick else 300)]
-        bare_seconds, stack_seconds = (statistics.median(times) for times in zip(*pairs, strict=True))
-        added = (stack_seconds - bare_seconds) * 1000
+            bare, others = await _open(stack, f"{server}/paused")
+            rows = {"httpx": bare.first, **{name: other.first for name, other in others.items()}}
+            times: dict[str, list[float]] = {name: [] for name in rows}
+            for number in range(70 if quick else 320):
+                for name, first in rows.items():
+                    seconds = await first()
+                    if number >= _WARM_UP:
+                        times[name].append(seconds)
+        base = statistics.median(times.pop("httpx"))
+        goals = {"whole stack": 0.15}
         return [
-            Figure("time to first token, httpx", bare_seconds * 1000, "ms"),
-            Figure("time to first token, added by the whole stack", added, "ms", at_most=0.25),
+            Figure("time to first token, httpx", base * 1000, "ms"),
+            *(
+                Figure(
+                    f"time to first token, added by {_named(name)}",
+                    (statistics.median(found) - base) * 1000,
+                    "ms",
+                    at_most=goals.get(name),
+                )
+                for name, found in times.items()
+            ),
         ]
 
     with serving() as server:
         return asyncio.run(measure(server))
+
+
+def _named(name: str) -> str:
+    return f"the {name}" if name.startswith("whole") else name

@@ -40,6 +40,7 @@ class Total(NamedTuple):
     output_tokens: int = 0
     prompt_cache_saved: int = 0
     routing_saved: int = 0
+    overrun: int = 0
     reported: int = 0
     first: float = 0.0
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from economics.bookkeeping import NOVEMBER, USD, assign, at, charge, enter, lose, period, report_of
 from inferkit import Price
 from inferkit.core.usage import UsageDetails
+from inferkit.economics.render.document import document_of
 from inferkit.economics.report.waste import Reported, Subtotal
 from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Part
@@ -49,6 +50,7 @@ def fill(ledger, models):
             degraded=pick.random() < 0.2,
             prompt_cache_saved=pick.choice([0, 0, 4, -2]),
             routing_saved=pick.choice([0, 0, 9]),
+            overrun=pick.choice([0, 0, 0, 8]),
             parts=several if pick.random() < 0.1 else (),
             details=UsageDetails(reported_nanos=pick.choice([None, 6])),
         )
@@ -79,6 +81,16 @@ def test_what_providers_say_that_calls_cost_stands_beside_what_was_booked(ledger
     enter(ledger, None, details=UsageDetails(reported_nanos=1))
     enter(ledger, 9)
     assert report_of(ledger).reported == Reported(2, 13, 11)
+
+
+def test_what_calls_cost_beyond_what_was_held_is_a_line_of_its_own(ledger):
+    enter(ledger, 9 * USD, overrun=2 * USD)
+    enter(ledger, 9 * USD)
+    report = report_of(ledger)
+    assert report.overrun == Subtotal(1, 2 * USD)
+    document = document_of(report)
+    assert ("Overrun", "$2.00", "of 1 call") in document.figures
+    assert any(note.startswith("Overrun: 1 call cost $2.00 more than was held") for note in document.notes)
 
 
 def test_how_many_dollars_are_estimates_is_said(ledger):

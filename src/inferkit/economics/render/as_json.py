@@ -85,6 +85,7 @@ def _report(report: Report) -> dict[str, Any]:
             "lapsed_calls": report.pending.lapsed_calls,
             "lapsed_usd": _usd(report.pending.lapsed_usd),
         },
+        "overrun": {"calls": report.overrun.calls, "usd": _usd(report.overrun.usd)},
         "reported": {
             "calls": report.reported.calls,
             "usd": _usd(report.reported.usd),

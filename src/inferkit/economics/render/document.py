@@ -70,6 +70,8 @@ def _figures(report: Report) -> Iterator[Figure]:
     yield Figure("Wasted", money(wasted), _part(wasted, total.cost, "of the cost"))
     if report.estimated.usd:
         yield Figure("Estimated", money(report.estimated.usd), _part(report.estimated.usd, total.cost, "of the cost"))
+    if report.overrun.usd:
+        yield Figure("Overrun", money(report.overrun.usd), f"of {plural(report.overrun.calls, 'call')}")
     if report.pending.calls:
         yield Figure("Still held", money(report.pending.usd), f"by {plural(report.pending.calls, 'call')}")
 
@@ -93,6 +95,11 @@ def notes(report: Report) -> Iterator[str]:
         yield (
             f"{money(estimated.usd)} of the cost is an estimate, of {plural(estimated.calls, 'call')} for which the "
             "provider did not report everything."
+        )
+    if report.overrun.usd:
+        yield (
+            f"Overrun: {plural(report.overrun.calls, 'call')} cost {money(report.overrun.usd)} more than was held, "
+            "since the provider wrote more than it was allowed to. It is in the cost."
         )
     yield from _held(report)
     if report.revenue_since is not None:

@@ -110,7 +110,7 @@ def total_of(entry: Entry) -> Total | None:
     return Total(
         charge.attribution, charge.provider, charge.model, charge.outcome, charge.finish_reason, charge.usd is not None,
         charge.estimated, charge.degraded, reported is not None, entry.calls, charge.usd or 0, charge.input_tokens,
-        charge.output_tokens, charge.prompt_cache_saved, charge.routing_saved, reported or 0, entry.at,
+        charge.output_tokens, charge.prompt_cache_saved, charge.routing_saved, charge.overrun, reported or 0, entry.at,
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ class Report:
     `estimated` those whose cost is an estimate, and what they cost; `unknown_plans` are plans whose price is not known.
     `pending` is what calls hold that are not settled, for a period that lasts until now. `revenue_since` is the instant
     from which revenue is known, in seconds since the epoch, where that lies within the period. `reported` are the
-    calls whose provider says what they cost.
+    calls whose provider says what they cost, `overrun` is what calls cost beyond what was held for them.
     """
 
     period: Period
@@ -61,6 +61,7 @@ class Report:
     pending: Pending = field(default_factory=Pending)
     revenue_since: float | None = None
     reported: Reported = field(default_factory=Reported)
+    overrun: Subtotal = field(default_factory=Subtotal)
 
     @functools.cached_property
     def total(self) -> Row:
@@ -186,4 +187,5 @@ def report_of(
         pending,
         revenue_since,
         table.reported,
+        table.overrun,
     )

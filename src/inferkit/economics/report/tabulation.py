@@ -67,6 +67,7 @@ class Tabulation:
         self.savings = Savings(baseline=baseline)
         self.unpriced = 0
         self.estimated = Subtotal()
+        self.overrun = Subtotal()
         self.reported = Reported()
         self.first_planned: float | None = None
         """When the first call under a plan was entered."""
@@ -89,6 +90,8 @@ class Tabulation:
             self.unpriced += entry.calls
         elif charge.estimated:
             self.estimated.add(max(0, entry.calls), charge.usd)
+        if charge.overrun:
+            self.overrun.add(entry.calls, charge.overrun)
         if charge.usd is not None and charge.details.reported_nanos is not None:
             self.reported.add(entry.calls, charge.details.reported_nanos, charge.usd)
         day = self._day_of(entry.at)
@@ -107,6 +110,8 @@ class Tabulation:
             self.unpriced += total.calls
         elif total.estimated:
             self.estimated.add(total.calls, total.usd)
+        if total.overrun:
+            self.overrun.add(total.calls, total.overrun)
         if total.priced and total.is_reported:
             self.reported.add(total.calls, total.reported, total.usd)
         sums = self._cell(customer, total.attribution, (total.provider, total.model))

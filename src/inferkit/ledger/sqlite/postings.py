@@ -292,7 +292,7 @@ def cell_of(kind: EntryKind, charge: Charge) -> int | None:
         return None
     return cell_number(
         charge.attribution, charge.provider, charge.model, charge.outcome, charge.finish_reason, charge.usd is None,
-        charge.estimated, charge.degraded, saved != 0, routed != 0, reported is None,
+        charge.estimated, charge.degraded, saved != 0, routed != 0, charge.overrun != 0, reported is None,
     )  # fmt: skip
 
 

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["summarise"]
 
 _MOST_FILTERS = 8
-_AMOUNTS = "calls, usd, input_tokens, output_tokens, prompt_cache_saved, routing_saved, reported"
+_AMOUNTS = "calls, usd, input_tokens, output_tokens, prompt_cache_saved, routing_saved, overrun, reported"
 _ADDED = ", ".join(f"{each} = {each} + excluded.{each}" for each in _AMOUNTS.split(", "))
 _TABLE = f"CREATE TEMP TABLE sums (cell INTEGER PRIMARY KEY, {_AMOUNTS}, id INTEGER)"
 _WITHIN = "FROM main.entries INDEXED BY entries_at WHERE at >= ? AND at < ? AND id <= ? AND cell IS NOT NULL"
 _REPORTED = "json_extract(details, '$.reported_nanos')"
 _ADD = (
     "INSERT INTO temp.sums SELECT cell, calls, coalesce(usd, 0), input_tokens, output_tokens, prompt_cache_saved, "
-    f"routing_saved, coalesce({_REPORTED}, 0), id {_WITHIN} ON CONFLICT DO UPDATE SET {_ADDED}"
+    f"routing_saved, overrun, coalesce({_REPORTED}, 0), id {_WITHIN} ON CONFLICT DO UPDATE SET {_ADDED}"
 )
 _TOTALS = (
     "SELECT user, tenant, feature, plan, provider, model, outcome, finish_reason, e.usd IS NOT NULL, estimated, "  # noqa: S608 - columns alone

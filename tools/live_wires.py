@@ -1,0 +1,221 @@
+"""Checks a real provider, with your own key and within a budget, against what inferkit's tests assume of it.
+
+    python tools/live_wires.py openai:gpt-5-mini --usd 0.05
+    python tools/live_wires.py mine:large --base-url https://models.example/v1 --key-env MY_KEY --price 1 2
+
+inferkit's own tests run without a network and without keys: they play what documentation and public reports say of
+providers. This asks one for a few short replies and says, line by line, what came otherwise. `--record FILE` keeps all
+of it on a tape, without the key, which may be sent along with a report.
+
+Exit status: 0 if nothing differed, 1 if something did, 2 if the provider could not be asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from inferkit import (
+    AuthenticationFailed,
+    Budget,
+    BudgetExceeded,
+    Client,
+    ConfigurationError,
+    InferkitError,
+    InvalidRequest,
+    NoRoute,
+    OpenAIChat,
+    Price,
+    Tool,
+    UnpricedModel,
+)
+from inferkit.providers.http.choosing import make_transport
+from inferkit.testing import Tape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from inferkit import Reply
+
+Finding = tuple[str, bool, str]
+"""What is assumed, whether it was so, and what came."""
+_QUESTION = "Reply with the single word: ready"
+_WEATHER = Tool(
+    "get_weather",
+    "Says what the weather is like in a city.",
+    {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+)
+_SCHEMA = {
+    "type": "object",
+    "properties": {"color": {"type": "string"}},
+    "required": ["color"],
+    "additionalProperties": False,
+}
+
+
+def whole(llm: Client) -> Iterator[Finding]:
+    """Ask for a whole reply."""
+    yield from _about(llm.complete("it", _QUESTION, max_output_tokens=_ROOM))
+
+
+def streamed(llm: Client) -> Iterator[Finding]:
+    """Ask for a stream."""
+    with llm.stream("it", "Count from 1 to 20, with commas.", max_output_tokens=_ROOM) as stream:
+        pieces = [chunk for chunk in stream if chunk.text]
+    yield "a stream comes in several pieces", len(pieces) > 1, f"{len(pieces)} pieces with text"
+    yield from _about(stream.reply)
+
+
+def cut_off(llm: Client) -> Iterator[Finding]:
+    """Ask for more than there is room for."""
+    reply = llm.complete("it", "Write a poem of forty lines about rain.", max_output_tokens=24)
+    found = reply.finish_reason
+    yield 'a reply that was cut off ends with "length"', found == "length", f"{found!r}"
+    said = reply.usage.output_tokens
+    yield "the limit on output tokens is kept", said <= 24, f"{said} output tokens of 24"
+
+
+def with_a_tool(llm: Client) -> Iterator[Finding]:
+    """Have a tool called."""
+    reply = llm.complete("it", "What is the weather in Paris? Use the tool.", tools=[_WEATHER], max_output_tokens=_ROOM)
+    calls = reply.tool_calls
+    yield "a tool is called where it is asked for", len(calls) == 1, f"{len(calls)} calls"
+    for call in calls:
+        yield "a call has an id and a name", bool(call.id) and call.name == "get_weather", f"name {call.name!r}"
+        yield "its arguments are JSON", _is_json(call.arguments), f"{len(str(call.arguments))} characters"
+    yield 'the reply ends with "tool_calls"', reply.finish_reason == "tool_calls", f"{reply.finish_reason!r}"
+
+
+def with_a_schema(llm: Client) -> Iterator[Finding]:
+    """Have a reply in a given form."""
+    reply = llm.complete("it", "Name a color.", response_schema=_SCHEMA, max_output_tokens=_ROOM)
+    yield "a reply in a given form is JSON", _is_json(reply.text), f"{len(reply.text)} characters"
+
+
+def left_early(llm: Client) -> Iterator[Finding]:
+    """Leave a stream after its first piece."""
+    with llm.stream("it", "Count from 1 to 500, with commas.", max_output_tokens=_ROOM) as stream:
+        first = next(iter(stream), None)
+    yield "a stream can be left after its first piece", first is not None, "nothing came" if first is None else "left"
+
+
+def unknown_model(llm: Client) -> Iterator[Finding]:
+    """Ask for a model that is not there."""
+    try:
+        llm.complete("nothing", _QUESTION, max_output_tokens=16)
+    except InvalidRequest as error:
+        yield "a model that is not there is a bad request", True, f"HTTP {error.status}, code {error.code}"
+    except InferkitError as error:
+        yield "a model that is not there is a bad request", False, type(error).__name__
+    else:
+        yield "a model that is not there is a bad request", False, "a reply"
+
+
+CHECKS: tuple[Callable[[Client], Iterator[Finding]], ...] = (
+    whole,
+    streamed,
+    cut_off,
+    with_a_tool,
+    with_a_schema,
+    left_early,
+    unknown_model,
+)
+_NO_MODEL = "no-such-model"
+_ROOM = 400  # output tokens, so that a model that thinks has room for it
+
+
+def _about(reply: Reply) -> Iterator[Finding]:
+    yield "a reply has text", bool(reply.text.strip()), f"{len(reply.text)} characters"
+    yield 'a reply that is whole ends with "stop"', reply.finish_reason == "stop", f"{reply.finish_reason!r}"
+    yield "a reply has an id", bool(reply.id), "none" if not reply.id else "one"
+    usage = reply.usage
+    counted = usage.input_tokens > 0 and usage.output_tokens > 0
+    yield "a reply says what it used", counted and not usage.estimated, f"{usage}"
+    yield "a reply has a cost", bool(reply.cost_nanos), f"{reply.cost} dollars"
+
+
+def _is_json(text: Any) -> bool:
+    try:
+        json.loads(text)
+    except (TypeError, ValueError):
+        return isinstance(text, dict)
+    return True
+
+
+def main() -> int:
+    """Check a provider, print what was found, and say whether something differed."""
+    options = _options()
+    provider, _, model = options.model.partition(":")
+    transport = make_transport("httpx")
+    if options.record is not None:
+        transport = Tape.recording(options.record).recorder(transport)
+    settings: dict[str, Any] = {"transport": transport}
+    if options.key_env is not None:
+        settings["api_key_env"] = options.key_env
+    prices = {f"{provider}:{_NO_MODEL}": Price(input="1", output="1")}  # what is held for it, and not spent
+    if options.price is not None:
+        prices[f"{provider}:{model}"] = Price(input=options.price[0], output=options.price[1])
+    with tempfile.TemporaryDirectory() as home:
+        try:
+            if options.base_url is None:
+                adapter = OpenAIChat.preset(provider, **settings)
+            else:
+                adapter = OpenAIChat(base_url=options.base_url, name=provider, **settings)
+            llm = Client(
+                models={"it": f"{provider}:{model}", "nothing": f"{provider}:{_NO_MODEL}"},
+                providers={provider: adapter},
+                prices=prices,
+                budget=Budget(usd=options.usd, per="total", name="this check"),
+                cache=False,
+                max_retries=1,
+                timeout=180,
+                home=home,
+            )
+        except (ConfigurationError, NoRoute) as error:
+            print(error, file=sys.stderr)
+            return 2
+        with llm:
+            differed, could_ask = _check(llm)
+            spent = llm.ledger.balance("this check", "total")
+        adapter.close()
+    print(f"\nspent: {Decimal(spent.posted.usd) / 10**9} of {options.usd} dollars")
+    if not could_ask:
+        return 2
+    print("nothing differed from what the tests assume" if not differed else f"{differed} things differed")
+    return 1 if differed else 0
+
+
+def _check(llm: Client) -> tuple[int, bool]:
+    differed = 0
+    for check in CHECKS:
+        print(f"\n{check.__doc__}")
+        try:
+            for assumed, is_so, came in check(llm):
+                differed += not is_so
+                print(f"  {'as assumed' if is_so else 'DIFFERS   '}  {assumed}: {came}")
+        except (AuthenticationFailed, BudgetExceeded, ConfigurationError, UnpricedModel) as error:
+            print(f"  cannot go on: {error}", file=sys.stderr)
+            return differed, False
+        except InferkitError as error:  # the provider's words may quote what was sent, so they are not printed
+            differed += 1
+            print(f"  DIFFERS     it is answered: {type(error).__name__}: {error}")
+    return differed, True
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("model", help='"provider:model", for example openai:gpt-5-mini')
+    parser.add_argument("--usd", default="0.05", help="the most that may be spent, in dollars (0.05)")
+    parser.add_argument("--base-url", help="a server that is not known by name")
+    parser.add_argument("--key-env", help="the environment variable that holds its key")
+    parser.add_argument("--price", nargs=2, metavar=("INPUT", "OUTPUT"), help="dollars for a million tokens")
+    parser.add_argument("--record", metavar="FILE", help="keep all exchanges on a tape")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
