@@ -115,12 +115,13 @@ def test_one_that_fails_does_not_keep_others_from_their_turn(caplog):
 
 def test_the_thread_ends_when_nothing_is_left_and_another_one_is_started_for_the_next(monkeypatch):
     monkeypatch.setattr(scheduler, "_IDLE_SECONDS", 0.01)
+    others = {id(timer) for timer in timers()}  # which somebody else in this process may keep
     for _ in range(2):
         after(3600, lambda: None).stop()
         for thread in threads():
             thread.join(30)
         assert threads() == []
-        assert timers() == []
+        assert {id(timer) for timer in timers()} <= others
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
