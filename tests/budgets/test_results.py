@@ -430,6 +430,75 @@ def test_the_cleanup_of_a_generator_that_is_returned_is_charged(ending, begun):
     assert accounts() == []
 
 
+def in_a_cycle(thing):
+    """Leave a thing in a cycle of garbage."""
+    ring = [thing]
+    ring.append(ring)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("kind", ["one", "many"])
+def test_the_cleanup_of_a_generator_that_the_garbage_collector_finds_is_charged(begun, kind):
+    seen = []
+
+    def talk():
+        try:
+            while True:
+                yield
+        finally:
+            seen.append(accounts())
+
+    @budgeted(FREE)
+    def function():
+        talking = [talk() for _ in range(1 if kind == "one" else 3)]
+        for each in talking if begun else ():
+            next(each)
+        return talking[0] if kind == "one" else talking
+
+    gc.collect()
+    given = function()
+    for each in [given] if kind == "one" else given:
+        next(each)
+    in_a_cycle(given)
+    del given, each
+    gc.collect()
+    assert seen == [PAYS] * (1 if kind == "one" else 3)
+    assert accounts() == []
+
+
+def test_the_cleanup_of_an_async_generator_that_the_garbage_collector_finds_is_charged():
+    seen = []
+
+    async def talk():
+        try:
+            while True:
+                yield
+        finally:
+            await asyncio.sleep(0)
+            seen.append(accounts())
+            cleaned.set()
+
+    cleaned = asyncio.Event()
+
+    @budgeted(FREE)
+    def function():
+        return talk()
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(context))
+        talking = function()
+        await anext(talking)
+        in_a_cycle(talking)
+        del talking
+        gc.collect()
+        await cleaned.wait()
+        assert accounts() == []
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    gc.collect()
+    assert seen == [PAYS]
+
+
 @on_a_loop
 @pytest.mark.parametrize("ending", ["aclose", "athrow", "other task", "end of the loop"])
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # trio wants such generators closed

@@ -53,7 +53,7 @@ def test_what_seals_the_words_before_it_still_does():
 
 
 def test_the_providers_raw_events_are_not_kept():
-    assert all(chunk.raw is None for chunk in condense([Chunk("a", raw={"secret": 1})]))
+    assert all(chunk.event is None for chunk in condense([Chunk("a", event={"secret": 1})]))
 
 
 def test_an_entry_knows_about_how_much_memory_it_takes():

@@ -17,7 +17,7 @@ W = "month:2026-11-01"
 AT = datetime(2026, 11, 20, tzinfo=UTC).timestamp()
 LINES = [Line("all", W, 10**9, warn_at=(10, 900)), Line("ana", "short:0010", 10**9, since="short:0001")]
 CHARGE = Charge(
-    700, "openai", "gpt", 1, 2, 3, 4, 5, 2, False, "completed", "stop", "fast", True, -6, 7,
+    700, "openai", "gpt", 1, 2, 3, 4, 5, 2, False, "completed", "stop", "fast", True, -6, 7, 0,
     (Part("primary", "openai", "gpt", "error", None), Part("fallback", "x", "y", "completed", 700, 1, 2, 3, 4, 5)),
     Attribution("ana", "acme", "search", "pro"),
 )  # fmt: skip

@@ -27,7 +27,7 @@ from worlds import closing, in_threads
 
 LINE = Line("all", "total", usd=1_000_000)
 CHARGE = Charge(
-    700, "openai", "gpt", 1, 2, 3, 4, 5, 2, True, "closed", "stop", "fast", True, -6, 7,
+    700, "openai", "gpt", 1, 2, 3, 4, 5, 2, True, "closed", "stop", "fast", True, -6, 7, 0,
     (
         Part("primary", "openai", "gpt", "error", None),
         Part("fallback", "x", "y", "closed", 700, 1, 2, 3, 4, 5, UsageDetails(server_tools=(("web_search", 2),))),

@@ -74,6 +74,19 @@ def test_a_file_that_was_cut_or_mutilated_has_no_size_or_some(kind):
     assert size_in(whole) == (640, 480)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"RIFF\0\0\0\0WEBPVP9 " + bytes(20),
+        b"\xff\xd8\xff\xda" + bytes(30),
+        b"\xff\xd8\xff\xd8" + bytes(30),
+        b"BM" + bytes(40),
+    ],
+)
+def test_a_file_of_another_kind_has_no_size(data):
+    assert size_in(data) is None
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_do_any_harm(data):
     for head in (b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF0000WEBPVP8L"):
@@ -97,7 +110,7 @@ def test_an_image_in_the_request_has_a_size_whichever_way_it_is_given():
     [
         "https://a/b.png",
         "data:image/png,abc",
-        "data:image/png;base64,!",
+        "data:image/png;base64,a",
         "data:image/png;base64,",
         "data:,é",
         "x",

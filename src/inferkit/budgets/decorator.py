@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from inferkit.budgets.arguments import budget_given
 from inferkit.budgets.context import Entered, current_scopes
+from inferkit.budgets.generators import Keeper
 from inferkit.budgets.keys import key_text
 from inferkit.budgets.known_limits import limits_of_functions, with_larger
 from inferkit.budgets.results import carried
@@ -124,19 +125,19 @@ def _in_scope(
 
         @functools.wraps(function)
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            place = place_for(args, kwargs)
+            place, keeper = place_for(args, kwargs), Keeper()
             with place:
                 result = await target(*args, **kwargs)
-            return carried(result, place.scopes)
+            return carried(result, place.scopes, keeper)
 
     else:  # a generator function too: it returns a generator
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            place = place_for(args, kwargs)
+            place, keeper = place_for(args, kwargs), Keeper()
             with place:
                 result = target(*args, **kwargs)
-            return carried(result, place.scopes)
+            return carried(result, place.scopes, keeper)
 
     return cast("Callable[P, R]", wrapper)
 

@@ -6,6 +6,7 @@ generator is a generator, for an async generator an async generator, for a corou
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,17 +24,41 @@ if TYPE_CHECKING:
     Coroutine = CoroutineType[Any, Any, Any]
     Scopes = tuple[Scope, ...]
 
-__all__ = ["async_generator_in_scopes", "coroutine_in_scopes", "generator_in_scopes"]
+__all__ = ["Keeper", "async_generator_in_scopes", "coroutine_in_scopes", "generator_in_scopes"]
 
 T = TypeVar("T")
 
 
-def generator_in_scopes(inner: Generator, scopes: Scopes) -> Generator:
+class Keeper:
+    """Closes the generators that a call gave, under their scopes, where the garbage collector finds them.
+
+    In a cycle of garbage it ends each generator by itself, the oldest first: the inner one before the outer one, which
+    would have put its scopes in place. So a keeper is made before the function is called, and is older still.
+    """
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[Generator, Entered]] = []
+
+    def keep(self, inner: Generator, place: Entered) -> None:
+        """Close this generator, unless it has ended, when nobody holds the outer one any more."""
+        self._kept.append((inner, place))
+
+    def __del__(self) -> None:
+        for inner, place in self._kept:
+            with contextlib.suppress(ValueError), Entered(place.scopes):  # which says that it is running
+                inner.close()
+
+
+def generator_in_scopes(inner: Generator, scopes: Scopes, keeper: Keeper | None) -> Generator:
     """Give a generator each of whose steps, its cleanup too, is one of `inner` under its scopes."""
     if inner.gi_code is _STEPS:
         return inner
-    begun = inner.gi_suspended
-    outer: Any = _steps(inner, Entered(scopes), begun=begun)
+    begun, place = inner.gi_suspended, Entered(scopes)
+    if keeper is not None:
+        keeper.keep(inner, place)
+    outer: Any = _steps(inner, place, keeper, begun=begun)
     if begun:
         next(outer)  # or else its cleanup would not run where nobody reads on
     generator: Generator = _named_as(inner, outer)
@@ -49,7 +74,9 @@ def async_generator_in_scopes(inner: AsyncGenerator, scopes: Scopes) -> AsyncGen
     return generator
 
 
-def coroutine_in_scopes(inner: Awaitable[Any], scopes: Scopes, carry: Callable[[Any, Scopes], Any]) -> Coroutine:
+def coroutine_in_scopes(
+    inner: Awaitable[Any], scopes: Scopes, carry: Callable[[Any, Scopes, Keeper], Any]
+) -> Coroutine:
     """Give a coroutine that awaits `inner` under its scopes; `carry` is given what comes of it, and the scopes."""
     if getattr(inner, "cr_code", None) is _AWAITED:
         return inner  # type: ignore[return-value]  # it is one of these
@@ -58,7 +85,7 @@ def coroutine_in_scopes(inner: Awaitable[Any], scopes: Scopes, carry: Callable[[
     return coroutine
 
 
-def _steps(inner: Generator, place: Entered, *, begun: bool) -> Any:
+def _steps(inner: Generator, place: Entered, _: Keeper | None, *, begun: bool) -> Any:
     step: Callable[[Any], Any] = inner.send
     given: Any = None
     value: Any = None
@@ -84,7 +111,7 @@ def _steps(inner: Generator, place: Entered, *, begun: bool) -> Any:
 
 
 async def _async_steps(inner: AsyncGenerator, place: Entered) -> Any:
-    step: Callable[[Any], Awaitable[Any]] = _beginning(inner)
+    step: Callable[[Any], Awaitable[Any]] = _beginning(inner, place)
     given: Any = None
     while True:
         try:
@@ -98,22 +125,29 @@ async def _async_steps(inner: AsyncGenerator, place: Entered) -> Any:
             given, step = (yield value), inner.asend
         except GeneratorExit:
             with place:
-                await inner.aclose()
+                if not inner.ag_running:  # or else it is being closed already
+                    await inner.aclose()
             raise
         except BaseException as error:
             given, step = error, inner.athrow
 
 
-def _beginning(inner: AsyncGenerator) -> Callable[[Any], Awaitable[Any]]:
+def _beginning(inner: AsyncGenerator, place: Entered) -> Callable[[Any], Awaitable[Any]]:
     """Give the first step of an async generator that its event loop does not get to know.
 
     Event loops close the async generators that they know, when they end and when these are dropped. They are to close
-    the outer one, which closes this one, under its scopes.
+    the outer one, which closes this one, under its scopes. Where the garbage collector finds the inner one first, the
+    loop is told of it under its scopes, and closes it in a task that copies them.
     """
 
     def first(value: Any) -> Awaitable[Any]:
         hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(None, None)
+
+        def finalize(dropped: Any) -> None:
+            with Entered(place.scopes):
+                hooks.finalizer(dropped)  # type: ignore[misc]  # it is there where this is
+
+        sys.set_asyncgen_hooks(None, None if hooks.finalizer is None else finalize)
         try:
             return inner.asend(value)
         finally:
@@ -135,10 +169,11 @@ class _Waiting:
             self.inner.close()
 
 
-async def _awaited(waiting: _Waiting, place: Entered, carry: Callable[[Any, Scopes], Any]) -> Any:
+async def _awaited(waiting: _Waiting, place: Entered, carry: Callable[[Any, Scopes, Keeper], Any]) -> Any:
+    keeper = Keeper()
     with place:
         result = await waiting.inner
-    return carry(result, place.scopes)
+    return carry(result, place.scopes, keeper)
 
 
 def _named_as(inner: Any, outer: T) -> T:

@@ -11,7 +11,7 @@ from types import BuiltinMethodType, MethodType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from inferkit.budgets.context import Entered
-from inferkit.budgets.generators import coroutine_in_scopes
+from inferkit.budgets.generators import Keeper, coroutine_in_scopes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from inferkit.budgets.scope import Scope
 
     Scopes = tuple[Scope, ...]
-    Carry = Callable[[Any, Scopes], Any]
+    Carry = Callable[[Any, Scopes, Keeper], Any]
 
 __all__ = ["stand_in"]
 
@@ -75,14 +75,15 @@ class _StandIn:
         return type(self._inferkit_original.thing)
 
     def __getattr__(self, name: str) -> Any:
-        original = self._inferkit_original
+        original, keeper = self._inferkit_original, Keeper()
         value = original.step(getattr, original.thing, name)
         if not isinstance(value, MethodType | BuiltinMethodType) or value.__self__ is not original.thing:
-            return original.carry(value, original.scopes)
+            return original.carry(value, original.scopes, keeper)
 
         @functools.wraps(value)
         def method(*args: Any, **kwargs: Any) -> Any:
-            return _given(self, original.step(value, *args, **kwargs))
+            keeper = Keeper()
+            return _given(self, original.step(value, *args, **kwargs), keeper)
 
         return method
 
@@ -102,10 +103,10 @@ class _StandIn:
         )
 
 
-def _given(standing: _StandIn, value: Any) -> Any:
+def _given(standing: _StandIn, value: Any, keeper: Keeper) -> Any:
     """Give what a method returned: the stand-in, where that is what it stands for."""
     original = standing._inferkit_original  # noqa: SLF001 - its own module
-    return standing if value is original.thing else original.carry(value, original.scopes)
+    return standing if value is original.thing else original.carry(value, original.scopes, keeper)
 
 
 @functools.lru_cache(maxsize=256)
@@ -124,8 +125,8 @@ def _step(method: Any) -> Any:
 
 def _plain(method: Any) -> Any:
     def plain(self: _StandIn, *args: Any, **kwargs: Any) -> Any:
-        original = self._inferkit_original
-        return _given(self, original.step(method, original.thing, *args, **kwargs))
+        original, keeper = self._inferkit_original, Keeper()
+        return _given(self, original.step(method, original.thing, *args, **kwargs), keeper)
 
     return plain
 

@@ -21,8 +21,9 @@ from inferkit.core.errors import (
     is_never_written,
 )
 from inferkit.core.usage import NO_DETAILS, Usage
-from inferkit.pricing.likely import HELD, LikelyTokens, Seen
+from inferkit.pricing.likely import LikelyTokens
 from inferkit.pricing.terms import PLAIN, served_on, terms_of
+from inferkit.pricing.tokens import HELD, Seen, leave
 
 if TYPE_CHECKING:
     from inferkit.core.attempt import Outcome
@@ -198,7 +199,8 @@ class _Running:
         seen.chars, seen.chunks = self.chars, self.chunks - self.blank
         usage = self._usage(end.outcome)
         if not usage.estimated:
-            self.likely.learn(request, usage, seen, request.runtime.now() - self.started, self._waited())
+            now, models = request.runtime.now(), self.likely.models
+            leave(models, request, usage, seen, seconds=now - self.started, waited=self._waited())
             if self.learned is not None:
                 self.learned.learn(request, usage.input_tokens)
         self._record(end.outcome, end.error, usage)
@@ -214,12 +216,7 @@ class _Running:
             self._record(outcome, error, Usage(), billed=False)
             return
         unseen = self.likely.written_unseen(self.request, self._waited())
-        self._record(outcome, error, Usage(self._input(), unseen, estimated=True))
-
-    def _input(self) -> int:
-        """How many input tokens the request was, likely, and no more than was held for it."""
-        tokens = self.likely.input(self.request)
-        return tokens if self.hold is None else min(tokens, self.hold.input_bound(self.request))
+        self._record(outcome, error, Usage(self.likely.input(self.request), unseen, estimated=True))
 
     def _usage(self, outcome: Outcome) -> Usage:
         """Give what was reported, and what is likely of the rest: a broken stream's last report may be an old one."""
@@ -227,7 +224,7 @@ class _Running:
         final = outcome == "completed" or self.reason is not None
         if final and usage.input_tokens and (usage.output_tokens or not self.chars):
             return usage
-        tokens = usage.input_tokens or self._input()
+        tokens = usage.input_tokens or self.likely.input(self.request)
         output, reasoning = usage.output_tokens, usage.reasoning_tokens
         if not final or not output:
             output = max(output, self.likely.output(self.request, self.seen, self._waited(), output))

@@ -16,11 +16,9 @@ from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from inferkit.core.request import Request
+    from inferkit.pricing.habits import Model
 
-__all__ = ["LearnedEstimates", "Model", "input_tokens"]
-
-Model = tuple[str, str]
-"""A provider's name, and its name for the model."""
+__all__ = ["LearnedEstimates", "input_tokens"]
 
 _CALLS = 64
 _FEWEST_CALLS = 8

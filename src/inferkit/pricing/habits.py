@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from inferkit.pricing.text_kinds import KINDS, NOTHING, Counts, count
 
-__all__ = ["REQUEST_TOKENS", "Habits", "Taught"]
+__all__ = ["REQUEST_TOKENS", "Habits", "Model"]
+
+Model = tuple[str, str]
+"""A provider's name, and its name for the model."""
+
 
 REQUEST_TOKENS = 3
 """What stands around a whole request."""
@@ -23,7 +27,7 @@ _NOISE, _DRIFT = 0.08, 0.0003
 _MARGINS = 0.08, 0.18
 
 
-class Taught(NamedTuple):
+class _Taught(NamedTuple):
     """What a settled call can teach. Both `text` and `asked` are a sample of as many characters, or its counts."""
 
     tokens: int
@@ -91,11 +95,12 @@ class Habits:
 
     __slots__ = (
         "_chunk_calls", "_chunk_spread", "_hidden_calls", "_per_chunk", "_timed", "hidden_rate", "input", "output",
-        "overhead", "rate", "taught",
+        "overhead", "rate", "settled", "taught",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.taught: deque[Taught] = deque(maxlen=_CALLS)
+        self.settled = 0
+        self.taught: deque[tuple[Any, ...]] = deque(maxlen=_CALLS)  # of the fields of `_Taught`
         self.output = _Factors()
         self.input = _Factors()
         self.overhead = _MESSAGE  # tokens around a message
@@ -107,8 +112,9 @@ class Habits:
         self._chunk_spread = 0.0
         self._chunk_calls = 0
 
-    def learn(self, call: Taught) -> None:
+    def learn(self, taught: tuple[Any, ...]) -> None:
         """Learn from one call."""
+        call = _Taught._make(taught)
         if call.tokens + call.hidden:
             self._timed += 1
             found = _rate(call.tokens + call.hidden, call.seconds)
@@ -132,7 +138,7 @@ class Habits:
         self._chunk_spread += share * (error - self._chunk_spread)
         self._per_chunk += share * (found - self._per_chunk)
 
-    def _learn_input(self, call: Taught) -> None:
+    def _learn_input(self, call: _Taught) -> None:
         counts = _counts(call.asked, call.asked_chars)
         words = self.input.mean(counts)
         rest = call.input - words - REQUEST_TOKENS

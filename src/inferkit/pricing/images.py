@@ -71,11 +71,12 @@ def _claude(size: Size | None, _: str | None) -> int:
 
 def _gemini(size: Size | None, _: str | None) -> int:
     """Count tiles of 258 tokens; newer models look as closely as they are told to, at up to 2,240 tokens."""
-    if size is None:
-        return 6_192
-    unit = max(256, min(768, int(min(size) / 1.5)))
-    longest = min(1, 3072 / max(size))
-    return max(2_240, 258 * _over(size[0] * longest, unit) * _over(size[1] * longest, unit))
+    most = 24  # tiles, of an image of 3,072 pixels that is so flat that they are as small as they get
+    if size is not None:
+        unit = max(256, min(768, int(min(size) / 1.5)))
+        longest = min(1, 3072 / max(size))
+        most = min(most, _over(size[0] * longest, unit) * _over(size[1] * longest, unit))
+    return max(2_240, 258 * most)
 
 
 def _grok(size: Size | None, _: str | None) -> int:

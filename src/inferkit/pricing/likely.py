@@ -30,73 +30,36 @@ from inferkit.core.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from inferkit.pricing.habits import REQUEST_TOKENS, Habits, Taught
-from inferkit.pricing.text_kinds import NOTHING, count
+from inferkit.pricing.habits import REQUEST_TOKENS, Habits
+from inferkit.pricing.text_kinds import count
 from inferkit.pricing.tokens import input_tokens_bound
 from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from inferkit.core.request import Request
-    from inferkit.core.usage import Usage
-    from inferkit.pricing.estimates import Model
-    from inferkit.pricing.text_kinds import Counts
+    from inferkit.pricing.habits import Model
+    from inferkit.pricing.tokens import Seen
 
-__all__ = ["HELD", "LikelyTokens", "Seen"]
-
-HELD = 16_384
-"""Characters of a reply after which they are counted, so that no more than that is kept of a reply."""
+__all__ = ["LikelyTokens"]
 
 _MOST_MODELS = 128  # names that come from outside must not fill the memory
-_SAMPLE = 2000  # characters of a text that is learned from
-_PIECES = 4  # that they are in
 _IMAGE = 1_000  # tokens, as most providers count one of a common size, and a page or two of a document
 _AUDIO_BYTES = 100  # a token of compressed speech
 _SLACK = 2  # tokens a message, so that an estimate is seldom too low
 _TOOL = 12  # tokens around one, a call of one, or its result
 
 
-class Seen:
-    """What was seen of a reply: `chars` characters in so many `chunks`; the last of its texts are in `pieces`.
-
-    `reasoning` is how many of the characters were no answer yet, `reported_at` how many had come when the provider
-    reported its usage last.
-    """
-
-    __slots__ = ("_after", "_counts", "chars", "chunks", "pieces", "reasoning", "reported_at")
-
-    def __init__(self) -> None:
-        self.pieces: list[str] = []
-        self.chars = self.chunks = self.reasoning = self.reported_at = 0
-        self._counts: Counts | None = None
-        self._after = b""
-
-    def sample(self) -> str | Counts:
-        """Give some of what came, or its counts where it was counted in part."""
-        return self.counts() if self._counts else _sample("".join(self.pieces))
-
-    def counts(self) -> Counts:
-        """Count what came since this was asked last, and give what came in all."""
-        counts = self._counts or NOTHING
-        if self.pieces:
-            text = "".join(self.pieces).encode("utf-8", "surrogatepass")
-            self.pieces.clear()
-            new = count(text, self._after)
-            self._after = text[-1:]
-            self._counts = counts = tuple([old + more for old, more in zip(counts, new, strict=True)])
-        return counts
-
-
 class LikelyTokens:
-    """Says what is likely, and learns from what providers report. Safe from any thread."""
+    """Says what is likely, by what is known of `models`. Safe from any thread."""
 
     def __init__(self) -> None:
-        self._models: dict[Model, Habits] = {}
+        self.models = _Models()
         self.renew()
         renew_after_fork(self)
 
     def renew(self) -> None:
         """Start afresh in a forked child, with what is known."""
-        self._lock = threading.Lock()
+        self._lock = self.models.lock = threading.Lock()
 
     def input(self, request: Request) -> int:
         """How many input tokens a request was, likely."""
@@ -157,29 +120,9 @@ class LikelyTokens:
             tokens = chunks
         return tokens / (1 + margin)
 
-    def learn(self, request: Request, usage: Usage, seen: Seen, seconds: float, waited: float) -> None:
-        """Note what a provider reported for a call of so many seconds, of which it `waited` for the first chunk."""
-        model = (request.provider or "", request.model)
-        known = self._models.get(model) or self._add(model)
-        asked, size = _asked(request)
-        hidden = 0 if seen.reasoning else min(usage.reasoning_tokens, usage.output_tokens)
-        known.taught.append(
-            Taught(
-                usage.output_tokens - hidden, hidden, seconds, waited, seen.chunks if request.stream else 0,
-                seen.sample(), seen.chars, usage.input_tokens, len(request.messages), asked, size,
-            )
-        )  # fmt: skip
-
-    def _add(self, model: Model) -> Habits:
-        with self._lock:
-            known = self._models.setdefault(model, Habits())
-            if len(self._models) > _MOST_MODELS:
-                del self._models[next(iter(self._models))]
-        return known
-
     def _known(self, request: Request) -> Habits:
-        model = (request.provider or "", request.model)
-        known = self._models.get(model) or self._add(model)
+        """Give what is known of a model, with what its calls have left to learn from."""
+        known = self.models[request.provider or "", request.model]
         if known.taught:
             with self._lock:
                 while known.taught:
@@ -187,27 +130,17 @@ class LikelyTokens:
         return known
 
 
-def _sample(text: str) -> str:
-    size = len(text)
-    if size <= _SAMPLE:
-        return text
-    piece = _SAMPLE // _PIECES
-    starts = range(0, size - piece + 1, (size - piece) // (_PIECES - 1))
-    return "".join([text[start : start + piece] for start in starts])
+class _Models(dict["Model", Habits]):
+    """What is known of each model; a new one is added when it is asked for."""
 
+    lock: threading.Lock
 
-def _asked(request: Request) -> tuple[str, int]:
-    """Give a sample of what a request says, and its size; nothing where it is not text alone."""
-    if request.tools or request.response_schema is not None:
-        return "", 0
-    texts = []
-    for message in request.messages:
-        for part in message.parts:
-            if type(part) is not TextPart:
-                return "", 0
-            texts.append(part.text)
-    text = texts[0] if len(texts) == 1 else "\n".join(texts)
-    return _sample(text), len(text)
+    def __missing__(self, model: Model) -> Habits:
+        with self.lock:
+            known = self.setdefault(model, Habits())
+            if len(self) > _MOST_MODELS:
+                del self[next(iter(self))]
+        return known
 
 
 def _input_text(request: Request) -> tuple[bytes, float]:

@@ -1,4 +1,4 @@
-"""How many tokens a request can come to, before it is sent: an upper bound, never a guess.
+"""How many tokens a request can come to, before it is sent, as an upper bound; and what tells how many it was.
 
 A byte-level tokenizer makes at most one token of a byte, so the UTF-8 length of what is sent, with room for the markers
 around each message, is never exceeded. Typical English text has four bytes a token: the bound is four times too high
@@ -23,13 +23,26 @@ from inferkit.core.messages import (
     ToolResultPart,
 )
 from inferkit.pricing.images import MOST_IMAGE_TOKENS, image_tokens_bound
+from inferkit.pricing.text_kinds import NOTHING, count
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from inferkit.core.messages import Message, Part, Tool
     from inferkit.core.request import Request
+    from inferkit.core.usage import Usage
+    from inferkit.pricing.habits import Habits, Model
+    from inferkit.pricing.text_kinds import Counts
 
-__all__ = ["has_images", "input_tokens_bound", "is_plain", "unscaled_tokens", "utf8_length"]
+__all__ = ["HELD", "Seen", "has_images", "input_tokens_bound", "is_plain", "leave", "unscaled_tokens", "utf8_length"]
 
+HELD = 16_384
+"""Characters of a reply after which they are counted, so that no more than that is kept of a reply."""
+
+
+_SAMPLE = 2000  # characters of a text that is learned from
+_PIECES = 4  # that they are in
+_EVERY = 8  # calls, of which one is learned from as long as nobody needs an estimate
 _FILE_TOKENS = 1_000_000  # of a file whose size is not known here: as much as the largest windows hold
 _AUDIO_BYTES = 4  # a token: 32 a second is the most that is counted, and speech is not coded below 1,000 bits a second
 
@@ -137,3 +150,71 @@ def _tool_bound(tool: Tool | CustomTool) -> int:
 
 def _json_length(value: Any) -> int:
     return utf8_length(json.dumps(value, default=str, ensure_ascii=False))
+
+
+class Seen:
+    """What was seen of a reply: `chars` characters in so many `chunks`; the last of its texts are in `pieces`.
+
+    `reasoning` is how many of the characters were no answer yet, `reported_at` how many had come when the provider
+    reported its usage last.
+    """
+
+    __slots__ = ("_after", "_counts", "chars", "chunks", "pieces", "reasoning", "reported_at")
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.chars = self.chunks = self.reasoning = self.reported_at = 0
+        self._counts: Counts | None = None
+        self._after = b""
+
+    def sample(self) -> str | Counts:
+        """Give some of what came, or its counts where it was counted in part."""
+        return self.counts() if self._counts else _sample("".join(self.pieces))
+
+    def counts(self) -> Counts:
+        """Count what came since this was asked last, and give what came in all."""
+        counts = self._counts or NOTHING
+        if self.pieces:
+            text = "".join(self.pieces).encode("utf-8", "surrogatepass")
+            self.pieces.clear()
+            new = count(text, self._after)
+            self._after = text[-1:]
+            self._counts = counts = tuple([old + more for old, more in zip(counts, new, strict=True)])
+        return counts
+
+
+def leave(
+    models: Mapping[Model, Habits], request: Request, usage: Usage, seen: Seen, *, seconds: float, waited: float
+) -> None:
+    """Leave what a settled call can teach of its model: that it took so many seconds, and `waited` for the first chunk.
+
+    Every call comes by here, and few need an estimate: so it is learned from when one does.
+    """
+    known = models[request.provider or "", request.model]
+    known.settled += 1
+    taught = known.taught
+    if len(taught) == taught.maxlen and known.settled % _EVERY:
+        return
+    asked: list[str] = []
+    plain = not request.tools and request.response_schema is None
+    for message in request.messages if plain else ():
+        for part in message.parts:
+            plain = plain and type(part) is TextPart
+            asked.append(part.text if type(part) is TextPart else "")
+    text = "\n".join(asked) if plain else ""
+    hidden = 0 if seen.reasoning else min(usage.reasoning_tokens, usage.output_tokens)
+    taught.append(
+        (
+            usage.output_tokens - hidden, hidden, seconds, waited, seen.chunks if request.stream else 0,
+            seen.sample(), seen.chars, usage.input_tokens, len(request.messages), _sample(text), len(text),
+        )
+    )  # fmt: skip
+
+
+def _sample(text: str) -> str:
+    size = len(text)
+    if size <= _SAMPLE:
+        return text
+    piece = _SAMPLE // _PIECES
+    starts = range(0, size - piece + 1, (size - piece) // (_PIECES - 1))
+    return "".join([text[start : start + piece] for start in starts])

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from inferkit.core.request import Request
     from inferkit.layers.budget.quote import Quote
     from inferkit.ledger.protocols import Accounts
-    from inferkit.pricing.estimates import LearnedEstimates, Model
+    from inferkit.pricing.estimates import LearnedEstimates
+    from inferkit.pricing.habits import Model
     from inferkit.pricing.price_book import PriceBook
     from inferkit.pricing.prices import Price
 

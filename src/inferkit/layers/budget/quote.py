@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from inferkit.budgets.budget import Threshold
     from inferkit.budgets.scope import Scope
     from inferkit.core.request import Request
-    from inferkit.pricing.estimates import LearnedEstimates, Model
+    from inferkit.pricing.estimates import LearnedEstimates
+    from inferkit.pricing.habits import Model
     from inferkit.pricing.price_book import PriceBook
     from inferkit.pricing.prices import Price
 

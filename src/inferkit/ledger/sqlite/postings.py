@@ -281,11 +281,12 @@ def _enter(
 def cell_of(kind: EntryKind, charge: Charge) -> int | None:
     """Give the number of what a call has in common with others, by which a report adds them up; None for others.
 
-    Those are calls of several attempts, whose lease ran out, or so large that few of them make more than 64 bits.
+    Those are calls of several attempts, whose lease ran out, that cost more than was held, or so large that few of them
+    make more than 64 bits.
     """
     saved, routed, reported = charge.prompt_cache_saved, charge.routing_saved, charge.details.reported_nanos
     largest = max(charge.usd or 0, charge.input_tokens, charge.output_tokens, abs(saved), abs(routed), reported or 0)
-    if kind != "settled" or charge.parts or largest >= _LARGE:
+    if kind != "settled" or charge.parts or charge.overrun or largest >= _LARGE:
         return None
     return cell_number(
         charge.attribution, charge.provider, charge.model, charge.outcome, charge.finish_reason, charge.usd is None,
