@@ -44,8 +44,8 @@ def what_if(path: Path, entries: int) -> list[Figure]:
     _, report = _timed(path, timedelta(days=DAYS + 1))
     scenario = Scenario(
         "a limit and a price",
-        limits=(Budget(usd="0.12", per="month", each="user", name="cap"),),
-        prices={"openai:gpt-5": Price(input="1.00", output="8.00")},
+        limits=(Budget(usd="0.125", per="month", each="user", name="cap"),),
+        prices={"openai:gpt-5": Price(input="0.30", output="2.20")},
     )
     begun = time.perf_counter()
     play(SqliteRecords(path), report, scenario)

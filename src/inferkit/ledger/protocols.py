@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from inferkit.ledger.journal import NOBODY, Attribution
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from inferkit.ledger.amounts import Amounts, Balance, Credit, Crossing, Grant, Line, Refusal, Settled
     from inferkit.ledger.journal import Assignment, Charge, Entry, EntryKind, Tally
-    from inferkit.ledger.summary import Pending, Summary
+    from inferkit.ledger.summary import Pending, Summary, Total
     from inferkit.ledger.unwritten import Unwritten
     from inferkit.runtime.protocol import Runtime
 
@@ -163,6 +163,12 @@ class Summing(Protocol):
 
     def summary(self, bounds: Sequence[float]) -> Summary:
         """Give what was entered from the first of the bounds until before the last, which ascend."""
+
+    def calls(self, keys: Collection[int], since: float, until: float) -> Iterator[tuple[int, Entry]]:
+        """Go through the calls of totals that have these keys, in the order of their instants, each with its key."""
+
+    def by_model(self, keys: Collection[int], bounds: Sequence[float]) -> Iterator[list[Total]]:
+        """Give what the calls of totals that have these keys come to by model, between each two of the bounds."""
 
     def pending(self, at: float) -> Pending:
         """Give what calls hold at an instant."""

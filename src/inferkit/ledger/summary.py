@@ -20,9 +20,11 @@ ModelName = tuple[str | None, str | None]
 class Total(NamedTuple):
     """Settled calls, of one attempt each, that have all of this in common, and what they come to.
 
-    The fields are those of `Charge`; `priced` is false where their cost is not known. `reported`
+    The fields are those of `Charge`; `priced` is false where their cost is not known, `is_detailed`
+    true where they have `UsageDetails`. `reported`
     is what their provider says that they cost, where it does (`is_reported`). `first` is when the earliest was
-    entered, in seconds since the epoch.
+    entered, in seconds since the epoch. `key` is
+    the store's own, to ask for these calls one by one.
     """
 
     attribution: Attribution = NOBODY
@@ -33,16 +35,21 @@ class Total(NamedTuple):
     priced: bool = True
     estimated: bool = False
     degraded: bool = False
+    is_detailed: bool = False
     is_reported: bool = False
     calls: int = 0
     usd: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
     prompt_cache_saved: int = 0
     routing_saved: int = 0
     overrun: int = 0
     reported: int = 0
     first: float = 0.0
+    key: int = 0
 
 
 class Summary(NamedTuple):

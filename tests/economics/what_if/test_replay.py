@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
@@ -21,12 +23,14 @@ from economics.bookkeeping import (
     summarise,
 )
 from economics.report.test_report import entries, some_subscriptions
+from economics.report.test_sums import PLANS, OneByOne, fill
 from inferkit import Budget
 from inferkit.core.errors import ConfigurationError
 from inferkit.economics.what_if.file import read_scenario
 from inferkit.economics.what_if.replay import Replay
 from inferkit.economics.what_if.what_if import play
 from inferkit.ledger.journal import Part
+from inferkit.ledger.sqlite.postings import cell_of
 from inferkit.plans.plan import Plan
 
 PRO = Plan("pro", price="30", allowance="unlimited")
@@ -199,7 +203,7 @@ def test_refused_calls_that_name_nobody_are_no_share_of_users(ledger, what_if):
 
 def test_a_period_that_begins_in_the_middle_of_a_month_knows_what_was_used_before(ledger, what_if):
     enter(ledger, 4 * USD, "2026-11-02", user="ana")
-    enter(ledger, 9 * USD, "2026-10-31", user="ana")
+    enter(ledger, 9 * USD, "2026-10-10", user="ana")
     enter(ledger, 4 * USD, "2026-11-20", user="ana")
     late = period("2026-11-15", "2026-12-01")
     limit = '[[limits]]\nusd = "5"\neach = "user"\n'
@@ -417,3 +421,64 @@ def test_a_model_that_calls_are_sent_to_has_its_price_in_each_change(ledger, wha
         '[plans.pro]\nprice = "10"\nallowance = "unlimited"\n'
     )
     assert {change.what: change.saved for change in found.changes}['"x:m" sent to "y:own"'] == 3 * USD
+
+
+SCENARIO = """
+default_plan = "free"
+[plans.free]
+allowance = { usd = "0.000000020" }
+[plans.pro]
+price = "62"
+allowance = { calls = 9, per = "day" }
+[users]
+eva = "pro"
+[[limits]]
+usd = "2"
+each = "user"
+[[limits]]
+calls = 55
+per = { days = 3 }
+[[limits]]
+usd = "999999999"
+each = "tenant"
+[[limits]]
+tokens = 14
+per = "call"
+each = "tenant"
+[prices."x:m0"]
+input = "3"
+output = "1"
+[reroute]
+"local:m2" = "x:m0"
+"""
+
+
+@pytest.mark.parametrize("part", [SCENARIO, *(f"[[limits]]{each}" for each in SCENARIO.split("[[limits]]")[1:4])])
+@pytest.mark.parametrize("when", [NOVEMBER, period("2026-11-09T12:00", "2026-11-20")])
+def test_what_nothing_touches_is_added_up_and_comes_to_the_same(ledger, tmp_path, part, when):
+    fill(ledger, 3)
+    (tmp_path / "plan.toml").write_text(part)
+    scenario = read_scenario(tmp_path / "plan.toml")
+    report = report_of(ledger, when, PLANS)
+    summed, one_by_one = (play(each, report, scenario) for each in (ledger, InOrder(ledger)))
+    assert summed.effects == one_by_one.effects
+    assert summed.changes == one_by_one.changes
+    assert (summed.met, summed.users) == (one_by_one.met, one_by_one.users)
+    assert without_nothing(summed.after) == without_nothing(one_by_one.after)
+
+
+def without_nothing(report):
+    """A report without the models that cost nothing on a day."""
+    days = {day: {model: usd for model, usd in costs.items() if usd} for day, costs in report.days.items()}
+    cells = {cell: sums for cell, sums in report.cells.items() if sums.calls or sums.cost or sums.revenue}
+    return dataclasses.replace(report, days={day: costs for day, costs in days.items() if costs}, cells=cells)
+
+
+class InOrder(OneByOne):
+    """The same records, read one by one in the order of their instants."""
+
+    def __init__(self, ledger):
+        super().__init__(ledger)
+        self.entries = lambda **asked: iter(
+            sorted(ledger.entries(**asked), key=lambda entry: (entry.at, cell_of(entry.kind, entry.charge) is None))
+        )

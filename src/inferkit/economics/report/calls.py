@@ -10,6 +10,7 @@ import dataclasses
 from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from inferkit.core.usage import NO_DETAILS
 from inferkit.ledger.summary import Total
 
 if TYPE_CHECKING:
@@ -109,8 +110,10 @@ def total_of(entry: Entry) -> Total | None:
     reported = charge.details.reported_nanos
     return Total(
         charge.attribution, charge.provider, charge.model, charge.outcome, charge.finish_reason, charge.usd is not None,
-        charge.estimated, charge.degraded, reported is not None, entry.calls, charge.usd or 0, charge.input_tokens,
-        charge.output_tokens, charge.prompt_cache_saved, charge.routing_saved, charge.overrun, reported or 0, entry.at,
+        charge.estimated, charge.degraded, charge.details != NO_DETAILS, reported is not None, entry.calls,
+        charge.usd or 0, charge.input_tokens, charge.output_tokens, charge.cache_read_tokens, charge.cache_write_tokens,
+        charge.reasoning_tokens, charge.prompt_cache_saved, charge.routing_saved, charge.overrun, reported or 0,
+        entry.at,
     )  # fmt: skip
 
 

@@ -32,7 +32,18 @@ if TYPE_CHECKING:
     from inferkit.plans.plan import Plan
     from inferkit.pricing.prices import Price
 
-__all__ = ["DIMENSIONS", "Dimension", "Period", "Report", "Reported", "Row", "build_report", "known_since", "report_of"]
+__all__ = [
+    "DIMENSIONS",
+    "Dimension",
+    "Period",
+    "Report",
+    "Reported",
+    "Row",
+    "build_report",
+    "known_since",
+    "report_of",
+    "store_of",
+]
 
 _NOW = 60.0  # seconds: a period that ends so long ago at most lasts until now
 
@@ -114,14 +125,15 @@ def build_report(ledger: Records, period: Period, *, plans: Iterable[Plan], base
         if not table.came_before(_tabulated(ledger, earlier, assigned, baseline)):
             known = None
     tallies = ledger.tallies(since=since, until=until)
-    store = _store(ledger)
+    store = store_of(ledger)
     now = clock.time()
     pending = store.pending(now) if isinstance(store, Summing) and until > now - _NOW else Pending()
     known_plans = {plan.name: plan for plan in plans}
     return report_of(table, assigned, tallies, period, plans=known_plans, pending=pending, revenue_since=known)
 
 
-def _store(ledger: Records) -> Records:
+def store_of(ledger: Records) -> Records:
+    """Give what stores a ledger that an application holds, which may add up its entries itself."""
     return getattr(ledger, "journal", ledger)
 
 
@@ -131,7 +143,7 @@ def _tabulated(
     """Add up a period's calls: those that are alike in the store, where it can, and the others here."""
     since, until = period.since.timestamp(), period.until.timestamp()
     table = Tabulation(assigned, ZoneInfo(period.zone), baseline)
-    store = _store(ledger)
+    store = store_of(ledger)
     if isinstance(store, Summing):
         days, bounds = days_of(period)
         totals, spent, apart = store.summary(bounds)

@@ -122,6 +122,25 @@ class Tabulation:
         self.waste.add_total(total)
         self.savings.add_total(total)
 
+    def set_days(self, days: Mapping[str, Mapping[str | None, int]]) -> None:
+        """Begin with what days cost already."""
+        for day, costs in days.items():
+            self.days[day].update(costs)
+
+    def take_back(self, entry: Entry) -> None:
+        """Take back what a call added to its day."""
+        day = self.days[self._day_of(entry.at)]
+        for attempt in attempt_costs(entry.charge, entry.calls):
+            name = name_of(attempt.provider, attempt.model)
+            day[name] -= attempt.usd
+            if not day[name] and attempt.usd:
+                del day[name]
+
+    def add_total_before(self, total: Total) -> None:
+        """Note of calls that are alike that they are from before revenue was known."""
+        customer = self._payer(total.attribution, total.first)
+        self._cell(customer, total.attribution, (total.provider, total.model)).before += total.usd
+
     def spend(self, day: str, costs: Mapping[ModelName, int]) -> None:
         """Add to what a day cost."""
         for (provider, model), usd in costs.items():

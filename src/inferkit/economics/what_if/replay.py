@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from inferkit.budgets.scope import Scope
     from inferkit.economics.what_if.limits import Note
     from inferkit.economics.what_if.scenario import Scenario
-    from inferkit.ledger.journal import Charge, Entry
+    from inferkit.ledger.journal import Attribution, Charge, Entry
+    from inferkit.ledger.summary import Total
     from inferkit.plans.plan import Plan
 
 __all__ = ["Effect", "Replay"]
@@ -91,6 +92,35 @@ class Replay:
         self.users.clear()
         self.met.clear()
 
+    def scopes(self, attribution: Attribution, at: float) -> Sequence[Scope]:
+        """Give what holds a call that was made so."""
+        moved = self.subscriptions.attribution(attribution)
+        return [scope for _, scope in self.subscriptions.limits(moved, attribution, at)]
+
+    def varies(self, attribution: Attribution) -> bool:
+        """Whether an allowance is of another size at another time, since the customer has other seats."""
+        return self.subscriptions.varies(attribution)
+
+    def priced(self, entry: Entry) -> Charge:
+        """Give a call as the scenario prices it."""
+        return self._repricing(entry.charge, entry.at)
+
+    def together(self, total: Total) -> Total | None:
+        """Give calls that are alike as the scenario prices them; None where that asks for each of them."""
+        return self._repricing.together(total)
+
+    def moved(self, recorded: Total) -> Total:
+        """Give calls that no limit stops as they would have been."""
+        total = self.together(recorded)
+        assert total is not None
+        attribution = self.subscriptions.attribution(total.attribution)
+        user = _user_of(attribution)
+        if user != _NOBODY:
+            self.users.add(user)
+        if user != _NOBODY and (total is not recorded or attribution != total.attribution):
+            self.met.add(user)
+        return total._replace(attribution=attribution)
+
     def run(self, calls: Iterable[Entry]) -> Iterator[Entry]:
         """Give the calls as they would have been; refused ones are left out."""
         for entry in calls:
@@ -105,7 +135,7 @@ class Replay:
         charge = self._repricing(entry.charge, entry.at)
         if attribution != recorded:
             charge = charge._replace(attribution=attribution)
-        user = Customer(user=attribution.user) if attribution.user is not None else Customer(tenant=attribution.tenant)
+        user = _user_of(attribution)
         scopes = self.subscriptions.limits(attribution, recorded, entry.at)
         held = self._held(charge, scopes, entry, user) if scopes else charge
         if user != _NOBODY:
@@ -134,6 +164,10 @@ class Replay:
         if held is not None:
             self._balances.charge(lines, Amounts(cost_of(held), held.tokens, entry.calls))
         return held
+
+
+def _user_of(attribution: Attribution) -> Customer:
+    return Customer(user=attribution.user) if attribution.user is not None else Customer(tenant=attribution.tenant)
 
 
 def _window_start(budget: Budget, at: float) -> float:

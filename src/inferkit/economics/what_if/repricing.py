@@ -13,6 +13,7 @@ from inferkit.economics.report.calls import attempt_costs, name_of
 if TYPE_CHECKING:
     from inferkit.economics.what_if.scenario import Scenario
     from inferkit.ledger.journal import Charge, Part
+    from inferkit.ledger.summary import Total
     from inferkit.pricing.prices import Price
 
 __all__ = ["Repricing", "cost_of"]
@@ -62,6 +63,32 @@ class Repricing:
             self._target(target)
         except ConfigurationError as error:
             raise ConfigurationError(f"{what}: {error}") from None
+
+    def together(self, total: Total) -> Total | None:
+        """Price calls that are alike together, to a nano-dollar each; None where their price asks for each of them."""
+        found = self._found(total.provider, total.model)
+        if found is None:
+            return total
+        provider, model, price = found
+        rates = price.schedule.flat
+        if rates is None or total.is_detailed:
+            return None
+        usd = total.usd
+        if total.input_tokens or total.output_tokens:
+            usage = Usage(
+                total.input_tokens, total.output_tokens, total.cache_read_tokens, total.cache_write_tokens,
+                total.reasoning_tokens,
+            )  # fmt: skip
+            usd = (rates.cost(usage) or 0) + (total.calls - 1) * rates.request
+        return total._replace(
+            provider=provider,
+            model=model,
+            usd=usd,
+            priced=True,
+            is_reported=False,
+            prompt_cache_saved=0,
+            routing_saved=0,
+        )
 
     def _found(self, provider: str | None, model: str | None) -> tuple[str, str, Price] | None:
         """Give the new provider, model and price; None where they stay as they were."""

@@ -80,6 +80,11 @@ class Subscriptions:
             plan = self.plans[attribution.plan]
         return self._limits(attribution, plan is not None, 1 if plan is None else self._seats_at(plan, attribution, at))
 
+    def varies(self, attribution: Attribution) -> bool:
+        """Whether those who pay for a call had one number of seats, and then another."""
+        payers = (Customer(user=attribution.user), Customer(tenant=attribution.tenant))
+        return any(len({seats for _, seats in self._seats.get(payer, ())}) > 1 for payer in payers)
+
     def _own(self, attribution: Attribution) -> bool:
         """Whether the user is the customer alone, and not the tenant."""
         customer = Customer(user=attribution.user)

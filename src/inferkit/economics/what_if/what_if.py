@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
+from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
 from inferkit.economics.formatting import count, money, plural
-from inferkit.economics.report.calls import recorded_calls
-from inferkit.economics.report.report import Report, report_of
+from inferkit.economics.report.calls import as_recorded, recorded_calls
+from inferkit.economics.report.period import days_of
+from inferkit.economics.report.report import Report, report_of, store_of
 from inferkit.economics.report.revenue import Customer, subscription_periods
 from inferkit.economics.report.tabulation import Tabulation
 from inferkit.economics.what_if.replay import Effect, Replay
+from inferkit.economics.what_if.sifting import touched
 from inferkit.economics.what_if.subscriptions import allowance_of
+from inferkit.ledger.protocols import Summing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from inferkit.economics.what_if.scenario import Scenario
     from inferkit.ledger.journal import Entry, Tally
     from inferkit.ledger.protocols import Records
+    from inferkit.ledger.summary import Total
     from inferkit.pricing.prices import Price
 
 __all__ = ["Change", "WhatIf", "play"]
@@ -148,23 +155,73 @@ def play(ledger: Records, before: Report, scenario: Scenario, *, baseline: Price
     since, until = period.since.timestamp(), period.until.timestamp()
     assigned = subscription_periods(ledger.assignments(), since, until)
     changes = scenario.changes()
-    runs = [_Variant(each, before, assigned, baseline) for _, each in changes] if len(changes) > 1 else []
+    alone = [_Variant(each, before, assigned, baseline) for _, each in changes] if len(changes) > 1 else []
     whole = _Variant(scenario, before, assigned, baseline)
-    everything = [whole, *runs]
-    begins = min(run.replay.begins(since) for run in everything)
-    if begins < since:
-        for entry in recorded_calls(ledger, begins, since):
-            for run in everything:
-                run.replay.call(entry)
-        for run in everything:
-            run.replay.begin()
-    for entry in recorded_calls(ledger, since, until):
-        for run in everything:
-            run.add(entry)
+    everything = [whole, *alone]
+    begins = min(variant.replay.begins(since) for variant in everything)
+    if isinstance(store_of(ledger), Summing):
+        _sift(ledger, before, everything, begins)
+    else:
+        calls = itertools.chain(recorded_calls(ledger, begins, since), recorded_calls(ledger, since, until))
+        _go_through(((entry, everything) for entry in calls), everything, since)
     tallies = list(ledger.tallies(since=since, until=until))
     after = whole.report(tallies)
-    alone = [run.change(what, tallies) for (what, _), run in zip(changes, runs, strict=False)]
-    return WhatIf(scenario, before, after, whole.replay.effects, len(whole.replay.users), alone, len(whole.replay.met))
+    by_itself = [variant.change(what, tallies) for (what, _), variant in zip(changes, alone, strict=False)]
+    replay = whole.replay
+    return WhatIf(scenario, before, after, replay.effects, len(replay.users), by_itself, len(replay.met))
+
+
+def _go_through(
+    calls: Iterable[tuple[Entry, Iterable[_Variant]]], everything: Sequence[_Variant], since: float
+) -> None:
+    """Replay calls in each of their variants; what is from before `since` uses limits that the period begins within."""
+    began = False
+    for entry, variants in calls:
+        if not began and entry.at >= since:
+            began = True
+            for variant in everything:
+                variant.replay.begin()
+        for variant in variants:
+            if began:
+                variant.add(entry)
+            else:
+                variant.replay.call(entry)
+    if not began:
+        for variant in everything:
+            variant.replay.begin()
+
+
+def _sift(ledger: Records, before: Report, everything: Sequence[_Variant], begins: float) -> None:
+    """Replay the calls that a variant may change, and add up the others as they are."""
+    store = store_of(ledger)
+    assert isinstance(store, Summing)
+    since, until = before.period.since.timestamp(), before.period.until.timestamp()
+    summary = store.summary(days_of(before.period)[1])
+    totals, apart = list(summary.totals), list(as_recorded(ledger, summary.apart, since, until))
+    earlier: list[Total] = []
+    if begins < since:
+        summary = store.summary([begins, since])
+        earlier = list(summary.totals)
+        apart += as_recorded(ledger, summary.apart, begins, since)
+    apart.sort(key=lambda entry: entry.at)
+    wanted: dict[int, list[_Variant]] = defaultdict(list)
+    for variant in everything:
+        variant.touched = touched(variant.replay, [*earlier, *totals], apart)
+        variant.begin_days()
+        for key in variant.touched:
+            wanted[key].append(variant)
+    some = ((entry, wanted[key]) for key, entry in store.calls(wanted.keys(), begins, until))
+    others = ((entry, everything) for entry in apart)
+    _go_through(heapq.merge(some, others, key=lambda each: each[0].at), everything, since)
+    early = [] if before.revenue_since is None else list(store.summary([since, before.revenue_since]).totals)
+    for variant in everything:
+        variant.add_totals(totals, early)
+    whole = everything[0]
+    priced = [each.key for each in totals if each.key not in whole.touched and whole.replay.together(each) is not each]
+    if priced:
+        days, bounds = days_of(before.period)
+        for day, models in zip(days, store.by_model(priced, bounds), strict=True):
+            whole.price_day(day, models)
 
 
 class _Variant:
@@ -177,8 +234,34 @@ class _Variant:
         self._before = before
         self._moved = self.replay.subscriptions.periods(assigned)
         self._table = Tabulation(self._moved, ZoneInfo(before.period.zone), baseline)
+        self._has_days = False
+        self.touched: set[int] = set()
+
+    def begin_days(self) -> None:
+        """Begin with the days as they were, of which each call takes back what it cost."""
+        self._table.set_days(self._before.days)
+        self._has_days = True
+
+    def add_totals(self, totals: Iterable[Total], early: Iterable[Total]) -> None:
+        """Add calls that nothing changes, but perhaps the plan; `early` are those from before revenue was known."""
+        for total in totals:
+            if total.key not in self.touched:
+                self._table.add_total(self.replay.moved(total))
+        for total in early:
+            if total.key not in self.touched:
+                self._table.add_total_before(self.replay.moved(total))
+
+    def price_day(self, day: str, models: Iterable[Total]) -> None:
+        """Price what a day's calls cost that nothing stops."""
+        for model in models:
+            priced = self.replay.together(model)
+            assert priced is not None
+            self._table.spend(day, {(model.provider, model.model): -model.usd})
+            self._table.spend(day, {(priced.provider, priced.model): priced.usd})
 
     def add(self, entry: Entry) -> None:
+        if self._has_days:
+            self._table.take_back(entry)
         held = self.replay.call(entry)
         if held is not None:
             self._table.add(held)

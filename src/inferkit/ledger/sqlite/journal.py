@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from inferkit.ledger.sqlite import balances, customers, entries
 from inferkit.ledger.sqlite.reader import LedgerReader
 from inferkit.ledger.sqlite.schema import MIGRATIONS
-from inferkit.ledger.sqlite.totals import summarise
-from inferkit.ledger.summary import Pending, Summary
+from inferkit.ledger.sqlite.totals import by_model, calls_of, summarise
+from inferkit.ledger.summary import Pending, Summary, Total
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from inferkit.ledger.amounts import Balance, Credit
     from inferkit.ledger.journal import Assignment, Entry, EntryKind, Tally
@@ -97,6 +97,14 @@ class SqliteRecords:
     def summary(self, bounds: Sequence[float]) -> Summary:
         """See `Summing`."""
         return summarise(self.reader.path, MIGRATIONS, bounds)
+
+    def calls(self, keys: Collection[int], since: float, until: float) -> Iterator[tuple[int, Entry]]:
+        """See `Summing`."""
+        return calls_of(self.reader.path, MIGRATIONS, keys, since, until)
+
+    def by_model(self, keys: Collection[int], bounds: Sequence[float]) -> Iterator[list[Total]]:
+        """See `Summing`."""
+        return by_model(self.reader.path, MIGRATIONS, keys, bounds)
 
     def pending(self, at: float) -> Pending:
         """See `Summing`."""

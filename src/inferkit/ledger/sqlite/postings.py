@@ -67,8 +67,6 @@ _IS_KNOWN = (
 )
 _ATTRIBUTION = "SELECT user, tenant, feature, plan FROM entries WHERE call = ? ORDER BY id LIMIT 1"
 _IS_ENTERED = "SELECT 1 FROM entries WHERE call = ? LIMIT 1"
-
-
 _NOW, _BEFORE = Settled(now=True), Settled(now=False)
 
 
@@ -292,7 +290,8 @@ def cell_of(kind: EntryKind, charge: Charge) -> int | None:
         return None
     return cell_number(
         charge.attribution, charge.provider, charge.model, charge.outcome, charge.finish_reason, charge.usd is None,
-        charge.estimated, charge.degraded, saved != 0, routed != 0, charge.overrun != 0, reported is None,
+        charge.estimated, charge.degraded, charge.details is NO_DETAILS, reported is None,
+        (saved != 0, routed != 0, charge.overrun != 0),
     )  # fmt: skip
 
 

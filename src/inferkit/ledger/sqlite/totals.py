@@ -16,27 +16,31 @@ from inferkit.ledger.summary import Summary, Total
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from inferkit.ledger.journal import Entry
     from inferkit.ledger.summary import ModelName
 
-__all__ = ["summarise"]
+__all__ = ["by_model", "calls_of", "summarise"]
 
 _MOST_FILTERS = 8
-_AMOUNTS = "calls, usd, input_tokens, output_tokens, prompt_cache_saved, routing_saved, overrun, reported"
+_AMOUNTS = (
+    "calls, usd, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, "
+    "prompt_cache_saved, routing_saved, overrun, reported"
+)
 _ADDED = ", ".join(f"{each} = {each} + excluded.{each}" for each in _AMOUNTS.split(", "))
 _TABLE = f"CREATE TEMP TABLE sums (cell INTEGER PRIMARY KEY, {_AMOUNTS}, id INTEGER)"
 _WITHIN = "FROM main.entries INDEXED BY entries_at WHERE at >= ? AND at < ? AND id <= ? AND cell IS NOT NULL"
 _REPORTED = "json_extract(details, '$.reported_nanos')"
 _ADD = (
-    "INSERT INTO temp.sums SELECT cell, calls, coalesce(usd, 0), input_tokens, output_tokens, prompt_cache_saved, "
-    f"routing_saved, overrun, coalesce({_REPORTED}, 0), id {_WITHIN} ON CONFLICT DO UPDATE SET {_ADDED}"
+    "INSERT INTO temp.sums SELECT cell, calls, coalesce(usd, 0), input_tokens, output_tokens, cache_read_tokens, "
+    "cache_write_tokens, reasoning_tokens, prompt_cache_saved, routing_saved, overrun, "
+    f"coalesce({_REPORTED}, 0), id {_WITHIN} ON CONFLICT DO UPDATE SET {_ADDED}"
 )
 _TOTALS = (
     "SELECT user, tenant, feature, plan, provider, model, outcome, finish_reason, e.usd IS NOT NULL, estimated, "  # noqa: S608 - columns alone
-    f"degraded, {_REPORTED} IS NOT NULL, s.{_AMOUNTS.replace(', ', ', s.')}, "
+    f"degraded, details IS NOT NULL, {_REPORTED} IS NOT NULL, s.{_AMOUNTS.replace(', ', ', s.')}, "
     "e.at, s.cell FROM temp.sums AS s CROSS JOIN main.entries AS e ON e.id = s.id WHERE s.cell > ? "
     "ORDER BY s.cell LIMIT ?"
 )
@@ -47,6 +51,26 @@ _APART = (
     f"SELECT id, {COLUMNS} FROM entries INDEXED BY entries_apart "  # noqa: S608 - columns alone
     "WHERE cell IS NULL AND at >= ? AND at < ? AND id <= ? ORDER BY id"
 )
+_CALLS = (
+    f"SELECT cell, id, {COLUMNS} FROM entries INDEXED BY entries_at "  # noqa: S608 - columns alone
+    "WHERE at >= ? AND at < ? AND cell IN (SELECT cell FROM temp.wanted) ORDER BY at, id"
+)
+_NAMES = (
+    "calls",
+    "usd",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+)
+_BY_MODEL = (
+    f"SELECT provider, model, {', '.join(f'coalesce(sum({name}), 0)' for name in _NAMES)} "  # noqa: S608
+    "FROM main.entries INDEXED BY entries_at WHERE at >= ? AND at < ? AND cell IN (SELECT cell FROM temp.wanted) "
+    "GROUP BY provider, model"
+)
+_ENDS = "SELECT min(at), max(at) FROM (SELECT at FROM entries WHERE at >= ? AND at < ?)"
+_STRETCH = 6 * 3600.0  # seconds
 _PAGE = 256
 _LEAST = -(2**63)
 
@@ -55,6 +79,43 @@ def summarise(path: Path, migrations: Sequence[str], bounds: Sequence[float]) ->
     """Add up what was entered from the first of the bounds until before the last, for each two of them by model."""
     sums = _Sums(path, migrations, bounds)
     return Summary(sums.totals(), sums.spent(), sums.apart())
+
+
+def by_model(
+    path: Path, migrations: Sequence[str], keys: Collection[int], bounds: Sequence[float]
+) -> Iterator[list[Total]]:
+    """Add up the calls of these cells by model, between each two of the bounds."""
+    reader = LedgerReader(path, migrations, _wanting(keys))
+    for since, until in itertools.pairwise(bounds):
+        yield [
+            Total(provider=provider, model=model, **dict(zip(_NAMES, amounts, strict=True)))
+            for provider, model, *amounts in reader.rows(_BY_MODEL, (since, until))
+        ]
+    reader.close()
+
+
+def _wanting(keys: Collection[int]) -> Callable[[sqlite3.Connection], None]:
+    def prepare(connection: sqlite3.Connection) -> None:
+        connection.execute("CREATE TEMP TABLE wanted (cell INTEGER PRIMARY KEY)")
+        connection.executemany("INSERT INTO wanted VALUES (?)", [(key,) for key in keys])
+
+    return prepare
+
+
+def calls_of(
+    path: Path, migrations: Sequence[str], keys: Collection[int], since: float, until: float
+) -> Iterator[tuple[int, Entry]]:
+    """Go through the calls of these cells from `since` until before `until`, in the order of their instants."""
+    reader = LedgerReader(path, migrations, _wanting(keys))
+    ((first, last),) = reader.rows(_ENDS, (since, until))
+    at = since if first is None else max(since, first)
+    end = until if last is None else min(until, last + 1)
+    while at < end:
+        stop = min(end, at + _STRETCH)
+        for cell, *row in reader.rows(_CALLS, (at, stop)):
+            yield cell, as_entry(row)
+        at = stop
+    reader.close()
 
 
 class _Filling:
@@ -112,5 +173,5 @@ def _total(row: Sequence[Any]) -> Total:
     user, tenant, feature, plan, provider, model, outcome, finish_reason, priced, estimated, degraded, *rest = row
     return Total(
         Attribution(user, tenant, feature, plan), provider, model, outcome, finish_reason, bool(priced),
-        bool(estimated), bool(degraded), bool(rest[0]), *rest[1:-1],
+        bool(estimated), bool(degraded), bool(rest[0]), bool(rest[1]), *rest[2:],
     )  # fmt: skip
