@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from inferkit.core.body import AllAtOnce, End
 from inferkit.core.ending import Ending, Open, finish
 from inferkit.core.errors import StreamError
+from inferkit.core.observers import observed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from inferkit.core.body import Batch, Body, Change, ChangeAll, Explain, OnClose
     from inferkit.core.chunks import Chunk
     from inferkit.core.ending import Part
+    from inferkit.core.observers import Observer
     from inferkit.runtime.protocol import Runtime
 
 __all__ = ["Response"]
@@ -66,7 +68,7 @@ class Response:
     ) -> None:
         self._body: Any = body
         self._source: Response | None = None
-        self._maps: tuple[tuple[Change, ChangeAll | None], ...] = ()
+        self._maps: tuple[Observer, ...] = ()
         self._hooks: tuple[OnClose, ...] = () if on_close is None else (on_close,)
         self._runtime = runtime
         self._generation = runtime.endings.generation
@@ -132,7 +134,7 @@ class Response:
                         chunk = change(chunk)
                     batch = [chunk]
                 else:
-                    batch = self._observed(batch, maps)
+                    batch, self._failure = observed(batch, maps)
         except StopAsyncIteration as end:
             self._reading = False
             if self._state is _CLOSED:
@@ -164,45 +166,6 @@ class Response:
     def unread(self, batch: Batch) -> None:
         """Put back what was read, so that it comes first once more."""
         self._unread = (batch, len(self._maps))
-
-    def _observed(self, batch: Batch, maps: tuple[tuple[Change, ChangeAll | None], ...]) -> Batch:
-        """Show a batch to the observers, from the innermost one outwards: as a whole to those that can take it so."""
-        for depth, (_, change_all) in enumerate(maps):
-            seen = None if change_all is None else change_all(batch)
-            if seen is None:
-                return self._observed_singly(batch, [change for change, _ in maps[depth:]])
-            batch = seen
-        return batch
-
-    def _observed_singly(self, batch: Batch, changes: list[Change]) -> Batch:
-        """Show a batch to observers chunk by chunk.
-
-        What comes before a chunk at which one of them raises is handed over first. What comes after it was received
-        too: that observer and those inside of it still see it.
-        """
-        seen: Batch = []
-        for place, received in enumerate(batch):
-            chunk = received
-            for depth, change in enumerate(changes):
-                try:
-                    chunk = change(chunk)
-                except Exception as error:
-                    self._show_rest(batch[place + 1 :], changes[: depth + 1])
-                    if not seen:
-                        raise
-                    self._failure = error
-                    return seen
-            seen.append(chunk)
-        return seen
-
-    def _show_rest(self, rest: Batch, changes: list[Change]) -> None:
-        for received in rest:
-            chunk = received
-            for change in changes:
-                try:
-                    chunk = change(chunk)
-                except Exception:  # one is raised already
-                    break
 
     def _refuse_to_read(self) -> None:
         if self._reading:
