@@ -23,7 +23,7 @@ __all__ = ["touched"]
 
 def touched(replay: Replay, totals: Iterable[Total], apart: Iterable[Entry]) -> set[int]:
     """Give the keys of the totals whose calls have to be gone through. `apart` are calls that all are."""
-    sums = _Sums()
+    sums = _Untouched()
     found: set[int] = set()
     charged: list[tuple[int, tuple[str, ...]]] = []
     for total in totals:
@@ -43,7 +43,7 @@ def touched(replay: Replay, totals: Iterable[Total], apart: Iterable[Entry]) -> 
     return found.union(key for key, accounts in charged if not sums.reached.isdisjoint(accounts))
 
 
-class _Sums:
+class _Untouched:
     """What would be charged to each account; `reached` are those whose limit may not be enough."""
 
     def __init__(self) -> None:
