@@ -3,10 +3,16 @@ from __future__ import annotations
 import sqlite3
 from functools import partial
 
+import hypothesis
 import pytest
 
 from ways import WAYS
 from worlds import RUNTIMES, WORLDS, World, run_in
+
+hypothesis.settings.register_profile(  # how busy the machine is says nothing of the code
+    "inferkit", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("inferkit")
 
 
 @pytest.fixture(params=RUNTIMES)

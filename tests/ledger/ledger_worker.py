@@ -13,6 +13,7 @@ import os
 import random
 import sys
 import threading
+import urllib.parse  # noqa: F401 - paths ask for it late, when there may be no right any more to read it
 
 from inferkit.core.errors import LedgerError
 from inferkit.ledger.amounts import Amounts, Grant, Line

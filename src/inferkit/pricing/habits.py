@@ -70,7 +70,7 @@ class _Factors:
         doubt = sum([doubt * tokens * tokens for doubt, tokens in zip(self._doubts, counts, strict=True)])
         least, most = _MARGINS
         spread: float = (1.5 * self.spread**2 + doubt / mean**2) ** 0.5
-        return min(most, max(least, 1.7 * spread + 0.02))
+        return min(most, max(least, 1.9 * spread + 0.04))
 
     def learn(self, counts: Counts, tokens: float) -> None:
         """Note what a text was counted as. One count that is absurd, or many that lie, move it within bounds alone."""

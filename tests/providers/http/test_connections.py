@@ -330,12 +330,13 @@ def test_an_adapter_serves_many_threads_at_once(way):
 
 
 FORKING = """
-import asyncio, gc, os
+import asyncio, gc, os, warnings
 from inferkit import Http, OpenAIChat
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.runtime.loops import current_runtime
 from chat_wire import ask
 
+warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # what resolves names is a thread
 adapter = OpenAIChat(base_url={url!r}, transport=Http({library!r}))
 
 async def call(runtime):
