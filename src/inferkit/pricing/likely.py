@@ -47,6 +47,7 @@ _IMAGE = 1_000  # tokens, as most providers count one of a common size, and a pa
 _AUDIO_BYTES = 100  # a token of compressed speech
 _SLACK = 2  # tokens a message, so that an estimate is seldom too low
 _TOOL = 12  # tokens around one, a call of one, or its result
+_LARGER = 1.1  # at most, than what the number of chunks says
 
 
 class LikelyTokens:
@@ -83,7 +84,8 @@ class LikelyTokens:
         likely = mean * (1 + known.output.margin(counts))
         by_chunks = known.by_chunks(seen.chunks, mean)
         if by_chunks is not None:
-            likely = by_chunks if known.output.calls else max(by_chunks, likely)
+            # a server that cuts between tokens of one character sends some chunks that hold more
+            likely = max(by_chunks, min(mean, _LARGER * by_chunks) if known.output.calls else likely)
         share = seen.reported_at / seen.chars
         if reported and 2 * reported > share * likely > 0:  # it counted what had come so far
             return reported + math.ceil((1 - share) * likely)
