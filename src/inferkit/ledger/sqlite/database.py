@@ -13,6 +13,7 @@ import os
 import random
 import sqlite3
 import threading
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -73,6 +74,7 @@ class Database:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         self.write(lambda _: None)
         hold_across_fork(self)
+        _all.add(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
@@ -184,6 +186,14 @@ class Database:
         with self._tend_lock, self._lock:  # the last connection to be closed puts everything into the one file
             self._drop()
 
+    def close_if_idle(self) -> None:
+        """Close the connection, unless somebody is at it."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._drop()
+            finally:
+                self._lock.release()
+
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -265,3 +275,13 @@ class Database:
             _inherited.append((self._connection, self._closes_when_dropped))
             self._connection = None
         self.renew()
+
+
+def _close_all(_: float) -> None:
+    """Close at the exit what a thread that nobody waits for still holds."""
+    for database in list(_all):
+        database.close_if_idle()
+
+
+_all: weakref.WeakSet[Database] = weakref.WeakSet()
+exits.at_exit(exits.LEAVING, _close_all)
