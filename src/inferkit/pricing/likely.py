@@ -115,7 +115,8 @@ class LikelyTokens:
         """How many tokens there are in what was seen at least, as far as can be told."""
         known = self._known(request)
         counts = seen.counts()
-        tokens = known.output.mean(counts)
+        # a provider whose counts hold more than its texts, thoughts for example, must not have whole replies cut
+        tokens = min(known.output.mean(counts), sum(counts))
         margin = 0.25 if known.output.calls < 3 else max(0.1, known.output.margin(counts))  # noqa: PLR2004
         chunks = seen.chunks
         if tokens / 1.2 < chunks < tokens:  # as where each token comes in a piece of its own
