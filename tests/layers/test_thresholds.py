@@ -19,6 +19,7 @@ from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Charge
 from inferkit.ledger.ledger import Ledger
 from inferkit.ledger.sqlite.ledger import SqliteLedger, SqliteStore
+from inferkit.runtime import writer
 from inferkit.testing import FakeProvider
 from worlds import directly, in_threads, run_in
 
@@ -182,6 +183,7 @@ def test_a_call_whose_budget_tells_takes_no_transaction_more(ledger, connections
     statements = []
     account = Account(ledger, Budget(name="free", calls=10, warn_at=warn_at or ()))
     account.call()
+    assert writer.disk.flush(30)  # the first call has the holds of dead processes ended, in the background
     ledger.close()
     ledger.balance("free", "total")  # opens it again
     connections[-1].set_trace_callback(statements.append)
