@@ -153,11 +153,16 @@ def test_a_thread_waits_ten_minutes_for_a_reply_and_five_for_more_of_a_stream(wa
         waits.append(seconds)
         settimeout(self, seconds)
 
-    with way.wire(lambda _: sse([event(delta("Hel")), event(delta("lo", finish="stop")), event("[DONE]")])) as wire:
+    rest = threading.Event()
+    script = [event(delta("Hel")), rest, event(delta("lo", finish="stop")), event("[DONE]")]
+    with way.wire(lambda _: sse(script)) as wire, set_afterwards(rest):
         monkeypatch.setattr(socket.socket, "settimeout", noted)
         adapter, llm = asking(way, wire, Client)
         with llm.stream("m", "hi") as chunks:
-            assert "".join(chunk.text for chunk in chunks) == "Hello"
+            texts = [next(chunks).text]
+            rest.set()
+            texts.extend(chunk.text for chunk in chunks)
+        assert "".join(texts) == "Hello"
         wire.script = lambda _: [reply(completion("Hello"))]
         streamed = [waits.pop(0) for _ in list(waits)]
         assert llm.complete("m", "hi").text == "Hello"
