@@ -99,6 +99,18 @@ def test_what_messages_hold_for_another_provider_is_left_out_where_it_is_refused
     assert field == "reasoning_content" or "reasoning_content" in gone
 
 
+def test_thoughts_alone_are_left_out_where_they_are_refused():
+    with Wire(refusing("reasoning_content", pydantic("messages", 1, "reasoning_content"))) as wire:
+        adapter = OpenAIChat(base_url=wire.url)
+        thought = Message.assistant(ReasoningPart("hm", None, {"field": "reasoning_content"}), "Yes.")
+        for _ in range(2):
+            call(adapter, Message.user("hi"), thought)
+        adapter.close()
+    sent = [each.json["messages"][1] for each in wire.requests]
+    bare = {"role": "assistant", "content": "Yes."}
+    assert sent == [bare | {"reasoning_content": "hm"}, bare, bare]
+
+
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(
     ("name", "other"), [("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")]

@@ -188,7 +188,9 @@ def test_a_reply_that_broke_is_tried_again_before_its_text_and_interrupted_after
             ],
             [("A", "a", "{}"), ("B", "b", "[]")],
         ),
-        # what is no text, and what is nothing
+        # what is no index, no text, and what is nothing
+        ([[piece([0], "A", "a", "{")], [piece([0], arguments="}")]], [("A", "a", "{}")]),
+        ([[piece(0.0, "A", "a", "{")], [piece({"x": 1}, "B", "b", "[]")]], [("A", "a", "{"), ("B", "b", "[]")]),
         ([[piece(0, 5, "a", {"ö": 1})]], [("5", "a", '{"ö": 1}')]),
         ([[None, piece(0, "A", "a", "{}")]], [("A", "a", "{}")]),
         ([[piece(0, "A", "a", "{}"), {"index": 0}]], [("A", "a", "{}")]),
@@ -331,6 +333,21 @@ def test_halves_that_do_not_meet_and_nests_without_end_break_nothing():
     deep = b'{"choices":[{"delta":{"content":"\\ud83c"},"x":' + b"[" * 900 + b"]" * 900 + b"}]}"
     _, failure = read(b"data: " + deep + b"\n\n")
     assert failure is None or type(failure) is Unavailable
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"choices": None, "x": HALVES[0]},
+        {"x": HALVES[0]},
+        {"choices": [None], "x": HALVES[0]},
+        delta(audio={"id": "a", "transcript": HALVES[0]}),
+    ],
+)
+def test_a_half_waits_whatever_stands_between(odd):
+    chunks, failure = read(*map(event, [delta("a" + HALVES[0]), odd, delta(HALVES[1]), delta(finish="stop")]))
+    assert failure is None
+    assert made(chunks).text == "a🎉"
 
 
 @pytest.mark.parametrize("streamed", [True, False])
