@@ -9,7 +9,14 @@ import pytest
 from chat_wire import USAGE, ask, completion, delta
 from inferkit import Client
 from inferkit.core.chunks import Chunk, ToolCallDelta
-from inferkit.core.errors import ContextOverflow, InvalidRequest, RateLimited, StreamInterrupted, Unavailable
+from inferkit.core.errors import (
+    ContextOverflow,
+    DeadlineExceeded,
+    InvalidRequest,
+    RateLimited,
+    StreamInterrupted,
+    Unavailable,
+)
 from inferkit.core.messages import CustomTool, ImagePart, Message, TextPart, ToolCallPart
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
@@ -19,7 +26,9 @@ from inferkit.providers.wires.chat.reader import ChatReader
 from inferkit.providers.wires.chat.wire import CHAT
 from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime
-from wire import UNTIL_CLOSED, Wire, event, reply, sse
+from ways import close
+from wire import UNTIL_CLOSED, Wire, chunked, event, reply, sse
+from worlds import in_time
 
 STREAM = {"content-type": "text/event-stream"}
 
@@ -444,6 +453,35 @@ def test_a_reply_without_an_end_of_its_stream_is_whole_after_a_short_grace(run, 
         assert wire.wait_until_closed()
     assert (made(chunks).text, made(chunks).finish_reason) == ("Hi", "stop")
     assert (chunks[0].usage is not None) is usage
+
+
+def test_a_deadline_between_a_replys_end_and_its_streams_does_no_harm(way, monkeypatch):
+    monkeypatch.setattr("inferkit.providers.adapter._GRACE_SECONDS", 3600)
+    last = delta("Hi", finish="stop") | {"usage": USAGE}
+
+    def script(_):
+        yield from list(sse([event(last)]))[:-1]
+        yield chunked(b": ping\n\n")
+        yield UNTIL_CLOSED
+
+    def whole_after(seconds):
+        with way.wire(script) as wire:
+            adapter = way.adapter(wire.url)
+
+            async def call(runtime):
+                try:
+                    return await (await adapter(ask(runtime, deadline=runtime.now() + seconds))).read()
+                except DeadlineExceeded:
+                    return None  # not even the reply had come
+                finally:
+                    await close(adapter, runtime)
+
+            chunks = way(call)
+            assert wire.wait_until_closed(wire.connections)
+        return chunks
+
+    chunks = in_time(whole_after)
+    assert (made(chunks).text, made(chunks).finish_reason, chunks[0].usage is not None) == ("Hi", "stop", True)
 
 
 def test_pieces_without_ids_can_be_written_and_read_again():
