@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -60,6 +59,8 @@ class Chunk(NamedTuple):
         event = b"".join(self.event) if isinstance(self.event, tuple) else self.event
         if not isinstance(event, bytes):
             return event
+        import json
+
         try:
             return json.loads(event)
         except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from decimal import Decimal
 from typing import Any
 
@@ -32,6 +33,9 @@ def read_usage(counts: Any, service_tier: Any = None) -> Usage | None:
     """
     if not isinstance(counts, dict):
         return None
+    plain = _plain(counts, service_tier)
+    if plain is not None:
+        return plain
     prompt = _count(counts.get("prompt_tokens"))
     completion = _count(counts.get("completion_tokens"))
     if prompt is None and completion is None:
@@ -57,6 +61,56 @@ def read_usage(counts: Any, service_tier: Any = None) -> Usage | None:
         reasoning_tokens=min(reasoning, completion),
         details=_usage_details(counts, of_prompt, of_completion, service_tier),
     )
+
+
+_PLAIN = ("prompt_tokens", "completion_tokens", "total_tokens")
+_TOTALS = 3
+
+
+def _plain(counts: dict[str, Any], service_tier: Any) -> Usage | None:
+    """Read counts of the kind that nearly all are of: those that every server sends, and two details; None for others.
+
+    It is several times faster, and every call passes it.
+    """
+    try:
+        prompt, completion, total = [counts[name] for name in _PLAIN]
+    except KeyError:
+        return None
+    if not (type(prompt) is type(completion) is type(total) is int) or total != prompt + completion:
+        return None
+    cached = reasoning = 0
+    if len(counts) > _TOTALS:
+        for name, value in counts.items():
+            if not value or name in _PLAIN:
+                continue
+            if name == "prompt_tokens_details":
+                cached = _only(value, "cached_tokens")
+            elif name == "completion_tokens_details":
+                reasoning = _only(value, "reasoning_tokens")
+            else:
+                return None
+    if not (0 <= cached <= prompt < _MOST and 0 <= reasoning <= completion < _MOST):
+        return None
+    details = _of_tier(service_tier) if service_tier and type(service_tier) is str else NO_DETAILS
+    return Usage(prompt, completion, cached, 0, reasoning, details=details)
+
+
+@functools.lru_cache(maxsize=64)
+def _of_tier(service_tier: str) -> UsageDetails:
+    return UsageDetails(service_tier=service_tier)
+
+
+def _only(details: Any, known: str) -> int:
+    """Give the one count that is not zero, if it is this one, and otherwise -1."""
+    found = 0
+    if type(details) is not dict:
+        return -1
+    for name, value in details.items():
+        if value:
+            if name != known or type(value) is not int:
+                return -1
+            found = value
+    return found
 
 
 def _usage_details(
