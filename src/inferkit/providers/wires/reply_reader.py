@@ -30,6 +30,7 @@ OF_WORDS = 300
 _OF_OTHERS = 800  # if it brings what is gathered
 _MAX_BLANK_BYTES = 64 * 1024
 _BLANKS = b" \t\r\n\xef\xbb\xbf"  # and the bytes of a BOM
+_NOTHING = (b"null", b"[DONE]")  # what servers send that speak several wires
 _WHOLE = b"{[<"  # JSON, or a page that says what went wrong
 
 
@@ -193,7 +194,7 @@ class ReplyReader:
     def _content(self, event: SSEEvent) -> dict[str, Any] | None:
         """Give an event's object; None for a sign of life, of which some have odd data or none."""
         raw = event.raw
-        if not raw or raw == b"null":
+        if not raw or raw in _NOTHING:
             return None
         content = parse(raw)
         if type(content) is not dict:

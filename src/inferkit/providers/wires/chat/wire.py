@@ -13,9 +13,8 @@ from inferkit.providers.wires.chat.read_messages import read_message
 from inferkit.providers.wires.chat.reader import ChatReader
 from inferkit.providers.wires.chat.request import read_request, write_request
 from inferkit.providers.wires.chat.usage import read_usage, write_usage
-from inferkit.providers.wires.chat.write_messages import NotTakenError
 from inferkit.providers.wires.chat.writer import ChatWriter
-from inferkit.providers.wires.payload import write
+from inferkit.providers.wires.payload import NotTakenError, write
 from inferkit.providers.wires.reply_reader import MAX_KEPT_BYTES
 
 if TYPE_CHECKING:
