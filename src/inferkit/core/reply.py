@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from inferkit.core.attempt import Attempt
-    from inferkit.core.chunks import Chunk
+    from inferkit.core.chunks import Chunk, TokenLogprob
     from inferkit.core.record import CacheResult, CallRecord
 
 __all__ = ["Reply", "parts_of", "tool_calls"]
@@ -112,6 +113,21 @@ class Reply:
     def saved(self) -> Decimal:
         """What a cache hit would have cost, in US dollars."""
         return to_usd(self.saved_nanos)
+
+    @property
+    def logprobs(self) -> tuple[TokenLogprob, ...]:
+        """How likely the model found each of its tokens; none where `logprobs=True` did not ask, or nobody said."""
+        return tuple([one for chunk in self.chunks for one in chunk.logprobs])
+
+    @property
+    def confidence(self) -> float | None:
+        """How sure the model was of its own words, from 0 to 1: e to the power of the mean log-probability.
+
+        None where no log-probabilities came. It compares replies of one model to questions of one kind, and says
+        nothing of whether they are true.
+        """
+        logprobs = [one.logprob for chunk in self.chunks for one in chunk.logprobs]
+        return min(1.0, math.exp(math.fsum(logprobs) / len(logprobs))) if logprobs else None
 
     @property
     def message(self) -> Message:

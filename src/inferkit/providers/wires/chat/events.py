@@ -12,6 +12,7 @@ from inferkit.core.chunks import Chunk
 from inferkit.core.messages import RefusalPart
 from inferkit.providers.wires.chat.finish_reasons import BROKEN, MEANINGS
 from inferkit.providers.wires.chat.images import FIELD, image, is_image
+from inferkit.providers.wires.chat.logprobs import read_logprobs
 from inferkit.providers.wires.chat.others import Others
 from inferkit.providers.wires.chat.tool_calls import ToolCalls
 from inferkit.providers.wires.chat.usage import read_usage
@@ -76,7 +77,7 @@ class ChatEvents:
                 return False
         except (AttributeError, TypeError, KeyError, IndexError):
             return False
-        into.append(_new(Chunk, (text, "", (), None, None, raw, (), None)))
+        into.append(_new(Chunk, (text, "", (), None, None, raw, (), None, ())))
         self._index = 0
         return True
 
@@ -114,6 +115,7 @@ class ChatEvents:
         reasoning = reasoning if type(reasoning) is str else ""
         self.light = delta.keys() <= _WORDS
         calls = self._read_calls(delta)
+        logprobs = read_logprobs(choice["logprobs"]) if choice.get("logprobs") else ()
         reason = choice.get("finish_reason")
         parts = shown + self._others.gather(event, choice, delta, is_last=not choices or bool(reason))
         refusal = delta.get("refusal")
@@ -124,7 +126,7 @@ class ChatEvents:
             text, reasoning, parts = refusal, "", _REFUSED + parts
         if choice.get("error") or (reason and str(reason).lower() in BROKEN):
             if text or reasoning or calls or parts:
-                into.append(Chunk(text or "", reasoning, calls, None, None, raw, parts))
+                into.append(Chunk(text or "", reasoning, calls, None, None, raw, parts, None, logprobs))
             raise BrokenReplyError(choice.get("error") or {"code": str(reason)})
         extra = None
         if reason:
@@ -140,7 +142,7 @@ class ChatEvents:
             counts = (event["x_groq"] or _NOTHING).get("usage")
         self._tier = event.get("service_tier") or self._tier
         usage = read_usage(counts, self._tier) if counts else None
-        into.append(Chunk(text or "", reasoning, calls, reason or None, usage, raw, parts, extra))
+        into.append(Chunk(text or "", reasoning, calls, reason or None, usage, raw, parts, extra, logprobs))
 
     def _chosen(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         """Give the choice that is the reply, which has index 0 or comes alone; others stay in `raw`."""
