@@ -211,7 +211,7 @@ class Message:
 
 
 Messages: TypeAlias = str | Message | Mapping[str, Any] | Sequence[Message | Mapping[str, Any]]
-"""What a caller may pass: a question, a message, or a conversation; dictionaries in the OpenAI form work too."""
+"""What a caller may pass: a question, a message, or a conversation; also as dictionaries, OpenAI's or Anthropic's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from anthropic_wire import HELLO, begin, delta, ending, event, message, start, stop, stream
 from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.errors import InvalidRequest, ProviderError, RateLimited, Unavailable
-from inferkit.core.messages import OpaquePart, ReasoningPart, TextPart, ToolCallPart
+from inferkit.core.messages import ImagePart, OpaquePart, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
 from inferkit.core.usage import Usage, UsageDetails
@@ -352,3 +352,41 @@ def test_a_reply_of_another_wire_can_be_written_as_this_ones():
     assert (one.text, one.finish_reason, one.usage) == ("Hi ", "length", Usage(3, 4))
     content = json.loads(write(chunks, streamed=False))
     assert content["content"][1]["input"] == {"INVALID_JSON": "{not json"}
+
+
+def test_blocks_may_begin_with_words_and_messages_with_blocks():
+    begun = begin(content=[{"type": "text", "text": "So "}])
+    one = reply(begun, start(0, type="thinking", thinking="hm", signature="c2VhbA=="), *ending())
+    assert (one.text, one.reasoning) == ("So ", "hm")
+    assert one.message.parts[1].signature == "c2VhbA=="
+
+
+def test_a_block_that_nobody_ends_is_ended_with_the_reply():
+    one = reply(begin(), start(0, type="tool_use", id="toolu_1", name="now", input={"a": 1}), *ending("tool_use"))
+    assert one.tool_calls == (ToolCallPart("toolu_1", "now", '{"a": 1}'),)
+    chunks, failure = read(event(begin()), event(start(0, **SEARCHED)), event({"type": "message_stop"}))
+    assert failure is None
+    assert Reply.of(chunks, CallRecord(clock)).message.parts == (
+        OpaquePart("web_search_tool_result", SEARCHED, "anthropic"),
+    )
+
+
+def test_what_is_said_after_the_reason_is_told_at_the_end():
+    said = {"type": "message_delta", "delta": {"container": {"id": "c"}}, "usage": None}
+    one = reply(*HELLO[:-1], said, HELLO[-1])
+    assert one.extra["container"] == {"id": "c"}
+
+
+def test_signs_of_life_of_other_servers_do_no_harm():
+    chunks, failure = read(*map(event, HELLO[:-1]), b"data: null\n\n", b"data: [DONE]\n\n", b": x\n\n")
+    assert failure is None
+    assert "".join(chunk.text for chunk in chunks) == "Hello"
+
+
+def test_parts_that_come_whole_are_blocks_of_their_own():
+    parts = (ReasoningPart("hm", None), TextPart("Hi"), RefusalPart("no"), ImagePart(url="https://a.test/x"))
+    chunks = [Chunk("So."), Chunk(parts=parts), Chunk("Bye", parts=(RefusalPart(""),)), Chunk(finish_reason="stop")]
+    found = json.loads(write(chunks, streamed=False))["content"]
+    assert [block["type"] for block in found] == ["text", "thinking", "text", "text", "text"]
+    streamed = Reply.of(read(write(chunks, streamed=True))[0], CallRecord(clock))
+    assert (streamed.text, streamed.reasoning) == ("So.HinoBye", "hm")

@@ -31,6 +31,7 @@ from inferkit.providers.wires.anthropic.quirks import AnthropicQuirks
 from inferkit.providers.wires.anthropic.wire import ANTHROPIC_WIRE
 from inferkit.providers.wires.chat.quirks import ChatQuirks
 from inferkit.providers.wires.chat.wire import CHAT
+from inferkit.providers.wires.messages import as_messages
 from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime
 
@@ -77,6 +78,7 @@ def test_every_option_has_its_field():
         top_p=0.9,
         stop=("END",),
         seed=7,
+        prompt_cache_key="k",
         tools=(FIND,),
         tool_choice="find",
         response_schema={"type": "object"},
@@ -98,7 +100,7 @@ def test_every_option_has_its_field():
         "output_config": {"effort": "high", "format": {"type": "json_schema", "schema": {"type": "object"}}, "x": 1},
         "metadata": {"user_id": "u"},
     }
-    assert request.record.left_out == ("seed",)
+    assert request.record.left_out == ("seed", "prompt_cache_key")
 
 
 @pytest.mark.parametrize(
@@ -213,6 +215,8 @@ def test_what_this_wire_has_no_place_for_is_left_to_another_candidate(part):
     assert refused.value.code == "unsupported"
     with pytest.raises(InvalidRequest, match="plain text"):
         write(asked(tools=(CustomTool("sql"),)))
+    with pytest.raises(InvalidRequest, match="logprobs"):
+        write(asked(logprobs=True))
 
 
 @pytest.mark.parametrize(
@@ -446,3 +450,70 @@ def test_blocks_of_other_forms_go_back_as_they_came():
     payload = {"model": "m", "max_tokens": 5, "messages": messages}
     assert write(read(payload)) == payload
     assert read(payload).messages[2].parts[0].content == "7"
+
+
+def test_what_is_said_in_a_message_of_its_own_kind_stays_with_it():
+    message = Message("user", (TextPart("Hi"),), {"anthropic": {"id": "x"}})
+    assert written(Message.user("So"), message)[1] == {"role": "user", "content": "Hi", "id": "x"}
+    payload = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi", "id": "x"}]}
+    assert write(read(payload)) == payload
+
+
+def test_thinking_may_begin_where_the_model_has_only_spoken():
+    turn = (Message.user("Hi"), Message.assistant("Hello"))
+    assert "thinking" in write(asked(*turn, model="claude-haiku-4-5", reasoning_effort="low"))
+    call = (Message.assistant(ToolCallPart("toolu_1", "find", "{}")),)
+    assert "thinking" not in write(asked(*call, model="claude-haiku-4-5", reasoning_effort="low"))
+    assert "thinking" in write(asked(Message.tool("toolu_1", "7"), model="claude-haiku-4-5", reasoning_effort="low"))
+
+
+def test_a_server_may_want_its_version_in_the_body_and_the_model_elsewhere():
+    quirks = AnthropicQuirks(version="vertex-2023-10-16", names_model=False)
+    payload = write(asked(), Endpoint("v", "https://v.test", quirks=quirks))
+    assert payload["anthropic_version"] == "vertex-2023-10-16"
+    assert "model" not in payload
+
+
+def test_an_option_of_a_tool_goes_with_it():
+    tool = Tool("find", "", {"type": "object"}, True, {"cache_control": MARK})
+    sent = write(asked(tools=(tool,)))
+    assert sent["tools"] == [
+        {"name": "find", "input_schema": {"type": "object"}, "strict": True, "cache_control": MARK}
+    ]
+    assert write(read(sent))["tools"] == sent["tools"]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "tool_use", "id": "a", "name": "b", "input": []},
+        {"type": "tool_result", "tool_use_id": 7},
+        {"type": "thinking", "thinking": "hm"},
+        {"type": "document", "source": "x"},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "!"}},
+        7,
+    ],
+)
+def test_a_block_of_no_form_is_explained(block):
+    with pytest.raises(ConfigurationError, match="message 0"):
+        ANTHROPIC_WIRE.read_request({"model": "m", "messages": [{"role": "user", "content": [block]}]})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "b", "input": {"x": 1}}]},
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm", "signature": "s"}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "7"}]},
+        {"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "https://a.test/x"}}]},
+        {"role": "user", "content": [{"type": "document", "source": {"type": "file", "file_id": "f"}}]},
+    ],
+)
+def test_dictionaries_in_this_form_are_messages_wherever_they_are_passed(given):
+    assert as_messages([given]) == (ANTHROPIC_WIRE.read_message(given, 0),)
+
+
+def test_dictionaries_in_the_other_form_still_are():
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    given = {"role": "assistant", "content": [thinking, {"type": "text", "text": "Hi"}]}
+    assert as_messages(given) == (CHAT.read_message(given, 0),)

@@ -110,7 +110,7 @@ class AnthropicEvents:
             if type(text) is not str:
                 raise Malformed("a text is not text")
             self.light = True
-            into.append(_new(Chunk, (text, "", (), None, None, raw, (), None)))
+            into.append(_new(Chunk, (text, "", (), None, None, raw, (), None, ())))
         elif kind == "thinking_delta":
             self.light = True
             into.append(Chunk(reasoning=_words(delta["thinking"]), event=raw))

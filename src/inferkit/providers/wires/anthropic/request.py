@@ -17,6 +17,7 @@ from inferkit.providers.wires.anthropic.read_messages import others, read_messag
 from inferkit.providers.wires.anthropic.thinking import EFFORTS, write_thinking
 from inferkit.providers.wires.anthropic.tools import read_tools, write_tools
 from inferkit.providers.wires.anthropic.write_messages import write_messages, write_system
+from inferkit.providers.wires.payload import NotTakenError
 
 if TYPE_CHECKING:
     from inferkit.core.messages import Message
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["limit_of", "read_request", "write_request"]
 
 _PLAIN = ("temperature", "top_p")
+_HINTS = ("seed", "prediction", "prompt_cache_key", "prompt_cache_retention")
 
 
 def write_request(request: Request, quirks: AnthropicQuirks, leave_out: LeaveOut) -> dict[str, Any]:
@@ -65,8 +67,11 @@ def _write_options(request: Request, payload: dict[str, Any], leave_out: LeaveOu
         value = getattr(request, name)
         if value is not None:
             payload[name] = value
-    if request.seed is not None:
-        leave_out("seed")
+    if request.logprobs or request.top_logprobs:
+        raise NotTakenError("logprobs")
+    for name in _HINTS:
+        if getattr(request, name) is not None:
+            leave_out(name)
     if request.stop:
         payload["stop_sequences"] = list(request.stop)
     if request.tools or request.tool_choice is not None:
