@@ -61,16 +61,16 @@ class Way:
 WAYS = tuple(Way(library, place, tls) for library, place in PLACES for tls in (False, True))
 
 
-def _only(*ways):
+def only(*ways):
     return pytest.mark.parametrize("way", ways, ids=str, indirect=True)
 
 
-on_loops = _only(*(way for way in WAYS if not way.blocking))
-on_asyncio = _only(*(way for way in WAYS if way.place == "asyncio"))
-in_threads_alone = _only(*(way for way in WAYS if way.blocking))
-over_httpx = _only(*(way for way in WAYS if way.library == "httpx"))
-over_httpx_on_loops = _only(*(way for way in WAYS if way.library == "httpx" and not way.blocking))
-over_plain_connections = _only(*(way for way in WAYS if not way.tls))
+on_loops = only(*(way for way in WAYS if not way.blocking))
+on_asyncio = only(*(way for way in WAYS if way.place == "asyncio"))
+in_threads_alone = only(*(way for way in WAYS if way.blocking))
+over_httpx = only(*(way for way in WAYS if way.library == "httpx"))
+over_httpx_on_loops = only(*(way for way in WAYS if way.library == "httpx" and not way.blocking))
+over_plain_connections = only(*(way for way in WAYS if not way.tls))
 
 
 @functools.lru_cache(maxsize=1)

@@ -48,20 +48,31 @@ def traced(connection):
         connection.set_trace_callback(None)
 
 
-def test_a_refusal_goes_through_no_table(connections, ledger):
+def test_refusals_read_all_holds_once_a_second_and_no_other_table(connections, ledger):
     hold(ledger, 1, line=TIGHT, name="first")
     hold(ledger, 50)
-    with traced(connections[-1]) as statements:
-        assert isinstance(ledger.reserve("refused", [TIGHT], ONE, ONE, at=1, lease_seconds=9), Refusal)
-    asked = [each for each in statements if each.startswith(("SELECT", "UPDATE", "DELETE", "INSERT"))]
-    assert any("holds WHERE lease" in each for each in asked), "dead holds are looked for"
-    for each in asked:
-        plan = ledger.accounts.database.read(f"EXPLAIN QUERY PLAN {each}")
-        assert not any(str(row[3]).startswith("SCAN") and "CONSTANT ROW" not in str(row[3]) for row in plan), (
-            each,
-            plan,
-        )
-    assert sum(each.startswith("BEGIN") for each in statements) == 1
+
+    def refused(at):
+        with traced(connections[-1]) as statements:
+            assert isinstance(ledger.reserve("refused", [TIGHT], ONE, ONE, at=at, lease_seconds=9), Refusal)
+        assert sum(each.startswith("BEGIN") for each in statements) == 1
+        asked = [each for each in statements if each.startswith(("SELECT", "UPDATE", "DELETE", "INSERT"))]
+        looks = [each for each in asked if "min(lease)" in each]
+        for each in set(asked).difference(looks):
+            plan = ledger.accounts.database.read(f"EXPLAIN QUERY PLAN {each}")
+            scans = [row for row in plan if str(row[3]).startswith("SCAN") and "CONSTANT ROW" not in str(row[3])]
+            assert not scans, (each, plan)
+        return len(looks)
+
+    assert [refused(at) for at in (1, 1.5, 1.99, 2, 2.5, 3.5)] == [1, 0, 0, 1, 0, 1]
+
+
+def test_a_lease_that_runs_out_sooner_is_looked_for_in_time(ledger):
+    hold(ledger, 1, line=TIGHT, name="first")
+    assert isinstance(ledger.reserve("refused", [TIGHT], ONE, ONE, at=1, lease_seconds=9), Refusal)
+    other = Line("other", W, calls=1)
+    ledger.reserve("short", [other], ONE, ONE, at=1.1, lease_seconds=0.2, sent=False)
+    assert isinstance(ledger.reserve("second", [other], ONE, ONE, at=1.4, lease_seconds=9), Grant)
 
 
 def test_many_dead_holds_are_ended_some_at_a_time(connections, ledger):

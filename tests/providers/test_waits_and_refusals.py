@@ -33,6 +33,7 @@ NOW = 1_000_000_000.0  # Sun, 09 Sep 2001 01:46:40 GMT
         ({"retry-after": "Sun, 09 Sep 2001 01:47:00 GMT"}, 20.0),
         ({"retry-after": "Sun, 09 Sep 2001 01:00:00 GMT"}, 0.0),
         ({"retry-after": "Sun, 09 Sep 2001 03:47:00 +0200"}, 20.0),
+        ({"retry-after": "Sun, 09 Sep 2001 01:47:00 -0000"}, 20.0),
         ({"retry-after": "-5"}, None),
         ({"retry-after": "1" * 310}, None),
         ({"retry-after": "1e309"}, None),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from enum import Enum
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from inferkit.core.errors import ConfigurationError
 
-__all__ = ["KeyValue", "key_text"]
+if TYPE_CHECKING:
+    from typing import TypeAlias
+    from uuid import UUID
 
-KeyValue = str | int | UUID | Enum
+    KeyValue: TypeAlias = str | int | UUID | Enum
+
+__all__ = ["key_text"]
 
 
 def key_text(key: object, whose: str) -> str:
@@ -34,7 +39,8 @@ def key_text(key: object, whose: str) -> str:
                 'decode it properly, or pass key.encode("utf-8", "replace").decode()'
             ) from None
         return text
-    if isinstance(key, UUID) or (isinstance(key, int) and not isinstance(key, bool)):
+    uuid = sys.modules.get("uuid")  # it is imported, if there is one
+    if (uuid is not None and isinstance(key, uuid.UUID)) or (isinstance(key, int) and not isinstance(key, bool)):
         return str(key)
     raise ConfigurationError(
         f"{whose} gave a {type(key).__name__}; a key is a str, an int, a UUID or a member of an Enum, since it has to "

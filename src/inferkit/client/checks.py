@@ -10,10 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from inferkit.budgets.budget import Budget
-from inferkit.core.messages import CustomTool, Tool
 from inferkit.core.stack import Insert
-from inferkit.pricing.prices import Price
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,17 +106,17 @@ def are_stops(value: Any) -> bool:
 
 def are_tools(value: Any) -> bool:
     """Say whether these are tools."""
-    return isinstance(value, Sequence) and all(isinstance(tool, Tool | CustomTool) for tool in value)
+    return isinstance(value, Sequence) and all(map(_is_tool, value))
 
 
 def is_budget(value: Any) -> bool:
     """Say whether this is a budget."""
-    return isinstance(value, Budget)
+    return _is_a("Budget", "inferkit.budgets.budget", value)
 
 
 def are_budgets(value: Any) -> bool:
     """Say whether this is a budget, or several."""
-    return isinstance(value, Budget) or (isinstance(value, Sequence) and all(map(is_budget, value)))
+    return is_budget(value) or (isinstance(value, Sequence) and all(map(is_budget, value)))
 
 
 def are_plans(value: Any) -> bool:
@@ -146,7 +143,7 @@ def _is_callable(value: Any) -> bool:
 
 def is_price_or_block(value: Any) -> bool:
     """Say whether this says what a model without a price costs."""
-    return value == "block" or isinstance(value, Price)
+    return value == "block" or _is_a("Price", "inferkit.pricing.prices", value)
 
 
 def is_cache(value: Any) -> bool:
@@ -173,3 +170,14 @@ def is_transport(value: Any) -> bool:
 def is_telemetry(value: Any) -> bool:
     """Say whether spans and metrics can go there."""
     return hasattr(value, "tracer")
+
+
+def _is_tool(value: Any) -> bool:
+    messages = "inferkit.core.messages"
+    return _is_a("Tool", messages, value) or _is_a("CustomTool", messages, value)
+
+
+def _is_a(name: str, module: str, value: Any) -> bool:
+    """Say whether this is of a class that may not have been imported: then there is no value of it yet."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(value, kind)

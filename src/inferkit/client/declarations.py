@@ -8,7 +8,6 @@ sense, the lists in `help()`, and the tables in docs/settings.md. Read once, whe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -85,6 +84,8 @@ def reader(
 
 def near(unknown: set[str], known: Iterable[str]) -> str:
     """Ask for a name that was misspelt whether one that is like it was meant; nothing where none is."""
+    from difflib import get_close_matches
+
     found = [close[0] for name in sorted(unknown) if (close := get_close_matches(name, list(known), 1, _NEAR))]
     return f" (did you mean {', '.join(found)}?)" if found else ""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from inferkit.layers.cache import Cache
 
 __all__ = ["cache_folder", "ledger_file", "open_cache"]
@@ -34,6 +35,8 @@ def open_cache(given: bool | Cache, home: str | os.PathLike[str] | None = None) 
 
 
 def _folder(home: str | os.PathLike[str] | None, kind: str) -> Path:
+    from pathlib import Path
+
     chosen = home or os.environ.get("INFERKIT_HOME")
     if chosen:
         return Path(chosen).expanduser().absolute()

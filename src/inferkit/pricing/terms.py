@@ -33,7 +33,9 @@ __all__ = [
     "terms_under_budget",
 ]
 
-STANDARD = frozenset({"", "auto", "default", "global", "not_available", "on_demand", "standard", "unspecified"})
+STANDARD = frozenset(
+    {"", "auto", "default", "global", "not_available", "on_demand", "standard", "standard_only", "unspecified"}
+)
 """Providers' words for how they serve who asks for nothing else."""
 
 AUTO = frozenset({"auto"})
@@ -43,6 +45,9 @@ Becomes = Literal["free", "measured", "capped", "priced", "option", "refused", "
 """What becomes of a field: it moves no cost; its bytes count as input; it moves how much is written, but never above
 `max_output_tokens`; it is priced; it is an option of the call and never a field; it is refused; it is refused under a
 budget of money or tokens."""
+
+OPTIONS = ("prediction",)
+"""Options of a call that are fields of its wire too, where a rule of the wire says what they cost."""
 
 _MUST_NOT: tuple[Becomes, ...] = ("option", "refused")
 
@@ -131,7 +136,7 @@ def terms_under_budget(request: Request) -> Terms:
     """
     terms = PLAIN
     for rules in _rules(request):
-        for name in request.extra:
+        for name in _asked_for(request):
             if rules is None or name not in rules.fields:
                 raise ConfigurationError(_unknown(name, declares=rules is not None))
         for known, value, name in _known_names(request, rules):
@@ -183,7 +188,7 @@ def _known(request: Request, rules: CostRules | None) -> Iterator[tuple[WireFiel
 def _known_names(request: Request, rules: CostRules | None) -> Iterator[tuple[WireField, Any, str]]:
     if rules is None:
         return
-    for name, value in request.extra.items():
+    for name, value in _asked_for(request).items():
         known = rules.fields.get(name)
         if known is not None:
             yield known, value, name
@@ -192,6 +197,12 @@ def _known_names(request: Request, rules: CostRules | None) -> Iterator[tuple[Wi
             known = rules.within.get(name)
             if known is not None:
                 yield known, value, name
+
+
+def _asked_for(request: Request) -> Mapping[str, Any]:
+    """Give what `extra=` sets, and the options that have a rule."""
+    options = {name: value for name in OPTIONS if (value := getattr(request, name)) is not None}
+    return {**options, **request.extra} if options else request.extra
 
 
 def _extras(request: Request) -> Iterator[Mapping[str, Any]]:
@@ -225,7 +236,7 @@ def _names_in(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _unknown(name: str, *, declares: bool) -> str:
-    what = f"a budget pays for this call, and nobody has said whether {name!r} in extra= moves its cost; "
+    what = f"a budget pays for this call, and nobody has said whether {name!r} moves its cost; "
     if not declares:
         return f"{what}give its adapter `cost_rules` that say so, or leave it out"
     return (

@@ -133,6 +133,33 @@ def test_a_damaged_container_is_refused_with_its_reason(tmp_path, case):
         read_container(tmp_path / "m.gguf")
 
 
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 1447317080\n"
+IN_ITS_PLACE = {
+    "a pointer of Git LFS": (POINTER, "a Git LFS pointer.*`git lfs pull`"),
+    "a pointer of before": (POINTER.replace(b"git-lfs.github", b"hawser.github"), "a Git LFS pointer.*`git lfs pull`"),
+    "a pointer of git-annex": (b"/annex/objects/SHA256E-s14--4d7a.gguf\n", "a git-annex pointer.*`git annex get`"),
+    "a link of git-annex": (b"../../.git/annex/objects/x/y/SHA256E-s1--4d/SHA256E-s1--4d", "git annex get"),
+    "a page": (b"\n<!DOCTYPE html><html>Log in", "a web page.*download the file itself"),
+    "an error": (b'{"error":"Invalid credentials"}', "a server or a program said"),
+    "words": (b"Entry not found", "a server or a program said"),
+    "packed": (b"\x1f\x8b\x08" + bytes(9), "packed; unpack it"),
+    "a checkpoint": (b"PK\x03\x04" + bytes(9), "of PyTorch's, convert"),
+    "of before": (b"tjgg" + bytes(9), "a form before GGUF"),
+    "safetensors": (struct.pack("<Q", 99) + b'{"__metadata__":{}}', "safetensors; convert"),
+    "anything": (b"version 7", "does not begin with 'GGUF'"),
+    "nothing": (b"", "does not begin with 'GGUF'"),
+}
+
+
+@pytest.mark.parametrize("case", IN_ITS_PLACE)
+def test_what_lies_in_a_models_place_is_named_with_what_to_do(tmp_path, case):
+    raw, says = IN_ITS_PLACE[case]
+    (tmp_path / "m.gguf").write_bytes(raw)
+    with pytest.raises(ModelFileError, match=f"is not a GGUF file: .*{says}") as caught:
+        read_container(tmp_path / "m.gguf")
+    assert "sha256" not in str(caught.value)
+
+
 def test_metadata_larger_than_any_model_has_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr("inferkit.local.gguf.head.METADATA_LIMIT", 1 << 20)
     with (tmp_path / "m.gguf").open("wb") as file:

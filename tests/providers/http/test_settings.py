@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import socket
 import ssl
+from importlib.metadata import PackageNotFoundError
 
 import httpx
 import pytest
@@ -92,7 +93,11 @@ def test_a_release_of_aiohttp_that_was_not_tested_is_refused_with_those_that_wer
 
 
 def test_without_aiohttp_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr(aiohttp_versions, "_installed", lambda: None)
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(aiohttp_versions, "version", missing)
+    monkeypatch.setattr(aiohttp_versions, "_installed", aiohttp_versions._installed.__wrapped__)
     with pytest.raises(ConfigurationError, match=r"not installed.*inferkit\[aiohttp\]"):
         OpenAIChat(transport="aiohttp")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import httpx
@@ -12,7 +13,7 @@ from chat_wire import USAGE_EVENT, ask, completion, delta
 from inferkit.core.errors import Unavailable
 from inferkit.core.messages import Message
 from inferkit.providers.openai_chat import OpenAIChat
-from ways import close, over_httpx
+from ways import close, over_httpx, text
 from wire import SSE_HEAD, chunked, event, reply
 
 CALLS = 200
@@ -30,13 +31,17 @@ SURPLUS = [
     [LATE, b"\r\n"],
 ]
 RECORD = 16 * 1024  # what TLS sends at a time
+PACKED = RECORD + 22  # what it comes to on the way, in TLS 1.3
 READ = 64 * 1024  # what httpcore reads at a time
 
 
 def padded(text, size):
     """A whole reply of that many bytes, so that what follows it is another record, or another read."""
     body = completion(text)
-    return reply({**body, "padding": "x" * (size - len(reply({**body, "padding": ""})) - len(str(size)) + 1)})
+    missing = size - len(reply({**body, "padding": "x" * size}))
+    whole = reply({**body, "padding": "x" * (size + missing)})
+    assert len(whole) == size
+    return whole
 
 
 def answer(text, number, *, stream):
@@ -105,6 +110,48 @@ def test_what_follows_a_reply_is_never_the_next_calls(way):
         assert foreign == []
         # aiohttp gives up a reply that rubbish follows at once, which is safe too
         assert came == CALLS if way.library == "httpx" else came > CALLS // 2
+
+
+@pytest.mark.parametrize(
+    "size",
+    [RECORD, READ, READ - 4 * (PACKED - RECORD)],
+    ids=["a record", "a read", "a read on the way"],
+)
+@pytest.mark.parametrize("surplus", [FORGED, b"HTTP/1.1 20", b"x"], ids=["forged", "half", "a byte"])
+def test_nor_where_it_is_all_that_is_left_of_what_was_received(way, size, surplus):
+    """The reply ends where a read does, and all had come before it was read: the parser never sees the rest."""
+    go, sent = threading.Event(), threading.Event()
+
+    def script(_):
+        if len(wire.requests) == 1:
+            yield b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n" % size
+            yield go
+            yield b"x" * size
+            yield surplus
+            sent.set()
+        else:
+            yield reply(completion("mine"))
+
+    with way.wire(script) as wire:
+        adapter = way.adapter(wire.url)
+
+        async def call(runtime):
+            exchange = await adapter.transport.post(wire.url, {}, b"{}", provider="acme", runtime=runtime)
+            go.set()
+            assert await runtime.run_blocking(sent.wait, 30)
+            got = 0
+            with contextlib.suppress(Unavailable):  # aiohttp may give up the reply that rubbish follows
+                while piece := await exchange.read():
+                    got += len(piece)
+            await exchange.aclose()
+            told = await text(adapter, runtime, stream=False)
+            await close(adapter, runtime)
+            return got, told
+
+        got, told = way(call)
+        assert told == "mine"
+        assert got == size or way.library == "aiohttp"
+        assert wire.connections == 2
 
 
 @over_httpx

@@ -10,16 +10,13 @@ import dataclasses
 from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from inferkit.core.usage import NO_DETAILS
-from inferkit.ledger.summary import Total
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from inferkit.ledger.journal import Charge, Entry
     from inferkit.ledger.protocols import Records
 
-__all__ = ["AttemptCost", "as_recorded", "attempt_costs", "name_of", "recorded_calls", "served_by", "total_of"]
+__all__ = ["AttemptCost", "as_recorded", "attempt_costs", "name_of", "recorded_calls", "served_by"]
 
 
 class AttemptCost(NamedTuple):
@@ -83,8 +80,8 @@ def _corrected(expired: Entry, correction: Entry) -> Entry:
 def _corrected_later(ledger: Records, correction: Entry) -> Iterator[Entry]:
     expired = None
     for entry in ledger.entries(call=correction.call):
-        if entry == correction:
-            break
+        if entry.kind == "corrected" and (entry.at, entry.charge) == (correction.at, correction.charge):
+            break  # a summary gives entries without their accounts
         if entry.kind == "expired":
             expired = dataclasses.replace(entry, at=correction.at)
     if expired is None:
@@ -100,21 +97,6 @@ def _if_anything(entry: Entry) -> Iterator[Entry]:
     """Leave out a call that was given back, or that goes on and has an entry to come."""
     if entry.calls or entry.charge.usd or entry.charge.tokens:
         yield entry
-
-
-def total_of(entry: Entry) -> Total | None:
-    """Give a settled call of one attempt as a total of one; None for what has to be looked at by itself."""
-    charge = entry.charge
-    if entry.kind != "settled" or charge.parts:
-        return None
-    reported = charge.details.reported_nanos
-    return Total(
-        charge.attribution, charge.provider, charge.model, charge.outcome, charge.finish_reason, charge.usd is not None,
-        charge.estimated, charge.degraded, charge.details != NO_DETAILS, reported is not None, entry.calls,
-        charge.usd or 0, charge.input_tokens, charge.output_tokens, charge.cache_read_tokens, charge.cache_write_tokens,
-        charge.reasoning_tokens, charge.prompt_cache_saved, charge.routing_saved, charge.overrun, reported or 0,
-        entry.at,
-    )  # fmt: skip
 
 
 def attempt_costs(charge: Charge, calls: int) -> list[AttemptCost]:
@@ -137,7 +119,9 @@ def attempt_costs(charge: Charge, calls: int) -> list[AttemptCost]:
 
 
 def served_by(charge: Charge) -> int:
-    """Give the index of the attempt whose reply the caller got."""
+    """Give the index of the attempt whose reply the caller got; 0 where there was only one."""
+    if not charge.parts:
+        return 0
     completed = [index for index, part in enumerate(charge.parts) if part.outcome == "completed"]
     return completed[-1] if completed else len(charge.parts) - 1
 

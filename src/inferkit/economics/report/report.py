@@ -77,7 +77,7 @@ class Report:
     @functools.cached_property
     def total(self) -> Row:
         """All of it."""
-        return row_of(None, self.cells.items())
+        return row_of(None, self.cells)
 
     def by(self, dimension: Dimension) -> list[Row]:
         """Give a row for each user, plan, feature, model..., the most expensive first."""

@@ -6,14 +6,15 @@ import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit.budgets.windows import window
+from inferkit.runtime.yielding import Pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from inferkit.ledger.journal import Assignment
     from inferkit.plans.plan import Billing, Plan
 
-__all__ = ["Customer", "SubscriptionPeriod", "revenue_of", "subscription_periods"]
+__all__ = ["Customer", "SubscriptionPeriod", "payer_of", "revenue_of", "subscription_periods", "unassigned_periods"]
 
 
 class Customer(NamedTuple):
@@ -26,6 +27,9 @@ class Customer(NamedTuple):
     def name(self) -> str:
         """The name in reports."""
         return self.user or self.tenant or "(nobody)"
+
+
+_NOBODY = Customer()
 
 
 class SubscriptionPeriod(NamedTuple):
@@ -50,13 +54,47 @@ def subscription_periods(assignments: Iterable[Assignment], since: float, until:
             if start < end:
                 found.append(SubscriptionPeriod(customer, before.plan, before.seats, start, end))
 
+    pause = Pauses()
     for assignment in assignments:
+        pause()
         customer = Customer(assignment.user, assignment.tenant)
         leave(customer, assignment.at)
         current[customer] = assignment
     for customer in list(current):
         leave(customer, until)
     return found
+
+
+def payer_of(user: str | None, tenant: str | None, assigned: Collection[Customer]) -> Customer:
+    """Give who pays for a call: the user if it has a plan of its own, or else the tenant if that has one."""
+    own = Customer(user=user)
+    if user is not None and own in assigned:
+        return own
+    shared = Customer(tenant=tenant)
+    return shared if user is None or (tenant is not None and shared in assigned) else own
+
+
+def unassigned_periods(
+    calls: Iterable[tuple[Customer, str | None, float]],
+    assigned: Collection[Customer],
+    plans: Mapping[str, Plan],
+    until: float,
+) -> list[SubscriptionPeriod]:
+    """Give the subscriptions of customers that were assigned no plan and made calls under the default one.
+
+    `calls` say who pays for some, under which plan, and when the first of them was entered.
+    """
+    found: dict[Customer, tuple[float, str]] = {}
+    pause = Pauses()
+    for customer, plan, at in calls:
+        pause()
+        if plan is not None and customer != _NOBODY and customer not in assigned:
+            first = (at, plan)
+            found[customer] = min(first, found.get(customer, first))
+    return [
+        SubscriptionPeriod(customer, name, plans[name].seats if name in plans else 1, at, until)
+        for customer, (at, name) in found.items()
+    ]
 
 
 def revenue_of(subscription: SubscriptionPeriod, plans: Mapping[str, Plan]) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import operator
-from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from inferkit.economics.report.tabulation import Sums
+from inferkit.runtime.yielding import Pauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -53,13 +53,13 @@ class Row:
 def rows_by(cells: Mapping[Cell, Sums], dimension: Dimension) -> list[Row]:
     """Give a row for each user, plan, feature, model..., the most expensive first."""
     groups = _grouped(cells, operator.attrgetter(dimension))
-    return ranked(row_of(name, group) for name, group in groups.items())
+    return ranked(group.row(name) for name, group in groups.items())
 
 
 def customer_rows(cells: Mapping[Cell, Sums]) -> dict[Customer, Row]:
     """Give a row for each customer."""
-    groups = _grouped(cells, lambda cell: cell.customer)
-    return {customer: row_of(customer.name, group) for customer, group in groups.items()}
+    groups = _grouped(cells, operator.attrgetter("customer"))
+    return {customer: group.row(customer.name) for customer, group in groups.items()}
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
@@ -67,22 +67,38 @@ def ranked(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (-row.cost, -row.revenue, row.name or ""))
 
 
-def row_of(name: str | None, group: Iterable[tuple[Cell, Sums]]) -> Row:
-    """Add cells up."""
-    total = Sums()
-    plans: set[str] = set()
-    for cell, sums in group:
-        total.add(sums)
-        if cell.plan is not None:
-            plans.add(cell.plan)
-    return Row(
-        name, total.calls, total.input_tokens, total.output_tokens, total.cost, total.revenue, tuple(sorted(plans)),
-        total.before,
-    )  # fmt: skip
+def row_of(name: str | None, cells: Mapping[Cell, Sums]) -> Row:
+    """Add all cells up."""
+    return _grouped(cells, lambda _: None).get(None, _Added()).row(name)
 
 
-def _grouped(cells: Mapping[Cell, Sums], key: Callable[[Cell], K]) -> dict[K, list[tuple[Cell, Sums]]]:
-    groups: dict[K, list[tuple[Cell, Sums]]] = defaultdict(list)
+class _Added(Sums):
+    """Cells that are added up, and the plans that they are under."""
+
+    __slots__ = ("plans",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plans: tuple[str, ...] = ()
+
+    def row(self, name: str | None) -> Row:
+        return Row(
+            name, self.calls, self.input_tokens, self.output_tokens, self.cost, self.revenue,
+            tuple(sorted(self.plans)), self.before,
+        )  # fmt: skip
+
+
+def _grouped(cells: Mapping[Cell, Sums], key: Callable[[Cell], K]) -> dict[K, _Added]:
+    groups: dict[K, _Added] = {}
+    pause = Pauses()
     for cell, sums in cells.items():
-        groups[key(cell)].append((cell, sums))
+        name = key(cell)
+        group = groups.get(name)
+        if group is None:
+            group = groups[name] = _Added()
+        group.add(sums)
+        plan = cell.plan
+        if plan is not None and plan not in group.plans:
+            group.plans += (plan,)
+        pause()
     return groups

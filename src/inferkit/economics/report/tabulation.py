@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from inferkit.economics.report.calls import attempt_costs, name_of, total_of
-from inferkit.economics.report.revenue import Customer, SubscriptionPeriod, revenue_of
+from inferkit.economics.report.calls import attempt_costs, name_of, served_by
+from inferkit.economics.report.revenue import Customer, SubscriptionPeriod, payer_of, revenue_of, unassigned_periods
 from inferkit.economics.report.waste import Reported, Savings, Subtotal, Waste
+from inferkit.runtime.yielding import Pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from zoneinfo import ZoneInfo
 
+    from inferkit.economics.report.calls import AttemptCost
     from inferkit.ledger.journal import Attribution, Entry
     from inferkit.ledger.summary import ModelName, Total
     from inferkit.plans.plan import Plan
@@ -57,6 +60,17 @@ class Sums:
         self.before += other.before
 
 
+class _Place:
+    """The cell of calls that are alike, its sums, and when the first of them was entered."""
+
+    __slots__ = ("cell", "first", "sums")
+
+    def __init__(self, cell: Cell, sums: Sums) -> None:
+        self.cell = cell
+        self.sums = sums
+        self.first = math.inf
+
+
 class Tabulation:
     """Adds up calls, by cell and by day, and what they saved and wasted."""
 
@@ -69,58 +83,60 @@ class Tabulation:
         self.estimated = Subtotal()
         self.overrun = Subtotal()
         self.reported = Reported()
-        self.first_planned: float | None = None
-        """When the first call under a plan was entered."""
         self._assigned = {subscription.customer for subscription in assigned}
-        self._first: dict[Customer, tuple[str, float]] = {}  # the plan of those who were assigned none, and since when
-        self._customers: dict[tuple[str | None, str | None], Customer] = {}
+        self._places: dict[tuple[Attribution, str | None, str | None], _Place] = {}
+        self._payers: dict[tuple[str | None, str | None], Customer] = {}
         self._zone = zone
         self._day = (-1.0, "")
+        self._pause = Pauses()
 
     def add(self, entry: Entry) -> None:
         """Add a call."""
-        total = total_of(entry)
-        if total is not None:
-            self.add_total(total)
-            self.spend(self._day_of(entry.at), {(total.provider, total.model): total.usd})
-            return
-        charge = entry.charge
-        customer = self._payer(charge.attribution, entry.at)
-        if charge.usd is None:
-            self.unpriced += entry.calls
-        elif charge.estimated:
-            self.estimated.add(max(0, entry.calls), charge.usd)
-        if charge.overrun:
-            self.overrun.add(entry.calls, charge.overrun)
-        if charge.usd is not None and charge.details.reported_nanos is not None:
-            self.reported.add(entry.calls, charge.details.reported_nanos, charge.usd)
-        day = self._day_of(entry.at)
-        for attempt in attempt_costs(charge, entry.calls):
-            self._cell(customer, charge.attribution, (attempt.provider, attempt.model)).add(
-                Sums(attempt.calls, attempt.input_tokens, attempt.output_tokens, attempt.usd)
-            )
-            self.spend(day, {(attempt.provider, attempt.model): attempt.usd})
-        self.waste.add(entry)
-        self.savings.add(entry)
+        attempts = attempt_costs(entry.charge, entry.calls)
+        self.add_apart_from_days(entry, attempts)
+        day = self.days[self._day_of(entry.at)]
+        for attempt in attempts:
+            day[name_of(attempt.provider, attempt.model)] += attempt.usd
+
+    def add_apart_from_days(self, entry: Entry, attempts: Sequence[AttemptCost]) -> None:
+        """Add a call, divided into its attempts, whose day has it already."""
+        charge, calls = entry.charge, entry.calls
+        self._note(calls, charge.usd, charge.estimated, charge.overrun, charge.details.reported_nanos)
+        attribution, served = charge.attribution, served_by(charge)
+        for attempt in attempts:
+            place = self._place(attribution, attempt.provider, attempt.model, entry.at)
+            sums = place.sums
+            sums.calls += attempt.calls
+            sums.input_tokens += attempt.input_tokens
+            sums.output_tokens += attempt.output_tokens
+            sums.cost += attempt.usd
+        self.waste.add(entry, attempts, served)
+        self.savings.add(entry, attempts[served])
+        self._pause()
 
     def add_total(self, total: Total) -> None:
         """Add calls that are alike; `spend` adds what they cost to days."""
-        customer = self._payer(total.attribution, total.first)
-        if not total.priced:
-            self.unpriced += total.calls
-        elif total.estimated:
-            self.estimated.add(total.calls, total.usd)
-        if total.overrun:
-            self.overrun.add(total.calls, total.overrun)
-        if total.priced and total.is_reported:
-            self.reported.add(total.calls, total.reported, total.usd)
-        sums = self._cell(customer, total.attribution, (total.provider, total.model))
+        usd = total.usd if total.priced else None
+        self._note(total.calls, usd, total.estimated, total.overrun, total.reported if total.is_reported else None)
+        sums = self._place(total.attribution, total.provider, total.model, total.first).sums
         sums.calls += total.calls
         sums.input_tokens += total.input_tokens
         sums.output_tokens += total.output_tokens
         sums.cost += total.usd
         self.waste.add_total(total)
         self.savings.add_total(total)
+        self._pause()
+
+    def _note(self, calls: int, usd: int | None, estimated: bool, overrun: int, reported: int | None) -> None:
+        if usd is None:
+            self.unpriced += calls
+        else:
+            if estimated:
+                self.estimated.add(max(0, calls), usd)
+            if reported is not None:
+                self.reported.add(calls, reported, usd)
+        if overrun:
+            self.overrun.add(calls, overrun)
 
     def set_days(self, days: Mapping[str, Mapping[str | None, int]]) -> None:
         """Begin with what days cost already."""
@@ -136,42 +152,37 @@ class Tabulation:
             if not day[name] and attempt.usd:
                 del day[name]
 
-    def add_total_before(self, total: Total) -> None:
-        """Note of calls that are alike that they are from before revenue was known."""
-        customer = self._payer(total.attribution, total.first)
-        self._cell(customer, total.attribution, (total.provider, total.model)).before += total.usd
-
     def spend(self, day: str, costs: Mapping[ModelName, int]) -> None:
         """Add to what a day cost."""
         for (provider, model), usd in costs.items():
             self.days[day][name_of(provider, model)] += usd
 
-    def _cell(self, customer: Customer, attribution: Attribution, model: ModelName) -> Sums:
-        user, tenant, feature, plan = attribution
-        return self.cells[Cell(customer, user, tenant, plan, feature, name_of(*model))]
+    def add_total_before(self, total: Total) -> None:
+        """Note of calls that are alike that they are from before revenue was known."""
+        place = self._place(total.attribution, total.provider, total.model, total.first)
+        place.sums.before += total.usd
 
-    def _payer(self, attribution: Attribution, at: float) -> Customer:
-        """Give who pays for a call, and note since when it is under a plan."""
-        user, tenant, _, plan = attribution
-        customer = self._customers.get((user, tenant))
-        if customer is None:
-            customer = self._customers[user, tenant] = self._customer(user, tenant)
-        if plan is not None:
-            if self.first_planned is None or at < self.first_planned:
-                self.first_planned = at
-            if customer != Customer() and customer not in self._assigned:
-                first = self._first.get(customer)
-                if first is None or at < first[1]:
-                    self._first[customer] = (plan, at)
-        return customer
+    def add_before(self, entry: Entry) -> None:
+        """Note of a call that it is from before revenue was known."""
+        for attempt in attempt_costs(entry.charge, entry.calls):
+            place = self._place(entry.charge.attribution, attempt.provider, attempt.model, entry.at)
+            place.sums.before += attempt.usd
 
-    def _customer(self, user: str | None, tenant: str | None) -> Customer:
-        """Give who pays for a call: the user if it has a plan of its own, or else the tenant if that has one."""
-        own = Customer(user=user)
-        if user is not None and own in self._assigned:
-            return own
-        shared = Customer(tenant=tenant)
-        return shared if user is None or (tenant is not None and shared in self._assigned) else own
+    def _place(self, attribution: Attribution, provider: str | None, model: str | None, at: float) -> _Place:
+        """Give where a call belongs, and note that it was entered at an instant."""
+        place = self._places.get((attribution, provider, model))
+        if place is None:
+            user, tenant, feature, plan = attribution
+            cell = Cell(self._payer(user, tenant), user, tenant, plan, feature, name_of(provider, model))
+            place = self._places[attribution, provider, model] = _Place(cell, self.cells[cell])
+        place.first = min(place.first, at)
+        return place
+
+    def _payer(self, user: str | None, tenant: str | None) -> Customer:
+        payer = self._payers.get((user, tenant))
+        if payer is None:
+            payer = self._payers[user, tenant] = payer_of(user, tenant, self._assigned)
+        return payer
 
     def _day_of(self, at: float) -> str:
         """Give the date, of which a quarter of an hour has only one, in every zone."""
@@ -180,12 +191,11 @@ class Tabulation:
             self._day = (quarter, datetime.fromtimestamp(at, self._zone).date().isoformat())
         return self._day[1]
 
-    def add_before(self, entry: Entry) -> None:
-        """Note of a call that it is from before revenue was known."""
-        charge = entry.charge
-        customer = self._payer(charge.attribution, entry.at)
-        for attempt in attempt_costs(charge, entry.calls):
-            self._cell(customer, charge.attribution, (attempt.provider, attempt.model)).before += attempt.usd
+    @property
+    def first_planned(self) -> float | None:
+        """When the first call under a plan was entered."""
+        planned = [place.first for place in self._places.values() if place.cell.plan is not None]
+        return min(planned, default=None)
 
     def came_before(self, earlier: Tabulation) -> bool:
         """Note which part of the cost is from before revenue was known. False where no customer made a call then."""
@@ -197,10 +207,8 @@ class Tabulation:
 
     def unassigned(self, plans: Mapping[str, Plan], until: float) -> list[SubscriptionPeriod]:
         """Give the subscriptions of customers that were assigned no plan and made calls under the default one."""
-        return [
-            SubscriptionPeriod(customer, name, plans[name].seats if name in plans else 1, first, until)
-            for customer, (name, first) in self._first.items()
-        ]
+        calls = ((place.cell.customer, place.cell.plan, place.first) for place in self._places.values())
+        return unassigned_periods(calls, self._assigned, plans, until)
 
     def spread(self, subscriptions: Iterable[SubscriptionPeriod], plans: Mapping[str, Plan]) -> None:
         """Spread what each brings in over the customer's calls under the plan, evenly, or else over all of them.
@@ -211,6 +219,7 @@ class Tabulation:
         for cell, sums in self.cells.items():
             if sums.calls > 0:
                 cells_of[cell.customer].append((cell, sums.calls))
+            self._pause()
         for subscription in subscriptions:
             revenue, mine = revenue_of(subscription, plans), cells_of.get(subscription.customer, [])
             same = [(cell, calls) for cell, calls in mine if cell.plan == subscription.plan] or list(mine)
@@ -224,6 +233,7 @@ class Tabulation:
                 before = revenue * passed // all_calls
                 passed += calls
                 self.cells[cell._replace(plan=subscription.plan)].revenue += revenue * passed // all_calls - before
+            self._pause()
 
 
 def _order(counted: tuple[Cell, int]) -> tuple[str, ...]:

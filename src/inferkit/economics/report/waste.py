@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from inferkit.core.usage import Usage
-from inferkit.economics.report.calls import attempt_costs, served_by
-from inferkit.ledger.summary import Total
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from inferkit.ledger.journal import Entry, Tally
+    from inferkit.economics.report.calls import AttemptCost
+    from inferkit.ledger.journal import Charge, Entry, Tally
+    from inferkit.ledger.summary import Total
     from inferkit.pricing.prices import Price
 
 __all__ = ["Reported", "Savings", "Subtotal", "Waste", "saved_by_tallies"]
@@ -68,21 +68,17 @@ class Waste:
     truncated_replies: Subtotal = field(default_factory=Subtotal)
     died: Subtotal = field(default_factory=Subtotal)
 
-    def add(self, entry: Entry) -> None:
-        """Sort the cost of a call."""
+    def add(self, entry: Entry, attempts: Sequence[AttemptCost], served: int) -> None:
+        """Sort the cost of a call, whose attempt number `served` is the one that the caller got."""
         if entry.kind == "expired":
             self.died.add(entry.calls, entry.charge.usd or 0)
             return
         charge = entry.charge
-        served = charge.usd or 0
-        if charge.parts:
-            index = served_by(charge)
-            served = charge.parts[index].usd or 0
-            for other, part in enumerate(charge.parts):
-                if other != index:
-                    kind = self.lost_hedges if part.outcome in _LEFT else self.failed_attempts
-                    kind.add(1, part.usd or 0)
-        self._end(charge.finish_reason, charge.outcome, entry.calls, served)
+        for other, part in enumerate(charge.parts):
+            if other != served:
+                kind = self.lost_hedges if part.outcome in _LEFT else self.failed_attempts
+                kind.add(1, part.usd or 0)
+        self._end(charge.finish_reason, charge.outcome, entry.calls, attempts[served].usd)
 
     def add_total(self, total: Total) -> None:
         """Sort the cost of calls that are alike."""
@@ -127,31 +123,26 @@ class Savings:
     local_models: Subtotal = field(default_factory=Subtotal)
     baseline: Price | None = None
 
-    def add(self, entry: Entry) -> None:
-        """Add what a call of several attempts saved."""
-        charge = entry.charge
-        served = attempt_costs(charge, entry.calls)[served_by(charge) if charge.parts else 0]
-        self.add_total(
-            Total(
-                provider=charge.provider, degraded=charge.degraded, calls=entry.calls, usd=served.usd,
-                input_tokens=served.input_tokens, output_tokens=served.output_tokens,
-                prompt_cache_saved=charge.prompt_cache_saved, routing_saved=charge.routing_saved,
-            )
-        )  # fmt: skip
+    def add(self, entry: Entry, served: AttemptCost) -> None:
+        """Add what a call of several attempts saved, one of which `served`."""
+        self._add(entry.charge, served, entry.calls)
 
     def add_total(self, total: Total) -> None:
         """Add what calls that are alike saved."""
-        if total.prompt_cache_saved:
-            self.prompt_cache.add(total.calls, total.prompt_cache_saved)
-        saved = total.routing_saved
-        if total.provider == "local":
+        self._add(total, total, total.calls)
+
+    def _add(self, call: Charge | Total, served: AttemptCost | Total, calls: int) -> None:
+        if call.prompt_cache_saved:
+            self.prompt_cache.add(calls, call.prompt_cache_saved)
+        saved = call.routing_saved
+        if call.provider == "local":
             if not saved and self.baseline is not None:
-                saved = _cost_of(self.baseline, total) - total.usd
-            kind = self.degraded if total.degraded else self.local_models
-            kind.add(total.calls, saved)
+                saved = _cost_of(self.baseline, calls, served) - served.usd
+            kind = self.degraded if call.degraded else self.local_models
+            kind.add(calls, saved)
         elif saved:
-            kind = self.degraded if total.degraded else self.routing
-            kind.add(total.calls, saved)
+            kind = self.degraded if call.degraded else self.routing
+            kind.add(calls, saved)
 
     @property
     def kinds(self) -> dict[str, Subtotal]:
@@ -165,12 +156,11 @@ class Savings:
         return sum(subtotal.usd for subtotal in self.kinds.values())
 
 
-def _cost_of(price: Price, total: Total) -> int:
+def _cost_of(price: Price, calls: int, served: AttemptCost | Total) -> int:
     """Price calls together; by the size of the average one, where a price depends on that."""
-    calls = max(1, abs(total.calls))
-    rates = price.rates(total.input_tokens // calls)
-    cost = rates.cost(Usage(total.input_tokens, total.output_tokens)) or 0
-    return cost + (total.calls - 1) * rates.request
+    rates = price.rates(served.input_tokens // max(1, abs(calls)))
+    cost = rates.cost(Usage(served.input_tokens, served.output_tokens)) or 0
+    return cost + (calls - 1) * rates.request
 
 
 def saved_by_tallies(tallies: Iterable[Tally], savings: Savings) -> tuple[Savings, dict[str, int]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from inferkit.ledger.amounts import NOTHING, Amounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from inferkit.ledger.amounts import Line
 
@@ -40,11 +40,23 @@ class Balances:
             None if line.calls is None else line.calls + grace.calls - used.calls,
         )
 
-    def charge(self, lines: Iterable[Line], amounts: Amounts) -> None:
+    def spares(self, line: Line, amounts: Amounts) -> bool:
+        """Whether a line has room for all of a call. What costs nothing is free, also after the limit."""
+        room = self.room(line)
+        return (
+            (room.usd is None or amounts.usd <= max(0, room.usd))
+            and (room.tokens is None or amounts.tokens <= max(0, room.tokens))
+            and (room.calls is None or amounts.calls <= max(0, room.calls))
+        )
+
+    def charge(self, lines: Sequence[Line], amounts: Amounts) -> None:
         """Add to what is used, once on each account."""
-        for account, window in {(line.account, line.window) for line in lines}:
+        keys = {(line.account, line.window) for line in lines} if len(lines) > 1 else [lines[0][:2]]
+        for account, window in keys:
             if window != _CALL:  # a limit on each call keeps no account
-                self._used[account][window] = _added(self._used[account].get(window, NOTHING), amounts)
+                windows = self._used[account]
+                used = windows.get(window)
+                windows[window] = amounts if used is None else _added(used, amounts)
 
     def _used_of(self, line: Line) -> Amounts:
         windows = self._used[line.account]

@@ -6,10 +6,9 @@ limit covers in part is cut short, and costs in proportion. Calls that were refu
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.economics.report.revenue import Customer, SubscriptionPeriod
@@ -18,6 +17,7 @@ from inferkit.economics.what_if.limits import Limit, judge
 from inferkit.economics.what_if.repricing import Repricing, cost_of
 from inferkit.economics.what_if.subscriptions import Subscriptions
 from inferkit.ledger.amounts import Amounts
+from inferkit.ledger.journal import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from inferkit.budgets.scope import Scope
     from inferkit.economics.what_if.limits import Note
     from inferkit.economics.what_if.scenario import Scenario
-    from inferkit.ledger.journal import Attribution, Charge, Entry
+    from inferkit.ledger.journal import Attribution, Charge
     from inferkit.ledger.summary import Total
     from inferkit.plans.plan import Plan
 
@@ -54,6 +54,15 @@ class Effect:
         self.saved += note.saved
 
 
+class _Caller(NamedTuple):
+    """Who makes calls in the scenario, and what holds them; `varies` if that is not the same all the time."""
+
+    attribution: Attribution
+    user: Customer
+    scopes: Sequence[tuple[str, Scope]]
+    varies: bool
+
+
 class Replay:
     """One run through the calls of a period, in the order they were entered.
 
@@ -67,6 +76,7 @@ class Replay:
         self.met: set[Customer] = set()
         self.subscriptions = Subscriptions(scenario, plans, assigned)
         self._repricing = Repricing(scenario)
+        self._callers: dict[Attribution, _Caller] = {}
         self._balances = Balances()
         self._budgets = list(scenario.limits)
         for plan in self.subscriptions.limiting:
@@ -92,14 +102,33 @@ class Replay:
         self.users.clear()
         self.met.clear()
 
-    def scopes(self, attribution: Attribution, at: float) -> Sequence[Scope]:
-        """Give what holds a call that was made so."""
-        moved = self.subscriptions.attribution(attribution)
-        return [scope for _, scope in self.subscriptions.limits(moved, attribution, at)]
+    def scopes(self, recorded: Attribution, at: float) -> Sequence[tuple[str, Scope]]:
+        """Give what holds a call that was made so, by its name."""
+        return self._held_by(recorded, at).scopes
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether anything may hold a call."""
+        return bool(self._budgets)
 
     def varies(self, attribution: Attribution) -> bool:
         """Whether an allowance is of another size at another time, since the customer has other seats."""
-        return self.subscriptions.varies(attribution)
+        return self._held_by(attribution, 0.0).varies
+
+    def _held_by(self, recorded: Attribution, at: float) -> _Caller:
+        caller = self._callers.get(recorded)
+        if caller is None or caller.varies:
+            if not self.subscriptions.may_differ:
+                return _Caller(recorded, _user_of(recorded), (), varies=False)
+            attribution = self.subscriptions.attribution(recorded)
+            caller = _Caller(
+                attribution,
+                _user_of(attribution),
+                self.subscriptions.limits(attribution, recorded, at),
+                self.subscriptions.varies(recorded),
+            )
+            self._callers[recorded] = caller
+        return caller
 
     def priced(self, entry: Entry) -> Charge:
         """Give a call as the scenario prices it."""
@@ -113,13 +142,13 @@ class Replay:
         """Give calls that no limit stops as they would have been."""
         total = self.together(recorded)
         assert total is not None
-        attribution = self.subscriptions.attribution(total.attribution)
-        user = _user_of(attribution)
-        if user != _NOBODY:
-            self.users.add(user)
-        if user != _NOBODY and (total is not recorded or attribution != total.attribution):
-            self.met.add(user)
-        return total._replace(attribution=attribution)
+        caller = self._held_by(total.attribution, total.first)
+        is_moved = caller.attribution != total.attribution
+        if caller.user != _NOBODY:
+            self.users.add(caller.user)
+            if is_moved or total is not recorded:
+                self.met.add(caller.user)
+        return total._replace(attribution=caller.attribution) if is_moved else total
 
     def run(self, calls: Iterable[Entry]) -> Iterator[Entry]:
         """Give the calls as they would have been; refused ones are left out."""
@@ -129,26 +158,28 @@ class Replay:
                 yield held
 
     def call(self, entry: Entry) -> Entry | None:
-        """Give one call as it would have been; None for one that is refused."""
-        recorded = entry.charge.attribution
-        attribution = self.subscriptions.attribution(recorded)
+        """Give one call as it would have been, the same object if nothing changes; None for one that is refused."""
+        caller = self._held_by(entry.charge.attribution, entry.at)
         charge = self._repricing(entry.charge, entry.at)
-        if attribution != recorded:
-            charge = charge._replace(attribution=attribution)
-        user = _user_of(attribution)
-        scopes = self.subscriptions.limits(attribution, recorded, entry.at)
-        held = self._held(charge, scopes, entry, user) if scopes else charge
-        if user != _NOBODY:
-            self.users.add(user)
+        if caller.attribution != charge.attribution:
+            charge = charge._replace(attribution=caller.attribution)
+        held = self._held(charge, caller, entry) if caller.scopes else charge
+        if caller.user != _NOBODY:
+            self.users.add(caller.user)
             if held is not entry.charge:
-                self.met.add(user)
+                self.met.add(caller.user)
         if held is entry.charge:
             return entry
-        return None if held is None else dataclasses.replace(entry, charge=held)
+        return None if held is None else Entry(entry.call, entry.kind, entry.at, entry.calls, held, entry.accounts)
 
-    def _held(self, charge: Charge, scopes: Sequence[tuple[str, Scope]], entry: Entry, user: Customer) -> Charge | None:
+    def _held(self, charge: Charge, caller: _Caller, entry: Entry) -> Charge | None:
         """Hold a call to all limits, and note what they do to it and what it uses of them."""
+        scopes, user = caller.scopes, caller.user
         lines = [scope.line(entry.at) for _, scope in scopes]
+        whole = Amounts(cost_of(charge), charge.tokens, entry.calls)
+        if all(self._balances.spares(line, whole) for line in lines):
+            self._balances.charge(lines, whole)
+            return charge
         limits = [
             Limit(name, self._balances.room(line), scope.budget.degrade_to)
             for (name, scope), line in zip(scopes, lines, strict=True)

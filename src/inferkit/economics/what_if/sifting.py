@@ -5,17 +5,17 @@ A limit that all calls together do not reach stops none of them, in whichever or
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from inferkit.economics.what_if.repricing import cost_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from inferkit.budgets.scope import Scope
     from inferkit.economics.what_if.replay import Replay
-    from inferkit.ledger.journal import Entry
+    from inferkit.ledger.amounts import Line
+    from inferkit.ledger.journal import Attribution, Entry
     from inferkit.ledger.summary import Total
 
 __all__ = ["touched"]
@@ -23,43 +23,70 @@ __all__ = ["touched"]
 
 def touched(replay: Replay, totals: Iterable[Total], apart: Iterable[Entry]) -> set[int]:
     """Give the keys of the totals whose calls have to be gone through. `apart` are calls that all are."""
-    sums = _Untouched()
+    if not replay.is_limited:
+        return {total.key for total in totals if replay.together(total) is None}
+    sums = _Uses(replay)
     found: set[int] = set()
-    charged: list[tuple[int, tuple[str, ...]]] = []
+    charged: list[tuple[int, tuple[_Use, ...]]] = []
     for total in totals:
-        scopes = replay.scopes(total.attribution, total.first)
+        uses = sums.of(total.attribution, total.first)
         priced = replay.together(total)
-        if priced is None or replay.varies(total.attribution) or any(scope.budget.per == "call" for scope in scopes):
+        if priced is None or replay.varies(total.attribution):
             found.add(total.key)
         cost = 0 if priced is None else priced.usd + priced.calls
-        amounts = (cost, total.input_tokens + total.output_tokens, total.calls)
-        accounts = sums.add(scopes, amounts, total.first, certain=priced is not None)
-        if accounts:
-            charged.append((total.key, accounts))
+        for use in uses:
+            use.add(cost, total.input_tokens + total.output_tokens, total.calls)
+            use.is_reached = use.is_reached or priced is None
+        if uses:
+            charged.append((total.key, uses))
     for entry in apart:
         charge = replay.priced(entry)
-        amounts = (abs(cost_of(charge)), abs(charge.tokens), abs(entry.calls))
-        sums.add(replay.scopes(entry.charge.attribution, entry.at), amounts, entry.at, certain=True)
-    return found.union(key for key, accounts in charged if not sums.reached.isdisjoint(accounts))
+        for use in sums.of(entry.charge.attribution, entry.at):
+            use.add(abs(cost_of(charge)), abs(charge.tokens), abs(entry.calls))
+    return found.union(key for key, uses in charged if any(use.is_reached for use in uses))
 
 
-class _Untouched:
-    """What would be charged to each account; `reached` are those whose limit may not be enough."""
+class _Use:
+    """What would be charged to an account; `is_reached` if its limit may not be enough, or holds each call alone."""
 
-    def __init__(self) -> None:
-        self.reached: set[str] = set()
-        self._used: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    __slots__ = ("_calls", "_line", "_tokens", "_usd", "is_reached")
 
-    def add(
-        self, scopes: Sequence[Scope], amounts: tuple[int, int, int], at: float, *, certain: bool
-    ) -> tuple[str, ...]:
-        for scope in scopes:
-            line = scope.line(at)
-            used = self._used[line.account]
-            for unit, (amount, limit) in enumerate(zip(amounts, (line.usd, line.tokens, line.calls), strict=True)):
-                used[unit] += amount
-                if limit is not None and used[unit] > limit + line.grace[unit]:
-                    self.reached.add(line.account)
-            if not certain:
-                self.reached.add(line.account)
-        return tuple([scope.account for scope in scopes])
+    def __init__(self, scope: Scope, line: Line) -> None:
+        self._line = line
+        self._usd = self._tokens = self._calls = 0
+        self.is_reached = scope.budget.per == "call"
+
+    def add(self, usd: int, tokens: int, calls: int) -> None:
+        line, grace = self._line, self._line.grace
+        self._usd += usd
+        self._tokens += tokens
+        self._calls += calls
+        if (
+            (line.usd is not None and self._usd > line.usd + grace.usd)
+            or (line.tokens is not None and self._tokens > line.tokens + grace.tokens)
+            or (line.calls is not None and self._calls > line.calls + grace.calls)
+        ):
+            self.is_reached = True
+
+
+class _Uses:
+    """What would be charged to each account."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        self._uses: dict[str, _Use] = {}
+        self._known: dict[Attribution, tuple[_Use, ...]] = {}
+
+    def of(self, attribution: Attribution, at: float) -> tuple[_Use, ...]:
+        """Give the accounts that a call is charged to. Where seats change, all its calls are gone through anyway."""
+        uses = self._known.get(attribution)
+        if uses is None:
+            scopes = [scope for _, scope in self._replay.scopes(attribution, at)]
+            uses = self._known[attribution] = tuple([self._use(scope, at) for scope in scopes])
+        return uses
+
+    def _use(self, scope: Scope, at: float) -> _Use:
+        use = self._uses.get(scope.account)
+        if use is None:
+            use = self._uses[scope.account] = _Use(scope, scope.line(at))
+        return use

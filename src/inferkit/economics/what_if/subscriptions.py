@@ -42,17 +42,18 @@ class Subscriptions:
         for name in sorted(moved_to - self.plans.keys()):
             raise ConfigurationError(f'{scenario.name} puts customers on plan "{name}", which is not defined')
         self.limiting = [self.plans[name] for name in sorted(moved_to | scenario.plans.keys())]
-        self.attribution = functools.lru_cache(_MOST_REMEMBERED)(self._attribution)
-        self._limits = functools.lru_cache(_MOST_REMEMBERED)(self._limits_of)
+        self.may_differ = scenario.moves or bool(scenario.limits)
+        self._scopes = functools.lru_cache(_MOST_REMEMBERED)(Scope)
 
     def periods(self, assigned: Iterable[SubscriptionPeriod]) -> list[SubscriptionPeriod]:
         """Put customers on the plans that the scenario says."""
+        moved = ((subscription, self._moved(subscription.customer)) for subscription in assigned)
         return [
-            subscription._replace(plan=self._moved(subscription.customer) or subscription.plan)
-            for subscription in assigned
+            subscription if plan in (None, subscription.plan) else subscription._replace(plan=plan)
+            for subscription, plan in moved
         ]
 
-    def _attribution(self, attribution: Attribution) -> Attribution:
+    def attribution(self, attribution: Attribution) -> Attribution:
         """Put the attribution of a call on the plan that the scenario says."""
         user = Customer(user=attribution.user)
         plan = self._moved(user)
@@ -61,7 +62,7 @@ class Subscriptions:
         plan = plan or attribution.plan
         if plan is None and (attribution.user is not None or attribution.tenant is not None):
             plan = self._scenario.default_plan
-        return attribution._replace(plan=plan)
+        return attribution if plan == attribution.plan else attribution._replace(plan=plan)
 
     def _moved(self, customer: Customer) -> str | None:
         if customer.user is not None:
@@ -78,7 +79,9 @@ class Subscriptions:
             attribution.plan in self._scenario.plans or attribution.plan != recorded.plan
         ):
             plan = self.plans[attribution.plan]
-        return self._limits(attribution, plan is not None, 1 if plan is None else self._seats_at(plan, attribution, at))
+        return self._limits_of(
+            attribution, plan is not None, 1 if plan is None else self._seats_at(plan, attribution, at)
+        )
 
     def varies(self, attribution: Attribution) -> bool:
         """Whether those who pay for a call had one number of seats, and then another."""
@@ -110,7 +113,7 @@ class Subscriptions:
         for budget in self._scenario.limits:
             key = _key(budget, attribution)
             if key is not None or budget.each is None:
-                found.append((budget.name or "", Scope(budget, key)))
+                found.append((budget.name or "", self._scopes(budget, key)))
         return tuple(found)
 
 

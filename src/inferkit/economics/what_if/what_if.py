@@ -7,47 +7,30 @@ import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
 from inferkit.economics.formatting import count, money, plural
-from inferkit.economics.report.calls import as_recorded, recorded_calls
+from inferkit.economics.report.calls import as_recorded, attempt_costs, recorded_calls
 from inferkit.economics.report.period import days_of
-from inferkit.economics.report.report import Report, report_of, store_of
+from inferkit.economics.report.report import Report, store_of
 from inferkit.economics.report.revenue import Customer, subscription_periods
-from inferkit.economics.report.tabulation import Tabulation
-from inferkit.economics.what_if.replay import Effect, Replay
 from inferkit.economics.what_if.sifting import touched
 from inferkit.economics.what_if.subscriptions import allowance_of
+from inferkit.economics.what_if.variants import Alone, Change, Variant, Whole
 from inferkit.ledger.protocols import Summing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from inferkit.economics.report.report import Dimension, Row
-    from inferkit.economics.report.revenue import SubscriptionPeriod
+    from inferkit.economics.what_if.replay import Effect
     from inferkit.economics.what_if.scenario import Scenario
-    from inferkit.ledger.journal import Entry, Tally
+    from inferkit.ledger.journal import Entry
     from inferkit.ledger.protocols import Records
     from inferkit.ledger.summary import Total
     from inferkit.pricing.prices import Price
 
 __all__ = ["Change", "WhatIf", "play"]
-
-
-class Change(NamedTuple):
-    """What one change of a scenario would have done without the others.
-
-    `saved` and `revenue` are in nano-dollars, what it would have cost less and brought in; `met` are the users for whom
-    something would have been different, `refused_users` those of them who would have had a call refused.
-    """
-
-    what: str
-    saved: int
-    revenue: int
-    met: int
-    refused_users: int
-    refused: int
 
 
 @dataclass(frozen=True)
@@ -155,25 +138,23 @@ def play(ledger: Records, before: Report, scenario: Scenario, *, baseline: Price
     since, until = period.since.timestamp(), period.until.timestamp()
     assigned = subscription_periods(ledger.assignments(), since, until)
     changes = scenario.changes()
-    alone = [_Variant(each, before, assigned, baseline) for _, each in changes] if len(changes) > 1 else []
-    whole = _Variant(scenario, before, assigned, baseline)
-    everything = [whole, *alone]
+    alone = [Alone(each, before, assigned) for _, each in changes] if len(changes) > 1 else []
+    whole = Whole(scenario, before, assigned, baseline)
+    everything: list[Variant] = [whole, *alone]
     begins = min(variant.replay.begins(since) for variant in everything)
     if isinstance(store_of(ledger), Summing):
-        _sift(ledger, before, everything, begins)
+        _sift(ledger, before, whole, everything, begins)
     else:
         calls = itertools.chain(recorded_calls(ledger, begins, since), recorded_calls(ledger, since, until))
         _go_through(((entry, everything) for entry in calls), everything, since)
     tallies = list(ledger.tallies(since=since, until=until))
     after = whole.report(tallies)
-    by_itself = [variant.change(what, tallies) for (what, _), variant in zip(changes, alone, strict=False)]
+    by_itself = [variant.change(what) for (what, _), variant in zip(changes, alone, strict=False)]
     replay = whole.replay
     return WhatIf(scenario, before, after, replay.effects, len(replay.users), by_itself, len(replay.met))
 
 
-def _go_through(
-    calls: Iterable[tuple[Entry, Iterable[_Variant]]], everything: Sequence[_Variant], since: float
-) -> None:
+def _go_through(calls: Iterable[tuple[Entry, Iterable[Variant]]], everything: Sequence[Variant], since: float) -> None:
     """Replay calls in each of their variants; what is from before `since` uses limits that the period begins within."""
     began = False
     for entry, variants in calls:
@@ -181,9 +162,10 @@ def _go_through(
             began = True
             for variant in everything:
                 variant.replay.begin()
+        attempts = attempt_costs(entry.charge, entry.calls)
         for variant in variants:
             if began:
-                variant.add(entry)
+                variant.add(entry, attempts)
             else:
                 variant.replay.call(entry)
     if not began:
@@ -191,7 +173,7 @@ def _go_through(
             variant.replay.begin()
 
 
-def _sift(ledger: Records, before: Report, everything: Sequence[_Variant], begins: float) -> None:
+def _sift(ledger: Records, before: Report, whole: Whole, everything: Sequence[Variant], begins: float) -> None:
     """Replay the calls that a variant may change, and add up the others as they are."""
     store = store_of(ledger)
     assert isinstance(store, Summing)
@@ -204,10 +186,10 @@ def _sift(ledger: Records, before: Report, everything: Sequence[_Variant], begin
         earlier = list(summary.totals)
         apart += as_recorded(ledger, summary.apart, begins, since)
     apart.sort(key=lambda entry: entry.at)
-    wanted: dict[int, list[_Variant]] = defaultdict(list)
+    wanted: dict[int, list[Variant]] = defaultdict(list)
+    whole.begin_days()
     for variant in everything:
         variant.touched = touched(variant.replay, [*earlier, *totals], apart)
-        variant.begin_days()
         for key in variant.touched:
             wanted[key].append(variant)
     some = ((entry, wanted[key]) for key, entry in store.calls(wanted.keys(), begins, until))
@@ -216,74 +198,8 @@ def _sift(ledger: Records, before: Report, everything: Sequence[_Variant], begin
     early = [] if before.revenue_since is None else list(store.summary([since, before.revenue_since]).totals)
     for variant in everything:
         variant.add_totals(totals, early)
-    whole = everything[0]
     priced = [each.key for each in totals if each.key not in whole.touched and whole.replay.together(each) is not each]
     if priced:
         days, bounds = days_of(before.period)
         for day, models in zip(days, store.by_model(priced, bounds), strict=True):
             whole.price_day(day, models)
-
-
-class _Variant:
-    """One replay, and the table of what it gives."""
-
-    def __init__(
-        self, scenario: Scenario, before: Report, assigned: Sequence[SubscriptionPeriod], baseline: Price | None
-    ) -> None:
-        self.replay = Replay(scenario, before.plans, assigned)
-        self._before = before
-        self._moved = self.replay.subscriptions.periods(assigned)
-        self._table = Tabulation(self._moved, ZoneInfo(before.period.zone), baseline)
-        self._has_days = False
-        self.touched: set[int] = set()
-
-    def begin_days(self) -> None:
-        """Begin with the days as they were, of which each call takes back what it cost."""
-        self._table.set_days(self._before.days)
-        self._has_days = True
-
-    def add_totals(self, totals: Iterable[Total], early: Iterable[Total]) -> None:
-        """Add calls that nothing changes, but perhaps the plan; `early` are those from before revenue was known."""
-        for total in totals:
-            if total.key not in self.touched:
-                self._table.add_total(self.replay.moved(total))
-        for total in early:
-            if total.key not in self.touched:
-                self._table.add_total_before(self.replay.moved(total))
-
-    def price_day(self, day: str, models: Iterable[Total]) -> None:
-        """Price what a day's calls cost that nothing stops."""
-        for model in models:
-            priced = self.replay.together(model)
-            assert priced is not None
-            self._table.spend(day, {(model.provider, model.model): -model.usd})
-            self._table.spend(day, {(priced.provider, priced.model): priced.usd})
-
-    def add(self, entry: Entry) -> None:
-        if self._has_days:
-            self._table.take_back(entry)
-        held = self.replay.call(entry)
-        if held is not None:
-            self._table.add(held)
-            if self._before.revenue_since is not None and held.at < self._before.revenue_since:
-                self._table.add_before(held)
-
-    def report(self, tallies: Iterable[Tally]) -> Report:
-        before = self._before
-        plans = self.replay.subscriptions.plans
-        return report_of(
-            self._table, self._moved, tallies, before.period, plans=plans, pending=before.pending,
-            revenue_since=before.revenue_since,
-        )  # fmt: skip
-
-    def change(self, what: str, tallies: Iterable[Tally]) -> Change:
-        after, replay = self.report(tallies), self.replay
-        refused = set().union(*(effect.users for effect in replay.effects.values()))
-        return Change(
-            what,
-            self._before.total.cost - after.total.cost,
-            after.total.revenue,
-            len(replay.met),
-            len(refused),
-            sum(effect.refused for effect in replay.effects.values()),
-        )

@@ -30,6 +30,7 @@ __all__ = ["SqliteAccounts"]
 T = TypeVar("T")
 _BATCH = 100  # holds that are ended in one transaction: a few milliseconds
 _PAUSE_SECONDS = 0.001  # between two of them
+_KNOWN_SECONDS = 1.0  # for how long it is taken for known when the first lease of all runs out
 _OWED_SECONDS = 2.0  # how long a call waits at its end, before what it owes is kept and it goes on
 
 
@@ -40,6 +41,7 @@ class SqliteAccounts:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._none_due_before = 0.0  # no lease runs out before this instant
 
     async def reserve(
         self,
@@ -58,6 +60,8 @@ class SqliteAccounts:
         if self._backlog is None:
             self._owing()
         held = left = due = False
+        lease = at + lease_seconds
+        self._none_due_before = min(self._none_due_before, lease)
 
         def make(cursor: sqlite3.Cursor) -> Grant | Refusal:
             nonlocal held, due
@@ -71,12 +75,12 @@ class SqliteAccounts:
                 wanted,
                 minimum,
                 at=at,
-                lease=at + lease_seconds,
+                lease=lease,
                 sent=sent,
                 attribution=attribution,
             )
             held = isinstance(answer, Grant)
-            due = not held and postings.is_due(cursor, at)
+            due = not held and self._is_due(cursor, at)
             return answer
 
         try:
@@ -104,11 +108,12 @@ class SqliteAccounts:
     ) -> Grant | Refusal:
         """See `Accounts`."""
         lease, due = at + lease_seconds, False
+        self._none_due_before = min(self._none_due_before, lease)
 
         def step(cursor: sqlite3.Cursor) -> Grant | Refusal:
             nonlocal due
             answer = postings.extend(cursor, call, lines, more, at=at, lease=lease)
-            due = isinstance(answer, Refusal) and postings.is_due(cursor, at)
+            due = isinstance(answer, Refusal) and self._is_due(cursor, at)
             return answer
 
         while True:
@@ -188,6 +193,17 @@ class SqliteAccounts:
     async def assign(self, runtime: Runtime, assignment: Assignment) -> None:
         """See `Accounts`."""
         await self._run(runtime, lambda cursor: customers.assign(cursor, assignment))
+
+    def _is_due(self, cursor: sqlite3.Cursor, at: float) -> bool:
+        """Say whether the lease of a hold has run out.
+
+        What others reserve within the second for which that is known runs for longer, unless they ask for less.
+        """
+        if at < self._none_due_before:
+            return False
+        earliest = postings.earliest_lease(cursor)
+        self._none_due_before = min(earliest, at + _KNOWN_SECONDS)
+        return earliest <= at
 
     async def _end_leases(self, runtime: Runtime, at: float) -> int:
         """End the holds whose lease ran out, some at a time, so that calls come in between."""

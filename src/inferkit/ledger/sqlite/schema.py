@@ -72,7 +72,6 @@ MIGRATIONS = (
     ALTER TABLE entries ADD COLUMN overrun INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE entries ADD COLUMN cell INTEGER;
     CREATE INDEX entries_at ON entries (at);
-    CREATE INDEX entries_apart ON entries (at) WHERE cell IS NULL;
-    CREATE INDEX holds_lease ON holds (lease)
+    CREATE INDEX entries_apart ON entries (at) WHERE cell IS NULL
     """,
 )

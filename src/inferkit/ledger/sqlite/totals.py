@@ -10,7 +10,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from inferkit.ledger.journal import Attribution
-from inferkit.ledger.sqlite.entries import COLUMNS, as_entry
+from inferkit.ledger.sqlite.entries import WITHOUT_ACCOUNTS, as_entry, calls_reader
 from inferkit.ledger.sqlite.reader import LedgerReader
 from inferkit.ledger.summary import Summary, Total
 
@@ -48,11 +48,11 @@ _MODELS = "SELECT DISTINCT provider, model FROM temp.sums AS s CROSS JOIN main.e
 _SPENT = f"SELECT provider, model, sum(usd) {_WITHIN} GROUP BY provider, model"
 _FILTER = "sum(usd) FILTER (WHERE model IS ? AND provider IS ?)"
 _APART = (
-    f"SELECT id, {COLUMNS} FROM entries INDEXED BY entries_apart "  # noqa: S608 - columns alone
+    f"SELECT id, {WITHOUT_ACCOUNTS} FROM entries INDEXED BY entries_apart "  # noqa: S608 - columns alone
     "WHERE cell IS NULL AND at >= ? AND at < ? AND id <= ? ORDER BY id"
 )
 _CALLS = (
-    f"SELECT cell, id, {COLUMNS} FROM entries INDEXED BY entries_at "  # noqa: S608 - columns alone
+    f"SELECT cell, id, {WITHOUT_ACCOUNTS} FROM entries INDEXED BY entries_at "  # noqa: S608 - columns alone
     "WHERE at >= ? AND at < ? AND cell IN (SELECT cell FROM temp.wanted) ORDER BY at, id"
 )
 _NAMES = (
@@ -72,6 +72,7 @@ _BY_MODEL = (
 _ENDS = "SELECT min(at), max(at) FROM (SELECT at FROM entries WHERE at >= ? AND at < ?)"
 _STRETCH = 6 * 3600.0  # seconds
 _PAGE = 256
+_FLAGS_END = 13  # the columns before the amounts
 _LEAST = -(2**63)
 
 
@@ -107,13 +108,13 @@ def calls_of(
 ) -> Iterator[tuple[int, Entry]]:
     """Go through the calls of these cells from `since` until before `until`, in the order of their instants."""
     reader = LedgerReader(path, migrations, _wanting(keys))
+    read = calls_reader()
     ((first, last),) = reader.rows(_ENDS, (since, until))
     at = since if first is None else max(since, first)
     end = until if last is None else min(until, last + 1)
     while at < end:
         stop = min(end, at + _STRETCH)
-        for cell, *row in reader.rows(_CALLS, (at, stop)):
-            yield cell, as_entry(row)
+        yield from map(read, reader.rows(_CALLS, (at, stop)))
         at = stop
     reader.close()
 
@@ -170,8 +171,8 @@ class _Sums:
 
 
 def _total(row: Sequence[Any]) -> Total:
-    user, tenant, feature, plan, provider, model, outcome, finish_reason, priced, estimated, degraded, *rest = row
+    user, tenant, feature, plan, provider, model, outcome, finish_reason, *flags = row[:_FLAGS_END]
     return Total(
-        Attribution(user, tenant, feature, plan), provider, model, outcome, finish_reason, bool(priced),
-        bool(estimated), bool(degraded), bool(rest[0]), bool(rest[1]), *rest[2:],
+        Attribution(user, tenant, feature, plan), provider, model, outcome, finish_reason, *map(bool, flags),
+        *row[_FLAGS_END:],
     )  # fmt: skip

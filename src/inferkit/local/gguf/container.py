@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ModelFileError
 from inferkit.local.gguf.head import Head, check_place
+from inferkit.local.gguf.mistaken import what_it_is
 from inferkit.local.gguf.packing import TENSOR_TYPES
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _preamble(head: Head, path: Path) -> tuple[int, int, int]:
     start = head.take(4, "the magic number") if head.size >= 4 else 0  # noqa: PLR2004 - its length
     magic = head.taken()[start:]
     if magic != b"GGUF":
-        raise ModelFileError(f"{path} is not a GGUF file (it does not begin with 'GGUF'); convert the model to GGUF")
+        raise ModelFileError(f"{path} is not a GGUF file: {what_it_is(head.beginning())}")
     version = head.number("I", "the version")
     if version not in (2, 3):
         older = "; it is of an early form" if version == 1 else "; it may be big-endian"

@@ -19,6 +19,7 @@ METADATA_LIMIT = 64 << 20
 """Bytes of metadata that are read at most; the largest vocabularies in use take a tenth of it."""
 
 _CHUNK = 1 << 20
+_BEGINNING = 256
 
 
 def check_place(path: Path) -> os.stat_result:
@@ -87,6 +88,10 @@ class Head:
         size = struct.calcsize(f"<{code}") * length
         start = self.take(size, what)
         return array.array(code, bytes(self._buffer[start : start + size]))
+
+    def beginning(self) -> bytes:
+        """Give the first bytes of the file, as far as they were read."""
+        return bytes(self._buffer[:_BEGINNING])
 
     def taken(self) -> bytes:
         """Give all bytes taken so far."""

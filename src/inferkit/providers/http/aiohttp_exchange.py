@@ -50,16 +50,14 @@ class AiohttpExchange(BoundedExchange):
                 if piece:
                     return piece
             raise connection.explain(error, self._provider) from cause_of(error)
-        if not piece and connection.is_over:  # cutting a connection can look like the end of its body
-            raise connection.explain(ConnectionResetError(), self._provider)
         return piece
 
     def holds_more(self) -> bool:
         """See `Exchange`."""
-        held = self._response.connection
-        if self._content._buffer or held is None or held.transport is None:  # noqa: SLF001 - no other way
-            return bool(self._content._buffer)  # noqa: SLF001
-        return can_be_read(held.transport.get_extra_info("socket"))
+        if self._content._buffer:  # noqa: SLF001 - no other way
+            return True
+        held = self._response.connection  # none once all of the body has come
+        return held is not None and held.transport is not None and can_be_read(_socket(held))
 
     async def finish(self) -> None:
         """See `Exchange`. The rest has come already, mostly."""
@@ -87,8 +85,12 @@ class AiohttpExchange(BoundedExchange):
             return
         held = self._response.connection
         if held is not None and held.transport is not None:
-            shut_down(held.transport.get_extra_info("socket"), connection.process)
+            shut_down(_socket(held), connection.process)
 
     def _end(self) -> None:
         if self._response.connection is not None:  # otherwise it has returned to the pool
             self._response.close()
+
+
+def _socket(held: Any) -> Any:
+    return held.transport.get_extra_info("socket")

@@ -59,7 +59,8 @@ class _Protocol(ResponseHandler):
         self._received += len(data)
         if self._received <= self.most:
             super().data_received(data)
-        elif self.transport is not None:
+        else:
+            assert self.transport is not None  # it brought them
             self.transport.abort()
             error = ReplyTooLong()
             if self._payload is not None:

@@ -95,8 +95,7 @@ class Connection:
 
     def part(self, sock: Any) -> None:
         """Hang up on a connection that is at its end, so that its pool does not use it again."""
-        if sock is not None:
-            shut_down(sock, self.process)
+        shut_down(sock, self.process)
 
     @property
     def is_over(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import zlib
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from inferkit.providers.errors import unusable
@@ -23,7 +24,7 @@ _REST_BYTES = 64 * 1024
 _REST_SECONDS = 0.25
 
 
-class BoundedExchange:
+class BoundedExchange(ABC):
     """See `Exchange`. A subclass says how pieces are received, and how the connection is let go."""
 
     status: int
@@ -63,9 +64,9 @@ class BoundedExchange:
             raise unusable(self._provider, "its compressed reply cannot be unpacked", status=self.status) from error
         return piece
 
+    @abstractmethod
     async def _receive(self) -> bytes:
         """Give the next piece as it was sent, or nothing at the end. Raises what `Exchange.read` does."""
-        raise NotImplementedError
 
     async def read_error(self) -> bytes:
         """Read what a body says about an error, up to 64 KiB and 5 seconds, and close. Never fails."""
@@ -75,9 +76,9 @@ class BoundedExchange:
         """See `Exchange`."""
         self._connection.watch(self._connection.within(seconds))
 
+    @abstractmethod
     def holds_more(self) -> bool:
         """See `Exchange`."""
-        raise NotImplementedError
 
     async def finish(self) -> None:
         """Read the little that follows the last event, so that the connection can be used again, and close."""
@@ -92,6 +93,6 @@ class BoundedExchange:
         await self.aclose()
         return got[:size]
 
+    @abstractmethod
     async def aclose(self) -> None:
         """See `Exchange`."""
-        raise NotImplementedError

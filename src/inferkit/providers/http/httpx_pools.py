@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from inferkit.providers.http.settings import Http
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["GivenClient", "HttpxPool", "InMemory", "load", "make_pool", "until"]
+__all__ = ["GivenClient", "HttpxPool", "InMemory", "Sender", "load", "make_pool", "until"]
 
 # httpcore looks every idle connection over at each call, in the square of their number; a TLS handshake costs more
 _MAX_IDLE_CONNECTIONS = {True: 100, False: 20}
@@ -31,11 +31,17 @@ _DEFAULT_SECONDS = 5.0  # httpx's own, which whoever made a client with it did n
 
 
 @dataclass(frozen=True, slots=True)
-class HttpxPool:
-    """A `Pool`. `send` returns the response, or an awaitable of it, once its headers came."""
+class Sender:
+    """Makes requests, and sends them. `send` returns the response, or an awaitable of it, once its headers came."""
 
     build: Callable[[str, Mapping[str, str], bytes, dict[str, Any]], Any]
     send: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpxPool(Sender):
+    """A `Pool`, which is closed here."""
+
     close: Callable[[], Any]
 
 
@@ -67,14 +73,13 @@ class GivenClient:
                     f"got {type(client).__name__}"
                 )
         self._blocking = not inspect.iscoroutinefunction(client.send)
-        self._pool = HttpxPool(
+        self._sender = Sender(
             functools.partial(_build_with, client),
             functools.partial(client.send, stream=True, follow_redirects=False),
-            _nothing,
         )
         self.timeouts = _timeouts_of(getattr(client, "timeout", None))
 
-    async def here(self, runtime: Runtime) -> HttpxPool:
+    async def here(self, runtime: Runtime) -> Sender:
         """Give the client, if it is of the kind that the caller can wait for."""
         if runtime.blocking is not self._blocking:
             have, want, caller = ("a blocking", "httpx.AsyncClient", "AsyncClient")
@@ -83,7 +88,7 @@ class GivenClient:
             raise ConfigurationError(
                 f"http_client= is {have} HTTP client, and this call came through inferkit's {caller}; pass an {want}"
             )
-        return self._pool
+        return self._sender
 
     async def aclose(self, runtime: Runtime) -> None:
         """Leave the client to whoever made it."""
@@ -111,6 +116,10 @@ def make_pool(http: Http, tls: bool, proxy: str | None, runtime: Runtime) -> Htt
         ),
     }
     try:
+        if http.http2:
+            imports.load(
+                "h2", "h2.connection"
+            )  # httpx would miss it when a server speaks HTTP/2, in the middle of a call
         if proxy is not None:
             secured = proxy.startswith("https:")
             context = tls_context(http.ca, http2=http.http2) if secured else None
@@ -193,7 +202,3 @@ def _parsed(url: str) -> tuple[Any, str]:
 
     parsed = httpx.URL(url)
     return parsed, parsed.netloc.decode("ascii")
-
-
-def _nothing() -> None:
-    pass

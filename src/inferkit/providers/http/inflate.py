@@ -19,7 +19,7 @@ class Inflater:
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes and return at most 64 KiB of what they hold; `more` gives the rest."""
-        if not self._begun and data:
+        if not self._begun:
             self._begun = True
             if data[:1] != b"\x1f" and data[0] & 0x0F != zlib.DEFLATED:  # "deflate" without its header, as some send
                 self._inner = zlib.decompressobj(-zlib.MAX_WBITS)

@@ -142,19 +142,28 @@ class _Answer:
             return self._end(Finale.RESET, chunked=False)
         chunked = len(exchange.pieces) != 1 or exchange.end != "complete"
         self._sock.sendall(_head(exchange.status, exchange.headers, None if chunked else len(exchange.reply)))
+        surplus = fault if isinstance(fault, Surplus) else None
+        kept = b""  # the last piece, which surplus bytes go with: sent by themselves, they might come late
         for step in body_steps(exchange, fault, self._speed):
+            if isinstance(step, Finale):
+                return self._end(step, chunked=chunked, surplus=surplus, before=kept)
+            if kept:
+                self._sock.sendall(kept)
+                kept = b""
             if isinstance(step, Pause):
                 if not self._pause(step.seconds):
                     return False
-            elif isinstance(step, Finale):
-                return self._end(step, chunked=chunked, surplus=fault if isinstance(fault, Surplus) else None)
+                continue
+            piece = b"%x\r\n%s\r\n" % (len(step), step) if chunked else step
+            if surplus is None:
+                self._sock.sendall(piece)
             else:
-                self._sock.sendall(b"%x\r\n%s\r\n" % (len(step), step) if chunked else step)
+                kept = piece
         raise AssertionError("a body without an ending")
 
-    def _end(self, ending: Finale, *, chunked: bool, surplus: Surplus | None = None) -> bool:
+    def _end(self, ending: Finale, *, chunked: bool, surplus: Surplus | None = None, before: bytes = b"") -> bool:
         if ending is Finale.WHOLE:
-            last = b"0\r\n\r\n" if chunked else b""
+            last = before + (b"0\r\n\r\n" if chunked else b"")
             if surplus is not None and not surplus.late:
                 last += surplus.data
             if last:

@@ -9,7 +9,14 @@ import pytest
 from chat_wire import USAGE, ask, completion, delta
 from inferkit import Client
 from inferkit.core.chunks import Chunk, ToolCallDelta
-from inferkit.core.errors import ContextOverflow, InvalidRequest, RateLimited, StreamInterrupted, Unavailable
+from inferkit.core.errors import (
+    ContextOverflow,
+    DeadlineExceeded,
+    InvalidRequest,
+    RateLimited,
+    StreamInterrupted,
+    Unavailable,
+)
 from inferkit.core.messages import CustomTool, ImagePart, Message, TextPart, ToolCallPart
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
@@ -19,7 +26,9 @@ from inferkit.providers.wires.chat.reader import ChatReader
 from inferkit.providers.wires.chat.wire import CHAT
 from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime
-from wire import UNTIL_CLOSED, Wire, event, reply, sse
+from ways import close
+from wire import UNTIL_CLOSED, Wire, chunked, event, reply, sse
+from worlds import in_time
 
 STREAM = {"content-type": "text/event-stream"}
 
@@ -179,7 +188,9 @@ def test_a_reply_that_broke_is_tried_again_before_its_text_and_interrupted_after
             ],
             [("A", "a", "{}"), ("B", "b", "[]")],
         ),
-        # what is no text, and what is nothing
+        # what is no index, no text, and what is nothing
+        ([[piece([0], "A", "a", "{")], [piece([0], arguments="}")]], [("A", "a", "{}")]),
+        ([[piece(0.0, "A", "a", "{")], [piece({"x": 1}, "B", "b", "[]")]], [("A", "a", "{"), ("B", "b", "[]")]),
         ([[piece(0, 5, "a", {"ö": 1})]], [("5", "a", '{"ö": 1}')]),
         ([[None, piece(0, "A", "a", "{}")]], [("A", "a", "{}")]),
         ([[piece(0, "A", "a", "{}"), {"index": 0}]], [("A", "a", "{}")]),
@@ -324,6 +335,21 @@ def test_halves_that_do_not_meet_and_nests_without_end_break_nothing():
     assert failure is None or type(failure) is Unavailable
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"choices": None, "x": HALVES[0]},
+        {"x": HALVES[0]},
+        {"choices": [None], "x": HALVES[0]},
+        delta(audio={"id": "a", "transcript": HALVES[0]}),
+    ],
+)
+def test_a_half_waits_whatever_stands_between(odd):
+    chunks, failure = read(*map(event, [delta("a" + HALVES[0]), odd, delta(HALVES[1]), delta(finish="stop")]))
+    assert failure is None
+    assert made(chunks).text == "a🎉"
+
+
 @pytest.mark.parametrize("streamed", [True, False])
 @pytest.mark.parametrize("index", [1, 3])
 def test_a_lone_choice_is_the_reply_whatever_its_index(streamed, index):
@@ -444,6 +470,35 @@ def test_a_reply_without_an_end_of_its_stream_is_whole_after_a_short_grace(run, 
         assert wire.wait_until_closed()
     assert (made(chunks).text, made(chunks).finish_reason) == ("Hi", "stop")
     assert (chunks[0].usage is not None) is usage
+
+
+def test_a_deadline_between_a_replys_end_and_its_streams_does_no_harm(way, monkeypatch):
+    monkeypatch.setattr("inferkit.providers.adapter._GRACE_SECONDS", 3600)
+    last = delta("Hi", finish="stop") | {"usage": USAGE}
+
+    def script(_):
+        yield from list(sse([event(last)]))[:-1]
+        yield chunked(b": ping\n\n")
+        yield UNTIL_CLOSED
+
+    def whole_after(seconds):
+        with way.wire(script) as wire:
+            adapter = way.adapter(wire.url)
+
+            async def call(runtime):
+                try:
+                    return await (await adapter(ask(runtime, deadline=runtime.now() + seconds))).read()
+                except DeadlineExceeded:
+                    return None  # not even the reply had come
+                finally:
+                    await close(adapter, runtime)
+
+            chunks = way(call)
+            assert wire.wait_until_closed(wire.connections)
+        return chunks
+
+    chunks = in_time(whole_after)
+    assert (made(chunks).text, made(chunks).finish_reason, chunks[0].usage is not None) == ("Hi", "stop", True)
 
 
 def test_pieces_without_ids_can_be_written_and_read_again():

@@ -45,6 +45,14 @@ def test_a_providers_error_that_is_handed_on_is_understood_by_whoever_gets_it(er
         assert again.code == error.code
 
 
+def test_words_and_a_code_side_by_side_are_an_error_with_both():
+    body = b'{"code": "Client specified an invalid argument", "error": "Incorrect API key provided"}'
+    error = CHAT.read_error("xai", 400, {}, body)
+    assert (type(error), error.detail) == (InvalidRequest, "Incorrect API key provided")
+    error = CHAT.read_error("xai", 400, {}, b'{"code": "invalid_model", "error": "no such model"}')
+    assert (error.code, error.detail) == ("invalid_model", "no such model")
+
+
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [

@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.core.messages import ImagePart, Message
 from inferkit.core.request import Target
 from inferkit.pricing.terms import PLAIN, Becomes, Terms, WireField, refuse_always, terms_under_budget
 from inferkit.providers.endpoints import Endpoint
@@ -196,6 +197,30 @@ def test_a_server_can_name_fields_of_its_own_that_are_free():
     assert "provider" in FIELDS
     assert FIELDS["provider"].becomes == "refused under a budget", "only there"
     assert Endpoint("a", "http://a").free_fields == ()
+
+
+@pytest.mark.parametrize(
+    ("extra", "terms"),
+    [
+        ({"image_url": {"format": "image/png"}}, PLAIN),
+        ({"image_url": {"url": "https://a/b.png"}}, Terms(unmeasured="image_url")),
+        ({"image_url": {"detail": "high"}}, Terms(unmeasured="image_url")),
+        ({"image_url": "https://a/b.png"}, Terms(unmeasured="image_url")),
+    ],
+)
+def test_what_else_is_said_of_an_image_passes_and_another_image_does_not(extra, terms):
+    message = Message.user("hi", ImagePart(url="https://a/a.png", extra=extra))
+    request = make_request().replace(candidates=(Target("openai", "m", OPENAI),), messages=(message,))
+    assert terms_under_budget(request) == terms
+
+
+def test_a_prediction_is_refused_under_a_budget_as_an_option_too():
+    request = make_request().replace(candidates=(Target("openai", "m", OPENAI),), prediction="Dear Ana,")
+    with pytest.raises(ConfigurationError, match="cannot cover 'prediction'"):
+        terms_under_budget(request)
+    nobody = type("Nobody", (), {})()
+    with pytest.raises(ConfigurationError, match="whether 'prediction' moves its cost"):
+        terms_under_budget(request.replace(candidates=(Target("mine", "m", nobody),)))
 
 
 def test_every_candidate_has_its_say():

@@ -228,7 +228,7 @@ def _joined(reply):
 
 @pytest.mark.parametrize("streamed", [True, False])
 def test_parts_that_come_whole_from_elsewhere_are_told_in_this_wires_fields(streamed):
-    parts = (ReasoningPart("hm", "seal"), TextPart("A"), TextPart("B"), RefusalPart("no"))
+    parts = (ReasoningPart("hm", "seal"), ReasoningPart(""), TextPart("A"), TextPart("B"), RefusalPart("no"))
     again, _ = read(write([Chunk(parts=parts), Chunk(finish_reason="odd")], streamed=streamed))
     one = Reply.of(again, CallRecord(clock))
     assert (one.reasoning, one.text, one.finish_reason) == ("hm", "ABno", "odd")
@@ -396,6 +396,19 @@ def test_what_came_before_a_failure_is_given_before_it():
     assert type(failure) is Unavailable
 
 
+def test_a_read_like_the_others_whose_text_is_no_utf8_is_read_with_what_can_be_told():
+    reader = ChatReader("acme", STREAM, streamed=True)
+    assert [chunk.text for chunk in reader.feed(event(delta("A")))] == ["A"]
+    broken = event(delta("Bb")).replace(b"Bb", b"B\xff")
+    assert [chunk.text for chunk in reader.feed(broken)] == ["B\ufffd"]
+
+
+def test_after_its_end_a_stream_has_nothing_more_to_say():
+    reader = ChatReader("acme", STREAM, streamed=True)
+    assert [chunk.text for chunk in reader.feed(event(delta("A")) + event("[DONE]"))] == ["A"]
+    assert (reader.done, reader.end(), reader.failure, reader.done) == (True, [], None, True)
+
+
 def test_the_reader_says_who_answered():
     reader = ChatReader("acme", STREAM, streamed=True)
     reader.feed(event(delta("A")) + event(delta("B") | {"id": 7}))
@@ -468,7 +481,13 @@ def test_blanks_without_end_under_the_label_of_a_stream_are_not_held():
         Usage(20, 9, 12, 3, 4),
         Usage(5, 5, reasoning_tokens=5),
         Usage(0, 1),
-        Usage(50, 30, 20, 20, details=UsageDetails(1, 2, 3, 4, 5, 6, 7, 8, 9, (("web_search", 2),), "a", "b", "c", 10)),
+        Usage(
+            50,
+            30,
+            20,
+            20,
+            details=UsageDetails(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, (("web_search", 2),), "a", "b", "c", 10),
+        ),
     ],
 )
 def test_usage_is_read_as_it_was_written(usage):

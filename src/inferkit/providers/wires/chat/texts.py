@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from inferkit.core.chunks import Chunk
 from inferkit.providers.wires.chat.events import ChatEvents
-from inferkit.providers.wires.payload import Malformed, parse
+from inferkit.providers.wires.payload import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ class Texts:
             return None
         before, after = self._before, self._after
         return [
-            _new(Chunk, (text, "", (), None, None, (before, piece, after), (), None))
+            _new(Chunk, (text, "", (), None, None, (before, piece, after), (), None, ()))
             for text, piece in zip(texts, pieces, strict=True)
         ]
 
@@ -64,10 +64,9 @@ class Texts:
         assert string is not None
         before, after = event[: opening.end()], event[string.end() :]
         found: list[Chunk] = []
-        try:
-            ChatEvents().read_text(parse(before + _PROBE.encode() + after), found)
-        except Malformed:
-            return
+        ChatEvents().read_text(
+            parse(before + _PROBE.encode() + after), found
+        )  # JSON still, as it was with another text
         if found and found[0].text == _PROBE:
             self._before, self._after = before, after
             self._head, self._tail = b"data: " + before, after + b"\n\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from decimal import Decimal
 from typing import Any
 
@@ -32,6 +33,9 @@ def read_usage(counts: Any, service_tier: Any = None) -> Usage | None:
     """
     if not isinstance(counts, dict):
         return None
+    plain = _plain(counts, service_tier)
+    if plain is not None:
+        return plain
     prompt = _count(counts.get("prompt_tokens"))
     completion = _count(counts.get("completion_tokens"))
     if prompt is None and completion is None:
@@ -59,10 +63,61 @@ def read_usage(counts: Any, service_tier: Any = None) -> Usage | None:
     )
 
 
+_PLAIN = ("prompt_tokens", "completion_tokens", "total_tokens")
+_TOTALS = 3
+
+
+def _plain(counts: dict[str, Any], service_tier: Any) -> Usage | None:
+    """Read counts of the kind that nearly all are of: those that every server sends, and two details; None for others.
+
+    It is several times faster, and every call passes it.
+    """
+    try:
+        prompt, completion, total = [counts[name] for name in _PLAIN]
+    except KeyError:
+        return None
+    if not (type(prompt) is type(completion) is type(total) is int) or total != prompt + completion:
+        return None
+    cached = reasoning = 0
+    if len(counts) > _TOTALS:
+        for name, value in counts.items():
+            if not value or name in _PLAIN:
+                continue
+            if name == "prompt_tokens_details":
+                cached = _only(value, "cached_tokens")
+            elif name == "completion_tokens_details":
+                reasoning = _only(value, "reasoning_tokens")
+            else:
+                return None
+    if not (0 <= cached <= prompt < _MOST and 0 <= reasoning <= completion < _MOST):
+        return None
+    details = _of_tier(service_tier) if service_tier and type(service_tier) is str else NO_DETAILS
+    return Usage(prompt, completion, cached, 0, reasoning, details=details)
+
+
+@functools.lru_cache(maxsize=64)
+def _of_tier(service_tier: str) -> UsageDetails:
+    return UsageDetails(service_tier=service_tier)
+
+
+def _only(details: Any, known: str) -> int:
+    """Give the one count that is not zero, if it is this one, and otherwise -1."""
+    found = 0
+    if type(details) is not dict:
+        return -1
+    for name, value in details.items():
+        if value:
+            if name != known or type(value) is not int:
+                return -1
+            found = value
+    return found
+
+
 def _usage_details(
     counts: dict[str, Any], of_prompt: dict[str, Any], of_completion: dict[str, Any], tier: Any
 ) -> UsageDetails:
     found = _sounds_and_images(of_prompt, of_completion)
+    _predictions(of_completion, found)
     for place in (counts, of_prompt):
         for name in _LIFETIMES_IN:
             if name in place:
@@ -85,6 +140,12 @@ def _usage_details(
 
 
 _USUAL = UsageDetails._field_defaults
+
+
+def _predictions(of_completion: dict[str, Any], found: dict[str, Any]) -> None:
+    """Read what became of a prediction. What was rejected is billed as output, among whose tokens it is counted."""
+    for name in ("accepted_prediction_tokens", "rejected_prediction_tokens"):
+        found[name] = _first(of_completion, (name,))
 
 
 def _sounds_and_images(of_prompt: dict[str, Any], of_completion: dict[str, Any]) -> dict[str, Any]:
@@ -160,6 +221,8 @@ def _write_details(details: UsageDetails, written: dict[str, Any]) -> None:
             kind = name.removeprefix("cache_read_")
             of_prompt.setdefault("cached_tokens_details", {})[kind] = tokens
             of_prompt[kind] = of_prompt.get(kind, 0) + tokens
+        elif side in {"accepted", "rejected"}:
+            of_completion[name] = tokens
         elif side in {"input", "output"}:
             place = of_prompt if side == "input" else of_completion
             place[kind] = place.get(kind, 0) + tokens

@@ -1,0 +1,43 @@
+"""Long work in Python lets other threads run, and does not pause where there are none."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from inferkit.runtime import clock
+from inferkit.runtime.yielding import Pauses
+
+
+@pytest.fixture
+def slept(monkeypatch):
+    slept = []
+    monkeypatch.setattr(clock, "sleep", slept.append)
+    return slept
+
+
+def test_work_pauses_when_it_has_gone_on_for_a_while(monkeypatch, slept):
+    monkeypatch.setattr(threading, "active_count", lambda: 2)
+    now = 100.0
+    monkeypatch.setattr(clock, "now", lambda: now)
+    pause = Pauses()
+    pause()
+    assert slept == []
+    now = 100.1
+    pause()
+    pause()
+    assert len(slept) == 1, "it has just paused"
+    now = 100.2
+    pause()
+    assert len(slept) == 2
+
+
+def test_a_thread_that_is_alone_never_pauses(monkeypatch, slept):
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    now = 100.0
+    monkeypatch.setattr(clock, "now", lambda: now)
+    pause = Pauses()
+    now = 200.0
+    pause()
+    assert slept == []
