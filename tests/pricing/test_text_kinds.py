@@ -48,9 +48,7 @@ def test_a_text_of_any_sort_is_counted_to_within_a_fifth_before_anything_is_know
 
 
 def test_a_text_that_is_counted_in_parts_comes_to_what_it_does_as_a_whole():
-    text = (
-        "".join(TEXTS.values()).replace("  ", " ").encode()
-    )  # spaces are counted by twos and fours, from where it begins
+    text = " ".join(" ".join(TEXTS.values()).split()).encode()  # spaces in a row are counted from where a part begins
     whole, parts, after = count(text), [0.0] * len(KINDS), b""
     for start in range(0, len(text), 37):
         part = text[start : start + 37]
