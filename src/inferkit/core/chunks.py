@@ -110,5 +110,5 @@ def _size(value: Any) -> int:
     if isinstance(value, list | tuple):
         return sum(map(_size, value))
     if is_dataclass(value):
-        return sum(_size(getattr(value, each.name)) for each in fields(value))
+        return sum(_size(getattr(value, each.name)) for each in fields(value) if each.name != "wire")
     return 0 if value is None else 8

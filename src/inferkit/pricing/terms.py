@@ -33,7 +33,9 @@ __all__ = [
     "terms_under_budget",
 ]
 
-STANDARD = frozenset({"", "auto", "default", "global", "not_available", "on_demand", "standard", "unspecified"})
+STANDARD = frozenset(
+    {"", "auto", "default", "global", "not_available", "on_demand", "standard", "standard_only", "unspecified"}
+)
 """Providers' words for how they serve who asks for nothing else."""
 
 AUTO = frozenset({"auto"})

@@ -17,12 +17,13 @@ from inferkit.providers.wires.chat.others import Others
 from inferkit.providers.wires.chat.tool_calls import ToolCalls
 from inferkit.providers.wires.chat.usage import read_usage
 from inferkit.providers.wires.payload import Malformed
+from inferkit.providers.wires.reply_reader import BrokenReplyError
 
 if TYPE_CHECKING:
     from inferkit.core.chunks import ToolCallDelta
     from inferkit.core.messages import Part
 
-__all__ = ["BrokenReplyError", "ChatEvents"]
+__all__ = ["ChatEvents"]
 
 _NOTHING: dict[str, Any] = {}
 _REFUSED = (RefusalPart(""),)
@@ -31,27 +32,28 @@ _ANY = object()
 _WORDS = frozenset({"role", "content", "reasoning_content", "reasoning", "refusal"})
 
 
-class BrokenReplyError(Exception):
-    """The provider says that it broke off. `error` is its error object, or one that is made of its word for that."""
-
-    def __init__(self, error: Any) -> None:
-        super().__init__()
-        self.error = error
-
-
 class ChatEvents:
-    """Reads the events of one reply, or the one object of a whole one."""
+    """See `Events`."""
 
-    __slots__ = ("_calls", "_index", "_others", "_refused", "_tier", "finished", "light")
+    __slots__ = ("_calls", "_index", "_others", "_refused", "_tier", "done", "finished", "id", "light", "model")
 
     def __init__(self) -> None:
         self.finished = False
-        self.light = False  # the last event brought words, and nothing that is gathered
+        self.done = False
+        self.light = False
+        self.model: str | None = None
+        self.id: str | None = None
         self._refused = False
         self._tier: Any = None
         self._calls: ToolCalls | None = None
         self._index: Any = _ANY  # of the choice that is the reply
         self._others = Others()
+
+    def meet(self, event: dict[str, Any]) -> None:
+        """Take what the first event says of the whole reply."""
+        model, id_ = event.get("model"), event.get("id")
+        self.model = model if isinstance(model, str) else None
+        self.id = id_ if isinstance(id_, str) else None
 
     def read_text(self, event: Any, into: list[Chunk], raw: Any = None) -> bool:
         """Read an event that brings a piece of text and nothing else, as nearly all do; False where it is none.
@@ -94,6 +96,7 @@ class ChatEvents:
         if not isinstance(content, dict) or not content.get("choices"):
             raise Malformed("it has no choices")
         self.read(content, into, raw)
+        self.meet(content)
 
     def rest(self, into: list[Chunk]) -> None:
         """Tell what was gathered and not told, of a reply that ended without a finish reason, or went on after it."""

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.chunks import TokenLogprob
-from inferkit.providers.wires.chat.write_messages import NotTakenError
+from inferkit.providers.wires.payload import NotTakenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -37,9 +37,10 @@ def write_request(request: Request, quirks: ChatQuirks) -> dict[str, Any]:
 
     Raises `ConfigurationError` for what the wire cannot carry, `NotTakenError` for what this server does not take.
     """
+    leave_out = request.record.leave_out
     payload: dict[str, Any] = {
         "model": request.model,
-        "messages": [wire for message in request.messages for wire in write_messages(message, quirks)],
+        "messages": [wire for message in request.messages for wire in write_messages(message, quirks, leave_out)],
     }
     if request.stream:
         payload["stream"] = True
