@@ -23,6 +23,7 @@ import inferkit.telemetry
 import inferkit.testing
 
 FACE = [
+    "Anthropic",
     "AsyncClient",
     "AsyncStream",
     "Attempt",

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from inferkit.plans.plan import Plan
     from inferkit.plans.subscriptions import Plans, Subscription
     from inferkit.pricing.prices import Price
+    from inferkit.providers.anthropic import Anthropic
     from inferkit.providers.http.settings import Http
     from inferkit.providers.http.transport import Timeouts
     from inferkit.providers.openai_chat import OpenAIChat
@@ -137,11 +138,13 @@ _load = lazily(
         "local": ("Local",),
         "providers.http.settings": ("Http",),
         "providers.http.transport": ("Timeouts",),
+        "providers.anthropic": ("Anthropic",),
         "providers.openai_chat": ("OpenAIChat",),
     },
 )
 
 __all__ = [
+    "Anthropic",
     "AsyncClient",
     "AsyncStream",
     "Attempt",

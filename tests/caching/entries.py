@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from inferkit.core.chunks import Chunk, ToolCallDelta
+from inferkit.core.chunks import Chunk, TokenLogprob, ToolCallDelta
 from inferkit.core.messages import (
     ImagePart,
     OpaquePart,
@@ -31,10 +31,11 @@ parts = st.one_of(
     st.builds(ToolCallPart, texts, texts, texts, extras),
     st.builds(ToolResultPart, texts, texts, st.booleans(), extras),
 )
+likely = st.floats(-99, 0)
 details = st.sampled_from(
     [
         NO_DETAILS,
-        UsageDetails(1, 2, 3, 4, 5, 6, 7, 8, 9, (("a", 1), ("b", 2)), "flex", "fast", "eu", 10),
+        UsageDetails(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, (("a", 1), ("b", 2)), "flex", "fast", "eu", 10),
         UsageDetails(service_tier="default", reported_nanos=0),
     ]
 )
@@ -51,6 +52,10 @@ chunks = st.lists(
         event=st.none(),
         parts=st.lists(parts, max_size=2).map(tuple),
         extra=extras,
+        logprobs=st.lists(
+            st.builds(TokenLogprob, texts, likely, st.lists(st.tuples(texts, likely), max_size=2).map(tuple)),
+            max_size=2,
+        ).map(tuple),
     ),
     max_size=40,
 )

@@ -13,7 +13,7 @@ from inferkit.core.chunks import Chunk
 from inferkit.core.messages import ImagePart, OpaquePart
 
 KEY = b"k" * 32
-MAGIC = b"inferkit-cache-3"
+MAGIC = b"inferkit-cache-4"
 
 
 def signed(payload, key=KEY):
@@ -80,7 +80,14 @@ def _changed(place, value):
 
 
 def _chunk(text="", reasoning="", **fields):
-    others = {"tool_calls": [], "finish_reason": None, "usage": None, "parts": [], "extra": None} | fields
+    others = {
+        "tool_calls": [],
+        "finish_reason": None,
+        "usage": None,
+        "parts": [],
+        "extra": None,
+        "logprobs": [],
+    } | fields
     return _changed(3, [[text, reasoning, *others.values()]])
 
 
@@ -127,6 +134,12 @@ def _chunk(text="", reasoning="", **fields):
         _chunk(parts=[["ImagePart", None, "?", "image/png", None, None]]),
         _chunk(parts=[["ToolResultPart", "a", "b", 0, None]]),
         _chunk(extra=[]),
+        _chunk(logprobs=None),
+        _chunk(logprobs=[["a"]]),
+        _chunk(logprobs=[["a", -1]]),
+        _chunk(logprobs=[[None, -1.0]]),
+        _chunk(logprobs=[["a", -1.0, "b"]]),
+        _chunk(logprobs=[["a", -1.0, ["b", 2]]]),
         b"[" * 100_000,
         b"[" + b"9" * 10_000 + b"]",
         b"\xff",

@@ -6,10 +6,12 @@ from inferkit.core.usage import NO_DETAILS, Usage, UsageDetails
 
 
 def test_details_add_up_and_the_later_way_holds():
-    one = UsageDetails(1, 2, 3, 4, 5, 6, 7, 8, 9, (("a", 1), ("b", 2)), "flex", "fast", None, 10)
-    other = UsageDetails(1, 1, 1, 1, 1, 1, 1, 1, 1, (("b", 3), ("c", 4)), None, "slow", "eu", 5)
+    one = UsageDetails(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, (("a", 1), ("b", 2)), "flex", "fast", None, 10)
+    other = UsageDetails(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, (("b", 3), ("c", 4)), None, "slow", "eu", 5)
     both = (Usage(1, 1, details=one) + Usage(1, 1, details=other)).details
-    assert both == UsageDetails(2, 3, 4, 5, 6, 7, 8, 9, 10, (("a", 1), ("b", 5), ("c", 4)), None, "slow", "eu", 15)
+    assert both == UsageDetails(
+        2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, (("a", 1), ("b", 5), ("c", 4)), None, "slow", "eu", 15
+    )
 
 
 REPORTED = Usage(1, 1, details=UsageDetails(reported_nanos=5))

@@ -313,7 +313,7 @@ def test_voiding_or_reviving_it_late_is_entered_for_who_made_it(book):
 
 def test_every_field_of_a_charge_is_read_back_as_it_was_written(book):
     details = UsageDetails(
-        1, 2, 3, 4, 5, 6, 7, 8, 9, (("file_search", 1), ("web_search", 2)), "flex", "fast", "eu", 10
+        1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, (("file_search", 1), ("web_search", 2)), "flex", "fast", "eu", 10
     )  # fmt: skip
     part = Part("retry", "p", "m", "error", None, 1, 2, 3, 4, 5)
     parts = (part, part._replace(usd=9, details=details))

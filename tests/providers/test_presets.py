@@ -49,6 +49,10 @@ def rows():
             notes.append("ids of calls made nine letters long")
         if not quirks.names_tool:
             notes.append("a tool that must be called is sent alone")
+        if quirks.logprobs is None:
+            notes.append("never says `logprobs`")
+        elif quirks.logprobs == "number":
+            notes.append("`logprobs` asked for by their number")
         if quirks.reasoning_tags is not None:
             notes.append(f"reasoning is read between `{quirks.reasoning_tags[0]}` and `{quirks.reasoning_tags[1]}`")
         cells = [
@@ -95,6 +99,10 @@ def test_a_request_with_everything_is_written_in_each_servers_way(name, monkeypa
         tool_choice="find",
         max_output_tokens=7,
         seed=1,
+        prediction="x",
+        prompt_cache_key="k",
+        prompt_cache_retention="24h",
+        logprobs=quirks.logprobs and True,
     )
     sent = json.loads(CHAT.write_request(request, endpoint))
     assert sent[quirks.max_tokens_field] == 7

@@ -18,6 +18,7 @@ from inferkit.core.messages import RefusalPart
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from inferkit.core.chunks import TokenLogprob
     from inferkit.core.messages import Part
 
 __all__ = ["CachedReply", "condense"]
@@ -62,7 +63,7 @@ def condense(chunks: Sequence[Chunk]) -> tuple[Chunk, ...]:
     if [c for c in chunks if c[1] or c[2] or c[6]]:  # reasoning, tool calls, parts
         return _condensed(chunks, _Merger(max(_PIECE_CHARACTERS, sum([len(chunk[0]) for chunk in chunks]) // _PIECES)))
     texts = [chunk[0] for chunk in chunks]
-    told = [c for c in chunks if c[3] or c[4] or c[7]]  # finish reason, usage, extra
+    told = [c for c in chunks if c[3] or c[4] or c[7] or c[8]]  # finish reason, usage, extra, logprobs
     return (*map(Chunk, _merged(texts)), _last(told))
 
 
@@ -83,11 +84,13 @@ def _last(chunks: Sequence[Chunk]) -> Chunk:
     """Give the chunk that says what these say of the whole reply."""
     finish_reason, usage = None, None
     extra: dict[str, Any] = {}
+    logprobs: list[TokenLogprob] = []
     for chunk in chunks:
+        logprobs += chunk.logprobs
         finish_reason = chunk.finish_reason or finish_reason
         usage = chunk.usage or usage
         extra |= chunk.extra or {}
-    return Chunk(finish_reason=finish_reason, usage=usage, extra=extra or None)
+    return Chunk(finish_reason=finish_reason, usage=usage, extra=extra or None, logprobs=tuple(logprobs))
 
 
 def _condensed(chunks: Sequence[Chunk], merger: _Merger) -> tuple[Chunk, ...]:

@@ -28,6 +28,8 @@ NOT_IN_KEY = frozenset(
         "user",  # who asks: the boundary that no reply crosses is `tenant`
         "feature",  # what the reply is for
         "plan",
+        "prompt_cache_key",  # where the provider looks for the beginning of the prompt
+        "prompt_cache_retention",
         "attempt",
         "attempt_kind",
         "target",  # which candidate serves it

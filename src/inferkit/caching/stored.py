@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from inferkit.caching.entry import CachedReply
-from inferkit.core.chunks import Chunk, ToolCallDelta
+from inferkit.core.chunks import Chunk, TokenLogprob, ToolCallDelta
 from inferkit.core.messages import PARTS
 from inferkit.core.usage import NO_DETAILS, Usage, UsageDetails
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["decode", "encode"]
 
-_MAGIC = b"inferkit-cache-3"
+_MAGIC = b"inferkit-cache-4"
 _DIGEST = 16
 _HEAD = len(_MAGIC) + _DIGEST
 
@@ -75,6 +75,7 @@ def _chunk_to_plain(chunk: Chunk) -> Any:
         _usage_to_plain(chunk.usage),
         [_part_to_plain(part) for part in chunk.parts],
         _json_value(chunk.extra),
+        [_json_value([one.token, one.logprob, *map(list, one.top)]) for one in chunk.logprobs],
     ]
 
 
@@ -124,7 +125,7 @@ def _json_value(value: Any) -> Any:
 def _chunk(plain: Any) -> Chunk:
     if type(plain) is str:
         return Chunk(plain)
-    text, reasoning, calls, finish_reason, usage, parts, extra = _expect(plain, list)
+    text, reasoning, calls, finish_reason, usage, parts, extra, logprobs = _expect(plain, list)
     return Chunk(
         text=_expect(text, str),
         reasoning=_expect(reasoning, str),
@@ -133,7 +134,18 @@ def _chunk(plain: Any) -> Chunk:
         usage=None if usage is None else _usage(_expect(usage, list)),
         parts=tuple(_part(part) for part in _expect(parts, list)),
         extra=_or_none(extra, dict),
+        logprobs=tuple(_logprob(one) for one in _expect(logprobs, list)),
     )
+
+
+def _logprob(plain: Any) -> TokenLogprob:
+    token, logprob, *top = _expect(plain, list)
+    return TokenLogprob(*_likely([token, logprob]), tuple(map(_likely, top)))
+
+
+def _likely(plain: Any) -> tuple[str, float]:
+    token, logprob = _expect(plain, list)
+    return _expect(token, str), _expect(logprob, float)
 
 
 def _call(plain: Any) -> ToolCallDelta:

@@ -12,7 +12,7 @@ from inferkit.runtime import imports
 from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from inferkit.core.request import Handler
     from inferkit.pricing.price_book import PriceBook
@@ -100,7 +100,7 @@ class Catalog:
             return True
         provider, colon, model = text.partition(":")
         named = bool(colon and model) and not any(character.isspace() for character in text)
-        return named and (provider in self._providers or provider == "local" or provider in _presets())
+        return named and (provider in self._providers or provider == "local" or provider in _known())
 
     def refuse_text(self, name: str) -> None:
         """Raise `NoRoute` for what cannot be a model's name: a prompt in its place must not get into traces."""
@@ -115,12 +115,12 @@ class Catalog:
 
     def _check(self, name: str) -> None:
         provider, _, model = name.partition(":")
-        known = provider in self._providers or provider == "local" or provider in _presets()
+        known = provider in self._providers or provider == "local" or provider in _known()
         if not known or (not model and provider != "local" and provider not in self._providers):
             if name in self._aliases:
                 raise NoRoute(f'an alias stands for models, and not for another alias: list what "{name}" stands for')
             aliases = ", ".join(self._aliases) or "none"
-            providers = ", ".join(sorted({*self._providers, *_presets(), "local"}))
+            providers = ", ".join(sorted({*self._providers, *_known(), "local"}))
             raise NoRoute(
                 f'no model stands behind "{name}"; the aliases are: {aliases}; otherwise name a model as '
                 f'"provider:model", where the providers are: {providers}'
@@ -155,10 +155,10 @@ def _names(alias: str, targets: str | Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _presets() -> Mapping[str, Any]:
-    from inferkit.providers.presets import PRESETS
+def _known() -> Collection[str]:
+    from inferkit.providers.by_name import NAMES
 
-    return PRESETS
+    return NAMES
 
 
 def _make(provider: str, model: str, transport: Library | Http | Transport | None) -> Handler:
@@ -167,7 +167,6 @@ def _make(provider: str, model: str, transport: Library | Http | Transport | Non
             from inferkit.local import Local
 
         return Local(model or None)
-    with imports.lock:
-        from inferkit.providers.openai_chat import OpenAIChat
+    from inferkit.providers.by_name import make
 
-    return OpenAIChat.preset(provider, transport=transport)
+    return make(provider, transport)

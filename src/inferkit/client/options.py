@@ -120,6 +120,53 @@ class CallOptions(TypedDict, total=False):
             otherwise=_PROVIDER,
         ),
     ]
+    logprobs: Annotated[
+        bool,
+        Declared(
+            checks.is_switch,
+            "True or False",
+            "Whether the provider says how likely each token of the reply was: `Reply.logprobs`, `Reply.confidence`.",
+            otherwise=_PROVIDER,
+        ),
+    ]
+    top_logprobs: Annotated[
+        int,
+        Declared(
+            checks.whole(0),
+            "a whole number from 0",
+            "How many of the likeliest tokens are named in each place; it asks for `logprobs` too.",
+            otherwise="none",
+            convert=int,
+        ),
+    ]
+    prediction: Annotated[
+        str,
+        Declared(
+            checks.is_text,
+            "a text",
+            "What the reply will be much like: it comes sooner, and what of this does not come is billed as output. "
+            "Not with a budget of money or tokens.",
+            otherwise="none",
+        ),
+    ]
+    prompt_cache_key: Annotated[
+        str,
+        Declared(
+            checks.is_text,
+            'a text, for example "support"',
+            "Has the provider send calls with one key, whose prompts begin alike, to where the beginning is cached.",
+            otherwise=_PROVIDER,
+        ),
+    ]
+    prompt_cache_retention: Annotated[
+        str,
+        Declared(
+            checks.is_text,
+            'a text, for example "24h"',
+            "For how long the provider keeps the beginning of the prompt in its cache.",
+            otherwise=_PROVIDER,
+        ),
+    ]
     extra: Annotated[
         Mapping[str, Any],
         Declared(

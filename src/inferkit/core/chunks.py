@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from inferkit.core.messages import Part
     from inferkit.core.usage import Usage
 
-__all__ = ["Chunk", "ToolCallDelta"]
+__all__ = ["Chunk", "TokenLogprob", "ToolCallDelta"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,21 @@ class ToolCallDelta:
     kind: str = "function"
 
 
+class TokenLogprob(NamedTuple):
+    """How likely the model found a token that it wrote, as a natural logarithm: 0 is certain.
+
+    `top` has the likeliest tokens in its place with their own, where they were asked for.
+    """
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+    def __repr__(self) -> str:
+        """Say how likely, not what."""
+        return f"TokenLogprob(logprob={self.logprob!r}, top={len(self.top)})"
+
+
 class Chunk(NamedTuple):
     """A piece of a reply, as it comes. A named tuple, because one is made for every token.
 
@@ -37,7 +52,8 @@ class Chunk(NamedTuple):
     come after the chunk's reasoning and text, and each is whole: an image, or a text or reasoning part without
     words, which seals those that came before it with its signature and extra. A `RefusalPart` without words says
     that the chunk's text is one. `extra` is what else the provider says of the whole reply (citations, logprobs,
-    its service tier), under its own names; a later one holds.
+    its service tier), under its own names; a later one holds. `logprobs` says of tokens how likely they were, where
+    that was asked for; a reply from the cache has them all with its last chunk.
     """
 
     text: str = ""
@@ -48,6 +64,7 @@ class Chunk(NamedTuple):
     event: Any = None
     parts: tuple[Part, ...] = ()
     extra: Mapping[str, Any] | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
     def __repr__(self) -> str:
         """Say what the chunk carries, not its words."""
@@ -79,8 +96,8 @@ class Chunk(NamedTuple):
             count += len(call.arguments) + len(call.id or "") + len(call.name or "")
             if call.extra:
                 count += _size(call.extra)
-        if self.parts or self.extra:
-            count += _size(self.parts) + _size(self.extra)
+        if self.parts or self.extra or self.logprobs:
+            count += _size(self.parts) + _size(self.extra) + _size(self.logprobs)
         return count
 
 
@@ -93,5 +110,5 @@ def _size(value: Any) -> int:
     if isinstance(value, list | tuple):
         return sum(map(_size, value))
     if is_dataclass(value):
-        return sum(_size(getattr(value, each.name)) for each in fields(value))
+        return sum(_size(getattr(value, each.name)) for each in fields(value) if each.name != "wire")
     return 0 if value is None else 8

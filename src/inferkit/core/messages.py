@@ -137,10 +137,14 @@ class RefusalPart:
 
 @dataclass(frozen=True, slots=True)
 class OpaquePart:
-    """Something of a reply that has no part of its own here. `kind` is the provider's name for it."""
+    """Something of a reply that has no part of its own here. `kind` is the provider's name for it.
+
+    `wire` is the one that it came over; another one leaves it out.
+    """
 
     kind: str
     value: Any = field(repr=False, hash=False)
+    wire: str = "chat"
 
 
 Part: TypeAlias = (
@@ -207,7 +211,7 @@ class Message:
 
 
 Messages: TypeAlias = str | Message | Mapping[str, Any] | Sequence[Message | Mapping[str, Any]]
-"""What a caller may pass: a question, a message, or a conversation; dictionaries in the OpenAI form work too."""
+"""What a caller may pass: a question, a message, or a conversation; also as dictionaries, OpenAI's or Anthropic's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ class CallRecord:
     the budgeted functions around it, which reports take for a user where nobody says who that is. `hold` is the budget
     layer's reservation while there is one, `clamped` says that it lowered the output tokens, `degraded` names the
     budget (its account) that took the call to a smaller model. `saved_nanos` is what a cache hit would have cost,
-    `names` what the resolve layer found behind the model names of this call.
+    `names` what the resolve layer found behind the model names of this call. `left_out` names what of the request was
+    not sent, since it is for another provider alone.
     """
 
     clock: Clock
@@ -66,6 +67,7 @@ class CallRecord:
     degraded: str | None = None
     trace_id: str | None = None
     attempt_spans: list[Any] = field(default_factory=list)
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.id = self.id or _new_id(self.clock.time())
@@ -73,6 +75,11 @@ class CallRecord:
     def note(self, name: str, /, **attributes: Any) -> None:
         """Leave an event for the trace."""
         self.events.append(Event(int(self.clock.time() * 1e9), name, attributes))
+
+    def leave_out(self, what: str) -> None:
+        """Say that something of the request is not sent."""
+        if what not in self.left_out:
+            self.left_out = (*self.left_out, what)
 
     def sign(self, error: InferkitError, partial: str = "") -> None:
         """Say on an error which call it belongs to, what was tried, and the text that its caller was given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from inferkit.core.attempt import Attempt
-    from inferkit.core.chunks import Chunk
+    from inferkit.core.chunks import Chunk, TokenLogprob
     from inferkit.core.record import CacheResult, CallRecord
 
-__all__ = ["Reply", "tool_calls"]
+__all__ = ["Reply", "parts_of", "tool_calls"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +33,9 @@ class Reply:
     did not cover the call took it to its `degrade_to`. `attempts` lists what was sent. `id` names the call in the
     ledger and in traces, `trace_id` is the trace's hex id where one was recorded. `message` is what goes on with
     the conversation: append it, and what only the provider understands goes back with it. `extra` is what else the
-    provider said of the reply (citations, logprobs, its service tier), under its own names. `chunks` are the pieces
-    that it came in, `raw` holds the provider's own events.
+    provider said of the reply (citations, logprobs, its service tier), under its own names. `left_out` names what of
+    the request its provider was not sent, since only another one understands it. `chunks` are the pieces that it came
+    in, `raw` holds the provider's own events.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Reply:
     attempts: tuple[Attempt, ...]
     trace_id: str | None
     extra: Mapping[str, Any] = field(repr=False)
+    left_out: tuple[str, ...] = ()
     chunks: tuple[Chunk, ...] = field(repr=False, compare=False)
 
     @classmethod
@@ -72,13 +75,15 @@ class Reply:
             if chunk.extra:
                 extra.update(deepcopy(dict(chunk.extra)))  # the cache keeps the chunk, and this is the caller's
         served = record.served
+        if served is not None and (usage is None or served.usage.estimated):
+            usage = served.usage  # a report that came before the end says less than what was booked
         completed = served if served is not None and served.outcome == "completed" else None
         return cls(
             id=record.id,
             text="".join(texts),
             reasoning="".join(thoughts),
             tool_calls=tool_calls(chunks) if calls else (),
-            usage=usage or (served.usage if served else Usage()),
+            usage=usage or Usage(),
             cost_nanos=record.cost_nanos,
             reported_nanos=None if usage is None or usage.details is NO_DETAILS else record.reported_nanos,
             saved_nanos=record.saved_nanos,
@@ -90,6 +95,7 @@ class Reply:
             attempts=tuple(record.attempts),
             trace_id=record.trace_id,
             extra=extra,
+            left_out=record.left_out,
             chunks=tuple(chunks),
         )
 
@@ -109,9 +115,24 @@ class Reply:
         return to_usd(self.saved_nanos)
 
     @property
+    def logprobs(self) -> tuple[TokenLogprob, ...]:
+        """How likely the model found each of its tokens; none where `logprobs=True` did not ask, or nobody said."""
+        return tuple([one for chunk in self.chunks for one in chunk.logprobs])
+
+    @property
+    def confidence(self) -> float | None:
+        """How sure the model was of its own words, from 0 to 1: e to the power of the mean log-probability.
+
+        None where no log-probabilities came. It compares replies of one model to questions of one kind, and says
+        nothing of whether they are true.
+        """
+        logprobs = [one.logprob for chunk in self.chunks for one in chunk.logprobs]
+        return min(1.0, math.exp(math.fsum(logprobs) / len(logprobs))) if logprobs else None
+
+    @property
     def message(self) -> Message:
         """The reply as a message of the conversation, with its parts in the order in which they came."""
-        return Message("assistant", tuple(_parts(self.chunks)))
+        return Message("assistant", tuple(parts_of(self.chunks)))
 
     @property
     def raw(self) -> tuple[Any, ...]:
@@ -153,8 +174,8 @@ class _Run:
         return self.kind(words) if self.seal is None else replace(self.seal, text=words)
 
 
-def _parts(chunks: Sequence[Chunk]) -> Iterable[Part]:
-    """Put the parts of a reply together, in their order."""
+def parts_of(chunks: Sequence[Chunk]) -> Iterable[Part]:
+    """Put the parts of a reply together, in the order in which they came."""
     pieces: list[_Run | Part | int] = []
     calls = _calls(chunks)
     placed: set[int] = set()

@@ -94,6 +94,11 @@ class Request:
     tool_choice: str | None = None
     response_schema: Mapping[str, Any] | None = None
     reasoning_effort: str | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    prediction: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     provider: str | None = None
     candidates: tuple[Target, ...] = ()

@@ -166,6 +166,8 @@ def _question(request: Request) -> dict[str, Any]:
         raise _not_here("tools; send the call to a model that does, or leave them out")
     if request.response_schema is not None:
         raise _not_here("a response schema; ask for the form in words, and check the reply")
+    if request.logprobs or request.top_logprobs is not None:
+        raise _not_here("log-probabilities")
     question: dict[str, Any] = {
         "messages": _turns(request.messages),
         "max_tokens": request.max_output_tokens,

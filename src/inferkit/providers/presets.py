@@ -73,6 +73,8 @@ class Preset:
 
 
 _REASONING = frozenset({"reasoning_content", "reasoning", "reasoning_details"})
+_PROMPT_CACHE = frozenset({"prompt_cache_key", "prompt_cache_retention"})
+_HINTS = _PROMPT_CACHE | {"prediction"}
 _COMPLETION = "max_completion_tokens"
 
 
@@ -100,7 +102,7 @@ def _all() -> Iterable[Preset]:
         "cerebras",
         "https://api.cerebras.ai/v1",
         "CEREBRAS_API_KEY",
-        _text_only(max_tokens_field=_COMPLETION, reasoning_field="reasoning"),
+        _text_only(max_tokens_field=_COMPLETION, reasoning_field="reasoning", without=_PROMPT_CACHE),
         ("api.cerebras.ai",),
     )
     yield Preset(
@@ -121,7 +123,9 @@ def _all() -> Iterable[Preset]:
         "gemini",
         "https://generativelanguage.googleapis.com/v1beta/openai",
         "GEMINI_API_KEY",
-        ChatQuirks(without=_REASONING, files=None, custom_tools=False, reasoning_tags=("<thought>", "</thought>")),
+        ChatQuirks(
+            without=_REASONING | _HINTS, files=None, custom_tools=False, reasoning_tags=("<thought>", "</thought>")
+        ),
         ("generativelanguage.googleapis.com",),
     )
     yield Preset(
@@ -131,7 +135,8 @@ def _all() -> Iterable[Preset]:
         _text_only(
             max_tokens_field=_COMPLETION,
             reasoning_field="reasoning",
-            without=frozenset({"reasoning_content", "reasoning_details", "extra_content"}),
+            without=frozenset({"reasoning_content", "reasoning_details", "extra_content"}) | _HINTS,
+            logprobs=None,
         ),
         ("api.groq.com",),
     )
@@ -153,7 +158,8 @@ def _all() -> Iterable[Preset]:
         "MISTRAL_API_KEY",
         ChatQuirks(
             reasoning_field=IN_CONTENT,
-            without=frozenset({"stream_options", "extra_content"}) | _REASONING,
+            without=frozenset({"stream_options", "extra_content"}) | _REASONING | _PROMPT_CACHE,
+            logprobs=None,
             renames={"seed": "random_seed"},
             audio="plain",
             files="document_url",
@@ -181,7 +187,7 @@ def _all() -> Iterable[Preset]:
         "together",
         "https://api.together.xyz/v1",
         "TOGETHER_API_KEY",
-        _text_only(reasoning_field="reasoning"),
+        _text_only(reasoning_field="reasoning", logprobs="number"),
         ("api.together.xyz", "api.together.ai"),
     )
     yield Preset(

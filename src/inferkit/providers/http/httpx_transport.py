@@ -5,13 +5,14 @@ Written once, as coroutines: under a blocking runtime nothing here suspends.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import DeadlineExceeded, mark_never_written
 from inferkit.providers.http.connection import Connection, let_go
 from inferkit.providers.http.httpx_exchange import HttpxExchange
-from inferkit.providers.http.httpx_pools import GivenClient, HttpxPool, load, make_pool, until
+from inferkit.providers.http.httpx_pools import GivenClient, HttpxPool, Sender, load, make_pool, until
 from inferkit.providers.http.network_errors import cause_of
 from inferkit.providers.http.pools import Pools
 from inferkit.providers.http.proxies import environment_proxies, proxy_for
@@ -86,6 +87,7 @@ class HttpxTransport:
                 response = await runtime.within(deadline, pool.send(request))
         except Exception as error:
             connection.unwatch()
+            await _end_what_was_left(pool, runtime)
             meaning = connection.explain(error, provider)
             if not _is_begun(request):
                 mark_never_written(meaning)
@@ -94,6 +96,9 @@ class HttpxTransport:
             connection.unwatch()
             if not _is_begun(request):
                 mark_never_written(error)
+            if self._http.http2:
+                with contextlib.suppress(BaseException):  # it is the first one that is told
+                    await runtime.conclude(functools.partial(_end_what_was_left, pool))
             raise
         if response.headers.get("content-type", "").startswith("text/event-stream"):
             waits = request.extensions.get("timeout")
@@ -125,6 +130,14 @@ class HttpxTransport:
         if len(self._by_url) < _MOST_ADDRESSES:
             self._by_url[url] = pools
         return pools
+
+
+async def _end_what_was_left(pool: Sender, runtime: Runtime) -> None:
+    for say in pool.left():
+        with contextlib.suppress(Exception):  # the connection is gone either way
+            said = say()
+            if not runtime.blocking:
+                await said
 
 
 def _is_begun(request: Any) -> bool:

@@ -12,7 +12,7 @@ __all__ = ["as_messages"]
 
 
 def as_messages(given: Messages) -> tuple[Message, ...]:
-    """Accept a question, a message, or a conversation of messages and dictionaries in the OpenAI form.
+    """Accept a question, a message, or a conversation of messages, and dictionaries in OpenAI's or Anthropic's form.
 
     Raises `ConfigurationError` for anything else, and for a conversation without messages.
     """
@@ -32,10 +32,16 @@ def as_messages(given: Messages) -> tuple[Message, ...]:
 
 
 def _read(given: Any, place: int) -> Message:
-    from inferkit.providers.wires.chat.read_messages import read_message
-
     if not isinstance(given, Mapping):
         raise ConfigurationError(
             f'message {place} is a {type(given).__name__}; use Message.user("...") or {{"role": ..., "content": ...}}'
         )
+    content = given.get("content")
+    if isinstance(content, Sequence) and not isinstance(content, str):
+        from inferkit.providers.wires.anthropic.read_messages import is_own_block, read_message as read_anthropic
+
+        if any(map(is_own_block, content)):
+            return read_anthropic(given, place)
+    from inferkit.providers.wires.chat.read_messages import read_message
+
     return read_message(given, place)

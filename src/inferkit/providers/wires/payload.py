@@ -12,11 +12,15 @@ from inferkit.runtime import imports
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Malformed", "mended", "parse", "write"]
+__all__ = ["Malformed", "NotTakenError", "mended", "parse", "write"]
 
 
 class Malformed(ValueError):
     """A payload is not what its wire carries."""
+
+
+class NotTakenError(ValueError):
+    """A wire has no place for something, or its server is known not to take it; the text names it."""
 
 
 @functools.cache

@@ -31,8 +31,14 @@ class Reader(Protocol):
 
     failure: ProviderError | None
     done: bool
-    model: str | None
-    id: str | None
+
+    @property
+    def model(self) -> str | None:
+        """The model, as the provider names it."""
+
+    @property
+    def id(self) -> str | None:
+        """The provider's name for the reply."""
 
     @property
     def complete(self) -> bool:

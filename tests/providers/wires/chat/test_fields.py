@@ -214,6 +214,15 @@ def test_what_else_is_said_of_an_image_passes_and_another_image_does_not(extra, 
     assert terms_under_budget(request) == terms
 
 
+def test_a_prediction_is_refused_under_a_budget_as_an_option_too():
+    request = make_request().replace(candidates=(Target("openai", "m", OPENAI),), prediction="Dear Ana,")
+    with pytest.raises(ConfigurationError, match="cannot cover 'prediction'"):
+        terms_under_budget(request)
+    nobody = type("Nobody", (), {})()
+    with pytest.raises(ConfigurationError, match="whether 'prediction' moves its cost"):
+        terms_under_budget(request.replace(candidates=(Target("mine", "m", nobody),)))
+
+
 def test_every_candidate_has_its_say():
     request = make_request().replace(extra={"top_k": 5})
     nobody = type("Nobody", (), {})()

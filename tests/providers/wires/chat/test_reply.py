@@ -481,7 +481,13 @@ def test_blanks_without_end_under_the_label_of_a_stream_are_not_held():
         Usage(20, 9, 12, 3, 4),
         Usage(5, 5, reasoning_tokens=5),
         Usage(0, 1),
-        Usage(50, 30, 20, 20, details=UsageDetails(1, 2, 3, 4, 5, 6, 7, 8, 9, (("web_search", 2),), "a", "b", "c", 10)),
+        Usage(
+            50,
+            30,
+            20,
+            20,
+            details=UsageDetails(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, (("web_search", 2),), "a", "b", "c", 10),
+        ),
     ],
 )
 def test_usage_is_read_as_it_was_written(usage):

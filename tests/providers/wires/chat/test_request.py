@@ -107,6 +107,10 @@ requests = st.builds(
             "tool_choice": st.sampled_from(["auto", "none", "required", "find"]),
             "response_schema": st.fixed_dictionaries({"title": words, "type": st.just("object")}),
             "reasoning_effort": st.sampled_from(["low", "high"]),
+            "logprobs": st.just(True),
+            "prediction": words,
+            "prompt_cache_key": words,
+            "prompt_cache_retention": words,
             "extra": st.fixed_dictionaries({"user": words, "logit_bias": st.just({"50256": -100})}),
         },
     ),
@@ -146,7 +150,16 @@ def test_a_request_that_was_read_is_written_as_it_came(request, limit, reasoning
         },
         {"tool_choice": {"type": "custom", "custom": {"name": "sql"}}},
         {"tool_choice": {"type": "function", "function": {"name": "f"}, "x": 1}},
-        {"logprobs": True, "top_logprobs": 3, "service_tier": "flex", "parallel_tool_calls": False},
+        {
+            "logprobs": "yes",
+            "top_logprobs": 3,
+            "prompt_cache_key": 7,
+            "service_tier": "flex",
+            "parallel_tool_calls": False,
+        },
+        {"logprobs": False, "top_logprobs": 3, "prediction": {"type": "content", "content": []}},
+        {"logprobs": 1},
+        {"logprobs": True, "top_logprobs": -1},
         {"prompt_cache_key": "k", "prompt_cache_options": {"mode": "implicit", "ttl": "30m"}, "safety_identifier": "u"},
         {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}},
         {"tool_choice": {"type": "function", "function": {"name": "auto"}}},
@@ -408,6 +421,46 @@ def test_a_tool_of_a_kind_that_a_server_does_not_know_is_left_to_another_candida
 def test_what_is_shown_stands_in_messages_of_the_user(role, part):
     with pytest.raises(ConfigurationError, match="in user messages only"):
         written(Message(role, (part, TextPart("look"))))
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked", "sent"),
+    [
+        ({"logprobs": True}, "switch", {"logprobs": True}),
+        ({"logprobs": False}, "switch", {"logprobs": False}),
+        ({"top_logprobs": 2}, "switch", {"logprobs": True, "top_logprobs": 2}),
+        ({"logprobs": True, "top_logprobs": 0}, "switch", {"logprobs": True, "top_logprobs": 0}),
+        ({"logprobs": True}, "number", {"logprobs": 1}),
+        ({"top_logprobs": 5}, "number", {"logprobs": 5}),
+        ({"logprobs": False}, "number", {}),
+        ({"logprobs": False}, None, {}),
+        ({}, None, {}),
+    ],
+)
+def test_a_server_is_asked_how_likely_its_tokens_were_in_its_own_way(fields, asked, sent):
+    endpoint = Endpoint("acme", "https://acme.test/v1", quirks=ChatQuirks(logprobs=asked))
+    payload = write(ask(DirectRuntime(), **fields), endpoint)
+    assert {name: value for name, value in payload.items() if "logprobs" in name} == sent
+    if asked == "switch":
+        again = read(payload)
+        assert (again.logprobs, again.top_logprobs) == (sent["logprobs"], sent.get("top_logprobs"))
+
+
+@pytest.mark.parametrize("fields", [{"logprobs": True}, {"top_logprobs": 0}])
+def test_a_server_that_never_says_how_likely_they_were_is_left_for_another_candidate(fields):
+    with pytest.raises(InvalidRequest, match="groq does not take logprobs"):
+        write(ask(DirectRuntime(), **fields), PRESETS["groq"].endpoint())
+
+
+def test_hints_go_where_they_are_taken_and_change_nothing_elsewhere():
+    hints = {"prediction": "Dear Ana,", "prompt_cache_key": "support", "prompt_cache_retention": "24h"}
+    payload = write(ask(DirectRuntime(), **hints), PRESETS["openai"].endpoint())
+    assert {name: payload[name] for name in hints} == hints | {
+        "prediction": {"type": "content", "content": "Dear Ana,"}
+    }
+    for name in ("groq", "gemini"):
+        assert not hints.keys() & write(ask(DirectRuntime(), **hints), PRESETS[name].endpoint()).keys()
+    assert "prompt_cache_key" not in write(ask(DirectRuntime(), **hints), PRESETS["cerebras"].endpoint())
 
 
 def test_one_tool_that_must_be_called_is_given_alone_where_it_cannot_be_named():

@@ -91,6 +91,26 @@ def test_audio_and_images_are_told_apart():
     assert price.cost(usage) == text + 3 * 9_000 + 5 * 3_500 + 7 * 18_000 + 1 * 28_000
 
 
+def test_what_was_predicted_wrongly_is_told_and_costs_as_output():
+    usage = read_usage(
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 50,
+            "total_tokens": 150,
+            "completion_tokens_details": {"accepted_prediction_tokens": 12, "rejected_prediction_tokens": 30},
+        }
+    )
+    assert (usage.output_tokens, usage.reasoning_tokens) == (50, 0)
+    assert usage.details == UsageDetails(accepted_prediction_tokens=12, rejected_prediction_tokens=30)
+    assert Price("1", "10").cost(usage) == 100 * 1_000 + 50 * 10_000
+
+
+def test_what_a_server_counts_beside_the_reply_for_a_prediction_costs_as_output_too():
+    details = {"rejected_prediction_tokens": 30}
+    counts = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 150, "completion_tokens_details": details}
+    assert Price("1", "10").cost(read_usage(counts)) == 100 * 1_000 + 50 * 10_000
+
+
 @pytest.mark.parametrize(
     ("counts", "tools"),
     [

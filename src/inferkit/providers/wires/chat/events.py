@@ -12,16 +12,18 @@ from inferkit.core.chunks import Chunk
 from inferkit.core.messages import RefusalPart
 from inferkit.providers.wires.chat.finish_reasons import BROKEN, MEANINGS
 from inferkit.providers.wires.chat.images import FIELD, image, is_image
+from inferkit.providers.wires.chat.logprobs import read_logprobs
 from inferkit.providers.wires.chat.others import Others
 from inferkit.providers.wires.chat.tool_calls import ToolCalls
 from inferkit.providers.wires.chat.usage import read_usage
 from inferkit.providers.wires.payload import Malformed
+from inferkit.providers.wires.reply_reader import BrokenReplyError
 
 if TYPE_CHECKING:
     from inferkit.core.chunks import ToolCallDelta
     from inferkit.core.messages import Part
 
-__all__ = ["BrokenReplyError", "ChatEvents"]
+__all__ = ["ChatEvents"]
 
 _NOTHING: dict[str, Any] = {}
 _REFUSED = (RefusalPart(""),)
@@ -30,27 +32,28 @@ _ANY = object()
 _WORDS = frozenset({"role", "content", "reasoning_content", "reasoning", "refusal"})
 
 
-class BrokenReplyError(Exception):
-    """The provider says that it broke off. `error` is its error object, or one that is made of its word for that."""
-
-    def __init__(self, error: Any) -> None:
-        super().__init__()
-        self.error = error
-
-
 class ChatEvents:
-    """Reads the events of one reply, or the one object of a whole one."""
+    """See `Events`."""
 
-    __slots__ = ("_calls", "_index", "_others", "_refused", "_tier", "finished", "light")
+    __slots__ = ("_calls", "_index", "_others", "_refused", "_tier", "done", "finished", "id", "light", "model")
 
     def __init__(self) -> None:
         self.finished = False
-        self.light = False  # the last event brought words, and nothing that is gathered
+        self.done = False
+        self.light = False
+        self.model: str | None = None
+        self.id: str | None = None
         self._refused = False
         self._tier: Any = None
         self._calls: ToolCalls | None = None
         self._index: Any = _ANY  # of the choice that is the reply
         self._others = Others()
+
+    def meet(self, event: dict[str, Any]) -> None:
+        """Take what the first event says of the whole reply."""
+        model, id_ = event.get("model"), event.get("id")
+        self.model = model if isinstance(model, str) else None
+        self.id = id_ if isinstance(id_, str) else None
 
     def read_text(self, event: Any, into: list[Chunk], raw: Any = None) -> bool:
         """Read an event that brings a piece of text and nothing else, as nearly all do; False where it is none.
@@ -74,7 +77,7 @@ class ChatEvents:
                 return False
         except (AttributeError, TypeError, KeyError, IndexError):
             return False
-        into.append(_new(Chunk, (text, "", (), None, None, raw, (), None)))
+        into.append(_new(Chunk, (text, "", (), None, None, raw, (), None, ())))
         self._index = 0
         return True
 
@@ -93,6 +96,7 @@ class ChatEvents:
         if not isinstance(content, dict) or not content.get("choices"):
             raise Malformed("it has no choices")
         self.read(content, into, raw)
+        self.meet(content)
 
     def rest(self, into: list[Chunk]) -> None:
         """Tell what was gathered and not told, of a reply that ended without a finish reason, or went on after it."""
@@ -111,6 +115,7 @@ class ChatEvents:
         reasoning = reasoning if type(reasoning) is str else ""
         self.light = delta.keys() <= _WORDS
         calls = self._read_calls(delta)
+        logprobs = read_logprobs(choice["logprobs"]) if choice.get("logprobs") else ()
         reason = choice.get("finish_reason")
         parts = shown + self._others.gather(event, choice, delta, is_last=not choices or bool(reason))
         refusal = delta.get("refusal")
@@ -121,7 +126,7 @@ class ChatEvents:
             text, reasoning, parts = refusal, "", _REFUSED + parts
         if choice.get("error") or (reason and str(reason).lower() in BROKEN):
             if text or reasoning or calls or parts:
-                into.append(Chunk(text or "", reasoning, calls, None, None, raw, parts))
+                into.append(Chunk(text or "", reasoning, calls, None, None, raw, parts, None, logprobs))
             raise BrokenReplyError(choice.get("error") or {"code": str(reason)})
         extra = None
         if reason:
@@ -137,7 +142,7 @@ class ChatEvents:
             counts = (event["x_groq"] or _NOTHING).get("usage")
         self._tier = event.get("service_tier") or self._tier
         usage = read_usage(counts, self._tier) if counts else None
-        into.append(Chunk(text or "", reasoning, calls, reason or None, usage, raw, parts, extra))
+        into.append(Chunk(text or "", reasoning, calls, reason or None, usage, raw, parts, extra, logprobs))
 
     def _chosen(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         """Give the choice that is the reply, which has index 0 or comes alone; others stay in `raw`."""

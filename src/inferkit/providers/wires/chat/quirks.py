@@ -19,14 +19,17 @@ class ChatQuirks:
     """One server's ways. The defaults are those of a server about which nothing is known: it is asked for everything.
 
     What is sent: `max_tokens_field` is its name for the limit of the reply, `renames` its names for other fields, and
-    `without` names what it refuses and can do without: fields of the request, and those of assistant messages and
-    tool calls that only the provider who wrote them understands. `reasoning_field` is the field of an assistant message
+    `without` names what it refuses and can do without: fields of the request, hints of the caller's among them
+    (`prediction`, `prompt_cache_key`, `prompt_cache_retention`), and those of assistant messages and tool calls that
+    only the provider who wrote them understands. `reasoning_field` is the field of an assistant message
     in which it takes its own reasoning back, where it does.
 
     What it takes as input: `audio` as an object, as plain base64, or not at all, `files` as a `file` or a
     `document_url`, or not at all, and `file_urls` whether they may be addresses. `custom_tools` says whether it knows
     tools that take plain text. A server that does not know how to be told of one tool (`names_tool`) is given that one
     alone, and has to use it. `short_call_ids` is for one that takes no ids of tool calls but its own.
+
+    `logprobs` says how it is asked how likely its tokens were: by a `switch`, by a `number` of them, or not at all.
 
     What comes back: `reasoning_tags` enclose the reasoning that it writes into the text.
     """
@@ -41,4 +44,5 @@ class ChatQuirks:
     custom_tools: bool = True
     names_tool: bool = True
     short_call_ids: bool = False
+    logprobs: Literal["switch", "number"] | None = "switch"
     reasoning_tags: tuple[str, str] | None = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.core.errors import ConfigurationError
 from inferkit.pricing.terms import refuse_always
 from inferkit.providers.wires.chat.fields import COST_RULES
+from inferkit.providers.wires.chat.logprobs import ask_for_logprobs, read_wish
 from inferkit.providers.wires.chat.read_messages import others, read_message
 from inferkit.providers.wires.chat.schemas import write_schema
 from inferkit.providers.wires.chat.tools import read_tools, write_tools
@@ -28,6 +29,7 @@ __all__ = ["read_request", "write_request"]
 _PLAIN = ("temperature", "top_p", "seed", "reasoning_effort")
 _LIMITS = ("max_completion_tokens", "max_tokens")
 _USAGE = {"include_usage": True}
+_CACHE = ("prompt_cache_key", "prompt_cache_retention")
 
 
 def write_request(request: Request, quirks: ChatQuirks) -> dict[str, Any]:
@@ -35,9 +37,10 @@ def write_request(request: Request, quirks: ChatQuirks) -> dict[str, Any]:
 
     Raises `ConfigurationError` for what the wire cannot carry, `NotTakenError` for what this server does not take.
     """
+    leave_out = request.record.leave_out
     payload: dict[str, Any] = {
         "model": request.model,
-        "messages": [wire for message in request.messages for wire in write_messages(message, quirks)],
+        "messages": [wire for message in request.messages for wire in write_messages(message, quirks, leave_out)],
     }
     if request.stream:
         payload["stream"] = True
@@ -49,6 +52,8 @@ def write_request(request: Request, quirks: ChatQuirks) -> dict[str, Any]:
         value = getattr(request, name)
         if value is not None:
             payload[quirks.renames.get(name, name)] = value
+    _write_hints(request, quirks, payload)
+    ask_for_logprobs(request, quirks, payload)
     if request.stop:
         payload["stop"] = list(request.stop)
     if request.tools or request.tool_choice is not None:
@@ -78,6 +83,8 @@ def read_request(payload: Any) -> dict[str, Any]:
     for name in _PLAIN:
         if name in extra:
             fields[name] = extra.pop(name)
+    _read_hints(extra, fields)
+    read_wish(extra, fields)
     _read_stop(extra, fields)
     read_tools(extra, fields)
     _read_schema(extra, fields)
@@ -110,6 +117,31 @@ def _read_stop(extra: dict[str, Any], fields: dict[str, Any]) -> None:
     if isinstance(stop, Sequence) and stop and all(isinstance(one, str) for one in stop):
         fields["stop"] = tuple(stop)
         del extra["stop"]
+
+
+def _write_hints(request: Request, quirks: ChatQuirks, payload: dict[str, Any]) -> None:
+    """Write what changes no reply; a server that takes no hint is given none."""
+    for name in _CACHE:
+        value = getattr(request, name)
+        if value is not None and name not in quirks.without:
+            payload[name] = value
+    if request.prediction is not None and "prediction" not in quirks.without:
+        payload["prediction"] = _predicted(request.prediction)
+
+
+def _predicted(text: str) -> dict[str, Any]:
+    return {"type": "content", "content": text}
+
+
+def _read_hints(extra: dict[str, Any], fields: dict[str, Any]) -> None:
+    for name in _CACHE:
+        if isinstance(extra.get(name), str):
+            fields[name] = extra.pop(name)
+    given = extra.get("prediction")
+    text = given.get("content") if isinstance(given, Mapping) else None
+    if isinstance(text, str) and given == _predicted(text):
+        fields["prediction"] = text
+        del extra["prediction"]
 
 
 def _read_schema(extra: dict[str, Any], fields: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ class Texts:
             return None
         before, after = self._before, self._after
         return [
-            _new(Chunk, (text, "", (), None, None, (before, piece, after), (), None))
+            _new(Chunk, (text, "", (), None, None, (before, piece, after), (), None, ()))
             for text, piece in zip(texts, pieces, strict=True)
         ]
 

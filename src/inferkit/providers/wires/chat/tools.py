@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.messages import CustomTool, Tool
 from inferkit.providers.wires.chat.read_messages import others
-from inferkit.providers.wires.chat.write_messages import NotTakenError
+from inferkit.providers.wires.payload import NotTakenError
 
 if TYPE_CHECKING:
     from inferkit.core.request import Request

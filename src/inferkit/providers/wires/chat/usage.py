@@ -117,6 +117,7 @@ def _usage_details(
     counts: dict[str, Any], of_prompt: dict[str, Any], of_completion: dict[str, Any], tier: Any
 ) -> UsageDetails:
     found = _sounds_and_images(of_prompt, of_completion)
+    _predictions(of_completion, found)
     for place in (counts, of_prompt):
         for name in _LIFETIMES_IN:
             if name in place:
@@ -139,6 +140,12 @@ def _usage_details(
 
 
 _USUAL = UsageDetails._field_defaults
+
+
+def _predictions(of_completion: dict[str, Any], found: dict[str, Any]) -> None:
+    """Read what became of a prediction. What was rejected is billed as output, among whose tokens it is counted."""
+    for name in ("accepted_prediction_tokens", "rejected_prediction_tokens"):
+        found[name] = _first(of_completion, (name,))
 
 
 def _sounds_and_images(of_prompt: dict[str, Any], of_completion: dict[str, Any]) -> dict[str, Any]:
@@ -214,6 +221,8 @@ def _write_details(details: UsageDetails, written: dict[str, Any]) -> None:
             kind = name.removeprefix("cache_read_")
             of_prompt.setdefault("cached_tokens_details", {})[kind] = tokens
             of_prompt[kind] = of_prompt.get(kind, 0) + tokens
+        elif side in {"accepted", "rejected"}:
+            of_completion[name] = tokens
         elif side in {"input", "output"}:
             place = of_prompt if side == "input" else of_completion
             place[kind] = place.get(kind, 0) + tokens

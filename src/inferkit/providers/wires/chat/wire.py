@@ -10,12 +10,12 @@ from inferkit.providers.wires.chat.fields import COST_RULES
 from inferkit.providers.wires.chat.lighter import lighter
 from inferkit.providers.wires.chat.quirks import ChatQuirks
 from inferkit.providers.wires.chat.read_messages import read_message
-from inferkit.providers.wires.chat.reader import MAX_KEPT_BYTES, ChatReader
+from inferkit.providers.wires.chat.reader import ChatReader
 from inferkit.providers.wires.chat.request import read_request, write_request
 from inferkit.providers.wires.chat.usage import read_usage, write_usage
-from inferkit.providers.wires.chat.write_messages import NotTakenError
 from inferkit.providers.wires.chat.writer import ChatWriter
-from inferkit.providers.wires.payload import write
+from inferkit.providers.wires.payload import NotTakenError, write
+from inferkit.providers.wires.reply_reader import MAX_KEPT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,13 +22,16 @@ from inferkit.core.messages import (
 from inferkit.providers.wires.chat.files import write_audio, write_file
 from inferkit.providers.wires.chat.images import FIELD, write_image
 from inferkit.providers.wires.chat.quirks import IN_CONTENT
+from inferkit.providers.wires.extras import CHAT, without_foreign
+from inferkit.providers.wires.payload import NotTakenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from inferkit.providers.wires.chat.quirks import ChatQuirks
+    from inferkit.providers.wires.extras import LeaveOut
 
-__all__ = ["DETAILS", "SIGNED", "NotTakenError", "write_messages", "write_tool_call"]
+__all__ = ["DETAILS", "SIGNED", "write_messages", "write_tool_call"]
 
 DETAILS = "reasoning_details"
 SIGNED = "extra_content"
@@ -39,12 +42,12 @@ _SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
-class NotTakenError(ValueError):
-    """A server is known not to take this."""
-
-
-def write_messages(message: Message, quirks: ChatQuirks) -> Iterator[dict[str, Any]]:
+def write_messages(
+    message: Message, quirks: ChatQuirks, leave_out: LeaveOut = lambda _: None
+) -> Iterator[dict[str, Any]]:
     """Give a message's wire form; every tool result is a message of its own there.
+
+    `leave_out` is told what another wire wrote and only that understands.
 
     Reasoning goes into the server's own field for it, or where it came from; without either, it is not taken back.
     Raises `ConfigurationError` for what the wire has no place for, `NotTakenError` for what this server does not take.
@@ -53,6 +56,8 @@ def write_messages(message: Message, quirks: ChatQuirks) -> Iterator[dict[str, A
     if message.extra is None and len(parts) == 1 and type(parts[0]) is TextPart and parts[0].extra is None:
         yield {"role": message.role, "content": parts[0].text}
         return
+    message = without_foreign(message, CHAT, leave_out)
+    parts = message.parts
     extra = message.extra or {}
     results = [part for part in parts if isinstance(part, ToolResultPart)]
     for result in results:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.core.messages import ImagePart, OpaquePart, ReasoningPart, RefusalPart, TextPart
 from inferkit.core.reply import tool_calls
 from inferkit.providers.wires.chat.images import FIELD, write_image
+from inferkit.providers.wires.chat.logprobs import write_logprobs
 from inferkit.providers.wires.chat.usage import write_usage
 from inferkit.providers.wires.chat.write_messages import DETAILS, write_tool_call
 from inferkit.providers.wires.payload import write
@@ -38,6 +39,7 @@ class ChatWriter:
         self._chunks: list[Chunk] = []
         self._begun = False
         self._refused = False
+        self._told_logprobs = False
 
     def write(self, chunks: Iterable[Chunk]) -> bytes:
         """Give the events of these chunks."""
@@ -52,6 +54,12 @@ class ChatWriter:
 
     def _events(self, chunk: Chunk) -> Iterable[bytes]:
         of_choice, of_message, of_reply = _sorted_out(chunk.extra or {})
+        if self._told_logprobs:
+            of_choice.pop("logprobs", None)  # of the whole reply, again
+        elif chunk.logprobs and "logprobs" not in of_choice:
+            self._told_logprobs = True
+        if chunk.logprobs and self._told_logprobs:
+            of_choice["logprobs"] = write_logprobs(chunk.logprobs)
         delta = _delta(chunk) | of_message
         self._refused = self._refused or "refusal" in delta
         if not self._begun:
@@ -79,6 +87,9 @@ class ChatWriter:
             for name, value in _delta(chunk).items():
                 joins = isinstance(value, str | list) and message.get(name) is not None
                 message[name] = message[name] + value if joins else value
+        logprobs = [one for chunk in self._chunks for one in chunk.logprobs]
+        if logprobs:
+            extra.setdefault("logprobs", write_logprobs(logprobs))
         calls = tool_calls(self._chunks)
         if calls:
             message["tool_calls"] = [write_tool_call(call) for call in calls]

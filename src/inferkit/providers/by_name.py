@@ -1,0 +1,31 @@
+"""The adapters that a model's name alone asks for, such as `"anthropic:claude-sonnet-4-5"`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inferkit.providers.presets import PRESETS
+from inferkit.runtime import imports
+
+if TYPE_CHECKING:
+    from inferkit.providers.adapter import Adapter
+    from inferkit.providers.http.settings import Http, Library
+    from inferkit.providers.http.transport import Transport
+
+__all__ = ["NAMES", "make"]
+
+_ANTHROPIC = "anthropic"
+NAMES = frozenset({*PRESETS, _ANTHROPIC})
+"""The providers that are known."""
+
+
+def make(provider: str, transport: Library | Http | Transport | None) -> Adapter:
+    """Make the adapter of a known provider. Raises `ConfigurationError` where the environment lacks something."""
+    with imports.lock:
+        if provider == _ANTHROPIC:
+            from inferkit.providers.anthropic import Anthropic
+
+            return Anthropic(transport=transport)
+        from inferkit.providers.openai_chat import OpenAIChat
+
+    return OpenAIChat.preset(provider, transport=transport)

@@ -1,0 +1,77 @@
+"""Errors in the form of the Anthropic wire, read and written.
+
+https://platform.claude.com/docs/en/api/errors
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inferkit.core.errors import (
+    AuthenticationFailed,
+    BudgetExceeded,
+    ConfigurationError,
+    ContextOverflow,
+    DeadlineExceeded,
+    InvalidRequest,
+    NoRoute,
+    ProviderError,
+    RateLimited,
+)
+from inferkit.providers.errors import refusal
+from inferkit.providers.wires.payload import Malformed, parse, write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inferkit.core.errors import InferkitError
+
+__all__ = ["error_in", "read_error", "write_error"]
+
+_MEANINGS: tuple[tuple[type[InferkitError], int, str], ...] = (
+    (BudgetExceeded, 402, "billing_error"),
+    (DeadlineExceeded, 504, "timeout_error"),
+    (NoRoute, 404, "not_found_error"),
+    (ContextOverflow, 400, "invalid_request_error"),
+    (AuthenticationFailed, 401, "authentication_error"),
+    (RateLimited, 429, "rate_limit_error"),
+    (InvalidRequest, 400, "invalid_request_error"),
+    (ConfigurationError, 400, "invalid_request_error"),
+    (ProviderError, 529, "overloaded_error"),
+)
+
+
+def error_in(content: Any) -> Any:
+    """Give the error object of a payload, or None. A proxy before the server may send it bare, or as a text."""
+    if not isinstance(content, dict):
+        return None
+    error = content.get("error")
+    if error is None and content.get("type") == "error":
+        return content
+    return error
+
+
+def read_error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+    """Say what a refusal means."""
+    try:
+        error = error_in(parse(body))
+    except Malformed:
+        error = None
+    return refusal(provider, status, headers, error, text=body.decode("utf-8", "replace"))
+
+
+def write_error(error: InferkitError) -> tuple[int, dict[str, str], bytes]:
+    """Write an error as a status, headers and a body.
+
+    Whoever gets it is not to try again by itself: what could be tried was tried. Its text is ours, and quotes nothing.
+    """
+    status, type_ = next(
+        ((status, type_) for kind, status, type_ in _MEANINGS if isinstance(error, kind)), (500, "api_error")
+    )
+    headers = {"content-type": "application/json", "x-should-retry": "false"}
+    if isinstance(error, ProviderError):
+        if error.status is not None and 400 <= error.status < 600:  # noqa: PLR2004 - HTTP
+            status = error.status
+        if error.retry_after is not None:
+            headers["retry-after"] = f"{error.retry_after:.3f}"
+    return status, headers, write({"type": "error", "error": {"type": type_, "message": str(error)}})

@@ -1,0 +1,86 @@
+"""The Anthropic Messages wire: Anthropic's own API, and the servers that speak the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inferkit.core.errors import InvalidRequest
+from inferkit.providers.wires.anthropic.errors import error_in, read_error, write_error
+from inferkit.providers.wires.anthropic.events import AnthropicEvents
+from inferkit.providers.wires.anthropic.fields import COST_RULES
+from inferkit.providers.wires.anthropic.lighter import lighter
+from inferkit.providers.wires.anthropic.quirks import AnthropicQuirks
+from inferkit.providers.wires.anthropic.read_messages import read_message
+from inferkit.providers.wires.anthropic.request import read_request, write_request
+from inferkit.providers.wires.anthropic.usage import read_usage, write_usage
+from inferkit.providers.wires.anthropic.writer import AnthropicWriter
+from inferkit.providers.wires.payload import NotTakenError, write
+from inferkit.providers.wires.reply_reader import MAX_KEPT_BYTES, ReplyReader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inferkit.core.request import Request
+    from inferkit.providers.endpoints import Endpoint
+    from inferkit.providers.wires.protocol import TwoWayWire
+
+__all__ = ["ANTHROPIC_WIRE", "AnthropicWire"]
+
+_PLAIN = AnthropicQuirks()
+
+
+class AnthropicWire:
+    """The codec; see `TwoWayWire`. An endpoint's quirks are `AnthropicQuirks`.
+
+    `max_kept_bytes` is what one reply may take in memory; one that takes more is an error, and not tried again.
+    """
+
+    def __init__(self, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
+        self.max_kept_bytes = max_kept_bytes
+
+    cost_rules = COST_RULES
+    read_request = staticmethod(read_request)
+    read_message = staticmethod(read_message)
+    read_usage = staticmethod(read_usage)
+    write_usage = staticmethod(write_usage)
+    read_error = staticmethod(read_error)
+    write_error = staticmethod(write_error)
+
+    def path(self, request: Request) -> str:  # noqa: ARG002 - the same for all
+        """See `Wire`."""
+        return "/messages"
+
+    def write_request(self, request: Request, endpoint: Endpoint) -> bytes:
+        """See `Wire`. Raises `InvalidRequest` for what this wire has no place for."""
+        try:
+            return write(write_request(request, endpoint.quirks or _PLAIN, request.record.leave_out))
+        except NotTakenError as what:
+            raise InvalidRequest(
+                f"{endpoint.name} does not take {what}; leave it out, or name another model",
+                provider=endpoint.name,
+                code="unsupported",
+            ) from None
+
+    def lighten(self, request: Request, endpoint: Endpoint, status: int, body: bytes) -> Endpoint | None:
+        """See `Lightening`."""
+        quirks = lighter(request, endpoint.quirks or _PLAIN, status, body)
+        return None if quirks is None else endpoint.with_quirks(quirks)
+
+    def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> ReplyReader:
+        """See `Wire`."""
+        return ReplyReader(
+            endpoint.name,
+            headers,
+            AnthropicEvents(),
+            error_in=error_in,
+            ending="no stop reason, no message_stop",
+            streamed=streamed,
+            max_kept_bytes=self.max_kept_bytes,
+        )
+
+    def writer(self, *, model: str, id: str, created: int, streamed: bool) -> AnthropicWriter:  # noqa: A002, ARG002 - the wires' name, and not said here
+        """See `TwoWayWire`."""
+        return AnthropicWriter(model=model, id=id, streamed=streamed)
+
+
+ANTHROPIC_WIRE: TwoWayWire = AnthropicWire()

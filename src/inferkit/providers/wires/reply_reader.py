@@ -1,0 +1,251 @@
+"""A reply from its bytes, as events that come one by one or as one whole object: what the readers of all wires share.
+
+Which of the two it is, its first bytes say, since servers label either as the other. A reply that ends before its wire
+says that it is over was cut off, which a close-delimited connection does not tell, and is an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from inferkit.core.errors import ProviderError, Unavailable
+from inferkit.providers.errors import refusal, unusable
+from inferkit.providers.sse import EventTooLong, SSEParser
+from inferkit.providers.wires.payload import Malformed, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from inferkit.core.chunks import Chunk
+    from inferkit.providers.sse import SSEEvent
+
+__all__ = ["MAX_KEPT_BYTES", "OF_WORDS", "BrokenReplyError", "Events", "ReplyReader"]
+
+MAX_KEPT_BYTES = 64 * 1024 * 1024
+"""What one reply may take in memory, about, until it is over; a whole one may have half of that as its body."""
+
+OF_WORDS = 300
+"""Bytes that a chunk takes beside its event, if it brings words."""
+
+_OF_OTHERS = 800  # if it brings what is gathered
+_MAX_BLANK_BYTES = 64 * 1024
+_BLANKS = b" \t\r\n\xef\xbb\xbf"  # and the bytes of a BOM
+_NOTHING = (b"null", b"[DONE]")  # what servers send that speak several wires
+_WHOLE = b"{[<"  # JSON, or a page that says what went wrong
+
+
+class BrokenReplyError(Exception):
+    """The provider says that it broke off. `error` is its error object, or one that is made of its word for that."""
+
+    def __init__(self, error: Any) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Events(Protocol):
+    """Reads the events of one reply, or the one object of a whole one: objects in, chunks out.
+
+    `finished` says that the reply itself has ended, `done` that nothing more is wanted, `light` that the last event
+    brought words, and nothing that is gathered. `model` and `id` are what the provider said.
+    """
+
+    finished: bool
+    done: bool
+    light: bool
+    model: str | None
+    id: str | None
+
+    def read(self, event: dict[str, Any], into: list[Chunk], raw: Any) -> None:
+        """Read one event; `raw` is what the chunk keeps of it.
+
+        Raises `Malformed` if it cannot be one of this wire's, and `BrokenReplyError` if it says that the reply broke.
+        """
+
+    def read_whole(self, content: Any, into: list[Chunk], raw: Any) -> None:
+        """Read a reply that is one object. Raises as `read`, and `Malformed` also if there is no reply in it."""
+
+    def rest(self, into: list[Chunk]) -> None:
+        """Tell what was gathered and not told, at the reply's end."""
+
+
+class ReplyReader:
+    """Reads one reply; see `Reader`. What a wire's events mean, its `events` know.
+
+    `error_in` gives the error object of a payload, or None, and `ending` says in words what a stream is known to be
+    over by. `max_kept_bytes` bounds what a reply may take in memory.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        headers: Mapping[str, str],
+        events: Events,
+        *,
+        error_in: Callable[[Any], Any],
+        ending: str,
+        streamed: bool,
+        max_kept_bytes: int = MAX_KEPT_BYTES,
+    ) -> None:
+        self.failure: ProviderError | None = None
+        self.done = False
+        self._provider = provider
+        self._headers = headers
+        self._events: Any = events
+        self._error_in = error_in
+        self._ending = ending
+        self._most = self._room = max_kept_bytes
+        self._expects_stream = streamed
+        self._parser: SSEParser | None = None
+        self._whole = False
+        self._held: list[bytes] = []
+        self._size = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether the reply itself has ended."""
+        finished: bool = self._events.finished
+        return finished
+
+    @property
+    def model(self) -> str | None:
+        """The model that the provider says it is."""
+        model: str | None = self._events.model
+        return model
+
+    @property
+    def id(self) -> str | None:
+        """The provider's name for the reply."""
+        id_: str | None = self._events.id
+        return id_
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Take the next bytes; give the chunks that end in them."""
+        parser = self._parser
+        if parser is None:
+            return self._feed_unknown(data)
+        chunks: list[Chunk] = []
+        try:
+            self._take(parser.feed(data), chunks)
+        except EventTooLong as error:
+            self._fail(f"its reply is not usable: {error}")
+        except Malformed as error:
+            self._fail(f"an event of its stream is not usable: {error}")
+        except ProviderError as error:
+            self.failure = error
+        return self._stop() if self._room < 0 else chunks
+
+    def end(self) -> list[Chunk]:
+        """Say that there are no more bytes; give what they completed."""
+        chunks: list[Chunk] = []
+        try:
+            if self._whole or (self._parser is None and not self._is_labelled_stream):
+                self._end_whole(chunks)
+            elif not self.done:
+                self._end_stream(chunks)
+        except Malformed as error:
+            self._fail(f"its reply is not usable: {error}")
+        except ProviderError as error:
+            self.failure = error
+        self.done = self.failure is None
+        return chunks
+
+    def _stop(self) -> list[Chunk]:
+        self._held = []
+        self.failure = Unavailable(
+            f"{self._provider}: its reply takes more than {self._most} bytes in memory; set max_output_tokens=, or if "
+            "you want it, raise the provider's max_kept_bytes=",
+            provider=self._provider,
+            status=200,
+            code="reply_too_long",
+            retryable=False,
+        )
+        return []
+
+    def _feed_unknown(self, data: bytes) -> list[Chunk]:
+        """Hold what came until it is known what it is, and of a whole reply, everything."""
+        self._held.append(data)
+        self._size += len(data)
+        if not self._whole:
+            begin = data.lstrip(_BLANKS)[:1]
+            if begin and begin in _WHOLE:
+                self._whole = True
+            elif begin or (self._is_labelled_stream and self._size > _MAX_BLANK_BYTES):
+                self._parser = SSEParser()
+                held, self._held = b"".join(self._held), []
+                return self.feed(held)
+        return self._stop() if self._size > self._most // 2 else []
+
+    @property
+    def _is_labelled_stream(self) -> bool:
+        kind = self._headers.get("content-type", "").lower()
+        return "event-stream" in kind or (self._expects_stream and "json" not in kind and "html" not in kind)
+
+    def _take(self, events: Iterable[SSEEvent], chunks: list[Chunk]) -> None:
+        read = self._events
+        for event in events:
+            content = self._content(event)
+            if content is None:
+                continue
+            self._read(content, event.raw, chunks)
+            if read.done:
+                self.done = True
+                return
+
+    def _content(self, event: SSEEvent) -> dict[str, Any] | None:
+        """Give an event's object; None for a sign of life, of which some have odd data or none."""
+        raw = event.raw
+        if not raw or raw in _NOTHING:
+            return None
+        content = parse(raw)
+        if type(content) is not dict:
+            raise Malformed("it is not an object")
+        return content
+
+    def _read(self, content: dict[str, Any], raw: bytes, chunks: list[Chunk]) -> None:
+        self._look_for_error(content)
+        events = self._events
+        try:
+            events.read(content, chunks, raw)
+        except BrokenReplyError as broken:
+            raise refusal(self._provider, None, self._headers, broken.error) from None
+        self._room -= len(raw) + OF_WORDS if events.light else 2 * len(raw) + _OF_OTHERS
+
+    def _look_for_error(self, content: Any) -> None:
+        error = self._error_in(content)
+        if error is not None:
+            raise refusal(self._provider, None, self._headers, error)
+
+    def _end_stream(self, chunks: list[Chunk]) -> None:
+        rest = None if self._parser is None else self._parser.close()
+        if rest is not None:
+            try:
+                self._take([rest], chunks)
+            except Malformed:  # the end cut it off
+                if not self.complete:
+                    raise
+        if not self.complete and not self.done:
+            self._fail(f"its stream ended before the reply did ({self._ending}); try again")
+        elif not self.done:
+            self._before_the_end(chunks)
+            self._events.rest(chunks)
+
+    def _before_the_end(self, chunks: list[Chunk]) -> None:
+        """Give what waited for more."""
+
+    def _end_whole(self, chunks: list[Chunk]) -> None:
+        held, self._held = b"".join(self._held), []
+        try:
+            content = parse(held.removeprefix(b"\xef\xbb\xbf"))
+            self._look_for_error(content)
+            try:
+                self._events.read_whole(content, chunks, held)
+            except BrokenReplyError as broken:
+                raise refusal(self._provider, None, self._headers, broken.error) from None
+            self._events.rest(chunks)
+        except Malformed as malformed:
+            html = held.lstrip()[:1] == b"<" or "html" in self._headers.get("content-type", "").lower()
+            hint = "; it sent HTML, so check base_url=" if html else ""
+            raise Malformed(f"{malformed}{hint}") from None
+
+    def _fail(self, what: str) -> None:
+        self.failure = unusable(self._provider, what, status=200)
