@@ -17,7 +17,7 @@ from inferkit.core.usage import NO_DETAILS, UsageDetails
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inferkit.core.request import Request
+    from inferkit.core.request import Request, Target
 
 __all__ = [
     "AUTO",
@@ -27,6 +27,7 @@ __all__ = [
     "CostRules",
     "Terms",
     "WireField",
+    "asks_by_name",
     "refuse_always",
     "served_on",
     "terms_of",
@@ -101,15 +102,16 @@ class CostRules:
     """What a wire declares.
 
     `fields` are those of `extra=`. `within` are names that mean something wherever they stand in what a message, a part
-    or a tool carries for the provider alone.
+    or a tool carries for the provider alone. `endings` are what a model's own name may end with, and ask for with it.
     """
 
     fields: Mapping[str, WireField]
     within: Mapping[str, WireField] = field(default_factory=dict)
+    endings: Mapping[str, Terms] = field(default_factory=dict)
 
     def and_free(self, names: Sequence[str]) -> CostRules:
         """Give the same with fields that a server's own user says move no cost."""
-        return CostRules({**self.fields, **{name: WireField("free") for name in names}}, self.within)
+        return CostRules({**self.fields, **{name: WireField("free") for name in names}}, self.within, self.endings)
 
 
 def refuse_always(extra: Mapping[str, Any], rules: CostRules) -> None:
@@ -135,6 +137,8 @@ def terms_under_budget(request: Request) -> Terms:
     Raises `ConfigurationError` for what might cost more than can be held for it.
     """
     terms = PLAIN
+    for target in _targets(request):
+        terms = terms.with_these(_asked_by_name(target))
     for rules in _rules(request):
         for name in _asked_for(request):
             if rules is None or name not in rules.fields:
@@ -145,6 +149,11 @@ def terms_under_budget(request: Request) -> Terms:
                 raise ConfigurationError(f"a budget pays for this call, and cannot cover {name!r}: {known.says}")
             terms = terms.with_these(read)
     return terms or PLAIN
+
+
+def asks_by_name(request: Request) -> bool:
+    """Whether the name of a model that may serve a request asks for something by its ending."""
+    return bool([target for target in _targets(request) if ":" in target.model and _asked_by_name(target)])
 
 
 def served_on(details: UsageDetails, terms: Terms) -> UsageDetails:
@@ -174,9 +183,18 @@ def _read(known: WireField, value: Any) -> Terms | None:
     return None if known.becomes in (*_MUST_NOT, "refused under a budget") else PLAIN
 
 
+def _targets(request: Request) -> Sequence[Target]:
+    return (request.target,) if request.target is not None else request.candidates
+
+
+def _asked_by_name(target: Target) -> Terms:
+    rules: CostRules | None = getattr(target.adapter, "cost_rules", None)
+    _, colon, word = target.model.rpartition(":")
+    return PLAIN if rules is None else rules.endings.get(colon + word, PLAIN)
+
+
 def _rules(request: Request) -> Iterator[CostRules | None]:
-    targets = (request.target,) if request.target is not None else request.candidates
-    given = [getattr(target.adapter, "cost_rules", None) for target in targets]
+    given = [getattr(target.adapter, "cost_rules", None) for target in _targets(request)]
     return iter({id(rules): rules for rules in given}.values())
 
 
