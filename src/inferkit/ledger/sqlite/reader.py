@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["LedgerReader"]
+__all__ = ["LedgerReader", "at_once"]
 
 T = TypeVar("T")
 _PAGE = 500  # rows
@@ -63,6 +63,10 @@ class LedgerReader:
             except FAILURES as error:
                 if self._no_fork.is_set() or primary_code(error) != sqlite3.SQLITE_INTERRUPT:
                     raise explain(self.path, error) from error
+
+    def run_at_once(self, step: Callable[[sqlite3.Connection], T]) -> T:
+        """Give what `step` reads with several queries, all of them as the ledger is at one instant."""
+        return self.run(lambda connection: at_once(connection, step))
 
     def rows(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
         """Give all rows of a query."""
@@ -124,6 +128,19 @@ class LedgerReader:
         self._lock = threading.Lock()
         self._no_fork = threading.Event()
         self._no_fork.set()
+
+
+def at_once(connection: sqlite3.Connection, step: Callable[[sqlite3.Connection], T]) -> T:
+    """Run a step that reads the ledger as it is at one instant."""
+    connection.execute("BEGIN")
+    try:
+        result = step(connection)
+        connection.execute("COMMIT")  # of what it noted in tables of its own; the ledger is only read
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.rollback()
+        raise
+    return result
 
 
 def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:

@@ -67,11 +67,7 @@ class HttpxTransport:
     ) -> HttpxExchange:
         """See `Transport`."""
         pool = await (self._given or self._by_url.get(url) or self._pools_for(url)).here(runtime)
-        remaining = None if deadline is None else deadline - runtime.now()
-        if remaining is not None and remaining <= 0:
-            late = DeadlineExceeded()
-            mark_never_written(late)
-            raise late
+        remaining = _remaining(deadline, runtime)
         connection = Connection(runtime, deadline, self._idle)
         extensions: dict[str, Any] = {"timeout": until(self._timeouts, remaining)}
         request: Any = None
@@ -130,6 +126,16 @@ class HttpxTransport:
         if len(self._by_url) < _MOST_ADDRESSES:
             self._by_url[url] = pools
         return pools
+
+
+def _remaining(deadline: float | None, runtime: Runtime) -> float | None:
+    """Say how many seconds there are. Raises `DeadlineExceeded` where there are none."""
+    remaining = None if deadline is None else deadline - runtime.now()
+    if remaining is not None and remaining <= 0:
+        late = DeadlineExceeded()
+        mark_never_written(late)
+        raise late
+    return remaining
 
 
 async def _end_what_was_left(pool: Sender, runtime: Runtime) -> None:
