@@ -116,6 +116,14 @@ def test_an_archived_call_is_never_charged_again(path):
     assert is_sound(path)
 
 
+def test_who_has_the_ledger_open_looks_among_archived_calls_from_then_on(path):
+    with contextlib.closing(SqliteLedger(path)) as ledger:
+        for call in ("call-1", "call-2"):
+            with pytest.raises(LedgerError, match=f"call {call} was reserved before"):
+                ledger.reserve(call, LINES, WANTED, WANTED, at=DAY, lease_seconds=60)
+            compacted(path)
+
+
 def test_a_call_that_runs_or_was_lost_is_settled_after_it_all_the_same(path):
     with contextlib.closing(SqliteLedger(path)) as ledger:
         for call in ("runs", "lost"):

@@ -22,7 +22,7 @@ from inferkit.core.errors import LedgerError
 from inferkit.ledger.sqlite.archive import ALWAYS, forget_drafts, write_archive
 from inferkit.ledger.sqlite.database import Database
 from inferkit.ledger.sqlite.failures import FAILURES
-from inferkit.ledger.sqlite.schema import MIGRATIONS
+from inferkit.ledger.sqlite.schema import ENTERED_OR_ARCHIVED, MIGRATIONS
 from inferkit.runtime import clock
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _finish(database: Database, path: Path, job: _Job) -> Compacted:
                 write_archive(path, place, job.since, job.before, job.last)
             except FAILURES as error:
                 raise database.explain(error) from error
-        database.write(lambda cursor: cursor.execute("UPDATE archives SET state = 'written' WHERE id = ?", (job.id,)))
+        database.write(lambda cursor: _make_ready(cursor, job))
     elif not place.exists():
         raise LedgerError(f"{place} is gone, which holds what is being taken out of {path}; put it back")
     moved = job.moved
@@ -185,6 +185,13 @@ def _finish(database: Database, path: Path, job: _Job) -> Compacted:
     ((stay,),) = database.read(_APART, (job.before,))
     assert isinstance(stay, int)
     return Compacted(moved, place, stay)
+
+
+def _make_ready(cursor: sqlite3.Cursor, job: _Job) -> None:
+    """Have all who ask whether a call was entered look among archived ones, too, from now on."""
+    cursor.execute("DROP VIEW entered")
+    cursor.execute(ENTERED_OR_ARCHIVED)
+    cursor.execute("UPDATE archives SET state = 'written' WHERE id = ?", (job.id,))
 
 
 def _ranges(database: Database, job: _Job) -> range:

@@ -42,9 +42,8 @@ _MOVE = (
 )
 _HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _HOLD_NEW = (
-    "INSERT INTO holds SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM entries WHERE call = ?) "
-    "AND NOT EXISTS (SELECT 1 FROM expired WHERE call = ?) AND NOT EXISTS (SELECT 1 FROM archived WHERE call = ?) "
-    "ON CONFLICT (call) DO NOTHING"
+    "INSERT INTO holds SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM entered WHERE call = ?) "
+    "AND NOT EXISTS (SELECT 1 FROM expired WHERE call = ?) ON CONFLICT (call) DO NOTHING"
 )
 _EXTEND = "UPDATE holds SET usd = usd + ?, tokens = tokens + ?, calls = calls + ?, lease = max(lease, ?) WHERE call = ?"
 _HOLD_WHOLE = (
@@ -66,11 +65,11 @@ _SWEEP = (
     "RETURNING call, usd, tokens, calls, accounts, sent, user, tenant, feature, plan"
 )
 _IS_KNOWN = (
-    "SELECT 1 FROM holds WHERE call = ? UNION ALL SELECT 1 FROM entries WHERE call = ? "
-    "UNION ALL SELECT 1 FROM expired WHERE call = ? UNION ALL SELECT 1 FROM archived WHERE call = ? LIMIT 1"
+    "SELECT 1 FROM holds WHERE call = ? UNION ALL SELECT 1 FROM entered WHERE call = ? "
+    "UNION ALL SELECT 1 FROM expired WHERE call = ? LIMIT 1"
 )
 _ATTRIBUTION = "SELECT user, tenant, feature, plan FROM entries WHERE call = ? ORDER BY id LIMIT 1"
-_IS_ENTERED = "SELECT 1 FROM entries WHERE call = ? UNION ALL SELECT 1 FROM archived WHERE call = ? LIMIT 1"
+_IS_ENTERED = "SELECT 1 FROM entered WHERE call = ? LIMIT 1"
 _NOW, _BEFORE = Settled(now=True), Settled(now=False)
 
 
@@ -90,9 +89,9 @@ def reserve(
     answer = _hold(cursor, lines, wanted, minimum, at)
     if isinstance(answer, Grant):
         hold = (call, *answer.amounts, _accounts_text(lines), lease, sent, *attribution)
-        is_new = cursor.execute(_HOLD_NEW, (*hold, call, call, call)).rowcount
+        is_new = cursor.execute(_HOLD_NEW, (*hold, call, call)).rowcount
     else:
-        is_new = cursor.execute(_IS_KNOWN, (call,) * 4).fetchone() is None
+        is_new = cursor.execute(_IS_KNOWN, (call,) * 3).fetchone() is None
     if not is_new:
         raise LedgerError(f"call {call} was reserved before; give every call an id of its own")
     return answer
@@ -126,7 +125,7 @@ def void(cursor: sqlite3.Cursor, call: str, at: float) -> bool:
 
 def record(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float) -> bool:
     """Enter a call without accounts, once."""
-    if cursor.execute(_IS_ENTERED, (call, call)).fetchone():
+    if cursor.execute(_IS_ENTERED, (call,)).fetchone():
         return False
     _enter(cursor, call, "settled", at, calls=1, charge=charge)
     return True
@@ -198,7 +197,7 @@ def _settle(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls:
         _move(cursor, (charge.usd or 0, tokens, calls), released, accounts)
     elif _correct(cursor, call, charge, at, calls):
         return True
-    elif cursor.execute(_IS_ENTERED, (call, call)).fetchone():
+    elif cursor.execute(_IS_ENTERED, (call,)).fetchone():
         return False
     else:
         accounts = NO_ACCOUNTS  # nothing was reserved; the journal keeps the cost all the same

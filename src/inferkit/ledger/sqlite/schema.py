@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["MIGRATIONS"]
+__all__ = ["ENTERED_OR_ARCHIVED", "MIGRATIONS"]
+
+ENTERED_OR_ARCHIVED = "CREATE VIEW entered AS SELECT call FROM entries UNION ALL SELECT call FROM archived"
+"""What `entered` is in a ledger that was compacted; in others no call pays for looking there."""
 
 MIGRATIONS = (
     """
@@ -91,6 +94,7 @@ MIGRATIONS = (
         PRIMARY KEY (since, cell)
     ) WITHOUT ROWID, STRICT;
     CREATE TABLE archived (call TEXT PRIMARY KEY) WITHOUT ROWID, STRICT;
+    CREATE VIEW entered AS SELECT call FROM entries;
     CREATE TABLE archived_sums (
         accounts TEXT PRIMARY KEY, usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL
     ) WITHOUT ROWID, STRICT;
