@@ -12,6 +12,7 @@ from inferkit.layers.resolve import Resolve
 from inferkit.pricing.likely import LikelyTokens
 from inferkit.pricing.price_book import PriceBook
 from inferkit.pricing.prices import Price
+from inferkit.pricing.tokens import Seen
 from inferkit.providers.wires.chat.fields import COST_RULES
 
 if TYPE_CHECKING:
@@ -61,6 +62,13 @@ def late(error: BaseException) -> Callable[[Request], BaseException]:
 def likely_input(request: Request) -> int:
     """How many input tokens are booked for a request to a model of which nothing is known."""
     return LikelyTokens().input(request)
+
+
+def likely_output(text: str) -> int:
+    """How many tokens are booked for a reply that was this chunk, likewise."""
+    seen = Seen()
+    seen.pieces, seen.chars, seen.chunks = [text], len(text), 1
+    return LikelyTokens().output(testing.make_request("Hi"), seen, 0, 0)
 
 
 class FakeNames:

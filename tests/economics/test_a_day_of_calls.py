@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
+from budgets.stack import likely_input, likely_output
 from economics.bookkeeping import costs, report_of, some
 from inferkit import (
     AsyncClient,
@@ -26,7 +27,6 @@ from inferkit.core.usage import Usage
 from inferkit.economics.report.report import Period
 from inferkit.layers.retry import Retry
 from inferkit.plans.plan import Plan
-from inferkit.pricing.likely import LikelyTokens
 from inferkit.testing import FakeProvider, make_request, settled
 from layers.test_hedges import Hedge
 from worlds import Gate
@@ -35,7 +35,8 @@ from worlds import Gate
 DEAR = Price(input="4", output="20", cache_read="1", cache_write="5")
 CHEAP = Price(input="1", output="2")
 WHOLE = [Chunk("Hello"), Chunk(" world", finish_reason="stop", usage=Usage(100, 10))]
-INPUT = LikelyTokens().input(make_request("Hi"))  # what is booked for an attempt that reports no input
+INPUT = likely_input(make_request("Hi"))  # what is booked for an attempt that reports no input
+HELLO = likely_output("Hello")  # and for one that was left after this
 AT_DEAR, AT_CHEAP = 100 * 4_000 + 10 * 20_000, 100 * 1_000 + 10 * 2_000
 
 
@@ -187,7 +188,7 @@ def test_a_stream_whose_reader_leaves_is_waste(way):
             del stream
             gc.collect()
             settled()
-        cost = INPUT * 4_000 + 20_000
+        cost = INPUT * 4_000 + HELLO * 20_000
     found = report(llm)
     assert (found.total.calls, found.total.cost) == (1, cost)
     assert some(found.waste.kinds) == {"abandoned streams": (1, cost)}
@@ -197,7 +198,7 @@ def test_a_stream_that_breaks_is_waste():
     with client(dear=["Hello", Unavailable("gone", provider="dear")]) as llm:
         with pytest.raises(StreamInterrupted):
             llm.complete("smart", "Hi")
-        cost = INPUT * 4_000 + 20_000
+        cost = INPUT * 4_000 + HELLO * 20_000
     found = report(llm)
     assert found.total.cost == cost
     assert some(found.waste.kinds) == {"broken streams": (1, cost)}
@@ -244,7 +245,7 @@ def test_a_hedge_that_lost_is_waste():
         return llm
 
     llm = anyio.run(main)
-    wasted = INPUT * 1_000 + 1 * 2_000
+    wasted = INPUT * 1_000 + HELLO * 2_000
     found = report_of(llm.ledger, today())
     assert (found.total.calls, found.total.cost) == (1, wasted + AT_DEAR)
     assert some(found.waste.kinds) == {"lost hedges": (1, wasted)}

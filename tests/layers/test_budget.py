@@ -12,7 +12,7 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from budgets.stack import AT, BOOK, Around, Stack, late, likely_input, make_request
+from budgets.stack import AT, BOOK, Around, Stack, late, likely_input, likely_output, make_request
 from inferkit.budgets.budget import Budget
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk
@@ -244,8 +244,8 @@ def test_a_stream_left_early_is_settled_once_from_what_was_seen(run, ledger, end
         return request
 
     request = run(main)
-    tokens = likely_input(request)
-    assert posted(ledger) == Amounts(tokens * 1_000 + 1 * 2_000, tokens + 1, 1)
+    tokens, written = likely_input(request), likely_output("Hello")
+    assert posted(ledger) == Amounts(tokens * 1_000 + written * 2_000, tokens + written, 1)
     (entry,) = ledger.entries()
     assert entry.charge.estimated
 

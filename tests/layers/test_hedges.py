@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from budgets.stack import Stack, likely_input, make_request
+from budgets.stack import Stack, likely_input, likely_output, make_request
 from inferkit import Budget, BudgetExceeded, Insert, Price, Response
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk
@@ -128,7 +128,7 @@ def test_a_lost_hedge_costs_what_was_seen_of_it_and_the_ledger_says_so(world):
     costs = {attempt.kind: (attempt.provider, attempt.outcome, attempt.cost_nanos) for attempt in reply.attempts}
     assert costs == {
         "hedge": ("quick", "completed", 1 * 1_000 + 2 * 10_000),
-        "primary": ("slow", "cancelled", likely_input(slow.requests[0]) * 1_000 + 1 * 10_000),
+        "primary": ("slow", "cancelled", likely_input(slow.requests[0]) * 1_000 + likely_output("Hello") * 10_000),
     }
     assert charge.usd == posted.usd == sum(cost for _, _, cost in costs.values())
     assert (charge.provider, charge.attempts, charge.estimated) == ("quick", 2, True)

@@ -224,6 +224,16 @@ def test_what_moves_no_cost_goes_with_a_call_that_a_budget_pays_for():
     assert one.cost_nanos == NANOS
 
 
+def test_what_is_said_to_this_wire_by_its_name_is_under_the_same_rules():
+    with client(prices=PRICES, budget=Budget(usd="1", per="month", name="all")) as (made, wire):
+        options = {"labels": {"a": "b"}}
+        made.complete("m", "Hi", max_output_tokens=100, extra={"gemini": options, "chat": {"verbosity": "low"}})
+        assert wire.requests[0].json.items() >= options.items()
+        assert "chat" not in wire.requests[0].json
+        with pytest.raises(ConfigurationError, match="generationConfig"):
+            made.complete("m", "Hi", extra={"gemini": {"generationConfig": {"maxOutputTokens": 10**6}}})
+
+
 def test_outside_of_a_budget_the_servers_own_tools_stand_beside_the_callers():
     searched = answer("So.", groundingMetadata={"webSearchQueries": ["a"]})
     with client(lambda _: [reply(searched)]) as (made, wire):

@@ -30,8 +30,8 @@ from inferkit.core.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from inferkit.pricing.habits import REQUEST_TOKENS, Habits
-from inferkit.pricing.text_kinds import count
+from inferkit.pricing.habits import REQUEST_TOKENS, USES, Habits
+from inferkit.pricing.text_kinds import KINDS, count
 from inferkit.pricing.tokens import input_tokens_bound
 from inferkit.runtime.forks import renew_after_fork
 
@@ -48,6 +48,8 @@ _AUDIO_BYTES = 100  # a token of compressed speech
 _SLACK = 2  # tokens a message, so that an estimate is seldom too low
 _TOOL = 12  # tokens around one, a call of one, or its result
 _LARGER = 1.1  # at most, than what the number of chunks says
+_LONG = KINDS.index("cjk"), KINDS.index("scripts")  # of characters that may be several tokens
+_FEW = 0.05  # of a reply
 
 
 class LikelyTokens:
@@ -68,7 +70,7 @@ class LikelyTokens:
         text, around = _input_text(request)
         counts = count(text)
         likely = known.input.mean(counts) * (1 + known.input.margin(counts))
-        likely += around + (known.overhead + _SLACK) * len(request.messages)
+        likely += around + (known.input.around + _SLACK) * len(request.messages)
         return min(input_tokens_bound(request), math.ceil(likely))
 
     def output(self, request: Request, seen: Seen, waited: float, reported: int) -> int:
@@ -84,8 +86,10 @@ class LikelyTokens:
         likely = mean * (1 + known.output.margin(counts))
         by_chunks = known.by_chunks(seen.chunks, mean)
         if by_chunks is not None:
-            # a server that cuts between tokens of one character sends some chunks that hold more
-            likely = max(by_chunks, min(mean, _LARGER * by_chunks) if known.output.calls else likely)
+            # where a token can end within a character, a server sends some chunks that hold more
+            whole = sum([counts[kind] for kind in _LONG]) < _FEW * sum(counts)
+            most = (_LARGER + 1 / seen.chunks) * by_chunks  # few chunks say little
+            likely = max(by_chunks, min(mean, most) if whole and known.output.calls else likely)
         share = seen.reported_at / seen.chars
         if reported and 2 * reported > share * likely > 0:  # it counted what had come so far
             return reported + math.ceil((1 - share) * likely)
@@ -126,6 +130,7 @@ class LikelyTokens:
     def _known(self, request: Request) -> Habits:
         """Give what is known of a model, with what its calls have left to learn from."""
         known = self.models[request.provider or "", request.model]
+        known.used = next(USES)
         if known.taught:
             with self._lock:
                 while known.taught:
@@ -134,7 +139,7 @@ class LikelyTokens:
 
 
 class _Models(dict["Model", Habits]):
-    """What is known of each model; a new one is added when it is asked for."""
+    """What is known of each model; a new one is added when it is asked for, for the one that was used longest ago."""
 
     lock: threading.Lock
 
@@ -142,7 +147,7 @@ class _Models(dict["Model", Habits]):
         with self.lock:
             known = self.setdefault(model, Habits())
             if len(self) > _MOST_MODELS:
-                del self[next(iter(self))]
+                del self[min(self, key=lambda each: self[each].used if each != model else math.inf)]
         return known
 
 

@@ -22,6 +22,7 @@ from inferkit.core.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from inferkit.pricing.habits import USES
 from inferkit.pricing.images import MOST_IMAGE_TOKENS, image_tokens_bound
 from inferkit.pricing.text_kinds import NOTHING, count
 
@@ -40,9 +41,9 @@ HELD = 16_384
 """Characters of a reply after which they are counted, so that no more than that is kept of a reply."""
 
 
-_SAMPLE = 2000  # characters of a text that is learned from
+_SAMPLE = 1200  # characters of a text that is learned from
 _PIECES = 4  # that they are in
-_EVERY = 8  # calls, of which one is learned from as long as nobody needs an estimate
+_EVERY = 2  # calls, of which one is learned from as long as nobody needs an estimate
 _FILE_TOKENS = 1_000_000  # of a file whose size is not known here: as much as the largest windows hold
 _AUDIO_BYTES = 4  # a token: 32 a second is the most that is counted, and speech is not coded below 1,000 bits a second
 
@@ -192,6 +193,7 @@ def leave(
     """
     known = models[request.provider or "", request.model]
     known.settled += 1
+    known.used = next(USES)
     taught = known.taught
     if len(taught) == taught.maxlen and known.settled % _EVERY:
         return

@@ -99,7 +99,6 @@ _FIELDS: dict[str, WireField] = {
         _tools,
     ),
     **all_of("refused under a budget", _UNCLEAR, "modelArmorConfig outputConfig"),
-    **all_of("free", "not known there, and not sent", "prediction"),
     **all_of("free", "moves no cost", "toolConfig safetySettings labels store"),
 }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from inferkit.core.errors import ConfigurationError, InvalidRequest
+from inferkit.providers.wires.extras import GEMINI
 from inferkit.providers.wires.gemini.errors import error_in, read_error, write_error
 from inferkit.providers.wires.gemini.events import GeminiEvents
 from inferkit.providers.wires.gemini.fields import COST_RULES
@@ -43,6 +44,7 @@ class GeminiWire:
     def __init__(self, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
         self.max_kept_bytes = max_kept_bytes
 
+    name = GEMINI
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
     read_message = staticmethod(read_message)
