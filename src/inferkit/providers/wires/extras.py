@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.messages import OpaquePart, ReasoningPart
+from inferkit.core.request import WIRES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["ANTHROPIC", "CHAT", "GEMINI", "RESPONSES", "LeaveOut", "is_foreign", "own", "without_foreign"]
 
 CHAT, ANTHROPIC, RESPONSES, GEMINI = "chat", "anthropic", "responses", "gemini"
-_WIRES = frozenset({CHAT, ANTHROPIC, RESPONSES, GEMINI})
 _OF_CHAT = frozenset(
     {"field", "reasoning_details", "extra_content", "function", "custom", "image_url", "input_audio", "file", "content"}
 )
@@ -45,16 +45,16 @@ def is_foreign(extra: Mapping[str, Any] | None, wire: str) -> bool:
     """Say whether an `extra` was written by another wire, so that what it stands with is not for this one."""
     if not extra:
         return False
-    others = _WIRES - {wire}
+    others = WIRES - {wire}
     return any(name in others or (wire != CHAT and name in _OF_CHAT) for name in extra)
 
 
 def _is_for(name: str, wire: str) -> bool:
-    if name in _WIRES:
+    if name in WIRES:
         return False
     if name in _OF_CHAT:
         return wire == CHAT
-    return wire in _MARKERS.get(name, _WIRES)
+    return wire in _MARKERS.get(name, WIRES)
 
 
 def without_foreign(message: Message, wire: str, leave_out: LeaveOut) -> Message:
