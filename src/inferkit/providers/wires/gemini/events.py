@@ -18,7 +18,7 @@ from inferkit.providers.wires.gemini.finish_reasons import MEANINGS
 from inferkit.providers.wires.gemini.logprobs import read_logprobs
 from inferkit.providers.wires.gemini.models import generation
 from inferkit.providers.wires.gemini.read_messages import kind_of, others
-from inferkit.providers.wires.gemini.usage import UsageCounts
+from inferkit.providers.wires.gemini.usage import GeminiCounts
 from inferkit.providers.wires.gemini.write_messages import SIGNATURE
 from inferkit.providers.wires.payload import Malformed
 from inferkit.providers.wires.reply_reader import BrokenReplyError
@@ -52,7 +52,7 @@ class GeminiEvents:
         self.id: str | None = None
         self._calls = 0
         self._open: set[type[TextPart | ReasoningPart]] = set()  # kinds of words that came, and nothing has sealed
-        self._usage = UsageCounts()
+        self._usage = GeminiCounts()
         self._searches = self._known_searches = 0
 
     def read(self, event: dict[str, Any], into: list[Chunk], raw: Any = None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from inferkit.core.usage import NO_DETAILS, Usage, UsageDetails
 
-__all__ = ["UsageCounts", "read_usage", "write_usage"]
+__all__ = ["GeminiCounts", "read_usage", "write_usage"]
 
 _MOST = 1 << 53
 _COUNTS = (
@@ -24,7 +24,7 @@ _TRAFFIC = {word: traffic for traffic, word in _TIERS.items()}
 _USUAL = UsageDetails._field_defaults
 
 
-class UsageCounts:
+class GeminiCounts:
     """The counts of one reply, which come with every event and are each cumulative: the last of each holds."""
 
     __slots__ = ("_known",)
