@@ -122,7 +122,7 @@ def _dollars(amount: Decimal | None) -> str:
 
 def _costs(answered: list[tuple[str, Reply | None]]) -> Table:
     table = Table(title="What it cost", title_justify="left", title_style="bold")
-    table.add_column("question", no_wrap=True, max_width=24)
+    table.add_column("question", no_wrap=True, max_width=22)
     table.add_column("answered by", no_wrap=True, min_width=_NAME)
     for heading in ("in", "out", "cost", "saved"):  # whole in any terminal: only the questions are cut
         least = _COST if heading in {"cost", "saved"} else _COUNT
