@@ -307,3 +307,37 @@ def test_threads_share_it_too(way, server):
     drive(still_serves(adapter, DirectRuntime()))
     in_threads(lambda _: drive(still_serves(adapter, DirectRuntime())), range(4))
     adapter.close()
+
+
+@over_http2
+def test_what_had_come_of_a_stream_that_is_left_and_nobody_read_is_given_back_to_the_others(way, server):
+    body = json.dumps({"model": "flooding"}).encode()
+
+    async def calls(runtime):
+        adapter = adapter_for(way, server)
+        while server.sent < 1.5 * ROOM:
+            exchange = await adapter.transport.post(server.url, {}, body, provider="acme", runtime=runtime)
+            for _ in range(3):
+                assert await exchange.read()
+            await exchange.aclose()
+        await still_serves(adapter, runtime)
+        await close(adapter, runtime)
+
+    way(calls)
+    assert len(server.peers) == 1
+
+
+@over_http2_on_loops
+@pytest.mark.parametrize("served_before", [False, True])
+def test_a_call_that_is_cancelled_at_once_leaves_nothing(way, server, served_before):
+    async def main(runtime):
+        adapter = adapter_for(way, server)
+        if served_before:
+            await still_serves(adapter, runtime)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await adapter(ask(runtime, model="silent"))
+        await still_serves(adapter, runtime)
+        await adapter.aclose()
+
+    way(main)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from inferkit.ledger.sqlite.finding import Finding
-from inferkit.ledger.sqlite.opening import open_to_read, version_of
+from inferkit.ledger.sqlite.opening import version_of
+from inferkit.ledger.sqlite.reader import LedgerReader
 from inferkit.ledger.sqlite.schema import MIGRATIONS
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def archives_of(connection: sqlite3.Connection, path: Path) -> Iterator[Finding]
 
 
 def _archive(place: Path, until: str, moved: int) -> Iterator[Finding]:
-    with contextlib.closing(open_to_read(place)) as connection:
-        (held,) = connection.execute(_HELD).fetchone()
+    with contextlib.closing(LedgerReader(place, None)) as reader:
+        ((held,),) = reader.rows(_HELD)
     if held < moved:
         yield Finding(
             "wrong", "archived", f"{place.name} holds {held:,} entries of the {moved:,} that were taken there",

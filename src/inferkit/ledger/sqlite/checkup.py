@@ -17,9 +17,9 @@ from inferkit.ledger.spill import left_beside
 from inferkit.ledger.sqlite.archive_checkup import ARCHIVED, MOVED, archive_itself, archives_of
 from inferkit.ledger.sqlite.checkpoints import LOG_BYTES, log_of
 from inferkit.ledger.sqlite.entries import accounts_of
-from inferkit.ledger.sqlite.failures import FAILURES, explain
 from inferkit.ledger.sqlite.finding import Finding
-from inferkit.ledger.sqlite.opening import open_to_read, version_of
+from inferkit.ledger.sqlite.opening import version_of
+from inferkit.ledger.sqlite.reader import LedgerReader
 from inferkit.ledger.sqlite.schema import MIGRATIONS
 
 if TYPE_CHECKING:
@@ -51,14 +51,12 @@ _BY_HAND = (
 def check_up(path: Path, at: float) -> Iterator[Finding]:
     """Look at the ledger at `path`, at an instant in seconds since the epoch. Raises nothing for a damaged one."""
     try:
-        with contextlib.closing(open_to_read(path)) as connection:
-            yield from _file(connection, path)
-            yield from _content(connection, at)
-            yield from archives_of(connection, path)
+        with contextlib.closing(LedgerReader(path, None)) as reader:
+            yield from reader.run(lambda connection: [*_file(connection, path)])
+            yield from reader.run(lambda connection: [*_content(connection, at)])
+            yield from reader.run(lambda connection: [*archives_of(connection, path)])
     except LedgerError as error:
         yield Finding("wrong", "file", str(error))
-    except FAILURES as error:
-        yield Finding("wrong", "file", str(explain(path, error)))
     yield from _log(path)
     yield from _unwritten(path)
 

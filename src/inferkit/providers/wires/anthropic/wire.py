@@ -14,6 +14,7 @@ from inferkit.providers.wires.anthropic.read_messages import read_message
 from inferkit.providers.wires.anthropic.request import read_request, write_request
 from inferkit.providers.wires.anthropic.usage import read_usage, write_usage
 from inferkit.providers.wires.anthropic.writer import AnthropicWriter
+from inferkit.providers.wires.extras import ANTHROPIC
 from inferkit.providers.wires.payload import NotTakenError, write
 from inferkit.providers.wires.reply_reader import MAX_KEPT_BYTES, ReplyReader
 
@@ -38,6 +39,7 @@ class AnthropicWire:
     def __init__(self, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
         self.max_kept_bytes = max_kept_bytes
 
+    name = ANTHROPIC
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
     read_message = staticmethod(read_message)
