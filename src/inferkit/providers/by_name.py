@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "make"]
 
-_ANTHROPIC = "anthropic"
-NAMES = frozenset({*PRESETS, _ANTHROPIC})
+_ANTHROPIC, _GEMINI = "anthropic", "gemini"
+NAMES = frozenset({*PRESETS, _ANTHROPIC, _GEMINI})
 """The providers that are known."""
 
 
@@ -26,6 +26,10 @@ def make(provider: str, transport: Library | Http | Transport | None) -> Adapter
             from inferkit.providers.anthropic import Anthropic
 
             return Anthropic(transport=transport)
+        if provider == _GEMINI:
+            from inferkit.providers.gemini import Gemini
+
+            return Gemini(transport=transport)
         from inferkit.providers.openai_chat import OpenAIChat
 
     return OpenAIChat.preset(provider, transport=transport)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.messages import OpaquePart, ReasoningPart
+from inferkit.core.messages import AudioPart, FilePart, ImagePart, OpaquePart, ReasoningPart, TextPart
 from inferkit.core.request import WIRES
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def without_foreign(message: Message, wire: str, leave_out: LeaveOut) -> Message
     """Give a message without what other wires wrote and only they understand; mostly the message itself."""
     if not is_foreign(message.extra, wire) and not any(_is_foreign_part(part, wire) for part in message.parts):
         return message
-    parts = tuple(_own_parts(message.parts, wire, leave_out))
+    parts = tuple(_own_parts(message, wire, leave_out))
     return replace(message, parts=parts, extra=own(message.extra, wire) or None)
 
 
@@ -69,8 +69,8 @@ def _is_foreign_part(part: Part, wire: str) -> bool:
     return part.wire != wire if isinstance(part, OpaquePart) else is_foreign(part.extra, wire)
 
 
-def _own_parts(parts: tuple[Part, ...], wire: str, leave_out: LeaveOut) -> Iterator[Part]:
-    for part in parts:
+def _own_parts(message: Message, wire: str, leave_out: LeaveOut) -> Iterator[Part]:
+    for part in message.parts:
         if not _is_foreign_part(part, wire):
             yield part
         elif isinstance(part, OpaquePart):
@@ -78,5 +78,7 @@ def _own_parts(parts: tuple[Part, ...], wire: str, leave_out: LeaveOut) -> Itera
         elif isinstance(part, ReasoningPart):
             leave_out("reasoning")
             yield ReasoningPart(part.text)
-        else:
+        elif message.role == "assistant" and isinstance(part, ImagePart | AudioPart | FilePart):
+            leave_out("images in replies")
+        elif not isinstance(part, TextPart) or part.text:  # an empty one was there for its signature
             yield replace(part, extra=own(part.extra, wire) or None)

@@ -1,0 +1,61 @@
+"""`Gemini`: the Gemini wire to Google's own API or a server that speaks the same, over HTTP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inferkit.providers.adapter import Adapter
+from inferkit.providers.endpoints import Credential, Endpoint
+from inferkit.providers.http.choosing import make_transport
+from inferkit.providers.wires.gemini.quirks import GeminiQuirks
+from inferkit.providers.wires.gemini.wire import GEMINI_WIRE, GeminiWire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from inferkit.providers.http.settings import Http, Library
+    from inferkit.providers.http.transport import Timeouts, Transport
+
+__all__ = ["Gemini"]
+
+_ADDRESS = "https://generativelanguage.googleapis.com/v1beta"
+_ENV = "GEMINI_API_KEY|GOOGLE_API_KEY"
+
+
+class Gemini(Adapter):
+    """Answers requests through Google's Gemini API.
+
+    `api_key` may be left to the environment variable `api_key_env`; for Google's own address that is `GEMINI_API_KEY`,
+    or `GOOGLE_API_KEY`. It is never taken from there for another `base_url`, where it would leak, and never part of an
+    address. `headers` are sent besides. `http_client`, `transport`, `timeouts`, `free_fields` and `max_kept_bytes` are
+    those of `OpenAIChat`.
+
+    Raises `ConfigurationError` for what makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str = _ADDRESS,
+        name: str = "gemini",
+        api_key_env: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_client: Any = None,
+        transport: Library | Http | Transport | None = None,
+        timeouts: Timeouts | None = None,
+        quirks: GeminiQuirks | None = None,
+        free_fields: Sequence[str] = (),
+        max_kept_bytes: int | None = None,
+    ) -> None:
+        env = _ENV if api_key_env is None and base_url.rstrip("/") == _ADDRESS else api_key_env
+        endpoint = Endpoint(
+            name,
+            base_url,
+            Credential(api_key, env, header="x-goog-api-key", scheme=""),
+            {} if headers is None else headers,
+            quirks=quirks or GeminiQuirks(),
+            free_fields=tuple(free_fields),
+        )
+        wire = GEMINI_WIRE if max_kept_bytes is None else GeminiWire(max_kept_bytes=max_kept_bytes)
+        super().__init__(wire, endpoint, make_transport(transport, http_client=http_client, timeouts=timeouts))
