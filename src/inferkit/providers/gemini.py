@@ -28,7 +28,7 @@ class Gemini(Adapter):
     `api_key` may be left to the environment variable `api_key_env`; for Google's own address that is `GEMINI_API_KEY`,
     or `GOOGLE_API_KEY`. It is never taken from there for another `base_url`, where it would leak, and never part of an
     address. `headers` are sent besides. `http_client`, `transport`, `timeouts`, `free_fields` and `max_kept_bytes` are
-    those of `OpenAIChat`.
+    those of `OpenAIChat`. `vertex` makes the adapter for Google Cloud.
 
     Raises `ConfigurationError` for what makes no sense.
     """
@@ -59,3 +59,28 @@ class Gemini(Adapter):
         )
         wire = GEMINI_WIRE if max_kept_bytes is None else GeminiWire(max_kept_bytes=max_kept_bytes)
         super().__init__(wire, endpoint, make_transport(transport, http_client=http_client, timeouts=timeouts))
+
+    @staticmethod
+    def vertex(
+        *,
+        project: str | None = None,
+        location: str | None = None,
+        credentials: Any = None,
+        base_url: str | None = None,
+        name: str = "vertex",
+        **settings: Any,
+    ) -> Gemini:
+        """Make the adapter for Gemini models on Google Cloud (Vertex AI), which takes `inferkit[vertex]`.
+
+        `project` and `location` may be left to `GOOGLE_CLOUD_PROJECT` and `GOOGLE_CLOUD_LOCATION`; without either, the
+        location is "global". `credentials` are google-auth's; without them, those of the machine are found at the first
+        call. A token is made anew before it expires, beside the event loop. `base_url` is another host than the
+        location's, which the token is then sent to. `settings` are the constructor's other arguments.
+
+        Raises `ConfigurationError` for what makes no sense, and where google-auth is missing.
+        """
+        from inferkit.providers.vertex import Vertex
+
+        return Vertex(
+            project=project, location=location, credentials=credentials, base_url=base_url, name=name, **settings
+        )
