@@ -20,7 +20,7 @@ from inferkit.economics.report.period import Period, days_of
 from inferkit.economics.report.report import DIMENSIONS
 from inferkit.economics.what_if.scenario import Scenario
 from inferkit.economics.what_if.what_if import play
-from inferkit.ledger.journal import Attribution, Tally
+from inferkit.ledger.journal import Assignment, Attribution, Tally
 from inferkit.ledger.sqlite import compaction
 from inferkit.ledger.sqlite.compaction import compact
 from inferkit.ledger.sqlite.journal import SqliteRecords
@@ -127,6 +127,28 @@ def test_so_it_does_where_somebody_was_put_on_a_plan_in_the_middle_of_a_day(ledg
     assert before[0][0].total.before == 90 * USD
     archive(path, "2026-11-20")
     assert of(ledger, periods) == before
+
+
+def test_instants_between_two_microseconds_are_cut_where_a_report_cuts_them(ledger, path):
+    for number in range(40):
+        instant = at("2026-11-05T09:30") + number / 3
+        ledger.record(f"{number}", charge(USD, user="ana", plan="free" if number > 19 else None), at=instant)
+    enter(ledger, USD, "2026-11-07", user="ana", plan="free")
+    ledger.assign(Assignment(at("2026-11-05T09:30:02") + 0.1 / 3, "ana", None, "pro"))
+    assigned = of(ledger, [NOVEMBER])
+    assert assigned[0][0].total.before < 21 * USD
+    archive(path, "2026-11-06")
+    assert of(ledger, [NOVEMBER]) == assigned
+
+
+def test_so_are_those_of_first_calls(ledger, path):
+    for number in range(40):
+        instant = at("2026-11-05T09:30") + number / 3
+        ledger.record(f"{number}", charge(USD, user="ana", plan="free" if number > 19 else None), at=instant)
+    enter(ledger, USD, "2026-11-07", user="ana", plan="free")
+    before = of(ledger, [NOVEMBER, period("2026-11-05", "2026-11-06")])
+    archive(path, "2026-11-06")
+    assert of(ledger, [NOVEMBER, period("2026-11-05", "2026-11-06")]) == before
 
 
 def test_a_call_that_was_lost_stays_until_it_comes_back(ledger, path):

@@ -16,6 +16,7 @@ import fcntl
 import itertools
 import json
 import os
+from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from inferkit.core.errors import LedgerError
@@ -159,8 +160,14 @@ def _bounds(database: Database, days: list[float]) -> list[float]:
         if isinstance(assigned, float) and assigned <= since:
             break
         ((planned,),) = database.read(_FIRST_PLANNED, (since, until))
-        found.update(at for at in (planned, assigned) if isinstance(at, float) and since < at < until)
+        cuts = [_to_microseconds(at) for at in (planned, assigned) if isinstance(at, float)]
+        found.update(at for at in cuts if since < at < until)
     return sorted(found)
+
+
+def _to_microseconds(at: float) -> float:
+    """Give an instant as a report's period has it."""
+    return datetime.fromtimestamp(at, UTC).timestamp()
 
 
 def _finish(database: Database, path: Path, job: _Job) -> Compacted:
