@@ -311,7 +311,7 @@ def test_what_is_shown_is_sent_as_it_is_or_by_its_address():
             ImagePart(data=b"pixels", media_type="image/png", extra={"mediaResolution": {"level": "HIGH"}}),
             ImagePart(url=f"data:image/gif;base64,{PIXELS}", detail="high"),
             ImagePart(url="https://shop.test/x.PNG?y"),
-            ImagePart(url="https://shop.test/x"),
+            ImagePart(url="https://shop.test/x", media_type="image/webp"),
             AudioPart(b"sound", "audio/wav"),
             FilePart(b"%PDF", "application/pdf", "bill.pdf"),
             FilePart(url="https://www.youtube.com/watch?v=1"),
@@ -323,7 +323,7 @@ def test_what_is_shown_is_sent_as_it_is_or_by_its_address():
         {"inlineData": {"mimeType": "image/png", "data": PIXELS}, "mediaResolution": {"level": "HIGH"}},
         {"inlineData": {"mimeType": "image/gif", "data": PIXELS}},
         {"fileData": {"mimeType": "image/png", "fileUri": "https://shop.test/x.PNG?y"}},
-        {"fileData": {"fileUri": "https://shop.test/x"}},
+        {"fileData": {"mimeType": "image/webp", "fileUri": "https://shop.test/x"}},
         {"inlineData": {"mimeType": "audio/wav", "data": base64.b64encode(b"sound").decode()}},
         {"inlineData": {"mimeType": "application/pdf", "data": base64.b64encode(b"%PDF").decode()}},
         {"fileData": {"fileUri": "https://www.youtube.com/watch?v=1"}},
@@ -341,7 +341,7 @@ def test_what_is_shown_is_sent_as_it_is_or_by_its_address():
 @pytest.mark.parametrize(
     "part",
     [
-        ImagePart(url="https://www.youtube.com/watch?v=1"),
+        ImagePart(url="https://www.youtube.com/watch?v=1", media_type="image/jpeg"),
         ImagePart(url="https://youtu.be/1", media_type="image/png"),
         ImagePart(data=b"x", media_type="video/mp4"),
         ImagePart(url="https://shop.test/x.mp4"),
@@ -358,6 +358,8 @@ def test_what_this_wire_has_no_place_for_is_left_to_another_candidate():
     with pytest.raises(InvalidRequest, match="plain text") as refused:
         write(asked(tools=(CustomTool("sql"),)))
     assert refused.value.code == "unsupported"
+    with pytest.raises(InvalidRequest, match="media_type"):
+        written(Message.user(ImagePart(url="https://shop.test/x")))
 
 
 @pytest.mark.parametrize(

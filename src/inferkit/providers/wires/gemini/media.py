@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.messages import AudioPart, FilePart, ImagePart
+from inferkit.providers.wires.payload import NotTakenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,10 @@ _VIDEOS = re.compile(r"(?:.*\.)?(?:youtube\.com|youtu\.be|youtube-nocookie\.com)
 
 
 def write_medium(part: ImagePart | AudioPart | FilePart, leave_out: LeaveOut) -> dict[str, Any]:
-    """Write what is shown or heard. Raises `ConfigurationError` for what is not of the kind that its part says."""
+    """Write what is shown or heard.
+
+    Raises `ConfigurationError` for what is not of the kind that its part says, and `NotTakenError` where that is open.
+    """
     if isinstance(part, AudioPart):
         return _inline(part.media_type, base64.b64encode(part.data).decode("ascii"))
     if isinstance(part, ImagePart):
@@ -66,9 +70,11 @@ def _written(url: str | None, data: bytes | None, media_type: str | None) -> dic
 
 
 def _look_for_video(url: str | None, written: dict[str, Any]) -> None:
-    """Refuse a film as an image: it comes to many times the tokens that are held for one."""
+    """Refuse a film as an image, and what may be one: it comes to many times the tokens that are held for an image."""
     (source,) = written.values()
-    kind = source.get("mimeType", "image/")
+    kind = source.get("mimeType")
+    if kind is None:
+        raise NotTakenError('an image by an address that does not say its kind; pass media_type="image/png", or which')
     host = "" if url is None or "inlineData" in written else _parts_of(url).hostname or ""
     if not kind.startswith("image/") or _VIDEOS.fullmatch(host):
         raise ConfigurationError(f"an ImagePart shows an image, and this is none ({kind}); pass it as a FilePart")
