@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import InvalidRequest
 from inferkit.providers.wires.anthropic.errors import error_in, read_error, write_error
-from inferkit.providers.wires.anthropic.events import AnthropicEvents
+from inferkit.providers.wires.anthropic.events import AnthropicEvents, text_of
 from inferkit.providers.wires.anthropic.fields import COST_RULES
 from inferkit.providers.wires.anthropic.lighter import lighter
 from inferkit.providers.wires.anthropic.quirks import AnthropicQuirks
@@ -17,6 +18,7 @@ from inferkit.providers.wires.anthropic.writer import AnthropicWriter
 from inferkit.providers.wires.extras import ANTHROPIC
 from inferkit.providers.wires.payload import NotTakenError, write
 from inferkit.providers.wires.reply_reader import MAX_KEPT_BYTES, ReplyReader
+from inferkit.providers.wires.texts import Texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ANTHROPIC_WIRE", "AnthropicWire"]
 
 _PLAIN = AnthropicQuirks()
+_LEAD, _OPENING = b"event: content_block_delta\ndata: ", re.compile(rb'"text":\s*"')
 
 
 class AnthropicWire:
@@ -78,6 +81,7 @@ class AnthropicWire:
             ending="no stop reason, no message_stop",
             streamed=streamed,
             max_kept_bytes=self.max_kept_bytes,
+            texts=Texts(_LEAD, _OPENING, text_of),
         )
 
     def writer(self, *, model: str, id: str, created: int, streamed: bool) -> AnthropicWriter:  # noqa: A002, ARG002 - the wires' name, and not said here
