@@ -60,6 +60,7 @@ FACE = [
     "NoRoute",
     "OpaquePart",
     "OpenAIChat",
+    "OpenAIResponses",
     "Part",
     "Plan",
     "Plans",

@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from inferkit.providers.http.settings import Http
     from inferkit.providers.http.transport import Timeouts
     from inferkit.providers.openai_chat import OpenAIChat
+    from inferkit.providers.openai_responses import OpenAIResponses
     from inferkit.runtime.protocol import Runtime
 
 _load = lazily(
@@ -140,6 +141,7 @@ _load = lazily(
         "providers.http.transport": ("Timeouts",),
         "providers.anthropic": ("Anthropic",),
         "providers.openai_chat": ("OpenAIChat",),
+        "providers.openai_responses": ("OpenAIResponses",),
     },
 )
 
@@ -181,6 +183,7 @@ __all__ = [
     "NoRoute",
     "OpaquePart",
     "OpenAIChat",
+    "OpenAIResponses",
     "Part",
     "Plan",
     "Plans",

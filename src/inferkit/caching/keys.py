@@ -46,6 +46,8 @@ _ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 _NOTHING: tuple[()] = ()
+_GROWING = frozenset({"conversation"})
+"""Fields that stand for something at the provider that changes with every call."""
 
 
 class _CannotEncodeError(Exception):
@@ -53,11 +55,16 @@ class _CannotEncodeError(Exception):
 
 
 def cache_key(request: Request) -> bytes | None:
-    """Return the request's key of 32 bytes, or None where it holds a value that cannot be encoded.
+    """Return the request's key of 32 bytes, or None where it has none.
+
+    That is where it holds a value that cannot be encoded, or goes on with a conversation that the provider keeps, which
+    is not the same twice.
 
     What stands behind the model's name is part of it: providers, models, base URLs, credential fingerprints.
     Types count (1, 1.0, True and "1" differ), the order of mappings does not.
     """
+    if not _GROWING.isdisjoint(request.extra):
+        return None
     try:
         targets = [(target.name, getattr(target.adapter, "fingerprint", "")) for target in request.candidates]
         whole = (_FORMAT, targets, _sequence(_values(request)))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "make"]
 
-_ANTHROPIC = "anthropic"
-NAMES = frozenset({*PRESETS, _ANTHROPIC})
+_ANTHROPIC, _RESPONSES = "anthropic", "openai-responses"
+NAMES = frozenset({*PRESETS, _ANTHROPIC, _RESPONSES})
 """The providers that are known."""
 
 
@@ -26,6 +26,10 @@ def make(provider: str, transport: Library | Http | Transport | None) -> Adapter
             from inferkit.providers.anthropic import Anthropic
 
             return Anthropic(transport=transport)
+        if provider == _RESPONSES:
+            from inferkit.providers.openai_responses import OpenAIResponses
+
+            return OpenAIResponses(transport=transport)
         from inferkit.providers.openai_chat import OpenAIChat
 
     return OpenAIChat.preset(provider, transport=transport)

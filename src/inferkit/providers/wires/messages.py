@@ -37,6 +37,11 @@ def _read(given: Any, place: int) -> Message:
             f'message {place} is a {type(given).__name__}; use Message.user("...") or {{"role": ..., "content": ...}}'
         )
     content = given.get("content")
+    if "role" not in given or (isinstance(content, list) and content):
+        from inferkit.providers.wires.responses.read_messages import is_own, read_message as read_item
+
+        if is_own(given):
+            return read_item(given, place)
     if isinstance(content, Sequence) and not isinstance(content, str):
         from inferkit.providers.wires.anthropic.read_messages import is_own_block, read_message as read_anthropic
 
