@@ -13,7 +13,7 @@ from inferkit.providers.wires.responses.read_messages import CALLS
 __all__ = ["CallPieces"]
 
 
-class _Call:
+class _OpenCall:
     """One call. `fields` are what was told of it for this wire alone, `came` says whether it has arguments."""
 
     __slots__ = ("came", "fields", "kind", "place")
@@ -32,7 +32,7 @@ class CallPieces:
 
     def __init__(self) -> None:
         self.count = 0
-        self._calls: dict[Any, _Call] = {}
+        self._calls: dict[Any, _OpenCall] = {}
 
     def begin(self, place: Any, item: dict[str, Any], into: list[Chunk], raw: Any) -> None:
         """Take a call that begins."""
@@ -57,10 +57,10 @@ class CallPieces:
             piece = ToolCallDelta(call.place, arguments=arguments, extra=extra, kind=call.kind)
             into.append(Chunk(tool_calls=(piece,), event=raw))
 
-    def _begin(self, place: Any, item: dict[str, Any], into: list[Chunk], raw: Any) -> _Call:
+    def _begin(self, place: Any, item: dict[str, Any], into: list[Chunk], raw: Any) -> _OpenCall:
         kind, said = CALLS[item["type"]]
         fields = _fields(item)
-        call = self._calls[place] = _Call(kind, self.count, fields)
+        call = self._calls[place] = _OpenCall(kind, self.count, fields)
         self.count += 1
         arguments = string(item.get(said) or "")
         call.came = bool(arguments)

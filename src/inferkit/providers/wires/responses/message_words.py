@@ -19,7 +19,7 @@ _REFUSED = (RefusalPart(""),)
 _WORDS = {"output_text": "text", "refusal": "refusal"}
 
 
-class _Words:
+class _OpenWords:
     """One text or refusal while it comes. `key` is where it stands: its item, and its place in there."""
 
     __slots__ = ("annotations", "came", "key", "kind", "more")
@@ -40,7 +40,7 @@ class MessageWords:
     def __init__(self) -> None:
         self.refused = False
         self._heads: dict[Any, dict[str, Any]] = {}  # messages, as they began
-        self._open: _Words | None = None
+        self._open: _OpenWords | None = None
         self._seen: set[tuple[Any, Any]] = set()  # texts and refusals that have begun
 
     def begin_message(self, place: Any, item: dict[str, Any]) -> None:
@@ -101,16 +101,16 @@ class MessageWords:
             seal = (TextPart if words.kind == "text" else RefusalPart)("", {RESPONSES: extra})
             into.append(Chunk(parts=(seal,)))
 
-    def _turn_to(self, key: tuple[Any, Any], kind: str, into: list[Chunk]) -> _Words:
+    def _turn_to(self, key: tuple[Any, Any], kind: str, into: list[Chunk]) -> _OpenWords:
         """Go on with a text or refusal; what was open before is sealed."""
         words = self._open
         if words is None or words.key != key:
             self.seal(into)
-            words = self._open = _Words(key, kind)
+            words = self._open = _OpenWords(key, kind)
             self._seen.add(key)
         return words
 
-    def _say(self, words: _Words, text: str, into: list[Chunk], raw: Any, logprobs: Any = None) -> None:
+    def _say(self, words: _OpenWords, text: str, into: list[Chunk], raw: Any, logprobs: Any = None) -> None:
         words.came = True
         if words.kind == "text":
             into.append(Chunk(text, event=raw, logprobs=tuple(read_tokens(logprobs))))

@@ -95,7 +95,7 @@ def _result(part: ToolResultPart, custom: set[str]) -> dict[str, Any]:
     return {"type": kind, "call_id": _id(part.id), "output": part.content, **own(part.extra, RESPONSES)}
 
 
-class _Words:
+class _MessageOfWords:
     """The texts and refusals that one message of the model's holds, as far as they are together."""
 
     def __init__(self, extra: dict[str, Any]) -> None:
@@ -143,7 +143,7 @@ def words_block(part: TextPart | RefusalPart, extra: dict[str, Any]) -> dict[str
 
 
 def _of_model(message: Message, leave_out: LeaveOut, *, stored: bool) -> Iterator[dict[str, Any]]:
-    words = _Words(own(message.extra, RESPONSES))
+    words = _MessageOfWords(own(message.extra, RESPONSES))
     for part in message.parts:
         if isinstance(part, TextPart | RefusalPart):
             yield from words.add(part)
