@@ -44,6 +44,7 @@ FACE = [
     "DeadlineExceeded",
     "End",
     "FilePart",
+    "Gemini",
     "Handler",
     "Http",
     "ImagePart",

@@ -70,6 +70,7 @@ on_asyncio = only(*(way for way in WAYS if way.place == "asyncio"))
 in_threads_alone = only(*(way for way in WAYS if way.blocking))
 over_httpx = only(*(way for way in WAYS if way.library == "httpx"))
 over_httpx_on_loops = only(*(way for way in WAYS if way.library == "httpx" and not way.blocking))
+over_tls = only(*(way for way in WAYS if way.tls))
 over_plain_connections = only(*(way for way in WAYS if not way.tls))
 
 

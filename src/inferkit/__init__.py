@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from inferkit.plans.subscriptions import Plans, Subscription
     from inferkit.pricing.prices import Price
     from inferkit.providers.anthropic import Anthropic
+    from inferkit.providers.gemini import Gemini
     from inferkit.providers.http.settings import Http
     from inferkit.providers.http.transport import Timeouts
     from inferkit.providers.openai_chat import OpenAIChat
@@ -140,6 +141,7 @@ _load = lazily(
         "providers.http.settings": ("Http",),
         "providers.http.transport": ("Timeouts",),
         "providers.anthropic": ("Anthropic",),
+        "providers.gemini": ("Gemini",),
         "providers.openai_chat": ("OpenAIChat",),
         "providers.openai_responses": ("OpenAIResponses",),
     },
@@ -167,6 +169,7 @@ __all__ = [
     "DeadlineExceeded",
     "End",
     "FilePart",
+    "Gemini",
     "Handler",
     "Http",
     "ImagePart",

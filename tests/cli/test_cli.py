@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -33,11 +34,24 @@ def test_the_demo_shows_a_stream_a_hit_a_refusal_the_costs_and_the_trace():
     assert "cache hit" in shown
     assert "BudgetExceeded: budget free-tier:ana of $0.00004 per month" in shown
     assert "What it cost" in shown
-    assert "nobody: refused" in shown
+    assert re.search(r"Does the blue.* │ refused +│ +│ +│ +\$0 │", shown)
     assert "├── chat triage" in shown
     assert "inferkit.stream" in shown
     assert "error BudgetExceeded" in shown
     assert done.stderr == ""
+
+
+def test_the_demo_shows_whole_costs_in_a_narrow_terminal():
+    shown = run("demo", COLUMNS="80").stdout
+    table = shown.split("What it cost")[1].split("The traces")[0]
+    assert max(map(len, table.splitlines())) <= 80
+    rows = [line for line in table.splitlines() if line.startswith("│") and line.endswith("│")]
+    assert len(rows) == 5
+    for row in rows:
+        question, by, *amounts = [cell.strip() for cell in row.strip("│").split("│")]
+        assert question
+        assert by in {"triage-q8_0", "the cache", "refused"}
+        assert all(re.fullmatch(r"\d*|\$0|\$0\.\d{8}", amount) for amount in amounts), row
 
 
 def test_the_demo_leaves_the_users_own_ledger_and_cache_alone(tmp_path):

@@ -391,3 +391,59 @@ def test_a_tool_of_the_server_is_no_way_round_a_budget(world, ledger):
         assert len(provider.requests) == 2
 
     world.run(body)
+
+
+def online(world, ledger, limits, **settings):
+    """Call a model that searches by its name; give what was held for it, and how many calls came."""
+    budget = Budget(**limits, name="all")
+
+    async def body(world):
+        provider = FakeProvider(answer(), answer())
+        async with world.client(
+            ledger=ledger, providers={"fake": provider}, models={"any": "fake:m:online"}, budget=budget, **settings
+        ) as llm:
+            async with llm.stream("any", "hi", max_output_tokens=10) as stream:
+                async for _ in stream:
+                    held = budget.usage(ledger=ledger)
+            return held, len(provider.requests)
+
+    return world.run(body)
+
+
+@pytest.mark.parametrize("limits", [MONEY, TOKENS], ids=["money", "tokens"])
+def test_a_model_that_searches_by_its_name_is_refused_where_nobody_lists_it(world, ledger, limits):
+    with pytest.raises(UnpricedModel, match="fake:m:online"):
+        online(world, ledger, limits)
+
+
+@pytest.mark.parametrize("limits", [{"usd": "1"}, {"tokens": 200_000}], ids=["money", "tokens"])
+@pytest.mark.parametrize("how", ["on_unpriced", "prices"])
+def test_a_model_that_searches_by_its_name_holds_as_much_as_fits_where_its_price_is_stated(world, ledger, limits, how):
+    price = Price("1", "0", context_window=WINDOW)
+    held, calls = online(world, ledger, limits, **{how: price if how == "on_unpriced" else {"fake:m:online": price}})
+    assert calls == 1
+    assert held.held_tokens == WINDOW + 10
+    assert int(held.held_usd * 10**6) == (WINDOW if "usd" in limits else 0)
+
+
+@pytest.mark.parametrize("limits", [MONEY, TOKENS], ids=["money", "tokens"])
+def test_a_model_that_searches_by_its_name_is_refused_where_nobody_knows_how_much_fits(world, ledger, limits):
+    with pytest.raises(ConfigurationError, match="context_window="):
+        online(world, ledger, limits, on_unpriced=Price("1", "0"))
+
+
+def test_without_a_budget_of_money_or_tokens_a_model_may_search_by_its_name(world, ledger):
+    _, calls = online(world, ledger, {"calls": 5})
+    assert calls == 1
+
+
+def test_a_name_that_merely_has_a_colon_asks_for_nothing(world, ledger):
+    provider = FakeProvider(answer())
+
+    async def body(world):
+        budget = Budget(tokens=1000, name="all")
+        async with world.client(ledger=ledger, providers={"fake": provider}, budget=budget) as llm:
+            await llm.complete("fake:llama3.2:1b", "hi", max_output_tokens=10)
+
+    world.run(body)
+    assert len(provider.requests) == 1

@@ -76,7 +76,7 @@ def test_a_newer_format_is_refused(tmp_path):
     with sqlite3.connect(path) as other:
         other.execute("PRAGMA user_version=99")
     other.close()
-    with pytest.raises(LedgerError, match=r"newer inferkit \(version 99 .* knows 3\); upgrade"):
+    with pytest.raises(LedgerError, match=r"newer inferkit \(version 99 .* knows 4\); upgrade"):
         SqliteLedger(path)
 
 

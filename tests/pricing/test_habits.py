@@ -133,3 +133,22 @@ def test_a_model_that_nobody_uses_any_more_is_forgotten_first():
         calls.model = f"model {number}"
         calls.settle(1, ["english"])
     assert {name for _, name in calls.likely.models} == {f"model {number}" for number in range(128)}
+
+
+def test_counts_that_lie_all_the_time_move_an_estimate_within_bounds_alone():
+    calls = Calls()
+    for _ in range(60):
+        calls.settle(5, [*KINDS], times(calls.chance.choice([1 / 7, 0.5, 3, 7])))
+        for kind in KINDS:
+            text = calls.text(kind)
+            likely = calls.likely.output(calls.asked("Hi"), calls.seen(text), 0.1, 0)
+            assert 0.1 * tokens_in(text) <= likely <= 7 * tokens_in(text)
+
+
+def test_a_prompt_and_a_reply_without_text_are_estimated_too():
+    calls = Calls()
+    calls.settle(5, ["english"])
+    assert abs(calls.likely.input(calls.asked("")) - 7) <= 8
+    leave(calls.likely.models, calls.asked(""), Usage(8, 0), Seen(), seconds=0.1, waited=0.1)
+    assert calls.likely.output(calls.asked("Hi"), Seen(), 0.1, 0) == 0
+    assert far_off(calls.estimates("english")) == []

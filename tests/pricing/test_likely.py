@@ -6,10 +6,12 @@ import contextlib
 import random
 import socket
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chat_wire import delta
+from chat_wire import completion, delta
+from economics.bookkeeping import report_of
 from inferkit import (
     Budget,
     BudgetExceeded,
@@ -19,11 +21,13 @@ from inferkit import (
     OpenAIChat,
     Price,
     SqliteLedger,
+    Unavailable,
     Usage,
 )  # fmt: skip
+from inferkit.economics.report.report import Period
 from inferkit.testing import FakeProvider
 from texts import KINDS, SIZES, tokens_in, vocabulary
-from wire import UNTIL_CLOSED, Wire, event, sse
+from wire import RESET, UNTIL_CLOSED, Wire, event, reply, sse
 
 SHARES = (0.1, 0.5, 0.9)
 
@@ -43,10 +47,14 @@ def pieces_of(text, tokens):
 
 
 class Counting:
-    """A `Wire`'s script that streams `pieces`, of which it writes the first `most`, and counts what it has written."""
+    """A `Wire`'s script that streams `pieces`, of which it writes the first `most`, and counts what it has written.
+
+    To who does not stream it gives all of them at once, and its counts where it `reports`.
+    """
 
     def __init__(self):
         self.pieces, self.most, self.asked, self.written = [], None, 0, 0
+        self.reports = True
         self.wrote = threading.Event()
 
     def __call__(self, request):
@@ -55,6 +63,9 @@ class Counting:
         pieces = self.pieces if self.most is None else self.pieces[: self.most]
         self.written = tokens_in("".join(pieces))
         counts = {"prompt_tokens": self.asked, "completion_tokens": self.written}
+        if not asked.get("stream"):
+            yield reply(completion("".join(pieces)) | {"usage": counts if self.reports else None})
+            return
         end = [event(delta(finish="stop")), event({"choices": [], "usage": counts}), event("[DONE]")]
         yield from sse(self._said(pieces, end))
 
@@ -131,6 +142,13 @@ def test_the_first_call_to_a_model_is_booked_by_what_texts_usually_come_to(count
     assert [each for each in found if not 0.9 * each[2] <= each[1] <= 1.4 * each[2]] == []
 
 
+def lines_of(llm):
+    """Give the calls and the dollars that the report calls overrun, in nano-dollars."""
+    now = datetime.now(UTC)
+    overrun = report_of(llm.ledger, Period(now - timedelta(hours=2), now + timedelta(hours=2))).overrun
+    return overrun.calls, overrun.usd
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [1, 5])
 @pytest.mark.parametrize("taught", [0, 5])
@@ -153,10 +171,31 @@ def test_a_runaway_reply_ends_within_one_and_a_half_times_its_cap_and_all_that_w
     assert cap <= tokens_in(seen) <= 1.5 * cap
     charge = booked()
     assert charge.output_tokens >= 0.97 * tokens_in(seen)
-    held = budget.usage(ledger=llm.ledger)
-    assert charge.overrun > 0
+    assert 0 < charge.overrun < charge.usd - cap * 10_000
     assert charge.usd - charge.overrun < cap * 10_000 + 200 * 1_000
-    assert held.held_usd == 0
+    assert budget.usage(ledger=llm.ledger).held_usd == 0
+    assert lines_of(llm) == (1, charge.overrun)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("reports", [True, False], ids=["with counts", "without"])
+def test_a_whole_reply_beyond_its_cap_is_booked_all_of_it_and_what_the_hold_did_not_cover_is_a_line_of_the_report(
+    counting, kind, reports
+):
+    server, llm, booked = counting
+    server.pieces, server.reports, cap = [KINDS[kind](random.Random(8), 4000)], reports, 300
+    budget = Budget(usd="1", per="total", name="all")
+    text = llm.complete("own:1", "Hello", budget=budget, max_output_tokens=cap).text
+    charge = booked()
+    assert server.written > 2 * cap
+    if reports:
+        assert (charge.output_tokens, charge.estimated) == (tokens_in(text), False)
+    else:
+        assert close_to(charge.output_tokens, tokens_in(text))
+        assert charge.estimated
+    assert 0 < charge.overrun <= charge.usd - cap * 10_000
+    assert budget.usage(ledger=llm.ledger).held_usd == 0
+    assert lines_of(llm) == (1, charge.overrun)
 
 
 def test_a_reply_within_its_cap_is_not_cut_where_earlier_counts_held_more_than_their_texts():
@@ -214,6 +253,42 @@ def test_a_request_that_was_written_and_never_answered_costs_its_input_and_its_t
 def test_a_request_that_was_not_written_when_its_time_was_over_costs_nothing(world):
     attempt = attempt_that_nobody_answered(world, "https")
     assert (attempt.cost_nanos, attempt.usage.total_tokens) == (0, 0)
+
+
+def lost_call(world, url):
+    async def body(world):
+        provider = OpenAIChat(base_url=url, api_key="k", name="own")
+        async with world.client(
+            providers={"own": provider}, prices={"own:1": Price("1", "10")}, max_retries=0, ledger=True
+        ) as llm:
+            with pytest.raises(Unavailable) as caught:
+                await llm.complete("own:1", "Where is my order?", max_output_tokens=100)
+            return caught.value.attempts[0], list(getattr(llm, "inner", llm).ledger.entries())
+
+    return world.run(body)
+
+
+def test_a_call_whose_connection_was_reset_before_the_first_byte_is_booked_at_its_input_and_its_time(world):
+    def script(_):
+        yield RESET
+
+    with Wire(script) as wire:
+        attempt, (entry,) = lost_call(world, wire.url)
+    assert 8 <= attempt.usage.input_tokens <= 16
+    assert 0 < attempt.usage.output_tokens <= 100
+    assert entry.charge.estimated
+    assert (
+        entry.charge.usd
+        == attempt.cost_nanos
+        == 1_000 * attempt.usage.input_tokens + 10_000 * attempt.usage.output_tokens
+    )
+
+
+def test_a_call_that_nobody_listened_to_costs_nothing_and_is_not_in_the_books(world):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    attempt, entries = lost_call(world, url)
+    assert (attempt.cost_nanos, attempt.usage.total_tokens, entries) == (0, 0, [])
 
 
 def test_what_was_written_ahead_of_a_reader_is_booked_in_every_world(world):

@@ -8,6 +8,7 @@ import typer
 
 from inferkit.cli.demo import demo
 from inferkit.cli.doctor import doctor
+from inferkit.cli.ledger import commands as ledger
 from inferkit.cli.report import report
 
 __all__ = ["app", "main"]
@@ -41,6 +42,7 @@ def _root(
 app.command()(demo)
 app.command()(doctor)
 app.command()(report)
+app.add_typer(ledger, name="ledger")
 
 
 def main() -> None:

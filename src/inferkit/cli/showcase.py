@@ -38,6 +38,7 @@ OTHERS = (
 )
 PRICE = Price(input="0.05", output="0.20")
 LIMIT = "0.00004"
+_NAME, _COUNT, _COST = 11, 3, 11  # characters, of columns that are never cut
 INTRODUCTION = (
     'A @budgeted function streams answers from a quantised model that runs on this machine. User "ana" may spend '
     f"${LIMIT} this month. The model is priced at ${PRICE.input} in and ${PRICE.output} out per million tokens, as a "
@@ -121,13 +122,14 @@ def _dollars(amount: Decimal | None) -> str:
 
 def _costs(answered: list[tuple[str, Reply | None]]) -> Table:
     table = Table(title="What it cost", title_justify="left", title_style="bold")
-    table.add_column("question", no_wrap=True, max_width=26)
-    table.add_column("answered by", no_wrap=True)
-    for heading in ("in", "out", "cost", "saved"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("question", no_wrap=True, max_width=22)
+    table.add_column("answered by", no_wrap=True, min_width=_NAME)
+    for heading in ("in", "out", "cost", "saved"):  # whole in any terminal: only the questions are cut
+        least = _COST if heading in {"cost", "saved"} else _COUNT
+        table.add_column(heading, justify="right", no_wrap=True, min_width=least)
     for question, reply in answered:
         if reply is None:
-            table.add_row(question, "nobody: refused", "", "", "$0", "", style="red")
+            table.add_row(question, "refused", "", "", "$0", "", style="red")
             continue
         by = "the cache" if reply.cache == "hit" else reply.model
         usage = reply.usage

@@ -211,7 +211,7 @@ class Message:
 
 
 Messages: TypeAlias = str | Message | Mapping[str, Any] | Sequence[Message | Mapping[str, Any]]
-"""What a caller may pass: a question, a message, or a conversation; also as dictionaries, OpenAI's or Anthropic's."""
+"""What a caller may pass: a question, a message, or a conversation; also as a provider's dictionaries."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from inferkit.core.response import Response
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["Handler", "Key", "Layer", "Operation", "Request", "Target"]
+__all__ = ["WIRES", "Handler", "Key", "Layer", "Operation", "Request", "Target", "extra_for"]
 
 T = TypeVar("T")
 Operation = Literal["chat", "embed"]
+WIRES = frozenset({"anthropic", "chat", "gemini", "responses"})
+"""The names of the wires that the library speaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,26 @@ class Request:
         new: Request = object.__new__(Request)
         object.__setattr__(new, "__dict__", self.__dict__ | changes)  # several times faster than dataclasses.replace
         return new
+
+
+def extra_for(request: Request, adapter: Any) -> Mapping[str, Any]:
+    """Give what of `request.extra` is for an adapter's wire.
+
+    Fields are for the wire of the first candidate, which the caller had in mind; those under the name of a wire
+    ("anthropic", "chat", "gemini", "responses") are for that one, wherever its models stand among the candidates. An
+    adapter without such a name is given everything.
+    """
+    extra = request.extra
+    wire: str | None = getattr(adapter, "wire_name", None)
+    if not extra or wire is None:
+        return extra
+    candidates = request.candidates
+    meant = getattr(candidates[0].adapter, "wire_name", None) if candidates else wire
+    if meant == wire and WIRES.isdisjoint(extra):
+        return extra
+    own = extra.get(wire)
+    fields = {name: value for name, value in extra.items() if name not in WIRES} if meant == wire else {}
+    return {**fields, **own} if isinstance(own, Mapping) else fields
 
 
 _REQUEST_FIELDS = frozenset(Request.__dataclass_fields__)

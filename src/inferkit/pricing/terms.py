@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.messages import AudioPart, FilePart, OpaquePart
+from inferkit.core.request import extra_for
 from inferkit.core.usage import NO_DETAILS, UsageDetails
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inferkit.core.request import Request
+    from inferkit.core.request import Request, Target
 
 __all__ = [
     "AUTO",
@@ -27,6 +28,7 @@ __all__ = [
     "CostRules",
     "Terms",
     "WireField",
+    "asks_by_name",
     "refuse_always",
     "served_on",
     "terms_of",
@@ -101,15 +103,16 @@ class CostRules:
     """What a wire declares.
 
     `fields` are those of `extra=`. `within` are names that mean something wherever they stand in what a message, a part
-    or a tool carries for the provider alone.
+    or a tool carries for the provider alone. `endings` are what a model's own name may end with, and ask for with it.
     """
 
     fields: Mapping[str, WireField]
     within: Mapping[str, WireField] = field(default_factory=dict)
+    endings: Mapping[str, Terms] = field(default_factory=dict)
 
     def and_free(self, names: Sequence[str]) -> CostRules:
         """Give the same with fields that a server's own user says move no cost."""
-        return CostRules({**self.fields, **{name: WireField("free") for name in names}}, self.within)
+        return CostRules({**self.fields, **{name: WireField("free") for name in names}}, self.within, self.endings)
 
 
 def refuse_always(extra: Mapping[str, Any], rules: CostRules) -> None:
@@ -123,8 +126,8 @@ def refuse_always(extra: Mapping[str, Any], rules: CostRules) -> None:
 def terms_of(request: Request) -> Terms:
     """Say on which terms a request asks to be served, as far as that is understood."""
     terms = PLAIN
-    for rules in _rules(request):
-        for known, value in _known(request, rules):
+    for rules, asked in _rules(request):
+        for known, value, _ in _known_names(request, rules, asked):
             terms = terms.with_these(_read(known, value) or PLAIN)
     return terms
 
@@ -135,16 +138,23 @@ def terms_under_budget(request: Request) -> Terms:
     Raises `ConfigurationError` for what might cost more than can be held for it.
     """
     terms = PLAIN
-    for rules in _rules(request):
-        for name in _asked_for(request):
+    for target in _targets(request):
+        terms = terms.with_these(_asked_by_name(target))
+    for rules, asked in _rules(request):
+        for name in asked:
             if rules is None or name not in rules.fields:
                 raise ConfigurationError(_unknown(name, declares=rules is not None))
-        for known, value, name in _known_names(request, rules):
+        for known, value, name in _known_names(request, rules, asked):
             read = _read(known, value)
             if read is None:
                 raise ConfigurationError(f"a budget pays for this call, and cannot cover {name!r}: {known.says}")
             terms = terms.with_these(read)
     return terms or PLAIN
+
+
+def asks_by_name(request: Request) -> bool:
+    """Whether the name of a model that may serve a request asks for something by its ending."""
+    return bool([target for target in _targets(request) if ":" in target.model and _asked_by_name(target)])
 
 
 def served_on(details: UsageDetails, terms: Terms) -> UsageDetails:
@@ -174,21 +184,32 @@ def _read(known: WireField, value: Any) -> Terms | None:
     return None if known.becomes in (*_MUST_NOT, "refused under a budget") else PLAIN
 
 
-def _rules(request: Request) -> Iterator[CostRules | None]:
-    targets = (request.target,) if request.target is not None else request.candidates
-    given = [getattr(target.adapter, "cost_rules", None) for target in targets]
-    return iter({id(rules): rules for rules in given}.values())
+def _targets(request: Request) -> Sequence[Target]:
+    return (request.target,) if request.target is not None else request.candidates
 
 
-def _known(request: Request, rules: CostRules | None) -> Iterator[tuple[WireField, Any]]:
-    for known, value, _ in _known_names(request, rules):
-        yield known, value
+def _asked_by_name(target: Target) -> Terms:
+    rules: CostRules | None = getattr(target.adapter, "cost_rules", None)
+    _, colon, word = target.model.rpartition(":")
+    return PLAIN if rules is None else rules.endings.get(colon + word, PLAIN)
 
 
-def _known_names(request: Request, rules: CostRules | None) -> Iterator[tuple[WireField, Any, str]]:
+def _rules(request: Request) -> Iterator[tuple[CostRules | None, Mapping[str, Any]]]:
+    """Give the rules of each wire that may serve the request, and the fields and options that it is asked for."""
+    adapters = {id(getattr(target.adapter, "cost_rules", None)): target.adapter for target in _targets(request)}
+    options = {name: value for name in OPTIONS if (value := getattr(request, name)) is not None}
+    for adapter in adapters.values():
+        rules, extra = getattr(adapter, "cost_rules", None), extra_for(request, adapter)
+        asked = {name: value for name, value in options.items() if rules is None or name in rules.fields}
+        yield rules, {**asked, **extra} if asked else extra
+
+
+def _known_names(
+    request: Request, rules: CostRules | None, given: Mapping[str, Any]
+) -> Iterator[tuple[WireField, Any, str]]:
     if rules is None:
         return
-    for name, value in _asked_for(request).items():
+    for name, value in given.items():
         known = rules.fields.get(name)
         if known is not None:
             yield known, value, name
@@ -197,12 +218,6 @@ def _known_names(request: Request, rules: CostRules | None) -> Iterator[tuple[Wi
             known = rules.within.get(name)
             if known is not None:
                 yield known, value, name
-
-
-def _asked_for(request: Request) -> Mapping[str, Any]:
-    """Give what `extra=` sets, and the options that have a rule."""
-    options = {name: value for name in OPTIONS if (value := getattr(request, name)) is not None}
-    return {**options, **request.extra} if options else request.extra
 
 
 def _extras(request: Request) -> Iterator[Mapping[str, Any]]:

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import DeadlineExceeded, Unavailable
+from inferkit.core.request import WIRES, extra_for
 from inferkit.core.response import Response
 from inferkit.providers.errors import redact
 from inferkit.runtime.direct import DirectRuntime, drive
@@ -44,6 +45,7 @@ class Adapter:
         self.endpoint = endpoint
         self.transport = transport
         self.name = endpoint.name
+        self.wire_name: str | None = getattr(wire, "name", None)
         rules: CostRules | None = getattr(wire, "cost_rules", None)
         self.cost_rules = rules if rules is None or not endpoint.free_fields else rules.and_free(endpoint.free_fields)
         self._headers: tuple[str | None, Mapping[str, str]] | None = None
@@ -71,6 +73,8 @@ class Adapter:
         What the server refused and can do without is left out from then on, and the request is sent once more.
         """
         wire, runtime = self.wire, request.runtime
+        if request.extra:
+            request = self._own_extra(request)
         headers = self._headers_now()
         tried = [self.endpoint]
         while True:
@@ -93,6 +97,16 @@ class Adapter:
         if len(tried) > 1:
             self.endpoint = endpoint
         return Response(reply, runtime=runtime, model=reader.model, id=reader.id, headers=exchange.headers)
+
+    def _own_extra(self, request: Request) -> Request:
+        """Give the request with the fields that are for this wire; those meant for another are named on the record."""
+        own = extra_for(request, self)
+        if own is request.extra:
+            return request
+        for name in request.extra:
+            if name not in own and name not in WIRES:
+                request.record.leave_out(name)
+        return request.replace(extra=own)
 
     def preload(self) -> None:
         """Make ready for a first call, without opening a connection."""

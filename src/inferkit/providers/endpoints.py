@@ -30,7 +30,8 @@ _FIXED = {
 class Credential:
     """A key, where one is needed: `value`, or what the environment variable `env` holds when a request is sent.
 
-    It is sent in `header`, behind `scheme`.
+    Of several variables, with a bar between their names, the first that holds something counts. The key is sent in
+    `header`, behind `scheme`.
     """
 
     value: str | None = None
@@ -48,7 +49,8 @@ class Credential:
     def read(self) -> str | None:
         """Give the key as it is now. Raises `ConfigurationError` where the environment holds what no header can."""
         if self.value is None and self.env is not None:
-            return clean(self.env, os.environ.get(self.env))
+            held = (clean(name, os.environ.get(name)) for name in self.env.split("|"))
+            return next((key for key in held if key is not None), None)
         return self.value
 
 
@@ -98,7 +100,8 @@ class Endpoint:
             headers[credential.header] = f"{credential.scheme}{key}"
         elif credential.env is not None and credential.header not in headers:
             raise ConfigurationError(
-                f"{self.name} needs an API key: set the environment variable {credential.env}, or pass api_key="
+                f"{self.name} needs an API key: set the environment variable {credential.env.replace('|', ' or ')}, "
+                "or pass api_key="
             )
         return headers
 

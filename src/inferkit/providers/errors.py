@@ -31,6 +31,8 @@ _DETAIL_CHARACTERS = 2000
 _REMOVED = "[removed]"
 
 _BY_CODE: dict[str, type[ProviderError]] = {
+    "API_KEY_EXPIRED": AuthenticationFailed,
+    "API_KEY_INVALID": AuthenticationFailed,
     "authentication_error": AuthenticationFailed,
     "content_blocked": ContentFiltered,
     "content_filter": ContentFiltered,
@@ -48,6 +50,7 @@ _BY_CODE: dict[str, type[ProviderError]] = {
     "rate_limit_error": RateLimited,
     "rate_limit_exceeded": RateLimited,
 }
+_WHATEVER_THE_STATUS = {AuthenticationFailed, ContentFiltered, ContextOverflow}
 _OUT_OF_CREDIT = {"insufficient_quota", "billing_hard_limit_reached", "insufficient_balance"}
 _TRY_LATER = {408, 409, 425}
 _TOO_LONG_STATUSES = {None, 400, 413, 422}
@@ -151,7 +154,7 @@ def _kind(status: int | None, code: str | None, type_: str | None) -> type[Provi
         return RateLimited
     if status >= 500 or status in _TRY_LATER:  # noqa: PLR2004 - HTTP
         return Unavailable
-    return by_code if by_code in {ContentFiltered, ContextOverflow} and by_code is not None else InvalidRequest
+    return by_code if by_code in _WHATEVER_THE_STATUS and by_code is not None else InvalidRequest
 
 
 def _is_moderation(fields: Mapping[str, Any], detail: Any) -> bool:

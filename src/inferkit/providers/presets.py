@@ -120,7 +120,7 @@ def _all() -> Iterable[Preset]:
         ("api.fireworks.ai",),
     )
     yield Preset(
-        "gemini",
+        "gemini-openai",
         "https://generativelanguage.googleapis.com/v1beta/openai",
         "GEMINI_API_KEY",
         ChatQuirks(

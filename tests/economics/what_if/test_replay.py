@@ -24,10 +24,11 @@ from economics.bookkeeping import (
 )
 from economics.report.test_report import entries, some_subscriptions
 from economics.report.test_sums import PLANS, OneByOne, fill
-from inferkit import Budget
+from inferkit import Budget, Price
 from inferkit.core.errors import ConfigurationError
 from inferkit.economics.what_if.file import read_scenario
 from inferkit.economics.what_if.replay import Replay
+from inferkit.economics.what_if.scenario import Scenario
 from inferkit.economics.what_if.what_if import play
 from inferkit.ledger.journal import Part
 from inferkit.ledger.sqlite.postings import cell_of
@@ -465,6 +466,23 @@ def test_what_nothing_touches_is_added_up_and_comes_to_the_same(ledger, tmp_path
     assert summed.changes == one_by_one.changes
     assert (summed.met, summed.users) == (one_by_one.met, one_by_one.users)
     assert without_nothing(summed.after) == without_nothing(one_by_one.after)
+
+
+def test_what_was_spent_before_revenue_was_known_is_in_no_margin_there_either(ledger):
+    for day in range(1, 20):
+        enter(ledger, USD, f"2026-11-{day:02}", user="ana", model=f"m{day % 2}")
+    several = (Part("primary", "x", "m1", "error", 5, 1, 1), Part("fallback", "x", "m0", "completed", 7, 2, 2))
+    enter(ledger, 12, "2026-11-02", user="ben", parts=several)
+    assign(ledger, "2026-11-10", "pro", user="ana")
+    report = report_of(ledger, NOVEMBER, PLANS)
+    assert report.revenue_since == at("2026-11-10")
+    for scenario in (
+        Scenario("a price", prices={"x:m0": Price("3", "1")}),
+        Scenario("a cap", limits=(Budget(usd="5", per="month", each="user", name="cap"),)),
+    ):
+        summed, one_by_one = (play(each, report, scenario) for each in (ledger, InOrder(ledger)))
+        assert summed.after.total == one_by_one.after.total
+        assert summed.after.total.before > 0
 
 
 def without_nothing(report):

@@ -168,6 +168,10 @@ def known_since(assignments: Iterable[Assignment], table: Tabulation, since: flo
     return first if first > since else None
 
 
+def _by_name(cost: tuple[str | None, int]) -> str:
+    return cost[0] or ""
+
+
 def report_of(
     table: Tabulation,
     assigned: Sequence[SubscriptionPeriod],
@@ -188,7 +192,7 @@ def report_of(
     return Report(
         period,
         dict(table.cells),
-        {day: dict(costs) for day, costs in sorted(table.days.items())},
+        {day: dict(sorted(costs.items(), key=_by_name)) for day, costs in sorted(table.days.items())},
         savings,
         table.waste,
         refused,

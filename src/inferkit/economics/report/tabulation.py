@@ -220,12 +220,17 @@ class Tabulation:
             if sums.calls > 0:
                 cells_of[cell.customer].append((cell, sums.calls))
             self._pause()
+        known: dict[tuple[object, ...], int] = {}  # most customers of a plan are on it for the same time
         for subscription in subscriptions:
-            revenue, mine = revenue_of(subscription, plans), cells_of.get(subscription.customer, [])
+            self._pause()
+            revenue = known.get(subscription[1:])
+            if revenue is None:
+                revenue = known[subscription[1:]] = revenue_of(subscription, plans)
+            who, mine = subscription.customer, cells_of.get(subscription.customer)
+            if mine is None:
+                self.cells[Cell(who, who.user, who.tenant, subscription.plan, None, None)].revenue += revenue
+                continue
             same = [(cell, calls) for cell, calls in mine if cell.plan == subscription.plan] or list(mine)
-            if not same:
-                who = subscription.customer
-                same = [(Cell(who, who.user, who.tenant, subscription.plan, None, None), 1)]
             same.sort(key=_order)  # so that whatever is left of a division is always left at the same place
             all_calls = sum(calls for _, calls in same)
             passed = 0
@@ -233,7 +238,6 @@ class Tabulation:
                 before = revenue * passed // all_calls
                 passed += calls
                 self.cells[cell._replace(plan=subscription.plan)].revenue += revenue * passed // all_calls - before
-            self._pause()
 
 
 def _order(counted: tuple[Cell, int]) -> tuple[str, ...]:

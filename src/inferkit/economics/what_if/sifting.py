@@ -29,9 +29,9 @@ def touched(replay: Replay, totals: Iterable[Total], apart: Iterable[Entry]) -> 
     found: set[int] = set()
     charged: list[tuple[int, tuple[_Use, ...]]] = []
     for total in totals:
-        uses = sums.of(total.attribution, total.first)
+        uses, varies = sums.of(total.attribution, total.first)
         priced = replay.together(total)
-        if priced is None or replay.varies(total.attribution):
+        if priced is None or varies:
             found.add(total.key)
         cost = 0 if priced is None else priced.usd + priced.calls
         for use in uses:
@@ -41,7 +41,7 @@ def touched(replay: Replay, totals: Iterable[Total], apart: Iterable[Entry]) -> 
             charged.append((total.key, uses))
     for entry in apart:
         charge = replay.priced(entry)
-        for use in sums.of(entry.charge.attribution, entry.at):
+        for use in sums.of(entry.charge.attribution, entry.at)[0]:
             use.add(abs(cost_of(charge)), abs(charge.tokens), abs(entry.calls))
     return found.union(key for key, uses in charged if any(use.is_reached for use in uses))
 
@@ -75,15 +75,15 @@ class _Uses:
     def __init__(self, replay: Replay) -> None:
         self._replay = replay
         self._uses: dict[str, _Use] = {}
-        self._known: dict[Attribution, tuple[_Use, ...]] = {}
+        self._known: dict[Attribution, tuple[tuple[_Use, ...], bool]] = {}
 
-    def of(self, attribution: Attribution, at: float) -> tuple[_Use, ...]:
-        """Give the accounts that a call is charged to. Where seats change, all its calls are gone through anyway."""
-        uses = self._known.get(attribution)
-        if uses is None:
-            scopes = [scope for _, scope in self._replay.scopes(attribution, at)]
-            uses = self._known[attribution] = tuple([self._use(scope, at) for scope in scopes])
-        return uses
+    def of(self, attribution: Attribution, at: float) -> tuple[tuple[_Use, ...], bool]:
+        """Give the accounts that a call is charged to, and whether seats change, so that all are gone through."""
+        known = self._known.get(attribution)
+        if known is None:
+            uses = tuple([self._use(scope, at) for _, scope in self._replay.scopes(attribution, at)])
+            known = self._known[attribution] = (uses, self._replay.varies(attribution))
+        return known
 
     def _use(self, scope: Scope, at: float) -> _Use:
         use = self._uses.get(scope.account)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import functools
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from inferkit.plans.plan import Plan
 
 __all__ = ["Subscriptions", "allowance_of"]
-
-_MOST_REMEMBERED = 100_000
 
 
 class Subscriptions:
@@ -43,7 +40,7 @@ class Subscriptions:
             raise ConfigurationError(f'{scenario.name} puts customers on plan "{name}", which is not defined')
         self.limiting = [self.plans[name] for name in sorted(moved_to | scenario.plans.keys())]
         self.may_differ = scenario.moves or bool(scenario.limits)
-        self._scopes = functools.lru_cache(_MOST_REMEMBERED)(Scope)
+        self._found: dict[tuple[str | None, str | None, str | None, int], tuple[tuple[str, Scope], ...]] = {}
 
     def periods(self, assigned: Iterable[SubscriptionPeriod]) -> list[SubscriptionPeriod]:
         """Put customers on the plans that the scenario says."""
@@ -79,9 +76,12 @@ class Subscriptions:
             attribution.plan in self._scenario.plans or attribution.plan != recorded.plan
         ):
             plan = self.plans[attribution.plan]
-        return self._limits_of(
-            attribution, plan is not None, 1 if plan is None else self._seats_at(plan, attribution, at)
-        )
+        seats = 1 if plan is None else self._seats_at(plan, attribution, at)
+        alike = (attribution.user, attribution.tenant, None if plan is None else plan.name, seats)
+        found = self._found.get(alike)
+        if found is None:
+            found = self._found[alike] = self._limits_of(attribution, plan is not None, seats)
+        return found
 
     def varies(self, attribution: Attribution) -> bool:
         """Whether those who pay for a call had one number of seats, and then another."""
@@ -113,7 +113,7 @@ class Subscriptions:
         for budget in self._scenario.limits:
             key = _key(budget, attribution)
             if key is not None or budget.each is None:
-                found.append((budget.name or "", self._scopes(budget, key)))
+                found.append((budget.name or "", Scope(budget, key)))
         return tuple(found)
 
 

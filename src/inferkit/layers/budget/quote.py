@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from inferkit.core.errors import ConfigurationError
 from inferkit.layers.budget.degrade import NO_DEGRADING, Degrading
 from inferkit.ledger.amounts import NOTHING, Amounts, Line, Refusal, Unit
-from inferkit.pricing.terms import PLAIN, Terms, terms_under_budget
+from inferkit.pricing.terms import PLAIN, Terms, asks_by_name, terms_under_budget
 from inferkit.pricing.tokens import input_tokens_bound, is_plain
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def quote_of(
         counts_tokens = counts_tokens or (scope.budget.tokens is not None and scope not in degrading.done)
     if not counts_money and not counts_tokens:
         return Quote(at, scopes, _lines(scopes, at, degrading), _CALL, _CALL, degrading=degrading)
-    terms = PLAIN if is_plain(request) else terms_under_budget(request)
+    terms = PLAIN if is_plain(request) and not asks_by_name(request) else terms_under_budget(request)
     prices = (
         [
             each.price if each.price is not None and terms is PLAIN else book.price_on(each.provider, each.model, terms)
@@ -163,11 +163,12 @@ def quote_of(
 def input_of(request: Request, model: Model, book: PriceBook, terms: Terms, learned: LearnedEstimates | None) -> int:
     """Say how many input tokens a request may come to on a model: as many as fit into it, if nobody here can know.
 
-    Raises `ConfigurationError` where nobody knows how many that are.
+    Raises `ConfigurationError` where nobody knows how many that are, and `UnpricedModel` where it is the model's name
+    that asks for what cannot be known, and nobody lists the model by that.
     """
     if terms.unmeasured is None:
         return input_tokens_bound(request, model[1]) if learned is None else learned.of(request, model)
-    price = book.find(*model)
+    price = book.price(*model) if model[1].endswith(terms.unmeasured) else book.find(*model)
     if price is None or price.context_window is None:
         name = ":".join(model)
         raise ConfigurationError(

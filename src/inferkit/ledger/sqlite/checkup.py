@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import collections
 import contextlib
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+import itertools
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import LedgerError
 from inferkit.core.money import format_usd
 from inferkit.ledger.spill import left_beside
+from inferkit.ledger.sqlite.archive_checkup import ARCHIVED, MOVED, archive_itself, archives_of
 from inferkit.ledger.sqlite.checkpoints import LOG_BYTES, log_of
 from inferkit.ledger.sqlite.entries import accounts_of
-from inferkit.ledger.sqlite.failures import FAILURES, explain
-from inferkit.ledger.sqlite.opening import open_to_read, version_of
+from inferkit.ledger.sqlite.finding import Finding
+from inferkit.ledger.sqlite.opening import version_of
+from inferkit.ledger.sqlite.reader import LedgerReader
 from inferkit.ledger.sqlite.schema import MIGRATIONS
 
 if TYPE_CHECKING:
@@ -45,28 +48,15 @@ _BY_HAND = (
 )
 
 
-class Finding(NamedTuple):
-    """What was looked at, what was found, and what to do: nothing where that is empty.
-
-    "wrong" is what a ledger in order never has; "open" goes away by itself, or as it says.
-    """
-
-    level: Literal["ok", "open", "wrong"]
-    about: str
-    found: str
-    remedy: str = ""
-
-
 def check_up(path: Path, at: float) -> Iterator[Finding]:
     """Look at the ledger at `path`, at an instant in seconds since the epoch. Raises nothing for a damaged one."""
     try:
-        with contextlib.closing(open_to_read(path)) as connection:
-            yield from _file(connection, path)
-            yield from _content(connection, at)
+        with contextlib.closing(LedgerReader(path, None)) as reader:
+            yield from reader.run(lambda connection: [*_file(connection, path)])
+            yield from reader.run(lambda connection: [*_content(connection, at)])
+            yield from reader.run(lambda connection: [*archives_of(connection, path)])
     except LedgerError as error:
         yield Finding("wrong", "file", str(error))
-    except FAILURES as error:
-        yield Finding("wrong", "file", str(explain(path, error)))
     yield from _log(path)
     yield from _unwritten(path)
 
@@ -89,7 +79,12 @@ def _file(connection: sqlite3.Connection, path: Path) -> Iterator[Finding]:
 def _content(connection: sqlite3.Connection, at: float) -> Iterator[Finding]:
     if connection.execute("PRAGMA user_version").fetchone()[0] < len(MIGRATIONS):
         return
+    if connection.execute("SELECT 1 FROM archives WHERE state = 'archive'").fetchone() is not None:
+        yield from archive_itself(connection)
+        return
     connection.execute("BEGIN")
+    archived = connection.execute(ARCHIVED).fetchall()
+    (moved,) = connection.execute(MOVED).fetchone()
     (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()
     balances = {(row[0], row[1]): row[2:] for row in connection.execute(_BALANCES)}
     holds = connection.execute("SELECT accounts, usd, tokens, calls, lease FROM holds").fetchall()
@@ -100,7 +95,11 @@ def _content(connection: sqlite3.Connection, at: float) -> Iterator[Finding]:
     posted = {key: row[:3] for key, row in balances.items()}
     held = {key: row[3:6] for key, row in balances.items()}
     extra = {key: row[6:9] for key, row in balances.items()}
-    yield from _compared("balances", "what was entered", _sums(_ranges(connection, last)), posted, last)
+    entered = _sums(itertools.chain(archived, _ranges(connection, last)))
+    if connection.execute(MOVED).fetchone() == (moved,):
+        yield from _compared("balances", "what was entered", entered, posted, last)
+    else:
+        yield Finding("open", "balances", "entries were being archived meanwhile", "look again when that is done")
     yield from _compared("holds", "what calls hold", _sums(row[:4] for row in holds), held, len(holds))
     added = {(row[0], row[1]): list(row[2:]) for row in credited}
     yield from _compared("credits", "what was added to limits", added, extra, len(credited))

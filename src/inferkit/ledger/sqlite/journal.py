@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferkit.ledger.sqlite import balances, customers, entries
 from inferkit.ledger.sqlite.reader import LedgerReader
+from inferkit.ledger.sqlite.rollups import refuse_archived_call, refuse_calls
 from inferkit.ledger.sqlite.schema import MIGRATIONS
 from inferkit.ledger.sqlite.totals import by_model, calls_of, summarise
 from inferkit.ledger.summary import Pending, Summary, Total
 
 if TYPE_CHECKING:
     import os
+    import sqlite3
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from inferkit.ledger.amounts import Balance, Credit
@@ -67,7 +70,13 @@ class SqliteRecords:
         if index:
             conditions.append("cell IS NULL")
         pages = self.reader.pages(entries.page(conditions, index), tuple(value for _, value in given), (begin,))
+        if kind not in (None, "settled"):  # these are never archived
+            yield from map(entries.as_entry, pages)
+            return
+        refuse = functools.partial(_refuse, since=since, until=until, call=call)
+        self.reader.run(refuse)
         yield from map(entries.as_entry, pages)
+        self.reader.run(refuse)  # what was archived meanwhile was not seen
 
     def _between(self, since: float, until: float) -> tuple[int, int, bool]:
         """Give the ids between which a period's entries are, and whether most between these are of the period."""
@@ -116,6 +125,13 @@ class SqliteRecords:
     def close(self) -> None:
         """Close the file; it is opened again when it is read again."""
         self.reader.close()
+
+
+def _refuse(connection: sqlite3.Connection, since: float | None, until: float | None, call: str | None) -> None:
+    if call is not None:
+        refuse_archived_call(connection, call)
+    else:
+        refuse_calls(connection, -math.inf if since is None else since, math.inf if until is None else until)
 
 
 class SqliteJournal(SqliteRecords):

@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import sqlite3
-import sys
 from typing import TYPE_CHECKING, Literal
 
 from inferkit.core.errors import LedgerError
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Durability", "migrate", "open_file", "open_to_read", "version_of"]
+__all__ = ["Durability", "migrate", "open_file", "version_of"]
 
 Durability = Literal["normal", "full"]
 
@@ -43,37 +42,6 @@ def open_file(path: Path, migrations: Sequence[str], durability: Durability, wai
         connection.close()
         raise
     return connection
-
-
-def open_to_read(path: Path, wait_seconds: float = 5.0) -> sqlite3.Connection:
-    """Open the file at `path` for somebody who never writes to it. Raises `LedgerError` for what is no ledger.
-
-    It is opened in the first of three ways that this program is allowed: as long as nobody has it open, so that SQLite
-    tidies up after itself; then as somebody who may read alone; and where even the log's index cannot be made, as a
-    file that stays as it is.
-    """
-    if not path.exists():
-        raise LedgerError(f"there is no ledger at {path}")
-    path = path.resolve()
-    log = path.with_name(f"{path.name}-wal")
-    alone = not log.exists() or log.stat().st_size == 0  # nothing of what anybody left would be moved into the file
-    hows = ["mode=rw", "mode=ro", "mode=ro&immutable=1"] if alone else ["mode=ro", "mode=ro&immutable=1"]
-    while True:
-        connection = sqlite3.connect(
-            f"{path.as_uri()}?{hows.pop(0)}", uri=True, isolation_level=None, check_same_thread=False,
-            timeout=wait_seconds,
-        )  # fmt: skip
-        try:
-            version_of(connection, path, sys.maxsize)
-        except sqlite3.OperationalError:
-            connection.close()
-            if not hows:
-                raise
-        except BaseException:
-            connection.close()
-            raise
-        else:
-            return connection
 
 
 def _is_there(path: Path) -> bool:

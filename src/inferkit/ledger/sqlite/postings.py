@@ -42,7 +42,7 @@ _MOVE = (
 )
 _HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _HOLD_NEW = (
-    "INSERT INTO holds SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM entries WHERE call = ?) "
+    "INSERT INTO holds SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM entered WHERE call = ?) "
     "AND NOT EXISTS (SELECT 1 FROM expired WHERE call = ?) ON CONFLICT (call) DO NOTHING"
 )
 _EXTEND = "UPDATE holds SET usd = usd + ?, tokens = tokens + ?, calls = calls + ?, lease = max(lease, ?) WHERE call = ?"
@@ -65,11 +65,11 @@ _SWEEP = (
     "RETURNING call, usd, tokens, calls, accounts, sent, user, tenant, feature, plan"
 )
 _IS_KNOWN = (
-    "SELECT 1 FROM holds WHERE call = ? UNION ALL SELECT 1 FROM entries WHERE call = ? "
+    "SELECT 1 FROM holds WHERE call = ? UNION ALL SELECT 1 FROM entered WHERE call = ? "
     "UNION ALL SELECT 1 FROM expired WHERE call = ? LIMIT 1"
 )
 _ATTRIBUTION = "SELECT user, tenant, feature, plan FROM entries WHERE call = ? ORDER BY id LIMIT 1"
-_IS_ENTERED = "SELECT 1 FROM entries WHERE call = ? LIMIT 1"
+_IS_ENTERED = "SELECT 1 FROM entered WHERE call = ? LIMIT 1"
 _NOW, _BEFORE = Settled(now=True), Settled(now=False)
 
 

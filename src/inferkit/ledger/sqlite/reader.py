@@ -7,6 +7,7 @@ format is read from a copy that was brought up to date.
 from __future__ import annotations
 
 import sqlite3
+import sys
 import tempfile
 import threading
 from contextlib import closing, suppress
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import LedgerError
 from inferkit.ledger.sqlite.failures import FAILURES, explain, primary_code
-from inferkit.ledger.sqlite.opening import migrate, open_to_read, version_of
+from inferkit.ledger.sqlite.opening import migrate, version_of
 from inferkit.runtime.dropped import when_dropped
 from inferkit.runtime.forks import hold_across_fork
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["LedgerReader"]
+__all__ = ["LedgerReader", "at_once"]
 
 T = TypeVar("T")
 _PAGE = 500  # rows
@@ -34,14 +35,15 @@ _AGAIN_SECONDS = 0.005
 class LedgerReader:
     """Reads the ledger at `path`, in steps that each see it as it is at one instant.
 
-    `migrations` are those of the format that is read. `prepare` is run on every connection that it opens: after a fork
-    it has another one. Threads take turns. Raises `LedgerError`.
+    `migrations` are those of the format that is read; without them the file is read as it lies there, whatever its
+    format. `prepare` is run on every connection that it opens: after a fork it has another one. Threads take turns.
+    Raises `LedgerError`.
     """
 
     def __init__(
         self,
         path: Path,
-        migrations: Sequence[str],
+        migrations: Sequence[str] | None,
         prepare: Callable[[sqlite3.Connection], object] = lambda _: None,
     ) -> None:
         self.path = path
@@ -63,6 +65,10 @@ class LedgerReader:
             except FAILURES as error:
                 if self._no_fork.is_set() or primary_code(error) != sqlite3.SQLITE_INTERRUPT:
                     raise explain(self.path, error) from error
+
+    def run_at_once(self, step: Callable[[sqlite3.Connection], T]) -> T:
+        """Give what `step` reads with several queries, all of them as the ledger is at one instant."""
+        return self.run(lambda connection: at_once(connection, step))
 
     def rows(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
         """Give all rows of a query."""
@@ -126,10 +132,23 @@ class LedgerReader:
         self._no_fork.set()
 
 
-def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
-    connection = open_to_read(path, _WAIT_SECONDS)
+def at_once(connection: sqlite3.Connection, step: Callable[[sqlite3.Connection], T]) -> T:
+    """Run a step that reads the ledger as it is at one instant."""
+    connection.execute("BEGIN")
     try:
-        if version_of(connection, path, len(migrations)) < len(migrations):
+        result = step(connection)
+        connection.execute("COMMIT")  # of what it noted in tables of its own; the ledger is only read
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.rollback()
+        raise
+    return result
+
+
+def _open(path: Path, migrations: Sequence[str] | None) -> sqlite3.Connection:
+    connection = _open_file(path)
+    try:
+        if migrations is not None and version_of(connection, path, len(migrations)) < len(migrations):
             connection = _up_to_date(connection, migrations)
         connection.execute(f"PRAGMA cache_size={_CACHE}")
         connection.execute("PRAGMA temp_store=MEMORY")
@@ -137,6 +156,37 @@ def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _open_file(path: Path) -> sqlite3.Connection:
+    """Open the file at `path` for somebody who never writes to it. Raises `LedgerError` for what is no ledger.
+
+    It is opened in the first of three ways that this program is allowed: as long as nobody has it open, so that SQLite
+    tidies up after itself; then as somebody who may read alone; and where even the log's index cannot be made, as a
+    file that stays as it is.
+    """
+    if not path.exists():
+        raise LedgerError(f"there is no ledger at {path}")
+    path = path.resolve()
+    log = path.with_name(f"{path.name}-wal")
+    alone = not log.exists() or log.stat().st_size == 0  # nothing of what anybody left would be moved into the file
+    hows = ["mode=rw", "mode=ro", "mode=ro&immutable=1"] if alone else ["mode=ro", "mode=ro&immutable=1"]
+    while True:
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?{hows.pop(0)}", uri=True, isolation_level=None, check_same_thread=False,
+            timeout=_WAIT_SECONDS,
+        )  # fmt: skip
+        try:
+            version_of(connection, path, sys.maxsize)
+        except sqlite3.OperationalError:
+            connection.close()
+            if not hows:
+                raise
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
 
 
 def _up_to_date(old: sqlite3.Connection, migrations: Sequence[str]) -> sqlite3.Connection:

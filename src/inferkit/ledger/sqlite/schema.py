@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["MIGRATIONS"]
+__all__ = ["ENTERED_OR_ARCHIVED", "MIGRATIONS"]
+
+ENTERED_OR_ARCHIVED = "CREATE VIEW entered AS SELECT call FROM entries UNION ALL SELECT call FROM archived"
+"""What `entered` is in a ledger that was compacted; in others no call pays for looking there."""
 
 MIGRATIONS = (
     """
@@ -73,5 +76,31 @@ MIGRATIONS = (
     ALTER TABLE entries ADD COLUMN cell INTEGER;
     CREATE INDEX entries_at ON entries (at);
     CREATE INDEX entries_apart ON entries (at) WHERE cell IS NULL
+    """,
+    """
+    CREATE TABLE cells (
+        cell INTEGER PRIMARY KEY, user TEXT, tenant TEXT, feature TEXT, plan TEXT, provider TEXT, model TEXT,
+        outcome TEXT, finish_reason TEXT, priced INTEGER NOT NULL, estimated INTEGER NOT NULL,
+        degraded INTEGER NOT NULL, is_detailed INTEGER NOT NULL, is_reported INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE stretches (
+        since REAL PRIMARY KEY, until REAL NOT NULL, archive INTEGER NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE rollups (
+        since REAL NOT NULL, cell INTEGER NOT NULL, first REAL NOT NULL, calls INTEGER NOT NULL, usd INTEGER NOT NULL,
+        input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL,
+        cache_write_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, prompt_cache_saved INTEGER NOT NULL,
+        routing_saved INTEGER NOT NULL, reported INTEGER NOT NULL,
+        PRIMARY KEY (since, cell)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE archived (call TEXT PRIMARY KEY) WITHOUT ROWID, STRICT;
+    CREATE VIEW entered AS SELECT call FROM entries;
+    CREATE TABLE archived_sums (
+        accounts TEXT PRIMARY KEY, usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE archives (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, state TEXT NOT NULL, since REAL NOT NULL, before REAL NOT NULL,
+        last INTEGER NOT NULL, bounds TEXT NOT NULL, entries INTEGER NOT NULL, moved INTEGER NOT NULL
+    ) STRICT
     """,
 )

@@ -6,12 +6,14 @@ and the few entries that have to be looked at by themselves.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import TYPE_CHECKING, Any
 
 from inferkit.ledger.journal import Attribution
 from inferkit.ledger.sqlite.entries import WITHOUT_ACCOUNTS, as_entry, calls_reader
-from inferkit.ledger.sqlite.reader import LedgerReader
+from inferkit.ledger.sqlite.reader import LedgerReader, at_once
+from inferkit.ledger.sqlite.rollups import MODELS, refuse_calls, refuse_cut
 from inferkit.ledger.summary import Summary, Total
 
 if TYPE_CHECKING:
@@ -30,21 +32,36 @@ _AMOUNTS = (
     "prompt_cache_saved, routing_saved, overrun, reported"
 )
 _ADDED = ", ".join(f"{each} = {each} + excluded.{each}" for each in _AMOUNTS.split(", "))
-_TABLE = f"CREATE TEMP TABLE sums (cell INTEGER PRIMARY KEY, {_AMOUNTS}, id INTEGER)"
+_ADDED += ", first = min(first, excluded.first)"
+_TABLE = f"CREATE TEMP TABLE sums (cell INTEGER PRIMARY KEY, {_AMOUNTS}, id INTEGER, first REAL)"
 _WITHIN = "FROM main.entries INDEXED BY entries_at WHERE at >= ? AND at < ? AND id <= ? AND cell IS NOT NULL"
 _REPORTED = "json_extract(details, '$.reported_nanos')"
 _ADD = (
     "INSERT INTO temp.sums SELECT cell, calls, coalesce(usd, 0), input_tokens, output_tokens, cache_read_tokens, "
     "cache_write_tokens, reasoning_tokens, prompt_cache_saved, routing_saved, overrun, "
-    f"coalesce({_REPORTED}, 0), id {_WITHIN} ON CONFLICT DO UPDATE SET {_ADDED}"
+    f"coalesce({_REPORTED}, 0), id, at {_WITHIN} ON CONFLICT DO UPDATE SET {_ADDED}"
 )
+_ADD_ROLLUPS = (
+    "INSERT INTO temp.sums SELECT cell, calls, usd, input_tokens, output_tokens, cache_read_tokens, "  # noqa: S608
+    "cache_write_tokens, reasoning_tokens, prompt_cache_saved, routing_saved, 0, reported, NULL, first "
+    f"FROM main.rollups WHERE since >= ? AND since < ? ON CONFLICT DO UPDATE SET {_ADDED}"
+)
+_NAMED = "user, tenant, feature, plan, provider, model, outcome, finish_reason"
+_COMMON = (
+    *[(f"e.{name}", f"c.{name}") for name in _NAMED.split(", ")],
+    ("e.usd IS NOT NULL", "c.priced"),
+    ("e.estimated", "c.estimated"),
+    ("e.degraded", "c.degraded"),
+    ("details IS NOT NULL", "c.is_detailed"),
+    (f"{_REPORTED} IS NOT NULL", "c.is_reported"),
+)
+_FACTS = [f"iif(e.id IS NULL, {archived}, {entered})" for entered, archived in _COMMON]
+_JOINED = "FROM temp.sums AS s LEFT JOIN main.entries AS e ON e.id = s.id LEFT JOIN main.cells AS c ON c.cell = s.cell"
 _TOTALS = (
-    "SELECT user, tenant, feature, plan, provider, model, outcome, finish_reason, e.usd IS NOT NULL, estimated, "  # noqa: S608 - columns alone
-    f"degraded, details IS NOT NULL, {_REPORTED} IS NOT NULL, s.{_AMOUNTS.replace(', ', ', s.')}, "
-    "e.at, s.cell FROM temp.sums AS s CROSS JOIN main.entries AS e ON e.id = s.id WHERE s.cell > ? "
-    "ORDER BY s.cell LIMIT ?"
+    f"SELECT {', '.join(_FACTS)}, s.{_AMOUNTS.replace(', ', ', s.')}, s.first, s.cell {_JOINED} "
+    "WHERE s.cell > ? ORDER BY s.cell LIMIT ?"
 )
-_MODELS = "SELECT DISTINCT provider, model FROM temp.sums AS s CROSS JOIN main.entries AS e ON e.id = s.id"
+_MODELS = f"SELECT DISTINCT {_FACTS[4]}, {_FACTS[5]} {_JOINED}"
 _SPENT = f"SELECT provider, model, sum(usd) {_WITHIN} GROUP BY provider, model"
 _FILTER = "sum(usd) FILTER (WHERE model IS ? AND provider IS ?)"
 _APART = (
@@ -90,7 +107,7 @@ def by_model(
     for since, until in itertools.pairwise(bounds):
         yield [
             Total(provider=provider, model=model, **dict(zip(_NAMES, amounts, strict=True)))
-            for provider, model, *amounts in reader.rows(_BY_MODEL, (since, until))
+            for provider, model, *amounts in _calls(reader, _BY_MODEL, since, until)
         ]
     reader.close()
 
@@ -109,14 +126,25 @@ def calls_of(
     """Go through the calls of these cells from `since` until before `until`, in the order of their instants."""
     reader = LedgerReader(path, migrations, _wanting(keys))
     read = calls_reader()
+    reader.run(lambda connection: refuse_calls(connection, since, until))
     ((first, last),) = reader.rows(_ENDS, (since, until))
     at = since if first is None else max(since, first)
     end = until if last is None else min(until, last + 1)
     while at < end:
         stop = min(end, at + _STRETCH)
-        yield from map(read, reader.rows(_CALLS, (at, stop)))
+        yield from map(read, _calls(reader, _CALLS, at, stop))
         at = stop
     reader.close()
+
+
+def _calls(reader: LedgerReader, query: str, since: float, until: float) -> list[Any]:
+    """Give rows of a query of the entries between two instants, unless some of them were archived."""
+
+    def step(connection: sqlite3.Connection) -> list[Any]:
+        refuse_calls(connection, since, until)
+        return connection.execute(query, (since, until)).fetchall()
+
+    return reader.run_at_once(step)
 
 
 class _Filling:
@@ -131,7 +159,12 @@ class _Filling:
             (self.last,) = connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()
         connection.execute(_TABLE)
         for since, until in self.stretches:
-            connection.execute(_ADD, (since, until, self.last))
+            at_once(connection, functools.partial(self._fill, since, until))
+
+    def _fill(self, since: float, until: float, connection: sqlite3.Connection) -> None:
+        refuse_cut(connection, since, until)
+        connection.execute(_ADD, (since, until, self.last))
+        connection.execute(_ADD_ROLLUPS, (since, until))
 
 
 class _Sums:
@@ -154,16 +187,24 @@ class _Sums:
 
     def spent(self) -> Iterator[dict[ModelName, int]]:
         models: list[ModelName] = self._reader.rows(_MODELS)
-        if len(models) > _MOST_FILTERS:
-            for since, until in self._filling.stretches:
-                rows = self._reader.rows(_SPENT, (since, until, self._filling.last))
-                yield {(provider, model): usd or 0 for provider, model, usd in rows}
-            return
-        query = f"SELECT {', '.join([_FILTER] * len(models)) or 'count(*)'} {_WITHIN}"
-        names = [name for provider, model in models for name in (model, provider)]
+        few = len(models) <= _MOST_FILTERS
+        query = f"SELECT {', '.join([_FILTER] * len(models)) or 'count(*)'} {_WITHIN}" if few else _SPENT
+        names = [name for provider, model in models for name in (model, provider)] if few else []
+
+        def spend(since: float, until: float, connection: sqlite3.Connection) -> dict[ModelName, int]:
+            refuse_cut(connection, since, until)
+            rows = connection.execute(query, (*names, since, until, self._filling.last)).fetchall()
+            if few:
+                found = {model: usd for model, usd in zip(models, rows[0], strict=False) if usd is not None}
+            else:
+                found = {(provider, model): usd or 0 for provider, model, usd in rows}
+            for provider, model, usd in connection.execute(MODELS, (since, until)).fetchall():
+                if usd is not None or not few:
+                    found[provider, model] = found.get((provider, model), 0) + (usd or 0)
+            return found
+
         for since, until in self._filling.stretches:
-            (row,) = self._reader.rows(query, (*names, since, until, self._filling.last))
-            yield {model: usd for model, usd in zip(models, row, strict=False) if usd is not None}
+            yield self._reader.run_at_once(functools.partial(spend, since, until))
 
     def apart(self) -> Iterator[Entry]:
         for since, until in self._filling.stretches:

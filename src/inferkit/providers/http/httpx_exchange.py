@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.providers.http.exchange import BoundedExchange
 from inferkit.providers.http.httpx_pools import InMemory
+from inferkit.providers.http.left_streams import leave
 from inferkit.providers.http.network_errors import cause_of
 from inferkit.providers.http.surplus import holds_more, holds_surplus
 
@@ -29,6 +30,7 @@ class HttpxExchange(BoundedExchange):
         self._unreleased = [response]
         self._reading = False
         self._ended = False
+        self._stream_left = False  # a stream of HTTP/2, which was ended: whoever reads on is told
         self._wound = False  # released before its end, and its generators not ended yet
         self._alone = response.extensions.get("http_version", b"").startswith(b"HTTP/1")
         connection.answered(response.extensions)
@@ -77,6 +79,8 @@ class HttpxExchange(BoundedExchange):
         connection.unwatch()
         if self._reading and self._blocking:
             connection.wake()  # the thread that reads releases it
+            with contextlib.suppress(IndexError):
+                await self._leave(self._unreleased[0])
         else:
             await self._release()
 
@@ -87,6 +91,8 @@ class HttpxExchange(BoundedExchange):
             with contextlib.suppress(Exception):  # the connection is gone either way
                 if self._ended:
                     self._part_if_polluted(response)
+                elif not self._alone:
+                    await self._leave(response)
                 if self._blocking:
                     response.close()
                     if self._ended:
@@ -94,9 +100,20 @@ class HttpxExchange(BoundedExchange):
                     self._pieces.close()
                 else:
                     self._wound = not self._ended
-                    await response.aclose()
+                    if not self._stream_left:
+                        await response.aclose()
                     if not self._reading:  # otherwise whoever reads does it, when the read is over
                         await self._unwind()
+
+    async def _leave(self, response: Any) -> None:
+        """Tell a server whose connection is others' too, and is not closed, that nobody waits for the rest."""
+        say = leave(response, waited_for=self._reading)
+        if say is not None:
+            self._stream_left = True
+            with contextlib.suppress(Exception):  # the connection is gone
+                said = say()
+                if not self._blocking:
+                    await said
 
     def _part_if_polluted(self, response: Any) -> None:
         """Hang up on a server that sent more than its reply: the pool then finds the connection closed."""
@@ -106,12 +123,13 @@ class HttpxExchange(BoundedExchange):
     async def _unwind(self) -> None:
         """End the HTTP library's generators, which are nested and would be left to the garbage collector.
 
-        Over a connection of its own that is closed, they end by themselves once what was received is used up.
+        Over a connection of its own that is closed, and a stream of HTTP/2 that was ended, they end by themselves once
+        what was received is used up.
         """
         if self._wound:
             self._wound = False
             with contextlib.suppress(Exception):  # the connection is gone either way
-                if self._alone:
+                if self._alone or self._stream_left:
                     for _ in range(_BUFFERED_PIECES):
                         await anext(self._pieces)
                 await self._pieces.aclose()

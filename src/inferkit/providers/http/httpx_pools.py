@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.providers.http.certificates import tls_context
+from inferkit.providers.http.left_streams import left_unsaid
 from inferkit.providers.http.transport import Timeouts
 from inferkit.runtime import imports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from inferkit.providers.http.settings import Http
     from inferkit.runtime.protocol import Runtime
@@ -32,10 +33,14 @@ _DEFAULT_SECONDS = 5.0  # httpx's own, which whoever made a client with it did n
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Makes requests, and sends them. `send` returns the response, or an awaitable of it, once its headers came."""
+    """Makes requests, and sends them. `send` returns the response, or an awaitable of it, once its headers came.
+
+    `left` ends what calls that were cancelled have left open on connections that they share, and gives what says so.
+    """
 
     build: Callable[[str, Mapping[str, str], bytes, dict[str, Any]], Any]
     send: Callable[[Any], Any]
+    left: Callable[[], Iterable[Callable[[], Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ class GivenClient:
         self._sender = Sender(
             functools.partial(_build_with, client),
             functools.partial(client.send, stream=True, follow_redirects=False),
+            tuple,
         )
         self.timeouts = _timeouts_of(getattr(client, "timeout", None))
 
@@ -126,7 +132,7 @@ def make_pool(http: Http, tls: bool, proxy: str | None, runtime: Runtime) -> Htt
             settings["proxy"] = httpx.Proxy(proxy, ssl_context=context)
         if runtime.blocking:
             transport = httpx.HTTPTransport(**settings)
-            return HttpxPool(_build, transport.handle_request, transport.close)
+            return HttpxPool(_build, transport.handle_request, _left_by(transport, http), transport.close)
         of_a_loop = httpx.AsyncHTTPTransport(**settings)
     except ImportError as error:
         if "socksio" in str(error):
@@ -134,7 +140,11 @@ def make_pool(http: Http, tls: bool, proxy: str | None, runtime: Runtime) -> Htt
                 "a proxy of the environment speaks SOCKS, which takes a package more: pip install 'httpx[socks]'"
             ) from None
         raise ConfigurationError("http2=True takes the package h2: pip install 'inferkit[h2]'") from None
-    return HttpxPool(_build, of_a_loop.handle_async_request, of_a_loop.aclose)
+    return HttpxPool(_build, of_a_loop.handle_async_request, _left_by(of_a_loop, http), of_a_loop.aclose)
+
+
+def _left_by(transport: Any, http: Http) -> Callable[[], Iterable[Callable[[], Any]]]:
+    return functools.partial(left_unsaid, transport) if http.http2 else tuple
 
 
 def until(timeouts: Timeouts, remaining: float | None) -> dict[str, float]:

@@ -5,13 +5,14 @@ Written once, as coroutines: under a blocking runtime nothing here suspends.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import DeadlineExceeded, mark_never_written
 from inferkit.providers.http.connection import Connection, let_go
 from inferkit.providers.http.httpx_exchange import HttpxExchange
-from inferkit.providers.http.httpx_pools import GivenClient, HttpxPool, load, make_pool, until
+from inferkit.providers.http.httpx_pools import GivenClient, HttpxPool, Sender, load, make_pool, until
 from inferkit.providers.http.network_errors import cause_of
 from inferkit.providers.http.pools import Pools
 from inferkit.providers.http.proxies import environment_proxies, proxy_for
@@ -66,11 +67,7 @@ class HttpxTransport:
     ) -> HttpxExchange:
         """See `Transport`."""
         pool = await (self._given or self._by_url.get(url) or self._pools_for(url)).here(runtime)
-        remaining = None if deadline is None else deadline - runtime.now()
-        if remaining is not None and remaining <= 0:
-            late = DeadlineExceeded()
-            mark_never_written(late)
-            raise late
+        remaining = _remaining(deadline, runtime)
         connection = Connection(runtime, deadline, self._idle)
         extensions: dict[str, Any] = {"timeout": until(self._timeouts, remaining)}
         request: Any = None
@@ -86,6 +83,7 @@ class HttpxTransport:
                 response = await runtime.within(deadline, pool.send(request))
         except Exception as error:
             connection.unwatch()
+            await _end_what_was_left(pool, runtime)
             meaning = connection.explain(error, provider)
             if not _is_begun(request):
                 mark_never_written(meaning)
@@ -94,6 +92,9 @@ class HttpxTransport:
             connection.unwatch()
             if not _is_begun(request):
                 mark_never_written(error)
+            if self._http.http2:
+                with contextlib.suppress(BaseException):  # it is the first one that is told
+                    await runtime.conclude(functools.partial(_end_what_was_left, pool))
             raise
         if response.headers.get("content-type", "").startswith("text/event-stream"):
             waits = request.extensions.get("timeout")
@@ -125,6 +126,24 @@ class HttpxTransport:
         if len(self._by_url) < _MOST_ADDRESSES:
             self._by_url[url] = pools
         return pools
+
+
+def _remaining(deadline: float | None, runtime: Runtime) -> float | None:
+    """Say how many seconds there are. Raises `DeadlineExceeded` where there are none."""
+    remaining = None if deadline is None else deadline - runtime.now()
+    if remaining is not None and remaining <= 0:
+        late = DeadlineExceeded()
+        mark_never_written(late)
+        raise late
+    return remaining
+
+
+async def _end_what_was_left(pool: Sender, runtime: Runtime) -> None:
+    for say in pool.left():
+        with contextlib.suppress(Exception):  # the connection is gone either way
+            said = say()
+            if not runtime.blocking:
+                await said
 
 
 def _is_begun(request: Any) -> bool:

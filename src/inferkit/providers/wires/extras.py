@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.messages import OpaquePart, ReasoningPart
+from inferkit.core.messages import AudioPart, FilePart, ImagePart, OpaquePart, ReasoningPart, TextPart
+from inferkit.core.request import WIRES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["ANTHROPIC", "CHAT", "GEMINI", "RESPONSES", "LeaveOut", "is_foreign", "own", "without_foreign"]
 
 CHAT, ANTHROPIC, RESPONSES, GEMINI = "chat", "anthropic", "responses", "gemini"
-_WIRES = frozenset({CHAT, ANTHROPIC, RESPONSES, GEMINI})
 _OF_CHAT = frozenset(
     {"field", "reasoning_details", "extra_content", "function", "custom", "image_url", "input_audio", "file", "content"}
 )
@@ -48,23 +48,23 @@ def is_foreign(extra: Mapping[str, Any] | None, wire: str) -> bool:
     """Say whether an `extra` was written by another wire, so that what it stands with is not for this one."""
     if not extra:
         return False
-    others = _WIRES - {wire}
+    others = WIRES - {wire}
     return any(name in others or (wire != CHAT and name in _OF_CHAT) for name in extra)
 
 
 def _is_for(name: str, wire: str) -> bool:
-    if name in _WIRES:
+    if name in WIRES:
         return False
     if name in _OF_CHAT:
         return wire == CHAT
-    return wire in _MARKERS.get(name, _WIRES)
+    return wire in _MARKERS.get(name, WIRES)
 
 
 def without_foreign(message: Message, wire: str, leave_out: LeaveOut) -> Message:
     """Give a message without what other wires wrote and only they understand; mostly the message itself."""
     if not is_foreign(message.extra, wire) and not any(_is_foreign_part(part, wire) for part in message.parts):
         return message
-    parts = tuple(_own_parts(message.parts, wire, leave_out))
+    parts = tuple(_own_parts(message, wire, leave_out))
     return replace(message, parts=parts, extra=own(message.extra, wire) or None)
 
 
@@ -72,8 +72,8 @@ def _is_foreign_part(part: Part, wire: str) -> bool:
     return part.wire != wire if isinstance(part, OpaquePart) else is_foreign(part.extra, wire)
 
 
-def _own_parts(parts: tuple[Part, ...], wire: str, leave_out: LeaveOut) -> Iterator[Part]:
-    for part in parts:
+def _own_parts(message: Message, wire: str, leave_out: LeaveOut) -> Iterator[Part]:
+    for part in message.parts:
         if not _is_foreign_part(part, wire):
             yield part
         elif isinstance(part, OpaquePart):
@@ -81,5 +81,7 @@ def _own_parts(parts: tuple[Part, ...], wire: str, leave_out: LeaveOut) -> Itera
         elif isinstance(part, ReasoningPart):
             leave_out("reasoning")
             yield ReasoningPart(part.text)
-        else:
+        elif message.role == "assistant" and isinstance(part, ImagePart | AudioPart | FilePart):
+            leave_out("images in replies")
+        elif not isinstance(part, TextPart) or part.text:  # an empty one was there for its signature
             yield replace(part, extra=own(part.extra, wire) or None)

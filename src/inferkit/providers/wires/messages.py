@@ -12,7 +12,9 @@ __all__ = ["as_messages"]
 
 
 def as_messages(given: Messages) -> tuple[Message, ...]:
-    """Accept a question, a message, or a conversation of messages, and dictionaries in OpenAI's or Anthropic's form.
+    """Accept a question, a message, or a conversation of messages, and dictionaries in a provider's form.
+
+    That is OpenAI's, Anthropic's or Gemini's.
 
     Raises `ConfigurationError` for anything else, and for a conversation without messages.
     """
@@ -36,6 +38,10 @@ def _read(given: Any, place: int) -> Message:
         raise ConfigurationError(
             f'message {place} is a {type(given).__name__}; use Message.user("...") or {{"role": ..., "content": ...}}'
         )
+    if "parts" in given and "content" not in given:
+        from inferkit.providers.wires.gemini.read_messages import read_message as read_gemini
+
+        return read_gemini(given, place)
     content = given.get("content")
     if "role" not in given or (isinstance(content, list) and content):
         from inferkit.providers.wires.responses.read_messages import is_own, read_message as read_item

@@ -221,6 +221,6 @@ def test_the_work_grows_with_the_bytes_and_not_faster(piece):
 
 
 def test_a_server_that_is_not_known_is_read_like_the_others():
-    for preset in ("groq", "mistral", "gemini"):
+    for preset in ("groq", "mistral", "gemini-openai"):
         reader = CHAT.reader(PRESETS[preset].endpoint(), STREAM, streamed=True)
         assert made(reader.feed(BODIES[0])).text == "Let me 🎉"

@@ -458,7 +458,7 @@ def test_hints_go_where_they_are_taken_and_change_nothing_elsewhere():
     assert {name: payload[name] for name in hints} == hints | {
         "prediction": {"type": "content", "content": "Dear Ana,"}
     }
-    for name in ("groq", "gemini"):
+    for name in ("groq", "gemini-openai"):
         assert not hints.keys() & write(ask(DirectRuntime(), **hints), PRESETS[name].endpoint()).keys()
     assert "prompt_cache_key" not in write(ask(DirectRuntime(), **hints), PRESETS["cerebras"].endpoint())
 

@@ -144,4 +144,7 @@ def test_what_the_provider_keeps_is_part_of_a_reply_s_key_and_what_grows_there_h
     }
     assert len(keys) == 3
     assert None not in keys
-    assert cache_key(make_request().replace(extra={"conversation": "conv_1"})) is None
+    for extra in ({"conversation": "conv_1"}, {"responses": {"conversation": "conv_1"}}):
+        assert cache_key(make_request().replace(extra=extra)) is None
+    for extra in ({"responses": {"store": True}}, {"responses": None}, {"mine": {"conversation": "x"}}):
+        assert cache_key(make_request().replace(extra=extra)) is not None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import InvalidRequest
 from inferkit.providers.wires.anthropic.errors import error_in, read_error, write_error
-from inferkit.providers.wires.anthropic.events import AnthropicEvents
+from inferkit.providers.wires.anthropic.events import AnthropicEvents, text_of
 from inferkit.providers.wires.anthropic.fields import COST_RULES
 from inferkit.providers.wires.anthropic.lighter import lighter
 from inferkit.providers.wires.anthropic.quirks import AnthropicQuirks
@@ -14,8 +15,10 @@ from inferkit.providers.wires.anthropic.read_messages import read_message
 from inferkit.providers.wires.anthropic.request import read_request, write_request
 from inferkit.providers.wires.anthropic.usage import read_usage, write_usage
 from inferkit.providers.wires.anthropic.writer import AnthropicWriter
+from inferkit.providers.wires.extras import ANTHROPIC
 from inferkit.providers.wires.payload import NotTakenError, write
 from inferkit.providers.wires.reply_reader import MAX_KEPT_BYTES, ReplyReader
+from inferkit.providers.wires.texts import Texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ANTHROPIC_WIRE", "AnthropicWire"]
 
 _PLAIN = AnthropicQuirks()
+_LEAD, _OPENING = b"event: content_block_delta\ndata: ", re.compile(rb'"text":\s*"')
 
 
 class AnthropicWire:
@@ -38,6 +42,7 @@ class AnthropicWire:
     def __init__(self, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
         self.max_kept_bytes = max_kept_bytes
 
+    name = ANTHROPIC
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
     read_message = staticmethod(read_message)
@@ -76,6 +81,7 @@ class AnthropicWire:
             ending="no stop reason, no message_stop",
             streamed=streamed,
             max_kept_bytes=self.max_kept_bytes,
+            texts=Texts(_LEAD, _OPENING, text_of),
         )
 
     def writer(self, *, model: str, id: str, created: int, streamed: bool) -> AnthropicWriter:  # noqa: A002, ARG002 - the wires' name, and not said here

@@ -196,4 +196,5 @@ COST_RULES = CostRules(
         **{name: _unmeasured(name) for name in ("file", "file_id", "file_url", "video_url", "audio_url")},
         "image_url": WireField("priced", "held for as much as fits into the model", _address),
     },
+    {":online": Terms(unmeasured=":online")},  # OpenRouter searches, and puts what it finds into the prompt
 )

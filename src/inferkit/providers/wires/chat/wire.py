@@ -14,6 +14,7 @@ from inferkit.providers.wires.chat.reader import ChatReader
 from inferkit.providers.wires.chat.request import read_request, write_request
 from inferkit.providers.wires.chat.usage import read_usage, write_usage
 from inferkit.providers.wires.chat.writer import ChatWriter
+from inferkit.providers.wires.extras import CHAT as CHAT_NAME
 from inferkit.providers.wires.payload import NotTakenError, write
 from inferkit.providers.wires.reply_reader import MAX_KEPT_BYTES
 
@@ -38,6 +39,7 @@ class ChatWire:
     def __init__(self, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
         self.max_kept_bytes = max_kept_bytes
 
+    name = CHAT_NAME
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
     read_message = staticmethod(read_message)

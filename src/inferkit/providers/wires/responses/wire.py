@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import InvalidRequest
+from inferkit.providers.wires.extras import RESPONSES
 from inferkit.providers.wires.payload import NotTakenError, write
 from inferkit.providers.wires.reply_reader import MAX_KEPT_BYTES, ReplyReader
 from inferkit.providers.wires.responses.errors import error_in, read_error, write_error
@@ -38,6 +39,7 @@ class ResponsesWire:
     def __init__(self, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
         self.max_kept_bytes = max_kept_bytes
 
+    name = RESPONSES
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
     read_message = staticmethod(read_message)

@@ -1,0 +1,103 @@
+"""The Gemini wire: `generateContent` of Google's own API, and the servers that speak the same."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from inferkit.core.errors import ConfigurationError, InvalidRequest
+from inferkit.providers.wires.extras import GEMINI
+from inferkit.providers.wires.gemini.errors import error_in, read_error, write_error
+from inferkit.providers.wires.gemini.events import GeminiEvents
+from inferkit.providers.wires.gemini.fields import COST_RULES
+from inferkit.providers.wires.gemini.lighter import lighter
+from inferkit.providers.wires.gemini.quirks import GeminiQuirks
+from inferkit.providers.wires.gemini.read_messages import read_message
+from inferkit.providers.wires.gemini.request import read_request, write_request
+from inferkit.providers.wires.gemini.usage import read_usage, write_usage
+from inferkit.providers.wires.gemini.writer import GeminiWriter
+from inferkit.providers.wires.payload import NotTakenError, write
+from inferkit.providers.wires.reply_reader import MAX_KEPT_BYTES, ReplyReader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inferkit.core.request import Request
+    from inferkit.providers.endpoints import Endpoint
+    from inferkit.providers.wires.protocol import TwoWayWire
+
+__all__ = ["GEMINI_WIRE", "GeminiWire"]
+
+_PLAIN = GeminiQuirks()
+_WHOLE, _STREAMED = "generateContent", "streamGenerateContent"
+_COLLECTED = re.compile(r"(?:models|tunedModels)/[A-Za-z0-9._-]+")
+_ADDRESS = re.compile(rf"(?:.*/)?(?:models|(tunedModels))/([^/?]+):({_WHOLE}|{_STREAMED})(?:\?.*)?")
+
+
+class GeminiWire:
+    """The codec; see `TwoWayWire`. An endpoint's quirks are `GeminiQuirks`.
+
+    `max_kept_bytes` is what one reply may take in memory; one that takes more is an error, and not tried again.
+    """
+
+    def __init__(self, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
+        self.max_kept_bytes = max_kept_bytes
+
+    name = GEMINI
+    cost_rules = COST_RULES
+    read_request = staticmethod(read_request)
+    read_message = staticmethod(read_message)
+    read_usage = staticmethod(read_usage)
+    write_usage = staticmethod(write_usage)
+    read_error = staticmethod(read_error)
+    write_error = staticmethod(write_error)
+
+    def path(self, request: Request) -> str:
+        """See `Wire`. A model may be named with its collection, as in "tunedModels/mine"."""
+        named = request.model if _COLLECTED.fullmatch(request.model) else "models/{model}"
+        return f"/{named}:{_STREAMED}?alt=sse" if request.stream else f"/{named}:{_WHOLE}"
+
+    @staticmethod
+    def read_path(path: str) -> dict[str, Any]:
+        """Read what an address says of a request: its `model`, and `stream`. Raises `ConfigurationError` for others."""
+        found = _ADDRESS.fullmatch(path)
+        if found is None:
+            raise ConfigurationError(f"the address of a request ends in /models/...:{_WHOLE}, or :{_STREAMED}")
+        model = unquote(found[2])
+        return {"model": f"{found[1]}/{model}" if found[1] else model, "stream": found[3] == _STREAMED}
+
+    def write_request(self, request: Request, endpoint: Endpoint) -> bytes:
+        """See `Wire`. Raises `InvalidRequest` for what this wire has no place for."""
+        try:
+            return write(write_request(request, endpoint.quirks or _PLAIN, request.record.leave_out))
+        except NotTakenError as what:
+            raise InvalidRequest(
+                f"{endpoint.name} does not take {what}; leave it out, or name another model",
+                provider=endpoint.name,
+                code="unsupported",
+            ) from None
+
+    def lighten(self, request: Request, endpoint: Endpoint, status: int, body: bytes) -> Endpoint | None:
+        """See `Lightening`."""
+        quirks = lighter(request, endpoint.quirks or _PLAIN, status, body)
+        return None if quirks is None else endpoint.with_quirks(quirks)
+
+    def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> ReplyReader:
+        """See `Wire`."""
+        return ReplyReader(
+            endpoint.name,
+            headers,
+            GeminiEvents(),
+            error_in=error_in,
+            ending="no finish reason",
+            streamed=streamed,
+            max_kept_bytes=self.max_kept_bytes,
+        )
+
+    def writer(self, *, model: str, id: str, created: int, streamed: bool) -> GeminiWriter:  # noqa: A002, ARG002 - the wires' name, and not said here
+        """See `TwoWayWire`."""
+        return GeminiWriter(model=model, id=id, streamed=streamed)
+
+
+GEMINI_WIRE: TwoWayWire = GeminiWire()
