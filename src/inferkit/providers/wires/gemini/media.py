@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from inferkit.core.messages import Part
     from inferkit.providers.wires.extras import LeaveOut
 
-__all__ = ["read_file_data", "read_inline_data", "write_medium"]
+__all__ = ["decoded", "read_file_data", "read_inline_data", "write_medium"]
 
 _DATA_URL = re.compile(r"data:([^,;]+)(?:;[^,;]+)*;base64,(.*)", re.DOTALL)
 _TYPES = {
@@ -99,10 +99,16 @@ def read_inline_data(given: Mapping[str, Any], extra: dict[str, Any] | None) -> 
     """Read bytes; None for what has no part of its own. Raises `ValueError` and its like where they are none."""
     if given.keys() != {"mimeType", "data"}:
         return None
-    kind, data = given["mimeType"], base64.b64decode(given["data"], validate=True)
+    kind, data = given["mimeType"], decoded(given["data"])
     if kind.startswith("image/"):
         return ImagePart(data=data, media_type=kind, extra=extra)
     return AudioPart(data, kind, extra) if kind.startswith("audio/") else FilePart(data, kind, extra=extra)
+
+
+def decoded(text: str) -> bytes:
+    """Read base64 in either alphabet, with its ending or without. Raises `ValueError` where it is none."""
+    plain = text.replace("-", "+").replace("_", "/")
+    return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
 
 
 def read_file_data(given: Mapping[str, Any], extra: dict[str, Any] | None) -> Part | None:
