@@ -22,7 +22,6 @@ from inferkit.providers.wires.codec import error_reader, status_of
 from inferkit.providers.wires.payload import write
 
 if TYPE_CHECKING:
-
     from inferkit.core.errors import InferkitError
 
 __all__ = ["error_in", "read_error", "write_error"]
