@@ -62,6 +62,7 @@ FACE = [
     "NoRoute",
     "OpaquePart",
     "OpenAIChat",
+    "OpenAIResponses",
     "Part",
     "Plan",
     "Plans",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from inferkit import Budget, BudgetExceeded, Client, Price, StreamError, StreamInterrupted, Unavailable
 from inferkit.caching.memory import MemoryTier
@@ -308,7 +308,13 @@ def batched(draw):
     return chunks, [chunks[begin:end] for begin, end in itertools.pairwise(places)]
 
 
+_REFUSAL = Chunk(parts=(RefusalPart(""),), text="no")
+_WORDS = [*map(Chunk, ("a", "aa", "ñ")), _REFUSAL, Chunk(reasoning="hm")]
+_WITH_BLANKS = [*[Chunk("")] * 10, *_WORDS, Chunk(""), Chunk("")]
+
+
 @given(batched(), st.sampled_from([20, 200, None]))
+@example((_WITH_BLANKS, [_WITH_BLANKS[:15], _WITH_BLANKS[15:]]), 20)
 @settings(max_examples=60, deadline=None)
 def test_however_a_reply_is_batched_it_counts_and_is_kept_alike(given_chunks, most):
     chunks, batches = given_chunks

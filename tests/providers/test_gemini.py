@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 
 import pytest
 
+from chat_wire import ask
 from gemini_wire import CALL, HELLO, SIGNED, answer, event, says
-from inferkit import AsyncClient, Budget, Client, Gemini, Message, OpenAIChat, Price, Tool
+from inferkit import AsyncClient, Budget, Cache, Client, Gemini, Message, OpenAIChat, Price, Tool
+from inferkit.caching.disk import DiskTier
 from inferkit.core.errors import (
     AuthenticationFailed,
     ConfigurationError,
@@ -18,6 +21,8 @@ from inferkit.core.errors import (
     Unavailable,
 )
 from inferkit.providers.by_name import NAMES, make
+from inferkit.providers.wires.gemini.wire import GEMINI_WIRE
+from inferkit.runtime.direct import DirectRuntime
 from wire import CLOSE, SSE_HEAD, UNTIL_CLOSED, Wire, chunked, reply
 
 KEY = "AIza-very-secret"
@@ -114,6 +119,22 @@ def test_a_loop_with_tools_goes_on_with_what_was_signed(model, streams):
     assert sent[1]["parts"][1]["thoughtSignature"] == SIGNED
     answered = {"functionResponse": {"name": "find", "response": {"output": "on its way"}}}
     assert sent[2] == {"role": "user", "parts": [answered]}
+
+
+def test_a_reply_from_the_cache_goes_back_as_the_first_did(tmp_path):
+    said = says({"text": "hm", "thought": True}, "So.", {"text": "", "thoughtSignature": SIGNED}, CALL, finish="STOP")
+    with Wire(lambda _: [reply(said)]) as wire:
+        for _ in range(2):  # from the disk the second time
+            provider = Gemini(base_url=wire.url, api_key=KEY)
+            cache = Cache(DiskTier(tmp_path))
+            with Client(models={"m": "gemini:m"}, providers={"gemini": provider}, cache=cache) as made:
+                replies = [made.complete("m", "Hi", temperature=0) for _ in range(2)]
+            provider.close()
+        assert len(wire.requests) == 1
+    assert replies[0].cache == "hit"
+    parts = said["candidates"][0]["content"]["parts"]
+    request = ask(DirectRuntime(), Message.user("Hi"), replies[0].message, model="gemini-2.5-flash")
+    assert json.loads(GEMINI_WIRE.write_request(request, provider.endpoint))["contents"][1]["parts"] == parts
 
 
 def test_it_serves_on_an_event_loop_too():

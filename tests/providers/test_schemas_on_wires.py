@@ -7,8 +7,9 @@ from pydantic import BaseModel, Field
 
 import anthropic_wire
 import gemini_wire
+import responses_wire
 from chat_wire import USAGE_EVENT, completion, delta
-from inferkit import Anthropic, Cache, Gemini, InvalidReply, OpenAIChat
+from inferkit import Anthropic, Cache, Gemini, InvalidReply, OpenAIChat, OpenAIResponses
 from inferkit.caching.memory import MemoryTier
 from wire import SSE_HEAD, Wire, chunked, event, reply, sse
 from worlds import closing
@@ -51,10 +52,18 @@ def gemini(text, received):
     return [SSE_HEAD, *[chunked(gemini_wire.event(one)) for one in events], chunked(b"")]
 
 
+def responses(text, received):
+    output = responses_wire.message(responses_wire.text(text))
+    if not received.json.get("stream"):
+        return [reply(responses_wire.response(output))]
+    return [SSE_HEAD, *[chunked(responses_wire.event(one)) for one in responses_wire.stream(output)], chunked(b"")]
+
+
 WIRES = {
     "chat": (chat, lambda url: OpenAIChat(base_url=url, api_key="sk-test")),
     "anthropic": (anthropic, lambda url: Anthropic(base_url=url, api_key="sk-test")),
     "gemini": (gemini, lambda url: Gemini(base_url=url, api_key="sk-test")),
+    "responses": (responses, lambda url: OpenAIResponses(base_url=url, api_key="sk-test")),
 }
 
 
@@ -102,6 +111,10 @@ def schema_of(name, sent):
     if name == "anthropic":
         assert sent["output_config"]["format"]["type"] == "json_schema"
         return sent["output_config"]["format"]["schema"]
+    if name == "responses":
+        form = sent["text"]["format"]
+        assert (form["type"], form["strict"], form["name"]) == ("json_schema", True, "Order")
+        return form["schema"]
     assert sent["generationConfig"]["responseMimeType"] == "application/json"
     return sent["generationConfig"]["responseJsonSchema"]
 
@@ -127,7 +140,7 @@ def test_each_wire_has_a_bad_object_mended(world, name, how):
     assert [one.kind for one in first.attempts] == ["primary", "repair"]
     assert len(sent) == 2
     assert schema_of(name, sent[0]) == schema_of(name, sent[1])
-    said = sent[1]["contents" if name == "gemini" else "messages"]
+    said = sent[1][{"gemini": "contents", "responses": "input"}.get(name, "messages")]
     assert [one["role"] for one in said] == ["user", "model" if name == "gemini" else "assistant", "user"]
     assert BAD in str(said[1])
 

@@ -152,11 +152,13 @@ class _Running:
         """Count several chunks, if they are plain text, and it is not time to look at them more closely."""
         if self.first is None or [c for c in batch if c[1] or c[2] or c[3] is not None or c[4] is not None]:
             return None
-        text = "".join([chunk[0] for chunk in batch])
+        texts = [chunk[0] for chunk in batch]
+        text = "".join(texts)
         chars = self.chars + len(text)
         if chars > self.look_at:
             return None
         self.chars = chars
+        self.blank += texts.count("")
         self.chunks += len(batch)
         self.keep(text)
         return batch

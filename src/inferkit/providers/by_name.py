@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "make"]
 
-_ANTHROPIC, _GEMINI = "anthropic", "gemini"
-NAMES = frozenset({*PRESETS, _ANTHROPIC, _GEMINI})
+_ANTHROPIC, _GEMINI, _RESPONSES, _VERTEX = "anthropic", "gemini", "openai-responses", "vertex"
+NAMES = frozenset({*PRESETS, _ANTHROPIC, _GEMINI, _RESPONSES, _VERTEX})
 """The providers that are known."""
 
 
@@ -26,10 +26,14 @@ def make(provider: str, transport: Library | Http | Transport | None) -> Adapter
             from inferkit.providers.anthropic import Anthropic
 
             return Anthropic(transport=transport)
-        if provider == _GEMINI:
+        if provider == _RESPONSES:
+            from inferkit.providers.openai_responses import OpenAIResponses
+
+            return OpenAIResponses(transport=transport)
+        if provider in (_GEMINI, _VERTEX):
             from inferkit.providers.gemini import Gemini
 
-            return Gemini(transport=transport)
+            return Gemini(transport=transport) if provider == _GEMINI else Gemini.vertex(transport=transport)
         from inferkit.providers.openai_chat import OpenAIChat
 
     return OpenAIChat.preset(provider, transport=transport)

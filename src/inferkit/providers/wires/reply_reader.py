@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from inferkit.core.chunks import Chunk
     from inferkit.providers.sse import SSEEvent
+    from inferkit.providers.wires.texts import Texts
 
 __all__ = ["MAX_KEPT_BYTES", "OF_WORDS", "BrokenReplyError", "Events", "ReplyReader"]
 
@@ -27,6 +28,7 @@ MAX_KEPT_BYTES = 64 * 1024 * 1024
 OF_WORDS = 300
 """Bytes that a chunk takes beside its event, if it brings words."""
 
+_OF_TEXT = 170  # if it is like the others
 _OF_OTHERS = 800  # if it brings what is gathered
 _MAX_BLANK_BYTES = 64 * 1024
 _BLANKS = b" \t\r\n\xef\xbb\xbf"  # and the bytes of a BOM
@@ -72,7 +74,7 @@ class ReplyReader:
     """Reads one reply; see `Reader`. What a wire's events mean, its `events` know.
 
     `error_in` gives the error object of a payload, or None, and `ending` says in words what a stream is known to be
-    over by. `max_kept_bytes` bounds what a reply may take in memory.
+    over by. `max_kept_bytes` bounds what a reply may take in memory. `texts` reads what brings pieces of text alone.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class ReplyReader:
         ending: str,
         streamed: bool,
         max_kept_bytes: int = MAX_KEPT_BYTES,
+        texts: Texts | None = None,
     ) -> None:
         self.failure: ProviderError | None = None
         self.done = False
@@ -93,6 +96,7 @@ class ReplyReader:
         self._events: Any = events
         self._error_in = error_in
         self._ending = ending
+        self._texts = texts
         self._most = self._room = max_kept_bytes
         self._expects_stream = streamed
         self._parser: SSEParser | None = None
@@ -123,6 +127,11 @@ class ReplyReader:
         parser = self._parser
         if parser is None:
             return self._feed_unknown(data)
+        if self._texts is not None and parser.between and not self._waits_for_text:
+            texts = self._texts.read(data)
+            if texts is not None:
+                self._room -= len(data) + _OF_TEXT * len(texts)
+                return self._stop() if self._room < 0 else texts
         chunks: list[Chunk] = []
         try:
             self._take(parser.feed(data), chunks)
@@ -208,7 +217,20 @@ class ReplyReader:
             events.read(content, chunks, raw)
         except BrokenReplyError as broken:
             raise refusal(self._provider, None, self._headers, broken.error) from None
-        self._room -= len(raw) + OF_WORDS if events.light else 2 * len(raw) + _OF_OTHERS
+        if events.light:
+            self._room -= len(raw) + OF_WORDS
+            self._learn(raw)
+        else:
+            self._room -= 2 * len(raw) + _OF_OTHERS
+
+    @property
+    def _waits_for_text(self) -> bool:
+        """Whether something is held that must come before the next text."""
+        return False
+
+    def _learn(self, raw: bytes) -> None:
+        if self._texts is not None:
+            self._texts.learn(raw)
 
     def _look_for_error(self, content: Any) -> None:
         error = self._error_in(content)

@@ -16,7 +16,9 @@ from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
 from inferkit.core.usage import Usage, UsageDetails
 from inferkit.providers.endpoints import Endpoint
+from inferkit.providers.wires.anthropic.events import text_of
 from inferkit.providers.wires.anthropic.wire import ANTHROPIC_WIRE, AnthropicWire
+from inferkit.providers.wires.payload import parse
 from inferkit.runtime import clock
 
 STREAM, JSON = {"content-type": "text/event-stream"}, {"content-type": "application/json"}
@@ -390,3 +392,39 @@ def test_parts_that_come_whole_are_blocks_of_their_own():
     assert [block["type"] for block in found] == ["text", "thinking", "text", "text", "text"]
     streamed = Reply.of(read(write(chunks, streamed=True))[0], CallRecord(clock))
     assert (streamed.text, streamed.reasoning) == ("So.HinoBye", "hm")
+
+
+def test_texts_of_one_block_are_read_by_what_is_around_them_and_those_of_the_next_too(monkeypatch):
+    parsed = []
+
+    def counted(data, *how):
+        parsed.append(data)
+        return parse(data, *how)
+
+    monkeypatch.setattr("inferkit.providers.wires.reply_reader.parse", counted)
+    events = [begin()]
+    for index in range(9):
+        events.append(start(index, type="text", text=""))
+        events += [delta(index, "text_delta", text=f"añ語 {number}") for number in range(20)]
+        events.append(stop(index))
+    one = reply(*events, *ending())
+    assert one.text == "".join(f"añ語 {number}" for number in range(20)) * 9
+    assert [raw["index"] for raw in one.raw if raw.get("delta", {}).get("text")] == [
+        each for each in range(9) for _ in range(20)
+    ]
+    assert sum(b"text_delta" in data for data in parsed) >= 9
+    assert len(parsed) < 9 * 22
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x"}, "more": 1},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": 7}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "text": "x"}},
+        {"type": "content_block_delta", "index": 0, "delta": "text"},
+        [],
+    ],
+)
+def test_an_event_that_brings_more_than_text_teaches_nothing(odd):
+    assert text_of(odd) is None

@@ -450,3 +450,40 @@ def test_parts_of_other_wires_are_written_where_this_one_has_a_place_for_them():
         assert (one.reasoning, one.text, one.finish_reason) == ("hm", "no", "stop")
         assert [type(part) for part in one.message.parts] == [ReasoningPart, TextPart, ImagePart]
         assert one.logprobs == (TokenLogprob("no", -1.0),)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["text", "name", "x"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+FULL = answer(
+    CALL, RAN, {"inlineData": {"mimeType": "image/png", "data": PIXELS}}, thought("hm"), "Hi",
+    groundingMetadata={"webSearchQueries": ["a"]}, **LIKELY,
+) | {"promptFeedback": {"blockReason": None}}  # fmt: skip
+
+
+def places(value, path=()):
+    """Give the way to each value within another."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in items:
+        yield from places(inner, (*path, name))
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(list(places(FULL))[1:]), anything, st.booleans())
+def test_whatever_stands_in_a_field_ends_in_chunks_or_in_one_typed_failure(path, value, streamed):
+    content = json.loads(json.dumps(FULL))
+    inner = content
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = value
+    body = event(content) if streamed else json.dumps(content).encode()
+    chunks, failure = read(body, headers=STREAM if streamed else JSON, streamed=streamed)
+    assert failure is None or isinstance(failure, ProviderError)
+    one = Reply.of(chunks, CallRecord(clock))
+    for again in (True, False):
+        write(one.chunks, streamed=again)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, strategies as st
@@ -32,6 +33,7 @@ from inferkit.providers.wires.anthropic.quirks import AnthropicQuirks
 from inferkit.providers.wires.anthropic.wire import ANTHROPIC_WIRE
 from inferkit.providers.wires.chat.quirks import ChatQuirks
 from inferkit.providers.wires.chat.wire import CHAT
+from inferkit.providers.wires.gemini.calls import made_id
 from inferkit.providers.wires.gemini.quirks import GeminiQuirks
 from inferkit.providers.wires.gemini.wire import GEMINI_WIRE, GeminiWire
 from inferkit.providers.wires.messages import as_messages
@@ -311,7 +313,7 @@ def test_what_is_shown_is_sent_as_it_is_or_by_its_address():
             ImagePart(data=b"pixels", media_type="image/png", extra={"mediaResolution": {"level": "HIGH"}}),
             ImagePart(url=f"data:image/gif;base64,{PIXELS}", detail="high"),
             ImagePart(url="https://shop.test/x.PNG?y"),
-            ImagePart(url="https://shop.test/x"),
+            ImagePart(url="https://shop.test/x", media_type="image/webp"),
             AudioPart(b"sound", "audio/wav"),
             FilePart(b"%PDF", "application/pdf", "bill.pdf"),
             FilePart(url="https://www.youtube.com/watch?v=1"),
@@ -323,7 +325,7 @@ def test_what_is_shown_is_sent_as_it_is_or_by_its_address():
         {"inlineData": {"mimeType": "image/png", "data": PIXELS}, "mediaResolution": {"level": "HIGH"}},
         {"inlineData": {"mimeType": "image/gif", "data": PIXELS}},
         {"fileData": {"mimeType": "image/png", "fileUri": "https://shop.test/x.PNG?y"}},
-        {"fileData": {"fileUri": "https://shop.test/x"}},
+        {"fileData": {"mimeType": "image/webp", "fileUri": "https://shop.test/x"}},
         {"inlineData": {"mimeType": "audio/wav", "data": base64.b64encode(b"sound").decode()}},
         {"inlineData": {"mimeType": "application/pdf", "data": base64.b64encode(b"%PDF").decode()}},
         {"fileData": {"fileUri": "https://www.youtube.com/watch?v=1"}},
@@ -341,7 +343,7 @@ def test_what_is_shown_is_sent_as_it_is_or_by_its_address():
 @pytest.mark.parametrize(
     "part",
     [
-        ImagePart(url="https://www.youtube.com/watch?v=1"),
+        ImagePart(url="https://www.youtube.com/watch?v=1", media_type="image/jpeg"),
         ImagePart(url="https://youtu.be/1", media_type="image/png"),
         ImagePart(data=b"x", media_type="video/mp4"),
         ImagePart(url="https://shop.test/x.mp4"),
@@ -358,6 +360,8 @@ def test_what_this_wire_has_no_place_for_is_left_to_another_candidate():
     with pytest.raises(InvalidRequest, match="plain text") as refused:
         write(asked(tools=(CustomTool("sql"),)))
     assert refused.value.code == "unsupported"
+    with pytest.raises(InvalidRequest, match="media_type"):
+        written(Message.user(ImagePart(url="https://shop.test/x")))
 
 
 @pytest.mark.parametrize(
@@ -662,6 +666,40 @@ def test_parts_of_other_forms_go_back_as_they_came():
     for part in contents[1]["parts"]:
         part["functionCall"]["args"] = {}
     assert again == payload
+
+
+def test_either_spelling_of_a_name_is_understood_and_data_is_left_as_it_is():
+    odd = {"some_name": {"file_uri": 1}}
+    asked_ = {"file_data": {"file_uri": "https://a.test/x.pdf", "mime_type": "application/pdf"}}
+    call = {"function_call": {"name": "f", "args": odd}, "thought_signature": SIGNED}
+    payload = {
+        "system_instruction": {"parts": [{"text": "x"}]},
+        "contents": [{"role": "user", "parts": [asked_, {"inline_data": {"mime_type": "image/png", "data": "__79"}}]},
+                     {"role": "model", "parts": (call,)}],
+        "generation_config": {"max_output_tokens": 5, "response_mime_type": "application/json",
+                              "response_json_schema": odd},
+        "tools": [{"function_declarations": [{"name": "f", "parameters_json_schema": odd}]}],
+        "tool_config": {"function_calling_config": {"mode": "ANY", "allowed_function_names": ["f"]}},
+        "cached_content": "cachedContents/1",
+        7: 7,
+    }  # fmt: skip
+    request = read(payload)
+    assert request.messages[1:] == (
+        Message.user(
+            FilePart(url="https://a.test/x.pdf", media_type="application/pdf"),
+            ImagePart(data=b"\xff\xfe\xfd", media_type="image/png"),
+        ),
+        Message("assistant", (read_part(call),)),
+    )
+    assert request.messages[2].parts[0].arguments == json.dumps(odd)
+    assert (request.max_output_tokens, request.response_schema, request.tool_choice) == (5, odd, "f")
+    assert request.tools == (Tool("f", parameters=odd),)
+    assert request.extra["cachedContent"] == "cachedContents/1"
+
+
+def read_part(part):
+    (message,) = as_messages([{"role": "model", "parts": [part]}])
+    return replace(message.parts[0], id=made_id(1, "f", 0))
 
 
 def test_results_without_ids_find_the_calls_that_they_answer():

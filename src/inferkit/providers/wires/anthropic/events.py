@@ -20,11 +20,12 @@ from inferkit.providers.wires.payload import Malformed
 if TYPE_CHECKING:
     from inferkit.core.messages import Part
 
-__all__ = ["AnthropicEvents"]
+__all__ = ["AnthropicEvents", "text_of"]
 
 _new = tuple.__new__  # twice as fast as a named tuple's own, and used for every token
 _OF_MESSAGE = frozenset({"id", "type", "role", "model", "content", "usage", "stop_reason"})
 _OF_CALL = frozenset({"type", "id", "name", "input"})
+_TEXT_EVENT, _TEXT_DELTA = {"type", "index", "delta"}, {"type", "text"}
 _WITH_INPUT = ("server_tool_use", "mcp_tool_use")
 
 
@@ -197,6 +198,17 @@ class AnthropicEvents:
     def _told(self) -> dict[str, Any] | None:
         extra, self._extra = self._extra, {}
         return extra or None
+
+
+def text_of(event: Any) -> str | None:
+    """Give the text of an event that brings a piece of one, and nothing else; None for others."""
+    try:
+        delta = event["delta"]
+        found: Any = delta["text"]
+        plain = event.keys() == _TEXT_EVENT and delta.keys() == _TEXT_DELTA and delta["type"] == "text_delta"
+    except (AttributeError, KeyError, TypeError):
+        return None
+    return found if plain and type(found) is str else None
 
 
 def _sealed(block: _Block) -> Part | None:

@@ -5,6 +5,7 @@ A reply is complete when a `finish_reason` or `[DONE]` was seen.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.chunks import Chunk
@@ -12,9 +13,9 @@ from inferkit.providers.wires.chat.errors import error_in
 from inferkit.providers.wires.chat.events import ChatEvents
 from inferkit.providers.wires.chat.halves import Halves
 from inferkit.providers.wires.chat.tags import Tags
-from inferkit.providers.wires.chat.texts import Texts
 from inferkit.providers.wires.payload import Malformed, parse
 from inferkit.providers.wires.reply_reader import MAX_KEPT_BYTES, OF_WORDS, ReplyReader
+from inferkit.providers.wires.texts import Texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatReader"]
 
-_OF_TEXT = 170  # bytes that a chunk takes beside its event, if it is like the others
+_OPENING = re.compile(rb'"content":\s*"')
 
 
 class ChatReader(ReplyReader):
@@ -48,24 +49,21 @@ class ChatReader(ReplyReader):
             ending="no finish reason, no [DONE]",
             streamed=streamed,
             max_kept_bytes=max_kept_bytes,
+            texts=Texts(b"data: ", _OPENING, _text_of),
         )
-        self._texts = Texts()
         self._halves = Halves()
         self._met = False
         self._tags = None if reasoning_tags is None else Tags(*reasoning_tags)
 
     def feed(self, data: bytes) -> list[Chunk]:
         """Take the next bytes; give the chunks that end in them."""
-        parser = self._parser
-        if parser is not None and parser.between and not self._halves.waiting:
-            texts = self._texts.read(data)
-            if texts is not None:
-                self._room -= len(data) + _OF_TEXT * len(texts)
-                if self._room < 0:
-                    return self._stop()
-                return texts if self._tags is None else self._untagged(texts)
+        known = self._parser is not None
         chunks = super().feed(data)
-        return chunks if self._tags is None or parser is None else self._untagged(chunks)
+        return chunks if self._tags is None or not known else self._untagged(chunks)
+
+    @property
+    def _waits_for_text(self) -> bool:
+        return bool(self._halves.waiting)
 
     def end(self) -> list[Chunk]:
         """Say that there are no more bytes; give what they completed."""
@@ -105,7 +103,7 @@ class ChatReader(ReplyReader):
             self._met = True
             self._events.meet(content)
         if self._events.read_text(content, chunks, raw):
-            self._texts.learn(raw)
+            self._learn(raw)
             self._room -= len(raw) + OF_WORDS
             return
         super()._read(content, raw, chunks)
@@ -141,6 +139,12 @@ class ChatReader(ReplyReader):
 
     def _before_the_end(self, chunks: list[Chunk]) -> None:
         self._end_texts(chunks)
+
+
+def _text_of(event: Any) -> str | None:
+    found: list[Chunk] = []
+    ChatEvents().read_text(event, found)
+    return found[0].text if found else None
 
 
 def _as_it_is(value: Any) -> Any:

@@ -7,7 +7,6 @@ counts of tokens come with every event, and hold for all of the reply until then
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.chunks import Chunk, ToolCallDelta
@@ -16,6 +15,7 @@ from inferkit.providers.wires.extras import GEMINI
 from inferkit.providers.wires.gemini.calls import arguments_of, made_id
 from inferkit.providers.wires.gemini.finish_reasons import MEANINGS
 from inferkit.providers.wires.gemini.logprobs import read_logprobs
+from inferkit.providers.wires.gemini.media import decoded
 from inferkit.providers.wires.gemini.models import generation
 from inferkit.providers.wires.gemini.read_messages import kind_of, others
 from inferkit.providers.wires.gemini.usage import GeminiCounts
@@ -191,7 +191,7 @@ def _other(part: dict[str, Any], kind: str) -> Part:
     inline: Any = part.get("inlineData")
     if kind == "inlineData" and inline.keys() == {"mimeType", "data"} and inline["mimeType"].startswith("image/"):
         extra = {GEMINI: others(part, {"inlineData"})}
-        return ImagePart(data=base64.b64decode(inline["data"]), media_type=inline["mimeType"], extra=extra)
+        return ImagePart(data=decoded(inline["data"]), media_type=inline["mimeType"], extra=extra)
     return OpaquePart(kind, part, GEMINI)
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.messages import AudioPart, FilePart, ImagePart
+from inferkit.providers.wires.payload import NotTakenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from inferkit.core.messages import Part
     from inferkit.providers.wires.extras import LeaveOut
 
-__all__ = ["read_file_data", "read_inline_data", "write_medium"]
+__all__ = ["decoded", "read_file_data", "read_inline_data", "write_medium"]
 
 _DATA_URL = re.compile(r"data:([^,;]+)(?:;[^,;]+)*;base64,(.*)", re.DOTALL)
 _TYPES = {
@@ -41,7 +42,10 @@ _VIDEOS = re.compile(r"(?:.*\.)?(?:youtube\.com|youtu\.be|youtube-nocookie\.com)
 
 
 def write_medium(part: ImagePart | AudioPart | FilePart, leave_out: LeaveOut) -> dict[str, Any]:
-    """Write what is shown or heard. Raises `ConfigurationError` for what is not of the kind that its part says."""
+    """Write what is shown or heard.
+
+    Raises `ConfigurationError` for what is not of the kind that its part says, and `NotTakenError` where that is open.
+    """
     if isinstance(part, AudioPart):
         return _inline(part.media_type, base64.b64encode(part.data).decode("ascii"))
     if isinstance(part, ImagePart):
@@ -66,9 +70,11 @@ def _written(url: str | None, data: bytes | None, media_type: str | None) -> dic
 
 
 def _look_for_video(url: str | None, written: dict[str, Any]) -> None:
-    """Refuse a film as an image: it comes to many times the tokens that are held for one."""
+    """Refuse a film as an image, and what may be one: it comes to many times the tokens that are held for an image."""
     (source,) = written.values()
-    kind = source.get("mimeType", "image/")
+    kind = source.get("mimeType")
+    if kind is None:
+        raise NotTakenError('an image by an address that does not say its kind; pass media_type="image/png", or which')
     host = "" if url is None or "inlineData" in written else _parts_of(url).hostname or ""
     if not kind.startswith("image/") or _VIDEOS.fullmatch(host):
         raise ConfigurationError(f"an ImagePart shows an image, and this is none ({kind}); pass it as a FilePart")
@@ -93,10 +99,16 @@ def read_inline_data(given: Mapping[str, Any], extra: dict[str, Any] | None) -> 
     """Read bytes; None for what has no part of its own. Raises `ValueError` and its like where they are none."""
     if given.keys() != {"mimeType", "data"}:
         return None
-    kind, data = given["mimeType"], base64.b64decode(given["data"], validate=True)
+    kind, data = given["mimeType"], decoded(given["data"])
     if kind.startswith("image/"):
         return ImagePart(data=data, media_type=kind, extra=extra)
     return AudioPart(data, kind, extra) if kind.startswith("audio/") else FilePart(data, kind, extra=extra)
+
+
+def decoded(text: str) -> bytes:
+    """Read base64 in either alphabet, with its ending or without. Raises `ValueError` where it is none."""
+    plain = text.replace("-", "+").replace("_", "/")
+    return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
 
 
 def read_file_data(given: Mapping[str, Any], extra: dict[str, Any] | None) -> Part | None:

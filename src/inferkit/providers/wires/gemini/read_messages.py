@@ -15,6 +15,7 @@ from inferkit.core.messages import Message, OpaquePart, ReasoningPart, TextPart,
 from inferkit.providers.wires.extras import GEMINI
 from inferkit.providers.wires.gemini.calls import arguments_of, made_id, text_of
 from inferkit.providers.wires.gemini.media import read_file_data, read_inline_data
+from inferkit.providers.wires.gemini.spelling import in_one_spelling
 from inferkit.providers.wires.gemini.write_messages import SIGNATURE, is_plain
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _system_text(part: Any) -> TextPart | None:
 
 
 def read_conversation(given: Any) -> tuple[Message, ...]:
-    """Read the contents of a request. Raises `ConfigurationError` for what is none."""
+    """Read the contents of a request, in one spelling. Raises `ConfigurationError` for what is none."""
     if not isinstance(given, Sequence) or isinstance(given, str) or not given:
         raise ConfigurationError('a request has "contents", a list with at least one')
     messages = [_read(one, place) for place, one in enumerate(given)]
@@ -64,14 +65,14 @@ def _without_name(part: Part, called: Mapping[str, str]) -> Part:
     return replace(part, extra={GEMINI: rest} if rest else None)
 
 
+def read_message(given: Mapping[str, Any], place: int) -> Message:
+    """Read a message; `place` is where it stands in the conversation. Raises `ConfigurationError` for what is none."""
+    return _read(in_one_spelling(given), place)
+
+
 def _read(given: Any, place: int) -> Message:
     if not isinstance(given, Mapping):
         raise ConfigurationError(f"message {place} is an object with a role and parts")
-    return read_message(given, place)
-
-
-def read_message(given: Mapping[str, Any], place: int) -> Message:
-    """Read a message; `place` is where it stands in the conversation. Raises `ConfigurationError` for what is none."""
     role, parts = given.get("role", "user"), given.get("parts")
     if role not in ("user", "model", "function"):
         raise ConfigurationError(f'the "role" of message {place} is "user" or "model"')

@@ -17,6 +17,7 @@ from inferkit.providers.wires.gemini.fields import COST_RULES
 from inferkit.providers.wires.gemini.models import generation
 from inferkit.providers.wires.gemini.quirks import GeminiQuirks
 from inferkit.providers.wires.gemini.read_messages import others, read_conversation, read_system
+from inferkit.providers.wires.gemini.spelling import in_one_spelling
 from inferkit.providers.wires.gemini.thinking import EFFORTS, write_thinking
 from inferkit.providers.wires.gemini.tools import merge_tools, read_tools, write_tools
 from inferkit.providers.wires.gemini.write_messages import write_messages, write_system
@@ -97,6 +98,7 @@ def read_request(payload: Any) -> dict[str, Any]:
     """
     if not isinstance(payload, Mapping):
         raise ConfigurationError('a request is an object with "contents"')
+    payload = in_one_spelling(payload)
     system = read_system(payload.get("systemInstruction"))
     messages = read_conversation(payload.get("contents"))
     fields: dict[str, Any] = {"messages": messages if system is None else (system, *messages)}

@@ -11,15 +11,14 @@ import re
 from typing import TYPE_CHECKING
 
 from inferkit.core.chunks import Chunk
-from inferkit.providers.wires.chat.events import ChatEvents
 from inferkit.providers.wires.payload import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 __all__ = ["Texts"]
 
-_OPENING = re.compile(rb'"content":\s*"')
 _STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*')
 _is_plain: Callable[[bytes], object] = re.compile(rb'[^"\\\x00-\x1f]*').fullmatch
 _TRIES = 4  # for a reply of which no two events are alike, as where each is padded
@@ -28,11 +27,18 @@ _new = tuple.__new__  # twice as fast as a named tuple's own, and used for every
 
 
 class Texts:
-    """What is around the text in the events of one reply, once that is known."""
+    """What is around the text in the events of one reply, once that is known.
 
-    __slots__ = ("_after", "_before", "_head", "_tail", "_tries")
+    `lead` is what a server writes before an event's data, `opening` finds where the text begins in it, and `text_of`
+    gives the text of an event that brings one and nothing else, or None.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_after", "_before", "_head", "_lead", "_opening", "_tail", "_text_of", "_tries")
+
+    def __init__(self, lead: bytes, opening: re.Pattern[bytes], text_of: Callable[[Any], str | None]) -> None:
+        self._lead = lead
+        self._opening = opening
+        self._text_of = text_of
         self._before = self._after = self._head = self._tail = b""
         self._tries = _TRIES
 
@@ -49,6 +55,7 @@ class Texts:
         except UnicodeDecodeError:
             return None
         before, after = self._before, self._after
+        self._tries = _TRIES
         return [
             _new(Chunk, (text, "", (), None, None, (before, piece, after), (), None, ()))
             for text, piece in zip(texts, pieces, strict=True)
@@ -56,17 +63,14 @@ class Texts:
 
     def learn(self, event: bytes) -> None:
         """Look what is around the text of an event that brought some."""
-        opening = _OPENING.search(event) if self._tries else None
+        opening = self._opening.search(event) if self._tries else None
         if opening is None or b"\n" in event:
             return
         self._tries -= 1
         string = _STRING.match(event, opening.end())
         assert string is not None
         before, after = event[: opening.end()], event[string.end() :]
-        found: list[Chunk] = []
-        ChatEvents().read_text(
-            parse(before + _PROBE.encode() + after), found
-        )  # JSON still, as it was with another text
-        if found and found[0].text == _PROBE:
+        probe = parse(before + _PROBE.encode() + after)  # JSON still, as it was with another text
+        if self._text_of(probe) == _PROBE:
             self._before, self._after = before, after
-            self._head, self._tail = b"data: " + before, after + b"\n\n"
+            self._head, self._tail = self._lead + before, after + b"\n\n"
