@@ -5,16 +5,10 @@ https://platform.openai.com/docs/api-reference/responses/object
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from inferkit.providers.errors import refusal
 from inferkit.providers.wires.chat.errors import error_in as plain_error_in, write_error
-from inferkit.providers.wires.payload import Malformed, parse
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from inferkit.core.errors import ProviderError
+from inferkit.providers.wires.codec import error_reader
 
 __all__ = ["error_in", "read_error", "typed", "write_error"]
 
@@ -60,10 +54,5 @@ def typed(error: Any) -> Any:
     return error if meaning is None else {**error, "type": meaning}
 
 
-def read_error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-    """Say what a refusal means."""
-    try:
-        error = error_in(parse(body))
-    except Malformed:
-        error = None
-    return refusal(provider, status, headers, error, text=body.decode("utf-8", "replace"))
+read_error = error_reader(error_in)
+"""Say what a refusal means."""

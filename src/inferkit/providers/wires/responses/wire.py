@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from inferkit.core.errors import InvalidRequest
+from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import RESPONSES
-from inferkit.providers.wires.payload import NotTakenError, write
-from inferkit.providers.wires.reply_reader import MAX_KEPT_BYTES, ReplyReader
+from inferkit.providers.wires.reply_reader import ReplyReader
 from inferkit.providers.wires.responses.errors import error_in, read_error, write_error
 from inferkit.providers.wires.responses.events import ResponsesEvents
 from inferkit.providers.wires.responses.fields import COST_RULES
@@ -30,15 +29,10 @@ __all__ = ["RESPONSES_WIRE", "ResponsesWire"]
 _PLAIN = ResponsesQuirks()
 
 
-class ResponsesWire:
-    """The codec; see `TwoWayWire`. An endpoint's quirks are `ResponsesQuirks`.
+class ResponsesWire(Codec):
+    """The codec; see `TwoWayWire`. An endpoint's quirks are `ResponsesQuirks`."""
 
-    `max_kept_bytes` is what one reply may take in memory; one that takes more is an error, and not tried again.
-    """
-
-    def __init__(self, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
-        self.max_kept_bytes = max_kept_bytes
-
+    plain = _PLAIN
     name = RESPONSES
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
@@ -52,21 +46,13 @@ class ResponsesWire:
         """See `Wire`."""
         return "/responses"
 
-    def write_request(self, request: Request, endpoint: Endpoint) -> bytes:
-        """See `Wire`. Raises `InvalidRequest` for what this wire has no place for."""
-        try:
-            return write(write_request(request, endpoint.quirks or _PLAIN, request.record.leave_out))
-        except NotTakenError as what:
-            raise InvalidRequest(
-                f"{endpoint.name} does not take {what}; leave it out, or name another model",
-                provider=endpoint.name,
-                code="unsupported",
-            ) from None
+    def payload(self, request: Request, quirks: ResponsesQuirks) -> dict[str, Any]:
+        """See `Codec`."""
+        return write_request(request, quirks, request.record.leave_out)
 
-    def lighten(self, request: Request, endpoint: Endpoint, status: int, body: bytes) -> Endpoint | None:
-        """See `Lightening`."""
-        quirks = lighter(request, endpoint.quirks or _PLAIN, status, body)
-        return None if quirks is None else endpoint.with_quirks(quirks)
+    def lighter(self, request: Request, quirks: ResponsesQuirks, status: int, body: bytes) -> ResponsesQuirks | None:
+        """See `Codec`."""
+        return lighter(request, quirks, status, body)
 
     def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> ReplyReader:
         """See `Wire`."""
