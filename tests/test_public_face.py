@@ -61,6 +61,7 @@ FACE = [
     "NoRoute",
     "OpaquePart",
     "OpenAIChat",
+    "OpenAIResponses",
     "Part",
     "Plan",
     "Plans",

@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from inferkit.providers.http.settings import Http
     from inferkit.providers.http.transport import Timeouts
     from inferkit.providers.openai_chat import OpenAIChat
+    from inferkit.providers.openai_responses import OpenAIResponses
     from inferkit.runtime.protocol import Runtime
 
 _load = lazily(
@@ -142,6 +143,7 @@ _load = lazily(
         "providers.anthropic": ("Anthropic",),
         "providers.gemini": ("Gemini",),
         "providers.openai_chat": ("OpenAIChat",),
+        "providers.openai_responses": ("OpenAIResponses",),
     },
 )
 
@@ -184,6 +186,7 @@ __all__ = [
     "NoRoute",
     "OpaquePart",
     "OpenAIChat",
+    "OpenAIResponses",
     "Part",
     "Plan",
     "Plans",

@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 from inferkit.core.messages import PARTS, CustomTool, Message, Tool
-from inferkit.core.request import Request
+from inferkit.core.request import WIRES, Request
 
 __all__ = ["KEYED_FIELDS", "NOT_IN_KEY", "cache_key"]
 
@@ -46,6 +46,8 @@ _ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 _NOTHING: tuple[()] = ()
+_GROWING = frozenset({"conversation"})
+"""Fields that stand for something at the provider that changes with every call."""
 
 
 class _CannotEncodeError(Exception):
@@ -53,11 +55,16 @@ class _CannotEncodeError(Exception):
 
 
 def cache_key(request: Request) -> bytes | None:
-    """Return the request's key of 32 bytes, or None where it holds a value that cannot be encoded.
+    """Return the request's key of 32 bytes, or None where it has none.
+
+    That is where it holds a value that cannot be encoded, or goes on with a conversation that the provider keeps, which
+    is not the same twice.
 
     What stands behind the model's name is part of it: providers, models, base URLs, credential fingerprints.
     Types count (1, 1.0, True and "1" differ), the order of mappings does not.
     """
+    if request.extra and _goes_on(request.extra):
+        return None
     try:
         targets = [(target.name, getattr(target.adapter, "fingerprint", "")) for target in request.candidates]
         whole = (_FORMAT, targets, _sequence(_values(request)))
@@ -67,6 +74,12 @@ def cache_key(request: Request) -> bytes | None:
     except (_CannotEncodeError, ValueError, RecursionError):
         return None
     return blake2b(encoded, digest_size=32).digest()
+
+
+def _goes_on(extra: Mapping[str, Any]) -> bool:
+    """Say whether a call goes on with something at the provider that changes with every call."""
+    places = [extra, *(value for name, value in extra.items() if name in WIRES and isinstance(value, Mapping))]
+    return not all(map(_GROWING.isdisjoint, places))
 
 
 def _canonical(value: Any) -> Any:

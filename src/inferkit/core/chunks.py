@@ -51,9 +51,9 @@ class Chunk(NamedTuple):
     with the last pieces. `event` is what the provider sent, as its bytes or as an object; read it as `raw`. `parts`
     come after the chunk's reasoning and text, and each is whole: an image, or a text or reasoning part without
     words, which seals those that came before it with its signature and extra. A `RefusalPart` without words says
-    that the chunk's text is one. `extra` is what else the provider says of the whole reply (citations, logprobs,
-    its service tier), under its own names; a later one holds. `logprobs` says of tokens how likely they were, where
-    that was asked for; a reply from the cache has them all with its last chunk.
+    that the chunk's text is one; with an extra it seals too. `extra` is what else the provider says of the whole
+    reply (citations, logprobs, its service tier), under its own names; a later one holds. `logprobs` says of tokens
+    how likely they were, where that was asked for; a reply from the cache has them all with its last chunk.
     """
 
     text: str = ""

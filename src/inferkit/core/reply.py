@@ -167,7 +167,7 @@ class _Run:
     def __init__(self, kind: type[TextPart | ReasoningPart | RefusalPart]) -> None:
         self.kind = kind
         self.words: list[str] = []
-        self.seal: TextPart | ReasoningPart | None = None
+        self.seal: TextPart | ReasoningPart | RefusalPart | None = None
 
     def part(self) -> Part:
         words = "".join(self.words)
@@ -186,13 +186,13 @@ def parts_of(chunks: Sequence[Chunk]) -> Iterable[Part]:
             refused = any(isinstance(part, RefusalPart) for part in chunk.parts)
             _run_on(pieces, RefusalPart if refused else TextPart).words.append(chunk.text)
         for part in chunk.parts:
-            if isinstance(part, RefusalPart) and not part.text:
+            if isinstance(part, RefusalPart) and not part.text and part.extra is None:
                 continue
             run = _sealed_by(part, pieces)
             if run is None:
                 pieces.append(part)
             else:
-                run.seal = part  # type: ignore[assignment]  # only texts and reasoning seal
+                run.seal = part  # type: ignore[assignment]  # only words seal
         for call in chunk.tool_calls:
             if call.index not in placed:
                 placed.add(call.index)
@@ -213,7 +213,7 @@ def _run_on(pieces: list[_Run | Part | int], kind: type[TextPart | ReasoningPart
 
 def _sealed_by(part: Part, pieces: Sequence[_Run | Part | int]) -> _Run | None:
     """Give the words that a part without words belongs to."""
-    if not isinstance(part, TextPart | ReasoningPart) or part.text:
+    if not isinstance(part, TextPart | ReasoningPart | RefusalPart) or part.text:
         return None
     for piece in reversed(pieces):
         if isinstance(piece, _Run) and piece.kind is type(part):

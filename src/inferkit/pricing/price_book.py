@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["PriceBook"]
 
 _MOST_REMEMBERED = 4096
+_ALSO = {"openai-responses": "openai"}
+"""Providers that are reached over another API of theirs too, under another name, at the same prices."""
+
 _LOCAL = Price(0, 0, source="local")
 
 
@@ -23,8 +26,9 @@ class PriceBook:
     """Finds the price of a model: the user's own entries first, then the bundled list.
 
     `own` maps "provider:model", "model" or "provider:*" (looked up in this order) to a `Price`, which takes the place
-    of all that the list says about the model, sizes and dates too. A model that runs in this process (provider "local")
-    costs nothing unless `own` says otherwise. `on_unpriced` is "block", or the price to assume for a model that nobody
+    of all that the list says about the model, sizes and dates too. What is said of "openai" holds for
+    "openai-responses" where nothing is said of that. A model that runs in this process (provider "local") costs
+    nothing unless `own` says otherwise. `on_unpriced` is "block", or the price to assume for a model that nobody
     lists, and for a service tier, a speed, a region or a kind of tokens or requests without a price; `otherwise` is
     that price.
     """
@@ -88,7 +92,9 @@ class PriceBook:
         return view
 
     def _look_up(self, provider: str, model: str) -> Price | None:
-        for name in (f"{provider}:{model}", model, f"{provider}:*"):
+        providers = [provider, *([_ALSO[provider]] if provider in _ALSO else [])]
+        exact = [f"{each}:{model}" for each in providers]
+        for name in (*exact, model, *(f"{each}:*" for each in providers)):
             if name in self._own:
                 return self._own[name]
         if provider == "local":
@@ -96,4 +102,4 @@ class PriceBook:
         with imports.lock:
             from inferkit.pricing.genai_prices import listed_price
 
-        return listed_price(provider, model) or self.otherwise
+        return listed_price(providers[-1], model) or self.otherwise

@@ -28,7 +28,6 @@ __all__ = [
     "CostRules",
     "Terms",
     "WireField",
-    "asks_by_name",
     "refuse_always",
     "served_on",
     "terms_of",
@@ -150,11 +149,6 @@ def terms_under_budget(request: Request) -> Terms:
                 raise ConfigurationError(f"a budget pays for this call, and cannot cover {name!r}: {known.says}")
             terms = terms.with_these(read)
     return terms or PLAIN
-
-
-def asks_by_name(request: Request) -> bool:
-    """Whether the name of a model that may serve a request asks for something by its ending."""
-    return bool([target for target in _targets(request) if ":" in target.model and _asked_by_name(target)])
 
 
 def served_on(details: UsageDetails, terms: Terms) -> UsageDetails:

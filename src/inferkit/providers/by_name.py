@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "make"]
 
-_ANTHROPIC, _GEMINI, _VERTEX = "anthropic", "gemini", "vertex"
-NAMES = frozenset({*PRESETS, _ANTHROPIC, _GEMINI, _VERTEX})
+_ANTHROPIC, _GEMINI, _RESPONSES, _VERTEX = "anthropic", "gemini", "openai-responses", "vertex"
+NAMES = frozenset({*PRESETS, _ANTHROPIC, _GEMINI, _RESPONSES, _VERTEX})
 """The providers that are known."""
 
 
@@ -26,6 +26,10 @@ def make(provider: str, transport: Library | Http | Transport | None) -> Adapter
             from inferkit.providers.anthropic import Anthropic
 
             return Anthropic(transport=transport)
+        if provider == _RESPONSES:
+            from inferkit.providers.openai_responses import OpenAIResponses
+
+            return OpenAIResponses(transport=transport)
         if provider in (_GEMINI, _VERTEX):
             from inferkit.providers.gemini import Gemini
 

@@ -20,7 +20,7 @@ from inferkit.providers.wires.chat.wire import CHAT, ChatWire
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["Http", "OpenAIChat", "Timeouts"]
+__all__ = ["Http", "OpenAIChat", "Timeouts", "openai_headers"]
 
 _OPENAI = "https://api.openai.com/v1"
 
@@ -60,11 +60,6 @@ class OpenAIChat(Adapter):
     ) -> None:
         openai = PRESETS["openai"]
         is_openai = openai.owns(base_url)
-        own = {}
-        for header, value in (("organization", organization), ("project", project)):
-            if value is not None:
-                own[f"openai-{header}"] = clean(f"{header}=", value) or ""
-        headers = {} if headers is None else headers
         quirks = quirks or (openai.quirks if is_openai else ChatQuirks())
         if max_tokens_field is not None:
             quirks = replace(quirks, max_tokens_field=max_tokens_field)
@@ -74,7 +69,7 @@ class OpenAIChat(Adapter):
             name,
             base_url,
             Credential(api_key, "OPENAI_API_KEY" if api_key_env is None and is_openai else api_key_env),
-            {**own, **headers} if own and isinstance(headers, Mapping) else headers,
+            openai_headers(headers, organization, project),
             quirks=quirks,
             free_fields=tuple(free_fields),
         )
@@ -98,3 +93,13 @@ class OpenAIChat(Adapter):
         if address is None or known.owns(address):  # elsewhere, the key of this server has no business
             preset["api_key_env"] = known.env
         return cls(**(preset | settings))
+
+
+def openai_headers(headers: Any, organization: str | None, project: str | None) -> Any:
+    """Give the headers of every request; what makes no sense in them is found when they are checked."""
+    own = {}
+    for header, value in (("organization", organization), ("project", project)):
+        if value is not None:
+            own[f"openai-{header}"] = clean(f"{header}=", value) or ""
+    headers = {} if headers is None else headers
+    return {**own, **headers} if own and isinstance(headers, Mapping) else headers

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from inferkit.core.errors import ConfigurationError
 from inferkit.layers.budget.degrade import NO_DEGRADING, Degrading
 from inferkit.ledger.amounts import NOTHING, Amounts, Line, Refusal, Unit
-from inferkit.pricing.terms import PLAIN, Terms, asks_by_name, terms_under_budget
+from inferkit.pricing.terms import PLAIN, Terms, terms_under_budget
 from inferkit.pricing.tokens import input_tokens_bound, is_plain
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def quote_of(
         counts_tokens = counts_tokens or (scope.budget.tokens is not None and scope not in degrading.done)
     if not counts_money and not counts_tokens:
         return Quote(at, scopes, _lines(scopes, at, degrading), _CALL, _CALL, degrading=degrading)
-    terms = PLAIN if is_plain(request) and not asks_by_name(request) else terms_under_budget(request)
+    asking = [each for each in request.candidates if ":" in each.model]  # perhaps for something by their ending
+    terms = terms_under_budget(request) if asking or not is_plain(request) else PLAIN
     prices = (
         [
             each.price if each.price is not None and terms is PLAIN else book.price_on(each.provider, each.model, terms)

@@ -88,7 +88,7 @@ def reserve(
     """Hold what every line can spare, or nothing."""
     answer = _hold(cursor, lines, wanted, minimum, at)
     if isinstance(answer, Grant):
-        hold = (call, *answer.amounts, _accounts_text(lines), lease, sent, *attribution)
+        hold = (call, *answer.amounts, accounts_json(tuple([line[:2] for line in lines])), lease, sent, *attribution)
         is_new = cursor.execute(_HOLD_NEW, (*hold, call, call)).rowcount
     else:
         is_new = cursor.execute(_IS_KNOWN, (call,) * 3).fetchone() is None
@@ -297,8 +297,3 @@ def cell_of(kind: EntryKind, charge: Charge) -> int | None:
         charge.estimated, charge.degraded, charge.details is NO_DETAILS, reported is None,
         (saved != 0, routed != 0, charge.overrun != 0),
     )  # fmt: skip
-
-
-def _accounts_text(lines: Sequence[Line]) -> str:
-    """Write down which accounts and windows a call is charged to."""
-    return accounts_json(tuple([line[:2] for line in lines]))

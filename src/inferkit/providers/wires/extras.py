@@ -28,7 +28,10 @@ _OF_CHAT = frozenset(
     {"field", "reasoning_details", "extra_content", "function", "custom", "image_url", "input_audio", "file", "content"}
 )
 """Where Chat Completions keeps what it read of a part."""
-_MARKERS = {"cache_control": frozenset({CHAT, ANTHROPIC})}
+_MARKERS = {
+    "cache_control": frozenset({CHAT, ANTHROPIC}),
+    "prompt_cache_breakpoint": frozenset({CHAT, RESPONSES}),
+}
 """What callers add for some wires, and others refuse."""
 
 

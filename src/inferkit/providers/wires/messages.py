@@ -43,6 +43,11 @@ def _read(given: Any, place: int) -> Message:
 
         return read_gemini(given, place)
     content = given.get("content")
+    if "role" not in given or (isinstance(content, list) and content):
+        from inferkit.providers.wires.responses.read_messages import is_own, read_message as read_item
+
+        if is_own(given):
+            return read_item(given, place)
     if isinstance(content, Sequence) and not isinstance(content, str):
         from inferkit.providers.wires.anthropic.read_messages import is_own_block, read_message as read_anthropic
 

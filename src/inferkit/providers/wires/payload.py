@@ -10,9 +10,9 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.runtime import imports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Set as AbstractSet
 
-__all__ = ["Malformed", "NotTakenError", "mended", "parse", "write"]
+__all__ = ["Malformed", "NotTakenError", "mended", "others", "parse", "write"]
 
 
 class Malformed(ValueError):
@@ -66,3 +66,8 @@ def write(payload: Any) -> bytes:
             f"the request cannot be written as JSON ({type(error).__name__}): text must be valid Unicode (no lone "
             "surrogates), and extra=, tools and schemas must hold plain JSON values"
         ) from None  # the library's words quote the text
+
+
+def others(given: Mapping[str, Any], known: AbstractSet[str]) -> dict[str, Any]:
+    """Give what an object holds beside the fields that are known here."""
+    return {name: value for name, value in given.items() if name not in known and value is not None}

@@ -18,12 +18,10 @@ from inferkit.core.errors import (
     ProviderError,
     RateLimited,
 )
-from inferkit.providers.errors import refusal
-from inferkit.providers.wires.payload import Malformed, parse, write
+from inferkit.providers.wires.codec import error_reader, status_of
+from inferkit.providers.wires.payload import write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from inferkit.core.errors import InferkitError
 
 __all__ = ["error_in", "read_error", "write_error"]
@@ -51,27 +49,14 @@ def error_in(content: Any) -> Any:
     return error
 
 
-def read_error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-    """Say what a refusal means."""
-    try:
-        error = error_in(parse(body))
-    except Malformed:
-        error = None
-    return refusal(provider, status, headers, error, text=body.decode("utf-8", "replace"))
+read_error = error_reader(error_in)
+"""Say what a refusal means."""
 
 
 def write_error(error: InferkitError) -> tuple[int, dict[str, str], bytes]:
-    """Write an error as a status, headers and a body.
-
-    Whoever gets it is not to try again by itself: what could be tried was tried. Its text is ours, and quotes nothing.
-    """
+    """Write an error as a status, headers and a body. Its text is ours, and quotes nothing."""
     status, type_ = next(
         ((status, type_) for kind, status, type_ in _MEANINGS if isinstance(error, kind)), (500, "api_error")
     )
-    headers = {"content-type": "application/json", "x-should-retry": "false"}
-    if isinstance(error, ProviderError):
-        if error.status is not None and 400 <= error.status < 600:  # noqa: PLR2004 - HTTP
-            status = error.status
-        if error.retry_after is not None:
-            headers["retry-after"] = f"{error.retry_after:.3f}"
+    status, headers = status_of(error, status)
     return status, headers, write({"type": "error", "error": {"type": type_, "message": str(error)}})

@@ -23,13 +23,14 @@ from inferkit.core.messages import (
 )
 from inferkit.providers.wires.anthropic.write_messages import INVALID
 from inferkit.providers.wires.extras import ANTHROPIC
+from inferkit.providers.wires.payload import others
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from inferkit.core.messages import Part
 
-__all__ = ["is_own_block", "others", "read_block", "read_message", "read_system"]
+__all__ = ["is_own_block", "read_block", "read_message", "read_system"]
 
 _OWN = frozenset({"tool_use", "tool_result", "image", "document", "redacted_thinking"})
 
@@ -151,11 +152,6 @@ _READERS = {
 def _extra(block: Mapping[str, Any], known: AbstractSet[str]) -> dict[str, Any] | None:
     extra = others(block, known)
     return {ANTHROPIC: extra} if extra else None
-
-
-def others(given: Mapping[str, Any], known: AbstractSet[str]) -> dict[str, Any]:
-    """Give what an object holds beside the fields that are known here."""
-    return {name: value for name, value in given.items() if name not in known and value is not None}
 
 
 def _string(value: Any) -> str:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from inferkit.core.errors import ConfigurationError
 from inferkit.pricing.terms import refuse_always
 from inferkit.providers.wires.anthropic.fields import COST_RULES
-from inferkit.providers.wires.anthropic.read_messages import others, read_message, read_system
+from inferkit.providers.wires.anthropic.read_messages import read_message, read_system
 from inferkit.providers.wires.anthropic.thinking import EFFORTS, write_thinking
 from inferkit.providers.wires.anthropic.tools import read_tools, write_tools
 from inferkit.providers.wires.anthropic.write_messages import write_messages, write_system
-from inferkit.providers.wires.payload import NotTakenError
+from inferkit.providers.wires.payload import NotTakenError, others
 
 if TYPE_CHECKING:
     from inferkit.core.messages import Message

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from inferkit.core.errors import InvalidRequest
 from inferkit.providers.wires.anthropic.errors import error_in, read_error, write_error
 from inferkit.providers.wires.anthropic.events import AnthropicEvents, text_of
 from inferkit.providers.wires.anthropic.fields import COST_RULES
@@ -15,9 +14,9 @@ from inferkit.providers.wires.anthropic.read_messages import read_message
 from inferkit.providers.wires.anthropic.request import read_request, write_request
 from inferkit.providers.wires.anthropic.usage import read_usage, write_usage
 from inferkit.providers.wires.anthropic.writer import AnthropicWriter
+from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import ANTHROPIC
-from inferkit.providers.wires.payload import NotTakenError, write
-from inferkit.providers.wires.reply_reader import MAX_KEPT_BYTES, ReplyReader
+from inferkit.providers.wires.reply_reader import ReplyReader
 from inferkit.providers.wires.texts import Texts
 
 if TYPE_CHECKING:
@@ -33,15 +32,10 @@ _PLAIN = AnthropicQuirks()
 _LEAD, _OPENING = b"event: content_block_delta\ndata: ", re.compile(rb'"text":\s*"')
 
 
-class AnthropicWire:
-    """The codec; see `TwoWayWire`. An endpoint's quirks are `AnthropicQuirks`.
+class AnthropicWire(Codec):
+    """The codec; see `TwoWayWire`. An endpoint's quirks are `AnthropicQuirks`."""
 
-    `max_kept_bytes` is what one reply may take in memory; one that takes more is an error, and not tried again.
-    """
-
-    def __init__(self, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
-        self.max_kept_bytes = max_kept_bytes
-
+    plain = _PLAIN
     name = ANTHROPIC
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
@@ -55,21 +49,13 @@ class AnthropicWire:
         """See `Wire`."""
         return "/messages"
 
-    def write_request(self, request: Request, endpoint: Endpoint) -> bytes:
-        """See `Wire`. Raises `InvalidRequest` for what this wire has no place for."""
-        try:
-            return write(write_request(request, endpoint.quirks or _PLAIN, request.record.leave_out))
-        except NotTakenError as what:
-            raise InvalidRequest(
-                f"{endpoint.name} does not take {what}; leave it out, or name another model",
-                provider=endpoint.name,
-                code="unsupported",
-            ) from None
+    def payload(self, request: Request, quirks: AnthropicQuirks) -> dict[str, Any]:
+        """See `Codec`."""
+        return write_request(request, quirks, request.record.leave_out)
 
-    def lighten(self, request: Request, endpoint: Endpoint, status: int, body: bytes) -> Endpoint | None:
-        """See `Lightening`."""
-        quirks = lighter(request, endpoint.quirks or _PLAIN, status, body)
-        return None if quirks is None else endpoint.with_quirks(quirks)
+    def lighter(self, request: Request, quirks: AnthropicQuirks, status: int, body: bytes) -> AnthropicQuirks | None:
+        """See `Codec`."""
+        return lighter(request, quirks, status, body)
 
     def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> ReplyReader:
         """See `Wire`."""

@@ -15,12 +15,10 @@ from inferkit.core.errors import (
     ProviderError,
     RateLimited,
 )
-from inferkit.providers.errors import refusal
-from inferkit.providers.wires.payload import Malformed, parse, write
+from inferkit.providers.wires.codec import error_reader, status_of
+from inferkit.providers.wires.payload import write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from inferkit.core.errors import InferkitError
 
 __all__ = ["error_in", "read_error", "write_error"]
@@ -50,30 +48,18 @@ def error_in(content: Any) -> Any:
     return error
 
 
-def read_error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-    """Say what a refusal means."""
-    try:
-        error = error_in(parse(body))
-    except Malformed:
-        error = None
-    return refusal(provider, status, headers, error, text=body.decode("utf-8", "replace"))
+read_error = error_reader(error_in)
+"""Say what a refusal means."""
 
 
 def write_error(error: InferkitError) -> tuple[int, dict[str, str], bytes]:
-    """Write an error as a status, headers and a body.
-
-    Whoever gets it is not to try again by itself: what could be tried was tried. Its text is ours, and quotes nothing.
-    """
+    """Write an error as a status, headers and a body. Its text is ours, and quotes nothing."""
     status, type_, code = next(
         ((status, type_, code) for kind, status, type_, code in _MEANINGS if isinstance(error, kind)),
         (500, "server_error", "internal_error"),
     )
-    headers = {"content-type": "application/json", "x-should-retry": "false"}
+    status, headers = status_of(error, status)
     if isinstance(error, ProviderError):
-        if error.status is not None and 400 <= error.status < 600:  # noqa: PLR2004 - HTTP
-            status = error.status
         code = error.code or code
-        if error.retry_after is not None:
-            headers["retry-after"] = f"{error.retry_after:.3f}"
     body = {"error": {"message": str(error), "type": type_, "param": None, "code": code}}
     return status, headers, write(body)

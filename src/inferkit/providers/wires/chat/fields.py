@@ -9,32 +9,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inferkit.pricing.terms import PLAIN, Becomes, CostRules, Terms, WireField
+from inferkit.pricing.terms import PLAIN, CostRules, Terms, WireField
+from inferkit.providers.wires.cost_fields import (
+    LENGTH,
+    OUTSIDE,
+    all_of,
+    lifetime,
+    region,
+    speed,
+    tier,
+    tools_of,
+    unmeasured,
+)
 
 __all__ = ["COST_RULES"]
 
-_OUTSIDE = "or make the call outside of the budget"
-_LENGTH = "pass max_output_tokens=... with the call instead"
 _ONE_REPLY = "a call gives one reply; leave it out, and make several calls"
-_SEARCH = f"nobody can say before how often the server searches; search in a tool of your own, {_OUTSIDE}"
-_RETRIEVAL = f"nobody can say before how much the server adds to the prompt; put it into the messages, {_OUTSIDE}"
+_SEARCH = f"nobody can say before how often the server searches; search in a tool of your own, {OUTSIDE}"
+_RETRIEVAL = f"nobody can say before how much the server adds to the prompt; put it into the messages, {OUTSIDE}"
 _ROUTES = (
     "another server or model may have another price; list models in the client's models=, or state the price with "
     "prices=, and say free_fields=(...) where the server is"
 )
-_IMAGES = f"images in the reply are not bounded by max_output_tokens; ask for text and audio, {_OUTSIDE}"
-
-
-def _tier(value: Any) -> Terms | None:
-    return Terms(service_tier=value) if isinstance(value, str | None) else None
-
-
-def _speed(value: Any) -> Terms | None:
-    return Terms(speed=value) if isinstance(value, str | None) else None
-
-
-def _region(value: Any) -> Terms | None:
-    return Terms(region=value) if isinstance(value, str | None) else None
+_IMAGES = f"images in the reply are not bounded by max_output_tokens; ask for text and audio, {OUTSIDE}"
 
 
 def _modalities(value: Any) -> Terms | None:
@@ -49,24 +46,6 @@ def _audio(value: Any) -> Terms | None:
     if value is None:
         return PLAIN
     return Terms(kinds=frozenset({"output_audio"})) if isinstance(value, Mapping) else None
-
-
-def _lifetime(value: Any) -> Terms | None:
-    """Say how long a prompt is to stay in the cache; the shortest time is what writing to the cache costs anyway."""
-    asked = value.get("ttl") if isinstance(value, Mapping) else value
-    if asked in (None, "5m", "30m"):
-        return PLAIN
-    return Terms(kinds=frozenset({f"cache_write_{asked}"})) if asked in ("1h", "12h") else None
-
-
-def _tools(value: Any) -> Terms | None:
-    """Let functions pass: they run in the application, and their results are messages."""
-    if value is None:
-        return PLAIN
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return None
-    kinds = {one.get("type", "function") if isinstance(one, Mapping) else None for one in value}
-    return PLAIN if kinds <= {"function", "custom"} else None
 
 
 def _one(value: Any) -> Terms | None:
@@ -88,15 +67,6 @@ def _stream_options(value: Any) -> Terms | None:
     return PLAIN if isinstance(value, Mapping) and value.get("include_usage", True) is True else None
 
 
-def _unmeasured(name: str, *kinds: str) -> WireField:
-    terms = Terms(kinds=frozenset(kinds), unmeasured=name)
-    return WireField("priced", "held for as much as fits into the model", lambda _: terms)
-
-
-def _all(becomes: Becomes, says: str, names: str) -> dict[str, WireField]:
-    return {name: WireField(becomes, says) for name in names.split()}
-
-
 _FIELDS: dict[str, WireField] = {
     "messages": WireField("option", "use the messages argument"),
     "model": WireField("option", "use the model argument"),
@@ -105,25 +75,25 @@ _FIELDS: dict[str, WireField] = {
     "best_of": WireField("refused", _ONE_REPLY, _one),
     "num_return_sequences": WireField("refused", _ONE_REPLY, _one),
     "use_beam_search": WireField("refused", _ONE_REPLY, _off),
-    **_all(
+    **all_of(
         "refused under a budget",
-        _LENGTH,
+        LENGTH,
         "max_tokens max_completion_tokens max_output_tokens max_new_tokens max_tokens_to_sample n_predict num_predict",
     ),
-    "service_tier": WireField("priced", "held and booked at the price of its tier", _tier),
-    "speed": WireField("priced", "held and booked at the price of its speed", _speed),
-    "inference_geo": WireField("priced", "held and booked at the price of its region", _region),
+    "service_tier": WireField("priced", "held and booked at the price of its tier", tier),
+    "speed": WireField("priced", "held and booked at the price of its speed", speed),
+    "inference_geo": WireField("priced", "held and booked at the price of its region", region),
     "modalities": WireField("priced", _IMAGES, _modalities),
     "audio": WireField("priced", "held and booked at the price of audio", _audio),
-    "cache_control": WireField("priced", 'its ttl is "5m" or "1h"', _lifetime),
-    "prompt_cache_options": WireField("priced", 'its ttl is "30m" or "12h"', _lifetime),
+    "cache_control": WireField("priced", 'its ttl is "5m" or "1h"', lifetime),
+    "prompt_cache_options": WireField("priced", 'its ttl is "30m" or "12h"', lifetime),
     "tools": WireField(
         "refused under a budget",
         "nobody can say before what tools of the server cost, or add to the prompt; give the model functions of your "
-        f"own, {_OUTSIDE}",
-        _tools,
+        f"own, {OUTSIDE}",
+        tools_of({None, "function", "custom"}),
     ),
-    **{name: _unmeasured(name) for name in ("previous_response_id", "conversation", "cached_content")},
+    **{name: unmeasured(name) for name in ("previous_response_id", "conversation", "cached_content")},
     "web_search_options": WireField("refused under a budget", _SEARCH),
     "search_parameters": WireField("refused under a budget", _SEARCH),
     "search_options": WireField("refused under a budget", _SEARCH),
@@ -133,17 +103,17 @@ _FIELDS: dict[str, WireField] = {
     "data_sources": WireField("refused under a budget", _RETRIEVAL),
     "enhancements": WireField("refused under a budget", _RETRIEVAL),
     "chat_template": WireField(
-        "refused under a budget", f"a template can repeat the prompt; set it where the server starts, {_OUTSIDE}"
+        "refused under a budget", f"a template can repeat the prompt; set it where the server starts, {OUTSIDE}"
     ),
     "mm_processor_kwargs": WireField(
-        "refused under a budget", f"it says how many tokens an image is; set it where the server starts, {_OUTSIDE}"
+        "refused under a budget", f"it says how many tokens an image is; set it where the server starts, {OUTSIDE}"
     ),
     "prediction": WireField(
         "refused under a budget",
         "what is predicted wrongly is billed as output, and max_output_tokens does not hold beside it; leave it out, "
-        + _OUTSIDE,
+        + OUTSIDE,
     ),
-    "speculation": WireField("refused under a budget", f"it is billed as output; leave it out, {_OUTSIDE}"),
+    "speculation": WireField("refused under a budget", f"it is billed as output; leave it out, {OUTSIDE}"),
     "models": WireField("refused under a budget", _ROUTES),
     "route": WireField("refused under a budget", _ROUTES),
     "provider": WireField("refused under a budget", _ROUTES),
@@ -153,20 +123,20 @@ _FIELDS: dict[str, WireField] = {
         "refused under a budget", "what a reply took is what is booked; leave include_usage as it is", _stream_options
     ),
     "extra_body": WireField("refused under a budget", "put its fields into extra= themselves"),
-    "options": WireField("refused under a budget", f"put its fields into extra= themselves, and {_LENGTH}"),
-    **_all(
+    "options": WireField("refused under a budget", f"put its fields into extra= themselves, and {LENGTH}"),
+    **all_of(
         "capped",
         "what it makes the model think or write counts within max_output_tokens",
         "reasoning_effort reasoning include_reasoning verbosity thinking thinking_budget thinking_token_budget "
         "enable_thinking max_thinking_tokens chat_template_kwargs think min_tokens ignore_eos t_max_predict_ms",
     ),
-    **_all(
+    **all_of(
         "measured",
         "its bytes count as input",
         "response_format functions documents guided_json guided_regex guided_choice guided_grammar structured_outputs "
         "grammar json_schema",
     ),
-    **_all(
+    **all_of(
         "free",
         "moves no cost",
         "frequency_penalty presence_penalty logit_bias logprobs top_logprobs metadata parallel_tool_calls "
@@ -192,8 +162,8 @@ COST_RULES = CostRules(
         "cache_control": _FIELDS["cache_control"],
         "tools": _FIELDS["tools"],
         "input_audio": WireField("priced", "held and booked at the price of audio", lambda _: _HEARD),
-        "audio": _unmeasured("audio", "input_audio"),
-        **{name: _unmeasured(name) for name in ("file", "file_id", "file_url", "video_url", "audio_url")},
+        "audio": unmeasured("audio", "input_audio"),
+        **{name: unmeasured(name) for name in ("file", "file_id", "file_url", "video_url", "audio_url")},
         "image_url": WireField("priced", "held for as much as fits into the model", _address),
     },
     {":online": Terms(unmeasured=":online")},  # OpenRouter searches, and puts what it finds into the prompt

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.chunks import TokenLogprob
 from inferkit.providers.wires.payload import NotTakenError
+from inferkit.providers.wires.token_logprobs import makes_sense, read_tokens, write_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,39 +54,10 @@ def read_logprobs(given: Any) -> tuple[TokenLogprob, ...]:
     if isinstance(tokens, list):  # Together's
         likely = given.get("token_logprobs")
         pairs = zip(tokens, likely, strict=False) if isinstance(likely, list) else ()
-        return tuple([TokenLogprob(*pair) for pair in pairs if _makes_sense(*pair)])
-    return tuple([one for name in ("content", "refusal") for one in _tokens(given.get(name))])
+        return tuple([TokenLogprob(*pair) for pair in pairs if makes_sense(*pair)])
+    return tuple([one for name in ("content", "refusal") for one in read_tokens(given.get(name))])
 
 
 def write_logprobs(tokens: Iterable[TokenLogprob]) -> dict[str, Any]:
     """Write what `read_logprobs` reads."""
-    content = [
-        _written(one.token, one.logprob) | {"top_logprobs": [_written(*other) for other in one.top]} for one in tokens
-    ]
-    return {"content": content, "refusal": None}
-
-
-def _written(token: str, logprob: float) -> dict[str, Any]:
-    return {"token": token, "logprob": logprob, "bytes": list(token.encode("utf-8", "replace"))}
-
-
-def _tokens(given: Any) -> Iterable[TokenLogprob]:
-    for one in given if isinstance(given, list) else ():
-        pair = _pair(one)
-        if pair is not None:
-            others = one.get("top_logprobs")
-            top = [found for each in others if (found := _pair(each))] if isinstance(others, list) else ()
-            yield TokenLogprob(*pair, tuple(top))
-
-
-def _pair(given: Any) -> tuple[str, float] | None:
-    if not isinstance(given, dict):
-        return None
-    token: Any = given.get("token")
-    logprob: Any = given.get("logprob")
-    return (token, float(logprob)) if _makes_sense(token, logprob) else None
-
-
-def _makes_sense(token: Any, logprob: Any) -> bool:
-    is_number = isinstance(logprob, int | float) and not isinstance(logprob, bool)
-    return isinstance(token, str) and is_number and math.isfinite(logprob)
+    return {"content": write_tokens(tokens), "refusal": None}

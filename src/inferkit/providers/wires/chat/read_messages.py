@@ -10,7 +10,7 @@ the server takes otherwise.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set as AbstractSet
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
@@ -27,11 +27,12 @@ from inferkit.providers.wires.chat.files import audio, file
 from inferkit.providers.wires.chat.images import FIELD, image, is_image
 from inferkit.providers.wires.chat.quirks import IN_CONTENT
 from inferkit.providers.wires.chat.write_messages import DETAILS
+from inferkit.providers.wires.payload import others
 
 if TYPE_CHECKING:
     from inferkit.core.messages import Part
 
-__all__ = ["others", "read_message"]
+__all__ = ["read_message"]
 
 _REASONING = ("reasoning_content", "reasoning")
 _FORMS = {
@@ -164,8 +165,3 @@ def _tool_call(call: Any, place: int) -> ToolCallPart:
     if more:
         extra[what] = more
     return ToolCallPart(id_, name, arguments, extra or None, what)
-
-
-def others(given: Mapping[str, Any], known: AbstractSet[str]) -> dict[str, Any]:
-    """Give what an object holds beside the fields that are known here."""
-    return {name: value for name, value in given.items() if name not in known and value is not None}

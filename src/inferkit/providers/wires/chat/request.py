@@ -14,10 +14,11 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.pricing.terms import refuse_always
 from inferkit.providers.wires.chat.fields import COST_RULES
 from inferkit.providers.wires.chat.logprobs import ask_for_logprobs, read_wish
-from inferkit.providers.wires.chat.read_messages import others, read_message
+from inferkit.providers.wires.chat.read_messages import read_message
 from inferkit.providers.wires.chat.schemas import write_schema
 from inferkit.providers.wires.chat.tools import read_tools, write_tools
 from inferkit.providers.wires.chat.write_messages import write_messages
+from inferkit.providers.wires.payload import others
 
 if TYPE_CHECKING:
     from inferkit.core.messages import Message

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from inferkit.providers.wires.strict_schemas import named_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["write_schema"]
-
-_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def write_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Give the `response_format` that asks for a schema, in strict mode where the schema allows that."""
-    title = schema.get("title")
-    name = _NAME.sub("_", title)[:64].strip("_") if isinstance(title, str) else ""
-    return {
-        "type": "json_schema",
-        "json_schema": {"name": name or "response", "schema": dict(schema), "strict": _fits_strict(schema)},
-    }
-
-
-def _fits_strict(schema: Any) -> bool:
-    """Say whether a schema keeps the rules of strict mode: closed objects, and every property required."""
-    if isinstance(schema, list | tuple):
-        return all(_fits_strict(item) for item in schema)
-    if not isinstance(schema, Mapping):
-        return True
-    properties = schema.get("properties")
-    if schema.get("type") == "object" or isinstance(properties, dict):
-        if schema.get("additionalProperties") is not False:
-            return False
-        if set(schema.get("required") or ()) != set(properties or ()):
-            return False
-    return all(_fits_strict(value) for value in schema.values())
+    return {"type": "json_schema", "json_schema": named_schema(schema)}

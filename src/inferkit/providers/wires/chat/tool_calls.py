@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from inferkit.core.chunks import ToolCallDelta
-from inferkit.providers.wires.chat.read_messages import others
+from inferkit.providers.wires.payload import others
 
 __all__ = ["ToolCalls"]
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.messages import CustomTool, Tool
-from inferkit.providers.wires.chat.read_messages import others
-from inferkit.providers.wires.payload import NotTakenError
+from inferkit.providers.wires.payload import NotTakenError, others
 
 if TYPE_CHECKING:
     from inferkit.core.request import Request

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from inferkit.core.errors import InvalidRequest
 from inferkit.providers.wires.chat.errors import read_error, write_error
 from inferkit.providers.wires.chat.fields import COST_RULES
 from inferkit.providers.wires.chat.lighter import lighter
@@ -14,9 +13,8 @@ from inferkit.providers.wires.chat.reader import ChatReader
 from inferkit.providers.wires.chat.request import read_request, write_request
 from inferkit.providers.wires.chat.usage import read_usage, write_usage
 from inferkit.providers.wires.chat.writer import ChatWriter
+from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import CHAT as CHAT_NAME
-from inferkit.providers.wires.payload import NotTakenError, write
-from inferkit.providers.wires.reply_reader import MAX_KEPT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,15 +28,10 @@ __all__ = ["CHAT", "ChatWire"]
 _PLAIN = ChatQuirks()
 
 
-class ChatWire:
-    """The codec; see `TwoWayWire`. An endpoint's quirks are `ChatQuirks`.
+class ChatWire(Codec):
+    """The codec; see `TwoWayWire`. An endpoint's quirks are `ChatQuirks`."""
 
-    `max_kept_bytes` is what one reply may take in memory; one that takes more is an error, and not tried again.
-    """
-
-    def __init__(self, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
-        self.max_kept_bytes = max_kept_bytes
-
+    plain = _PLAIN
     name = CHAT_NAME
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
@@ -52,21 +45,13 @@ class ChatWire:
         """See `Wire`."""
         return "/chat/completions"
 
-    def write_request(self, request: Request, endpoint: Endpoint) -> bytes:
-        """See `Wire`. Raises `InvalidRequest` for what this server is known not to take."""
-        try:
-            return write(write_request(request, endpoint.quirks or _PLAIN))
-        except NotTakenError as what:
-            raise InvalidRequest(
-                f"{endpoint.name} does not take {what}; leave it out, or name another model",
-                provider=endpoint.name,
-                code="unsupported",
-            ) from None
+    def payload(self, request: Request, quirks: ChatQuirks) -> dict[str, Any]:
+        """See `Codec`."""
+        return write_request(request, quirks)
 
-    def lighten(self, request: Request, endpoint: Endpoint, status: int, body: bytes) -> Endpoint | None:
-        """See `Wire`."""
-        quirks = lighter(request, endpoint.quirks or _PLAIN, status, body)
-        return None if quirks is None else endpoint.with_quirks(quirks)
+    def lighter(self, request: Request, quirks: ChatQuirks, status: int, body: bytes) -> ChatQuirks | None:
+        """See `Codec`."""
+        return lighter(request, quirks, status, body)
 
     def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> ChatReader:
         """See `Wire`."""

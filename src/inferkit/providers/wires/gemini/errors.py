@@ -18,12 +18,10 @@ from inferkit.core.errors import (
     ProviderError,
     RateLimited,
 )
-from inferkit.providers.errors import refusal
-from inferkit.providers.wires.payload import Malformed, parse, write
+from inferkit.providers.wires.codec import error_reader, status_of
+from inferkit.providers.wires.payload import write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from inferkit.core.errors import InferkitError
 
 __all__ = ["error_in", "read_error", "write_error"]
@@ -78,30 +76,18 @@ def _reasons(error: dict[str, Any]) -> list[str]:
     return [reason for reason in given if isinstance(reason, str)]
 
 
-def read_error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-    """Say what a refusal means."""
-    try:
-        error = error_in(parse(body))
-    except Malformed:
-        error = None
-    return refusal(provider, status, headers, error, text=body.decode("utf-8", "replace"))
+read_error = error_reader(error_in)
+"""Say what a refusal means."""
 
 
 def write_error(error: InferkitError) -> tuple[int, dict[str, str], bytes]:
-    """Write an error as a status, headers and a body.
-
-    Whoever gets it is not to try again by itself: what could be tried was tried. Its text is ours, and quotes nothing.
-    """
+    """Write an error as a status, headers and a body. Its text is ours, and quotes nothing."""
     status, word = next(
         ((status, word) for kind, status, word in _MEANINGS if isinstance(error, kind)), (500, "INTERNAL")
     )
-    headers = {"content-type": "application/json", "x-should-retry": "false"}
+    status, headers = status_of(error, status)
     said: dict[str, Any] = {"code": status, "message": str(error), "status": word}
-    if isinstance(error, ProviderError):
-        if error.status is not None and 400 <= error.status < 600:  # noqa: PLR2004 - HTTP
-            status = said["code"] = error.status
-        if error.retry_after is not None:
-            headers["retry-after"] = f"{error.retry_after:.3f}"
-            wait = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{error.retry_after:.3f}s"}
-            said["details"] = [wait]
+    if "retry-after" in headers:
+        wait = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{headers['retry-after']}s"}
+        said["details"] = [wait]
     return status, headers, write({"error": said})

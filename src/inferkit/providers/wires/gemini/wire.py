@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from inferkit.core.errors import ConfigurationError, InvalidRequest
+from inferkit.core.errors import ConfigurationError
+from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import GEMINI
 from inferkit.providers.wires.gemini.errors import error_in, read_error, write_error
 from inferkit.providers.wires.gemini.events import GeminiEvents
@@ -17,8 +18,7 @@ from inferkit.providers.wires.gemini.read_messages import read_message
 from inferkit.providers.wires.gemini.request import read_request, write_request
 from inferkit.providers.wires.gemini.usage import read_usage, write_usage
 from inferkit.providers.wires.gemini.writer import GeminiWriter
-from inferkit.providers.wires.payload import NotTakenError, write
-from inferkit.providers.wires.reply_reader import MAX_KEPT_BYTES, ReplyReader
+from inferkit.providers.wires.reply_reader import ReplyReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,15 +35,10 @@ _COLLECTED = re.compile(r"(?:models|tunedModels)/[A-Za-z0-9._-]+")
 _ADDRESS = re.compile(rf"(?:.*/)?(?:models|(tunedModels))/([^/?]+):({_WHOLE}|{_STREAMED})(?:\?.*)?")
 
 
-class GeminiWire:
-    """The codec; see `TwoWayWire`. An endpoint's quirks are `GeminiQuirks`.
+class GeminiWire(Codec):
+    """The codec; see `TwoWayWire`. An endpoint's quirks are `GeminiQuirks`."""
 
-    `max_kept_bytes` is what one reply may take in memory; one that takes more is an error, and not tried again.
-    """
-
-    def __init__(self, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
-        self.max_kept_bytes = max_kept_bytes
-
+    plain = _PLAIN
     name = GEMINI
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
@@ -67,21 +62,13 @@ class GeminiWire:
         model = unquote(found[2])
         return {"model": f"{found[1]}/{model}" if found[1] else model, "stream": found[3] == _STREAMED}
 
-    def write_request(self, request: Request, endpoint: Endpoint) -> bytes:
-        """See `Wire`. Raises `InvalidRequest` for what this wire has no place for."""
-        try:
-            return write(write_request(request, endpoint.quirks or _PLAIN, request.record.leave_out))
-        except NotTakenError as what:
-            raise InvalidRequest(
-                f"{endpoint.name} does not take {what}; leave it out, or name another model",
-                provider=endpoint.name,
-                code="unsupported",
-            ) from None
+    def payload(self, request: Request, quirks: GeminiQuirks) -> dict[str, Any]:
+        """See `Codec`."""
+        return write_request(request, quirks, request.record.leave_out)
 
-    def lighten(self, request: Request, endpoint: Endpoint, status: int, body: bytes) -> Endpoint | None:
-        """See `Lightening`."""
-        quirks = lighter(request, endpoint.quirks or _PLAIN, status, body)
-        return None if quirks is None else endpoint.with_quirks(quirks)
+    def lighter(self, request: Request, quirks: GeminiQuirks, status: int, body: bytes) -> GeminiQuirks | None:
+        """See `Codec`."""
+        return lighter(request, quirks, status, body)
 
     def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> ReplyReader:
         """See `Wire`."""

@@ -1,0 +1,74 @@
+"""The Responses wire: OpenAI's newer API, and the servers that speak the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inferkit.providers.wires.codec import Codec
+from inferkit.providers.wires.extras import RESPONSES
+from inferkit.providers.wires.reply_reader import ReplyReader
+from inferkit.providers.wires.responses.errors import error_in, read_error, write_error
+from inferkit.providers.wires.responses.events import ResponsesEvents
+from inferkit.providers.wires.responses.fields import COST_RULES
+from inferkit.providers.wires.responses.lighter import lighter
+from inferkit.providers.wires.responses.quirks import ResponsesQuirks
+from inferkit.providers.wires.responses.read_messages import read_message
+from inferkit.providers.wires.responses.request import read_request, write_request
+from inferkit.providers.wires.responses.usage import read_usage, write_usage
+from inferkit.providers.wires.responses.writer import ResponsesWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inferkit.core.request import Request
+    from inferkit.providers.endpoints import Endpoint
+    from inferkit.providers.wires.protocol import TwoWayWire
+
+__all__ = ["RESPONSES_WIRE", "ResponsesWire"]
+
+_PLAIN = ResponsesQuirks()
+
+
+class ResponsesWire(Codec):
+    """The codec; see `TwoWayWire`. An endpoint's quirks are `ResponsesQuirks`."""
+
+    plain = _PLAIN
+    name = RESPONSES
+    cost_rules = COST_RULES
+    read_request = staticmethod(read_request)
+    read_message = staticmethod(read_message)
+    read_usage = staticmethod(read_usage)
+    write_usage = staticmethod(write_usage)
+    read_error = staticmethod(read_error)
+    write_error = staticmethod(write_error)
+
+    def path(self, request: Request) -> str:  # noqa: ARG002 - the same for all
+        """See `Wire`."""
+        return "/responses"
+
+    def payload(self, request: Request, quirks: ResponsesQuirks) -> dict[str, Any]:
+        """See `Codec`."""
+        return write_request(request, quirks, request.record.leave_out)
+
+    def lighter(self, request: Request, quirks: ResponsesQuirks, status: int, body: bytes) -> ResponsesQuirks | None:
+        """See `Codec`."""
+        return lighter(request, quirks, status, body)
+
+    def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> ReplyReader:
+        """See `Wire`."""
+        return ReplyReader(
+            endpoint.name,
+            headers,
+            ResponsesEvents(),
+            error_in=error_in,
+            ending="no response.completed",
+            streamed=streamed,
+            max_kept_bytes=self.max_kept_bytes,
+        )
+
+    def writer(self, *, model: str, id: str, created: int, streamed: bool) -> ResponsesWriter:  # noqa: A002 - the wires' name
+        """See `TwoWayWire`."""
+        return ResponsesWriter(model=model, id=id, created=created, streamed=streamed)
+
+
+RESPONSES_WIRE: TwoWayWire = ResponsesWire()
