@@ -11,6 +11,7 @@ import pytest
 
 from chat_wire import USAGE, completion, delta
 from inferkit.testing import Tape
+from responses_wire import call, message, response, stream, text
 from wire import Wire, event, reply, sse
 
 ROOT = Path(__file__).parent.parent
@@ -42,6 +43,24 @@ def as_assumed(request):
     return [reply(whole)]
 
 
+def over_responses(request):
+    """Answer as the documentation of OpenAI's other API says."""
+    asked = request.json
+    usage = {"input_tokens": 20, "output_tokens": 9}
+    if asked["model"] == "no-such-model":
+        return [reply({"error": {"code": "model_not_found", "message": "no"}}, 404)]
+    if asked.get("stream"):
+        return sse([event(each) for each in stream(message(text("1, 2, 3")), usage=usage)])
+    if "tools" in asked:
+        return [reply(response(call("get_weather", '{"city": "Paris"}'), usage=usage))]
+    if "text" in asked:
+        return [reply(response(message(text('{"color": "green"}')), usage=usage))]
+    if asked["max_output_tokens"] == 24:
+        cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+        return [reply(response(message(text("Rain")), usage=usage, **cut))]
+    return [reply(response(message(text("ready")), usage=usage))]
+
+
 def otherwise(request):
     """Answer without usage, with a finish reason of one's own, and with no refusal."""
     if request.json.get("stream"):
@@ -52,8 +71,8 @@ def otherwise(request):
     return [reply(whole)]
 
 
-def check(url, *options):
-    command = [sys.executable, ROOT / "tools" / "live_wires.py", "mine:large", "--base-url", url, *options]
+def check(url, *options, model="mine:large"):
+    command = [sys.executable, ROOT / "tools" / "live_wires.py", model, "--base-url", url, *options]
     environment = {**os.environ, "MY_KEY": "secret-key-4711"}
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
 
@@ -69,6 +88,14 @@ def test_a_provider_that_is_as_assumed_differs_in_nothing(tmp_path):
     assert "DIFFERS" not in done.stdout
     assert "spent: 0.0" in done.stdout
     assert "secret-key-4711" not in tape.read_text()
+
+
+def test_openai_s_other_api_is_checked_by_its_name():
+    with Wire(over_responses) as wire:
+        done = check(wire.url, "--price", "1", "2", "--key-env", "MY_KEY", model="openai-responses:large")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert all(sent.line.startswith("POST /v1/responses ") for sent in wire.requests)
+    assert "nothing differed" in done.stdout
 
 
 def test_what_differs_is_said_line_by_line():

@@ -1,6 +1,7 @@
 """Checks a real provider, with your own key and within a budget, against what inferkit's tests assume of it.
 
     python tools/live_wires.py openai:gpt-5-mini --usd 0.05
+    python tools/live_wires.py openai-responses:gpt-5-mini --usd 0.05
     python tools/live_wires.py mine:large --base-url https://models.example/v1 --key-env MY_KEY --price 1 2
 
 inferkit's own tests run without a network and without keys: they play what documentation and public reports say of
@@ -29,6 +30,7 @@ from inferkit import (
     InvalidRequest,
     NoRoute,
     OpenAIChat,
+    OpenAIResponses,
     Price,
     Tool,
     UnpricedModel,
@@ -161,7 +163,11 @@ def main() -> int:
         prices[f"{provider}:{model}"] = Price(input=options.price[0], output=options.price[1])
     with tempfile.TemporaryDirectory() as home:
         try:
-            if options.base_url is None:
+            if provider == "openai-responses":
+                if options.base_url is not None:
+                    settings["base_url"] = options.base_url
+                adapter: OpenAIChat | OpenAIResponses = OpenAIResponses(**settings)
+            elif options.base_url is None:
                 adapter = OpenAIChat.preset(provider, **settings)
             else:
                 adapter = OpenAIChat(base_url=options.base_url, name=provider, **settings)

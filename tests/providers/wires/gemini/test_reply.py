@@ -194,6 +194,9 @@ def test_searches_are_counted_as_their_generation_is_billed(model, searches):
     one = reply(says("So ", usage=USAGE) | {"modelVersion": model}, grounded)
     assert one.usage.details.server_tools == (("web_search", searches),)
     assert one.usage.input_tokens == 25
+    less = says(finish="STOP", groundingMetadata={"webSearchQueries": ["a"]}) | {"modelVersion": model}
+    one = reply(says(usage=USAGE) | {"modelVersion": model}, grounded, less)
+    assert one.usage.details.server_tools == (("web_search", searches),)
     assert reply(grounded).usage == Usage()  # which counts nothing, without the tokens
 
 

@@ -191,6 +191,7 @@ def test_how_long_to_think_is_said_as_the_model_takes_it(model, effort, sent):
         ("gemini-3-pro", "none", [b"Thinking level MINIMAL is not supported for this model."], "low"),
         ("gemini-3-pro", "max", [b"'xhigh' is not a supported thinking level for this model."], "high"),
         ("gemini-latest", "low", [b"Thinking level is not supported for this model."], 1024),
+        ("gemini-latest", "medium", [b"Thinking level is not supported for this model."], 8192),
         ("gemini-latest", "minimal", [b"thinking_level MINIMAL", b"thinking_level LOW is not supported"], 1024),
     ],
 )
@@ -276,6 +277,8 @@ def test_an_id_that_was_made_here_is_not_sent():
         [{"text": "Hel"}, {"text": "lo", "thoughtSignature": SIGNED}],
         [thought("hm"), CALL, {"functionCall": {"name": "find", "args": {"id": 7}}}],
         [RAN, PRINTED, {"text": "7"}],
+        [thought("hm"), {"text": "So."}, thought("no"), {"text": "Well."}],
+        [thought("hm"), RAN, thought("so"), CALL, thought("no")],
         [thought("hm", thoughtSignature=SIGNED), {"text": "So."}],
         [{"inlineData": {"mimeType": "image/png", "data": PIXELS}, "thoughtSignature": SIGNED}],
         [{"inlineData": {"mimeType": "audio/wav", "data": PIXELS}}],
@@ -406,6 +409,10 @@ def test_what_extra_says_is_sent_as_it_is():
     assert write(asked(extra={"tools": None}, tools=(FIND,)))["tools"] is None
     choice = {"functionCallingConfig": {"mode": "VALIDATED"}}
     assert write(asked(extra={"toolConfig": choice}, tool_choice="auto"))["toolConfig"] == choice
+    assert write(asked(extra={"generationConfig": {"seed": 2}}, seed=1, top_p=0.5))["generationConfig"] == {
+        "seed": 2,
+        "topP": 0.5,
+    }
     assert write(asked(extra={"generationConfig": None}, seed=1))["generationConfig"] is None
 
 

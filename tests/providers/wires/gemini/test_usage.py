@@ -69,6 +69,7 @@ def test_thoughts_that_are_only_in_the_total_are_output_too():
     assert read_usage({"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 22}) == Usage(
         10, 12, reasoning_tokens=7
     )
+    assert read_usage({"candidatesTokenCount": 5, "thoughtsTokenCount": 3}) == Usage(0, 8, reasoning_tokens=3)
 
 
 @pytest.mark.parametrize(

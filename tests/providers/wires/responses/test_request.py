@@ -368,6 +368,28 @@ def test_what_other_wires_wrote_is_left_out_and_named():
     assert request.record.left_out == ("search_result", "reasoning", "images in replies", "audio", "redacted_thinking")
 
 
+def test_what_another_model_showed_is_left_out_and_what_was_there_for_its_seal_alone_is_not_sent():
+    seal = {"gemini": {"thoughtSignature": "x"}}
+    conversation = (
+        Message.user("Hi"),
+        Message.assistant(
+            ReasoningPart("hm", "x", {"gemini": {}}),
+            TextPart("Hello"),
+            TextPart("", seal),
+            AudioPart(b"x", "audio/wav", seal),
+            ImagePart(data=b"x", media_type="image/png", extra=seal),
+            OpaquePart("executableCode", {}, "gemini"),
+        ),
+        Message.user("So?"),
+    )
+    request = asked(*conversation)
+    assert write(request)["input"][1] == {"role": "assistant", "content": "Hello"}
+    assert request.record.left_out == ("reasoning", "images in replies", "executableCode")
+    request = asked(Message.user("Hi"), Message.assistant("Look:", ImagePart(url="https://a.test/x.png")))
+    assert write(request)["input"][1] == {"role": "assistant", "content": "Look:"}
+    assert request.record.left_out == ("images in replies",)
+
+
 def test_what_this_wire_wrote_is_left_out_by_others_and_named():
     conversation = (
         Message.user("Hi"),

@@ -18,7 +18,7 @@ from inferkit.core.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from inferkit.providers.wires.extras import RESPONSES, is_foreign, own
+from inferkit.providers.wires.extras import RESPONSES, own, without_foreign
 from inferkit.providers.wires.payload import others
 from inferkit.providers.wires.responses.content import is_block, write_block
 
@@ -55,16 +55,17 @@ def write_input(messages: Iterable[Message], leave_out: LeaveOut, *, stored: boo
     """
     items: list[dict[str, Any]] = []
     custom: set[str] = set()
-    for message in messages:
+    for given in messages:
+        message = without_foreign(given, RESPONSES, leave_out)
         if message.role == "assistant":
             custom.update(part.id for part in message.parts if isinstance(part, ToolCallPart) and part.kind == "custom")
             items += _of_model(message, leave_out, stored=stored)
         else:
-            items += _of_user(message, leave_out, custom)
+            items += _of_user(message, custom)
     return items
 
 
-def _of_user(message: Message, leave_out: LeaveOut, custom: set[str]) -> Iterator[dict[str, Any]]:
+def _of_user(message: Message, custom: set[str]) -> Iterator[dict[str, Any]]:
     extra = own(message.extra, RESPONSES)
     role = "system" if message.role == "system" else "user"
     blocks: list[dict[str, Any]] = []
@@ -75,9 +76,7 @@ def _of_user(message: Message, leave_out: LeaveOut, custom: set[str]) -> Iterato
             blocks.clear()
 
     for part in message.parts:
-        if isinstance(part, OpaquePart) and part.wire != RESPONSES:
-            leave_out(part.kind)
-        elif isinstance(part, ToolResultPart):
+        if isinstance(part, ToolResultPart):
             yield from said()
             yield _result(part, custom) | extra
         elif isinstance(part, OpaquePart) and not is_block(part):
@@ -157,10 +156,7 @@ def _of_model(message: Message, leave_out: LeaveOut, *, stored: bool) -> Iterato
             else:
                 leave_out("reasoning")
         elif isinstance(part, OpaquePart):
-            if part.wire == RESPONSES:
-                yield dict(part.value)
-            else:
-                leave_out(part.kind)
+            yield dict(part.value)
         elif isinstance(part, ImagePart):
             leave_out("images in replies")
         else:
@@ -188,8 +184,6 @@ def write_reasoning(part: ReasoningPart) -> dict[str, Any]:
 def _goes_back(part: ReasoningPart, *, stored: bool) -> bool:
     """Say whether the provider understands this reasoning: its own, encrypted, in full, or kept by itself."""
     extra = part.extra or {}
-    if is_foreign(extra, RESPONSES):
-        return False
     return part.signature is not None or (RESPONSES in extra and (stored or "content" in extra[RESPONSES]))
 
 
