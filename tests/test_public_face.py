@@ -92,6 +92,7 @@ FACE = [
     "ToolCallDelta",
     "ToolCallPart",
     "ToolResultPart",
+    "ToolRoundsExceeded",
     "Unavailable",
     "UnpricedModel",
     "Usage",

@@ -115,7 +115,13 @@ with llm.stream("hi", stop=".", timeout=1.5) as stream:
         assert_type(chunk, Chunk)
 llm.complete("hi", max_output_tokens="5")  # type: ignore[arg-type]
 llm.complete("hi", cache="maybe")  # type: ignore[arg-type]
-llm.complete("hi", tools=[{"type": "function"}])  # type: ignore[list-item]
+llm.complete("hi", tools=[{"type": "function"}, layer])
+llm.complete("hi", tools=[5])  # type: ignore[list-item]
+llm.complete(model="fast", messages=[{"role": "user", "content": "hi"}], repair=1, schema=int)
+llm.complete(model=5, messages="hi")  # type: ignore[arg-type]
+assert_type(llm.run_tools("fast", "hi", tools=[len], max_rounds=3, on_tool_error="raise", timeout=5), Reply)
+llm.run_tools("fast", "hi", tools=[Tool("look")])  # type: ignore[list-item]
+llm.run_tools("hi", tools=[len], on_tool_error="hide")  # type: ignore[arg-type]
 llm.complete("hi", budget="5.00")  # type: ignore[arg-type]
 llm.complete("hi", max_tokens=5)  # type: ignore[call-arg]
 llm.stream("hi", user=5)  # type: ignore[arg-type]

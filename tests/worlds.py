@@ -186,6 +186,9 @@ class _SyncClient:
     def stream(self, *args, **options):
         return _SyncStream(self.inner.stream(*args, **options))
 
+    async def run_tools(self, *args, **options):
+        return self.inner.run_tools(*args, **options)
+
     async def aclose(self):
         self.inner.close()
 

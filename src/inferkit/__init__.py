@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         RateLimited,
         StreamError,
         StreamInterrupted,
+        ToolRoundsExceeded,
         Unavailable,
         UnpricedModel,
     )
@@ -100,6 +101,7 @@ _load = lazily(
             "RateLimited",
             "StreamError",
             "StreamInterrupted",
+            "ToolRoundsExceeded",
             "Unavailable",
             "UnpricedModel",
         ),
@@ -219,6 +221,7 @@ __all__ = [
     "ToolCallDelta",
     "ToolCallPart",
     "ToolResultPart",
+    "ToolRoundsExceeded",
     "Unavailable",
     "UnpricedModel",
     "Usage",

@@ -191,7 +191,7 @@ def test_options_reach_the_provider(world):
         ({"max_completion_tokens": 5}, r"is max_output_tokens"),
         ({"top_k": 5}, r"unknown option top_k; .* go into extra="),
         ({"temprature": 1}, r"unknown option temprature \(did you mean temperature\?\)"),
-        ({"messages": "hi"}, "messages is passed by position"),
+        ({"messages": "hi"}, "passed twice"),
         ({"stream": True}, r"client\.stream\("),
         ({"max_output_tokens": 0}, "whole number from 1"),
         ({"max_output_tokens": True}, "whole number from 1"),
@@ -200,7 +200,11 @@ def test_options_reach_the_provider(world):
         ({"cache": "maybe"}, '"use", "bypass" or "refresh"'),
         ({"cache": []}, '"use", "bypass" or "refresh"'),
         ({"tools": [{"type": "function"}]}, r"inferkit\.Tool"),
-        ({"tools": Tool("look")}, r"a list of inferkit\.Tool"),
+        ({"tools": Tool("look")}, r"a list of functions"),
+        ({"tools": [5]}, r"a list of functions"),
+        ({"tools": [int]}, r"a list of functions"),
+        ({"tools": [Tool("look"), {"name": "look", "input_schema": {}}]}, "two tools are called look"),
+        ({"tools": [{"type": "web_search"}]}, r"what a provider runs itself goes into extra="),
         ({"timeout": float("nan")}, "number of seconds"),
         ({"temperature": "hot"}, "temperature is a number from 0"),
         ({"temperature": float("nan")}, "temperature is a number from 0"),
@@ -457,13 +461,44 @@ def test_a_call_that_asks_nothing_says_how_to_ask(world):
         for method in (client.complete, client.stream):
             with pytest.raises(ConfigurationError, match="there is nothing to ask; pass the messages"):
                 await method()
-            with pytest.raises(ConfigurationError, match=r'model is passed by position: complete\("fast"'):
+            with pytest.raises(ConfigurationError, match="there is nothing to ask; pass the messages"):
                 await method(model="any")
-            with pytest.raises(ConfigurationError, match="messages, model is passed by position"):
-                await method(model="any", messages="hi")
-            with pytest.raises(ConfigurationError, match="messages is passed by position"):
-                await method(messages="hi")
+            with pytest.raises(ConfigurationError, match=r'messages are None; pass them: complete\("fast", messages='):
+                await method(model="any", messages=None)
+            with pytest.raises(ConfigurationError, match="the model is a name"):
+                await method(model=5, messages="hi")
+            with pytest.raises(ConfigurationError, match="the model is a name"):
+                await method(["fast"], messages="hi")
+            for options in ({"model": "any"}, {"messages": "hi"}, {"model": "any", "messages": "hi"}):
+                with pytest.raises(ConfigurationError, match="passed twice, by position and by name"):
+                    await method("any", "hi", **options)
+            with pytest.raises(ConfigurationError, match="passed twice, by position and by name"):
+                await method("any", model="any", messages=["hi"])
+            with pytest.raises(ConfigurationError, match="unknown option mesages"):
+                await method(mesages="hi")
         await client.aclose()
+
+    world.run(body)
+
+
+def test_the_model_and_the_messages_may_be_passed_by_name(world):
+    async def body(world):
+        first, other = FakeProvider("first"), FakeProvider("other")
+        providers, models = {"a": first, "b": other}, {"any": "a:m", "other": "b:m"}
+        async with world.client(providers=providers, models=models) as client:
+            for args, options, text in [
+                ((), {"model": "other", "messages": "hi"}, "other"),
+                (("other",), {"messages": [Message.user("hi")]}, "other"),
+                (("hi",), {"model": "other"}, "other"),
+                ((), {"messages": "hi"}, "first"),
+                ((), {"messages": "other"}, "first"),
+                ((), {"model": None, "messages": "hi"}, "first"),
+                (([{"role": "user", "content": "hi"}],), {"model": "other"}, "other"),
+            ]:
+                assert (await client.complete(*args, **options)).text == text
+                async with client.stream(*args, **options) as stream:
+                    assert "".join([chunk.text async for chunk in stream]) == text
+        assert {one.messages[0].text for one in first.requests} == {"hi", "other"}
 
     world.run(body)
 

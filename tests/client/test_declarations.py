@@ -18,7 +18,7 @@ from inferkit.testing import FakeProvider
 
 AT_THE_DOOR = {"timeout", "budget", "cache", "schema", "repair"}  # a deadline, one of the scopes, and extensions
 NOT_ASKED = {
-    "model", "messages",  # passed by position
+    "model", "messages",  # who is asked what
     "operation",  # the method that is called
     "runtime", "record", "stream",  # how it travels
     "scopes", "deadline", "response_schema",  # what is made of options, and of what is around the call

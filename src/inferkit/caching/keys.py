@@ -127,7 +127,7 @@ def _plain(value: Any) -> Any:
 def _packer(kind: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
     """Give what packs a message, a part or a tool; most have no `extra`, which is then left out."""
     name = kind.__name__
-    names = tuple(field.name for field in fields(kind) if field.name != "extra")
+    names = tuple(field.name for field in fields(kind) if field.name != "extra" and field.compare)
     if len(names) == 1:
         only = attrgetter(*names)
 

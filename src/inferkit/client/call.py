@@ -18,6 +18,7 @@ from inferkit.runtime import clock
 if TYPE_CHECKING:
     from inferkit.client.engine import Engine
     from inferkit.client.options import CallOptions
+    from inferkit.client.tools import Readers
     from inferkit.core.body import Batch
     from inferkit.core.chunks import Chunk
     from inferkit.core.messages import Messages
@@ -49,6 +50,11 @@ class Call:
             from inferkit.typed.asking import expect
 
             self._expected = expect(asked)
+        self._readers: Readers | None = None
+        if "tools" in asked:
+            from inferkit.client.tools import take
+
+            self._readers = take(asked)
         self._asked = model, messages, asked
         self._stream = stream
         self._response: Response | None = None
@@ -64,9 +70,10 @@ class Call:
     def reply(self) -> Reply:
         """The reply as received so far."""
         expected = self._expected
-        if expected is None:
+        if expected is None and self._readers is None:
             return Reply.of(self.chunks, self.record)
-        return Reply.of(since_restart(self.chunks), self.record, expected.found)
+        reply = Reply.of(since_restart(self.chunks), self.record, expected and expected.found)
+        return reply if self._readers is None else self._readers.bind(reply)
 
     @property
     def text(self) -> str:

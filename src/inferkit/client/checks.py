@@ -113,7 +113,7 @@ def are_stops(value: Any) -> bool:
 
 
 def are_tools(value: Any) -> bool:
-    """Say whether these are tools."""
+    """Say whether these are tools, or can be read as some."""
     return isinstance(value, Sequence) and all(map(_is_tool, value))
 
 
@@ -182,7 +182,12 @@ def is_telemetry(value: Any) -> bool:
 
 def _is_tool(value: Any) -> bool:
     messages = "inferkit.core.messages"
-    return _is_a("Tool", messages, value) or _is_a("CustomTool", messages, value)
+    return (
+        _is_a("Tool", messages, value)
+        or _is_a("CustomTool", messages, value)
+        or isinstance(value, Mapping)
+        or _is_callable(value)
+    )
 
 
 def _is_a(name: str, module: str, value: Any) -> bool:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from inferkit.client.call import Call
 from inferkit.client.declarations import documents
 from inferkit.client.engine import Engine
-from inferkit.client.options import CallOptions, read_options
+from inferkit.client.options import CallOptions, RoundOptions
+from inferkit.client.question import NOT_GIVEN, read_question
 from inferkit.client.settings import Settings
 from inferkit.client.streams import AsyncStream, Run, Stream
-from inferkit.core.errors import ConfigurationError
 from inferkit.runtime import imports
 from inferkit.runtime.direct import directly
 from inferkit.runtime.loops import current_runtime, import_loops
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Self, Unpack
 
     from inferkit.core.messages import Messages
@@ -29,35 +30,21 @@ __all__ = ["AsyncClient", "Client"]
 
 _lists_settings = documents(Settings)
 _lists_options = documents(CallOptions)
+_lists_round_options = documents(RoundOptions)
+_USUAL = frozenset({str, list})
 
 
-class _NotGiven:
-    def __repr__(self) -> str:
-        return "NOT_GIVEN"
-
-
-_NOT_GIVEN: Any = _NotGiven()  # where None is a mistake: a variable that nobody has set
-
-
-def _arguments(
-    engine: Engine, first: str | Messages, second: Messages, options: CallOptions
+def _arguments(  # noqa: PLR0917 - as they were passed
+    engine: Engine,
+    first: str | Messages,
+    second: Messages,
+    model: str | None,
+    messages: Messages,
+    options: Mapping[str, Any],
 ) -> tuple[str | None, Messages]:
-    if second is _NOT_GIVEN:
-        if type(first) is str and engine.catalog.is_name(first):
-            raise ConfigurationError(
-                f'there is nothing to ask: "{first}" is the name of a model; pass the messages second: '
-                f'complete("{first}", "What is...?"); if it is the question, pass it as a message: '
-                f'complete([{{"role": "user", "content": "{first}"}}])'
-            )
-        if first is _NOT_GIVEN:
-            read_options(options)  # says what to do about a `model=` or `messages=`
-            raise ConfigurationError('there is nothing to ask; pass the messages: complete("fast", "What is...?")')
-        return None, first
-    if second is None:
-        raise ConfigurationError('the messages are None; pass them second: complete("fast", "What is...?")')
-    if not isinstance(first, str):
-        raise ConfigurationError('pass the model first and the messages second: complete("fast", messages)')
-    return first, second
+    if type(first) is str and type(second) in _USUAL and model is NOT_GIVEN and messages is NOT_GIVEN:
+        return first, second
+    return read_question(engine.catalog, first, second, model, messages, options)
 
 
 @_lists_settings
@@ -74,26 +61,80 @@ class AsyncClient:
 
     @_lists_options
     async def complete(
-        self, model: str | Messages = _NOT_GIVEN, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
+        self,
+        first: str | Messages = NOT_GIVEN,
+        second: Messages = NOT_GIVEN,
+        /,
+        *,
+        model: str | None = NOT_GIVEN,
+        messages: Messages = NOT_GIVEN,
+        **options: Unpack[CallOptions],
     ) -> Reply:
         """Make one call and return its whole reply: `complete("fast", "What is...?")`, or without the model's name.
 
+        Both may be passed by name: `complete(model="fast", messages=[...])`.
+
         Raises the errors of `inferkit.core.errors`: `BudgetExceeded`, `ProviderError` and so on. The options are:
         """
-        call = Call(self._engine, *_arguments(self._engine, model, messages, options), options, stream=False)
+        call = Call(
+            self._engine,
+            *_arguments(self._engine, first, second, model, messages, options),
+            options,
+            stream=False,
+        )
         return await call.read(current_runtime())
 
     @_lists_options
     def stream(
-        self, model: str | Messages = _NOT_GIVEN, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
+        self,
+        first: str | Messages = NOT_GIVEN,
+        second: Messages = NOT_GIVEN,
+        /,
+        *,
+        model: str | None = NOT_GIVEN,
+        messages: Messages = NOT_GIVEN,
+        **options: Unpack[CallOptions],
     ) -> AsyncStream:
         """Make one call and read its reply as it comes: `async with client.stream("fast", "...") as reply`.
 
         The options are:
         """
         return AsyncStream(
-            Call(self._engine, *_arguments(self._engine, model, messages, options), options, stream=True)
+            Call(
+                self._engine,
+                *_arguments(self._engine, first, second, model, messages, options),
+                options,
+                stream=True,
+            )
         )
+
+    @_lists_round_options
+    async def run_tools(
+        self,
+        first: str | Messages = NOT_GIVEN,
+        second: Messages = NOT_GIVEN,
+        /,
+        *,
+        tools: Sequence[Callable[..., Any]],
+        model: str | None = NOT_GIVEN,
+        messages: Messages = NOT_GIVEN,
+        max_rounds: int = 10,
+        on_tool_error: Literal["tell", "raise"] = "tell",
+        **options: Unpack[RoundOptions],
+    ) -> Reply:
+        """Make calls until the model has no function to ask for any more, and return the last reply.
+
+        `tools` are functions. Those that the model asks for at once run at once, others than coroutine functions in
+        threads. What one raises is told to the model, without its traceback, or with `on_tool_error="raise"` is raised.
+        `timeout=` is for everything together, and every call is charged as if it were alone. After `max_rounds` replies
+        that ask for functions, `ToolRoundsExceeded` is raised. `reply.conversation` is what to go on with. The options
+        are those of `complete`:
+        """
+        from inferkit.client.tool_loop import ToolLoop
+
+        asked = _arguments(self._engine, first, second, model, messages, options)
+        loop = ToolLoop(self._engine, *asked, tools, options, max_rounds=max_rounds, on_tool_error=on_tool_error)
+        return await loop.run(current_runtime())
 
     @property
     def ledger(self) -> Ledger:
@@ -143,27 +184,81 @@ class Client:
 
     @_lists_options
     def complete(
-        self, model: str | Messages = _NOT_GIVEN, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
+        self,
+        first: str | Messages = NOT_GIVEN,
+        second: Messages = NOT_GIVEN,
+        /,
+        *,
+        model: str | None = NOT_GIVEN,
+        messages: Messages = NOT_GIVEN,
+        **options: Unpack[CallOptions],
     ) -> Reply:
         """Make one call and return its whole reply: `complete("fast", "What is...?")`, or without the model's name.
+
+        Both may be passed by name: `complete(model="fast", messages=[...])`.
 
         Raises the errors of `inferkit.core.errors`: `BudgetExceeded`, `ProviderError` and so on. The options are:
         """
         return self._run(
-            Call(self._engine, *_arguments(self._engine, model, messages, options), options, stream=False).read
+            Call(
+                self._engine,
+                *_arguments(self._engine, first, second, model, messages, options),
+                options,
+                stream=False,
+            ).read
         )
 
     @_lists_options
     def stream(
-        self, model: str | Messages = _NOT_GIVEN, messages: Messages = _NOT_GIVEN, /, **options: Unpack[CallOptions]
+        self,
+        first: str | Messages = NOT_GIVEN,
+        second: Messages = NOT_GIVEN,
+        /,
+        *,
+        model: str | None = NOT_GIVEN,
+        messages: Messages = NOT_GIVEN,
+        **options: Unpack[CallOptions],
     ) -> Stream:
         """Make one call and read its reply as it comes: `with client.stream("fast", "...") as reply`.
 
         The options are:
         """
         return Stream(
-            Call(self._engine, *_arguments(self._engine, model, messages, options), options, stream=True), self._run
+            Call(
+                self._engine,
+                *_arguments(self._engine, first, second, model, messages, options),
+                options,
+                stream=True,
+            ),
+            self._run,
         )
+
+    @_lists_round_options
+    def run_tools(
+        self,
+        first: str | Messages = NOT_GIVEN,
+        second: Messages = NOT_GIVEN,
+        /,
+        *,
+        tools: Sequence[Callable[..., Any]],
+        model: str | None = NOT_GIVEN,
+        messages: Messages = NOT_GIVEN,
+        max_rounds: int = 10,
+        on_tool_error: Literal["tell", "raise"] = "tell",
+        **options: Unpack[RoundOptions],
+    ) -> Reply:
+        """Make calls until the model has no function to ask for any more, and return the last reply.
+
+        `tools` are functions, which run one after another, here. What one raises is told to the model, without its
+        traceback, or with `on_tool_error="raise"` is raised. `timeout=` is for everything together, and every call is
+        charged as it would be alone. After `max_rounds` replies that ask for functions, `ToolRoundsExceeded` is raised.
+        `reply.conversation` is what to go on with. The options are those of `complete`:
+        """
+        from inferkit.client.tool_loop import ToolLoop
+
+        asked = _arguments(self._engine, first, second, model, messages, options)
+        loop = ToolLoop(self._engine, *asked, tools, options, max_rounds=max_rounds, on_tool_error=on_tool_error)
+        return loop.run_here(self._run)
 
     @property
     def ledger(self) -> Ledger:

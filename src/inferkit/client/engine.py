@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    from opentelemetry.trace import Tracer
+
     from inferkit.budgets.budget import Budget
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Handler, Layer, Request
@@ -79,6 +81,7 @@ class Engine:
         for budget in budgets:
             self._limits.check(budget)
         self.timeout = settings.get("timeout")
+        self._telemetry = settings.get("telemetry")
         self._closed = False
         if self._scopes and settings["ledger"] is False:
             raise ConfigurationError("a budget needs a ledger to keep count in; leave ledger=False out")
@@ -175,6 +178,12 @@ class Engine:
         if self._checked is None:
             self._checked = compose(self.layers, dispatch)
         return self._checked
+
+    def tracer(self) -> Tracer:
+        """Give what spans are begun with."""
+        from inferkit.telemetry.instruments import Telemetry
+
+        return (self._telemetry or Telemetry()).tracer
 
     def known_ledger(self) -> Ledger:
         """Give the ledger that calls are entered in."""

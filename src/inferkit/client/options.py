@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from inferkit.budgets.budget import Budget
     from inferkit.core.messages import CustomTool, Tool
 
-__all__ = ["OPTIONS", "CallOptions", "read_options"]
+__all__ = ["OPTIONS", "CallOptions", "RoundOptions", "read_options"]
 
 _PROVIDER = "the provider's own"
 _IDENTITY = "a text that is valid and not empty; pass str(...) of an id"
@@ -26,8 +26,8 @@ def _as_stops(value: str | Sequence[str]) -> tuple[str, ...]:
     return ((value,) if value else ()) if isinstance(value, str) else tuple(value)
 
 
-class CallOptions(TypedDict, total=False):
-    """The keyword arguments of `complete` and `stream`.
+class RoundOptions(TypedDict, total=False):
+    """The keyword arguments of each call that `run_tools` makes: those of `complete`, but for `tools`.
 
     One that is None counts as not given, but for `timeout=None`. Each becomes the field of `Request` that has its
     name, but for `timeout`, `budget`, `cache`, `schema` and `repair`, which are read at the door.
@@ -81,16 +81,6 @@ class CallOptions(TypedDict, total=False):
             "Texts that end the reply where they would come.",
             otherwise="none",
             convert=_as_stops,
-        ),
-    ]
-    tools: Annotated[
-        "Sequence[Tool | CustomTool]",
-        Declared(
-            checks.are_tools,
-            "a list of inferkit.Tool and inferkit.CustomTool values",
-            "What the model may call.",
-            otherwise="none",
-            convert=tuple,
         ),
     ]
     tool_choice: Annotated[
@@ -264,9 +254,24 @@ class CallOptions(TypedDict, total=False):
     ]
 
 
+class CallOptions(RoundOptions, total=False):
+    """The keyword arguments of `complete` and `stream`."""
+
+    tools: Annotated[
+        "Sequence[Tool | CustomTool | Mapping[str, Any] | Callable[..., Any]]",
+        Declared(
+            checks.are_tools,
+            "a list of functions, of inferkit.Tool and inferkit.CustomTool values, or of dictionaries in OpenAI's or "
+            "Anthropic's form",
+            "What the model may call.",
+            otherwise="none",
+            convert=tuple,
+        ),
+    ]
+
+
 OPTIONS = declared_in(CallOptions)
 _LENGTHS = {"max_tokens", "max_completion_tokens"}  # what other libraries call `max_output_tokens`
-_BY_POSITION = {"model", "messages"}
 
 
 def _unknown(names: set[str]) -> ConfigurationError:
@@ -274,8 +279,6 @@ def _unknown(names: set[str]) -> ConfigurationError:
         name = min(names & _LENGTHS)
         return ConfigurationError(f"unknown option {name}; the limit of the reply is max_output_tokens=...")
     unknown = ", ".join(sorted(names))
-    if names & _BY_POSITION:
-        return ConfigurationError(f'{unknown} is passed by position: complete("fast", "What is...?")')
     if "response_schema" in names:
         return ConfigurationError("unknown option response_schema; what the reply has to look like is schema=...")
     if "stream" in names:
@@ -285,5 +288,5 @@ def _unknown(names: set[str]) -> ConfigurationError:
     )
 
 
-read_options: Callable[[CallOptions], dict[str, Any]] = reader(OPTIONS, _unknown)
+read_options: Callable[[Mapping[str, Any]], dict[str, Any]] = reader(OPTIONS, _unknown)
 """Give what a caller asks for, checked and converted. Raises `ConfigurationError` for what makes no sense."""

@@ -10,6 +10,7 @@ InferkitError               .request_id .attempts
 │ └ UnpricedModel
 ├ LedgerError
 ├ InvalidReply              .problems .detail .finish_reason .partial
+├ ToolRoundsExceeded        .reply
 └ ProviderError             .provider .status .code .retryable .retry_after
   ├ RateLimited  ├ Unavailable  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered
   └ StreamInterrupted       .partial
@@ -45,6 +46,7 @@ __all__ = [
     "RateLimited",
     "StreamError",
     "StreamInterrupted",
+    "ToolRoundsExceeded",
     "Unavailable",
     "UnpricedModel",
     "is_never_written",
@@ -173,6 +175,14 @@ class InvalidReply(InferkitError):
         self.detail = detail
         self.problems = problems
         self.finish_reason = finish_reason
+
+
+class ToolRoundsExceeded(InferkitError):
+    """The model asks for functions again and again. `reply` is its last `Reply`, whose `conversation` goes on there."""
+
+    def __init__(self, message: str, *, reply: Any) -> None:
+        super().__init__(message)
+        self.reply = reply
 
 
 class ProviderError(InferkitError):

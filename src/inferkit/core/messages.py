@@ -6,7 +6,7 @@ signature), under that provider's own names. It is sent back as it stands, and n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -98,7 +98,8 @@ class FilePart:
 class ToolCallPart:
     """The model asks for a tool to be run. `arguments` is JSON text as the model wrote it.
 
-    `kind` is "function", or "custom" for the call of a `CustomTool`, whose `arguments` are plain text.
+    `kind` is "function", or "custom" for the call of a `CustomTool`, whose `arguments` are plain text. `values` are the
+    arguments as data, for calls in `Reply.tool_calls`; `read` is what makes them.
     """
 
     id: str
@@ -106,6 +107,15 @@ class ToolCallPart:
     arguments: str = field(repr=False)
     extra: Extra = field(default=None, repr=False, hash=False)
     kind: str = "function"
+    read: Callable[[str], Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def values(self) -> Any:
+        """The arguments, read when asked for: where a function was passed as the tool, validated and in its own types.
+
+        By name, but for a call of a `CustomTool`, whose text they are. Raises `InvalidReply` for what does not fit.
+        """
+        return self.arguments if self.read is None else self.read(self.arguments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,8 @@ class Reply:
     the conversation: append it, and what only the provider understands goes back with it. `extra` is what else the
     provider said of the reply (citations, logprobs, its service tier), under its own names. `left_out` names what of
     the request its provider was not sent, since only another one understands it. `chunks` are the pieces that it came
-    in, `raw` holds the provider's own events. `parsed` is the valid object of a call with `schema=`.
+    in, `raw` holds the provider's own events. `parsed` is the valid object of a call with `schema=`,
+    `conversation` the whole one that `run_tools` had, this reply at its end.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Reply:
     left_out: tuple[str, ...] = ()
     chunks: tuple[Chunk, ...] = field(repr=False, compare=False)
     parsed: Any = field(default=None, repr=False, compare=False)
+    conversation: tuple[Message, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def of(cls, chunks: Sequence[Chunk], record: CallRecord, parsed: Any = None) -> Reply:

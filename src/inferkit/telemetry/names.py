@@ -12,6 +12,8 @@ SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.1"
 # Spans
 CALL = "inferkit.call"
 STREAM = "inferkit.stream"
+TOOLS = "inferkit.run_tools"
+EXECUTE_TOOL = "execute_tool"  # and the name of the tool; the conventions' operation, too
 OPERATIONS = {"chat": "chat", "embed": "embeddings"}  # ours, and what the conventions call them
 
 # Attributes of an attempt
@@ -42,6 +44,14 @@ TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - the conventions' name
 ERROR_TYPE = "error.type"
 ATTEMPT_NUMBER = "inferkit.attempt.number"
 ATTEMPT_KIND = "inferkit.attempt.kind"
+
+# Attributes of a tool that is run, and of the loop around
+TOOL_NAME = "gen_ai.tool.name"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
+TOOL_TYPE = "gen_ai.tool.type"
+TOOL_DESCRIPTION = "gen_ai.tool.description"
+TOOL_ROUNDS = "inferkit.tools.rounds"
+TOOL_CALLS = "inferkit.tools.calls"
 
 # Attributes of a call
 CALL_ID = "inferkit.call.id"

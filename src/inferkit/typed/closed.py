@@ -12,7 +12,7 @@ from typing import Any
 
 from inferkit.typed.json_schema import referenced
 
-__all__ = ["closed"]
+__all__ = ["closed", "for_tool"]
 
 _UNKNOWN = frozenset({"default", "discriminator"})
 _NAMED = frozenset({"properties", "$defs"})  # their names are the application's, and no keywords
@@ -48,4 +48,23 @@ def _closed(schema: Any, root: Mapping[str, Any]) -> Any:
         new["required"] = list(new["properties"])
     elif new.get("type") == "object" and "additionalProperties" not in new:
         new |= {"properties": {}, "required": [], "additionalProperties": False}
+    return new
+
+
+def for_tool(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the schema of a function's arguments without the titles that pydantic makes of names."""
+    return _untitled(schema)  # type: ignore[no-any-return]  # a mapping gives a dictionary
+
+
+def _untitled(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_untitled(one) for one in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    new: dict[str, Any] = {}
+    for name, value in schema.items():
+        if name in _NAMED:
+            new[name] = {key: _untitled(one) for key, one in value.items()}
+        elif name != "title":
+            new[name] = value if name in {"enum", "const", "default", "examples"} else _untitled(value)
     return new

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from inferkit.core.request import Request
     from inferkit.providers.wires.chat.quirks import ChatQuirks
 
-__all__ = ["read_tools", "write_tools"]
+__all__ = ["is_tool", "read_tool", "read_tools", "write_tools"]
 
 _CHOICES = frozenset({"auto", "none", "required"})
 
@@ -38,8 +38,8 @@ def read_tools(extra: dict[str, Any], fields: dict[str, Any]) -> None:
     """Take the tools, and the choice among them, out of the wire's fields, where they can be written just so."""
     given = extra.get("tools")
     custom: set[str] = set()
-    if isinstance(given, list) and given and all(map(_is_tool, given)):
-        fields["tools"] = tuple(map(_read_tool, given))
+    if isinstance(given, list) and given and all(map(is_tool, given)):
+        fields["tools"] = tuple(map(read_tool, given))
         custom = {tool.name for tool in fields["tools"] if isinstance(tool, CustomTool)}
         del extra["tools"]
     choice = _read_choice(extra.get("tool_choice"), custom)
@@ -59,7 +59,8 @@ def _read_choice(given: Any, custom: set[str]) -> str | None:
     return name if given == _write_choice(name, "custom" if name in custom else "function") else None
 
 
-def _is_tool(given: Any) -> bool:
+def is_tool(given: Any) -> bool:
+    """Say whether this is a tool that runs in the application, in the form of this wire."""
     kind = given.get("type") if isinstance(given, Mapping) else None
     called = given.get(kind) if isinstance(kind, str) else None
     if not isinstance(called, Mapping) or not isinstance(called.get("name"), str):
@@ -88,7 +89,8 @@ def _is_format(given: Any) -> bool:
     )
 
 
-def _read_tool(given: Mapping[str, Any]) -> Tool | CustomTool:
+def read_tool(given: Mapping[str, Any]) -> Tool | CustomTool:
+    """Read one."""
     kind = given["type"]
     called = given[kind]
     extra = others(given, {"type", kind})

@@ -15,7 +15,7 @@ from inferkit.providers.wires.payload import others
 if TYPE_CHECKING:
     from inferkit.core.request import Request
 
-__all__ = ["read_tools", "write_tools"]
+__all__ = ["is_tool", "read_tool", "read_tools", "write_tools"]
 
 _CHOICES = frozenset({"auto", "none", "required"})
 
@@ -42,9 +42,9 @@ def read_tools(extra: dict[str, Any], fields: dict[str, Any]) -> None:
     given = extra.get("tools")
     custom: set[str] = set()
     if isinstance(given, list):
-        mine = next((place for place, tool in enumerate(given) if not _is_tool(tool)), len(given))
-        if mine and not any(map(_is_tool, given[mine:])):
-            fields["tools"] = tuple(map(_read_tool, given[:mine]))
+        mine = next((place for place, tool in enumerate(given) if not is_tool(tool)), len(given))
+        if mine and not any(map(is_tool, given[mine:])):
+            fields["tools"] = tuple(map(read_tool, given[:mine]))
             custom = {tool.name for tool in fields["tools"] if isinstance(tool, CustomTool)}
             extra["tools"] = given[mine:]
             if not extra["tools"]:
@@ -80,7 +80,8 @@ def _write_tool(tool: Tool | CustomTool) -> dict[str, Any]:
     return written | own(tool.extra, RESPONSES)
 
 
-def _is_tool(given: Any) -> bool:
+def is_tool(given: Any) -> bool:
+    """Say whether this is a tool that runs in the application, in the form of this wire."""
     if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
         return False
     if not isinstance(given.get("description", ""), str):
@@ -105,7 +106,8 @@ def _is_grammar(form: Any) -> bool:
     )
 
 
-def _read_tool(given: Mapping[str, Any]) -> Tool | CustomTool:
+def read_tool(given: Mapping[str, Any]) -> Tool | CustomTool:
+    """Read one."""
     name, description = given["name"], given.get("description", "")
     if given["type"] == "custom":
         more = others(given, {"type", "name", "description", "format"})
