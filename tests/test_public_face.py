@@ -50,6 +50,7 @@ FACE = [
     "ImagePart",
     "InferkitError",
     "Insert",
+    "InvalidReply",
     "InvalidRequest",
     "Key",
     "Layer",

@@ -104,7 +104,7 @@ AsyncClient(portal=True)  # type: ignore[call-arg]
 
 reply = llm.complete(
     "fast", "hi", max_output_tokens=5, temperature=0, top_p=0.5, seed=1, stop=["."], tools=[Tool("look")],
-    tool_choice="auto", response_schema={"type": "object"}, reasoning_effort="low", extra={"top_k": 5}, user="ana",
+    tool_choice="auto", schema={"type": "object"}, reasoning_effort="low", extra={"top_k": 5}, user="ana",
     tenant="acme", feature="search", plan="pro", timeout=None, budget=Budget(calls=5, name="a"), cache="bypass",
     extensions={MINE: 5},
 )

@@ -208,6 +208,14 @@ class _SyncStream:
     def text(self):
         return self.inner.text
 
+    @property
+    def partial_object(self):
+        return self.inner.partial_object
+
+    async def objects(self):
+        for one in self.inner.objects():
+            yield one
+
     async def __aenter__(self):
         self.inner.__enter__()
         return self

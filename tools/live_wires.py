@@ -94,7 +94,7 @@ def with_a_tool(llm: Client) -> Iterator[Finding]:
 
 def with_a_schema(llm: Client) -> Iterator[Finding]:
     """Have a reply in a given form."""
-    reply = llm.complete("it", "Name a color.", response_schema=_SCHEMA, max_output_tokens=_ROOM)
+    reply = llm.complete("it", "Name a color.", schema=_SCHEMA, max_output_tokens=_ROOM)
     yield "a reply in a given form is JSON", _is_json(reply.text), f"{len(reply.text)} characters"
 
 

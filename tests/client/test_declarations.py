@@ -16,12 +16,12 @@ from inferkit.client.options import OPTIONS, read_options
 from inferkit.client.settings import SETTINGS, read_settings
 from inferkit.testing import FakeProvider
 
-AT_THE_DOOR = {"timeout", "budget", "cache"}  # a deadline, one of the scopes, and an extension
+AT_THE_DOOR = {"timeout", "budget", "cache", "schema", "repair"}  # a deadline, one of the scopes, and extensions
 NOT_ASKED = {
     "model", "messages",  # passed by position
     "operation",  # the method that is called
     "runtime", "record", "stream",  # how it travels
-    "scopes", "deadline",  # what is made of options, and of what is around the call
+    "scopes", "deadline", "response_schema",  # what is made of options, and of what is around the call
     "provider", "candidates", "target",  # what stands behind the name
     "attempt", "attempt_kind", "span",  # where it is
 }  # fmt: skip

@@ -82,7 +82,7 @@ def test_a_schema_is_kept_to(llm):
         "required": ["colour", "count"],
         "additionalProperties": False,
     }
-    reply = llm.complete("fast", "A colour and a count, please.", response_schema=schema, max_output_tokens=60)
+    reply = llm.complete("fast", "A colour and a count, please.", schema=schema, max_output_tokens=60)
     said = json.loads(reply.text)
     assert said.keys() == {"colour", "count"}
     assert said["colour"] in {"red", "green"}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from inferkit.caching.control import CACHE
 from inferkit.client.engine import GRACE
+from inferkit.core.chunks import since_restart
 from inferkit.core.errors import InferkitError
 from inferkit.core.messages import Message
 from inferkit.core.record import CallRecord
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from inferkit.core.messages import Messages
     from inferkit.core.response import Response
     from inferkit.runtime.protocol import Runtime
+    from inferkit.typed.expected import Expected
 
 __all__ = ["Call"]
 
@@ -41,7 +43,13 @@ class Call:
         self.chunks: list[Chunk] = []
         self.ready: list[Chunk] = []
         self._engine = engine
-        self._asked = model, messages, engine.read(options, self.record)  # here, in the caller's own context
+        asked = engine.read(options, self.record)  # here, in the caller's own context
+        self._expected: Expected | None = None
+        if "schema" in asked or "repair" in asked:
+            from inferkit.typed.asking import expect
+
+            self._expected = expect(asked)
+        self._asked = model, messages, asked
         self._stream = stream
         self._response: Response | None = None
         self._deadline: float | None = None
@@ -55,12 +63,23 @@ class Call:
     @property
     def reply(self) -> Reply:
         """The reply as received so far."""
-        return Reply.of(self.chunks, self.record)
+        expected = self._expected
+        if expected is None:
+            return Reply.of(self.chunks, self.record)
+        return Reply.of(since_restart(self.chunks), self.record, expected.found)
 
     @property
     def text(self) -> str:
         """The text received so far."""
-        return "".join([chunk.text for chunk in self.chunks])
+        chunks = self.chunks if self._expected is None else since_restart(self.chunks)
+        return "".join([chunk.text for chunk in chunks])
+
+    @property
+    def partial_object(self) -> Any:
+        """What the text received so far is the beginning of, as plain data; None where that is nothing yet."""
+        from inferkit.typed.form import partial_of
+
+        return partial_of(self.text)
 
     async def open(self, runtime: Runtime) -> None:
         """Send the call, unless it has been sent."""
@@ -108,9 +127,20 @@ class Call:
                 return await response.next_batch()
             assert self._runtime is not None
             return await self._runtime.within(self._deadline, response.next_batch())
+        except StopAsyncIteration:
+            self._judge()
+            raise
         except InferkitError as error:
             self.record.sign(error, self.text)
             raise
+
+    def _judge(self) -> None:
+        """Have the object of a reply that ended, wherever that came from. Raises `InvalidReply` where it is none."""
+        if self._expected is not None:
+            wrong = self._expected.judge(self.chunks)
+            if wrong is not None:
+                self.record.sign(wrong)
+                raise wrong from None
 
     async def read(self, runtime: Runtime) -> Reply:
         """Send the call and read its reply to the end."""
@@ -128,6 +158,8 @@ class Call:
                 self.record.sign(error, self.text)
             await self.close(error)
             raise
+        if self._expected is not None:
+            self._judge()
         return self.reply
 
     async def close(self, error: BaseException | None = None) -> None:

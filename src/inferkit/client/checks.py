@@ -30,6 +30,7 @@ __all__ = [
     "is_mapping",
     "is_path",
     "is_price_or_block",
+    "is_schema",
     "is_telemetry",
     "is_text",
     "is_time",
@@ -97,6 +98,13 @@ def is_switch(value: Any) -> bool:
 def is_mapping(value: Any) -> bool:
     """Say whether this is a dictionary of any kind."""
     return isinstance(value, Mapping)
+
+
+def is_schema(value: Any) -> bool:
+    """Say whether this can say what an object has to look like."""
+    from inferkit.typed.form import is_form
+
+    return is_form(value)
 
 
 def are_stops(value: Any) -> bool:

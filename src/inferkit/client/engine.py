@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from inferkit.budgets.budget import Budget
     from inferkit.core.record import CallRecord
-    from inferkit.core.request import Layer, Request
+    from inferkit.core.request import Handler, Layer, Request
     from inferkit.core.response import Response
     from inferkit.layers.budget.sweeper import Sweeper
     from inferkit.ledger.ledger import Ledger
@@ -41,6 +41,7 @@ _ROOMS = (
     "inferkit.layers.budget",
     "inferkit.layers.cache",
     "inferkit.layers.meter",
+    "inferkit.layers.repair",
     "inferkit.layers.resolve",
     "inferkit.layers.retry",
     "inferkit.layers.route",
@@ -95,7 +96,8 @@ class Engine:
         check_order(self.layers)
         if self._sweeper is not None:  # what processes held that are dead by now belongs in the journal
             self._sweeper.sweep(clock.time())
-        self._handler = compose(self.layers, dispatch)
+        self._handler = compose([layer for layer in self.layers if not _is_repair(layer)], dispatch)
+        self._checked: Handler | None = None
         if settings["preload"]:
             preload(self.catalog, self.layers)
 
@@ -163,9 +165,16 @@ class Engine:
         if self._closed:
             raise RuntimeError("this client is closed; make another one")
         self.catalog.refuse_text(request.model)
+        handler = self._handler if request.response_schema is None else self._checking()
         if request.deadline is None:
-            return await self._handler(request)
-        return await request.runtime.within(request.deadline + GRACE, self._handler(request))
+            return await handler(request)
+        return await request.runtime.within(request.deadline + GRACE, handler(request))
+
+    def _checking(self) -> Handler:
+        """Give the stack with the layer that checks replies, which no other call passes."""
+        if self._checked is None:
+            self._checked = compose(self.layers, dispatch)
+        return self._checked
 
     def known_ledger(self) -> Ledger:
         """Give the ledger that calls are entered in."""
@@ -238,6 +247,10 @@ def _plans(
     if ledger is None:
         raise ConfigurationError("plans need a ledger to keep count in; leave ledger=False out")
     return Plans(read_plans(given) if isinstance(given, str | os.PathLike) else given, ledger, default=default)
+
+
+def _is_repair(layer: Layer) -> bool:
+    return getattr(layer, "role", None) == "repair"
 
 
 async def dispatch(request: Request) -> Response:

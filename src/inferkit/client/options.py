@@ -30,7 +30,7 @@ class CallOptions(TypedDict, total=False):
     """The keyword arguments of `complete` and `stream`.
 
     One that is None counts as not given, but for `timeout=None`. Each becomes the field of `Request` that has its
-    name, but for `timeout`, `budget` and `cache`, which are read at the door.
+    name, but for `timeout`, `budget`, `cache`, `schema` and `repair`, which are read at the door.
     """
 
     max_output_tokens: Annotated[
@@ -102,13 +102,24 @@ class CallOptions(TypedDict, total=False):
             otherwise=_PROVIDER,
         ),
     ]
-    response_schema: Annotated[
-        Mapping[str, Any],
+    schema: Annotated[
+        type | Mapping[str, Any],
         Declared(
-            checks.is_mapping,
-            "a JSON schema, as a dictionary",
-            "What the reply has to look like.",
+            checks.is_schema,
+            "a pydantic model, a dataclass, a TypedDict, or a JSON schema as a dictionary",
+            "What the reply has to look like. `Reply.parsed` is the valid object.",
             otherwise="free text",
+        ),
+    ]
+    repair: Annotated[
+        int,
+        Declared(
+            checks.whole(0),
+            "a whole number from 0",
+            "How often the model is asked again, and told what is wrong, where its reply does not fit the `schema`. "
+            "The call pays for it.",
+            default=0,
+            convert=int,
         ),
     ]
     reasoning_effort: Annotated[
@@ -265,6 +276,8 @@ def _unknown(names: set[str]) -> ConfigurationError:
     unknown = ", ".join(sorted(names))
     if names & _BY_POSITION:
         return ConfigurationError(f'{unknown} is passed by position: complete("fast", "What is...?")')
+    if "response_schema" in names:
+        return ConfigurationError("unknown option response_schema; what the reply has to look like is schema=...")
     if "stream" in names:
         return ConfigurationError("stream is a method of its own: client.stream(...), in place of client.complete(...)")
     return ConfigurationError(

@@ -31,13 +31,14 @@ def default_stack(
     on_store_error: Literal["block", "allow"] = "block",
     estimates: Literal["strict", "learned"] = "strict",
 ) -> list[Layer]:
-    """Give the layers in the right order for nearly everybody: trace, resolve, cache, budget, route, retry, meter.
+    """Give the layers in the right order for nearly everybody: from trace to meter.
 
     With a ledger, what costs nothing is counted where the trace ends. `policy` says in which order the
     candidates are asked. A layer of one's own is put in by name (see `Insert`).
     """
     from inferkit.layers.budget import BudgetLayer
     from inferkit.layers.meter import Meter
+    from inferkit.layers.repair import Repair
     from inferkit.layers.resolve import Resolve
     from inferkit.layers.retry import Retry
     from inferkit.layers.route import Ordered, Route
@@ -61,6 +62,7 @@ def default_stack(
             learned=learned,
             on_store_error=on_store_error,
         ),
+        Repair(),
         Route(policy),
         retry or Retry(),
         TraceAttempt(telemetry),

@@ -44,6 +44,14 @@ class _Facts:
         """The text received so far."""
         return self._call.text
 
+    @property
+    def partial_object(self) -> Any:
+        """What the text received so far is the beginning of, as plain data; None where that is nothing yet.
+
+        Of a call with `schema=`. It is not validated: that is done at the end, and gives `reply.parsed`.
+        """
+        return self._call.partial_object
+
 
 class AsyncStream(_Facts):
     """A reply being streamed. Iterate over its chunks inside `async with`, which closes it however you leave."""
@@ -72,6 +80,18 @@ class AsyncStream(_Facts):
         chunk = call.ready.pop()  # runs for every token
         call.chunks.append(chunk)
         return chunk
+
+    async def objects(self) -> AsyncIterator[Any]:
+        """Read the reply, and give its `partial_object` each time that more of it came.
+
+        The last one is whole. Where it is not valid, `InvalidReply` comes after it; the valid one is `reply.parsed`.
+        """
+        last = None
+        async for _ in self:
+            found = None if self._call.ready else self._call.partial_object  # once for each read
+            if found is not None and found != last:
+                last = found
+                yield found
 
     async def aclose(self) -> None:
         """Close the stream; safe from any task, any number of times."""
@@ -109,6 +129,18 @@ class Stream(_Facts):
         chunk = call.ready.pop()
         call.chunks.append(chunk)
         return chunk
+
+    def objects(self) -> Iterator[Any]:
+        """Read the reply, and give its `partial_object` each time that more of it came.
+
+        The last one is whole. Where it is not valid, `InvalidReply` comes after it; the valid one is `reply.parsed`.
+        """
+        last = None
+        for _ in self:
+            found = None if self._call.ready else self._call.partial_object  # once for each read
+            if found is not None and found != last:
+                last = found
+                yield found
 
     def close(self) -> None:
         """Close the stream; safe from any thread, any number of times."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from inferkit.core.messages import Part
     from inferkit.core.usage import Usage
 
-__all__ = ["Chunk", "TokenLogprob", "ToolCallDelta"]
+__all__ = ["Chunk", "Restart", "TokenLogprob", "ToolCallDelta", "since_restart"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,11 @@ class Chunk(NamedTuple):
             return event
 
     @property
+    def restarts(self) -> bool:
+        """Whether what came before is void: it was no valid object, and the model writes it anew (`repair=`)."""
+        return type(self) is Restart
+
+    @property
     def has_content(self) -> bool:
         """Whether it carries something of the reply itself, and does not only tell about it."""
         return bool(self.text or self.reasoning or self.tool_calls or self.parts)
@@ -99,6 +104,20 @@ class Chunk(NamedTuple):
         if self.parts or self.extra or self.logprobs:
             count += _size(self.parts) + _size(self.extra) + _size(self.logprobs)
         return count
+
+
+class Restart(Chunk):
+    """Says that what came before is void. A kind of its own, so that no other chunk carries a field for it."""
+
+    __slots__ = ()
+
+
+def since_restart(chunks: Sequence[Chunk]) -> Sequence[Chunk]:
+    """Leave out what a later chunk said is void."""
+    for place in range(len(chunks) - 1, -1, -1):
+        if type(chunks[place]) is Restart:
+            return chunks[place + 1 :]
+    return chunks
 
 
 def _size(value: Any) -> int:

@@ -9,6 +9,7 @@ InferkitError               .request_id .attempts
 │ ├ ModelFileError
 │ └ UnpricedModel
 ├ LedgerError
+├ InvalidReply              .problems .detail .finish_reason .partial
 └ ProviderError             .provider .status .code .retryable .retry_after
   ├ RateLimited  ├ Unavailable  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered
   └ StreamInterrupted       .partial
@@ -35,6 +36,7 @@ __all__ = [
     "ContentFiltered",
     "DeadlineExceeded",
     "InferkitError",
+    "InvalidReply",
     "InvalidRequest",
     "LedgerError",
     "ModelFileError",
@@ -147,6 +149,30 @@ class UnpricedModel(ConfigurationError):
 
 class LedgerError(InferkitError):
     """The ledger cannot be read or written. Calls with a budget are blocked until it can."""
+
+
+class InvalidReply(InferkitError):
+    """The reply is no valid object of the kind that `schema=` asked for.
+
+    `problems` are pairs of a field's path and a code for what is wrong with it. `partial` is the reply's text, and
+    `detail` says in full what is wrong; they quote the reply, and so are never part of this error's text.
+    `finish_reason` is the reply's.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        partial: str = "",
+        detail: str | None = None,
+        problems: tuple[tuple[str, str], ...] = (),
+        finish_reason: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.partial = partial
+        self.detail = detail
+        self.problems = problems
+        self.finish_reason = finish_reason
 
 
 class ProviderError(InferkitError):

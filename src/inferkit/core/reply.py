@@ -35,7 +35,7 @@ class Reply:
     the conversation: append it, and what only the provider understands goes back with it. `extra` is what else the
     provider said of the reply (citations, logprobs, its service tier), under its own names. `left_out` names what of
     the request its provider was not sent, since only another one understands it. `chunks` are the pieces that it came
-    in, `raw` holds the provider's own events.
+    in, `raw` holds the provider's own events. `parsed` is the valid object of a call with `schema=`.
     """
 
     id: str
@@ -56,9 +56,10 @@ class Reply:
     extra: Mapping[str, Any] = field(repr=False)
     left_out: tuple[str, ...] = ()
     chunks: tuple[Chunk, ...] = field(repr=False, compare=False)
+    parsed: Any = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def of(cls, chunks: Sequence[Chunk], record: CallRecord) -> Reply:
+    def of(cls, chunks: Sequence[Chunk], record: CallRecord, parsed: Any = None) -> Reply:
         """Put a reply together from the chunks received so far."""
         usage = finish_reason = None
         extra: dict[str, Any] = {}
@@ -97,6 +98,7 @@ class Reply:
             extra=extra,
             left_out=record.left_out,
             chunks=tuple(chunks),
+            parsed=parsed,
         )
 
     @property

@@ -251,7 +251,7 @@ class Response:
         parts: list[Part] = list(reversed(self._hooks))
         if hasattr(self._body, "aclose"):
             parts.append(Open(self._body))
-        source = self._source
+        source = getattr(self._body, "source", self._source)  # a body may read one response after another
         self._body = self._source = self._unread = self._failure = None
         self._hooks = self._maps = self._explain = ()
         if source is not None and source._state is _OPEN:

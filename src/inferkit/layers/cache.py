@@ -9,6 +9,7 @@ from inferkit.caching.control import CACHE
 from inferkit.caching.entry import CachedReply, condense
 from inferkit.caching.keys import cache_key
 from inferkit.caching.single_flight import Flights
+from inferkit.core.chunks import since_restart
 from inferkit.core.errors import ConfigurationError, InferkitError
 from inferkit.core.response import Response
 from inferkit.layers.resolve import resolved
@@ -28,6 +29,7 @@ __all__ = ["Cache"]
 _log = logging.getLogger("inferkit")
 
 _CLEAN = ("stop", "tool_calls", "length")
+_REPAIRED = 2  # attempts, at least
 
 
 class Cache:
@@ -161,7 +163,7 @@ class Cache:
             return
         try:
             entry = CachedReply(
-                condense(recording.chunks),
+                condense(recording.chunks if len(record.attempts) < _REPAIRED else since_restart(recording.chunks)),
                 stored_at=record.clock.time(),
                 cost_nanos=record.cost_nanos or 0,
                 provider=record.provider,
@@ -210,7 +212,10 @@ class _Recording:
 
 
 def _is_by_fallback(record: CallRecord) -> bool:
-    return record.served is not None and record.served.kind == "fallback"
+    served = record.served
+    if served is None or served.kind != "repair":
+        return served is not None and served.kind == "fallback"
+    return any(one.kind == "fallback" and one.outcome == "completed" for one in record.attempts)
 
 
 def _replay(request: Request, entry: CachedReply, tier: str) -> Response:

@@ -50,8 +50,8 @@ def backoff(round_number: int, *, base: float, longest: float, spread: float, as
 class Retry:
     """Tries candidates in order; when all have failed for passing reasons, waits and goes round again.
 
-    It says what kind each attempt is: the first one of the first candidate is "primary", its others are a "retry", and
-    those of all other candidates a "fallback".
+    It says what kind each attempt is: the first one of the first candidate is "primary", or what the request says that
+    it is, its others are a "retry", and those of all other candidates a "fallback".
 
     At most `1 + max_retries` requests are sent, or one a candidate where there are more candidates than that. A
     candidate that refused for good (wrong key, invalid request), or that the budget does not cover, is not asked again,
@@ -131,7 +131,7 @@ class Retry:
 class _Walk:
     """The candidates of one call on its way: who may still be asked, and when, and how many requests were sent."""
 
-    __slots__ = ("_asked", "_before", "_request", "not_before", "remaining", "sent")
+    __slots__ = ("_asked", "_before", "_begins", "_request", "not_before", "remaining", "sent")
 
     def __init__(self, request: Request) -> None:
         self.remaining = list(request.candidates)
@@ -140,13 +140,14 @@ class _Walk:
         self._request = request
         self._asked: set[str] = set()
         self._before = len(request.record.attempts)  # a budget may have taken the call to a smaller model after these
+        self._begins = not self._before or request.attempt_kind == "repair"
 
     def attempt(self, target: Target) -> Request:
         """Give the request for a candidate that is asked now."""
         self.sent += 1
         kind: AttemptKind = "fallback"
-        if target.name == self._request.candidates[0].name and (not self._before or target.name in self._asked):
-            kind = "retry" if target.name in self._asked else "primary"
+        if target.name == self._request.candidates[0].name and (self._begins or target.name in self._asked):
+            kind = "retry" if target.name in self._asked else self._request.attempt_kind
         self._asked.add(target.name)
         return self._request.replace(
             provider=target.provider,

@@ -14,6 +14,7 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.pricing.terms import refuse_always
 from inferkit.providers.wires.anthropic.fields import COST_RULES
 from inferkit.providers.wires.anthropic.read_messages import read_message, read_system
+from inferkit.providers.wires.anthropic.schemas import write_schema
 from inferkit.providers.wires.anthropic.thinking import EFFORTS, write_thinking
 from inferkit.providers.wires.anthropic.tools import read_tools, write_tools
 from inferkit.providers.wires.anthropic.write_messages import write_messages, write_system
@@ -55,7 +56,7 @@ def write_request(request: Request, quirks: AnthropicQuirks, leave_out: LeaveOut
     if without is not None:
         leave_out(without)
     if request.response_schema is not None:
-        schema = {"type": "json_schema", "schema": dict(request.response_schema)}
+        schema = {"type": "json_schema", "schema": write_schema(request.response_schema)}
         payload["output_config"] = {**payload.get("output_config", {}), "format": schema}
     if request.extra:
         _merge(payload, request.extra)
@@ -144,7 +145,7 @@ def _read_output(extra: dict[str, Any], fields: dict[str, Any]) -> None:
     form = left.get("format")
     if isinstance(form, Mapping) and form.keys() == {"type", "schema"} and form["type"] == "json_schema":
         schema = form["schema"]
-        if isinstance(schema, Mapping):
+        if isinstance(schema, Mapping) and write_schema(schema) == schema:
             fields["response_schema"] = schema
             del left["format"]
     if left:
