@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
-from inferkit import Budget, BudgetExceeded, Chunk, Price, StreamInterrupted, Unavailable, Usage
+from inferkit import Budget, BudgetExceeded, Chunk, Client, Price, StreamInterrupted, Unavailable, Usage
 from inferkit.core.usage import UsageDetails
 from inferkit.telemetry import SpanCollector, Telemetry, trace_tree
 from inferkit.testing import FakeProvider, settled
@@ -87,6 +87,16 @@ def test_a_call_has_a_span_with_its_attempt_and_its_stream_inside(world, recorde
     assert chat.attributes["gen_ai.response.time_to_first_chunk"] >= 0
     assert stream.attributes["inferkit.stream.chunks"] == 3
     assert [event.name for event in stream.events] == ["first_chunk"]
+
+
+def test_a_provider_is_named_as_the_conventions_name_it(recorded):
+    providers = {"openai-responses": FakeProvider("Hi")}
+    with Client(providers=providers, models={"any": "openai-responses:m"}, cache=False, ledger=False,
+                telemetry=recorded.telemetry) as llm:  # fmt: skip
+        llm.complete("any", "Hi")
+    (chat,), (call,) = recorded.named("chat m"), recorded.named("inferkit.call")
+    assert chat.attributes["gen_ai.provider.name"] == "openai"
+    assert call.attributes["inferkit.served_by"] == "openai-responses:m"
 
 
 def test_attempts_are_linked_and_their_failures_told(world, recorded):

@@ -81,7 +81,7 @@ def attempt_started(request: Request) -> dict[str, Any]:
     """Describe an attempt that is about to be sent."""
     facts: dict[str, Any] = {
         names.OPERATION: names.OPERATIONS[request.operation],
-        names.PROVIDER: request.provider,
+        names.PROVIDER: names.PROVIDERS.get(request.provider or "", request.provider),
         names.REQUEST_MODEL: request.model,
         names.REQUEST_STREAM: request.stream,
         names.ATTEMPT_NUMBER: request.attempt,

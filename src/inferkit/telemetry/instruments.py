@@ -59,7 +59,7 @@ class Telemetry:
         """Record one attempt."""
         labels = {
             names.OPERATION: names.OPERATIONS[request.operation],
-            names.PROVIDER: attempt.provider,
+            names.PROVIDER: names.PROVIDERS.get(attempt.provider, attempt.provider),
             names.REQUEST_MODEL: attempt.model,
         }
         failed = {} if attempt.error is None else {names.ERROR_TYPE: attempt.error}

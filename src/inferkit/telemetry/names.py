@@ -16,6 +16,18 @@ TOOLS = "inferkit.run_tools"
 EXECUTE_TOOL = "execute_tool"  # and the name of the tool; the conventions' operation, too
 OPERATIONS = {"chat": "chat", "embed": "embeddings"}  # ours, and what the conventions call them
 
+PROVIDERS = {
+    "azure": "azure.ai.openai",
+    "bedrock": "aws.bedrock",
+    "gemini": "gcp.gemini",
+    "gemini-openai": "gcp.gemini",
+    "mistral": "mistral_ai",
+    "openai-responses": "openai",
+    "vertex": "gcp.vertex_ai",
+    "xai": "x_ai",
+}
+"""Providers that the conventions have another word for."""
+
 # Attributes of an attempt
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
