@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from inferkit import Budget, Local, Price, StreamInterrupted
+from inferkit import Budget, Client, Local, Price, StreamInterrupted
 from inferkit.local import ContextOverflow
 from inferkit.testing import FakeProvider
 from local_calls import wait_until_dead, worker_pid
@@ -154,3 +154,18 @@ def test_what_nobody_closes_leaves_no_process_and_no_words(endless_path, model, 
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     wait_until_dead(int(done.stdout))
+
+
+def test_a_reply_of_few_long_tokens_is_whole_under_a_budget(tmp_path):
+    """Other vocabularies would need more tokens for it than it is held to."""
+    given = {"models": {"m": "local"}, "prices": {"local:*": Price("1", "1")}, "cache": False}
+    budget = Budget(usd="0.02", per="month", name="all")
+
+    def ask(**settings):
+        with Client(**given, **settings) as llm:
+            replies = [llm.complete("m", f"Where is order {number}?", max_output_tokens=30) for number in range(3)]
+        return [(one.text, one.usage.output_tokens, one.finish_reason) for one in replies]
+
+    found = ask(budget=budget, ledger=tmp_path / "ledger.db")
+    assert found == ask(ledger=False)
+    assert (30, "length") in {one[1:] for one in found}

@@ -113,8 +113,9 @@ class _Running:
         output = await hold.cover(self, self.request, self.price)
         if output is not None:
             self.hold = hold
-            self.most = output
-            self.look_at = min(HELD, output)
+            if not getattr(self.request.target and self.request.target.adapter, "keeps_limit", False):
+                self.most = output
+                self.look_at = min(HELD, output)
             if output != self.request.max_output_tokens:
                 self.request = self.request.replace(max_output_tokens=output)
         return self.request

@@ -53,6 +53,9 @@ class Local:
     something, `ContextOverflow` where a prompt is too long, `WorkerDied` (retryable) where the worker ended.
     """
 
+    keeps_limit = True
+    """No reply runs past its `max_output_tokens`, which is counted here: an estimate has nothing to cut by."""
+
     def __init__(
         self,
         model: str | os.PathLike[str] | None = None,
