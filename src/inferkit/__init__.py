@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from inferkit.budgets.decorator import budgeted
     from inferkit.client.catalog import Catalog
     from inferkit.client.client import AsyncClient, Client
+    from inferkit.client.inventory import ModelInfo
     from inferkit.client.stack import default_stack
     from inferkit.client.streams import AsyncStream, Stream
     from inferkit.core.attempt import Attempt
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         InvalidReply,
         InvalidRequest,
         LedgerError,
+        LocalModelError,
         ModelFileError,
         NoRoute,
         ProviderError,
@@ -83,6 +85,7 @@ _load = lazily(
     {
         "client.catalog": ("Catalog",),
         "client.client": ("AsyncClient", "Client"),
+        "client.inventory": ("ModelInfo",),
         "client.stack": ("default_stack",),
         "core.errors": (
             "AuthenticationFailed",
@@ -95,6 +98,7 @@ _load = lazily(
             "InvalidReply",
             "InvalidRequest",
             "LedgerError",
+            "LocalModelError",
             "ModelFileError",
             "NoRoute",
             "ProviderError",
@@ -186,8 +190,10 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "Local",
+    "LocalModelError",
     "Message",
     "ModelFileError",
+    "ModelInfo",
     "NoRoute",
     "OpaquePart",
     "OpenAIChat",

@@ -21,11 +21,12 @@ from inferkit.runtime.loops import current_runtime
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from opentelemetry.trace import Tracer
 
     from inferkit.budgets.budget import Budget
+    from inferkit.client.inventory import ModelInfo
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Handler, Layer, Request
     from inferkit.core.response import Response
@@ -196,6 +197,12 @@ class Engine:
         if self.plans is None:
             raise ConfigurationError('this client knows no plans; pass plans=[Plan("pro", price="99", ...)]')
         return self.plans
+
+    def inventory(self) -> Mapping[str, tuple[ModelInfo, ...]]:
+        """Say what stands behind each name."""
+        from inferkit.client.inventory import inventory
+
+        return inventory(self.catalog)
 
     def close(self) -> None:
         """Close what this engine opened itself; what the caller passed in stays open."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from inferkit.core.errors import (
     AuthenticationFailed,
@@ -16,6 +16,7 @@ from inferkit.core.errors import (
     ConfigurationError,
     ContentFiltered,
     InvalidRequest,
+    LocalModelError,
     ProviderError,
     RateLimited,
     StreamInterrupted,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Retry", "backoff"]
 
 _log = logging.getLogger("inferkit")
+_Failure: TypeAlias = ProviderError | BudgetExceeded | LocalModelError
 _NOT_FOUND = 404
 
 
@@ -54,10 +56,10 @@ class Retry:
     it is, its others are a "retry", and those of all other candidates a "fallback".
 
     At most `1 + max_retries` requests are sent, or one a candidate where there are more candidates than that. A
-    candidate that refused for good (wrong key, invalid request), or that the budget does not cover, is not asked again,
-    the others are. Refused content
-    is not taken to another model. A wait that would pass the call's deadline, or is longer than `longest_wait`
-    seconds, is not begun: the last error is raised at once.
+    candidate that refused for good (wrong key, invalid request), that the budget does not cover, or that is a local
+    model which cannot run here, is not asked again, the others are. Refused content is not taken to another model. A
+    wait that would pass the call's deadline, or is longer than `longest_wait` seconds, is not begun: the last error is
+    raised at once.
     """
 
     role = "retry"
@@ -88,7 +90,7 @@ class Retry:
         walk = _Walk(request)
         allowed = max(1 + self._max_retries, len(walk.remaining))
         round_number = 0
-        failure: ProviderError | BudgetExceeded | None = None
+        failure: _Failure | None = None
         failed: Target | None = None
         try:
             while True:
@@ -102,7 +104,7 @@ class Retry:
                         response = await _begin(attempt, call_next)
                         request.record.provider, request.record.model = target.provider, target.model
                         return response  # noqa: TRY300 - what else is tried is the loop's business
-                    except (ProviderError, BudgetExceeded) as error:
+                    except (ProviderError, BudgetExceeded, LocalModelError) as error:
                         if _is_final(error):
                             raise
                         failure, failed = error, target
@@ -158,10 +160,10 @@ class _Walk:
             attempt_kind=kind,
         )
 
-    def note_failure(self, target: Target, error: ProviderError | BudgetExceeded) -> None:
+    def note_failure(self, target: Target, error: _Failure) -> None:
         """Leave a candidate out for good, or for as long as it asked for."""
         facts = {"attempt": self._before + self.sent, "target": target.name, "error": type(error).__name__}
-        if isinstance(error, BudgetExceeded):
+        if not isinstance(error, ProviderError):
             self.sent -= 1  # refused before it was sent
             self.remaining.remove(target)
         elif not error.retryable:
@@ -173,7 +175,7 @@ class _Walk:
         self._request.record.note("retry", **facts)
 
 
-def _tell(attempt: Request, failed: Target | None, failure: ProviderError | BudgetExceeded) -> None:
+def _tell(attempt: Request, failed: Target | None, failure: _Failure) -> None:
     """Log what is asked next, and why: nothing of what was asked or said, and no words of a provider's."""
     why = type(failure).__name__
     if isinstance(failure, ProviderError) and failure.status is not None:
@@ -187,8 +189,10 @@ def _tell(attempt: Request, failed: Target | None, failure: ProviderError | Budg
     _log.log(level, "call %s: %s is asked after %s failed (%s)%s", call, asked, before, why, hint)
 
 
-def _to_be_mended(failure: ProviderError | BudgetExceeded) -> str:
+def _to_be_mended(failure: _Failure) -> str:
     """Say what somebody has to do about a failure that others make up for, if anything: else nobody would notice."""
+    if isinstance(failure, LocalModelError):
+        return str(failure)
     if isinstance(failure, AuthenticationFailed):
         return "its key is refused; set the right one"
     if isinstance(failure, RateLimited) and not failure.retryable:
@@ -198,7 +202,7 @@ def _to_be_mended(failure: ProviderError | BudgetExceeded) -> str:
     return ""
 
 
-def _is_final(error: ProviderError | BudgetExceeded) -> bool:
+def _is_final(error: _Failure) -> bool:
     """Whether no other candidate is asked. A budget that takes the call to a smaller model does that at once."""
     return isinstance(error, ContentFiltered) or (isinstance(error, BudgetExceeded) and not error.others_may_do)
 
