@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from inferkit.core.errors import (
         AuthenticationFailed,
         BudgetExceeded,
+        CircuitOpen,
         ConfigurationError,
         ContentFiltered,
         ContextOverflow,
@@ -76,6 +77,9 @@ if TYPE_CHECKING:
     from inferkit.providers.http.transport import Timeouts
     from inferkit.providers.openai_chat import OpenAIChat
     from inferkit.providers.openai_responses import OpenAIResponses
+    from inferkit.resilience.breaker import BreakerRules
+    from inferkit.resilience.health import Health, ModelHealth
+    from inferkit.resilience.retry_budget import RetryRules
     from inferkit.runtime.protocol import Runtime
 
 _load = lazily(
@@ -87,6 +91,7 @@ _load = lazily(
         "core.errors": (
             "AuthenticationFailed",
             "BudgetExceeded",
+            "CircuitOpen",
             "ConfigurationError",
             "ContentFiltered",
             "ContextOverflow",
@@ -142,6 +147,9 @@ _load = lazily(
         "layers.cache": ("Cache",),
         "layers.retry": ("Retry",),
         "local": ("Local",),
+        "resilience.breaker": ("BreakerRules",),
+        "resilience.health": ("Health", "ModelHealth"),
+        "resilience.retry_budget": ("RetryRules",),
         "providers.http.settings": ("Http",),
         "providers.http.transport": ("Timeouts",),
         "providers.anthropic": ("Anthropic",),
@@ -158,6 +166,7 @@ __all__ = [
     "Attempt",
     "AudioPart",
     "AuthenticationFailed",
+    "BreakerRules",
     "Budget",
     "BudgetBlock",
     "BudgetExceeded",
@@ -165,6 +174,7 @@ __all__ = [
     "CallRecord",
     "Catalog",
     "Chunk",
+    "CircuitOpen",
     "Client",
     "ConfigurationError",
     "ContentFiltered",
@@ -175,6 +185,7 @@ __all__ = [
     "FilePart",
     "Gemini",
     "Handler",
+    "Health",
     "Http",
     "ImagePart",
     "InferkitError",
@@ -188,6 +199,7 @@ __all__ = [
     "Local",
     "Message",
     "ModelFileError",
+    "ModelHealth",
     "NoRoute",
     "OpaquePart",
     "OpenAIChat",
@@ -205,6 +217,7 @@ __all__ = [
     "Request",
     "Response",
     "Retry",
+    "RetryRules",
     "Runtime",
     "Spent",
     "SqliteLedger",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from inferkit.core.request import Layer
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.subscriptions import Plans
+    from inferkit.resilience.health import ModelHealth
     from inferkit.runtime.portal import Portal
 
 __all__ = ["AsyncClient", "Client"]
@@ -135,6 +136,10 @@ class AsyncClient:
         asked = _arguments(self._engine, first, second, model, messages, options)
         loop = ToolLoop(self._engine, *asked, tools, options, max_rounds=max_rounds, on_tool_error=on_tool_error)
         return await loop.run(current_runtime())
+
+    def health(self) -> dict[str, ModelHealth]:
+        """Say how each model stands that is listed here, or that lately failed, by its `provider:model` name."""
+        return self._engine.health()
 
     @property
     def ledger(self) -> Ledger:
@@ -259,6 +264,10 @@ class Client:
         asked = _arguments(self._engine, first, second, model, messages, options)
         loop = ToolLoop(self._engine, *asked, tools, options, max_rounds=max_rounds, on_tool_error=on_tool_error)
         return loop.run_here(self._run)
+
+    def health(self) -> dict[str, ModelHealth]:
+        """Say how each model stands that is listed here, or that lately failed, by its `provider:model` name."""
+        return self._engine.health()
 
     @property
     def ledger(self) -> Ledger:
