@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from inferkit.core.errors import (
         AuthenticationFailed,
         BudgetExceeded,
+        CircuitOpen,
         ConfigurationError,
         ContentFiltered,
         ContextOverflow,
@@ -79,6 +80,9 @@ if TYPE_CHECKING:
     from inferkit.providers.http.transport import Timeouts
     from inferkit.providers.openai_chat import OpenAIChat
     from inferkit.providers.openai_responses import OpenAIResponses
+    from inferkit.resilience.breaker import BreakerRules
+    from inferkit.resilience.health import Health, ModelHealth
+    from inferkit.resilience.retry_budget import RetryRules
     from inferkit.runtime.protocol import Runtime
 
 _load = lazily(
@@ -91,6 +95,7 @@ _load = lazily(
         "core.errors": (
             "AuthenticationFailed",
             "BudgetExceeded",
+            "CircuitOpen",
             "ConfigurationError",
             "ContentFiltered",
             "ContextOverflow",
@@ -148,6 +153,9 @@ _load = lazily(
         "layers.cache": ("Cache",),
         "layers.retry": ("Retry",),
         "local": ("Local",),
+        "resilience.breaker": ("BreakerRules",),
+        "resilience.health": ("Health", "ModelHealth"),
+        "resilience.retry_budget": ("RetryRules",),
         "providers.http.settings": ("Http",),
         "providers.http.transport": ("Timeouts",),
         "providers.anthropic": ("Anthropic",),
@@ -165,6 +173,7 @@ __all__ = [
     "Attempt",
     "AudioPart",
     "AuthenticationFailed",
+    "BreakerRules",
     "Budget",
     "BudgetBlock",
     "BudgetExceeded",
@@ -172,6 +181,7 @@ __all__ = [
     "CallRecord",
     "Catalog",
     "Chunk",
+    "CircuitOpen",
     "Client",
     "ConfigurationError",
     "ContentFiltered",
@@ -182,6 +192,7 @@ __all__ = [
     "FilePart",
     "Gemini",
     "Handler",
+    "Health",
     "Http",
     "ImagePart",
     "InferkitError",
@@ -195,6 +206,7 @@ __all__ = [
     "Local",
     "Message",
     "ModelFileError",
+    "ModelHealth",
     "NoRoute",
     "OpaquePart",
     "OpenAIChat",
@@ -212,6 +224,7 @@ __all__ = [
     "Request",
     "Response",
     "Retry",
+    "RetryRules",
     "Runtime",
     "Spent",
     "SqliteLedger",

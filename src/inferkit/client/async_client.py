@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from inferkit.core.tool_run import ToolRun
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.subscriptions import Plans
+    from inferkit.resilience.health import ModelHealth
 
 __all__ = ["AsyncClient"]
 
@@ -138,6 +139,10 @@ class AsyncClient:
         asked = read_question(self._engine.catalog, first, second, model, messages, options)
         more = LoopOptions(max_rounds, on_tool_error, stream=True, here=False)
         return AsyncToolStream(ToolLoop(self._engine, *asked, tools, options, more))
+
+    def health(self) -> dict[str, ModelHealth]:
+        """Say how each model stands that is listed here, or that lately failed, by its `provider:model` name."""
+        return self._engine.health()
 
     @property
     def ledger(self) -> Ledger:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from inferkit.core.tool_run import ToolRun
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.subscriptions import Plans
+    from inferkit.resilience.health import ModelHealth
     from inferkit.runtime.portal import Portal
 
 __all__ = ["Client"]
@@ -151,6 +152,10 @@ class Client:
         asked = read_question(self._engine.catalog, first, second, model, messages, options)
         more = LoopOptions(max_rounds, on_tool_error, stream=True, here=True)
         return ToolStream(ToolLoop(self._engine, *asked, tools, options, more), self._run)
+
+    def health(self) -> dict[str, ModelHealth]:
+        """Say how each model stands that is listed here, or that lately failed, by its `provider:model` name."""
+        return self._engine.health()
 
     @property
     def ledger(self) -> Ledger:

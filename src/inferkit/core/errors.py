@@ -12,7 +12,9 @@ InferkitError               .request_id .attempts .run
 ├ InvalidReply              .problems .detail .finish_reason .partial
 ├ ToolRoundsExceeded
 └ ProviderError             .provider .status .code .retryable .retry_after
-  ├ RateLimited  ├ Unavailable  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered
+  ├ RateLimited  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered
+  ├ Unavailable
+  │ └ CircuitOpen
   └ StreamInterrupted       .partial
 StreamError(RuntimeError)   misuse of a stream: read twice, read after closing
 ```
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthenticationFailed",
     "BudgetExceeded",
+    "CircuitOpen",
     "ConfigurationError",
     "ContentFiltered",
     "DeadlineExceeded",
@@ -224,6 +227,10 @@ class Unavailable(ProviderError):
     """The provider could not be reached, is overloaded, or failed inside."""
 
     retryable = True
+
+
+class CircuitOpen(Unavailable):
+    """The model has been failing and is left alone for a while (`retry_after`, in seconds): nothing was sent."""
 
 
 class AuthenticationFailed(ProviderError):
