@@ -140,6 +140,7 @@ ALSO_IN_THE_DOCS = {
     "inferkit.providers.adapter": {"Adapter"},
     "inferkit.providers.endpoints": {"Credential", "Endpoint"},
     "inferkit.providers.http.httpx_transport": {"HttpxTransport"},
+    "inferkit.providers.wires.anthropic.quirks": {"BEDROCK"},
     "inferkit.providers.wires.chat.quirks": {"ChatQuirks"},
     "inferkit.providers.wires.chat.wire": {"CHAT"},
     "inferkit.testing.ledger": {"LedgerContract"},
