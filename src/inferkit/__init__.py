@@ -13,17 +13,20 @@ if TYPE_CHECKING:
     from inferkit.budgets.block import BudgetBlock, budget
     from inferkit.budgets.budget import Budget, Remaining, Spent, Threshold
     from inferkit.budgets.decorator import budgeted
+    from inferkit.client.async_client import AsyncClient
     from inferkit.client.catalog import Catalog
-    from inferkit.client.client import AsyncClient, Client
+    from inferkit.client.client import Client
     from inferkit.client.inventory import ModelInfo
     from inferkit.client.stack import default_stack
     from inferkit.client.streams import AsyncStream, Stream
+    from inferkit.client.tool_streams import AsyncToolStream, ToolStream
     from inferkit.core.attempt import Attempt
     from inferkit.core.body import End
     from inferkit.core.chunks import Chunk, ToolCallDelta
     from inferkit.core.errors import (
         AuthenticationFailed,
         BudgetExceeded,
+        CircuitOpen,
         ConfigurationError,
         ContentFiltered,
         ContextOverflow,
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
     from inferkit.core.request import Handler, Key, Layer, Request, Target
     from inferkit.core.response import Response
     from inferkit.core.stack import Insert, StackOrderWarning, compose
+    from inferkit.core.tool_run import ToolEnded, ToolEvent, ToolRound, ToolRun, ToolStarted
     from inferkit.core.usage import Usage
     from inferkit.layers.cache import Cache
     from inferkit.layers.retry import Retry
@@ -78,18 +82,23 @@ if TYPE_CHECKING:
     from inferkit.providers.http.transport import Timeouts
     from inferkit.providers.openai_chat import OpenAIChat
     from inferkit.providers.openai_responses import OpenAIResponses
+    from inferkit.resilience.breaker import BreakerRules
+    from inferkit.resilience.health import Health, ModelHealth
+    from inferkit.resilience.retry_budget import RetryRules
     from inferkit.runtime.protocol import Runtime
 
 _load = lazily(
     "inferkit",
     {
         "client.catalog": ("Catalog",),
-        "client.client": ("AsyncClient", "Client"),
+        "client.async_client": ("AsyncClient",),
+        "client.client": ("Client",),
         "client.inventory": ("ModelInfo",),
         "client.stack": ("default_stack",),
         "core.errors": (
             "AuthenticationFailed",
             "BudgetExceeded",
+            "CircuitOpen",
             "ConfigurationError",
             "ContentFiltered",
             "ContextOverflow",
@@ -115,8 +124,10 @@ _load = lazily(
         "core.body": ("End",),
         "core.response": ("Response",),
         "runtime.protocol": ("Runtime",),
+        "core.tool_run": ("ToolEnded", "ToolEvent", "ToolRound", "ToolRun", "ToolStarted"),
         "core.stack": ("Insert", "StackOrderWarning", "compose"),
         "client.streams": ("AsyncStream", "Stream"),
+        "client.tool_streams": ("AsyncToolStream", "ToolStream"),
         "core.chunks": ("Chunk", "ToolCallDelta"),
         "core.usage": ("Usage",),
         "core.messages": (
@@ -146,6 +157,9 @@ _load = lazily(
         "layers.cache": ("Cache",),
         "layers.retry": ("Retry",),
         "local": ("Local",),
+        "resilience.breaker": ("BreakerRules",),
+        "resilience.health": ("Health", "ModelHealth"),
+        "resilience.retry_budget": ("RetryRules",),
         "providers.http.settings": ("Http",),
         "providers.http.transport": ("Timeouts",),
         "providers.anthropic": ("Anthropic",),
@@ -159,9 +173,11 @@ __all__ = [
     "Anthropic",
     "AsyncClient",
     "AsyncStream",
+    "AsyncToolStream",
     "Attempt",
     "AudioPart",
     "AuthenticationFailed",
+    "BreakerRules",
     "Budget",
     "BudgetBlock",
     "BudgetExceeded",
@@ -169,6 +185,7 @@ __all__ = [
     "CallRecord",
     "Catalog",
     "Chunk",
+    "CircuitOpen",
     "Client",
     "ConfigurationError",
     "ContentFiltered",
@@ -179,6 +196,7 @@ __all__ = [
     "FilePart",
     "Gemini",
     "Handler",
+    "Health",
     "Http",
     "ImagePart",
     "InferkitError",
@@ -193,6 +211,7 @@ __all__ = [
     "LocalModelError",
     "Message",
     "ModelFileError",
+    "ModelHealth",
     "ModelInfo",
     "NoRoute",
     "OpaquePart",
@@ -211,6 +230,7 @@ __all__ = [
     "Request",
     "Response",
     "Retry",
+    "RetryRules",
     "Runtime",
     "Spent",
     "SqliteLedger",
@@ -226,8 +246,14 @@ __all__ = [
     "Tool",
     "ToolCallDelta",
     "ToolCallPart",
+    "ToolEnded",
+    "ToolEvent",
     "ToolResultPart",
+    "ToolRound",
     "ToolRoundsExceeded",
+    "ToolRun",
+    "ToolStarted",
+    "ToolStream",
     "Unavailable",
     "UnpricedModel",
     "Usage",

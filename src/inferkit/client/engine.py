@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.plan import Plan
     from inferkit.plans.subscriptions import Plans
+    from inferkit.resilience.health import Health, ModelHealth
 
 GRACE = 0.1
 """Adapters keep the deadline themselves and say what they had received; this much later, in seconds, they are cut."""
@@ -114,7 +115,7 @@ class Engine:
             cache=open_cache(settings["cache"], home),
             ledger=self.ledger,
             plans=self.plans,
-            retry=Retry(settings["max_retries"]),
+            retry=Retry(settings["max_retries"], health=settings.get("health")),
             telemetry=settings.get("telemetry"),
             on_store_error=settings["on_store_error"],
             estimates=settings["estimates"],
@@ -185,6 +186,18 @@ class Engine:
         from inferkit.telemetry.instruments import Telemetry
 
         return (self._telemetry or Telemetry()).tracer
+
+    def health(self) -> dict[str, ModelHealth]:
+        """Say how each model stands that is listed here, or that lately failed. Empty in a stack without retries."""
+        from inferkit.layers.retry import Retry
+
+        known: Health | None = next((layer.health for layer in self.layers if isinstance(layer, Retry)), None)
+        if known is None:
+            return {}
+        listed = [target for name in self.catalog.names_known for target in self.catalog.names(name)]
+        names = [f"{provider}:{model}" if model else provider for provider, model in listed]
+        now = clock.now()
+        return {name: known.of(name, now) for name in dict.fromkeys((*names, *known.troubled))}
 
     def known_ledger(self) -> Ledger:
         """Give the ledger that calls are entered in."""
