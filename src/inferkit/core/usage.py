@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -70,9 +69,8 @@ NO_DETAILS = UsageDetails()
 """Of a call that has nothing of the kind, as most do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one attempt or one call.
+class Usage(NamedTuple):
+    """Tokens of one attempt or one call. A named tuple, because some providers count with every token.
 
     `input_tokens` includes cached ones, `output_tokens` includes reasoning, whatever the provider's own way of
     counting. `estimated` is true where the provider reported nothing and the count is inferkit's own: the likeliest, a
@@ -87,7 +85,7 @@ class Usage:
     estimated: bool = False
     details: UsageDetails = NO_DETAILS
 
-    def __add__(self, other: Usage) -> Usage:
+    def __add__(self, other: Usage) -> Usage:  # type: ignore[override]  # a tuple's own would join them
         """Add what another, later attempt took."""
         return Usage(
             self.input_tokens + other.input_tokens,
@@ -111,6 +109,16 @@ class Usage:
 
     def updated(self, later: Usage) -> Usage:
         """Take a later report, and this one where it says nothing: some providers report in two parts."""
+        if (
+            later.input_tokens
+            and later.output_tokens
+            and (later.cache_read_tokens or not self.cache_read_tokens)
+            and (later.cache_write_tokens or not self.cache_write_tokens)
+            and (later.reasoning_tokens or not self.reasoning_tokens)
+            and (later.estimated or not self.estimated)
+            and (later.details is not NO_DETAILS or self.details is NO_DETAILS)
+        ):
+            return later  # as nearly always, and for every event of some wires
         return Usage(
             later.input_tokens or self.input_tokens,
             later.output_tokens or self.output_tokens,

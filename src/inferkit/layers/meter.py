@@ -6,7 +6,6 @@ nothing, what is likely is booked, by what was seen of the reply, and the attemp
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from inferkit.core.attempt import Attempt
@@ -151,18 +150,30 @@ class _Running:
 
     def see_all(self, batch: Batch) -> Batch | None:
         """Count several chunks, if they are plain text, and it is not time to look at them more closely."""
-        if self.first is None or [c for c in batch if c[1] or c[2] or c[3] is not None or c[4] is not None]:
+        if self.first is None or [c for c in batch if c[1] or c[2] or c[3] is not None]:
             return None
         texts = [chunk[0] for chunk in batch]
         text = "".join(texts)
         chars = self.chars + len(text)
         if chars > self.look_at:
             return None
+        reports = [chunk[4] for chunk in batch if chunk[4] is not None]
+        if reports and (len(reports) < len(batch) or not self._take_reports(reports, chars)):
+            return None
         self.chars = chars
         self.blank += texts.count("")
         self.chunks += len(batch)
         self.keep(text)
         return batch
+
+    def _take_reports(self, reports: list[Usage], chars: int) -> bool:
+        """Take the counts that came with each of several chunks, if none is more than is paid for."""
+        if max([each.output_tokens for each in reports]) > self.most:
+            return False
+        for each in reports:
+            self.usage = each if self.usage is None else self.usage.updated(each)
+        self.seen.reported_at = chars
+        return True
 
     def _see_more(self, chunk: Chunk) -> None:
         if not chunk.text:
@@ -233,9 +244,7 @@ class _Running:
             output = max(output, self.likely.output(self.request, self.seen, self._waited(), output))
             if self.chars:
                 reasoning = max(reasoning, -(-output * self.seen.reasoning // self.chars))
-        return dataclasses.replace(
-            usage, input_tokens=tokens, output_tokens=output, reasoning_tokens=reasoning, estimated=True
-        )
+        return usage._replace(input_tokens=tokens, output_tokens=output, reasoning_tokens=reasoning, estimated=True)
 
     def _otherwise(self, usage: Usage) -> tuple[int | None, str | None, bool]:
         """Say what is booked where the way it was served, or part of it, has no known price.
@@ -243,7 +252,7 @@ class _Running:
         At the default if one is stated; or what was held, as an estimate, where a budget of money pays for it; or else
         its cost is not known. Also say whose price that is, and whether it is an estimate.
         """
-        plain = dataclasses.replace(usage, details=NO_DETAILS)
+        plain = usage._replace(details=NO_DETAILS)
         assert self.price is not None
         default = self.prices.otherwise
         if default is not None:
@@ -261,12 +270,12 @@ class _Running:
             outcome, name = "error", DeadlineExceeded.__name__  # its adapter was cut before it could say so
         if request.extra or usage.details is not NO_DETAILS:
             terms = terms_of(request) if request.extra else PLAIN
-            usage = dataclasses.replace(usage, details=served_on(usage.details, terms) if billed else NO_DETAILS)
+            usage = usage._replace(details=served_on(usage.details, terms) if billed else NO_DETAILS)
         cost = None if self.price is None else self.price.cost(usage) if billed else 0
         source = None if self.price is None else self.price.source
         if cost is None and self.price is not None:
             cost, source, estimated = self._otherwise(usage)
-            usage = dataclasses.replace(usage, estimated=estimated)
+            usage = usage._replace(estimated=estimated)
         record.attempts.append(
             Attempt(
                 number=request.attempt or len(record.attempts) + 1,

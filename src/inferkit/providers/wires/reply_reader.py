@@ -28,7 +28,7 @@ MAX_KEPT_BYTES = 64 * 1024 * 1024
 OF_WORDS = 300
 """Bytes that a chunk takes beside its event, if it brings words."""
 
-_OF_TEXT = 170  # if it is like the others
+_MOST_APART = 8  # events of a read that are read one by one, since they teach how the others may be read
 _OF_OTHERS = 800  # if it brings what is gathered
 _MAX_BLANK_BYTES = 64 * 1024
 _BLANKS = b" \t\r\n\xef\xbb\xbf"  # and the bytes of a BOM
@@ -87,7 +87,7 @@ class ReplyReader:
         ending: str,
         streamed: bool,
         max_kept_bytes: int = MAX_KEPT_BYTES,
-        texts: Texts | None = None,
+        texts: Texts,
     ) -> None:
         self.failure: ProviderError | None = None
         self.done = False
@@ -127,12 +127,33 @@ class ReplyReader:
         parser = self._parser
         if parser is None:
             return self._feed_unknown(data)
-        if self._texts is not None and parser.between and not self._waits_for_text:
-            texts = self._texts.read(data)
-            if texts is not None:
-                self._room -= len(data) + _OF_TEXT * len(texts)
-                return self._stop() if self._room < 0 else texts
         chunks: list[Chunk] = []
+        end = b"\n\r\n" if b"\r" in data else b"\n\n"
+        for _ in range(_MOST_APART):
+            if parser.between and not self._waits_for_text:
+                whole = data if data.endswith(end) else data[: data.rfind(end) + len(end)]
+                texts = self._texts.read(whole)
+                if texts is not None:
+                    self._room -= len(whole) + self._texts.size * len(texts)
+                    chunks = chunks + texts if chunks else texts
+                    data = data[len(whole) :]
+                    break
+                if not self._texts.wants_more:
+                    break
+            # one that may teach what is around its text, or the rest of one that was cut: those after it may be plain
+            first = data.find(end) + len(end)
+            if not len(end) <= first < len(data):
+                break
+            self._decode(parser, data[:first], chunks)
+            data = data[first:]
+            if self.done or self.failure is not None:
+                return chunks
+        if data:
+            self._decode(parser, data, chunks)
+        return self._stop() if self._room < 0 else chunks
+
+    def _decode(self, parser: SSEParser, data: bytes, chunks: list[Chunk]) -> None:
+        """Read bytes as the events that they are."""
         try:
             self._take(parser.feed(data), chunks)
         except EventTooLong as error:
@@ -141,7 +162,6 @@ class ReplyReader:
             self._fail(f"an event of its stream is not usable: {error}")
         except ProviderError as error:
             self.failure = error
-        return self._stop() if self._room < 0 else chunks
 
     def end(self) -> list[Chunk]:
         """Say that there are no more bytes; give what they completed."""
@@ -219,18 +239,15 @@ class ReplyReader:
             raise refusal(self._provider, None, self._headers, broken.error) from None
         if events.light:
             self._room -= len(raw) + OF_WORDS
-            self._learn(raw)
+            self._texts.learn(raw)
         else:
+            self._texts.forget()
             self._room -= 2 * len(raw) + _OF_OTHERS
 
     @property
     def _waits_for_text(self) -> bool:
         """Whether something is held that must come before the next text."""
         return False
-
-    def _learn(self, raw: bytes) -> None:
-        if self._texts is not None:
-            self._texts.learn(raw)
 
     def _look_for_error(self, content: Any) -> None:
         error = self._error_in(content)
