@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["NO_DETAILS", "Usage", "UsageDetails"]
 
@@ -107,27 +107,12 @@ class Usage(NamedTuple):
                 details = details._replace(reported_nanos=None)
         return details
 
-    def updated(self, later: Usage) -> Usage:
-        """Take a later report, and this one where it says nothing: some providers report in two parts."""
-        if (
-            later.input_tokens
-            and later.output_tokens
-            and (later.cache_read_tokens or not self.cache_read_tokens)
-            and (later.cache_write_tokens or not self.cache_write_tokens)
-            and (later.reasoning_tokens or not self.reasoning_tokens)
-            and (later.estimated or not self.estimated)
-            and (later.details is not NO_DETAILS or self.details is NO_DETAILS)
-        ):
-            return later  # as nearly always, and for every event of some wires
-        return Usage(
-            later.input_tokens or self.input_tokens,
-            later.output_tokens or self.output_tokens,
-            later.cache_read_tokens or self.cache_read_tokens,
-            later.cache_write_tokens or self.cache_write_tokens,
-            later.reasoning_tokens or self.reasoning_tokens,
-            later.estimated or self.estimated,
-            self.details if later.details is NO_DETAILS else later.details,
-        )
+    @classmethod
+    def last_of(cls, reports: Iterable[Usage]) -> Usage:
+        """Put reports of one attempt together: the last holds, and an earlier one where it says nothing."""
+        *counts, details = zip(*reports, strict=True)
+        last = [next(filter(None, reversed(said)), said[-1]) for said in counts]
+        return cls._make((*last, next((each for each in reversed(details) if each is not NO_DETAILS), NO_DETAILS)))
 
     @property
     def total_tokens(self) -> int:

@@ -131,15 +131,12 @@ class ReplyReader:
         end = b"\n\r\n" if b"\r" in data else b"\n\n"
         for _ in range(_MOST_APART):
             if parser.between and not self._waits_for_text:
-                whole = data if data.endswith(end) else data[: data.rfind(end) + len(end)]
-                texts = self._texts.read(whole)
-                if texts is not None:
-                    self._room -= len(whole) + self._texts.size * len(texts)
-                    chunks = chunks + texts if chunks else texts
-                    data = data[len(whole) :]
+                size = self._take_texts(data, end, chunks)
+                data = data[size:]
+                if not (data and (size or self._texts.wants_more)):
                     break
-                if not self._texts.wants_more:
-                    break
+                if size:
+                    continue
             # one that may teach what is around its text, or the rest of one that was cut: those after it may be plain
             first = data.find(end) + len(end)
             if not len(end) <= first < len(data):
@@ -151,6 +148,17 @@ class ReplyReader:
         if data:
             self._decode(parser, data, chunks)
         return self._stop() if self._room < 0 else chunks
+
+    def _take_texts(self, data: bytes, end: bytes, chunks: list[Chunk]) -> int:
+        """Read plain texts that some bytes begin with, of all events or half of them; say how many bytes that was."""
+        whole = data.rfind(end) + len(end)
+        for size in (whole, data.find(end, whole >> 1) + len(end)):
+            texts = self._texts.read(data[:size])
+            if texts is not None:
+                self._room -= size + self._texts.size * len(texts)
+                chunks += texts
+                return size
+        return 0
 
     def _decode(self, parser: SSEParser, data: bytes, chunks: list[Chunk]) -> None:
         """Read bytes as the events that they are."""

@@ -54,16 +54,14 @@ class GeminiCounts:
         known, last = self._known, self._last
         if last is None or not counts:
             return [last] * reports
-        tells_thoughts = "thoughtsTokenCount" in known
         said, thought, total = [
             counts.get(name) or [_count(known.get(name))] * reports
             for name in ("candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount")
         ]
+        given, _, cached, _, _, _, details = last
+        if "thoughtsTokenCount" not in known:
+            thought = [each - given - one if each > given + one else 0 for one, each in zip(said, total, strict=True)]
         known |= {name: column[-1] for name, column in counts.items()}
-        given = last.input_tokens
-        if not tells_thoughts:
-            thought = [max(0, each - given - one) for one, each in zip(said, total, strict=True)]
-        cached, details = last.cache_read_tokens, last.details
         return [
             _new(Usage, (given, one + more, cached, 0, more, False, details))
             for one, more in zip(said, thought, strict=True)
