@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from inferkit.caching.control import CACHE
 from inferkit.client.engine import GRACE
+from inferkit.client.question import NOT_GIVEN, read_question
 from inferkit.core.chunks import since_restart
 from inferkit.core.errors import InferkitError
 from inferkit.core.messages import Message
@@ -16,6 +17,8 @@ from inferkit.providers.wires.messages import as_messages
 from inferkit.runtime import clock
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from inferkit.client.engine import Engine
     from inferkit.client.options import CallOptions
     from inferkit.client.tools import Readers
@@ -26,9 +29,24 @@ if TYPE_CHECKING:
     from inferkit.runtime.protocol import Runtime
     from inferkit.typed.expected import Expected
 
-__all__ = ["Call"]
+__all__ = ["Call", "arguments"]
 
+_USUAL = frozenset({str, list})
 _BLANK = Request(model="", messages=(), runtime=cast("Runtime", None), record=cast("CallRecord", None))
+
+
+def arguments(  # noqa: PLR0917 - as they were passed
+    engine: Engine,
+    first: str | Messages,
+    second: Messages,
+    model: str | None,
+    messages: Messages,
+    options: Mapping[str, Any],
+) -> tuple[str | None, Messages]:
+    """Give the model's name, None where none was passed, and the messages, however they were passed."""
+    if type(first) is str and type(second) in _USUAL and model is NOT_GIVEN and messages is NOT_GIVEN:
+        return first, second
+    return read_question(engine.catalog, first, second, model, messages, options)
 
 
 class Call:
@@ -94,7 +112,7 @@ class Call:
             return
         self._runtime = runtime
         try:
-            request = self._request(runtime)
+            request = self.request(runtime)
             self._response = await self._engine.send(request)
             self._deadline = None if request.deadline is None else request.deadline + GRACE
         except InferkitError as error:
@@ -103,8 +121,8 @@ class Call:
         if self._stream:
             runtime.endings.until_exit(self)
 
-    def _request(self, runtime: Runtime) -> Request:
-        """Make the request. Raises `ConfigurationError` for messages that make no sense."""
+    def request(self, runtime: Runtime) -> Request:
+        """Make the request as it is sent. Raises `ConfigurationError` for messages that make no sense."""
         model, messages, asked = self._asked
         fields: dict[str, Any] = {"extra": {}, "extensions": {}, **asked}  # its own, should a layer write to them
         seconds = fields.pop("timeout", self._engine.timeout)

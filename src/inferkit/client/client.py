@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from inferkit.client.call import Call
+from inferkit.client.call import Call, arguments
 from inferkit.client.declarations import documents
 from inferkit.client.engine import Engine
 from inferkit.client.options import CallOptions, RoundOptions
-from inferkit.client.question import NOT_GIVEN, read_question
+from inferkit.client.question import NOT_GIVEN
 from inferkit.client.settings import Settings
+from inferkit.client.shared import Shared
 from inferkit.client.streams import AsyncStream, Run, Stream
 from inferkit.runtime import imports
 from inferkit.runtime.direct import directly
 from inferkit.runtime.loops import current_runtime, import_loops
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Self, Unpack
 
     from inferkit.core.messages import Messages
     from inferkit.core.reply import Reply
-    from inferkit.core.request import Layer
-    from inferkit.ledger.ledger import Ledger
-    from inferkit.plans.subscriptions import Plans
-    from inferkit.resilience.health import ModelHealth
     from inferkit.runtime.portal import Portal
 
 __all__ = ["AsyncClient", "Client"]
@@ -32,24 +29,10 @@ __all__ = ["AsyncClient", "Client"]
 _lists_settings = documents(Settings)
 _lists_options = documents(CallOptions)
 _lists_round_options = documents(RoundOptions)
-_USUAL = frozenset({str, list})
-
-
-def _arguments(  # noqa: PLR0917 - as they were passed
-    engine: Engine,
-    first: str | Messages,
-    second: Messages,
-    model: str | None,
-    messages: Messages,
-    options: Mapping[str, Any],
-) -> tuple[str | None, Messages]:
-    if type(first) is str and type(second) in _USUAL and model is NOT_GIVEN and messages is NOT_GIVEN:
-        return first, second
-    return read_question(engine.catalog, first, second, model, messages, options)
 
 
 @_lists_settings
-class AsyncClient:
+class AsyncClient(Shared):
     """Makes model calls from asyncio and trio, through the whole stack.
 
     One client serves a whole application; it is safe in any number of tasks, threads and event loops. It takes:
@@ -79,7 +62,7 @@ class AsyncClient:
         """
         call = Call(
             self._engine,
-            *_arguments(self._engine, first, second, model, messages, options),
+            *arguments(self._engine, first, second, model, messages, options),
             options,
             stream=False,
         )
@@ -103,7 +86,7 @@ class AsyncClient:
         return AsyncStream(
             Call(
                 self._engine,
-                *_arguments(self._engine, first, second, model, messages, options),
+                *arguments(self._engine, first, second, model, messages, options),
                 options,
                 stream=True,
             )
@@ -133,28 +116,9 @@ class AsyncClient:
         """
         from inferkit.client.tool_loop import ToolLoop
 
-        asked = _arguments(self._engine, first, second, model, messages, options)
+        asked = arguments(self._engine, first, second, model, messages, options)
         loop = ToolLoop(self._engine, *asked, tools, options, max_rounds=max_rounds, on_tool_error=on_tool_error)
         return await loop.run(current_runtime())
-
-    def health(self) -> dict[str, ModelHealth]:
-        """Say how each model stands that is listed here, or that lately failed, by its `provider:model` name."""
-        return self._engine.health()
-
-    @property
-    def ledger(self) -> Ledger:
-        """The ledger that this client writes to. Raises `ConfigurationError` for a client with `ledger=False`."""
-        return self._engine.known_ledger()
-
-    @property
-    def plans(self) -> Plans:
-        """Who is on which plan. Raises `ConfigurationError` for a client without `plans=`."""
-        return self._engine.known_plans()
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The stack, from the outermost layer to the innermost."""
-        return self._engine.layers
 
     async def aclose(self) -> None:
         """Close connections, worker processes and files."""
@@ -168,7 +132,7 @@ class AsyncClient:
 
 
 @_lists_settings
-class Client:
+class Client(Shared):
     """Makes model calls from plain code, through the whole stack.
 
     It needs no event loop and no thread. `portal=True` runs the stack on an event loop in a thread of its own, for
@@ -207,7 +171,7 @@ class Client:
         return self._run(
             Call(
                 self._engine,
-                *_arguments(self._engine, first, second, model, messages, options),
+                *arguments(self._engine, first, second, model, messages, options),
                 options,
                 stream=False,
             ).read
@@ -231,7 +195,7 @@ class Client:
         return Stream(
             Call(
                 self._engine,
-                *_arguments(self._engine, first, second, model, messages, options),
+                *arguments(self._engine, first, second, model, messages, options),
                 options,
                 stream=True,
             ),
@@ -261,28 +225,9 @@ class Client:
         """
         from inferkit.client.tool_loop import ToolLoop
 
-        asked = _arguments(self._engine, first, second, model, messages, options)
+        asked = arguments(self._engine, first, second, model, messages, options)
         loop = ToolLoop(self._engine, *asked, tools, options, max_rounds=max_rounds, on_tool_error=on_tool_error)
         return loop.run_here(self._run)
-
-    def health(self) -> dict[str, ModelHealth]:
-        """Say how each model stands that is listed here, or that lately failed, by its `provider:model` name."""
-        return self._engine.health()
-
-    @property
-    def ledger(self) -> Ledger:
-        """The ledger that this client writes to. Raises `ConfigurationError` for a client with `ledger=False`."""
-        return self._engine.known_ledger()
-
-    @property
-    def plans(self) -> Plans:
-        """Who is on which plan. Raises `ConfigurationError` for a client without `plans=`."""
-        return self._engine.known_plans()
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The stack, from the outermost layer to the innermost."""
-        return self._engine.layers
 
     def close(self) -> None:
         """Close connections, worker processes and files."""
