@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from inferkit.budgets.block import BudgetBlock, budget
     from inferkit.budgets.budget import Budget, Remaining, Spent, Threshold
     from inferkit.budgets.decorator import budgeted
+    from inferkit.client.async_client import AsyncClient
     from inferkit.client.catalog import Catalog
-    from inferkit.client.client import AsyncClient, Client
+    from inferkit.client.client import Client
     from inferkit.client.stack import default_stack
     from inferkit.client.streams import AsyncStream, Stream
+    from inferkit.client.tool_streams import AsyncToolStream, ToolStream
     from inferkit.core.attempt import Attempt
     from inferkit.core.body import End
     from inferkit.core.chunks import Chunk, ToolCallDelta
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from inferkit.core.request import Handler, Key, Layer, Request, Target
     from inferkit.core.response import Response
     from inferkit.core.stack import Insert, StackOrderWarning, compose
+    from inferkit.core.tool_run import ToolEnded, ToolEvent, ToolRound, ToolRun, ToolStarted
     from inferkit.core.usage import Usage
     from inferkit.layers.cache import Cache
     from inferkit.layers.retry import Retry
@@ -86,7 +89,8 @@ _load = lazily(
     "inferkit",
     {
         "client.catalog": ("Catalog",),
-        "client.client": ("AsyncClient", "Client"),
+        "client.async_client": ("AsyncClient",),
+        "client.client": ("Client",),
         "client.stack": ("default_stack",),
         "core.errors": (
             "AuthenticationFailed",
@@ -116,8 +120,10 @@ _load = lazily(
         "core.body": ("End",),
         "core.response": ("Response",),
         "runtime.protocol": ("Runtime",),
+        "core.tool_run": ("ToolEnded", "ToolEvent", "ToolRound", "ToolRun", "ToolStarted"),
         "core.stack": ("Insert", "StackOrderWarning", "compose"),
         "client.streams": ("AsyncStream", "Stream"),
+        "client.tool_streams": ("AsyncToolStream", "ToolStream"),
         "core.chunks": ("Chunk", "ToolCallDelta"),
         "core.usage": ("Usage",),
         "core.messages": (
@@ -163,6 +169,7 @@ __all__ = [
     "Anthropic",
     "AsyncClient",
     "AsyncStream",
+    "AsyncToolStream",
     "Attempt",
     "AudioPart",
     "AuthenticationFailed",
@@ -233,8 +240,14 @@ __all__ = [
     "Tool",
     "ToolCallDelta",
     "ToolCallPart",
+    "ToolEnded",
+    "ToolEvent",
     "ToolResultPart",
+    "ToolRound",
     "ToolRoundsExceeded",
+    "ToolRun",
+    "ToolStarted",
+    "ToolStream",
     "Unavailable",
     "UnpricedModel",
     "Usage",

@@ -17,8 +17,6 @@ from inferkit.providers.wires.messages import as_messages
 from inferkit.runtime import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from inferkit.client.engine import Engine
     from inferkit.client.options import CallOptions
     from inferkit.client.tools import Readers
@@ -29,24 +27,29 @@ if TYPE_CHECKING:
     from inferkit.runtime.protocol import Runtime
     from inferkit.typed.expected import Expected
 
-__all__ = ["Call", "arguments"]
+__all__ = ["Call", "call_for"]
 
 _USUAL = frozenset({str, list})
 _BLANK = Request(model="", messages=(), runtime=cast("Runtime", None), record=cast("CallRecord", None))
 
 
-def arguments(  # noqa: PLR0917 - as they were passed
+def call_for(  # noqa: PLR0917 - as they were passed
     engine: Engine,
     first: str | Messages,
     second: Messages,
     model: str | None,
     messages: Messages,
-    options: Mapping[str, Any],
-) -> tuple[str | None, Messages]:
-    """Give the model's name, None where none was passed, and the messages, however they were passed."""
-    if type(first) is str and type(second) in _USUAL and model is NOT_GIVEN and messages is NOT_GIVEN:
-        return first, second
-    return read_question(engine.catalog, first, second, model, messages, options)
+    schema: Any,
+    options: CallOptions,
+    *,
+    stream: bool,
+) -> Call:
+    """Make the call that a client was asked for. Raises `ConfigurationError` for what makes no sense."""
+    if schema is not None:
+        options["schema"] = schema  # type: ignore[typeddict-unknown-key]
+    if not (type(first) is str and type(second) in _USUAL and model is NOT_GIVEN and messages is NOT_GIVEN):
+        first, second = read_question(engine.catalog, first, second, model, messages, options)  # type: ignore[assignment]
+    return Call(engine, first, second, options, stream=stream)  # type: ignore[arg-type]
 
 
 class Call:

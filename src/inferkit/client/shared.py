@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from inferkit.client.call import Call, arguments
+from inferkit.client.call import call_for
 from inferkit.client.declarations import documents
-from inferkit.client.options import CallOptions
+from inferkit.client.options import AllOptions
 from inferkit.client.question import NOT_GIVEN
 from inferkit.runtime.direct import DirectRuntime
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from inferkit.client.engine import Engine
+    from inferkit.client.options import CallOptions
     from inferkit.core.messages import Messages
     from inferkit.core.request import Layer
     from inferkit.ledger.ledger import Ledger
@@ -25,15 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Shared"]
 
-_lists_options = documents(CallOptions)
-
 
 class Shared:
     """The part of a client that waits for nothing."""
 
     _engine: Engine
 
-    @_lists_options
+    @documents(AllOptions)
     def explain(
         self,
         first: str | Messages = NOT_GIVEN,
@@ -42,14 +41,15 @@ class Shared:
         *,
         model: str | None = NOT_GIVEN,
         messages: Messages = NOT_GIVEN,
+        schema: Any = None,
         **options: Unpack[CallOptions],
     ) -> Explanation:
         """Say whom such a call would be sent to, in which order, and why; nothing is sent. Takes what `complete` takes.
 
         Print it for a table. What a cache or a budget would say is not part of it. The options are:
         """
-        asked = arguments(self._engine, first, second, model, messages, options)
-        return self._engine.steering.explain(Call(self._engine, *asked, options, stream=False).request(DirectRuntime()))
+        call = call_for(self._engine, first, second, model, messages, schema, options, stream=False)
+        return self._engine.steering.explain(call.request(DirectRuntime()))
 
     def reroute(
         self,

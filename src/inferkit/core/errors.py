@@ -1,7 +1,7 @@
 """Every error inferkit raises, as one tree.
 
 ```
-InferkitError               .request_id .attempts
+InferkitError               .request_id .attempts .run
 ├ BudgetExceeded            .scope .limit .spent .resets_at .partial
 ├ DeadlineExceeded          (also a TimeoutError) .partial
 ├ NoRoute
@@ -10,7 +10,7 @@ InferkitError               .request_id .attempts
 │ └ UnpricedModel
 ├ LedgerError
 ├ InvalidReply              .problems .detail .finish_reason .partial
-├ ToolRoundsExceeded        .reply
+├ ToolRoundsExceeded
 └ ProviderError             .provider .status .code .retryable .retry_after
   ├ RateLimited  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered
   ├ Unavailable
@@ -73,11 +73,13 @@ def is_never_written(error: BaseException) -> bool:
 class InferkitError(Exception):
     """Base of everything that can go wrong with a call.
 
-    `request_id` is the call's id in ledger and traces; `attempts` lists what was tried before it failed.
+    `request_id` is the call's id in ledger and traces; `attempts` lists what was tried before it failed. `run` is what
+    `run_tools` had done when it came, a `ToolRun`, and None elsewhere: pass its `messages`, and it goes on there.
     """
 
     request_id: str | None = None
     attempts: tuple[Attempt, ...] = ()
+    run: Any = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive copying between processes: subclasses take keyword arguments, which plain pickling loses."""
@@ -181,11 +183,7 @@ class InvalidReply(InferkitError):
 
 
 class ToolRoundsExceeded(InferkitError):
-    """The model asks for functions again and again. `reply` is its last `Reply`, whose `conversation` goes on there."""
-
-    def __init__(self, message: str, *, reply: Any) -> None:
-        super().__init__(message)
-        self.reply = reply
+    """The model asks for functions again and again. Its last reply stands in `run`, and its calls were not run."""
 
 
 class ProviderError(InferkitError):

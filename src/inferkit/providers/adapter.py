@@ -35,6 +35,7 @@ class Adapter:
     """Answers requests: writes them in the wire's form, sends them to the endpoint, and reads what comes back.
 
     `cost_rules` is what the wire declares of its fields, and the endpoint of its own; None where it declares nothing.
+    `price_region` names the region that it serves all models from, where a list of prices may have one for that.
 
     A call raises `ConfigurationError` before anything is sent where the key is missing or the request cannot be
     written, and otherwise the kinds of `ProviderError`, or `DeadlineExceeded`.
@@ -45,6 +46,7 @@ class Adapter:
         self.endpoint = endpoint
         self.transport = transport
         self.name = endpoint.name
+        self.price_region: str | None = None
         self.wire_name: str | None = getattr(wire, "name", None)
         rules: CostRules | None = getattr(wire, "cost_rules", None)
         self.cost_rules = rules if rules is None or not endpoint.free_fields else rules.and_free(endpoint.free_fields)

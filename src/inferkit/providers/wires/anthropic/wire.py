@@ -42,6 +42,7 @@ class AnthropicWire(Codec):
     read_message = staticmethod(read_message)
     read_usage = staticmethod(read_usage)
     write_usage = staticmethod(write_usage)
+    error_in = staticmethod(error_in)
     read_error = staticmethod(read_error)
     write_error = staticmethod(write_error)
 
@@ -63,7 +64,7 @@ class AnthropicWire(Codec):
             endpoint.name,
             headers,
             AnthropicEvents(),
-            error_in=error_in,
+            error_in=self.error_in,
             ending="no stop reason, no message_stop",
             streamed=streamed,
             max_kept_bytes=self.max_kept_bytes,
