@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from inferkit.pricing.terms import CostRules
     from inferkit.providers.endpoints import Endpoint
     from inferkit.providers.http.transport import Exchange, Transport
+    from inferkit.providers.wires.capabilities import Capabilities
     from inferkit.providers.wires.protocol import Reader, Wire
 
 __all__ = ["Adapter"]
@@ -109,6 +110,13 @@ class Adapter:
             if name not in own and name not in WIRES:
                 request.record.leave_out(name)
         return request.replace(extra=own)
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What the endpoint's API can do; None where its wire does not say."""
+        tell = getattr(self.wire, "capabilities", None)
+        told: Capabilities | None = tell and tell(self.endpoint.quirks or getattr(self.wire, "plain", None))
+        return told
 
     def preload(self) -> None:
         """Make ready for a first call, without opening a connection."""

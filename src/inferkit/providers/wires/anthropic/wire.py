@@ -14,6 +14,7 @@ from inferkit.providers.wires.anthropic.read_messages import read_message
 from inferkit.providers.wires.anthropic.request import read_request, write_request
 from inferkit.providers.wires.anthropic.usage import read_usage, write_usage
 from inferkit.providers.wires.anthropic.writer import AnthropicWriter
+from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import ANTHROPIC
 from inferkit.providers.wires.reply_reader import ReplyReader
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ANTHROPIC_WIRE", "AnthropicWire"]
 
 _PLAIN = AnthropicQuirks()
+_OWN_TOOLS = ("web_search", "web_fetch", "code_execution", "tool_search_tool", "advisor", "mcp_toolset")
 _LEAD, _OPENING = b"event: content_block_delta\ndata: ", re.compile(rb'"text":\s*"')
 
 
@@ -49,6 +51,21 @@ class AnthropicWire(Codec):
     def path(self, request: Request) -> str:  # noqa: ARG002 - the same for all
         """See `Wire`."""
         return "/messages"
+
+    def capabilities(self, quirks: AnthropicQuirks) -> Capabilities:
+        """See `Codec`."""
+        elsewhere = [source for source in ("url", "file") if source not in quirks.without_sources]
+        return Capabilities(
+            tools=True,
+            parallel_tools=True,
+            images=("data", *[source for source in elsewhere if source == "url"]),
+            files=("data", *["file_id" if source == "file" else source for source in elsewhere]),
+            schema=True,
+            reasoning=True,
+            reasoning_back=True,
+            prompt_cache=("marks",),
+            server_tools=tuple([kind for kind in _OWN_TOOLS if not kind.startswith(quirks.without_tools)]),
+        )
 
     def payload(self, request: Request, quirks: AnthropicQuirks) -> dict[str, Any]:
         """See `Codec`."""
