@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from inferkit.providers.http.settings import Http, Library
     from inferkit.providers.http.transport import Transport
     from inferkit.resilience.health import Health
+    from inferkit.routing.combining import Route
     from inferkit.telemetry.instruments import Telemetry
 
 __all__ = ["SETTINGS", "Settings", "read_settings"]
@@ -39,6 +40,16 @@ class Settings(TypedDict, total=False):
             'Names for what is called: each stands for a "provider:model", or for a list of them in order of '
             'preference. "local" is the embedded model.',
             otherwise="no aliases, and the embedded model",
+        ),
+    ]
+    routes: Annotated[
+        "Route | Mapping[str, Route]",
+        Declared(
+            checks.is_route,
+            'a policy, such as "cheapest" or Weighted({...}), or a dictionary of one for each name, for example '
+            '{"fast": ["fits", Cheapest()]}',
+            "In which order the models behind a name are asked, and which of them are.",
+            otherwise="as they are listed",
         ),
     ]
     default: Annotated[
