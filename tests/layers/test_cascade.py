@@ -190,11 +190,11 @@ def test_a_budget_that_does_not_cover_the_larger_one_loses_nothing_of_what_was_p
         with pytest.raises(BudgetExceeded) as caught:
             llm.complete("any", "Hello?", max_output_tokens=50)
         assert [attempt.cost_nanos for attempt in caught.value.attempts] == [2_000]
-        assert budget.usage(ledger=llm.ledger).spent == Decimal("0.000002")
+        assert budget.usage(ledger=llm.ledger).usd == Decimal("0.000002")
     with Client(**settings(small, large, Cascade(long_enough, keep=True), **more)) as llm:
         reply = llm.complete("any", "Hello?", max_output_tokens=50)
         assert (reply.text, reply.provider, reply.cost_nanos) == ("short", "small", 2_000)
-        assert budget.usage(ledger=llm.ledger).spent == Decimal("0.000004")
+        assert budget.usage(ledger=llm.ledger).usd == Decimal("0.000004")
     assert large.requests == []
 
 
