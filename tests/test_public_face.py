@@ -131,6 +131,8 @@ TESTING = [
 ]
 ROUTING = [
     "Best",
+    "Calibration",
+    "Cascade",
     "Cheapest",
     "Considered",
     "During",
@@ -146,6 +148,9 @@ ROUTING = [
     "Sticky",
     "Weighted",
     "When",
+    "calibrate",
+    "confidence",
+    "is_valid",
 ]
 ALSO_IN_THE_DOCS = {
     "inferkit.caching.disk": {"DiskTier"},

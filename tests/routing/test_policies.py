@@ -10,8 +10,22 @@ from datetime import datetime
 import pytest
 from hypothesis import given, strategies as st
 
-from inferkit import Attempt, ConfigurationError, Message, NoRoute, Price, Target, Usage
+from inferkit import (
+    Attempt,
+    AudioPart,
+    ConfigurationError,
+    CustomTool,
+    FilePart,
+    ImagePart,
+    Message,
+    NoRoute,
+    Price,
+    Target,
+    TextPart,
+    Usage,
+)
 from inferkit.core.messages import Tool
+from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.routing import Best, Cheapest, During, Fastest, Fits, Only, Sticky, Weighted, When
 from inferkit.routing.combining import InTurn, Routes, as_policy
 from inferkit.routing.policy import Ordered
@@ -358,3 +372,48 @@ def test_whatever_was_measured_plans_stay_whole(events):
         known = policy.measured.of("a:m")
         assert 0.0 <= known.failing <= 1.0
         assert known.first_chunk is None or 0.0 < known.first_chunk <= 100.0 + 1e-6
+
+
+IMAGE = ImagePart(data=b"x", media_type="image/png")
+LINKED = ImagePart(url="https://example.com/a.png")
+WHOLE = Capabilities(
+    tools=True,
+    text_tools=True,
+    images=("data", "url"),
+    files=("data", "file_id"),
+    audio=True,
+    schema=True,
+    logprobs=True,
+)
+
+
+def able(name, **can):
+    adapter = FakeProvider()
+    adapter.capabilities = Capabilities(**can)
+    return Target(name, "m", adapter)
+
+
+@pytest.mark.parametrize(
+    ("changes", "part", "can", "lacks"),
+    [
+        ({"tools": (Tool("f"),)}, None, {"tools": True}, "tools"),
+        ({"tools": (CustomTool("f"),)}, None, {"text_tools": True}, "tools written to in plain text"),
+        ({"response_schema": {"type": "object"}}, None, {"schema": True}, "schema"),
+        ({"response_schema": {"type": "object"}}, None, {"tools": True}, "schema"),
+        ({"logprobs": True}, None, {"logprobs": True}, "log-probabilities"),
+        ({}, IMAGE, {"images": ("data",)}, "images by data"),
+        ({}, ImagePart(url="data:image/png;base64,eA=="), {"images": ("data",)}, "images by data"),
+        ({}, LINKED, {"images": ("url",)}, "images by url"),
+        ({}, FilePart(file_id="f"), {"files": ("file_id",)}, "files by file_id"),
+        ({}, FilePart(data=b"x", media_type="application/pdf"), {"files": ("data",)}, "files by data"),
+        ({}, AudioPart(data=b"x", media_type="audio/wav"), {"audio": True}, "sound"),
+    ],
+)
+def test_whose_api_has_no_form_for_a_call_is_left_out(changes, part, can, lacks):
+    words, yes, whole, unknown = able("words"), able("yes", **can), able("whole", **WHOLE._asdict()), target("unknown")
+    if part is not None:
+        changes = {"messages": (Message("user", (TextPart("What is this?"), part)),)}
+    request = asked(words, yes, whole, unknown, **changes)
+    assert names(Fits().plan(request)) == ["yes", "whole", "unknown"]
+    assert Fits().refuses(request, words) == f"takes no {lacks}"
+    assert names(Fits().plan(asked(words, yes))) == ["words", "yes"]

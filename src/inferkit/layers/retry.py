@@ -146,7 +146,7 @@ class _Walk:
         self._request = request
         self._asked: set[str] = set()
         self._before = len(request.record.attempts)  # a budget may have taken the call to a smaller model after these
-        self._begins = not self._before or request.attempt_kind == "repair"
+        self._begins = not self._before or request.attempt_kind != "primary"
 
     @property
     def is_over(self) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from inferkit.layers.resolve import resolved
+from inferkit.runtime import imports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +34,7 @@ class Route:
     """Puts the plan of the policy on the request. Raises `NoRoute` where no candidate is left.
 
     Without `routes`, candidates are asked in the order in which they are listed. A policy that goes by how calls went
-    is told when one is over.
+    is told when one is over, and one that judges replies (`Cascade`) has the candidates asked one after another.
     """
 
     role = "route"
@@ -50,6 +52,12 @@ class Route:
             return await call_next(request)
         policy = routes.find(request.model)
         request.record.note("route", policy=policy.name, candidates=len(plan), chosen=plan[0].name)
+        cascade = policy.cascade_for(request) if len(plan) > 1 and hasattr(policy, "cascade_for") else None
+        if cascade is not None:
+            with imports.lock:
+                from inferkit.layers.cascade import cascaded
+
+            call_next = partial(cascaded, call_next=call_next, cascade=cascade)
         learn = _teaching(policy, request)
         if learn is None:
             return await call_next(request)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from inferkit._lazy import lazily
 
 if TYPE_CHECKING:
+    from inferkit.routing.cascade import Calibration, Cascade, calibrate, confidence, is_valid
     from inferkit.routing.combining import During, InTurn, When
     from inferkit.routing.explanation import Considered, Explanation
     from inferkit.routing.fitting import Fits, Only
@@ -21,6 +22,7 @@ __getattr__ = lazily(
     "inferkit.routing",
     {
         "explanation": ("Considered", "Explanation"),
+        "cascade": ("Calibration", "Cascade", "calibrate", "confidence", "is_valid"),
         "combining": ("During", "InTurn", "When"),
         "fitting": ("Fits", "Only"),
         "policy": ("Narrowing", "Ordered", "Policy", "Ranking"),
@@ -30,6 +32,8 @@ __getattr__ = lazily(
 
 __all__ = [
     "Best",
+    "Calibration",
+    "Cascade",
     "Cheapest",
     "Considered",
     "During",
@@ -45,6 +49,9 @@ __all__ = [
     "Sticky",
     "Weighted",
     "When",
+    "calibrate",
+    "confidence",
+    "is_valid",
 ]
 
 

@@ -35,6 +35,11 @@ class InTurn:
             request = request.replace(candidates=policy.plan(request))
         return request.candidates
 
+    def cascade_for(self, request: Request) -> Any:
+        """Give the cascade that one of them is, if any: the last."""
+        found = (policy.cascade_for(request) for policy in self.policies[::-1] if hasattr(policy, "cascade_for"))
+        return next((each for each in found if each is not None), None)
+
     def learn(self, request: Request, attempt: Attempt) -> None:
         """See `Learns`."""
         for learn in self._learn:
@@ -59,6 +64,11 @@ class When:
     def plan(self, request: Request) -> tuple[Target, ...]:
         """See `Policy`."""
         return self.chosen(request).plan(request)
+
+    def cascade_for(self, request: Request) -> Any:
+        """Give the cascade that applies to a call, if any."""
+        policy: Any = self.chosen(request)
+        return policy.cascade_for(request) if hasattr(policy, "cascade_for") else None
 
     def learn(self, request: Request, attempt: Attempt) -> None:
         """See `Learns`. Both learn, since what was measured holds for either."""
