@@ -121,6 +121,7 @@ class Engine:
             telemetry=settings.get("telemetry"),
             on_store_error=settings["on_store_error"],
             estimates=settings["estimates"],
+            on_interrupt=settings["on_interrupt"],
         )
         return insert(layers, settings["layers"])
 

@@ -178,6 +178,16 @@ class Settings(TypedDict, total=False):
             default=2,
         ),
     ]
+    on_interrupt: Annotated[
+        Literal["raise", "continue"],
+        Declared(
+            checks.one_of("raise", "continue"),
+            '"raise" or "continue"',
+            "What becomes of a reply whose stream breaks in the middle: it ends with `StreamInterrupted`, or the rest "
+            "is asked for, at the price of another attempt.",
+            default="raise",
+        ),
+    ]
     health: Annotated[
         "Health",
         Declared(

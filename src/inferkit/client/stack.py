@@ -30,6 +30,7 @@ def default_stack(
     telemetry: Telemetry | None = None,
     on_store_error: Literal["block", "allow"] = "block",
     estimates: Literal["strict", "learned"] = "strict",
+    on_interrupt: Literal["raise", "continue"] = "raise",
 ) -> list[Layer]:
     """Give the layers in the right order for nearly everybody: from trace to meter.
 
@@ -37,6 +38,7 @@ def default_stack(
     candidates are asked. A layer of one's own is put in by name (see `Insert`).
     """
     from inferkit.layers.budget import BudgetLayer
+    from inferkit.layers.continuation import Continuation
     from inferkit.layers.meter import Meter
     from inferkit.layers.repair import Repair
     from inferkit.layers.resolve import Resolve
@@ -64,6 +66,7 @@ def default_stack(
         ),
         Repair(),
         Route(routes),
+        Continuation() if on_interrupt == "continue" else None,
         retry or Retry(),
         TraceAttempt(telemetry),
         Meter(book, learned),

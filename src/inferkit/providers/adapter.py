@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from inferkit.providers.endpoints import Endpoint
     from inferkit.providers.http.transport import Exchange, Transport
     from inferkit.providers.wires.capabilities import Capabilities
+    from inferkit.providers.wires.prefill import Prefill
     from inferkit.providers.wires.protocol import Reader, Wire
 
 __all__ = ["Adapter"]
@@ -121,6 +122,12 @@ class Adapter:
             told = tell and tell(self.endpoint.quirks or getattr(self.wire, "plain", None))
             known = self._capabilities = (self.endpoint, told)
         return known[1]
+
+    @property
+    def prefill(self) -> Prefill | None:
+        """How the endpoint is asked to go on with a message of the assistant's; None where it does not."""
+        ways: Prefill | None = getattr(self.endpoint.quirks or getattr(self.wire, "plain", None), "prefill", None)
+        return ways
 
     def preload(self) -> None:
         """Make ready for a first call, without opening a connection."""
