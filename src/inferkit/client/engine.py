@@ -13,6 +13,7 @@ from inferkit.client.options import CallOptions, read_options
 from inferkit.client.preload import preload
 from inferkit.client.settings import Settings, read_settings
 from inferkit.client.stack import default_stack
+from inferkit.client.steering import Steering
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.stack import check_order, compose, insert
 from inferkit.pricing.price_book import PriceBook
@@ -73,6 +74,7 @@ class Engine:
             prices=self._prices,
             transport=settings.get("transport"),
         )
+        self.steering = Steering(self.catalog, settings.get("routes"))
         self._scopes = tuple(map(Scope, cast("Sequence[Budget]", settings["budget"])))
         self._found: set[tuple[str, bool]] = set()
         budgets = [each for scope in self._scopes for each in with_larger(scope.budget)]
@@ -93,6 +95,7 @@ class Engine:
                 for name, allowance in self.plans.allowances.items():
                     self._check_smaller_models(list(with_larger(allowance)), f'the allowance of plan "{name}"')
             self.layers = tuple(self._stack(settings, home))
+            self.steering.find_health(self.layers)
         except BaseException:
             self._close_ledger()
             raise
@@ -113,10 +116,12 @@ class Engine:
             cache=open_cache(settings["cache"], home),
             ledger=self.ledger,
             plans=self.plans,
-            retry=Retry(settings["max_retries"]),
+            routes=self.steering.routes,
+            retry=Retry(settings["max_retries"], health=settings.get("health")),
             telemetry=settings.get("telemetry"),
             on_store_error=settings["on_store_error"],
             estimates=settings["estimates"],
+            on_interrupt=settings["on_interrupt"],
         )
         return insert(layers, settings["layers"])
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from inferkit.pricing.prices import Price
     from inferkit.providers.http.settings import Http, Library
     from inferkit.providers.http.transport import Transport
+    from inferkit.resilience.health import Health
+    from inferkit.routing.combining import Route
     from inferkit.telemetry.instruments import Telemetry
 
 __all__ = ["SETTINGS", "Settings", "read_settings"]
@@ -38,6 +40,16 @@ class Settings(TypedDict, total=False):
             'Names for what is called: each stands for a "provider:model", or for a list of them in order of '
             'preference. "local" is the embedded model.',
             otherwise="no aliases, and the embedded model",
+        ),
+    ]
+    routes: Annotated[
+        "Route | Mapping[str, Route]",
+        Declared(
+            checks.is_route,
+            'a policy, such as "cheapest" or Weighted({...}), or a dictionary of one for each name, for example '
+            '{"fast": ["fits", Cheapest()]}',
+            "In which order the models behind a name are asked, and which of them are.",
+            otherwise="as they are listed",
         ),
     ]
     default: Annotated[
@@ -164,6 +176,26 @@ class Settings(TypedDict, total=False):
             "0 or more, a whole number",
             "How many requests may follow the first one of a call, in all.",
             default=2,
+        ),
+    ]
+    on_interrupt: Annotated[
+        Literal["raise", "continue"],
+        Declared(
+            checks.one_of("raise", "continue"),
+            '"raise" or "continue"',
+            "What becomes of a reply whose stream breaks in the middle: it ends with `StreamInterrupted`, or the rest "
+            "is asked for, at the price of another attempt.",
+            default="raise",
+        ),
+    ]
+    health: Annotated[
+        "Health",
+        Declared(
+            checks.is_health,
+            "a Health, for example Health(breaker=BreakerRules(failures=10))",
+            "What is known of models that fail, and when they are left alone; clients that are given the same one know "
+            "it together.",
+            otherwise="one of its own",
         ),
     ]
     timeout: Annotated[

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from inferkit.layers.cache import Cache
     from inferkit.layers.resolve import Names
     from inferkit.layers.retry import Retry
-    from inferkit.layers.route import Policy
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.subscriptions import Plans
     from inferkit.pricing.price_book import PriceBook
+    from inferkit.routing.combining import Routes
     from inferkit.telemetry.instruments import Telemetry
 
 __all__ = ["default_stack"]
@@ -21,7 +21,7 @@ __all__ = ["default_stack"]
 def default_stack(
     catalog: Names,
     *,
-    policy: Policy | None = None,
+    routes: Routes | None = None,
     prices: PriceBook | None = None,
     cache: Cache | None = None,
     ledger: Ledger | None = None,
@@ -30,25 +30,27 @@ def default_stack(
     telemetry: Telemetry | None = None,
     on_store_error: Literal["block", "allow"] = "block",
     estimates: Literal["strict", "learned"] = "strict",
+    on_interrupt: Literal["raise", "continue"] = "raise",
 ) -> list[Layer]:
     """Give the layers in the right order for nearly everybody: from trace to meter.
 
-    With a ledger, what costs nothing is counted where the trace ends. `policy` says in which order the
+    With a ledger, what costs nothing is counted where the trace ends. `routes` say in which order the
     candidates are asked. A layer of one's own is put in by name (see `Insert`).
     """
     from inferkit.layers.budget import BudgetLayer
+    from inferkit.layers.continuation import Continuation
     from inferkit.layers.meter import Meter
     from inferkit.layers.repair import Repair
     from inferkit.layers.resolve import Resolve
     from inferkit.layers.retry import Retry
-    from inferkit.layers.route import Ordered, Route
+    from inferkit.layers.route import Route
     from inferkit.layers.tally import Tallies
     from inferkit.layers.trace import Trace, TraceAttempt
     from inferkit.pricing.estimates import LearnedEstimates
     from inferkit.pricing.price_book import PriceBook
     from inferkit.telemetry.instruments import Telemetry
 
-    telemetry, book, policy = telemetry or Telemetry(), prices or PriceBook(), policy or Ordered()
+    telemetry, book = telemetry or Telemetry(), prices or PriceBook()
     learned = LearnedEstimates() if estimates == "learned" else None
     layers: list[Layer | None] = [
         Trace(telemetry, None if ledger is None else Tallies(ledger.journal, plans)),
@@ -57,13 +59,14 @@ def default_stack(
         BudgetLayer(
             None if ledger is None else ledger.accounts,
             prices=book,
-            policy=policy,
+            routes=routes,
             plans=plans,
             learned=learned,
             on_store_error=on_store_error,
         ),
         Repair(),
-        Route(policy),
+        Route(routes),
+        Continuation() if on_interrupt == "continue" else None,
         retry or Retry(),
         TraceAttempt(telemetry),
         Meter(book, learned),

@@ -1,7 +1,7 @@
 """Every error inferkit raises, as one tree.
 
 ```
-InferkitError               .request_id .attempts
+InferkitError               .request_id .attempts .run
 ├ BudgetExceeded            .scope .limit .spent .resets_at .partial
 ├ DeadlineExceeded          (also a TimeoutError) .partial
 ├ NoRoute
@@ -10,9 +10,11 @@ InferkitError               .request_id .attempts
 │ └ UnpricedModel
 ├ LedgerError
 ├ InvalidReply              .problems .detail .finish_reason .partial
-├ ToolRoundsExceeded        .reply
+├ ToolRoundsExceeded
 └ ProviderError             .provider .status .code .retryable .retry_after
-  ├ RateLimited  ├ Unavailable  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered
+  ├ RateLimited  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered
+  ├ Unavailable
+  │ └ CircuitOpen
   └ StreamInterrupted       .partial
 StreamError(RuntimeError)   misuse of a stream: read twice, read after closing
 ```
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthenticationFailed",
     "BudgetExceeded",
+    "CircuitOpen",
     "ConfigurationError",
     "ContentFiltered",
     "DeadlineExceeded",
@@ -70,11 +73,13 @@ def is_never_written(error: BaseException) -> bool:
 class InferkitError(Exception):
     """Base of everything that can go wrong with a call.
 
-    `request_id` is the call's id in ledger and traces; `attempts` lists what was tried before it failed.
+    `request_id` is the call's id in ledger and traces; `attempts` lists what was tried before it failed. `run` is what
+    `run_tools` had done when it came, a `ToolRun`, and None elsewhere: pass its `messages`, and it goes on there.
     """
 
     request_id: str | None = None
     attempts: tuple[Attempt, ...] = ()
+    run: Any = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive copying between processes: subclasses take keyword arguments, which plain pickling loses."""
@@ -178,11 +183,7 @@ class InvalidReply(InferkitError):
 
 
 class ToolRoundsExceeded(InferkitError):
-    """The model asks for functions again and again. `reply` is its last `Reply`, whose `conversation` goes on there."""
-
-    def __init__(self, message: str, *, reply: Any) -> None:
-        super().__init__(message)
-        self.reply = reply
+    """The model asks for functions again and again. Its last reply stands in `run`, and its calls were not run."""
 
 
 class ProviderError(InferkitError):
@@ -226,6 +227,10 @@ class Unavailable(ProviderError):
     """The provider could not be reached, is overloaded, or failed inside."""
 
     retryable = True
+
+
+class CircuitOpen(Unavailable):
+    """The model has been failing and is left alone for a while (`retry_after`, in seconds): nothing was sent."""
 
 
 class AuthenticationFailed(ProviderError):

@@ -215,6 +215,8 @@ class _Recording:
 
 
 def _is_by_fallback(record: CallRecord) -> bool:
+    if record.seams:  # it may be of several models
+        return True
     served = record.served
     if served is None or served.kind != "repair":
         return served is not None and served.kind == "fallback"
