@@ -6,7 +6,7 @@ says that it is over was cut off, which a close-delimited connection does not te
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ProviderError, Unavailable
 from inferkit.providers.errors import refusal, unusable
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from inferkit.core.chunks import Chunk
     from inferkit.providers.sse import SSEEvent
+    from inferkit.providers.wires.protocol import Events
     from inferkit.providers.wires.texts import Texts
 
-__all__ = ["MAX_KEPT_BYTES", "OF_WORDS", "BrokenReplyError", "Events", "ReplyReader"]
+__all__ = ["MAX_KEPT_BYTES", "OF_WORDS", "BrokenReplyError", "ReplyReader"]
 
 MAX_KEPT_BYTES = 64 * 1024 * 1024
 """What one reply may take in memory, about, until it is over; a whole one may have half of that as its body."""
@@ -44,32 +45,6 @@ class BrokenReplyError(Exception):
         self.error = error
 
 
-class Events(Protocol):
-    """Reads the events of one reply, or the one object of a whole one: objects in, chunks out.
-
-    `finished` says that the reply itself has ended, `done` that nothing more is wanted, `light` that the last event
-    brought words, and nothing that is gathered. `model` and `id` are what the provider said.
-    """
-
-    finished: bool
-    done: bool
-    light: bool
-    model: str | None
-    id: str | None
-
-    def read(self, event: dict[str, Any], into: list[Chunk], raw: Any) -> None:
-        """Read one event; `raw` is what the chunk keeps of it.
-
-        Raises `Malformed` if it cannot be one of this wire's, and `BrokenReplyError` if it says that the reply broke.
-        """
-
-    def read_whole(self, content: Any, into: list[Chunk], raw: Any) -> None:
-        """Read a reply that is one object. Raises as `read`, and `Malformed` also if there is no reply in it."""
-
-    def rest(self, into: list[Chunk]) -> None:
-        """Tell what was gathered and not told, at the reply's end."""
-
-
 class ReplyReader:
     """Reads one reply; see `Reader`. What a wire's events mean, its `events` know.
 
@@ -87,7 +62,7 @@ class ReplyReader:
         ending: str,
         streamed: bool,
         max_kept_bytes: int = MAX_KEPT_BYTES,
-        texts: Texts,
+        texts: Texts | None = None,
     ) -> None:
         self.failure: ProviderError | None = None
         self.done = False
@@ -132,12 +107,20 @@ class ReplyReader:
         if parser is None:
             return self._feed_unknown(data)
         chunks: list[Chunk] = []
+        if self._texts is not None:
+            data = self._read_plain(parser, data, self._texts, chunks)
+        if data and not self.done and self.failure is None:
+            self._decode(parser, data, chunks)
+        return self._stop() if self._room < 0 else chunks
+
+    def _read_plain(self, parser: SSEParser, data: bytes, texts: Texts, chunks: list[Chunk]) -> bytes:
+        """Read what is plain, and those events after which more of it may be; give what is left to be decoded."""
         end = b"\n\r\n" if b"\r" in data else b"\n\n"
         for _ in range(_MOST_APART):
             if parser.between and not self._waits_for_text:
-                size = self._take_texts(data, end, chunks)
+                size = self._take_texts(data, end, texts, chunks)
                 data = data[size:]
-                if not (data and (size or self._texts.wants_more)):
+                if not (data and (size or texts.wants_more)):
                     break
                 if size:
                     continue
@@ -148,19 +131,17 @@ class ReplyReader:
             self._decode(parser, data[:first], chunks)
             data = data[first:]
             if self.done or self.failure is not None:
-                return chunks
-        if data:
-            self._decode(parser, data, chunks)
-        return self._stop() if self._room < 0 else chunks
+                break
+        return data
 
-    def _take_texts(self, data: bytes, end: bytes, chunks: list[Chunk]) -> int:
+    def _take_texts(self, data: bytes, end: bytes, texts: Texts, chunks: list[Chunk]) -> int:
         """Read plain texts that some bytes begin with, of all events or half of them; say how many bytes that was."""
         whole = data.rfind(end) + len(end)
         for size in (whole, data.find(end, whole >> 1) + len(end)):
-            texts = self._texts.read(data[:size])
-            if texts is not None:
-                self._room -= size + self._texts.size * len(texts)
-                chunks += texts
+            found = texts.read(data[:size])
+            if found is not None:
+                self._room -= size + texts.size * len(found)
+                chunks += found
                 return size
         return 0
 
@@ -251,15 +232,24 @@ class ReplyReader:
             raise refusal(self._provider, None, self._headers, broken.error) from None
         if events.light:
             self._room -= len(raw) + OF_WORDS
-            self._texts.learn(raw)
+            self._learn(raw)
         else:
-            self._texts.forget()
+            self._learn(None)
             self._room -= 2 * len(raw) + _OF_OTHERS
 
     @property
     def _waits_for_text(self) -> bool:
         """Whether something is held that must come before the next text."""
         return False
+
+    def _learn(self, raw: bytes | None) -> None:
+        """Learn from an event that brought words, or forget, where it brought something else."""
+        if self._texts is None:
+            return
+        if raw is None:
+            self._texts.forget()
+        else:
+            self._texts.learn(raw)
 
     def _look_for_error(self, content: Any) -> None:
         error = self._error_in(content)

@@ -108,7 +108,7 @@ class ChatReader(ReplyReader):
             self._met = True
             self._events.meet(content)
         if self._events.read_text(content, chunks, raw):
-            self._texts.learn(raw)
+            self._learn(raw)
             self._room -= len(raw) + OF_WORDS
             return
         super()._read(content, raw, chunks)
