@@ -62,7 +62,7 @@ class TextForm(NamedTuple):
     varies: re.Pattern[bytes] = _NOWHERE
 
 
-class _Place(NamedTuple):
+class _TextPlace(NamedTuple):
     """Where events differ: from where to where in the one that was learned from, what is there, and what it counts."""
 
     begin: int
@@ -71,7 +71,7 @@ class _Place(NamedTuple):
     name: str = ""
 
 
-class _Found(NamedTuple):
+class _Brought(NamedTuple):
     """What events bring: of each what is not around its places, its text, and all that it counts."""
 
     events: list[bytes]
@@ -98,7 +98,7 @@ class Texts:
         self._usages = usages
         self._head = self._before = self._after = b""
         self._between: list[tuple[bytes, bytes]] = []  # what stands there, and the mark in its place
-        self._places: list[_Place] = []
+        self._places: list[_TextPlace] = []
         self._are_alike: Callable[[bytes], object] = _NOWHERE.fullmatch
         self._tries = _TRIES
 
@@ -125,7 +125,7 @@ class Texts:
             for event, text, usage in zip(events, texts, usages)  # noqa: B905 - of nothing there is no end
         ]
 
-    def _taken_apart(self, data: bytes) -> _Found | None:
+    def _taken_apart(self, data: bytes) -> _Brought | None:
         """Give what events bring, or None where one of them is not like the one that was learned from."""
         head = self._head
         if not head or not data.startswith(head):
@@ -147,7 +147,7 @@ class Texts:
             return None
         columns = [(place, pieces[number :: len(self._places)]) for number, place in enumerate(self._places)]
         texts = next(column for place, column in columns if place.kind == "text")
-        return _Found(events, texts, {place.name: list(map(int, column)) for place, column in columns if place.name})
+        return _Brought(events, texts, {place.name: list(map(int, column)) for place, column in columns if place.name})
 
     def learn(self, event: bytes) -> None:
         """Look what is around the text of an event that brought words, if it brought a text and nothing else."""
@@ -160,7 +160,7 @@ class Texts:
         self._tries -= 1
         string = _STRING.match(event, opening.end())
         assert string is not None
-        places = sorted([_Place(*string.span(), "text"), *self._others(event, string.span())])
+        places = sorted([_TextPlace(*string.span(), "text"), *self._others(event, string.span())])
         ends = [0, *[place.end for place in places]]
         begins = [*[place.begin for place in places], len(event)]
         constants = [event[end:begin] for end, begin in zip(ends, begins, strict=True)]
@@ -172,16 +172,16 @@ class Texts:
         self._are_alike = _alike(tuple([place.kind for place in places]))
         self._head = self._form.lead + before
 
-    def _others(self, event: bytes, text: tuple[int, int]) -> Iterable[_Place]:
+    def _others(self, event: bytes, text: tuple[int, int]) -> Iterable[_TextPlace]:
         """Find what else varies, outside of the text."""
         for found in self._form.varies.finditer(event):
             kind = found.lastgroup
             assert kind is not None
             begin, end = found.span(kind)
             if end < text[0] or begin > text[1]:
-                yield _Place(begin, end, kind, (found.groupdict().get("name") or b"").decode())
+                yield _TextPlace(begin, end, kind, (found.groupdict().get("name") or b"").decode())
 
-    def _is_known_form(self, constants: list[bytes], places: list[_Place]) -> bool:
+    def _is_known_form(self, constants: list[bytes], places: list[_TextPlace]) -> bool:
         """Say whether events like this one bring what is in its places and nothing else: JSON still, as it was."""
         probes, counts = [constants[0]], {}
         for number, (place, constant) in enumerate(zip(places, constants[1:], strict=True), _FIRST_NUMBER):
