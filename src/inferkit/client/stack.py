@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from inferkit.core.request import Layer
     from inferkit.layers.cache import Cache
+    from inferkit.layers.hedge import Hedge
     from inferkit.layers.resolve import Names
     from inferkit.layers.retry import Retry
     from inferkit.ledger.ledger import Ledger
@@ -27,6 +28,7 @@ def default_stack(
     ledger: Ledger | None = None,
     plans: Plans | None = None,
     retry: Retry | None = None,
+    hedge: Hedge | None = None,
     telemetry: Telemetry | None = None,
     on_store_error: Literal["block", "allow"] = "block",
     estimates: Literal["strict", "learned"] = "strict",
@@ -68,6 +70,7 @@ def default_stack(
         Route(routes),
         Continuation() if on_interrupt == "continue" else None,
         retry or Retry(),
+        hedge,
         TraceAttempt(telemetry),
         Meter(book, learned),
     ]
