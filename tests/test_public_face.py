@@ -51,6 +51,7 @@ FACE = [
     "Gemini",
     "Handler",
     "Health",
+    "Hedge",
     "Http",
     "ImagePart",
     "InferkitError",

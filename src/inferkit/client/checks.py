@@ -27,6 +27,7 @@ __all__ = [
     "is_budget",
     "is_cache",
     "is_health",
+    "is_hedge",
     "is_ledger",
     "is_mapping",
     "is_path",
@@ -180,6 +181,11 @@ def is_transport(value: Any) -> bool:
 def is_route(value: Any) -> bool:
     """Say whether this can be a policy, or several by name: what it is not is told where it is read."""
     return isinstance(value, str | Sequence | Mapping) or hasattr(value, "plan") or _is_callable(value)
+
+
+def is_hedge(value: Any) -> bool:
+    """Say whether this says when a second request is sent."""
+    return _is_a("Hedge", "inferkit.layers.hedge", value)
 
 
 def is_health(value: Any) -> bool:

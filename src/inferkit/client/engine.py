@@ -117,6 +117,7 @@ class Engine:
             ledger=self.ledger,
             plans=self.plans,
             routes=self.steering.routes,
+            hedge=settings.get("hedge"),
             retry=Retry(settings["max_retries"], health=settings.get("health")),
             telemetry=settings.get("telemetry"),
             on_store_error=settings["on_store_error"],

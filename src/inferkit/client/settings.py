@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from inferkit.core.request import Handler, Layer
     from inferkit.core.stack import Insert
     from inferkit.layers.cache import Cache
+    from inferkit.layers.hedge import Hedge
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.plan import Plan
     from inferkit.pricing.prices import Price
@@ -196,6 +197,15 @@ class Settings(TypedDict, total=False):
             "What is known of models that fail, and when they are left alone; clients that are given the same one know "
             "it together.",
             otherwise="one of its own",
+        ),
+    ]
+    hedge: Annotated[
+        "Hedge",
+        Declared(
+            checks.is_hedge,
+            "a Hedge, for example Hedge(quantile=0.95)",
+            "When a second request is sent because the first token of one is late.",
+            otherwise="never",
         ),
     ]
     timeout: Annotated[

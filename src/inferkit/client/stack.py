@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from inferkit.runtime import imports
+
 if TYPE_CHECKING:
     from inferkit.core.request import Layer
     from inferkit.layers.cache import Cache
+    from inferkit.layers.hedge import Hedge
     from inferkit.layers.resolve import Names
     from inferkit.layers.retry import Retry
     from inferkit.ledger.ledger import Ledger
@@ -27,6 +30,7 @@ def default_stack(
     ledger: Ledger | None = None,
     plans: Plans | None = None,
     retry: Retry | None = None,
+    hedge: Hedge | None = None,
     telemetry: Telemetry | None = None,
     on_store_error: Literal["block", "allow"] = "block",
     estimates: Literal["strict", "learned"] = "strict",
@@ -38,7 +42,6 @@ def default_stack(
     candidates are asked. A layer of one's own is put in by name (see `Insert`).
     """
     from inferkit.layers.budget import BudgetLayer
-    from inferkit.layers.continuation import Continuation
     from inferkit.layers.meter import Meter
     from inferkit.layers.repair import Repair
     from inferkit.layers.resolve import Resolve
@@ -66,9 +69,18 @@ def default_stack(
         ),
         Repair(),
         Route(routes),
-        Continuation() if on_interrupt == "continue" else None,
+        _continuation() if on_interrupt == "continue" else None,
         retry or Retry(),
+        hedge,
         TraceAttempt(telemetry),
         Meter(book, learned),
     ]
     return [layer for layer in layers if layer is not None]
+
+
+def _continuation() -> Layer:
+    """Make the layer that few clients have."""
+    imports.load("inferkit.layers.continuation")
+    from inferkit.layers.continuation import Continuation
+
+    return Continuation()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.resilience.health import ModelHealth
 from inferkit.routing.combining import Routes
-from inferkit.runtime import clock
+from inferkit.runtime import clock, imports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +51,8 @@ class Steering:
 
     def explain(self, request: Request) -> Explanation:
         """Say whom a request would be sent to, and why. Raises `NoRoute` for a name that nothing stands behind."""
-        from inferkit.routing.explanation import explain
+        with imports.lock:
+            from inferkit.routing.explanation import explain
 
         self._catalog.refuse_text(request.model)
         candidates = self._catalog.resolve(request.model)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.routing.policy import Ordered
+from inferkit.runtime import imports
 
 if TYPE_CHECKING:
     from inferkit.core.attempt import Attempt
@@ -142,8 +143,9 @@ def as_policy(given: Any) -> Policy:
 
 
 def _named() -> Mapping[str, Callable[[], Policy]]:
-    from inferkit.routing.fitting import Fits
-    from inferkit.routing.ranking import Cheapest, Fastest
+    with imports.lock:
+        from inferkit.routing.fitting import Fits
+        from inferkit.routing.ranking import Cheapest, Fastest
 
     return {"ordered": Ordered, "fits": Fits, "cheapest": Cheapest, "fastest": Fastest}
 
