@@ -8,6 +8,7 @@ import pytest
 
 import tiny_gguf
 from inferkit import Client, LocalModelError, ModelFileError, ModelInfo
+from inferkit.routing import Cascade
 from inferkit.testing import FakeProvider
 
 
@@ -90,3 +91,12 @@ def test_a_file_that_comes_later_is_found(client, tmp_path):
     assert llm.complete("fast", "hello").provider == "fake"
     tiny_gguf.tiny().write(path)
     assert llm.complete("fast", "hello", max_output_tokens=1).provider == "local"
+
+
+def test_a_cascade_passes_it_by_too(client, tmp_path, caplog):
+    fake = FakeProvider("Hi")
+    names = [f"local:{damaged(tmp_path)}", "fake:m"]
+    llm = client(providers={"fake": fake}, models={"fast": names}, routes={"fast": Cascade(lambda _: True)})
+    with caplog.at_level(logging.WARNING, logger="inferkit"):
+        assert llm.complete("fast", "hello").text == "Hi"
+    assert "gives no reply to judge (ModelFileError: " in caplog.text

@@ -10,6 +10,7 @@ from inferkit.client.engine import Engine
 from inferkit.client.options import AllOptions, CallOptions, RoundOptions
 from inferkit.client.question import NOT_GIVEN, read_question
 from inferkit.client.settings import Settings
+from inferkit.client.shared import Shared
 from inferkit.client.streams import AsyncStream
 from inferkit.runtime.loops import current_runtime, import_loops
 
@@ -17,21 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Self, Unpack
 
-    from inferkit.client.inventory import ModelInfo
     from inferkit.client.tool_streams import AsyncToolStream
     from inferkit.core.messages import Messages
     from inferkit.core.reply import Reply, T
-    from inferkit.core.request import Layer
     from inferkit.core.tool_run import ToolRun
-    from inferkit.ledger.ledger import Ledger
-    from inferkit.plans.subscriptions import Plans
-    from inferkit.resilience.health import ModelHealth
 
 __all__ = ["AsyncClient"]
 
 
 @documents(Settings)
-class AsyncClient:
+class AsyncClient(Shared):
     """Makes model calls from asyncio and trio, through the whole stack.
 
     One client serves a whole application; it is safe in any number of tasks, threads and event loops. It takes:
@@ -140,41 +136,6 @@ class AsyncClient:
         asked = read_question(self._engine.catalog, first, second, model, messages, options)
         more = LoopOptions(max_rounds, on_tool_error, stream=True, here=False)
         return AsyncToolStream(ToolLoop(self._engine, *asked, tools, options, more))
-
-    def health(self) -> dict[str, ModelHealth]:
-        """Say how each model stands that is listed here, or that lately failed, by its `provider:model` name."""
-        return self._engine.health()
-
-    @property
-    def ledger(self) -> Ledger:
-        """The ledger that this client writes to. Raises `ConfigurationError` for a client with `ledger=False`."""
-        return self._engine.known_ledger()
-
-    @property
-    def plans(self) -> Plans:
-        """Who is on which plan. Raises `ConfigurationError` for a client without `plans=`."""
-        return self._engine.known_plans()
-
-    @property
-    def models(self) -> Mapping[str, tuple[ModelInfo, ...]]:
-        """What stands behind each name, best first. Of local models it says what they are and which engine runs them.
-
-        Reads the heads of local files anew each time; starts no model, and asks no provider.
-        """
-        return self._engine.inventory()
-
-    def check(self) -> tuple[ModelInfo, ...]:
-        """Give the models that cannot be called, each with its `problem` and what to do about it; none if all can.
-
-        It finds local files that are missing, damaged or of a kind that no engine here runs, and engines that are not
-        installed. It starts no model, and asks no provider.
-        """
-        return tuple(one for candidates in self.models.values() for one in candidates if one.problem is not None)
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The stack, from the outermost layer to the innermost."""
-        return self._engine.layers
 
     async def aclose(self) -> None:
         """Close connections, worker processes and files."""
