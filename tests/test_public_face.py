@@ -42,6 +42,7 @@ FACE = [
     "ContextOverflow",
     "CustomTool",
     "DeadlineExceeded",
+    "Embeddings",
     "End",
     "FilePart",
     "Gemini",
@@ -129,6 +130,7 @@ ALSO_IN_THE_DOCS = {
     "inferkit.providers.endpoints": {"Credential", "Endpoint"},
     "inferkit.providers.http.httpx_transport": {"HttpxTransport"},
     "inferkit.providers.wires.chat.quirks": {"ChatQuirks"},
+    "inferkit.providers.wires.embeddings.quirks": {"EmbeddingQuirks"},
     "inferkit.providers.wires.chat.wire": {"CHAT"},
     "inferkit.testing.ledger": {"LedgerContract"},
 }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from inferkit.core.attempt import Attempt
     from inferkit.core.body import End
     from inferkit.core.chunks import Chunk, ToolCallDelta
+    from inferkit.core.embeddings import Embeddings
     from inferkit.core.errors import (
         AuthenticationFailed,
         BudgetExceeded,
@@ -114,6 +115,7 @@ _load = lazily(
         "core.stack": ("Insert", "StackOrderWarning", "compose"),
         "client.streams": ("AsyncStream", "Stream"),
         "core.chunks": ("Chunk", "ToolCallDelta"),
+        "core.embeddings": ("Embeddings",),
         "core.usage": ("Usage",),
         "core.messages": (
             "AudioPart",
@@ -171,6 +173,7 @@ __all__ = [
     "ContextOverflow",
     "CustomTool",
     "DeadlineExceeded",
+    "Embeddings",
     "End",
     "FilePart",
     "Gemini",

@@ -1,4 +1,7 @@
-"""The door: `Client` for plain code, `AsyncClient` for asyncio and trio. Both drive the same coroutines."""
+"""The door: `Client` for plain code, `AsyncClient` for asyncio and trio. Both drive the same coroutines.
+
+The two are the same methods twice, with and without `await`, and are easier to compare in one place: hence its length.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from inferkit.client.call import Call
 from inferkit.client.declarations import documents
+from inferkit.client.embed_options import EmbedOptions
 from inferkit.client.engine import Engine
 from inferkit.client.options import CallOptions, RoundOptions
 from inferkit.client.question import NOT_GIVEN, read_question
@@ -16,9 +20,10 @@ from inferkit.runtime.direct import directly
 from inferkit.runtime.loops import current_runtime, import_loops
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Self, Unpack
 
+    from inferkit.core.embeddings import Embeddings
     from inferkit.core.messages import Messages
     from inferkit.core.reply import Reply
     from inferkit.core.request import Layer
@@ -31,6 +36,7 @@ __all__ = ["AsyncClient", "Client"]
 _lists_settings = documents(Settings)
 _lists_options = documents(CallOptions)
 _lists_round_options = documents(RoundOptions)
+_lists_embed_options = documents(EmbedOptions)
 _USUAL = frozenset({str, list})
 
 
@@ -135,6 +141,22 @@ class AsyncClient:
         asked = _arguments(self._engine, first, second, model, messages, options)
         loop = ToolLoop(self._engine, *asked, tools, options, max_rounds=max_rounds, on_tool_error=on_tool_error)
         return await loop.run(current_runtime())
+
+    @_lists_embed_options
+    async def embed(self, model: str, texts: str | Iterable[str], **options: Unpack[EmbedOptions]) -> Embeddings:
+        """Give a vector for each text: `embed("docs", ["...", "..."]).vectors`, in the order of the texts.
+
+        Equal texts are asked for once, those in the cache not at all, and the others in as few requests as the server
+        takes, some of them at once. Each request is held for, tried again and charged alone. Where one fails for good,
+        the error has the vectors that came as `.embedded`.
+
+        Raises the errors of `inferkit.core.errors`; `ConfigurationError` also for a name that stands for several
+        models, whose vectors cannot be compared. The options are:
+        """
+        imports.load("inferkit.client.embedding")
+        from inferkit.client.embedding import EmbeddingCall
+
+        return await EmbeddingCall(self._engine, model, texts, options).run(current_runtime())
 
     @property
     def ledger(self) -> Ledger:
@@ -259,6 +281,22 @@ class Client:
         asked = _arguments(self._engine, first, second, model, messages, options)
         loop = ToolLoop(self._engine, *asked, tools, options, max_rounds=max_rounds, on_tool_error=on_tool_error)
         return loop.run_here(self._run)
+
+    @_lists_embed_options
+    def embed(self, model: str, texts: str | Iterable[str], **options: Unpack[EmbedOptions]) -> Embeddings:
+        """Give a vector for each text: `embed("docs", ["...", "..."]).vectors`, in the order of the texts.
+
+        Equal texts are asked for once, those in the cache not at all, and the others in as few requests as the server
+        takes, some of them at once. Each request is held for, tried again and charged alone. Where one fails for good,
+        the error has the vectors that came as `.embedded`.
+
+        Raises the errors of `inferkit.core.errors`; `ConfigurationError` also for a name that stands for several
+        models, whose vectors cannot be compared. The options are:
+        """
+        imports.load("inferkit.client.embedding")
+        from inferkit.client.embedding import EmbeddingCall
+
+        return self._run(EmbeddingCall(self._engine, model, texts, options).run)
 
     @property
     def ledger(self) -> Ledger:

@@ -1,7 +1,7 @@
 """Every error inferkit raises, as one tree.
 
 ```
-InferkitError               .request_id .attempts
+InferkitError               .request_id .attempts .embedded
 ├ BudgetExceeded            .scope .limit .spent .resets_at .partial
 ├ DeadlineExceeded          (also a TimeoutError) .partial
 ├ NoRoute
@@ -22,9 +22,11 @@ Messages never carry a prompt, a reply or a secret. A partial reply is an attrib
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from decimal import Decimal
 
@@ -70,11 +72,13 @@ def is_never_written(error: BaseException) -> bool:
 class InferkitError(Exception):
     """Base of everything that can go wrong with a call.
 
-    `request_id` is the call's id in ledger and traces; `attempts` lists what was tried before it failed.
+    `request_id` is the call's id in ledger and traces; `attempts` lists what was tried before it failed. Of a call of
+    `embed` that failed in the middle, `embedded` has the vectors that had come, by the places of their texts.
     """
 
     request_id: str | None = None
     attempts: tuple[Attempt, ...] = ()
+    embedded: Mapping[int, Any] = MappingProxyType({})
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive copying between processes: subclasses take keyword arguments, which plain pickling loses."""

@@ -12,6 +12,7 @@ from inferkit.providers.adapter import Adapter
 from inferkit.providers.endpoints import Credential, Endpoint
 from inferkit.providers.google_tokens import GoogleTokens, TokenCredential
 from inferkit.providers.http.choosing import make_transport
+from inferkit.providers.wires.embeddings.quirks import EmbeddingQuirks
 from inferkit.providers.wires.gemini.quirks import GeminiQuirks
 from inferkit.providers.wires.gemini.wire import GEMINI_WIRE, GeminiWire
 
@@ -64,6 +65,7 @@ class Gemini(Adapter):
             Credential(api_key, env, header="x-goog-api-key", scheme=""),
             {} if headers is None else headers,
             quirks=quirks or GeminiQuirks(),
+            embeddings=EmbeddingQuirks(max_inputs=100, base64=False),
             free_fields=tuple(free_fields),
         )
         wire = GEMINI_WIRE if max_kept_bytes is None else GeminiWire(max_kept_bytes=max_kept_bytes)
@@ -117,7 +119,7 @@ class Vertex(Gemini):
             name=name,
             **settings,
         )
-        self.endpoint = replace(self.endpoint, credential=TokenCredential(tokens=self.tokens))
+        self.endpoint = replace(self.endpoint, credential=TokenCredential(tokens=self.tokens), embeddings=None)
 
     @property
     def fingerprint(self) -> str:

@@ -7,13 +7,14 @@ import functools
 import select
 import socket
 import threading
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from inferkit.core.errors import ConfigurationError, DeadlineExceeded
-from inferkit.runtime import clock, forks, writer
+from inferkit.runtime import clock, forks, imports, writer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from inferkit.runtime.protocol import Abandonable, Endings, Lock, Runtime, Threads
 
@@ -61,6 +62,22 @@ class DirectRuntime:
         """See `Runtime`. Nothing can cancel a thread."""
         await step(self)
 
+    async def side_by_side(self, steps: Sequence[Callable[[], Coroutine[Any, Any, None]]], most: int) -> None:
+        """See `Runtime`. In threads, which see the context of this one; what they run blocks, and is not cancelled."""
+        if min(most, len(steps)) < 2:  # noqa: PLR2004 - a thread for it would be one more
+            for step in steps:
+                await step()
+            return
+        imports.load("concurrent.futures.thread")
+        from concurrent.futures import ThreadPoolExecutor
+
+        pool = ThreadPoolExecutor(min(most, len(steps)), thread_name_prefix="inferkit-side-by-side")
+        try:
+            for running in [pool.submit(copy_context().run, _drive_step, step) for step in steps]:
+                running.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
     async def run_blocking(self, function: Callable[..., T], *args: Any, apart: Threads | None = None) -> T:  # noqa: ARG002
         """See `Runtime`."""
         return function(*args)
@@ -95,6 +112,10 @@ class _ThreadLock:
         wait = -1 if deadline is None else max(0.0, deadline - clock.now())
         if not self._lock.acquire(timeout=wait):
             raise DeadlineExceeded
+
+
+def _drive_step(step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    drive(step())
 
 
 def directly(step: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:

@@ -18,7 +18,7 @@ from inferkit.runtime.direct import drive, endings
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     import anyio
 
@@ -147,6 +147,27 @@ class AsyncRuntime:
         self._background.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.debug("a background step failed: %s", type(task.exception()).__name__)
+
+    async def side_by_side(self, steps: Sequence[Callable[[], Coroutine[Any, Any, None]]], most: int) -> None:
+        """See `Runtime`. In tasks."""
+        import anyio
+
+        waiting = iter(steps)
+        failures: list[Exception] = []
+
+        async def work() -> None:
+            for step in waiting:
+                try:
+                    await step()
+                except Exception as failure:  # it would come out of the group in a group
+                    failures.append(failure)
+                    group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            for _ in range(min(most, len(steps))):
+                group.start_soon(work)
+        if failures:
+            raise failures[0]
 
     async def run_blocking(self, function: Callable[..., T], *args: Any, apart: Threads | None = None) -> T:
         """See `Runtime`."""

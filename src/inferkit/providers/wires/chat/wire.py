@@ -15,12 +15,14 @@ from inferkit.providers.wires.chat.usage import read_usage, write_usage
 from inferkit.providers.wires.chat.writer import ChatWriter
 from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import CHAT as CHAT_NAME
+from inferkit.runtime import imports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inferkit.core.request import Request
     from inferkit.providers.endpoints import Endpoint
+    from inferkit.providers.wires.embeddings.openai import OpenAIEmbeddings
     from inferkit.providers.wires.protocol import TwoWayWire
 
 __all__ = ["CHAT", "ChatWire"]
@@ -44,6 +46,13 @@ class ChatWire(Codec):
     def path(self, request: Request) -> str:  # noqa: ARG002 - the same for all
         """See `Wire`."""
         return "/chat/completions"
+
+    def embeddings(self, request: Request) -> OpenAIEmbeddings:
+        """See `EmbeddingWire`."""
+        imports.load("inferkit.providers.wires.embeddings.openai")
+        from inferkit.providers.wires.embeddings.openai import OpenAIEmbeddings
+
+        return OpenAIEmbeddings(request, max_kept_bytes=self.max_kept_bytes)
 
     def payload(self, request: Request, quirks: ChatQuirks) -> dict[str, Any]:
         """See `Codec`."""
