@@ -70,7 +70,7 @@ from typing import assert_type
 
 from inferkit import (
     AsyncClient, AsyncStream, Budget, Cache, Chunk, Client, Handler, Insert, Key, Layer, OpenAIChat, Plan, Price, Reply,
-    Request, Response, SqliteLedger, Stream, Tool,
+    Request, Response, SqliteLedger, Stream, Tool, ToolRun,
 )
 from inferkit.telemetry import Telemetry
 
@@ -119,7 +119,7 @@ llm.complete("hi", tools=[{"type": "function"}, layer])
 llm.complete("hi", tools=[5])  # type: ignore[list-item]
 llm.complete(model="fast", messages=[{"role": "user", "content": "hi"}], repair=1, schema=int)
 llm.complete(model=5, messages="hi")  # type: ignore[arg-type]
-assert_type(llm.run_tools("fast", "hi", tools=[len], max_rounds=3, on_tool_error="raise", timeout=5), Reply)
+assert_type(llm.run_tools("fast", "hi", tools=[len], max_rounds=3, on_tool_error="raise", timeout=5), ToolRun)
 llm.run_tools("fast", "hi", tools=[Tool("look")])  # type: ignore[list-item]
 llm.run_tools("hi", tools=[len], on_tool_error="hide")  # type: ignore[arg-type]
 llm.complete("hi", budget="5.00")  # type: ignore[arg-type]
@@ -134,10 +134,106 @@ async def main(llm: AsyncClient) -> None:
     llm.stream("hi", top_k=5)  # type: ignore[call-arg]
 """
 
+PARSED = """
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict, assert_type
+
+from pydantic import BaseModel
+
+from inferkit import (
+    AsyncClient, AsyncToolStream, Chunk, Client, InferkitError, Reply, Stream, Tool, ToolEnded, ToolEvent, ToolRun,
+    ToolStarted, ToolStream,
+)
+
+
+class Order(BaseModel):
+    number: str
+
+
+@dataclass
+class Place:
+    name: str
+
+
+class Found(TypedDict):
+    name: str
+
+
+def add(a: int) -> int:
+    return a
+
+
+def text(reply: Reply) -> str:
+    return reply.text
+
+
+def first(replies: Sequence[Reply[Order]]) -> Order:
+    return replies[0].parsed
+
+
+def plain(llm: Client) -> None:
+    reply = llm.complete("fast", "hi", schema=Order, repair=1, temperature=0)
+    assert_type(reply, Reply[Order])
+    assert_type(reply.parsed, Order)
+    reply.parsed.nubmer  # type: ignore[attr-defined]
+    first([reply])
+    text(reply)
+    assert_type(llm.complete("hi", schema=Place).parsed, Place)
+    assert_type(llm.complete(messages="hi", schema=Found).parsed, Found)
+    assert_type(llm.complete("hi", schema={"type": "object"}).parsed, Any)
+    assert_type(llm.complete("hi", schema=Order, tools=[add]).parsed, Order)
+    llm.complete("hi", schema=Order(number="5"))  # type: ignore[arg-type]
+    llm.complete("hi", schema=Order, temprature=0)  # type: ignore[call-arg]
+    with llm.stream("fast", "hi", schema=Order) as stream:
+        assert_type(stream, Stream[Order])
+        assert_type(stream.reply.parsed, Order)
+    run = llm.run_tools("fast", "hi", tools=[add], schema=Order, max_rounds=3)
+    assert_type(run, ToolRun[Order])
+    assert_type(run.parsed, Order)
+    assert_type(run.reply, Reply[Order])
+    assert_type(run.rounds[0].reply, Reply[Any])
+    llm.run_tools("hi", tools=[Tool("look")], schema=Order)  # type: ignore[list-item]
+    with llm.stream_tools("hi", tools=[add], schema=Order) as events:
+        assert_type(events, ToolStream[Order])
+        for event in events:
+            show(event)
+        assert_type(events.run.parsed, Order)
+    assert_type(llm.stream_tools("hi", tools=[add]), ToolStream)
+    llm.stream_tools("hi")  # type: ignore[call-arg]
+
+
+def show(event: ToolEvent) -> str:
+    match event:
+        case Chunk():
+            return event.text
+        case ToolStarted():
+            return event.call.name
+        case ToolEnded():
+            return event.result.content
+
+
+def so_far(error: InferkitError) -> ToolRun:
+    done: ToolRun = error.run
+    return done
+
+
+async def asynchronous(llm: AsyncClient) -> None:
+    assert_type((await llm.complete("hi", schema=Order)).parsed, Order)
+    assert_type((await llm.run_tools("hi", tools=[add], schema=Place)).parsed, Place)
+    async with llm.stream("hi", schema=Order) as stream:
+        assert_type(stream.reply.parsed, Order)
+    async with llm.stream_tools("fast", "hi", tools=[add], schema=Order) as events:
+        assert_type(events, AsyncToolStream[Order])
+        async for event in events:
+            show(event)
+    await llm.run_tools("hi", tools=[add], on_tool_error="hide", schema=Order)  # type: ignore[arg-type]
+"""
+
 
 def test_types_reach_the_code_that_uses_them(tmp_path):
     pytest.importorskip("mypy")
-    files = {tmp_path / "budgets.py": BUDGETS, tmp_path / "calls.py": CALLS}
+    files = {tmp_path / "budgets.py": BUDGETS, tmp_path / "calls.py": CALLS, tmp_path / "parsed.py": PARSED}
     for file, code in files.items():
         file.write_text(code)
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", *files]

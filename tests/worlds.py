@@ -192,6 +192,9 @@ class _SyncClient:
     async def embed(self, *args, **options):
         return self.inner.embed(*args, **options)
 
+    def stream_tools(self, *args, **options):
+        return _SyncStream(self.inner.stream_tools(*args, **options))
+
     async def aclose(self):
         self.inner.close()
 
@@ -217,6 +220,10 @@ class _SyncStream:
     @property
     def partial_object(self):
         return self.inner.partial_object
+
+    @property
+    def run(self):
+        return self.inner.run
 
     async def objects(self):
         for one in self.inner.objects():

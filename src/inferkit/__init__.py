@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from inferkit.budgets.block import BudgetBlock, budget
     from inferkit.budgets.budget import Budget, Remaining, Spent, Threshold
     from inferkit.budgets.decorator import budgeted
+    from inferkit.client.async_client import AsyncClient
     from inferkit.client.catalog import Catalog
-    from inferkit.client.client import AsyncClient, Client
+    from inferkit.client.client import Client
     from inferkit.client.stack import default_stack
     from inferkit.client.streams import AsyncStream, Stream
+    from inferkit.client.tool_streams import AsyncToolStream, ToolStream
     from inferkit.core.attempt import Attempt
     from inferkit.core.body import End
     from inferkit.core.chunks import Chunk, ToolCallDelta
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from inferkit.core.errors import (
         AuthenticationFailed,
         BudgetExceeded,
+        CircuitOpen,
         ConfigurationError,
         ContentFiltered,
         ContextOverflow,
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
     from inferkit.core.request import Handler, Key, Layer, Request, Target
     from inferkit.core.response import Response
     from inferkit.core.stack import Insert, StackOrderWarning, compose
+    from inferkit.core.tool_run import ToolEnded, ToolEvent, ToolRound, ToolRun, ToolStarted
     from inferkit.core.usage import Usage
     from inferkit.layers.cache import Cache
     from inferkit.layers.retry import Retry
@@ -77,17 +81,22 @@ if TYPE_CHECKING:
     from inferkit.providers.http.transport import Timeouts
     from inferkit.providers.openai_chat import OpenAIChat
     from inferkit.providers.openai_responses import OpenAIResponses
+    from inferkit.resilience.breaker import BreakerRules
+    from inferkit.resilience.health import Health, ModelHealth
+    from inferkit.resilience.retry_budget import RetryRules
     from inferkit.runtime.protocol import Runtime
 
 _load = lazily(
     "inferkit",
     {
         "client.catalog": ("Catalog",),
-        "client.client": ("AsyncClient", "Client"),
+        "client.async_client": ("AsyncClient",),
+        "client.client": ("Client",),
         "client.stack": ("default_stack",),
         "core.errors": (
             "AuthenticationFailed",
             "BudgetExceeded",
+            "CircuitOpen",
             "ConfigurationError",
             "ContentFiltered",
             "ContextOverflow",
@@ -112,8 +121,10 @@ _load = lazily(
         "core.body": ("End",),
         "core.response": ("Response",),
         "runtime.protocol": ("Runtime",),
+        "core.tool_run": ("ToolEnded", "ToolEvent", "ToolRound", "ToolRun", "ToolStarted"),
         "core.stack": ("Insert", "StackOrderWarning", "compose"),
         "client.streams": ("AsyncStream", "Stream"),
+        "client.tool_streams": ("AsyncToolStream", "ToolStream"),
         "core.chunks": ("Chunk", "ToolCallDelta"),
         "core.embeddings": ("Embeddings",),
         "core.usage": ("Usage",),
@@ -144,6 +155,9 @@ _load = lazily(
         "layers.cache": ("Cache",),
         "layers.retry": ("Retry",),
         "local": ("Local",),
+        "resilience.breaker": ("BreakerRules",),
+        "resilience.health": ("Health", "ModelHealth"),
+        "resilience.retry_budget": ("RetryRules",),
         "providers.http.settings": ("Http",),
         "providers.http.transport": ("Timeouts",),
         "providers.anthropic": ("Anthropic",),
@@ -157,9 +171,11 @@ __all__ = [
     "Anthropic",
     "AsyncClient",
     "AsyncStream",
+    "AsyncToolStream",
     "Attempt",
     "AudioPart",
     "AuthenticationFailed",
+    "BreakerRules",
     "Budget",
     "BudgetBlock",
     "BudgetExceeded",
@@ -167,6 +183,7 @@ __all__ = [
     "CallRecord",
     "Catalog",
     "Chunk",
+    "CircuitOpen",
     "Client",
     "ConfigurationError",
     "ContentFiltered",
@@ -178,6 +195,7 @@ __all__ = [
     "FilePart",
     "Gemini",
     "Handler",
+    "Health",
     "Http",
     "ImagePart",
     "InferkitError",
@@ -191,6 +209,7 @@ __all__ = [
     "Local",
     "Message",
     "ModelFileError",
+    "ModelHealth",
     "NoRoute",
     "OpaquePart",
     "OpenAIChat",
@@ -208,6 +227,7 @@ __all__ = [
     "Request",
     "Response",
     "Retry",
+    "RetryRules",
     "Runtime",
     "Spent",
     "SqliteLedger",
@@ -223,8 +243,14 @@ __all__ = [
     "Tool",
     "ToolCallDelta",
     "ToolCallPart",
+    "ToolEnded",
+    "ToolEvent",
     "ToolResultPart",
+    "ToolRound",
     "ToolRoundsExceeded",
+    "ToolRun",
+    "ToolStarted",
+    "ToolStream",
     "Unavailable",
     "UnpricedModel",
     "Usage",

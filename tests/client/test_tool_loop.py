@@ -19,6 +19,7 @@ from inferkit import (
     AsyncClient,
     Budget,
     BudgetExceeded,
+    Cache,
     Chunk,
     Client,
     ConfigurationError,
@@ -26,12 +27,16 @@ from inferkit import (
     InvalidReply,
     Message,
     Price,
+    ProviderError,
     Tool,
     ToolCallDelta,
+    ToolCallPart,
     ToolRoundsExceeded,
+    Unavailable,
     Usage,
     budget,
 )
+from inferkit.caching.memory import MemoryTier
 from inferkit.core.messages import ToolResultPart
 from inferkit.runtime import clock
 from inferkit.telemetry import SpanCollector, Telemetry
@@ -96,18 +101,18 @@ def results(request):
 
 
 def test_functions_are_run_until_the_model_asks_for_none(world):
-    reply, provider = run(
+    done, provider = run(
         world,
         [add, where],
         asks(("add", {"a": 2})),
         asks(("where", {"number": "A"}), ("add", {"a": 2, "b": 3})),
         "Done.",
     )
-    assert reply.text == "Done."
-    assert [one.role for one in reply.conversation] == [
+    assert done.text == done.reply.text == "Done."
+    assert [one.role for one in done.messages] == [
         "user", "assistant", "tool", "assistant", "tool", "tool", "assistant",
     ]  # fmt: skip
-    assert reply.conversation[-1] == reply.message
+    assert done.messages[-1] == done.reply.message
     assert [(one.id, one.content, one.is_error) for one in results(provider.requests[2])] == [
         ("c0", "3", False), ("c0", '{"name":"near A"}', False), ("c1", "5", False),
     ]  # fmt: skip
@@ -121,7 +126,7 @@ def test_a_conversation_goes_on(world):
     async def body(world):
         async with made as llm:
             first = await llm.run_tools(messages=[Message.user("2 + 1?")], tools=[add], model="any")
-            return await llm.run_tools([*first.conversation, Message.user("Thanks.")], tools=[add])
+            return await llm.run_tools([*first.messages, Message.user("Thanks.")], tools=[add])
 
     assert world.run(body).text == "You are welcome."
     assert [one.role for one in provider.requests[2].messages] == ["user", "assistant", "tool", "assistant", "user"]
@@ -161,19 +166,142 @@ def test_rounds_are_limited_and_what_was_said_is_not_lost(world):
 
     with pytest.raises(ToolRoundsExceeded, match="still asks for functions after 3 rounds") as caught:
         run(world, [tick], asks(("tick", {})), max_rounds=3)
-    reply = caught.value.reply
+    done = caught.value.run
     assert len(count) == 2
-    assert [one.role for one in reply.conversation] == ["user", *["assistant", "tool"] * 2, "assistant"]
-    assert (caught.value.request_id, caught.value.attempts) == (reply.id, reply.attempts)
+    assert [one.role for one in done.messages] == ["user", *["assistant", "tool"] * 2, "assistant"]
+    assert (caught.value.request_id, caught.value.attempts) == (done.reply.id, done.reply.attempts)
+    assert len(done.attempts) == len(done.rounds) == 3
 
 
 def test_an_object_may_be_asked_for_at_the_end(world):
     class Sum(BaseModel):
         value: int
 
-    reply, provider = run(world, [add], asks(("add", {"a": 2})), '{"value": 3}', schema=Sum)
-    assert reply.parsed == Sum(value=3)
+    done, provider = run(world, [add], asks(("add", {"a": 2})), '{"value": 3}', schema=Sum)
+    assert done.parsed == done.reply.parsed == Sum(value=3)
     assert [one.response_schema is not None for one in provider.requests] == [True, True]
+
+
+def test_a_run_tells_of_all_its_rounds(world):
+    done, _ = run(
+        world,
+        [add],
+        asks(("add", {"a": 2}), ("add", {"a": 5}), usage=Usage(10, 5)),
+        asks(("add", {"a": "x"}), usage=Usage(20, 3)),
+        ["Done.", Chunk(usage=Usage(30, 2))],
+    )
+    assert [[one.content for one in each.results] for each in done.rounds][:1] == [["3", "6"]]
+    assert [[one.is_error for one in each.results] for each in done.rounds] == [[False, False], [True], []]
+    assert [each.reply.usage for each in done.rounds] == [Usage(10, 5), Usage(20, 3), Usage(30, 2)]
+    assert done.usage == Usage(60, 10)
+    assert done.cost_nanos == 60 * 1_000 + 10 * 10_000 == sum(each.reply.cost_nanos for each in done.rounds)
+    assert done.cost == sum(each.reply.cost for each in done.rounds)
+    assert [one.usage for one in done.attempts] == [each.reply.usage for each in done.rounds]
+
+
+def test_a_run_whose_model_has_no_price_has_no_cost(world):
+    done, _ = run(world, [add], asks(("add", {"a": 2})), "Done.", settings={"prices": {}})
+    assert (done.cost_nanos, done.cost) == (None, None)
+
+
+def test_a_round_from_the_cache_took_nothing(world):
+    _, made = client(world, asks(("add", {"a": 2})), "Done.", cache=Cache(MemoryTier()))
+
+    async def body(world):
+        async with made as llm:
+            first = await llm.run_tools("any", "Hi", tools=[add])
+            return first, await llm.run_tools("any", "Hi", tools=[add])
+
+    first, again = world.run(body)
+    assert again.messages == first.messages
+    assert (again.usage, again.cost_nanos, again.attempts) == (Usage(), 0, ())
+    assert first.cost_nanos > 0
+
+
+def test_a_run_without_a_reply_says_so(world):
+    with pytest.raises(ProviderError) as caught:
+        run(world, [add], Unavailable("gone", provider="f"), settings={"max_retries": 0})
+    done = caught.value.run
+    assert [one.role for one in done.messages] == ["user"]
+    assert [one.error for one in done.attempts] == ["Unavailable"]
+    with pytest.raises(LookupError, match=r"no reply came; what was asked is in \.messages"):
+        done.reply  # noqa: B018
+
+
+# Going on
+
+
+def test_a_run_that_failed_goes_on_where_it_was(world):
+    ran = []
+
+    def look(number: int) -> int:
+        ran.append(number)
+        return number
+
+    asked = asks(("look", {"number": 1}), ("look", {"number": 2}))
+    provider, made = client(world, asked, Unavailable("gone", provider="f"), "Done.", max_retries=0)
+
+    async def body(world):
+        async with made as llm:
+            with pytest.raises(Unavailable) as caught:
+                await llm.run_tools("any", "Hi", tools=[look])
+            assert len(caught.value.run.attempts) == 2  # the one that failed, too
+            return await llm.run_tools("any", caught.value.run.messages, tools=[look])
+
+    done = world.run(body)
+    assert sorted(ran) == [1, 2]  # and no call of a function was run again
+    assert provider.requests[2].messages == provider.requests[1].messages
+    assert done.text == "Done."
+
+
+def test_functions_that_nobody_has_run_yet_are_run_first(world):
+    provider, made = client(world, asks(("add", {"a": 1}), ("add", {"a": 2})), "Done.")
+
+    async def body(world):
+        async with made as llm:
+            with pytest.raises(ToolRoundsExceeded) as caught:
+                await llm.run_tools("any", "Hi", tools=[add], max_rounds=1)
+            messages = caught.value.run.messages
+            half = [*messages, Message.tool("c0", "mine")]
+            return await llm.run_tools("any", half, tools=[add], max_rounds=1)
+
+    done = world.run(body)
+    assert [(one.id, one.content) for one in results(provider.requests[1])] == [("c0", "mine"), ("c1", "3")]
+    assert len(done.rounds) == 1
+
+
+def test_a_conversation_that_asks_for_nothing_begins_with_a_call(world):
+    for messages in (
+        [Message.user("Hi"), Message.assistant("Hello."), Message.user("Well?")],
+        [Message("assistant", (ToolCallPart("c", "add", "{}"),)), Message.tool("c", "1")],
+        [Message("assistant", (ToolCallPart("c", "add", "{}"),)), Message.user("Never mind.")],
+        [Message.tool("c", "1")],
+    ):
+        provider, made = client(world, "Done.")
+
+        async def body(world, made=made, messages=messages):
+            async with made as llm:
+                return await llm.run_tools("any", messages, tools=[add])
+
+        assert len(world.run(body).rounds) == 1
+        assert provider.requests[0].messages == tuple(messages)
+
+
+@pytest.mark.parametrize("reason", ["length", "budget"])
+def test_nothing_is_run_of_a_reply_that_was_cut(world, reason):
+    ran = []
+
+    def look(number: int) -> int:
+        ran.append(number)
+        return number
+
+    cut = [Chunk(tool_calls=(ToolCallDelta(0, "c0", "look", '{"number": 1}'),)), Chunk(finish_reason=reason)]
+    done, provider = run(world, [look], cut)
+    assert (done.reply.finish_reason, ran, len(provider.requests)) == (reason, [], 1)
+    with pytest.raises(InvalidReply, match="was cut while it asked for functions") as caught:
+        run(world, [look], cut, schema=Place)
+    assert caught.value.finish_reason == reason
+    assert len(caught.value.run.rounds) == 1
 
 
 # Side by side
@@ -263,21 +391,25 @@ def test_a_budget_that_runs_out_ends_the_loop_and_what_was_spent_is_booked(world
 
     async def body(world):
         async with made as llm:
-            with pytest.raises(BudgetExceeded):
+            with pytest.raises(BudgetExceeded) as caught:
                 await llm.run_tools("any", "Hi", tools=[add])
             inner = llm.inner if hasattr(llm, "inner") else llm
-            return list(inner.ledger.entries())
+            return caught.value.run, list(inner.ledger.entries())
 
-    assert len(world.run(body)) == 2
-    assert len(provider.requests) == 2
+    done, entries = world.run(body)
+    assert len(entries) == len(provider.requests) == len(done.rounds) == 2
+    assert sum(one.charge.usd for one in entries) == done.cost_nanos
+    assert [one.role for one in done.messages] == ["user", *["assistant", "tool"] * 2]
 
 
 def test_a_function_whose_own_call_no_budget_covers_ends_the_loop(world):
     def spends() -> str:
         raise BudgetExceeded("no", scope="all", limit=1, spent=1)
 
-    with pytest.raises(BudgetExceeded):
-        run(world, [spends], asks(("spends", {})), "Oh.")
+    with pytest.raises(BudgetExceeded) as caught:
+        run(world, [spends, add], asks(("spends", {}), ("add", {"a": 1}), ("spends", {})), "Oh.")
+    assert [one.content for one in caught.value.run.rounds[0].results] == ["2"]  # the others have run
+    assert [one.role for one in caught.value.run.messages] == ["user", "assistant", "tool"]
 
 
 def test_the_time_is_for_everything_together(world, monkeypatch):

@@ -170,8 +170,18 @@ def test_chunks_before_the_commit_point_are_not_lost():
 def test_the_wait_that_a_provider_asks_for_is_kept():
     provider = FakeProvider(RateLimited("slow", provider="fake", retry_after=7.0), "hello")
     clock = Clock()
-    call(provider, clock=clock)
+    call(provider, clock=clock, retry=Retry(random=lambda: 0.0))
     assert clock.slept == [7.0]
+
+
+def test_those_who_were_asked_to_wait_alike_do_not_all_return_at_the_same_time():
+    slept = set()
+    for spread in (0.0, 0.25, 1.0):
+        clock = Clock()
+        provider = FakeProvider(RateLimited("slow", provider="fake", retry_after=7.0), "hello")
+        call(provider, clock=clock, retry=Retry(random=lambda spread=spread: spread))
+        slept.update(clock.slept)
+    assert slept == {7.0, 7.125, 7.5}
 
 
 def test_a_candidate_that_asked_for_time_is_left_alone_while_others_are_asked():
@@ -208,8 +218,7 @@ def test_what_was_tried_is_noted_for_the_trace():
     ]
 
 
-@given(st.integers(1, 60), st.floats(0, 1), st.floats(0, 1e6))
-def test_a_wait_is_never_shorter_than_asked_nor_longer_than_allowed(round_number, spread, asked):
-    wait = backoff(round_number, base=0.5, longest=8.0, spread=spread, asked=asked)
-    assert asked <= wait <= max(8.0, asked)
-    assert wait >= 0.25
+@given(st.integers(1, 5000), st.floats(0, 1), st.floats(0, 1e6))
+def test_a_wait_is_never_shorter_than_asked_and_is_spread_over_all_of_its_ceiling(round_number, spread, asked):
+    ceiling = min(8.0, 0.5 * 2.0 ** min(round_number - 1, 20))
+    assert backoff(round_number, base=0.5, longest=8.0, spread=spread, asked=asked) == asked + spread * ceiling

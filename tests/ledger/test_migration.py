@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from inferkit.core.usage import UsageDetails
 from inferkit.ledger.amounts import Amounts, Balance, Grant, Line, Refusal
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.ledger.sqlite import schema
+from inferkit.ledger.sqlite.checkup import check_up
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from worlds import in_threads
 
@@ -107,6 +109,49 @@ VERSION_2 = """
 """
 
 
+# the third and the fourth, as they were released
+VERSION_4 = """
+    ALTER TABLE entries ADD COLUMN details TEXT;
+    ALTER TABLE entries ADD COLUMN overrun INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN cell INTEGER;
+    CREATE INDEX entries_at ON entries (at);
+    CREATE INDEX entries_apart ON entries (at) WHERE cell IS NULL;
+    PRAGMA user_version = 3;
+    CREATE TABLE cells (
+        cell INTEGER PRIMARY KEY, user TEXT, tenant TEXT, feature TEXT, plan TEXT, provider TEXT, model TEXT,
+        outcome TEXT, finish_reason TEXT, priced INTEGER NOT NULL, estimated INTEGER NOT NULL,
+        degraded INTEGER NOT NULL, is_detailed INTEGER NOT NULL, is_reported INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE stretches (
+        since REAL PRIMARY KEY, until REAL NOT NULL, archive INTEGER NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE rollups (
+        since REAL NOT NULL, cell INTEGER NOT NULL, first REAL NOT NULL, calls INTEGER NOT NULL, usd INTEGER NOT NULL,
+        input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL,
+        cache_write_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, prompt_cache_saved INTEGER NOT NULL,
+        routing_saved INTEGER NOT NULL, reported INTEGER NOT NULL,
+        PRIMARY KEY (since, cell)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE archived (call TEXT PRIMARY KEY) WITHOUT ROWID, STRICT;
+    CREATE VIEW entered AS SELECT call FROM entries;
+    CREATE TABLE archived_sums (
+        accounts TEXT PRIMARY KEY, usd INTEGER NOT NULL, tokens INTEGER NOT NULL, calls INTEGER NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE archives (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, state TEXT NOT NULL, since REAL NOT NULL, before REAL NOT NULL,
+        last INTEGER NOT NULL, bounds TEXT NOT NULL, entries INTEGER NOT NULL, moved INTEGER NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 4;
+
+    INSERT INTO entries (id, call, kind, at, calls, usd, provider, model, input_tokens, output_tokens,
+        cache_read_tokens, cache_write_tokens, attempts, estimated, outcome, user, accounts, cell)
+    WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 499)
+    SELECT 10 + n, 'four-' || n, iif(n % 100 = 3, 'expired', 'settled'),
+        iif(n % 97 = 5, 3600 * (n % 7 - 3), 1792000000 + 200 * n + 3600 * (n % 31 = 4)), 1, n, 'openai', 'm', 1, 2,
+        0, 0, 1, 0, 'completed', 'cleo', '[]', iif(n % 50 = 7 OR n % 100 = 3, NULL, 12345) FROM numbers;
+"""
+
+
 def written(path, *scripts):
     connection = sqlite3.connect(path, isolation_level=None)
     for script in scripts:
@@ -172,6 +217,35 @@ def test_what_the_second_version_wrote_is_read_as_it_was_and_goes_on(tmp_path):
     ledger.close()
 
 
+def test_what_the_fourth_version_wrote_is_found_by_its_time(tmp_path):
+    path = written(tmp_path / "ledger.db", VERSION_1, VERSION_2, VERSION_4)
+    with contextlib.closing(SqliteLedger(path)) as ledger:
+        ledger.record("new", Charge(1), at=1_792_000_000)
+        with contextlib.closing(sqlite3.connect(path)) as older:  # one that was open, and goes on as it did
+            for number in range(3):
+                older.execute(
+                    "INSERT INTO entries (call, kind, at, calls, input_tokens, output_tokens, cache_read_tokens, "
+                    "cache_write_tokens, attempts, estimated, accounts) "
+                    f"VALUES ('older-{number}', 'settled', {1_792_000_000 + 3600 * number}, 1, 0, 0, 0, 0, 1, 0, '[]')"
+                )
+            older.commit()
+        everything = list(ledger.entries())
+        assert len(everything) == 3 + 500 + 1 + 3
+        for since in (-20_000, -10_800, 0, 3600, *range(1_792_000_000 - 5400, 1_792_110_000, 2700)):
+            until = since + 3600
+            among = [entry for entry in everything if since <= entry.at < until]
+            assert list(ledger.entries(since=since, until=until)) == among, since
+            lost = [entry for entry in among if entry.kind == "expired"]
+            assert list(ledger.entries(since=since, until=until, kind="expired")) == lost
+            summary = ledger.journal.summary([since, until])
+            calls = sum(total.calls for total in summary.totals)
+            usd = sum(sum(models.values()) for models in summary.spent)
+            apart = list(summary.apart)
+            assert calls + len(apart) == len(among)
+            assert usd + sum(entry.charge.usd or 0 for entry in apart) == sum(each.charge.usd or 0 for each in among)
+    assert [each.level for each in check_up(path, 0) if each.about == "hours"] == []
+
+
 def test_the_limit_holds_and_everything_new_works(path):
     ledger = SqliteLedger(path)
     line = Line("free:alice", W, usd=100, warn_at=(800,))
@@ -222,16 +296,18 @@ def test_a_file_that_is_locked_while_it_should_be_upgraded_is_an_error_and_stays
     assert content(path) == before
 
 
-@pytest.mark.parametrize("scripts", [(VERSION_1,), (VERSION_1, VERSION_2)], ids=["1", "2"])
-def test_a_new_file_has_the_tables_of_one_that_was_upgraded(tmp_path, scripts):
-    path = written(tmp_path / "ledger.db", *scripts)
+@pytest.mark.parametrize("versions", [1, 2, 3], ids=["1", "2", "4"])
+def test_a_new_file_has_the_tables_of_one_that_was_upgraded(tmp_path, versions):
+    path = written(tmp_path / "ledger.db", *(VERSION_1, VERSION_2, VERSION_4)[:versions])
     SqliteLedger(path).close()
     SqliteLedger(tmp_path / "new.db").close()
     tables = []
     for each in (path, tmp_path / "new.db"):
         connection = sqlite3.connect(each)
-        names = ("balances", "holds", "expired", "entries", "credits")
+        names = ("balances", "holds", "expired", "entries", "credits", "hours")
         tables.append({name: connection.execute(f"PRAGMA table_info({name})").fetchall() for name in names})
+        others = "SELECT name FROM sqlite_master WHERE type IN ('index', 'trigger', 'view') ORDER BY name"
+        tables[-1]["others"] = connection.execute(others).fetchall()
         connection.close()
     assert tables[0] == tables[1]
     assert all(tables[0].values())

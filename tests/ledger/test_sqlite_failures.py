@@ -14,6 +14,7 @@ from inferkit.ledger.journal import Charge
 from inferkit.ledger.sqlite import checkpoints
 from inferkit.ledger.sqlite.database import Database
 from inferkit.ledger.sqlite.ledger import SqliteLedger
+from inferkit.ledger.sqlite.schema import MIGRATIONS
 from inferkit.runtime import writer
 
 WORKER = Path(__file__).with_name("ledger_worker.py")
@@ -76,7 +77,7 @@ def test_a_newer_format_is_refused(tmp_path):
     with sqlite3.connect(path) as other:
         other.execute("PRAGMA user_version=99")
     other.close()
-    with pytest.raises(LedgerError, match=r"newer inferkit \(version 99 .* knows 4\); upgrade"):
+    with pytest.raises(LedgerError, match=rf"newer inferkit \(version 99 .* knows {len(MIGRATIONS)}\); upgrade"):
         SqliteLedger(path)
 
 

@@ -27,18 +27,10 @@ def environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def embeddings(quirks):
-    if quirks is None:
-        return "none"
-    tokens = "" if quirks.max_tokens is None else f", {quirks.max_tokens:,} tokens"
-    field = quirks.dimensions_field
-    return f"{quirks.max_inputs:,} texts{tokens}" + ("" if field == "dimensions" else f"; `dimensions` as `{field}`")
-
-
 def rows():
     """Say of each server what its preset says."""
-    yield "| server | address | key | limit of the reply | reasoning goes back in | takes | embeddings at once | is not sent, or otherwise |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| server | address | key | limit of the reply | reasoning goes back in | takes | is not sent, or otherwise |"
+    yield "|---|---|---|---|---|---|---|"
     for name, preset in PRESETS.items():
         quirks = preset.quirks
         takes = ["images"]
@@ -70,7 +62,6 @@ def rows():
             f"`{quirks.max_tokens_field}`",
             f"`{back}`" if back and " " not in back else back or "",
             ", ".join(takes),
-            embeddings(preset.embeddings),
             "; ".join(notes),
         ]
         yield "| " + " | ".join(cells) + " |"

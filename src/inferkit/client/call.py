@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from inferkit.caching.control import CACHE
 from inferkit.client.engine import GRACE
+from inferkit.client.question import NOT_GIVEN, read_question
 from inferkit.core.chunks import since_restart
 from inferkit.core.errors import InferkitError
 from inferkit.core.messages import Message
@@ -26,9 +27,29 @@ if TYPE_CHECKING:
     from inferkit.runtime.protocol import Runtime
     from inferkit.typed.expected import Expected
 
-__all__ = ["Call"]
+__all__ = ["Call", "call_for"]
 
+_USUAL = frozenset({str, list})
 _BLANK = Request(model="", messages=(), runtime=cast("Runtime", None), record=cast("CallRecord", None))
+
+
+def call_for(  # noqa: PLR0917 - as they were passed
+    engine: Engine,
+    first: str | Messages,
+    second: Messages,
+    model: str | None,
+    messages: Messages,
+    schema: Any,
+    options: CallOptions,
+    *,
+    stream: bool,
+) -> Call:
+    """Make the call that a client was asked for. Raises `ConfigurationError` for what makes no sense."""
+    if schema is not None:
+        options["schema"] = schema  # type: ignore[typeddict-unknown-key]
+    if not (type(first) is str and type(second) in _USUAL and model is NOT_GIVEN and messages is NOT_GIVEN):
+        first, second = read_question(engine.catalog, first, second, model, messages, options)  # type: ignore[assignment]
+    return Call(engine, first, second, options, stream=stream)  # type: ignore[arg-type]
 
 
 class Call:

@@ -139,7 +139,13 @@ class Catalog:
         return self._priced(provider, model, adapter)
 
     def _priced(self, provider: str, model: str, adapter: Handler) -> Target:
-        return Target(provider, model, adapter, None if self._prices is None else self._prices.find(provider, model))
+        prices = self._prices
+        if prices is None:
+            return Target(provider, model, adapter)
+        region = getattr(adapter, "price_region", None)
+        if region is not None:
+            prices.serve_from(provider, region)
+        return Target(provider, model, adapter, prices.find(provider, model))
 
 
 _LONGEST_NAME = 200

@@ -26,6 +26,7 @@ __all__ = [
     "are_tools",
     "is_budget",
     "is_cache",
+    "is_health",
     "is_ledger",
     "is_mapping",
     "is_path",
@@ -173,6 +174,11 @@ def is_transport(value: Any) -> bool:
     from inferkit.providers.http.settings import LIBRARIES, Http
 
     return isinstance(value, Http) or value in LIBRARIES or callable(getattr(value, "post", None))
+
+
+def is_health(value: Any) -> bool:
+    """Say whether this is what is known of models that fail."""
+    return _is_a("Health", "inferkit.resilience.health", value)
 
 
 def is_telemetry(value: Any) -> bool:

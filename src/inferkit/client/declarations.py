@@ -95,11 +95,12 @@ def with_defaults(taken: Mapping[str, Any], declared: Mapping[str, Declared]) ->
     return {name: one.default for name, one in declared.items() if one.default is not UNSET} | dict(taken)
 
 
-def documents(kind: type) -> Callable[[T], T]:
-    """Make the decorator that lists the fields of a TypedDict at the end of a docstring, for `help()`."""
+def documents(kind: type, but: str = "") -> Callable[[T], T]:
+    """Make the decorator that lists the fields of a TypedDict `but` one at the end of a docstring, for `help()`."""
     fields = [
         f"- `{name}`: {one.meaning}\n  Takes {one.expected} (default: {one.without})."
         for name, one in declared_in(kind).items()
+        if name != but
     ]
 
     def document(thing: T) -> T:

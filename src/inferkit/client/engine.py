@@ -12,7 +12,7 @@ from inferkit.client.home import open_cache
 from inferkit.client.options import read_options
 from inferkit.client.preload import preload
 from inferkit.client.settings import Settings, read_settings
-from inferkit.client.stack import default_stack
+from inferkit.client.stack import default_stack, for_embeddings
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.stack import check_order, compose, insert
 from inferkit.pricing.price_book import PriceBook
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.plan import Plan
     from inferkit.plans.subscriptions import Plans
+    from inferkit.resilience.health import Health, ModelHealth
 
 GRACE = 0.1
 """Adapters keep the deadline themselves and say what they had received; this much later, in seconds, they are cut."""
@@ -55,10 +56,6 @@ _ROOMS = (
     "inferkit.plans.subscriptions",
 )
 """What is imported below where it is used, since nothing of it is needed before there is a client."""
-
-_INSIDE_BATCHES = ("budget", "route", "retry", "attempt", "meter")
-"""Layers that see each request of a call for embeddings for itself."""
-
 __all__ = ["Engine", "dispatch"]
 
 
@@ -118,7 +115,7 @@ class Engine:
             cache=open_cache(settings["cache"], home),
             ledger=self.ledger,
             plans=self.plans,
-            retry=Retry(settings["max_retries"]),
+            retry=Retry(settings["max_retries"], health=settings.get("health")),
             telemetry=settings.get("telemetry"),
             on_store_error=settings["on_store_error"],
             estimates=settings["estimates"],
@@ -194,13 +191,7 @@ class Engine:
     def _embedding(self) -> Handler:
         """Give the stack with the layer that parts calls for embeddings, which no other call passes."""
         if self._embeds is None:
-            imports.load("inferkit.layers.batches")
-            from inferkit.layers.batches import Batches
-
-            layers = [layer for layer in self.layers if not _is_repair(layer)]
-            inside = (place for place, layer in enumerate(layers) if getattr(layer, "role", None) in _INSIDE_BATCHES)
-            layers.insert(next(inside, len(layers)), Batches(self._prices))
-            self._embeds = compose(layers, dispatch)
+            self._embeds = compose(for_embeddings(self.layers, self._prices), dispatch)
         return self._embeds
 
     def tracer(self) -> Tracer:
@@ -208,6 +199,18 @@ class Engine:
         from inferkit.telemetry.instruments import Telemetry
 
         return (self._telemetry or Telemetry()).tracer
+
+    def health(self) -> dict[str, ModelHealth]:
+        """Say how each model stands that is listed here, or that lately failed. Empty in a stack without retries."""
+        from inferkit.layers.retry import Retry
+
+        known: Health | None = next((layer.health for layer in self.layers if isinstance(layer, Retry)), None)
+        if known is None:
+            return {}
+        listed = [target for name in self.catalog.names_known for target in self.catalog.names(name)]
+        names = [f"{provider}:{model}" if model else provider for provider, model in listed]
+        now = clock.now()
+        return {name: known.of(name, now) for name in dict.fromkeys((*names, *known.troubled))}
 
     def known_ledger(self) -> Ledger:
         """Give the ledger that calls are entered in."""

@@ -11,7 +11,7 @@ from inferkit.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from inferkit.core.messages import CustomTool, Tool
 
-__all__ = ["OPTIONS", "CallOptions", "RoundOptions", "read_options"]
+__all__ = ["OPTIONS", "AllOptions", "CallOptions", "RoundOptions", "read_options"]
 
 
 def _as_float(value: float) -> float:
@@ -85,15 +85,6 @@ class _ReplyOptions(TypedDict, total=False):
             otherwise=PROVIDER,
         ),
     ]
-    schema: Annotated[
-        type | Mapping[str, Any],
-        Declared(
-            checks.is_schema,
-            "a pydantic model, a dataclass, a TypedDict, or a JSON schema as a dictionary",
-            "What the reply has to look like. `Reply.parsed` is the valid object.",
-            otherwise="free text",
-        ),
-    ]
     repair: Annotated[
         int,
         Declared(
@@ -164,7 +155,7 @@ class _ReplyOptions(TypedDict, total=False):
 
 
 class RoundOptions(_ReplyOptions, EveryCallOptions, total=False):
-    """The keyword arguments of each call that `run_tools` makes: those of `complete`, but for `tools`.
+    """The keyword arguments of each call that `run_tools` makes: those of `complete`, but for `tools` and `schema`.
 
     One that is None counts as not given, but for `timeout=None`. Each becomes the field of `Request` that has its
     name, but for `timeout`, `budget`, `cache`, `schema` and `repair`, which are read at the door.
@@ -172,7 +163,7 @@ class RoundOptions(_ReplyOptions, EveryCallOptions, total=False):
 
 
 class CallOptions(RoundOptions, total=False):
-    """The keyword arguments of `complete` and `stream`."""
+    """The keyword arguments of `complete` and `stream`, but for `schema`, which says what type `Reply.parsed` has."""
 
     tools: Annotated[
         "Sequence[Tool | CustomTool | Mapping[str, Any] | Callable[..., Any]]",
@@ -187,7 +178,21 @@ class CallOptions(RoundOptions, total=False):
     ]
 
 
-OPTIONS = declared_in(CallOptions)
+class AllOptions(CallOptions, total=False):
+    """All that a call reads."""
+
+    schema: Annotated[
+        type | Mapping[str, Any],
+        Declared(
+            checks.is_schema,
+            "a pydantic model, a dataclass, a TypedDict, or a JSON schema as a dictionary",
+            "What the reply has to look like. `Reply.parsed` is the valid object.",
+            otherwise="free text",
+        ),
+    ]
+
+
+OPTIONS = declared_in(AllOptions)
 _LENGTHS = {"max_tokens", "max_completion_tokens"}  # what other libraries call `max_output_tokens`
 
 

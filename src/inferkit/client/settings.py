@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from inferkit.pricing.prices import Price
     from inferkit.providers.http.settings import Http, Library
     from inferkit.providers.http.transport import Transport
+    from inferkit.resilience.health import Health
     from inferkit.telemetry.instruments import Telemetry
 
 __all__ = ["SETTINGS", "Settings", "read_settings"]
@@ -164,6 +165,16 @@ class Settings(TypedDict, total=False):
             "0 or more, a whole number",
             "How many requests may follow the first one of a call, in all.",
             default=2,
+        ),
+    ]
+    health: Annotated[
+        "Health",
+        Declared(
+            checks.is_health,
+            "a Health, for example Health(breaker=BreakerRules(failures=10))",
+            "What is known of models that fail, and when they are left alone; clients that are given the same one know "
+            "it together.",
+            otherwise="one of its own",
         ),
     ]
     timeout: Annotated[

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from inferkit.runtime import imports
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from inferkit.core.request import Layer
     from inferkit.layers.cache import Cache
     from inferkit.layers.resolve import Names
@@ -15,7 +19,10 @@ if TYPE_CHECKING:
     from inferkit.pricing.price_book import PriceBook
     from inferkit.telemetry.instruments import Telemetry
 
-__all__ = ["default_stack"]
+__all__ = ["default_stack", "for_embeddings"]
+
+_OF_EACH_REQUEST = ("budget", "route", "retry", "attempt", "meter")
+"""Layers that see each of the requests which a call for embeddings is parted into."""
 
 
 def default_stack(
@@ -69,3 +76,14 @@ def default_stack(
         Meter(book, learned),
     ]
     return [layer for layer in layers if layer is not None]
+
+
+def for_embeddings(layers: Sequence[Layer], prices: PriceBook) -> list[Layer]:
+    """Give the stack that calls for embeddings pass: with the layer that parts them, and none that checks replies."""
+    imports.load("inferkit.layers.batches")
+    from inferkit.layers.batches import Batches
+
+    stack = [layer for layer in layers if getattr(layer, "role", None) != "repair"]
+    inside = (place for place, layer in enumerate(stack) if getattr(layer, "role", None) in _OF_EACH_REQUEST)
+    stack.insert(next(inside, len(stack)), Batches(prices))
+    return stack

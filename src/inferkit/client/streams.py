@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from inferkit.core.reply import T
 from inferkit.runtime.loops import current_runtime
 
 if TYPE_CHECKING:
@@ -18,25 +19,25 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncStream", "Run", "Stream"]
 
-T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Run(Protocol):
     """Runs a coroutine of the stack to its result, in whatever way the client was set up for."""
 
-    def __call__(self, step: Callable[[Runtime], Coroutine[Any, Any, T]], /) -> T:
+    def __call__(self, step: Callable[[Runtime], Coroutine[Any, Any, R]], /) -> R:
         """Run it, and give its result."""
 
 
-class _Facts:
+class _Facts(Generic[T]):
     """What a stream knows of its reply: so far while it runs, and all of it at the end."""
 
     _call: Call
     inferkit_knows_who_pays = True  # since it was made: it needs nobody to put scopes in place
 
     @property
-    def reply(self) -> Reply:
-        """The reply as received so far."""
+    def reply(self) -> Reply[T]:
+        """The reply as received so far; its `parsed` is there once it was read to its end."""
         return self._call.reply
 
     @property
@@ -53,7 +54,7 @@ class _Facts:
         return self._call.partial_object
 
 
-class AsyncStream(_Facts):
+class AsyncStream(_Facts[T]):
     """A reply being streamed. Iterate over its chunks inside `async with`, which closes it however you leave."""
 
     def __init__(self, call: Call) -> None:
@@ -98,7 +99,7 @@ class AsyncStream(_Facts):
         await self._call.close()
 
 
-class Stream(_Facts):
+class Stream(_Facts[T]):
     """A reply being streamed. Iterate over its chunks inside `with`, which closes it however you leave."""
 
     def __init__(self, call: Call, run: Run) -> None:

@@ -1,7 +1,7 @@
 """Every error inferkit raises, as one tree.
 
 ```
-InferkitError               .request_id .attempts .embedded
+InferkitError               .request_id .attempts .run .embedded
 ├ BudgetExceeded            .scope .limit .spent .resets_at .partial
 ├ DeadlineExceeded          (also a TimeoutError) .partial
 ├ NoRoute
@@ -10,9 +10,11 @@ InferkitError               .request_id .attempts .embedded
 │ └ UnpricedModel
 ├ LedgerError
 ├ InvalidReply              .problems .detail .finish_reason .partial
-├ ToolRoundsExceeded        .reply
+├ ToolRoundsExceeded
 └ ProviderError             .provider .status .code .retryable .retry_after
-  ├ RateLimited  ├ Unavailable  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered
+  ├ RateLimited  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered
+  ├ Unavailable
+  │ └ CircuitOpen
   └ StreamInterrupted       .partial
 StreamError(RuntimeError)   misuse of a stream: read twice, read after closing
 ```
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthenticationFailed",
     "BudgetExceeded",
+    "CircuitOpen",
     "ConfigurationError",
     "ContentFiltered",
     "DeadlineExceeded",
@@ -72,12 +75,14 @@ def is_never_written(error: BaseException) -> bool:
 class InferkitError(Exception):
     """Base of everything that can go wrong with a call.
 
-    `request_id` is the call's id in ledger and traces; `attempts` lists what was tried before it failed. Of a call of
-    `embed` that failed in the middle, `embedded` has the vectors that had come, by the places of their texts.
+    `request_id` is the call's id in ledger and traces; `attempts` lists what was tried before it failed. `run` is what
+    `run_tools` had done when it came, a `ToolRun`, and None elsewhere: pass its `messages`, and it goes on there. Of a
+    call of `embed` that failed in the middle, `embedded` has the vectors that had come, by the places of their texts.
     """
 
     request_id: str | None = None
     attempts: tuple[Attempt, ...] = ()
+    run: Any = None
     embedded: Mapping[int, Any] = MappingProxyType({})
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -182,11 +187,7 @@ class InvalidReply(InferkitError):
 
 
 class ToolRoundsExceeded(InferkitError):
-    """The model asks for functions again and again. `reply` is its last `Reply`, whose `conversation` goes on there."""
-
-    def __init__(self, message: str, *, reply: Any) -> None:
-        super().__init__(message)
-        self.reply = reply
+    """The model asks for functions again and again. Its last reply stands in `run`, and its calls were not run."""
 
 
 class ProviderError(InferkitError):
@@ -230,6 +231,10 @@ class Unavailable(ProviderError):
     """The provider could not be reached, is overloaded, or failed inside."""
 
     retryable = True
+
+
+class CircuitOpen(Unavailable):
+    """The model has been failing and is left alone for a while (`retry_after`, in seconds): nothing was sent."""
 
 
 class AuthenticationFailed(ProviderError):

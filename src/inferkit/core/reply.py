@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 from inferkit.core.messages import Message, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from inferkit.core.money import to_usd
@@ -19,11 +19,20 @@ if TYPE_CHECKING:
     from inferkit.core.chunks import Chunk, TokenLogprob
     from inferkit.core.record import CacheResult, CallRecord
 
-__all__ = ["Reply", "parts_of", "tool_calls"]
+if TYPE_CHECKING:  # who writes `Reply` means one of anything
+    from typing_extensions import TypeVar
+
+    T = TypeVar("T", default=Any)
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+__all__ = ["Reply", "T", "parts_of", "tool_calls"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Generic[T]):
     """The reply to one call.
 
     `usage` is that of the model that served it, `cost_nanos` what all attempts cost, in nano-dollars (None where a
@@ -35,8 +44,7 @@ class Reply:
     the conversation: append it, and what only the provider understands goes back with it. `extra` is what else the
     provider said of the reply (citations, logprobs, its service tier), under its own names. `left_out` names what of
     the request its provider was not sent, since only another one understands it. `chunks` are the pieces that it came
-    in, `raw` holds the provider's own events. `parsed` is the valid object of a call with `schema=`,
-    `conversation` the whole one that `run_tools` had, this reply at its end.
+    in, `raw` holds the provider's own events. `parsed` is the valid object of a call with `schema=`.
     """
 
     id: str
@@ -57,8 +65,7 @@ class Reply:
     extra: Mapping[str, Any] = field(repr=False)
     left_out: tuple[str, ...] = ()
     chunks: tuple[Chunk, ...] = field(repr=False, compare=False)
-    parsed: Any = field(default=None, repr=False, compare=False)
-    conversation: tuple[Message, ...] = field(default=(), repr=False, compare=False)
+    parsed: T = field(default=cast("T", None), repr=False, compare=False)
 
     @classmethod
     def of(cls, chunks: Sequence[Chunk], record: CallRecord, parsed: Any = None) -> Reply:

@@ -15,6 +15,7 @@ from inferkit.core.errors import (
     BudgetExceeded,
     ConfigurationError,
     ContentFiltered,
+    DeadlineExceeded,
     InvalidRequest,
     ProviderError,
     RateLimited,
@@ -22,6 +23,7 @@ from inferkit.core.errors import (
     Unavailable,
 )
 from inferkit.layers.resolve import resolved
+from inferkit.resilience.health import Health
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,16 +37,20 @@ __all__ = ["Retry", "backoff"]
 
 _log = logging.getLogger("inferkit")
 _NOT_FOUND = 404
+_SLOW = 10.0  # seconds without a first chunk, after which even a deadline speaks against the model
 
 
 def backoff(round_number: int, *, base: float, longest: float, spread: float, asked: float = 0.0) -> float:
     """Give the wait in seconds before a round of retries (the first retry is round 1).
 
-    It doubles from `base` up to `longest`, scaled by `spread` (0 to 1) into its upper half, so that clients that
-    failed together do not return together. A provider's own `asked` wait is never undercut.
+    Full jitter: its ceiling doubles from `base` up to `longest`, and `spread` (0 to 1) says how much of that is waited,
+    so that clients that failed together do not return together. A provider's own `asked` wait comes before it.
     """
-    wait = min(longest, base * 2.0 ** (round_number - 1)) * (0.5 + spread / 2)
-    return max(wait, asked)
+    return asked + spread * _ceiling(round_number, base, longest)
+
+
+def _ceiling(round_number: int, base: float, longest: float) -> float:
+    return min(longest, base * 2.0 ** min(round_number - 1, 60))
 
 
 class Retry:
@@ -55,9 +61,11 @@ class Retry:
 
     At most `1 + max_retries` requests are sent, or one a candidate where there are more candidates than that. A
     candidate that refused for good (wrong key, invalid request), or that the budget does not cover, is not asked again,
-    the others are. Refused content
-    is not taken to another model. A wait that would pass the call's deadline, or is longer than `longest_wait`
-    seconds, is not begun: the last error is raised at once.
+    the others are. Refused content is not taken to another model. A wait that would pass the call's deadline, or is
+    longer than `longest_wait` seconds, is not begun: the last error is raised at once.
+
+    `health` is what all calls know together. A candidate that keeps failing, or that asked for time, is left alone by
+    every call for a while, and retries may not exceed a share of the calls, so that they cannot multiply an outage.
     """
 
     role = "retry"
@@ -69,12 +77,14 @@ class Retry:
         base: float = 0.5,
         longest: float = 8.0,
         longest_wait: float = 60.0,
+        health: Health | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
         if not isinstance(max_retries, int) or max_retries < 0:
             raise ConfigurationError(f"max_retries is 0 or more, a whole number; got {max_retries!r}")
         if base <= 0 or longest < base or longest_wait < 0:
             raise ConfigurationError("base and longest are in seconds, base above 0 and longest at least as much")
+        self.health = health or Health()
         self._max_retries = max_retries
         self._base = base
         self._longest = longest
@@ -85,43 +95,33 @@ class Retry:
         """Return the first response that begins, or raise the last error."""
         if not request.candidates:
             request = resolved(request)
-        walk = _Walk(request)
-        allowed = max(1 + self._max_retries, len(walk.remaining))
+        walk = _Walk(request, self.health, 1 + self._max_retries)
         round_number = 0
-        failure: ProviderError | BudgetExceeded | None = None
-        failed: Target | None = None
         try:
             while True:
-                for target in list(walk.remaining):
-                    if walk.not_before.get(target.name, 0.0) > request.runtime.now():
-                        continue
-                    try:
-                        attempt = walk.attempt(target)
-                        if failure is not None:
-                            _tell(attempt, failed, failure)
-                        response = await _begin(attempt, call_next)
-                        request.record.provider, request.record.model = target.provider, target.model
-                        return response  # noqa: TRY300 - what else is tried is the loop's business
-                    except (ProviderError, BudgetExceeded) as error:
-                        if _is_final(error):
-                            raise
-                        failure, failed = error, target
-                        walk.note_failure(target, error)
-                    if walk.sent == allowed:
-                        raise failure
+                response = await walk.round(call_next)
+                if response is not None:
+                    return response
                 round_number += 1
-                if not walk.remaining or not await self._wait(request, round_number, walk):
-                    assert failure is not None
-                    raise failure
+                if walk.is_over or not await self._wait(request, round_number, walk):
+                    raise walk.failure or walk.refusal()
         finally:
-            failure = None  # its traceback holds this frame: a cycle that would keep the call alive
+            walk.failure = None  # its traceback holds this frame: a cycle that would keep the call alive
 
     async def _wait(self, request: Request, round_number: int, walk: _Walk) -> bool:
         """Wait until a candidate may be asked again; False where that would take too long."""
+        if round_number > max(1, self._max_retries):
+            return False
         now = request.runtime.now()
-        asked = min(walk.not_before.get(target.name, 0.0) for target in walk.remaining) - now
-        delay = backoff(round_number, base=self._base, longest=self._longest, spread=self._random(), asked=asked)
-        if delay > self._longest_wait or (request.deadline is not None and now + delay >= request.deadline):
+        rounds = range(round_number, self._max_retries + 1)
+        patience = sum(_ceiling(each, self._base, self._longest) for each in rounds)
+        waits = [wait for target in walk.remaining if (wait := walk.wait_for(target, now, patience)) is not None]
+        if not waits:
+            return False
+        delay = backoff(
+            round_number, base=self._base, longest=self._longest, spread=self._random(), asked=max(0.0, min(waits))
+        )
+        if min(waits) > self._longest_wait or (request.deadline is not None and now + delay >= request.deadline):
             return False
         request.record.note("retry", round=round_number, delay=delay)
         await request.runtime.sleep(delay)
@@ -131,20 +131,82 @@ class Retry:
 class _Walk:
     """The candidates of one call on its way: who may still be asked, and when, and how many requests were sent."""
 
-    __slots__ = ("_asked", "_before", "_begins", "_request", "not_before", "remaining", "sent")
+    __slots__ = ("_asked", "_before", "_begins", "_era", "_failed", "_health", "_most", "_not_before", "_request",
+                 "_sent", "failure", "remaining")  # fmt: skip
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, health: Health, most: int) -> None:
         self.remaining = list(request.candidates)
-        self.not_before: dict[str, float] = {}
-        self.sent = 0
+        self.failure: ProviderError | BudgetExceeded | None = None
+        self._failed: Target | None = None
+        self._most = max(most, len(self.remaining))
+        self._sent = 0
+        self._health = health
+        self._era = 0
+        self._not_before: dict[str, float] = {}
         self._request = request
         self._asked: set[str] = set()
         self._before = len(request.record.attempts)  # a budget may have taken the call to a smaller model after these
         self._begins = not self._before or request.attempt_kind == "repair"
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody may be asked any more, however long one waits."""
+        return self._sent == self._most or not self.remaining
+
+    async def round(self, call_next: Handler) -> Response | None:
+        """Ask each candidate that may be asked now, until one begins to answer."""
+        health = self._health
+        for target in list(self.remaining):
+            if not self.may_ask(target):
+                continue
+            try:
+                attempt = self.attempt(target)
+                if self.failure is not None:
+                    _tell(attempt, self._failed, self.failure)
+                response = await _begin(attempt, call_next)
+            except (ProviderError, BudgetExceeded) as error:
+                self.note_failure(target, error)
+                if _is_final(error):
+                    raise
+                self.failure, self._failed = error, target
+                if self.is_over:
+                    return None
+            except BaseException as error:
+                self.note_end(target, error)
+                raise
+            else:
+                record, era = self._request.record, self._era
+                record.provider, record.model = target.provider, target.model
+                if health.troubled:
+                    health.worked(target.name, era, self._request.runtime.now())
+                return response.map(explain=_final(attempt, target, health, era))
+        return None
+
+    def may_ask(self, target: Target) -> bool:
+        """Say whether a candidate is asked now. One that has no retry left in its budget is not asked again at all."""
+        name = target.name
+        if self._not_before and self._not_before.get(name, 0.0) > self._request.runtime.now():
+            return False
+        self._era = 0
+        trouble = self._health.troubled.get(name)
+        if trouble is None:
+            return True
+        admission = trouble.admit(self._request.runtime.now(), again=name in self._asked)
+        self._era = admission.era
+        if not admission.until:
+            return True
+        facts: dict[str, object] = {"target": name}
+        if admission.until == float("inf"):
+            self.remaining.remove(target)
+            facts["skipped"] = "retry_budget"
+        else:
+            facts["skipped"] = "paused" if admission.asked_for else "circuit_open"
+        self._request.record.note("retry", **facts)
+        return False
+
     def attempt(self, target: Target) -> Request:
         """Give the request for a candidate that is asked now."""
-        self.sent += 1
+        self._sent += 1
         kind: AttemptKind = "fallback"
         if target.name == self._request.candidates[0].name and (self._begins or target.name in self._asked):
             kind = "retry" if target.name in self._asked else self._request.attempt_kind
@@ -154,23 +216,52 @@ class _Walk:
             model=target.model,
             target=target,
             candidates=self._request.candidates,
-            attempt=self._before + self.sent,
+            attempt=self._before + self._sent,
             attempt_kind=kind,
         )
 
+    def note_end(self, target: Target, error: BaseException) -> None:
+        """Say how a candidate's request ended, where it did not end well. A deadline that was soon is no sign of it."""
+        if isinstance(error, DeadlineExceeded):
+            attempts = self._request.record.attempts
+            if not attempts or attempts[-1].seconds < _SLOW:
+                self._health.given_up(target.name, self._era)
+                return
+        self._health.failed(target.name, error, self._era, self._request.runtime.now())
+
     def note_failure(self, target: Target, error: ProviderError | BudgetExceeded) -> None:
         """Leave a candidate out for good, or for as long as it asked for."""
-        facts = {"attempt": self._before + self.sent, "target": target.name, "error": type(error).__name__}
+        self.note_end(target, error)
+        facts = {"attempt": self._before + self._sent, "target": target.name, "error": type(error).__name__}
         if isinstance(error, BudgetExceeded):
-            self.sent -= 1  # refused before it was sent
+            self._sent -= 1  # refused before it was sent
             self.remaining.remove(target)
         elif not error.retryable:
             self.remaining.remove(target)
         elif error.retry_after is not None:
-            self.not_before[target.name] = self._request.runtime.now() + error.retry_after
+            self._not_before[target.name] = self._request.runtime.now() + error.retry_after
         if isinstance(error, ProviderError) and error.status is not None:
             facts["status"] = error.status
         self._request.record.note("retry", **facts)
+
+    def wait_for(self, target: Target, now: float, patience: float) -> float | None:
+        """Give the seconds until a candidate may be asked; None where an open circuit takes longer than `patience`."""
+        wait = self._not_before.get(target.name, 0.0) - now
+        trouble = self._health.troubled.get(target.name)
+        if trouble is not None:
+            admission = trouble.refused_until(now)
+            if not admission.asked_for and admission.until - now > patience:
+                return None
+            wait = max(wait, admission.until - now)
+        return wait
+
+    def refusal(self) -> ProviderError:
+        """Give the error of a call for which nobody was asked: the first candidate's."""
+        first = self._request.candidates[0]
+        trouble = self._health.troubled.get(first.name)
+        if trouble is None:  # it worked again, for another call, this very moment
+            return Unavailable(f"{first.name} was left alone until now; try again", provider=first.provider)
+        return trouble.refusal(self._request.runtime.now(), first.provider)
 
 
 def _tell(attempt: Request, failed: Target | None, failure: ProviderError | BudgetExceeded) -> None:
@@ -214,7 +305,7 @@ async def _begin(request: Request, call_next: Handler) -> Response:
             for chunk in batch:
                 if chunk.text or chunk.finish_reason or chunk.has_content:
                     response.unread(received)
-                    return response.map(explain=_final(request))
+                    return response
     except StopAsyncIteration:
         pass
     except BaseException as error:
@@ -223,13 +314,14 @@ async def _begin(request: Request, call_next: Handler) -> Response:
     raise Unavailable(f"{request.provider} ended the reply before it began; try again", provider=request.provider or "")
 
 
-def _final(request: Request) -> Explain:
+def _final(request: Request, target: Target, health: Health, era: int) -> Explain:
     """Say what it means that a stream breaks from the commit point on: nobody else can be asked."""
-    provider = request.provider or ""
+    provider, runtime = target.provider, request.runtime
 
     def explain(error: BaseException) -> BaseException:
         if not isinstance(error, ProviderError):
             return error
+        health.failed(target.name, error, era, runtime.now())
         own_words = "" if error.detail is None else ", and what it said itself in .detail"
         return StreamInterrupted(
             f"{provider} broke off the stream ({type(error).__name__}); what came is in .partial{own_words}",

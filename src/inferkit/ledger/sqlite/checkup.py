@@ -18,6 +18,7 @@ from inferkit.ledger.sqlite.archive_checkup import ARCHIVED, MOVED, archive_itse
 from inferkit.ledger.sqlite.checkpoints import LOG_BYTES, log_of
 from inferkit.ledger.sqlite.entries import accounts_of
 from inferkit.ledger.sqlite.finding import Finding
+from inferkit.ledger.sqlite.hours import STRAYED
 from inferkit.ledger.sqlite.opening import version_of
 from inferkit.ledger.sqlite.reader import LedgerReader
 from inferkit.ledger.sqlite.schema import MIGRATIONS
@@ -100,6 +101,7 @@ def _content(connection: sqlite3.Connection, at: float) -> Iterator[Finding]:
         yield from _compared("balances", "what was entered", entered, posted, last)
     else:
         yield Finding("open", "balances", "entries were being archived meanwhile", "look again when that is done")
+    yield from _strayed(connection, last)
     yield from _compared("holds", "what calls hold", _sums(row[:4] for row in holds), held, len(holds))
     added = {(row[0], row[1]): list(row[2:]) for row in credited}
     yield from _compared("credits", "what was added to limits", added, extra, len(credited))
@@ -109,6 +111,18 @@ def _content(connection: sqlite3.Connection, at: float) -> Iterator[Finding]:
 def _ranges(connection: sqlite3.Connection, last: int) -> Iterator[Any]:
     for first in range(0, last, _RANGE):
         yield from connection.execute(_ENTERED, (first, min(first + _RANGE, last))).fetchall()
+
+
+def _strayed(connection: sqlite3.Connection, last: int) -> Iterator[Finding]:
+    strayed = sum(
+        connection.execute(STRAYED, (first, min(first + _RANGE, last))).fetchone()[0]
+        for first in range(0, last, _RANGE)
+    )
+    if strayed:
+        yield Finding(
+            "wrong", "hours", f"{strayed:,} entries are not where the ledger looks for those of their hour",
+            "restore the ledger from a backup; limits are kept, and reports of a period leave these entries out",
+        )  # fmt: skip
 
 
 def _sums(rows: Iterable[Any]) -> Sums:

@@ -23,6 +23,7 @@ from inferkit.core.errors import LedgerError
 from inferkit.ledger.sqlite.archive import ALWAYS, forget_drafts, write_archive
 from inferkit.ledger.sqlite.database import Database
 from inferkit.ledger.sqlite.failures import FAILURES
+from inferkit.ledger.sqlite.hours import BETWEEN, instants
 from inferkit.ledger.sqlite.schema import ENTERED_OR_ARCHIVED, MIGRATIONS
 from inferkit.runtime import clock
 
@@ -36,8 +37,8 @@ __all__ = ["Compacted", "compact"]
 _BATCH = 250  # ids, a few milliseconds
 _PAUSE_SECONDS = 0.001  # between two of them, so that calls come in between
 _JOB = "SELECT id, name, state, since, before, last, bounds, moved FROM archives"
-_FIRST = "SELECT min(at) FROM entries WHERE at >= ? AND at < ? AND id <= ? AND cell IS NOT NULL"
-_FIRST_PLANNED = "SELECT min(at) FROM entries WHERE at >= ? AND at < ? AND plan IS NOT NULL"
+_FIRST = f"SELECT min(at) FROM {BETWEEN} AND id <= :last AND cell IS NOT NULL"  # noqa: S608 - names alone
+_FIRST_PLANNED = f"SELECT min(at) FROM {BETWEEN} AND plan IS NOT NULL"  # noqa: S608 - names alone
 _FIRST_ASSIGNED = "SELECT min(at) FROM assignments WHERE plan IS NOT NULL"
 _APART = "SELECT count(*) FROM entries WHERE at < ?"
 _TAKE = (
@@ -128,7 +129,7 @@ def _begun(
     ((last,),) = database.read("SELECT coalesce(max(id) - 1, 0) FROM entries")
     assert isinstance(since, float)
     assert isinstance(last, int)
-    ((first,),) = database.read(_FIRST, (since, before, last))
+    ((first,),) = database.read(_FIRST, instants(since, before) | {"last": last})
     if first is None:
         return None
     assert isinstance(first, float)
@@ -159,7 +160,7 @@ def _bounds(database: Database, days: list[float]) -> list[float]:
     for since, until in itertools.pairwise(days):
         if isinstance(assigned, float) and assigned <= since:
             break
-        ((planned,),) = database.read(_FIRST_PLANNED, (since, until))
+        ((planned,),) = database.read(_FIRST_PLANNED, instants(since, until))
         cuts = [_to_microseconds(at) for at in (planned, assigned) if isinstance(at, float)]
         found.update(at for at in cuts if since < at < until)
     return sorted(found)

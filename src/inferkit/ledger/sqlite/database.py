@@ -27,7 +27,7 @@ from inferkit.runtime.forks import hold_across_fork
 from inferkit.runtime.protocol import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = ["PATIENCE", "READING", "WRITING", "Database"]
 
@@ -164,7 +164,7 @@ class Database:
             writer.disk.take(self._tend)
         return result
 
-    def read(self, query: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    def read(self, query: str, parameters: tuple[object, ...] | Mapping[str, object] = ()) -> list[tuple[object, ...]]:
         """Run one query and return its rows. Raises as `write` does."""
         return self.write(lambda cursor: cursor.execute(query, parameters).fetchall(), begin=READING)
 

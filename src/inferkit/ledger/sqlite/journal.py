@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferkit.ledger.sqlite import balances, customers, entries
+from inferkit.ledger.sqlite.hours import ids_between
 from inferkit.ledger.sqlite.reader import LedgerReader
 from inferkit.ledger.sqlite.rollups import refuse_archived_call, refuse_calls
 from inferkit.ledger.sqlite.schema import MIGRATIONS
@@ -29,8 +30,6 @@ _PENDING = (
     "SELECT count(*), coalesce(sum(usd), 0), count(*) FILTER (WHERE lease <= ?), "
     "coalesce(sum(usd) FILTER (WHERE lease <= ?), 0) FROM holds"
 )
-_IDS = "SELECT count(*), min(id), max(id) FROM entries INDEXED BY entries_at WHERE at >= ? AND at < ?"
-_IN_A_ROW = 10
 
 
 class SqliteRecords:
@@ -53,35 +52,24 @@ class SqliteRecords:
         kind: EntryKind | None = None,
     ) -> Iterator[Entry]:
         """See `Records`."""
-        begin, time, index = 0, "at", ""
-        asked: list[tuple[str, object]] = []
-        if kind not in (None, "settled") and call is None:
-            index = "INDEXED BY entries_apart"  # those are few, and not in their order there
-        elif since is not None or until is not None:
-            begin, last, in_a_row = self._between(
-                -math.inf if since is None else since, math.inf if until is None else until
-            )
-            time = "+at" if in_a_row else "at"  # the plus keeps SQLite from looking each up in the index
-            asked.append(("id <= ?", last))
-        asked += [(f"{time} >= ?", since), (f"{time} < ?", until), ("user = ?", user), ("tenant = ?", tenant)]
-        asked += [("call = ?", call), ("kind = ?", kind)]
+        asked: list[tuple[str, object]] = [("at >= ?", since), ("at < ?", until), ("user = ?", user)]
+        asked += [("tenant = ?", tenant), ("call = ?", call), ("kind = ?", kind)]
         given = [(condition, value) for condition, value in asked if value is not None]
-        conditions = [condition for condition, _ in given]
-        if index:
-            conditions.append("cell IS NULL")
-        pages = self.reader.pages(entries.page(conditions, index), tuple(value for _, value in given), (begin,))
-        if kind not in (None, "settled"):  # these are never archived
-            yield from map(entries.as_entry, pages)
+        conditions, values = [condition for condition, _ in given], tuple(value for _, value in given)
+        if kind not in (None, "settled"):  # these are few, have an index, and are never archived
+            query = entries.page([*conditions, "kind != 'settled'"], "" if call else "INDEXED BY entries_lost")
+            yield from map(entries.as_entry, self.reader.pages(query, values, (0,)))
             return
-        refuse = functools.partial(_refuse, since=since, until=until, call=call)
+        begin, end = -math.inf if since is None else since, math.inf if until is None else until
+        refuse = functools.partial(_refuse, since=begin, until=end, call=call)
         self.reader.run(refuse)
-        yield from map(entries.as_entry, pages)
+        if call is not None or (since is None and until is None):
+            yield from map(entries.as_entry, self.reader.pages(entries.page(conditions), values, (0,)))
+        else:
+            query = entries.page([*conditions, "id <= ?"])
+            for first, last in self.reader.run(lambda connection: ids_between(connection, begin, end)):
+                yield from map(entries.as_entry, self.reader.pages(query, (*values, last), (first - 1,)))
         self.reader.run(refuse)  # what was archived meanwhile was not seen
-
-    def _between(self, since: float, until: float) -> tuple[int, int, bool]:
-        """Give the ids between which a period's entries are, and whether most between these are of the period."""
-        ((count, first, last),) = self.reader.rows(_IDS, (since, until))
-        return (0, 0, True) if first is None else (first - 1, last, last - first < _IN_A_ROW * count)
 
     def credits(self, account: str | None = None) -> Iterator[Credit]:
         """See `Records`."""
@@ -127,11 +115,11 @@ class SqliteRecords:
         self.reader.close()
 
 
-def _refuse(connection: sqlite3.Connection, since: float | None, until: float | None, call: str | None) -> None:
+def _refuse(connection: sqlite3.Connection, since: float, until: float, call: str | None) -> None:
     if call is not None:
         refuse_archived_call(connection, call)
     else:
-        refuse_calls(connection, -math.inf if since is None else since, math.inf if until is None else until)
+        refuse_calls(connection, since, until)
 
 
 class SqliteJournal(SqliteRecords):

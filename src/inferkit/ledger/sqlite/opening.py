@@ -13,7 +13,7 @@ from inferkit.ledger.sqlite.checkpoints import AT_ONCE_BYTES, LOG_BYTES
 from inferkit.ledger.sqlite.failures import damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 __all__ = ["Durability", "migrate", "open_file", "version_of"]
@@ -127,7 +127,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()  # another process may have been faster
         for script in migrations[version:]:
-            for statement in script.split(";"):
+            for statement in _statements(script):
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={len(migrations)}")
@@ -135,3 +135,13 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
     except BaseException:
         connection.rollback()
         raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Take a script apart; a trigger has statements of its own."""
+    statement = ""
+    for part in f"{script};".split(";"):
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

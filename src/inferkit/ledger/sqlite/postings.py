@@ -54,8 +54,9 @@ _HOLD_WHOLE = (
     "AND (? IS NULL OR ? = 0 OR calls + calls_held - calls_extra + ? <= ?) "
     "RETURNING usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra"
 )
-_ENTER = f"INSERT INTO entries (cell, {COLUMNS}) VALUES ({', '.join('?' * 28)}, NULL)"  # noqa: S608 - columns alone
-_ENTER_WITH_DETAILS = f"INSERT INTO entries (cell, {COLUMNS}) VALUES ({', '.join('?' * 29)})"  # noqa: S608
+_INTO = f"INSERT OR FAIL INTO entries (cell, {COLUMNS}) VALUES"  # to undo a trigger's work, others note every page
+_ENTER = f"{_INTO} ({', '.join('?' * 28)}, NULL)"
+_ENTER_WITH_DETAILS = f"{_INTO} ({', '.join('?' * 29)})"
 _LARGE = 2**40  # nano-dollars, a thousand dollars for one call; or tokens
 _RELEASE = "DELETE FROM holds WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"

@@ -20,7 +20,7 @@ from inferkit.runtime.dropped import when_dropped
 from inferkit.runtime.forks import hold_across_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["LedgerReader", "at_once"]
@@ -70,7 +70,7 @@ class LedgerReader:
         """Give what `step` reads with several queries, all of them as the ledger is at one instant."""
         return self.run(lambda connection: at_once(connection, step))
 
-    def rows(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
+    def rows(self, query: str, parameters: tuple[object, ...] | Mapping[str, object] = ()) -> list[Any]:
         """Give all rows of a query."""
         return self.run(lambda connection: connection.execute(query, parameters).fetchall())
 

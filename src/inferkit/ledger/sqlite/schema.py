@@ -103,4 +103,18 @@ MIGRATIONS = (
         last INTEGER NOT NULL, bounds TEXT NOT NULL, entries INTEGER NOT NULL, moved INTEGER NOT NULL
     ) STRICT
     """,
+    """
+    DROP INDEX entries_at;
+    DROP INDEX entries_apart;
+    CREATE INDEX entries_lost ON entries (at) WHERE kind != 'settled';
+    CREATE TABLE hours (first INTEGER PRIMARY KEY, hour INTEGER NOT NULL) STRICT;
+    CREATE INDEX hours_hour ON hours (hour);
+    INSERT INTO hours SELECT id, hour FROM (
+        SELECT id, CAST(at / 3600 AS INTEGER) AS hour, lag(CAST(at / 3600 AS INTEGER)) OVER (ORDER BY id) AS before
+        FROM entries
+    ) WHERE hour IS NOT before;
+    CREATE TRIGGER entries_hour AFTER INSERT ON entries
+    WHEN (SELECT CAST(at / 3600 AS INTEGER) FROM entries WHERE id = new.id - 1) IS NOT CAST(new.at / 3600 AS INTEGER)
+    BEGIN INSERT INTO hours VALUES (new.id, CAST(new.at / 3600 AS INTEGER)); END
+    """,
 )

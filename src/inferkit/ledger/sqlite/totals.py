@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.ledger.journal import Attribution
 from inferkit.ledger.sqlite.entries import WITHOUT_ACCOUNTS, as_entry, calls_reader
+from inferkit.ledger.sqlite.hours import BETWEEN, instants, stretch_of
 from inferkit.ledger.sqlite.reader import LedgerReader, at_once
 from inferkit.ledger.sqlite.rollups import MODELS, refuse_calls, refuse_cut
 from inferkit.ledger.summary import Summary, Total
@@ -34,7 +35,7 @@ _AMOUNTS = (
 _ADDED = ", ".join(f"{each} = {each} + excluded.{each}" for each in _AMOUNTS.split(", "))
 _ADDED += ", first = min(first, excluded.first)"
 _TABLE = f"CREATE TEMP TABLE sums (cell INTEGER PRIMARY KEY, {_AMOUNTS}, id INTEGER, first REAL)"
-_WITHIN = "FROM main.entries INDEXED BY entries_at WHERE at >= ? AND at < ? AND id <= ? AND cell IS NOT NULL"
+_WITHIN = f"FROM {BETWEEN} AND id <= :last AND cell IS NOT NULL"
 _REPORTED = "json_extract(details, '$.reported_nanos')"
 _ADD = (
     "INSERT INTO temp.sums SELECT cell, calls, coalesce(usd, 0), input_tokens, output_tokens, cache_read_tokens, "
@@ -63,14 +64,14 @@ _TOTALS = (
 )
 _MODELS = f"SELECT DISTINCT {_FACTS[4]}, {_FACTS[5]} {_JOINED}"
 _SPENT = f"SELECT provider, model, sum(usd) {_WITHIN} GROUP BY provider, model"
-_FILTER = "sum(usd) FILTER (WHERE model IS ? AND provider IS ?)"
+_FILTER = "sum(usd) FILTER (WHERE model IS :model{0} AND provider IS :provider{0})"
 _APART = (
-    f"SELECT id, {WITHOUT_ACCOUNTS} FROM entries INDEXED BY entries_apart "  # noqa: S608 - columns alone
-    "WHERE cell IS NULL AND at >= ? AND at < ? AND id <= ? ORDER BY id"
+    f"SELECT id, {WITHOUT_ACCOUNTS} FROM {BETWEEN} "  # noqa: S608 - columns alone
+    "AND id <= :last AND cell IS NULL ORDER BY id"
 )
 _CALLS = (
-    f"SELECT cell, id, {WITHOUT_ACCOUNTS} FROM entries INDEXED BY entries_at "  # noqa: S608 - columns alone
-    "WHERE at >= ? AND at < ? AND cell IN (SELECT cell FROM temp.wanted) ORDER BY at, id"
+    f"SELECT cell, id, {WITHOUT_ACCOUNTS} FROM {BETWEEN} "  # noqa: S608 - columns alone
+    "AND cell IN (SELECT cell FROM temp.wanted) ORDER BY at, id"
 )
 _NAMES = (
     "calls",
@@ -83,10 +84,8 @@ _NAMES = (
 )
 _BY_MODEL = (
     f"SELECT provider, model, {', '.join(f'coalesce(sum({name}), 0)' for name in _NAMES)} "  # noqa: S608
-    "FROM main.entries INDEXED BY entries_at WHERE at >= ? AND at < ? AND cell IN (SELECT cell FROM temp.wanted) "
-    "GROUP BY provider, model"
+    f"FROM {BETWEEN} AND cell IN (SELECT cell FROM temp.wanted) GROUP BY provider, model"
 )
-_ENDS = "SELECT min(at), max(at) FROM (SELECT at FROM entries WHERE at >= ? AND at < ?)"
 _STRETCH = 6 * 3600.0  # seconds
 _PAGE = 256
 _FLAGS_END = 13  # the columns before the amounts
@@ -127,9 +126,7 @@ def calls_of(
     reader = LedgerReader(path, migrations, _wanting(keys))
     read = calls_reader()
     reader.run(lambda connection: refuse_calls(connection, since, until))
-    ((first, last),) = reader.rows(_ENDS, (since, until))
-    at = since if first is None else max(since, first)
-    end = until if last is None else min(until, last + 1)
+    at, end = reader.run(lambda connection: stretch_of(connection, since, until))
     while at < end:
         stop = min(end, at + _STRETCH)
         yield from map(read, _calls(reader, _CALLS, at, stop))
@@ -142,7 +139,7 @@ def _calls(reader: LedgerReader, query: str, since: float, until: float) -> list
 
     def step(connection: sqlite3.Connection) -> list[Any]:
         refuse_calls(connection, since, until)
-        return connection.execute(query, (since, until)).fetchall()
+        return connection.execute(query, instants(since, until)).fetchall()
 
     return reader.run_at_once(step)
 
@@ -161,9 +158,13 @@ class _Filling:
         for since, until in self.stretches:
             at_once(connection, functools.partial(self._fill, since, until))
 
+    def within(self, since: float, until: float) -> dict[str, Any]:
+        """Give the parameters of a query of the entries between two instants."""
+        return {**instants(since, until), "last": self.last}
+
     def _fill(self, since: float, until: float, connection: sqlite3.Connection) -> None:
         refuse_cut(connection, since, until)
-        connection.execute(_ADD, (since, until, self.last))
+        connection.execute(_ADD, self.within(since, until))
         connection.execute(_ADD_ROLLUPS, (since, until))
 
 
@@ -188,12 +189,17 @@ class _Sums:
     def spent(self) -> Iterator[dict[ModelName, int]]:
         models: list[ModelName] = self._reader.rows(_MODELS)
         few = len(models) <= _MOST_FILTERS
-        query = f"SELECT {', '.join([_FILTER] * len(models)) or 'count(*)'} {_WITHIN}" if few else _SPENT
-        names = [name for provider, model in models for name in (model, provider)] if few else []
+        sums = ", ".join(_FILTER.format(number) for number in range(len(models)))
+        query = f"SELECT {sums or 'count(*)'} {_WITHIN}" if few else _SPENT
+        names = {
+            f"{name}{number}": value
+            for number, (provider, model) in enumerate(models if few else ())
+            for name, value in (("provider", provider), ("model", model))
+        }
 
         def spend(since: float, until: float, connection: sqlite3.Connection) -> dict[ModelName, int]:
             refuse_cut(connection, since, until)
-            rows = connection.execute(query, (*names, since, until, self._filling.last)).fetchall()
+            rows = connection.execute(query, self._filling.within(since, until) | names).fetchall()
             if few:
                 found = {model: usd for model, usd in zip(models, rows[0], strict=False) if usd is not None}
             else:
@@ -208,7 +214,7 @@ class _Sums:
 
     def apart(self) -> Iterator[Entry]:
         for since, until in self._filling.stretches:
-            yield from map(as_entry, self._reader.rows(_APART, (since, until, self._filling.last)))
+            yield from map(as_entry, self._reader.rows(_APART, self._filling.within(since, until)))
 
 
 def _total(row: Sequence[Any]) -> Total:

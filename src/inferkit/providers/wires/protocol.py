@@ -65,6 +65,7 @@ class Wire(Protocol):
     """One API's codec, as far as an adapter needs it.
 
     It may have a `name`: `extra={name: {...}}` is then for it alone.
+    It may have `capabilities`, a function of the endpoint's quirks that gives `Capabilities`.
     It may have `cost_rules`, a `CostRules`, which says what becomes of each field that `extra=` can set. Without it a
     budget of money or tokens refuses every call with an `extra=`.
     """

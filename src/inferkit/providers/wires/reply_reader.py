@@ -99,10 +99,14 @@ class ReplyReader:
         self._texts = texts
         self._most = self._room = max_kept_bytes
         self._expects_stream = streamed
-        self._parser: SSEParser | None = None
+        self._parser: SSEParser | Any = None
         self._whole = False
         self._held: list[bytes] = []
         self._size = 0
+
+    def make_parser(self) -> Any:
+        """Make what gives the events of a stream."""
+        return SSEParser()
 
     @property
     def complete(self) -> bool:
@@ -179,7 +183,7 @@ class ReplyReader:
             if begin and begin in _WHOLE:
                 self._whole = True
             elif begin or (self._is_labelled_stream and self._size > _MAX_BLANK_BYTES):
-                self._parser = SSEParser()
+                self._parser = self.make_parser()
                 held, self._held = b"".join(self._held), []
                 return self.feed(held)
         return self._stop() if self._size > self._most // 2 else []

@@ -14,6 +14,7 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.pricing.terms import refuse_always
 from inferkit.providers.wires.anthropic.fields import COST_RULES
 from inferkit.providers.wires.anthropic.read_messages import read_message, read_system
+from inferkit.providers.wires.anthropic.refused import look_for_refused
 from inferkit.providers.wires.anthropic.schemas import write_schema
 from inferkit.providers.wires.anthropic.thinking import EFFORTS, write_thinking
 from inferkit.providers.wires.anthropic.tools import read_tools, write_tools
@@ -42,6 +43,8 @@ def write_request(request: Request, quirks: AnthropicQuirks, leave_out: LeaveOut
     payload: dict[str, Any] = {"model": request.model} if quirks.names_model else {}
     if quirks.version is not None:
         payload["anthropic_version"] = quirks.version
+    if quirks.betas:
+        payload["anthropic_beta"] = list(quirks.betas)
     payload["max_tokens"] = limit
     system = write_system(request.messages)
     if system is not None:
@@ -49,7 +52,7 @@ def write_request(request: Request, quirks: AnthropicQuirks, leave_out: LeaveOut
     payload["messages"] = write_messages(request.messages, leave_out)
     if not payload["messages"]:
         raise ConfigurationError("this provider answers a user's message, and there is none; add Message.user(...)")
-    if request.stream:
+    if request.stream and quirks.says_stream:
         payload["stream"] = True
     _write_options(request, payload, leave_out)
     without = write_thinking(request, quirks, payload, limit)
@@ -60,6 +63,8 @@ def write_request(request: Request, quirks: AnthropicQuirks, leave_out: LeaveOut
         payload["output_config"] = {**payload.get("output_config", {}), "format": schema}
     if request.extra:
         _merge(payload, request.extra)
+    if quirks.without or quirks.without_tools or quirks.without_sources:
+        look_for_refused(payload, quirks)
     return payload
 
 
@@ -97,7 +102,7 @@ def read_request(payload: Any) -> dict[str, Any]:
     """Read the wire's fields into those of a `Request`. Raises `ConfigurationError` where it is no request."""
     if not isinstance(payload, Mapping) or not isinstance(payload.get("model"), str):
         raise ConfigurationError('a request is an object with a "model", "max_tokens" and "messages"')
-    extra = others(payload, {"model", "messages", "system"})
+    extra = others(payload, {"model", "messages", "system", "anthropic_version"})
     fields: dict[str, Any] = {
         "model": payload["model"],
         "messages": _read_messages(payload),

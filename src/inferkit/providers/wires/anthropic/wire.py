@@ -14,6 +14,7 @@ from inferkit.providers.wires.anthropic.read_messages import read_message
 from inferkit.providers.wires.anthropic.request import read_request, write_request
 from inferkit.providers.wires.anthropic.usage import read_usage, write_usage
 from inferkit.providers.wires.anthropic.writer import AnthropicWriter
+from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import ANTHROPIC
 from inferkit.providers.wires.reply_reader import ReplyReader
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ANTHROPIC_WIRE", "AnthropicWire"]
 
 _PLAIN = AnthropicQuirks()
+_OWN_TOOLS = ("web_search", "web_fetch", "code_execution", "tool_search_tool", "advisor", "mcp_toolset")
 _LEAD, _OPENING = b"event: content_block_delta\ndata: ", re.compile(rb'"text":\s*"')
 
 
@@ -42,12 +44,28 @@ class AnthropicWire(Codec):
     read_message = staticmethod(read_message)
     read_usage = staticmethod(read_usage)
     write_usage = staticmethod(write_usage)
+    error_in = staticmethod(error_in)
     read_error = staticmethod(read_error)
     write_error = staticmethod(write_error)
 
     def path(self, request: Request) -> str:  # noqa: ARG002 - the same for all
         """See `Wire`."""
         return "/messages"
+
+    def capabilities(self, quirks: AnthropicQuirks) -> Capabilities:
+        """See `Codec`."""
+        elsewhere = [source for source in ("url", "file") if source not in quirks.without_sources]
+        return Capabilities(
+            tools=True,
+            parallel_tools=True,
+            images=("data", *[source for source in elsewhere if source == "url"]),
+            files=("data", *["file_id" if source == "file" else source for source in elsewhere]),
+            schema=True,
+            reasoning=True,
+            reasoning_back=True,
+            prompt_cache=("marks",),
+            server_tools=tuple([kind for kind in _OWN_TOOLS if not kind.startswith(quirks.without_tools)]),
+        )
 
     def payload(self, request: Request, quirks: AnthropicQuirks) -> dict[str, Any]:
         """See `Codec`."""
@@ -63,7 +81,7 @@ class AnthropicWire(Codec):
             endpoint.name,
             headers,
             AnthropicEvents(),
-            error_in=error_in,
+            error_in=self.error_in,
             ending="no stop reason, no message_stop",
             streamed=streamed,
             max_kept_bytes=self.max_kept_bytes,

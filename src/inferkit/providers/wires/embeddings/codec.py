@@ -80,7 +80,7 @@ class EmbeddingCodec(Codec):
         return ReplyReader(
             endpoint.name,
             headers,
-            _Events(self, endpoint.name),
+            _VectorEvents(self, endpoint.name),
             error_in=self.error_in,
             ending="it is one object",
             streamed=False,
@@ -88,7 +88,7 @@ class EmbeddingCodec(Codec):
         )
 
 
-class _Events:
+class _VectorEvents:
     """Reads the one object; see `Events`."""
 
     def __init__(self, wire: EmbeddingCodec, provider: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import GEMINI
 from inferkit.providers.wires.gemini.errors import error_in, read_error, write_error
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["GEMINI_WIRE", "GeminiWire"]
 
 _PLAIN = GeminiQuirks()
+_OWN_TOOLS = ("googleSearch", "googleMaps", "urlContext", "fileSearch", "codeExecution")
 _WHOLE, _STREAMED = "generateContent", "streamGenerateContent"
 _ADDRESS = re.compile(rf"(?:.*/)?(?:models|(tunedModels))/([^/?]+):({_WHOLE}|{_STREAMED})(?:\?.*)?")
 
@@ -70,6 +72,22 @@ class GeminiWire(Codec):
             raise ConfigurationError(f"the address of a request ends in /models/...:{_WHOLE}, or :{_STREAMED}")
         model = unquote(found[2])
         return {"model": f"{found[1]}/{model}" if found[1] else model, "stream": found[3] == _STREAMED}
+
+    def capabilities(self, quirks: GeminiQuirks) -> Capabilities:  # noqa: ARG002 - the same for all
+        """See `Codec`."""
+        return Capabilities(
+            tools=True,
+            parallel_tools=True,
+            images=("data", "url"),
+            files=("data", "url", "file_id"),
+            audio=True,
+            schema=True,
+            reasoning=True,
+            reasoning_back=True,
+            logprobs=True,
+            prompt_cache=("prefix",),
+            server_tools=_OWN_TOOLS,
+        )
 
     def payload(self, request: Request, quirks: GeminiQuirks) -> dict[str, Any]:
         """See `Codec`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import RESPONSES
 from inferkit.providers.wires.reply_reader import ReplyReader
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["RESPONSES_WIRE", "ResponsesWire"]
 
 _PLAIN = ResponsesQuirks()
+_OWN_TOOLS = ("web_search", "file_search", "code_interpreter", "image_generation", "mcp")
 
 
 class ResponsesWire(Codec):
@@ -45,6 +47,22 @@ class ResponsesWire(Codec):
     def path(self, request: Request) -> str:  # noqa: ARG002 - the same for all
         """See `Wire`."""
         return "/responses"
+
+    def capabilities(self, quirks: ResponsesQuirks) -> Capabilities:
+        """See `Codec`."""
+        return Capabilities(
+            tools=True,
+            parallel_tools=True,
+            text_tools=True,
+            images=("data", "url"),
+            files=("data", "url", "file_id"),
+            schema=True,
+            reasoning=True,
+            reasoning_back=True,
+            logprobs=True,
+            prompt_cache=() if "prompt_cache_key" in quirks.without else ("key",),
+            server_tools=_OWN_TOOLS,
+        )
 
     def payload(self, request: Request, quirks: ResponsesQuirks) -> dict[str, Any]:
         """See `Codec`."""

@@ -1,0 +1,189 @@
+"""The door for asyncio and trio: `AsyncClient`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from inferkit.client.call import call_for
+from inferkit.client.declarations import documents
+from inferkit.client.embed_options import EmbedOptions
+from inferkit.client.engine import Engine
+from inferkit.client.options import AllOptions, CallOptions, RoundOptions
+from inferkit.client.question import NOT_GIVEN, read_question
+from inferkit.client.settings import Settings
+from inferkit.client.streams import AsyncStream
+from inferkit.runtime import imports
+from inferkit.runtime.loops import current_runtime, import_loops
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Self, Unpack
+
+    from inferkit.client.tool_streams import AsyncToolStream
+    from inferkit.core.embeddings import Embeddings
+    from inferkit.core.messages import Messages
+    from inferkit.core.reply import Reply, T
+    from inferkit.core.request import Layer
+    from inferkit.core.tool_run import ToolRun
+    from inferkit.ledger.ledger import Ledger
+    from inferkit.plans.subscriptions import Plans
+    from inferkit.resilience.health import ModelHealth
+
+__all__ = ["AsyncClient"]
+
+
+@documents(Settings)
+class AsyncClient:
+    """Makes model calls from asyncio and trio, through the whole stack.
+
+    One client serves a whole application; it is safe in any number of tasks, threads and event loops. It takes:
+    """
+
+    def __init__(self, **settings: Unpack[Settings]) -> None:
+        self._engine = Engine(settings)
+        if settings.get("preload"):
+            import_loops()
+
+    @documents(AllOptions)
+    async def complete(
+        self,
+        first: str | Messages = NOT_GIVEN,
+        second: Messages = NOT_GIVEN,
+        /,
+        *,
+        model: str | None = NOT_GIVEN,
+        messages: Messages = NOT_GIVEN,
+        schema: type[T] | Mapping[str, Any] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Reply[T]:
+        """Make one call and return its whole reply: `complete("fast", "What is...?")`, or without the model's name.
+
+        Both may be passed by name: `complete(model="fast", messages=[...])`.
+
+        Raises the errors of `inferkit.core.errors`: `BudgetExceeded`, `ProviderError` and so on. The options are:
+        """
+        call = call_for(self._engine, first, second, model, messages, schema, options, stream=False)
+        return await call.read(current_runtime())
+
+    @documents(AllOptions)
+    def stream(
+        self,
+        first: str | Messages = NOT_GIVEN,
+        second: Messages = NOT_GIVEN,
+        /,
+        *,
+        model: str | None = NOT_GIVEN,
+        messages: Messages = NOT_GIVEN,
+        schema: type[T] | Mapping[str, Any] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncStream[T]:
+        """Make one call and read its reply as it comes: `async with client.stream("fast", "...") as reply`.
+
+        The options are:
+        """
+        return AsyncStream(call_for(self._engine, first, second, model, messages, schema, options, stream=True))
+
+    @documents(AllOptions, but="tools")
+    async def run_tools(
+        self,
+        first: str | Messages = NOT_GIVEN,
+        second: Messages = NOT_GIVEN,
+        /,
+        *,
+        tools: Sequence[Callable[..., Any]],
+        model: str | None = NOT_GIVEN,
+        messages: Messages = NOT_GIVEN,
+        max_rounds: int = 10,
+        on_tool_error: Literal["tell", "raise"] = "tell",
+        schema: type[T] | Mapping[str, Any] | None = None,
+        **options: Unpack[RoundOptions],
+    ) -> ToolRun[T]:
+        """Make calls until the model has no function to ask for any more: `.text`, `.parsed`, `.cost`, `.messages`.
+
+        `tools` are functions. Those that the model asks for at once run at once, others than coroutine functions in
+        threads. What one raises is told to the model, without its traceback, or with `on_tool_error="raise"` is raised.
+        `timeout=` is for everything together, and every call is charged as if it were alone. After `max_rounds` replies
+        that ask for functions, `ToolRoundsExceeded` is raised. Each error has in its `run` what was done before it. The
+        options are those of `complete`:
+        """
+        from inferkit.client.tool_loop import LoopOptions, ToolLoop
+
+        if schema is not None:
+            options["schema"] = schema  # type: ignore[typeddict-unknown-key]
+        asked = read_question(self._engine.catalog, first, second, model, messages, options)
+        more = LoopOptions(max_rounds, on_tool_error, stream=False, here=False)
+        return await ToolLoop(self._engine, *asked, tools, options, more).run(current_runtime())
+
+    @documents(AllOptions, but="tools")
+    def stream_tools(
+        self,
+        first: str | Messages = NOT_GIVEN,
+        second: Messages = NOT_GIVEN,
+        /,
+        *,
+        tools: Sequence[Callable[..., Any]],
+        model: str | None = NOT_GIVEN,
+        messages: Messages = NOT_GIVEN,
+        max_rounds: int = 10,
+        on_tool_error: Literal["tell", "raise"] = "tell",
+        schema: type[T] | Mapping[str, Any] | None = None,
+        **options: Unpack[RoundOptions],
+    ) -> AsyncToolStream[T]:
+        """Do what `run_tools` does, and read it as it comes: `async with client.stream_tools(...) as stream`.
+
+        It gives the chunks of each reply, and in between `ToolStarted` for what is about to run and `ToolEnded` for
+        what has. `run` is what was done so far, and at the end the whole. It takes what `run_tools` takes:
+        """
+        from inferkit.client.tool_loop import LoopOptions, ToolLoop
+        from inferkit.client.tool_streams import AsyncToolStream
+
+        if schema is not None:
+            options["schema"] = schema  # type: ignore[typeddict-unknown-key]
+        asked = read_question(self._engine.catalog, first, second, model, messages, options)
+        more = LoopOptions(max_rounds, on_tool_error, stream=True, here=False)
+        return AsyncToolStream(ToolLoop(self._engine, *asked, tools, options, more))
+
+    def health(self) -> dict[str, ModelHealth]:
+        """Say how each model stands that is listed here, or that lately failed, by its `provider:model` name."""
+        return self._engine.health()
+
+    @documents(EmbedOptions)
+    async def embed(self, model: str, texts: str | Iterable[str], **options: Unpack[EmbedOptions]) -> Embeddings:
+        """Give a vector for each text: `embed("docs", ["...", "..."]).vectors`, in the order of the texts.
+
+        Equal texts are asked for once, those in the cache not at all, and the others in as few requests as the server
+        takes, some of them at once. Each request is held for, tried again and charged alone. Where one fails for good,
+        the error has the vectors that came as `.embedded`.
+
+        Raises the errors of `inferkit.core.errors`; `ConfigurationError` also for a name that stands for several
+        models, whose vectors cannot be compared. The options are:
+        """
+        imports.load("inferkit.client.embedding")
+        from inferkit.client.embedding import EmbeddingCall
+
+        return await EmbeddingCall(self._engine, model, texts, options).run(current_runtime())
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger that this client writes to. Raises `ConfigurationError` for a client with `ledger=False`."""
+        return self._engine.known_ledger()
+
+    @property
+    def plans(self) -> Plans:
+        """Who is on which plan. Raises `ConfigurationError` for a client without `plans=`."""
+        return self._engine.known_plans()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The stack, from the outermost layer to the innermost."""
+        return self._engine.layers
+
+    async def aclose(self) -> None:
+        """Close connections, worker processes and files."""
+        await self._engine.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
