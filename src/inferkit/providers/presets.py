@@ -16,6 +16,7 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.providers.endpoints import Credential, Endpoint
 from inferkit.providers.wires.chat.quirks import IN_CONTENT, ChatQuirks
 from inferkit.providers.wires.embeddings.quirks import EmbeddingQuirks
+from inferkit.providers.wires.prefill import PLAIN, Prefill
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -154,7 +155,9 @@ def _all() -> Iterable[Preset]:
         "llamacpp",
         "http://localhost:8080/v1",
         None,
-        ChatQuirks(reasoning_field="reasoning_content", files=None, custom_tools=False, names_tool=False),
+        ChatQuirks(
+            reasoning_field="reasoning_content", files=None, custom_tools=False, names_tool=False, prefill=PLAIN
+        ),
         embeddings=_OWN_SERVER,
     )
     yield Preset(
@@ -175,6 +178,7 @@ def _all() -> Iterable[Preset]:
             renames={"seed": "random_seed"},
             audio="plain",
             files="document_url",
+            prefill=Prefill(message={"prefix": True}, echoes=True),
             custom_tools=False,
             short_call_ids=True,
         ),
@@ -216,7 +220,12 @@ def _all() -> Iterable[Preset]:
         "vllm",
         "http://localhost:8000/v1",
         None,
-        ChatQuirks(reasoning_field="reasoning", files=None, custom_tools=False),
+        ChatQuirks(
+            reasoning_field="reasoning",
+            files=None,
+            custom_tools=False,
+            prefill=Prefill(fields={"continue_final_message": True, "add_generation_prompt": False}),
+        ),
         embeddings=_OWN_SERVER,
     )
     yield Preset("xai", "https://api.x.ai/v1", "XAI_API_KEY", _text_only(max_tokens_field=_COMPLETION), ("api.x.ai",))

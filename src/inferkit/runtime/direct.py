@@ -7,11 +7,11 @@ import functools
 import select
 import socket
 import threading
-from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from inferkit.core.errors import ConfigurationError, DeadlineExceeded
 from inferkit.runtime import clock, forks, imports, writer
+from inferkit.runtime.together import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -69,14 +69,7 @@ class DirectRuntime:
                 await step()
             return
         imports.load("concurrent.futures.thread")
-        from concurrent.futures import ThreadPoolExecutor
-
-        pool = ThreadPoolExecutor(min(most, len(steps)), thread_name_prefix="inferkit-side-by-side")
-        try:
-            for running in [pool.submit(copy_context().run, _drive_step, step) for step in steps]:
-                running.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        in_threads(steps, most, drive)
 
     async def run_blocking(self, function: Callable[..., T], *args: Any, apart: Threads | None = None) -> T:  # noqa: ARG002
         """See `Runtime`."""
@@ -112,10 +105,6 @@ class _ThreadLock:
         wait = -1 if deadline is None else max(0.0, deadline - clock.now())
         if not self._lock.acquire(timeout=wait):
             raise DeadlineExceeded
-
-
-def _drive_step(step: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    drive(step())
 
 
 def directly(step: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:

@@ -15,6 +15,7 @@ from inferkit.core.errors import ConfigurationError, DeadlineExceeded
 from inferkit.runtime import clock, imports
 from inferkit.runtime.closing import look_after, wait_for_the_end
 from inferkit.runtime.direct import drive, endings
+from inferkit.runtime.together import in_tasks
 
 if TYPE_CHECKING:
     import asyncio
@@ -150,24 +151,7 @@ class AsyncRuntime:
 
     async def side_by_side(self, steps: Sequence[Callable[[], Coroutine[Any, Any, None]]], most: int) -> None:
         """See `Runtime`. In tasks."""
-        import anyio
-
-        waiting = iter(steps)
-        failures: list[Exception] = []
-
-        async def work() -> None:
-            for step in waiting:
-                try:
-                    await step()
-                except Exception as failure:  # it would come out of the group in a group
-                    failures.append(failure)
-                    group.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            for _ in range(min(most, len(steps))):
-                group.start_soon(work)
-        if failures:
-            raise failures[0]
+        await in_tasks(steps, most)
 
     async def run_blocking(self, function: Callable[..., T], *args: Any, apart: Threads | None = None) -> T:
         """See `Runtime`."""
