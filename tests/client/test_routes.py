@@ -175,7 +175,7 @@ def test_a_change_that_makes_no_sense_changes_nothing():
 
 
 def test_calls_under_way_are_not_disturbed_by_a_change():
-    with client(providers()) as llm:
+    with client(providers(), models={"fast": ["dear:m", "cheap:m"]}) as llm:
         texts, failures = [], []
 
         def ask():

@@ -57,7 +57,7 @@ class Shared:
         models: Mapping[str, str | Sequence[str]] | None = None,
         routes: Route | Mapping[str, Route] | None = None,
     ) -> None:
-        """Have other `models=`, other `routes=` or both for all calls from now on; those that run end as they began.
+        """Have other `models=`, other `routes=` or both for all calls from now on; those that were sent go on.
 
         Raises `ConfigurationError` or `NoRoute` for what makes no sense, and changes nothing then. Policies start
         without what others have measured: to keep that, pass the same object again.
