@@ -168,7 +168,7 @@ ALSO_IN_THE_DOCS = {
     "inferkit.providers.http.httpx_transport": {"HttpxTransport"},
     "inferkit.providers.wires.anthropic.quirks": {"BEDROCK"},
     "inferkit.providers.wires.chat.quirks": {"ChatQuirks"},
-    "inferkit.providers.wires.embeddings.quirks": {"EmbeddingQuirks"},
+    "inferkit.providers.embedding_quirks": {"EmbeddingQuirks"},
     "inferkit.providers.wires.chat.wire": {"CHAT"},
     "inferkit.testing.ledger": {"LedgerContract"},
 }

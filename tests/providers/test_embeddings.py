@@ -27,11 +27,11 @@ from inferkit import (
 from inferkit.caching.memory import MemoryTier
 from inferkit.core.embeddings import BatchLimits
 from inferkit.providers.adapter import Adapter
+from inferkit.providers.embedding_quirks import EmbeddingQuirks
 from inferkit.providers.endpoints import Credential, Endpoint
 from inferkit.providers.http.httpx_transport import HttpxTransport
 from inferkit.providers.presets import PRESETS
 from inferkit.providers.wires.chat.wire import CHAT
-from inferkit.providers.wires.embeddings.quirks import EmbeddingQuirks
 from wire import CLOSE, Wire, reply
 
 KEY = "sk-very-secret"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from inferkit.caching.control import CACHE
 from inferkit.caching.entry import CachedReply
@@ -21,11 +21,24 @@ if TYPE_CHECKING:
     from inferkit.core.chunks import Chunk
     from inferkit.core.messages import Message
     from inferkit.core.request import Handler, Request
-    from inferkit.layers.cache import Cache
+    from inferkit.runtime.protocol import Runtime
 
 __all__ = ["EmbeddingCache"]
 
 _AT_ONCE = 32  # look-ups, or writes, after which others have their turn
+
+
+class Kept(Protocol):
+    """What a `Cache` has to do with its tiers; nothing that goes wrong in there is raised."""
+
+    def key(self, request: Request) -> bytes | None:
+        """Give a request's key; None where it has none."""
+
+    async def look_up(self, key: bytes, request: Request) -> tuple[CachedReply, str] | None:
+        """Give what is kept under a key, and the name of the tier."""
+
+    async def put(self, runtime: Runtime, key: bytes, entry: CachedReply, call: str) -> None:
+        """Keep what a call gave."""
 
 
 class EmbeddingCache:
@@ -36,7 +49,7 @@ class EmbeddingCache:
     fallback too: all candidates are of one model.
     """
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Kept) -> None:
         self._cache = cache
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:

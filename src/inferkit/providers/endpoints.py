@@ -15,7 +15,7 @@ from inferkit.providers.addresses import checked_headers, clean, split_address
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inferkit.providers.wires.embeddings.quirks import EmbeddingQuirks
+    from inferkit.providers.embedding_quirks import EmbeddingQuirks
 
 __all__ = ["Credential", "Endpoint"]
 

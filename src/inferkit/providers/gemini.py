@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inferkit.providers.adapter import Adapter
+from inferkit.providers.embedding_quirks import EmbeddingQuirks
 from inferkit.providers.endpoints import Credential, Endpoint
 from inferkit.providers.http.choosing import make_transport
 from inferkit.providers.vertex import OnVertex, VertexPlace, refuse_keys
-from inferkit.providers.wires.embeddings.quirks import EmbeddingQuirks
 from inferkit.providers.wires.gemini.quirks import GeminiQuirks
 from inferkit.providers.wires.gemini.wire import GEMINI_WIRE, GeminiWire
 

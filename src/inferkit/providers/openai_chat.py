@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.core.errors import ConfigurationError
 from inferkit.providers.adapter import Adapter
 from inferkit.providers.addresses import clean
+from inferkit.providers.embedding_quirks import EmbeddingQuirks
 from inferkit.providers.endpoints import Credential, Endpoint
 from inferkit.providers.http.choosing import make_transport
 from inferkit.providers.http.settings import Http, Library
@@ -16,7 +17,6 @@ from inferkit.providers.http.transport import Timeouts, Transport
 from inferkit.providers.presets import PRESETS
 from inferkit.providers.wires.chat.quirks import ChatQuirks
 from inferkit.providers.wires.chat.wire import CHAT, ChatWire
-from inferkit.providers.wires.embeddings.quirks import EmbeddingQuirks
 
 if TYPE_CHECKING:
     from typing import Self

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.providers.embedding_quirks import EmbeddingQuirks
 from inferkit.providers.endpoints import Credential, Endpoint
 from inferkit.providers.wires.chat.quirks import IN_CONTENT, ChatQuirks
-from inferkit.providers.wires.embeddings.quirks import EmbeddingQuirks
 from inferkit.providers.wires.prefill import PLAIN, Prefill
 
 if TYPE_CHECKING:

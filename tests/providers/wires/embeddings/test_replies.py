@@ -13,9 +13,9 @@ from embedding_wire import answer, asks, fed, gemini_answer, packed
 from inferkit.core.errors import InvalidRequest, ProviderError, RateLimited, Unavailable
 from inferkit.core.usage import Usage
 from inferkit.providers.endpoints import Endpoint
+from inferkit.providers.wires.chat.embeddings import write_reply as write_openai
 from inferkit.providers.wires.chat.wire import CHAT
-from inferkit.providers.wires.embeddings.gemini import write_reply as write_gemini
-from inferkit.providers.wires.embeddings.openai import write_reply as write_openai
+from inferkit.providers.wires.gemini.embeddings import write_reply as write_gemini
 from inferkit.providers.wires.gemini.wire import GEMINI_WIRE
 
 SERVER = Endpoint("house", "http://localhost:1/v1")

@@ -10,11 +10,11 @@ from hypothesis import given, strategies as st
 from embedding_wire import asks
 from inferkit.core.errors import ConfigurationError, InvalidRequest
 from inferkit.core.messages import ImagePart, Message
+from inferkit.providers.embedding_quirks import EmbeddingQuirks
 from inferkit.providers.endpoints import Endpoint
+from inferkit.providers.wires.chat.embeddings import read_request as read_openai
 from inferkit.providers.wires.chat.wire import CHAT
-from inferkit.providers.wires.embeddings.gemini import read_request as read_gemini
-from inferkit.providers.wires.embeddings.openai import read_request as read_openai
-from inferkit.providers.wires.embeddings.quirks import EmbeddingQuirks
+from inferkit.providers.wires.gemini.embeddings import read_request as read_gemini
 from inferkit.providers.wires.gemini.wire import GEMINI_WIRE
 
 WIRES = {"openai": (CHAT, read_openai), "gemini": (GEMINI_WIRE, read_gemini)}

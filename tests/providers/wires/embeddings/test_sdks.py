@@ -10,10 +10,11 @@ from hypothesis import given, settings, strategies as st
 
 from embedding_wire import asks, fed, packed
 from inferkit.core.usage import Usage
+from inferkit.providers.embedding_quirks import EmbeddingQuirks
 from inferkit.providers.endpoints import Endpoint
+from inferkit.providers.wires.chat import embeddings as ours
 from inferkit.providers.wires.chat.wire import CHAT
-from inferkit.providers.wires.embeddings import gemini, openai as ours
-from inferkit.providers.wires.embeddings.quirks import EmbeddingQuirks
+from inferkit.providers.wires.gemini import embeddings as gemini
 from inferkit.providers.wires.gemini.wire import GEMINI_WIRE
 from wire import Wire, reply
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from inferkit.core.request import Request
     from inferkit.providers.endpoints import Endpoint
-    from inferkit.providers.wires.embeddings.openai import OpenAIEmbeddings
+    from inferkit.providers.wires.chat.embeddings import OpenAIEmbeddings
     from inferkit.providers.wires.protocol import TwoWayWire
 
 __all__ = ["CHAT", "ChatWire"]
@@ -67,8 +67,8 @@ class ChatWire(Codec):
 
     def embeddings(self, request: Request) -> OpenAIEmbeddings:
         """See `EmbeddingWire`."""
-        imports.load("inferkit.providers.wires.embeddings.openai")
-        from inferkit.providers.wires.embeddings.openai import OpenAIEmbeddings
+        imports.load("inferkit.providers.wires.chat.embeddings")
+        from inferkit.providers.wires.chat.embeddings import OpenAIEmbeddings
 
         return OpenAIEmbeddings(request, max_kept_bytes=self.max_kept_bytes)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from inferkit.core.embeddings import FLOAT_BYTES, VectorPart, vectors_chunk
 from inferkit.core.errors import ConfigurationError, InvalidRequest
 from inferkit.core.messages import TextPart
+from inferkit.providers.embedding_quirks import EmbeddingQuirks
 from inferkit.providers.wires.codec import Codec
-from inferkit.providers.wires.embeddings.quirks import EmbeddingQuirks
 from inferkit.providers.wires.embeddings.vectors import read_vector
 from inferkit.providers.wires.payload import Malformed
 from inferkit.providers.wires.reply_reader import ReplyReader

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from inferkit.core.request import Request
     from inferkit.providers.endpoints import Endpoint
-    from inferkit.providers.wires.embeddings.gemini import GeminiEmbeddings
+    from inferkit.providers.wires.gemini.embeddings import GeminiEmbeddings
     from inferkit.providers.wires.protocol import TwoWayWire
 
 __all__ = ["GEMINI_WIRE", "GeminiWire"]
@@ -66,8 +66,8 @@ class GeminiWire(Codec):
 
     def embeddings(self, request: Request) -> GeminiEmbeddings:
         """See `EmbeddingWire`."""
-        imports.load("inferkit.providers.wires.embeddings.gemini")
-        from inferkit.providers.wires.embeddings.gemini import GeminiEmbeddings
+        imports.load("inferkit.providers.wires.gemini.embeddings")
+        from inferkit.providers.wires.gemini.embeddings import GeminiEmbeddings
 
         return GeminiEmbeddings(request, max_kept_bytes=self.max_kept_bytes)
 

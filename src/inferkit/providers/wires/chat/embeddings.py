@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from inferkit.core.request import Request
     from inferkit.core.usage import Usage
-    from inferkit.providers.wires.embeddings.quirks import EmbeddingQuirks
+    from inferkit.providers.embedding_quirks import EmbeddingQuirks
 
 __all__ = ["COST_RULES", "OpenAIEmbeddings", "read_request", "write_reply"]
 
