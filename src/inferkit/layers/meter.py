@@ -12,15 +12,10 @@ from typing import TYPE_CHECKING
 from inferkit.core.attempt import Attempt
 from inferkit.core.chunks import Chunk
 from inferkit.core.errors import (
-    ConfigurationError,
     DeadlineExceeded,
-    NoRoute,
-    ProviderError,
-    StreamInterrupted,
-    Unavailable,
-    is_never_written,
 )
 from inferkit.core.usage import NO_DETAILS, Usage
+from inferkit.layers.failed import cost_nothing, told_by
 from inferkit.pricing.likely import LikelyTokens
 from inferkit.pricing.terms import PLAIN, served_on, terms_of
 from inferkit.pricing.tokens import HELD, Seen, leave
@@ -40,7 +35,6 @@ __all__ = ["Meter"]
 _NEVER = 2**63
 _STEP = 32  # characters after which to count again, at least
 _DENSE = 0.7  # tokens a character, which few texts exceed
-_FIRST_STATUS_WITHOUT_REPLY = 300  # redirects are not followed
 
 
 class Meter:
@@ -200,7 +194,7 @@ class _Running:
         for chunk in end.late:
             self.see(chunk)
         seen.chars, seen.chunks = self.chars, self.chunks - self.blank
-        usage = self._usage(end.outcome)
+        usage = (None if end.error is None else told_by(end.error)) or self._usage(end.outcome)
         if not usage.estimated:
             now, models = request.runtime.now(), self.likely.models
             leave(models, request, usage, seen, seconds=now - self.started, waited=self._waited())
@@ -215,8 +209,12 @@ class _Running:
     def fail(self, error: BaseException) -> None:
         """Record the attempt, which came to nothing."""
         outcome: Outcome = "error" if isinstance(error, Exception) else "cancelled"
-        if _cost_nothing(error):
+        if cost_nothing(error):
             self._record(outcome, error, Usage(), billed=False)
+            return
+        usage = told_by(error)
+        if usage is not None:
+            self._record(outcome, error, usage)
             return
         unseen = self.likely.written_unseen(self.request, self._waited())
         self._record(outcome, error, Usage(self.likely.input(self.request), unseen, estimated=True))
@@ -287,14 +285,3 @@ class _Running:
             )
         )
         record.running.pop(self, None)
-
-
-def _cost_nothing(error: BaseException) -> bool:
-    """Whether a request that failed this way cannot have been billed: never sent, or answered with an error status."""
-    if isinstance(error, ConfigurationError | NoRoute) or is_never_written(error):
-        return True
-    if not isinstance(error, ProviderError) or isinstance(error, StreamInterrupted):
-        return False
-    if error.status is not None:
-        return error.status >= _FIRST_STATUS_WITHOUT_REPLY
-    return isinstance(error, Unavailable) and error.code == "connect"

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GEMINI_WIRE", "GeminiWire"]
 
-_PLAIN = GeminiQuirks()
 _OWN_TOOLS = ("googleSearch", "googleMaps", "urlContext", "fileSearch", "codeExecution")
 _WHOLE, _STREAMED = "generateContent", "streamGenerateContent"
 _COLLECTED = re.compile(r"(?:models|tunedModels)/[A-Za-z0-9._-]+")
@@ -40,7 +39,7 @@ _ADDRESS = re.compile(rf"(?:.*/)?(?:models|(tunedModels))/([^/?]+):({_WHOLE}|{_S
 class GeminiWire(Codec):
     """The codec; see `TwoWayWire`. An endpoint's quirks are `GeminiQuirks`."""
 
-    plain = _PLAIN
+    plain = GeminiQuirks()
     name = GEMINI
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)

@@ -27,14 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["RESPONSES_WIRE", "ResponsesWire"]
 
-_PLAIN = ResponsesQuirks()
 _OWN_TOOLS = ("web_search", "file_search", "code_interpreter", "image_generation", "mcp")
 
 
 class ResponsesWire(Codec):
     """The codec; see `TwoWayWire`. An endpoint's quirks are `ResponsesQuirks`."""
 
-    plain = _PLAIN
+    plain = ResponsesQuirks()
     name = RESPONSES
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
