@@ -8,6 +8,7 @@ import contextlib
 import datetime as dt
 import json
 import sys
+import threading
 
 import pytest
 
@@ -201,6 +202,37 @@ def test_credentials_are_renewed_before_they_expire_and_are_no_other_account():
         assert adapter.fingerprint == before
         assert [one.headers["x-amz-security-token"] for one in wire.requests] == ["token-1", "token-1"]
     assert len(renewed) == 1
+
+
+def test_credentials_are_renewed_beside_the_event_loop_and_once_for_all_who_wait():
+    asked, go, renewed = threading.Event(), threading.Event(), []
+
+    def renew():
+        renewed.append(None)
+        asked.set()
+        assert go.wait(30)
+        until = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
+        said = {"access_key": "AKIDNOBODY", "secret_key": SECRET, "token": "token-1"}
+        return {**said, "expiry_time": until.isoformat()}
+
+    async def main():
+        with bedrock(credentials=renewable(-5, renew), kind=AsyncClient) as (made, wire, adapter):
+            async with made:
+                calls = [asyncio.create_task(made.complete("m", f"Hi {number}")) for number in range(3)]
+                assert await asyncio.to_thread(asked.wait, 30)
+                go.set()  # which a loop that waits for the credentials would never come to
+                assert [(await call).text for call in calls] == ["It is on its way."] * 3
+            await adapter.aclose()
+            assert {one.headers["x-amz-security-token"] for one in wire.requests} == {"token-1"}
+
+    asyncio.run(main())
+    assert len(renewed) == 1
+
+
+def test_a_client_can_be_made_ready_before_it_forks():
+    with bedrock(api_key=KEY, settings={"preload": True}) as (made, wire, _), made:
+        assert wire.requests == []
+        assert made.complete("m", "Hi").text == "It is on its way."
 
 
 def test_credentials_that_cannot_be_renewed_are_a_typed_error():

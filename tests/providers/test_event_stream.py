@@ -100,7 +100,9 @@ def test_a_message_that_was_cut_is_not_given(message, place):
         b'{"message": "a whole reply in JSON"}',
         framed(b"\x01a\x0a"),  # a kind of value that nobody knows
         framed(b"\x01a\x07\x00\x09x"),  # longer than the headers
+        framed(b"\x01a\x06\x00\x09x", b"and a payload"),
         framed(b"\x05a\x07"),
+        framed(b"\x01a\x09of a UUID"),
         framed(b"\x01a\x07\x00\x01\xff"),
         framed(b"\x01"),
     ],

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from inferkit.providers.endpoints import Endpoint
     from inferkit.providers.http.transport import Exchange, Transport
     from inferkit.providers.wires.capabilities import Capabilities
+    from inferkit.providers.wires.prefill import Prefill
     from inferkit.providers.wires.protocol import Reader, Wire
 
 __all__ = ["Adapter"]
@@ -53,6 +54,7 @@ class Adapter:
         self.cost_rules = rules if rules is None or not endpoint.free_fields else rules.and_free(endpoint.free_fields)
         self._headers: tuple[str | None, Mapping[str, str]] | None = None
         self._fingerprint: tuple[str | None, str] | None = None
+        self._capabilities: tuple[Endpoint, Capabilities | None] | None = None
 
     def __repr__(self) -> str:
         """Name the server, without its credential."""
@@ -114,9 +116,18 @@ class Adapter:
     @property
     def capabilities(self) -> Capabilities | None:
         """What the endpoint's API can do; None where its wire does not say."""
-        tell = getattr(self.wire, "capabilities", None)
-        told: Capabilities | None = tell and tell(self.endpoint.quirks or getattr(self.wire, "plain", None))
-        return told
+        known = self._capabilities
+        if known is None or known[0] is not self.endpoint:
+            tell = getattr(self.wire, "capabilities", None)
+            told = tell and tell(self.endpoint.quirks or getattr(self.wire, "plain", None))
+            known = self._capabilities = (self.endpoint, told)
+        return known[1]
+
+    @property
+    def prefill(self) -> Prefill | None:
+        """How the endpoint is asked to go on with a message of the assistant's; None where it does not."""
+        ways: Prefill | None = getattr(self.endpoint.quirks or getattr(self.wire, "plain", None), "prefill", None)
+        return ways
 
     def preload(self) -> None:
         """Make ready for a first call, without opening a connection."""

@@ -32,7 +32,7 @@ class DamagedStream(ValueError):
 
 
 class EventStreamMessage(NamedTuple):
-    """One message. A header is a bool, an int (a time in milliseconds), bytes, a text or a UUID."""
+    """One message. A header is a bool, an int (a time in milliseconds), bytes, a text or a UUID; not to be changed."""
 
     headers: Mapping[str, Any]
     payload: bytes
@@ -53,6 +53,7 @@ class EventStreamParser:
         self._held = bytearray()
         self._size = 0  # of the message that is coming, once its prelude is there
         self._damage: str | None = None
+        self._headers: tuple[bytes, dict[str, Any]] = (b"", {})  # of the last message, which most are like
 
     def feed(self, data: bytes) -> Iterator[EventStreamMessage]:
         """Take the next bytes, and give the messages that end in them one by one.
@@ -93,7 +94,19 @@ class EventStreamParser:
         message = bytes(held[: self._size])
         del held[: self._size]
         self._size = 0
-        return _read(message)
+        return self._read(message)
+
+    def _read(self, message: bytes) -> EventStreamMessage:
+        if crc32(message[: -_CRC.size]) != _CRC.unpack_from(message, len(message) - _CRC.size)[0]:
+            raise DamagedStream("a message is damaged")
+        end = _PRELUDE.size + _PRELUDE.unpack_from(message)[1]
+        raw = message[_PRELUDE.size : end]
+        if raw != self._headers[0]:
+            try:
+                self._headers = raw, dict(_headers(raw))
+            except (struct.error, IndexError, KeyError, ValueError):
+                raise DamagedStream("the headers of a message cannot be read") from None
+        return EventStreamMessage(self._headers[1], message[end : -_CRC.size])
 
     def _meet(self, held: bytearray) -> int:
         size, header_size, crc = _PRELUDE.unpack_from(held)
@@ -106,43 +119,30 @@ class EventStreamParser:
         return int(size)
 
 
-def _read(message: bytes) -> EventStreamMessage:
-    size, header_size, _ = _PRELUDE.unpack_from(message)
-    (crc,) = _CRC.unpack_from(message, size - _CRC.size)
-    if crc32(message[: -_CRC.size]) != crc:
-        raise DamagedStream("a message is damaged")
-    end = _PRELUDE.size + header_size
-    try:
-        headers = dict(_headers(message, end))
-    except (struct.error, IndexError, UnicodeDecodeError, KeyError):
-        raise DamagedStream("the headers of a message cannot be read") from None
-    return EventStreamMessage(headers, message[end : -_CRC.size])
-
-
-def _headers(message: bytes, end: int) -> Iterator[tuple[str, Any]]:
-    at = _PRELUDE.size
-    while at < end:
-        name_end = at + 1 + message[at]
-        name, kind = message[at + 1 : name_end].decode(), message[name_end]
-        value, at = _value(message, kind, name_end + 1)
-        if at > end:
+def _headers(raw: bytes) -> Iterator[tuple[str, Any]]:
+    at = 0
+    while at < len(raw):
+        name_end = at + 1 + raw[at]
+        name, kind = raw[at + 1 : name_end].decode(), raw[name_end]
+        value, at = _value(raw, kind, name_end + 1)
+        if at > len(raw):
             raise IndexError
         yield name, value
 
 
-def _value(message: bytes, kind: int, at: int) -> tuple[Any, int]:
+def _value(raw: bytes, kind: int, at: int) -> tuple[Any, int]:
     """Give a header's value, and where it ends."""
     if kind in (0, 1):
         return kind == 0, at
     if kind in (_BYTES, _TEXT):
         begin = at + _LENGTH.size
-        end = begin + _LENGTH.unpack_from(message, at)[0]
-        value = message[begin:end]
+        end = begin + _LENGTH.unpack_from(raw, at)[0]
+        value = raw[begin:end]
         return (value if kind == _BYTES else value.decode()), end
     if kind == _UUID:
-        return UUID(bytes=message[at : at + 16]), at + 16
+        return UUID(bytes=raw[at : at + 16]), at + 16
     number = _FIXED[5 if kind == _TIME else kind]
-    return number.unpack_from(message, at)[0], at + number.size
+    return number.unpack_from(raw, at)[0], at + number.size
 
 
 def write_message(headers: Mapping[str, str], payload: bytes) -> bytes:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from inferkit.core.usage import Usage
     from inferkit.providers.endpoints import Endpoint
 
-__all__ = ["Lightening", "Reader", "TwoWayWire", "Wire", "Writer"]
+__all__ = ["Events", "Lightening", "Reader", "TwoWayWire", "Wire", "Writer"]
 
 
 class Reader(Protocol):
@@ -49,6 +49,32 @@ class Reader(Protocol):
 
     def end(self) -> list[Chunk]:
         """Say that there are no more bytes; give what they completed. What was cut off is a `failure`."""
+
+
+class Events(Protocol):
+    """Reads the events of one reply, or the one object of a whole one: objects in, chunks out.
+
+    `finished` says that the reply itself has ended, `done` that nothing more is wanted, `light` that the last event
+    brought words, and nothing that is gathered. `model` and `id` are what the provider said.
+    """
+
+    finished: bool
+    done: bool
+    light: bool
+    model: str | None
+    id: str | None
+
+    def read(self, event: dict[str, Any], into: list[Chunk], raw: Any) -> None:
+        """Read one event; `raw` is what the chunk keeps of it.
+
+        Raises `Malformed` if it cannot be one of this wire's, and `BrokenReplyError` if it says that the reply broke.
+        """
+
+    def read_whole(self, content: Any, into: list[Chunk], raw: Any) -> None:
+        """Read a reply that is one object. Raises as `read`, and `Malformed` also if there is no reply in it."""
+
+    def rest(self, into: list[Chunk]) -> None:
+        """Tell what was gathered and not told, at the reply's end."""
 
 
 class Writer(Protocol):

@@ -20,7 +20,7 @@ from inferkit.core.errors import (
     RateLimited,
     Unavailable,
 )
-from inferkit.core.messages import FilePart, ImagePart, Message, Tool, ToolResultPart
+from inferkit.core.messages import FilePart, ImagePart, Message, OpaquePart, TextPart, Tool, ToolResultPart
 from inferkit.core.usage import Usage
 from inferkit.providers.endpoints import Endpoint
 from inferkit.providers.event_stream import EventStreamParser, write_message
@@ -184,6 +184,41 @@ def test_images_and_files_come_in_the_request_itself(cloud, talk, named):
         write(cloud, ask(DirectRuntime(), *talk))
     here = ask(DirectRuntime(), Message.user("Look:", ImagePart(data=b"x", media_type="image/png")))
     assert write(cloud, here)["messages"][0]["content"][1]["source"]["type"] == "base64"
+
+
+FOUND = Message.assistant(
+    OpaquePart(
+        "server_tool_use", {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}, "anthropic"
+    ),
+    OpaquePart("web_search_tool_result", {"type": "web_search_tool_result", "tool_use_id": "s1"}, "anthropic"),
+    TextPart(
+        "It rains.", {"anthropic": {"citations": [{"type": "web_search_result_location"}, {"type": "page_location"}]}}
+    ),
+    TextPart("So they say.", {"anthropic": {"citations": [{"type": "web_search_result_location"}]}}),
+)
+RAN = Message.assistant(
+    OpaquePart("mcp_tool_use", {"type": "mcp_tool_use", "id": "m1", "name": "x"}, "anthropic"),
+    OpaquePart("code_execution_tool_result", {"type": "bash_code_execution_tool_result"}, "anthropic"),
+)
+
+
+def test_what_tools_of_anthropics_own_found_stays_behind_where_there_are_none():
+    request = ask(DirectRuntime(), Message.user("Hi"), FOUND, Message.user("And now?"))
+    assert write("bedrock", request)["messages"][1]["content"] == [
+        {"type": "text", "text": "It rains.", "citations": [{"type": "page_location"}]},
+        {"type": "text", "text": "So they say."},
+    ]
+    assert request.record.left_out == ("server_tool_use", "web_search_tool_result", "citations")
+    on_vertex = ask(DirectRuntime(), Message.user("Hi"), FOUND, Message.user("And now?"))
+    assert len(write("vertex", on_vertex)["messages"][1]["content"]) == 4
+    assert on_vertex.record.left_out == ()
+
+
+@cloud
+def test_a_turn_of_which_nothing_is_left_is_none(cloud):
+    request = ask(DirectRuntime(), Message.user("Hi"), RAN, Message.user("And now?"))
+    assert [turn["content"] for turn in write(cloud, request)["messages"]] == ["Hi", "And now?"]
+    assert request.record.left_out == ("mcp_tool_use", "bash_code_execution_tool_result")
 
 
 def test_one_cloud_searches_the_web_and_another_does_not():

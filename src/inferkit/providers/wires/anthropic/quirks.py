@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.providers.wires.prefill import PLAIN, Prefill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ class AnthropicQuirks:
 
     What a server is known not to take is refused before anything is sent: `without` are fields of a request,
     `without_tools` how the kinds of the provider's own tools begin, and `without_sources` where images and files may
-    not come from ("url", "file").
+    not come from ("url", "file"). `prefill` says how it goes on with an assistant's message; newer models do not.
     """
 
     max_tokens: int = 16_384
@@ -37,6 +38,7 @@ class AnthropicQuirks:
     without: frozenset[str] = frozenset()
     without_tools: tuple[str, ...] = ()
     without_sources: frozenset[str] = frozenset()
+    prefill: Prefill | None = PLAIN
 
     def with_max_tokens(self, given: int | None) -> AnthropicQuirks:
         """Give the same with another limit, if one is given. Raises `ConfigurationError` for one that is none."""

@@ -14,7 +14,7 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.pricing.terms import refuse_always
 from inferkit.providers.wires.anthropic.fields import COST_RULES
 from inferkit.providers.wires.anthropic.read_messages import read_message, read_system
-from inferkit.providers.wires.anthropic.refused import look_for_refused
+from inferkit.providers.wires.anthropic.refused import look_for_refused, without_traces
 from inferkit.providers.wires.anthropic.schemas import write_schema
 from inferkit.providers.wires.anthropic.thinking import EFFORTS, write_thinking
 from inferkit.providers.wires.anthropic.tools import read_tools, write_tools
@@ -46,12 +46,7 @@ def write_request(request: Request, quirks: AnthropicQuirks, leave_out: LeaveOut
     if quirks.betas:
         payload["anthropic_beta"] = list(quirks.betas)
     payload["max_tokens"] = limit
-    system = write_system(request.messages)
-    if system is not None:
-        payload["system"] = system
-    payload["messages"] = write_messages(request.messages, leave_out)
-    if not payload["messages"]:
-        raise ConfigurationError("this provider answers a user's message, and there is none; add Message.user(...)")
+    _write_conversation(request, quirks, payload, leave_out)
     if request.stream and quirks.says_stream:
         payload["stream"] = True
     _write_options(request, payload, leave_out)
@@ -66,6 +61,20 @@ def write_request(request: Request, quirks: AnthropicQuirks, leave_out: LeaveOut
     if quirks.without or quirks.without_tools or quirks.without_sources:
         look_for_refused(payload, quirks)
     return payload
+
+
+def _write_conversation(
+    request: Request, quirks: AnthropicQuirks, payload: dict[str, Any], leave_out: LeaveOut
+) -> None:
+    system = write_system(request.messages)
+    if system is not None:
+        payload["system"] = system
+    turns = write_messages(request.messages, leave_out)
+    if quirks.without_tools:
+        turns = without_traces(turns, quirks, leave_out)
+    if not turns:
+        raise ConfigurationError("this provider answers a user's message, and there is none; add Message.user(...)")
+    payload["messages"] = turns
 
 
 def _write_options(request: Request, payload: dict[str, Any], leave_out: LeaveOut) -> None:

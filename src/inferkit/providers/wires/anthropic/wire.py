@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from inferkit.providers.wires.anthropic.errors import error_in, read_error, write_error
-from inferkit.providers.wires.anthropic.events import AnthropicEvents, text_of
+from inferkit.providers.wires.anthropic.events import AnthropicEvents, plain_text
 from inferkit.providers.wires.anthropic.fields import COST_RULES
 from inferkit.providers.wires.anthropic.lighter import lighter
 from inferkit.providers.wires.anthropic.quirks import AnthropicQuirks
@@ -18,7 +18,7 @@ from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import ANTHROPIC
 from inferkit.providers.wires.reply_reader import ReplyReader
-from inferkit.providers.wires.texts import Texts
+from inferkit.providers.wires.texts import TextForm, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ANTHROPIC_WIRE", "AnthropicWire"]
 
+_TEXT = TextForm(
+    b"event: content_block_delta\ndata: ",
+    re.compile(rb'"text":\s*"'),
+    plain_text,
+    re.compile(rb"\}(?P<blanks> *)\}$"),  # which it is padded with
+)
 _OWN_TOOLS = ("web_search", "web_fetch", "code_execution", "tool_search_tool", "advisor", "mcp_toolset")
-_LEAD, _OPENING = b"event: content_block_delta\ndata: ", re.compile(rb'"text":\s*"')
 
 
 class AnthropicWire(Codec):
@@ -84,7 +89,7 @@ class AnthropicWire(Codec):
             ending="no stop reason, no message_stop",
             streamed=streamed,
             max_kept_bytes=self.max_kept_bytes,
-            texts=Texts(_LEAD, _OPENING, text_of),
+            texts=Texts(_TEXT),
         )
 
     def writer(self, *, model: str, id: str, created: int, streamed: bool) -> AnthropicWriter:  # noqa: A002, ARG002 - the wires' name, and not said here

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from inferkit.core.messages import Part
     from inferkit.core.usage import Usage
 
-__all__ = ["GeminiEvents"]
+__all__ = ["GeminiEvents", "plain_text"]
 
 _OF_EVENT = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId"})
 _OF_CANDIDATE = frozenset({"content", "index", "logprobsResult"})
@@ -39,10 +39,10 @@ _BY_QUERY = (3, 0)  # the generation from which each search is billed, and not e
 
 
 class GeminiEvents:
-    """See `Events`."""
+    """See `Events`. `counts` are those of the reply by now."""
 
     __slots__ = (
-        "_calls", "_growing", "_known_searches", "_open", "_searches", "_usage", "done", "finished", "id", "light",
+        "_calls", "_growing", "_known_searches", "_open", "_searches", "counts", "done", "finished", "id", "light",
         "model",
     )  # fmt: skip
 
@@ -55,7 +55,7 @@ class GeminiEvents:
         self._calls = 0
         self._growing: GrowingCall | None = None
         self._open: set[type[TextPart | ReasoningPart]] = set()  # kinds of words that came, and nothing has sealed
-        self._usage = GeminiCounts()
+        self.counts = GeminiCounts()
         self._searches = self._known_searches = 0
 
     def read(self, event: dict[str, Any], into: list[Chunk], raw: Any = None) -> None:
@@ -103,13 +103,14 @@ class GeminiEvents:
         if chunks:
             text, reasoning, calls, _, _, _, parts, _, _ = chunks.pop()
             about = about._replace(text=text, reasoning=reasoning, tool_calls=calls, parts=parts)
+        self.light = bool(about.text) and not (extra or reason or about.parts or about.tool_calls or about.logprobs)
         blocked = _blocked(event.get("promptFeedback"))
         if blocked is None or about.has_content:
             into += chunks
             if about != Chunk(event=raw):
                 into.append(about)
         if blocked is not None:
-            raise BrokenReplyError(blocked, self._usage.now(self._searches))
+            raise BrokenReplyError(blocked, self.counts.now(self._searches))
 
     def _reason(self, word: Any, chunks: list[Chunk]) -> str | None:
         if word is None:
@@ -133,8 +134,8 @@ class GeminiEvents:
         if counts is None and self._searches == self._known_searches:
             return None
         self._known_searches = self._searches
-        self._usage.report(counts)
-        return self._usage.now(self._searches)
+        self.counts.report(counts)
+        return self.counts.now(self._searches)
 
     def _part(self, part: dict[str, Any], into: list[Chunk]) -> None:
         kind = kind_of(part)
@@ -208,6 +209,27 @@ class GeminiEvents:
         growing, self._growing = self._growing, None
         if growing is not None:
             into.append(Chunk(tool_calls=(ToolCallDelta(growing.index, arguments=growing.end()),)))
+
+
+def plain_text(event: Any) -> tuple[str, dict[str, Any]] | None:
+    """Give the text of an event that brings one and nothing else but counts, with these; None for others."""
+    try:
+        (candidate,), counts = event["candidates"], event["usageMetadata"]
+        (part,) = candidate["content"]["parts"]
+        text, role = part["text"], candidate["content"].keys() - {"parts"}
+        if (
+            type(text) is not str
+            or type(counts) is not dict
+            or part.keys() != {"text"}
+            or not role <= {"role"}
+            or not candidate.keys() - {"content"} <= {"index"}
+            or candidate.get("index")
+            or not event.keys() <= _OF_EVENT
+        ):
+            return None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return text, counts
 
 
 def _seal(kind: type[TextPart | ReasoningPart], extra: dict[str, Any]) -> Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from inferkit.providers.wires.capabilities import Capabilities
@@ -9,7 +10,7 @@ from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import RESPONSES
 from inferkit.providers.wires.reply_reader import ReplyReader
 from inferkit.providers.wires.responses.errors import error_in, read_error, write_error
-from inferkit.providers.wires.responses.events import ResponsesEvents
+from inferkit.providers.wires.responses.events import ResponsesEvents, plain_text
 from inferkit.providers.wires.responses.fields import COST_RULES
 from inferkit.providers.wires.responses.lighter import lighter
 from inferkit.providers.wires.responses.quirks import ResponsesQuirks
@@ -17,6 +18,7 @@ from inferkit.providers.wires.responses.read_messages import read_message
 from inferkit.providers.wires.responses.request import read_request, write_request
 from inferkit.providers.wires.responses.usage import read_usage, write_usage
 from inferkit.providers.wires.responses.writer import ResponsesWriter
+from inferkit.providers.wires.texts import NUMBER, PADDING, TextForm, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = ["RESPONSES_WIRE", "ResponsesWire"]
 
+_TEXT = TextForm(
+    b"event: response.output_text.delta\ndata: ",
+    re.compile(rb'"delta":\s*"'),
+    plain_text,
+    re.compile(rb'"sequence_number":\s*' + NUMBER + rb'|"obfuscation":\s*' + PADDING),
+)
 _OWN_TOOLS = ("web_search", "file_search", "code_interpreter", "image_generation", "mcp")
 
 
@@ -81,6 +89,7 @@ class ResponsesWire(Codec):
             ending="no response.completed",
             streamed=streamed,
             max_kept_bytes=self.max_kept_bytes,
+            texts=Texts(_TEXT),
         )
 
     def writer(self, *, model: str, id: str, created: int, streamed: bool) -> ResponsesWriter:  # noqa: A002 - the wires' name
