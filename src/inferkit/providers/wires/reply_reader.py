@@ -30,6 +30,7 @@ MAX_KEPT_BYTES = 64 * 1024 * 1024
 OF_WORDS = 300
 """Bytes that a chunk takes beside its event, if it brings words."""
 
+_CR = b"\r"[0]  # a number, which is found in bytes five times as fast
 _MOST_APART = 8  # events of a read that are read one by one, since they teach how the others may be read
 _OF_OTHERS = 800  # if it brings what is gathered
 _MAX_BLANK_BYTES = 64 * 1024
@@ -120,7 +121,7 @@ class ReplyReader:
 
     def _read_plain(self, parser: SSEParser, data: bytes, texts: Texts, chunks: list[Chunk]) -> bytes:
         """Read what is plain, and those events after which more of it may be; give what is left to be decoded."""
-        end = b"\n\r\n" if b"\r" in data else b"\n\n"
+        end = b"\n\r\n" if _CR in data else b"\n\n"
         for _ in range(_MOST_APART):
             if parser.between and not self._waits_for_text:
                 size = self._take_texts(data, end, texts, chunks)
