@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from inferkit.core.attempt import Attempt
+    from inferkit.core.usage import Usage
 
 __all__ = [
     "AuthenticationFailed",
@@ -195,10 +196,12 @@ class ProviderError(InferkitError):
 
     `status` is the HTTP status where there was one, `code` the provider's own error code, `retryable` says whether
     the same request may succeed later, and `retry_after` is the wait the provider asked for, in seconds. `detail` is
-    the provider's own message; it may quote the prompt, so it is never part of this error's text.
+    the provider's own message; it may quote the prompt, so it is never part of this error's text. `usage` is what the
+    provider says that it took all the same, where it said so.
     """
 
     retryable = False
+    usage: Usage | None = None
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from inferkit.core.attempt import Attempt
 from inferkit.core.chunks import Chunk
 from inferkit.core.errors import DeadlineExceeded
 from inferkit.core.usage import NO_DETAILS, Usage
-from inferkit.layers.unbilled import cost_nothing
+from inferkit.layers.unbilled import cost_nothing, told_by
 from inferkit.pricing.likely import LikelyTokens
 from inferkit.pricing.terms import PLAIN, served_on, terms_of
 from inferkit.pricing.tokens import HELD, Seen, leave
@@ -210,7 +210,7 @@ class _Running:
         for chunk in end.late:
             self.see(chunk)
         seen.chars, seen.chunks = self.chars, self.chunks - self.blank
-        usage = self._usage(end.outcome)
+        usage = (None if end.error is None else told_by(end.error)) or self._usage(end.outcome)
         if not usage.estimated:
             now, models = request.runtime.now(), self.likely.models
             leave(models, request, usage, seen, seconds=now - self.started, waited=self._waited())
@@ -227,6 +227,10 @@ class _Running:
         outcome: Outcome = "error" if isinstance(error, Exception) else "cancelled"
         if cost_nothing(error):
             self._record(outcome, error, Usage(), billed=False)
+            return
+        usage = told_by(error)
+        if usage is not None:
+            self._record(outcome, error, usage)
             return
         unseen = self.likely.written_unseen(self.request, self._waited())
         self._record(outcome, error, Usage(self.likely.input(self.request), unseen, estimated=True))

@@ -28,13 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ["CHAT", "ChatWire"]
 
-_PLAIN = ChatQuirks()
-
 
 class ChatWire(Codec):
     """The codec; see `TwoWayWire`. An endpoint's quirks are `ChatQuirks`."""
 
-    plain = _PLAIN
+    plain = ChatQuirks()
     name = CHAT_NAME
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
@@ -82,7 +80,7 @@ class ChatWire(Codec):
 
     def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> ChatReader:
         """See `Wire`."""
-        tags = (endpoint.quirks or _PLAIN).reasoning_tags
+        tags = (endpoint.quirks or self.plain).reasoning_tags
         return ChatReader(
             endpoint.name, headers, streamed=streamed, max_kept_bytes=self.max_kept_bytes, reasoning_tags=tags
         )

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GEMINI_WIRE", "GeminiWire"]
 
-_PLAIN = GeminiQuirks()
 _TEXT = TextForm(
     b"data: ",
     re.compile(rb'"text":\s*"'),
@@ -49,7 +48,7 @@ _ADDRESS = re.compile(rf"(?:.*/)?(?:models|(tunedModels))/([^/?]+):({_WHOLE}|{_S
 class GeminiWire(Codec):
     """The codec; see `TwoWayWire`. An endpoint's quirks are `GeminiQuirks`."""
 
-    plain = _PLAIN
+    plain = GeminiQuirks()
     name = GEMINI
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
