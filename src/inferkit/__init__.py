@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         LedgerError,
         ModelFileError,
         NoRoute,
+        Overloaded,
         ProviderError,
         RateLimited,
         StreamError,
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from inferkit.providers.openai_responses import OpenAIResponses
     from inferkit.resilience.breaker import BreakerRules
     from inferkit.resilience.health import Health, ModelHealth
+    from inferkit.resilience.limiter import RateLimit
     from inferkit.resilience.retry_budget import RetryRules
     from inferkit.runtime.protocol import Runtime
 
@@ -107,6 +109,7 @@ _load = lazily(
             "LedgerError",
             "ModelFileError",
             "NoRoute",
+            "Overloaded",
             "ProviderError",
             "RateLimited",
             "StreamError",
@@ -157,6 +160,7 @@ _load = lazily(
         "local": ("Local",),
         "resilience.breaker": ("BreakerRules",),
         "resilience.health": ("Health", "ModelHealth"),
+        "resilience.limiter": ("RateLimit",),
         "resilience.retry_budget": ("RetryRules",),
         "providers.http.settings": ("Http",),
         "providers.http.transport": ("Timeouts",),
@@ -214,11 +218,13 @@ __all__ = [
     "OpaquePart",
     "OpenAIChat",
     "OpenAIResponses",
+    "Overloaded",
     "Part",
     "Plan",
     "Plans",
     "Price",
     "ProviderError",
+    "RateLimit",
     "RateLimited",
     "ReasoningPart",
     "RefusalPart",

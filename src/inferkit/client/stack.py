@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from inferkit.runtime import imports
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from inferkit.core.request import Layer
     from inferkit.layers.cache import Cache
     from inferkit.layers.hedge import Hedge
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.subscriptions import Plans
     from inferkit.pricing.price_book import PriceBook
+    from inferkit.resilience.limiter import RateLimit
     from inferkit.routing.combining import Routes
     from inferkit.telemetry.instruments import Telemetry
 
@@ -31,6 +34,7 @@ def default_stack(
     plans: Plans | None = None,
     retry: Retry | None = None,
     hedge: Hedge | None = None,
+    limits: Mapping[str, RateLimit] | None = None,
     telemetry: Telemetry | None = None,
     on_store_error: Literal["block", "allow"] = "block",
     estimates: Literal["strict", "learned"] = "strict",
@@ -72,6 +76,7 @@ def default_stack(
         _continuation() if on_interrupt == "continue" else None,
         retry or Retry(),
         hedge,
+        _limits(limits) if limits else None,
         TraceAttempt(telemetry),
         Meter(book, learned),
     ]
@@ -84,3 +89,10 @@ def _continuation() -> Layer:
     from inferkit.layers.continuation import Continuation
 
     return Continuation()
+
+
+def _limits(limits: Mapping[str, RateLimit]) -> Layer:
+    imports.load("inferkit.layers.limit")
+    from inferkit.layers.limit import LimitLayer
+
+    return LimitLayer(limits)

@@ -12,7 +12,7 @@ InferkitError               .request_id .attempts .run
 ├ InvalidReply              .problems .detail .finish_reason .partial
 ├ ToolRoundsExceeded
 └ ProviderError             .provider .status .code .retryable .retry_after
-  ├ RateLimited  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered
+  ├ RateLimited  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered  ├ Overloaded
   ├ Unavailable
   │ └ CircuitOpen
   └ StreamInterrupted       .partial
@@ -45,6 +45,7 @@ __all__ = [
     "LedgerError",
     "ModelFileError",
     "NoRoute",
+    "Overloaded",
     "ProviderError",
     "RateLimited",
     "StreamError",
@@ -231,6 +232,10 @@ class Unavailable(ProviderError):
 
 class CircuitOpen(Unavailable):
     """The model has been failing and is left alone for a while (`retry_after`, in seconds): nothing was sent."""
+
+
+class Overloaded(ProviderError):
+    """More calls want to a model than the application's own limits let through: nothing was sent."""
 
 
 class AuthenticationFailed(ProviderError):
