@@ -46,6 +46,7 @@ FACE = [
     "ContextOverflow",
     "CustomTool",
     "DeadlineExceeded",
+    "Embeddings",
     "End",
     "FilePart",
     "Gemini",
@@ -167,6 +168,7 @@ ALSO_IN_THE_DOCS = {
     "inferkit.providers.http.httpx_transport": {"HttpxTransport"},
     "inferkit.providers.wires.anthropic.quirks": {"BEDROCK"},
     "inferkit.providers.wires.chat.quirks": {"ChatQuirks"},
+    "inferkit.providers.embedding_quirks": {"EmbeddingQuirks"},
     "inferkit.providers.wires.chat.wire": {"CHAT"},
     "inferkit.testing.ledger": {"LedgerContract"},
 }

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from inferkit.core.attempt import Attempt
     from inferkit.core.body import End
     from inferkit.core.chunks import Chunk, ToolCallDelta
+    from inferkit.core.embeddings import Embeddings
     from inferkit.core.errors import (
         AuthenticationFailed,
         BudgetExceeded,
@@ -126,6 +127,7 @@ _load = lazily(
         "client.streams": ("AsyncStream", "Stream"),
         "client.tool_streams": ("AsyncToolStream", "ToolStream"),
         "core.chunks": ("Chunk", "ToolCallDelta"),
+        "core.embeddings": ("Embeddings",),
         "core.usage": ("Usage",),
         "core.messages": (
             "AudioPart",
@@ -190,6 +192,7 @@ __all__ = [
     "ContextOverflow",
     "CustomTool",
     "DeadlineExceeded",
+    "Embeddings",
     "End",
     "FilePart",
     "Gemini",

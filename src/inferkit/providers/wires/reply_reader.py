@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from inferkit.core.chunks import Chunk
+    from inferkit.core.usage import Usage
     from inferkit.providers.sse import SSEEvent
     from inferkit.providers.wires.protocol import Events
     from inferkit.providers.wires.texts import Texts
@@ -39,11 +40,15 @@ _WHOLE = b"{[<"  # JSON, or a page that says what went wrong
 
 
 class BrokenReplyError(Exception):
-    """The provider says that it broke off. `error` is its error object, or one that is made of its word for that."""
+    """The provider says that it broke off. `error` is its error object, or one that is made of its word for that.
 
-    def __init__(self, error: Any) -> None:
+    `usage` is what it says that it took.
+    """
+
+    def __init__(self, error: Any, usage: Usage | None = None) -> None:
         super().__init__()
         self.error = error
+        self.usage = usage
 
 
 class ReplyReader:
@@ -230,13 +235,18 @@ class ReplyReader:
         try:
             events.read(content, chunks, raw)
         except BrokenReplyError as broken:
-            raise refusal(self._provider, None, self._headers, broken.error) from None
+            raise self._refused(broken) from None
         if events.light:
             self._room -= len(raw) + OF_WORDS
             self._learn(raw)
         else:
             self._learn(None)
             self._room -= 2 * len(raw) + _OF_OTHERS
+
+    def _refused(self, broken: BrokenReplyError) -> ProviderError:
+        error = refusal(self._provider, None, self._headers, broken.error)
+        error.usage = broken.usage
+        return error
 
     @property
     def _waits_for_text(self) -> bool:
@@ -282,7 +292,7 @@ class ReplyReader:
             try:
                 self._events.read_whole(content, chunks, held)
             except BrokenReplyError as broken:
-                raise refusal(self._provider, None, self._headers, broken.error) from None
+                raise self._refused(broken) from None
             self._events.rest(chunks)
         except Malformed as malformed:
             html = held.lstrip()[:1] == b"<" or "html" in self._headers.get("content-type", "").lower()
