@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from inferkit.client.async_client import AsyncClient
     from inferkit.client.catalog import Catalog
     from inferkit.client.client import Client
+    from inferkit.client.inventory import ModelInfo
     from inferkit.client.stack import default_stack
     from inferkit.client.streams import AsyncStream, Stream
     from inferkit.client.tool_streams import AsyncToolStream, ToolStream
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         InvalidReply,
         InvalidRequest,
         LedgerError,
+        LocalModelError,
         ModelFileError,
         NoRoute,
         ProviderError,
@@ -93,6 +95,7 @@ _load = lazily(
         "client.catalog": ("Catalog",),
         "client.async_client": ("AsyncClient",),
         "client.client": ("Client",),
+        "client.inventory": ("ModelInfo",),
         "client.stack": ("default_stack",),
         "core.errors": (
             "AuthenticationFailed",
@@ -106,6 +109,7 @@ _load = lazily(
             "InvalidReply",
             "InvalidRequest",
             "LedgerError",
+            "LocalModelError",
             "ModelFileError",
             "NoRoute",
             "ProviderError",
@@ -210,9 +214,11 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "Local",
+    "LocalModelError",
     "Message",
     "ModelFileError",
     "ModelHealth",
+    "ModelInfo",
     "NoRoute",
     "OpaquePart",
     "OpenAIChat",

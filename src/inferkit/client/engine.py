@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from inferkit.budgets.budget import Budget
     from inferkit.client.every_call import EveryCallOptions
+    from inferkit.client.inventory import ModelInfo
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Handler, Layer, Request
     from inferkit.core.response import Response
@@ -216,6 +217,12 @@ class Engine:
         if self.plans is None:
             raise ConfigurationError('this client knows no plans; pass plans=[Plan("pro", price="99", ...)]')
         return self.plans
+
+    def inventory(self) -> Mapping[str, tuple[ModelInfo, ...]]:
+        """Say what stands behind each name."""
+        from inferkit.client.inventory import inventory
+
+        return inventory(self.catalog)
 
     def close(self) -> None:
         """Close what this engine opened itself; what the caller passed in stays open."""

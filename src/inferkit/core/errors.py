@@ -6,7 +6,8 @@ InferkitError               .request_id .attempts .run .embedded
 ├ DeadlineExceeded          (also a TimeoutError) .partial
 ├ NoRoute
 ├ ConfigurationError        (also a ValueError)
-│ ├ ModelFileError
+│ ├ LocalModelError         the next candidate is asked
+│ │ └ ModelFileError
 │ └ UnpricedModel
 ├ LedgerError
 ├ InvalidReply              .problems .detail .finish_reason .partial
@@ -46,6 +47,7 @@ __all__ = [
     "InvalidReply",
     "InvalidRequest",
     "LedgerError",
+    "LocalModelError",
     "ModelFileError",
     "NoRoute",
     "ProviderError",
@@ -151,7 +153,11 @@ class ConfigurationError(InferkitError, ValueError):
     """Something was set up wrongly; the message says what to change."""
 
 
-class ModelFileError(ConfigurationError):
+class LocalModelError(ConfigurationError):
+    """A local model cannot run here: for its file, or for what this machine lacks. The next candidate is asked."""
+
+
+class ModelFileError(LocalModelError):
     """A local model file is missing, damaged, or of a kind that the engine cannot run."""
 
 
