@@ -97,6 +97,11 @@ def test_it_is_whole_when_it_ends(events, arguments):
     assert len({each.id for each in one.tool_calls}) == len(arguments)
 
 
+def test_another_word_for_the_end_is_understood():
+    one = reply(says(call(name="f", willContinue=True)), says(finish="FUNCTION_CALL"))
+    assert ([each.arguments for each in one.tool_calls], one.finish_reason) == (["{}"], "tool_calls")
+
+
 def test_one_that_is_cut_stays_so():
     growing = call(name="f", partialArgs=[piece("$.a", "x", willContinue=True)], willContinue=True)
     one = reply(says(growing), says(finish="MAX_TOKENS"))

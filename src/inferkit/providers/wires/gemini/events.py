@@ -119,7 +119,7 @@ class GeminiEvents:
             raise TypeError
         self.finished = True
         self._close(ReasoningPart, chunks)
-        if word == "STOP":  # or else it was cut, and stays so
+        if word in ("STOP", "FUNCTION_CALL"):  # or else it was cut, and stays so
             self._end_call(chunks)
         return "tool_calls" if word == "STOP" and self._calls else MEANINGS.get(word, word)
 
