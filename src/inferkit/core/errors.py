@@ -1,12 +1,13 @@
 """Every error inferkit raises, as one tree.
 
 ```
-InferkitError               .request_id .attempts .run
+InferkitError               .request_id .attempts .run .embedded
 ├ BudgetExceeded            .scope .limit .spent .resets_at .partial
 ├ DeadlineExceeded          (also a TimeoutError) .partial
 ├ NoRoute
 ├ ConfigurationError        (also a ValueError)
-│ ├ ModelFileError
+│ ├ LocalModelError         the next candidate is asked
+│ │ └ ModelFileError
 │ └ UnpricedModel
 ├ LedgerError
 ├ InvalidReply              .problems .detail .finish_reason .partial
@@ -24,9 +25,11 @@ Messages never carry a prompt, a reply or a secret. A partial reply is an attrib
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from decimal import Decimal
 
@@ -44,6 +47,7 @@ __all__ = [
     "InvalidReply",
     "InvalidRequest",
     "LedgerError",
+    "LocalModelError",
     "ModelFileError",
     "NoRoute",
     "ProviderError",
@@ -75,12 +79,14 @@ class InferkitError(Exception):
     """Base of everything that can go wrong with a call.
 
     `request_id` is the call's id in ledger and traces; `attempts` lists what was tried before it failed. `run` is what
-    `run_tools` had done when it came, a `ToolRun`, and None elsewhere: pass its `messages`, and it goes on there.
+    `run_tools` had done when it came, a `ToolRun`, and None elsewhere: pass its `messages`, and it goes on there. Of a
+    call of `embed` that failed in the middle, `embedded` has the vectors that had come, by the places of their texts.
     """
 
     request_id: str | None = None
     attempts: tuple[Attempt, ...] = ()
     run: Any = None
+    embedded: Mapping[int, Any] = MappingProxyType({})
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive copying between processes: subclasses take keyword arguments, which plain pickling loses."""
@@ -147,7 +153,11 @@ class ConfigurationError(InferkitError, ValueError):
     """Something was set up wrongly; the message says what to change."""
 
 
-class ModelFileError(ConfigurationError):
+class LocalModelError(ConfigurationError):
+    """A local model cannot run here: for its file, or for what this machine lacks. The next candidate is asked."""
+
+
+class ModelFileError(LocalModelError):
     """A local model file is missing, damaged, or of a kind that the engine cannot run."""
 
 

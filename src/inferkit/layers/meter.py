@@ -271,9 +271,9 @@ class _Running:
         name = None if error is None else type(error).__name__
         if outcome == "cancelled" and request.deadline is not None and request.runtime.now() >= request.deadline:
             outcome, name = "error", DeadlineExceeded.__name__  # its adapter was cut before it could say so
-        if request.extra or usage.details is not NO_DETAILS:
-            terms = terms_of(request) if request.extra else PLAIN
-            usage = usage._replace(details=served_on(usage.details, terms) if billed else NO_DETAILS)
+        if request.extra or usage.details is not NO_DETAILS or request.operation != "chat":
+            details = served_on(usage.details, terms_of(request) if request.extra else PLAIN, request.operation)
+            usage = usage._replace(details=details if billed else NO_DETAILS)
         cost = None if self.price is None else self.price.cost(usage) if billed else 0
         source = None if self.price is None else self.price.source
         if cost is None and self.price is not None:

@@ -16,12 +16,14 @@ from inferkit.providers.wires.chat.usage import read_usage, write_usage
 from inferkit.providers.wires.chat.writer import ChatWriter
 from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import CHAT as CHAT_NAME
+from inferkit.runtime import imports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inferkit.core.request import Request
     from inferkit.providers.endpoints import Endpoint
+    from inferkit.providers.wires.chat.embeddings import OpenAIEmbeddings
     from inferkit.providers.wires.protocol import TwoWayWire
 
 __all__ = ["CHAT", "ChatWire"]
@@ -60,6 +62,13 @@ class ChatWire(Codec):
             logprobs=quirks.logprobs is not None,
             prompt_cache=("marks",) if "prompt_cache_key" in quirks.without else ("marks", "key"),
         )
+
+    def embeddings(self, request: Request) -> OpenAIEmbeddings:
+        """See `EmbeddingWire`."""
+        imports.load("inferkit.providers.wires.chat.embeddings")
+        from inferkit.providers.wires.chat.embeddings import OpenAIEmbeddings
+
+        return OpenAIEmbeddings(request, max_kept_bytes=self.max_kept_bytes)
 
     def payload(self, request: Request, quirks: ChatQuirks) -> dict[str, Any]:
         """See `Codec`."""
