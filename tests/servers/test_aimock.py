@@ -99,7 +99,12 @@ def name(request):
 def llm(server, name, tmp_path):
     adapter, path, model = WIRES[name]
     provider = adapter(base_url=server + path, api_key="any")
-    settings = {"providers": {"p": provider}, "models": {"fast": f"p:{model}"}, "ledger": tmp_path / "ledger", "cache": False}
+    settings = {
+        "providers": {"p": provider},
+        "models": {"fast": f"p:{model}"},
+        "ledger": tmp_path / "ledger",
+        "cache": False,
+    }
     with Client(max_retries=0, prices={f"p:{model}": Price(input="1", output="1000")}, **settings) as client:
         yield client
     provider.close()
