@@ -6,6 +6,7 @@ the sum of the holds on it.
 
 from __future__ import annotations
 
+import functools
 import json
 from math import inf
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal, Sett
 from inferkit.ledger.decisions import grant
 from inferkit.ledger.journal import Attribution, Charge
 from inferkit.ledger.sqlite import balances
-from inferkit.ledger.sqlite.entries import COLUMNS, NO_ACCOUNTS, accounts_json, accounts_of, cell_number, part_as_json
+from inferkit.ledger.sqlite.binding import execute
+from inferkit.ledger.sqlite.entries import ENTER, NO_ACCOUNTS, accounts_json, accounts_of, cell_of, part_as_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from inferkit.ledger.unwritten import Unwritten
 
 __all__ = [
-    "cell_of", "earliest_lease", "enter_late", "extend", "mark_sent", "record", "reserve", "settle", "sweep", "void",
+    "earliest_lease", "enter_late", "extend", "mark_sent", "record", "reserve", "settle", "sweep", "void",
 ]  # fmt: skip
 
 _HOLD_BALANCE = (
@@ -41,23 +43,18 @@ _MOVE = (
     "WHERE account = ? AND window = ?"
 )
 _HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_HOLD_NEW = (
-    "INSERT INTO holds SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM entered WHERE call = ?) "
+_HOLD_NEW = "INSERT OR FAIL INTO holds SELECT "
+_UNLESS_KNOWN = (
+    " WHERE NOT EXISTS (SELECT 1 FROM entered WHERE call = ?) "
     "AND NOT EXISTS (SELECT 1 FROM expired WHERE call = ?) ON CONFLICT (call) DO NOTHING"
 )
 _EXTEND = "UPDATE holds SET usd = usd + ?, tokens = tokens + ?, calls = calls + ?, lease = max(lease, ?) WHERE call = ?"
 _HOLD_WHOLE = (
     "UPDATE balances SET usd_held = usd_held + ?, tokens_held = tokens_held + ?, calls_held = calls_held + ? "
-    "WHERE account = ? AND window = ? "
-    "AND (? IS NULL OR ? = 0 OR usd + usd_held - usd_extra + ? <= ?) "
-    "AND (? IS NULL OR ? = 0 OR tokens + tokens_held - tokens_extra + ? <= ?) "
-    "AND (? IS NULL OR ? = 0 OR calls + calls_held - calls_extra + ? <= ?) "
+    "WHERE account = ? AND window = ?{} "
     "RETURNING usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra"
 )
-_INTO = f"INSERT OR FAIL INTO entries (cell, {COLUMNS}) VALUES"  # to undo a trigger's work, others note every page
-_ENTER = f"{_INTO} ({', '.join('?' * 28)}, NULL)"
-_ENTER_WITH_DETAILS = f"{_INTO} ({', '.join('?' * 29)})"
-_LARGE = 2**40  # nano-dollars, a thousand dollars for one call; or tokens
+_IF_ROOM = " AND {0} + {0}_held - {0}_extra <= ?"
 _RELEASE = "DELETE FROM holds WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _EARLIEST_LEASE = "SELECT min(lease) FROM holds"  # an index would cost every call more than this costs those refused
@@ -89,8 +86,9 @@ def reserve(
     """Hold what every line can spare, or nothing."""
     answer = _hold(cursor, lines, wanted, minimum, at)
     if isinstance(answer, Grant):
-        hold = (call, *answer.amounts, accounts_json(tuple([line[:2] for line in lines])), lease, sent, *attribution)
-        is_new = cursor.execute(_HOLD_NEW, (*hold, call, call)).rowcount
+        accounts = accounts_json(tuple([line[:2] for line in lines]))
+        hold = (call, *answer.amounts, accounts, lease, +sent)
+        is_new = execute(cursor, _HOLD_NEW, hold, attribution, _UNLESS_KNOWN, call, call).rowcount
     else:
         is_new = cursor.execute(_IS_KNOWN, (call,) * 3).fetchone() is None
     if not is_new:
@@ -164,9 +162,13 @@ def _hold_whole(cursor: sqlite3.Cursor, line: Line, wanted: Amounts) -> Grant | 
     usd = None if line.usd is None else line.usd + grace.usd
     tokens = None if line.tokens is None else line.tokens + grace.tokens
     calls = None if line.calls is None else line.calls + grace.calls
-    u, t, c = wanted
-    room = (usd, u, u, usd, tokens, t, t, tokens, calls, c, c, calls)
-    row = cursor.execute(_HOLD_WHOLE, (u, t, c, line.account, line.window, *room)).fetchone()
+    values: list[int | str] = [*wanted, line.account, line.window]
+    units = ""
+    for unit, limit, amount in zip("utc", (usd, tokens, calls), wanted, strict=True):
+        if limit is not None and amount:  # what costs nothing is free, also after the limit
+            units += unit
+            values.append(limit - amount)
+    row = cursor.execute(_if_room(units), values).fetchone()
     if row is None:
         return None
     left = (
@@ -175,6 +177,13 @@ def _hold_whole(cursor: sqlite3.Cursor, line: Line, wanted: Amounts) -> Grant | 
         None if calls is None else calls - row[2],
     )
     return Grant(wanted, left)
+
+
+@functools.cache
+def _if_room(units: str) -> str:
+    """Give the statement for those of the units, by their first letters, that there has to be room for."""
+    rooms = [_IF_ROOM.format(unit) for unit in ("usd", "tokens", "calls") if unit[0] in units]
+    return _HOLD_WHOLE.format("".join(rooms))
 
 
 def settle(
@@ -274,27 +283,17 @@ def _enter(
     accounts: str = NO_ACCOUNTS,
 ) -> None:
     """Write an entry."""
-    parts, attribution, details = charge[-3:]
-    said = json.dumps([part_as_json(part) for part in parts]) if parts else None
-    row = (cell_of(kind, charge), call, kind, at, calls, *charge[:-3], said, *attribution, accounts)
-    if details is NO_DETAILS:  # as of most calls
-        cursor.execute(_ENTER, row)
-    else:
-        cursor.execute(_ENTER_WITH_DETAILS, (*row, json.dumps(details.as_json())))
-
-
-def cell_of(kind: EntryKind, charge: Charge) -> int | None:
-    """Give the number of what a call has in common with others, by which a report adds them up; None for others.
-
-    Those are calls of several attempts, whose lease ran out, that cost more than was held, or so large that few of them
-    make more than 64 bits.
-    """
-    saved, routed, reported = charge.prompt_cache_saved, charge.routing_saved, charge.details.reported_nanos
-    largest = max(charge.usd or 0, charge.input_tokens, charge.output_tokens, abs(saved), abs(routed), reported or 0)
-    if kind != "settled" or charge.parts or charge.overrun or largest >= _LARGE:
-        return None
-    return cell_number(
-        charge.attribution, charge.provider, charge.model, charge.outcome, charge.finish_reason, charge.usd is None,
-        charge.estimated, charge.degraded, charge.details is NO_DETAILS, reported is None,
-        (saved != 0, routed != 0, charge.overrun != 0),
+    (
+        usd, provider, model, input_tokens, output_tokens, cache_read, cache_write, reasoning, attempts, estimated,
+        outcome, finish_reason, asked, degraded, cache_saved, routing_saved, overrun, parts, attribution, details,
+    ) = charge  # fmt: skip
+    known = (
+        call, kind, at, calls, input_tokens, output_tokens, cache_read, cache_write, reasoning, attempts, +estimated,
+        +degraded, cache_saved, routing_saved, overrun, accounts,
     )  # fmt: skip
+    perhaps = (
+        *attribution, cell_of(kind, charge), usd, provider, model, outcome, finish_reason, asked,
+        json.dumps([part_as_json(part) for part in parts]) if parts else None,
+        None if details is NO_DETAILS else json.dumps(details.as_json()),
+    )  # fmt: skip
+    execute(cursor, ENTER, known, perhaps, ")")
