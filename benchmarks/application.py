@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.server import MODEL
-from inferkit import Budget, OpenAIChat
+import inferkit
+from benchmarks.wires import MODEL, SPOKEN
+from inferkit import Budget
 from inferkit.telemetry.instruments import Telemetry
 
 if TYPE_CHECKING:
@@ -42,10 +43,12 @@ def stream_payload() -> dict[str, Any]:
 
 def settings(base_url: str, home: Path, **others: Any) -> Settings:
     """Give the arguments of a client: a price from the list, a monthly budget, cache and ledger on disk."""
-    adapter = OpenAIChat(base_url=f"{base_url}/v1", api_key=API_KEY, transport=others.pop("transport", "httpx"))
+    spoken = SPOKEN[others.pop("wire", "chat")]
+    make = getattr(inferkit, spoken.adapter)
+    adapter = make(base_url=f"{base_url}{spoken.base}", api_key=API_KEY, transport=others.pop("transport", "httpx"))
     given: Settings = {
-        "models": {"fast": f"openai:{MODEL}"},
-        "providers": {"openai": adapter},
+        "models": {"fast": f"{adapter.name}:{spoken.model}"},
+        "providers": {adapter.name: adapter},
         "budget": Budget(usd="100000", per="month", name="everything"),
         "home": home,
         **others,  # type: ignore[typeddict-item]

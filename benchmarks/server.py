@@ -1,4 +1,4 @@
-"""A Chat Completions server on the loopback device, in a process of its own: raw sockets and ready-made replies.
+"""A server of all wires on the loopback device, in a process of its own: raw sockets and ready-made replies.
 
 It does as little as it can, so that it is not what is measured. What it answers depends on the URL:
 `/v1` answers at once, whole or as a stream of `EVENTS` events, each a piece of its own, `/gathered/v1` sends `GATHERED`
@@ -18,23 +18,17 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.wires import EVENTS, INPUT_TOKENS, MODEL, SPOKEN, chat_stream, chat_whole
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["EVENTS", "GATHERED", "INPUT_NANOS", "MODEL", "OUTPUT_NANOS", "serving"]
 
-EVENTS = 400
 GATHERED = 16
-MODEL = "gpt-4o-mini"
 INPUT_NANOS, OUTPUT_NANOS = 1_000, 10_000  # a token
 _PAUSE_SECONDS = 0.01
-_TEXT = "Your order left the warehouse this morning and arrives on Thursday. Is there anything else? "
-_INPUT_TOKENS = 20
-
-
-def _usage(output: int) -> dict[str, int]:
-    return {"prompt_tokens": _INPUT_TOKENS, "completion_tokens": output, "total_tokens": _INPUT_TOKENS + output}
 
 
 def _answer(status: str, kind: str, body: bytes) -> bytes:
@@ -42,50 +36,25 @@ def _answer(status: str, kind: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-def _whole(output: int) -> bytes:
-    message = {"role": "assistant", "content": _TEXT * 4}
-    reply = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1760000000,
-        "model": MODEL,
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        "usage": _usage(output),
-    }
-    return _answer("200 OK", "application/json", json.dumps(reply).encode())
-
-
-def _event(delta: dict[str, str], *, finish: str | None = None, **more: Any) -> bytes:
-    event = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1760000000,
-        "model": MODEL,
-        "system_fingerprint": "fp_0000000000",
-        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}],
-        **more,
-    }
-    return b"data: " + json.dumps(event).encode() + b"\n\n"
-
-
 def _piece(data: bytes) -> bytes:
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
-def _stream(events: int, output: int, *, gathered: int = 1) -> tuple[bytes, bytes]:
+def _whole(reply: dict[str, Any]) -> bytes:
+    return _answer("200 OK", "application/json", json.dumps(reply).encode())
+
+
+def _stream(events: list[bytes], *, gathered: int = 1) -> tuple[bytes, bytes]:
     """Give the head with the first piece, and the rest."""
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    words = _TEXT.split()
-    sent = [_event({"content": words[number % len(words)] + " "}) for number in range(events - 1)]
-    sent.append(_event({}, finish="stop", usage=_usage(output)))
-    pieces = [_piece(b"".join(sent[place : place + gathered])) for place in range(0, events, gathered)]
-    return head + pieces[0], b"".join(pieces[1:]) + _piece(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+    first, *others = [_piece(b"".join(events[place : place + gathered])) for place in range(0, len(events), gathered)]
+    return head + first, b"".join(others) + b"0\r\n\r\n"
 
 
-_WHOLE = _whole(EVENTS)
-_FIRST, _REST = _stream(EVENTS, EVENTS)
-_STREAM = _FIRST + _REST
-_GATHERED = b"".join(_stream(EVENTS, EVENTS, gathered=GATHERED))
+_WHOLE = {wire: _whole(spoken.whole()) for wire, spoken in SPOKEN.items()}
+_STREAM = {wire: _stream(spoken.stream()) for wire, spoken in SPOKEN.items()}
+_GATHERED = {wire: b"".join(_stream(spoken.stream(), gathered=GATHERED)) for wire, spoken in SPOKEN.items()}
+_PATHS = {"/responses": "responses", "/messages": "anthropic", "enerateContent": "gemini"}
 _REFUSED = _answer("500 Internal Server Error", "application/json", b'{"error": {"message": "the server is down"}}')
 
 
@@ -116,19 +85,28 @@ class _Connection(asyncio.Protocol):
             send(_REFUSED)
         elif head.startswith(b"POST /billing"):
             send(self._bill(json.loads(body)))
-        elif b'"stream":true' not in body.replace(b" ", b""):
-            send(_WHOLE)
-        elif head.startswith(b"POST /paused"):
-            send(_FIRST)
-            asyncio.get_running_loop().call_later(_PAUSE_SECONDS, send, _REST)
         else:
-            send(_GATHERED if head.startswith(b"POST /gathered") else _STREAM)
+            self._say(head.partition(b"\r\n")[0].decode(), body)
+
+    def _say(self, request: str, body: bytes) -> None:
+        wire = next((wire for path, wire in _PATHS.items() if path in request), "chat")
+        send = self._transport.write
+        if b'"stream":true' not in body.replace(b" ", b"") and "stream" not in request:
+            send(_WHOLE[wire])
+        elif request.startswith("POST /gathered"):
+            send(_GATHERED[wire])
+        elif request.startswith("POST /paused"):
+            first, rest = _STREAM[wire]
+            send(first)
+            asyncio.get_running_loop().call_later(_PAUSE_SECONDS, send, rest)
+        else:
+            send(b"".join(_STREAM[wire]))
 
     def _bill(self, asked: dict[str, Any]) -> bytes:
         output = random.randint(1, asked["max_tokens"])
         question = asked["messages"][-1]["content"]
-        os.write(self._book, f"{question} {_INPUT_TOKENS * INPUT_NANOS + output * OUTPUT_NANOS}\n".encode())
-        return b"".join(_stream(3, output)) if asked.get("stream") else _whole(output)
+        os.write(self._book, f"{question} {INPUT_TOKENS * INPUT_NANOS + output * OUTPUT_NANOS}\n".encode())
+        return b"".join(_stream(chat_stream(3, output))) if asked.get("stream") else _whole(chat_whole(output))
 
 
 async def _serve(book: str) -> None:

@@ -19,14 +19,16 @@ from benchmarks.application import HEADERS, fresh_question, payload, settings, s
 from benchmarks.figures import Figure
 from benchmarks.server import EVENTS, GATHERED, serving
 from benchmarks.timing import interleave_async
+from benchmarks.wires import SPOKEN
 from inferkit import AsyncClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from benchmarks.timing import AsyncBlock
+    from benchmarks.wires import Spoken
 
-__all__ = ["chunks", "first_token"]
+__all__ = ["chunks", "first_token", "wire_chunks"]
 
 _WARM_UP = 20
 
@@ -34,16 +36,17 @@ _WARM_UP = 20
 class _Bare:
     """Streams over httpx alone."""
 
-    def __init__(self, client: httpx.AsyncClient, base_url: str) -> None:
+    def __init__(self, client: httpx.AsyncClient, base_url: str, spoken: Spoken = SPOKEN["chat"]) -> None:
         self._client = client
-        self._url = f"{base_url}/chat/completions"
+        self._url = f"{base_url}{spoken.path}"
+        self._streamed = f"{base_url}{spoken.streamed_path or spoken.path}"
 
     async def whole(self) -> None:
         response = await self._client.post(self._url, json=payload())
-        assert response.json()["choices"]
+        assert response.json()
 
     async def raw(self) -> None:
-        async with self._client.stream("POST", self._url, json=stream_payload()) as response:
+        async with self._client.stream("POST", self._streamed, json=stream_payload()) as response:
             async for _ in response.aiter_raw():
                 pass
 
@@ -74,7 +77,7 @@ class _Stacked:
 
     async def streamed(self) -> None:
         async with self._client.stream("fast", fresh_question(), max_output_tokens=500) as reply:
-            assert len([chunk async for chunk in reply]) == EVENTS
+            assert len([chunk async for chunk in reply]) >= EVENTS
 
     async def first(self) -> float:
         """Give the seconds to the first chunk."""
@@ -166,6 +169,43 @@ def chunks(*, quick: bool) -> list[Figure]:
             Figure(f"streamed chunk, {GATHERED} a read, {name}", many[name], "µs"),
         ]
     return figures
+
+
+def wire_chunks(*, quick: bool) -> list[Figure]:
+    """Measure what a streamed chunk takes on each wire beside httpx's raw bytes, at one event a read and at many."""
+    rounds = 5 if quick else 15
+
+    async def measure(server: str) -> dict[str, float]:
+        async with AsyncExitStack() as stack:
+            http = await stack.enter_async_context(httpx.AsyncClient(headers=HEADERS))
+            rows = {}
+            for wire, spoken in SPOKEN.items():
+                home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                bare = _Bare(http, f"{server}{spoken.base}", spoken)
+                client = await stack.enter_async_context(AsyncClient(**settings(server, home, wire=wire)))
+                rows[f"{wire}, raw"], rows[f"{wire}, raw whole"] = _block(bare.raw), _block(bare.whole)
+                ours = _Stacked(client)
+                rows[f"{wire}, stack"], rows[f"{wire}, stack whole"] = _block(ours.streamed), _block(ours.whole)
+            times = await interleave_async(rows, calls=20, rounds=rounds)
+        return {
+            wire: (
+                times.difference(f"{wire}, stack", f"{wire}, stack whole")
+                - times.difference(f"{wire}, raw", f"{wire}, raw whole")
+            )
+            / EVENTS
+            for wire in SPOKEN
+        }
+
+    with serving() as server:
+        one = asyncio.run(measure(server))
+        many = asyncio.run(measure(f"{server}/gathered"))
+    return [
+        *(Figure(f"streamed chunk, {wire}, on top of raw bytes", one[wire], "µs") for wire in SPOKEN),
+        *(
+            Figure(f"streamed chunk, {wire}, {GATHERED} a read, on top of raw bytes", many[wire], "µs", at_most=4)
+            for wire in SPOKEN
+        ),
+    ]
 
 
 def first_token(*, quick: bool) -> list[Figure]:

@@ -17,6 +17,7 @@ _PLACES = {
     "miss-sync": ("benchmarks.calls", "miss_sync"),
     "fallback": ("benchmarks.calls", "fallback"),
     "chunks": ("benchmarks.streams", "chunks"),
+    "wires": ("benchmarks.streams", "wire_chunks"),
     "first-token": ("benchmarks.streams", "first_token"),
     "cache-hits": ("benchmarks.cache_hits", "cache_hits"),
     "ledger": ("benchmarks.ledger", "ledger_pairs"),

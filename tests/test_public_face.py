@@ -19,6 +19,7 @@ import inferkit
 import inferkit.economics
 import inferkit.ledger
 import inferkit.local
+import inferkit.routing
 import inferkit.telemetry
 import inferkit.testing
 
@@ -50,6 +51,7 @@ FACE = [
     "Gemini",
     "Handler",
     "Health",
+    "Hedge",
     "Http",
     "ImagePart",
     "InferkitError",
@@ -128,6 +130,29 @@ TESTING = [
     "make_request",
     "settled",
 ]
+ROUTING = [
+    "Best",
+    "Calibration",
+    "Cascade",
+    "Cheapest",
+    "Considered",
+    "During",
+    "Explanation",
+    "Fastest",
+    "Fits",
+    "InTurn",
+    "Narrowing",
+    "Only",
+    "Ordered",
+    "Policy",
+    "Ranking",
+    "Sticky",
+    "Weighted",
+    "When",
+    "calibrate",
+    "confidence",
+    "is_valid",
+]
 ALSO_IN_THE_DOCS = {
     "inferkit.caching.disk": {"DiskTier"},
     "inferkit.caching.entry": {"CachedReply"},
@@ -140,6 +165,7 @@ ALSO_IN_THE_DOCS = {
     "inferkit.providers.adapter": {"Adapter"},
     "inferkit.providers.endpoints": {"Credential", "Endpoint"},
     "inferkit.providers.http.httpx_transport": {"HttpxTransport"},
+    "inferkit.providers.wires.anthropic.quirks": {"BEDROCK"},
     "inferkit.providers.wires.chat.quirks": {"ChatQuirks"},
     "inferkit.providers.wires.chat.wire": {"CHAT"},
     "inferkit.testing.ledger": {"LedgerContract"},
@@ -149,7 +175,8 @@ PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize(
-    ("package", "names"), [(inferkit, FACE), (inferkit.telemetry, TELEMETRY), (inferkit.testing, TESTING)]
+    ("package", "names"),
+    [(inferkit, FACE), (inferkit.routing, ROUTING), (inferkit.telemetry, TELEMETRY), (inferkit.testing, TESTING)],
 )
 def test_the_public_names_are_these_and_each_can_be_had(package, names):
     assert package.__all__ == names
@@ -163,7 +190,10 @@ def test_the_package_knows_its_version():
     assert "__version__" in dir(inferkit)
 
 
-@pytest.mark.parametrize("package", [inferkit, inferkit.economics, inferkit.ledger, inferkit.local, inferkit.telemetry])
+@pytest.mark.parametrize(
+    "package",
+    [inferkit, inferkit.economics, inferkit.ledger, inferkit.local, inferkit.routing, inferkit.telemetry],
+)
 def test_a_type_checker_finds_each_name_where_it_is_loaded_from(package):
     """The imports that only checkers see, the names that are public and the places they are loaded from agree."""
     (block,) = (each for each in ast.parse(inspect.getsource(package)).body if isinstance(each, ast.If))
@@ -178,7 +208,7 @@ def test_the_docs_and_the_examples_use_what_is_public():
     for file, code in python_of_the_docs():
         for module, name in imported(code):
             assert hasattr(import_module(module), name), f"{file}: from {module} import {name}"
-            if module not in {"inferkit", "inferkit.telemetry", "inferkit.testing"}:
+            if module not in {"inferkit", "inferkit.routing", "inferkit.telemetry", "inferkit.testing"}:
                 assert name in ALSO_IN_THE_DOCS.get(module, ()), f"{file}: from {module} import {name}"
                 also[module, name] += 1
     assert set(also) == {(module, name) for module, names in ALSO_IN_THE_DOCS.items() for name in names}

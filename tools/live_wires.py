@@ -1,8 +1,14 @@
 """Checks a real provider, with your own key and within a budget, against what inferkit's tests assume of it.
 
     python tools/live_wires.py openai:gpt-5-mini --usd 0.05
-    python tools/live_wires.py openai-responses:gpt-5-mini --usd 0.05
+    python tools/live_wires.py anthropic:claude-haiku-4-5 --effort low --image
+    python tools/live_wires.py anthropic-bedrock:eu.anthropic.claude-haiku-4-5-20251001-v1:0
+    python tools/live_wires.py vertex:gemini-2.5-flash
     python tools/live_wires.py mine:large --base-url https://models.example/v1 --key-env MY_KEY --price 1 2
+
+Every provider that is known by name can be checked, and every server that speaks Chat Completions. A key is read
+where the provider's adapter reads it, and clouds take the account of the machine. `--effort` has the model think, and
+its reasoning sent back with what a tool answered; `--image` shows it a picture.
 
 inferkit's own tests run without a network and without keys: they play what documentation and public reports say of
 providers. This asks one for a few short replies and says, line by line, what came otherwise. `--record FILE` keeps all
@@ -14,6 +20,7 @@ Exit status: 0 if nothing differed, 1 if something did, 2 if the provider could 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 import tempfile
@@ -21,13 +28,17 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from inferkit import (
+    Anthropic,
     AuthenticationFailed,
     Budget,
     BudgetExceeded,
     Client,
     ConfigurationError,
+    Gemini,
+    ImagePart,
     InferkitError,
     InvalidRequest,
+    Message,
     NoRoute,
     OpenAIChat,
     OpenAIResponses,
@@ -39,9 +50,11 @@ from inferkit.providers.http.choosing import make_transport
 from inferkit.testing import Tape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from inferkit import Reply
+
+    Check = tuple[str, Callable[[Client], Iterator["Finding"]]]
 
 Finding = tuple[str, bool, str]
 """What is assumed, whether it was so, and what came."""
@@ -92,6 +105,33 @@ def with_a_tool(llm: Client) -> Iterator[Finding]:
     yield 'the reply ends with "tool_calls"', reply.finish_reason == "tool_calls", f"{reply.finish_reason!r}"
 
 
+def with_what_it_answered(llm: Client, effort: str | None = None) -> Iterator[Finding]:
+    """Send back what a tool answered, with all that the model said before."""
+    options: dict[str, Any] = {"tools": [_WEATHER], "max_output_tokens": _ROOM if effort is None else _ROOM_TO_THINK}
+    if effort is not None:
+        options["reasoning_effort"] = effort
+    talk = [Message.user("What is the weather in Paris? Use the tool.")]
+    asked = llm.complete("it", talk, **options)
+    calls = asked.tool_calls
+    if effort is not None:
+        thought = asked.usage.reasoning_tokens > 0 or bool(asked.reasoning)
+        yield "a model that is to think does, or says what it took", thought, f"{asked.usage.reasoning_tokens} tokens"
+    yield "a tool is called where it is asked for", len(calls) == 1, f"{len(calls)} calls"
+    results = [Message.tool(call.id, '{"sky": "clear", "celsius": 21}') for call in calls]
+    told = llm.complete("it", [*talk, asked.message, *results], **options)
+    yield "the conversation goes on with what the tool answered", "21" in told.text, f"{len(told.text)} characters"
+    yield "and nothing is left out of it", not told.left_out, ", ".join(told.left_out) or "nothing"
+
+
+def with_an_image(llm: Client) -> Iterator[Finding]:
+    """Show it a picture."""
+    question = Message.user(
+        "Which color is this? Answer with one word.", ImagePart(url=f"data:image/png;base64,{_RED}")
+    )
+    reply = llm.complete("it", [question], max_output_tokens=_ROOM)
+    yield "a picture is seen", "red" in reply.text.lower(), f"{len(reply.text)} characters"
+
+
 def with_a_schema(llm: Client) -> Iterator[Finding]:
     """Have a reply in a given form."""
     reply = llm.complete("it", "Name a color.", schema=_SCHEMA, max_output_tokens=_ROOM)
@@ -122,12 +162,28 @@ CHECKS: tuple[Callable[[Client], Iterator[Finding]], ...] = (
     streamed,
     cut_off,
     with_a_tool,
+    with_what_it_answered,
     with_a_schema,
     left_early,
     unknown_model,
 )
 _NO_MODEL = "no-such-model"
+_RED = (
+    "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAKklEQVR42mN4ICBAU8QwasGoBaMW"
+    "jFowasGoBaMWjFowasGoBaMWDBULALgcAD3G45K4AAAAAElFTkSuQmCC"
+)
 _ROOM = 400  # output tokens, so that a model that thinks has room for it
+_ROOM_TO_THINK = 8000
+_OTHERS: dict[str, Callable[..., Any]] = {
+    "anthropic": Anthropic,
+    "anthropic-bedrock": Anthropic.bedrock,
+    "anthropic-mantle": functools.partial(Anthropic.bedrock, api="messages"),
+    "anthropic-vertex": Anthropic.vertex,
+    "gemini": Gemini,
+    "openai-responses": OpenAIResponses,
+    "vertex": Gemini.vertex,
+}
+"""What makes the adapters of providers that speak another API than Chat Completions."""
 
 
 def _about(reply: Reply) -> Iterator[Finding]:
@@ -138,6 +194,14 @@ def _about(reply: Reply) -> Iterator[Finding]:
     counted = usage.input_tokens > 0 and usage.output_tokens > 0
     yield "a reply says what it used", counted and not usage.estimated, f"{usage}"
     yield "a reply has a cost", bool(reply.cost_nanos), f"{reply.cost} dollars"
+
+
+def _adapter(provider: str, settings: dict[str, Any]) -> Any:
+    if provider in _OTHERS:
+        return _OTHERS[provider](**settings)
+    if "base_url" in settings:
+        return OpenAIChat(name=provider, **settings)
+    return OpenAIChat.preset(provider, **settings)
 
 
 def _is_json(text: Any) -> bool:
@@ -158,19 +222,14 @@ def main() -> int:
     settings: dict[str, Any] = {"transport": transport}
     if options.key_env is not None:
         settings["api_key_env"] = options.key_env
+    if options.base_url is not None:
+        settings["base_url"] = options.base_url
     prices = {f"{provider}:{_NO_MODEL}": Price(input="1", output="1")}  # what is held for it, and not spent
     if options.price is not None:
         prices[f"{provider}:{model}"] = Price(input=options.price[0], output=options.price[1])
     with tempfile.TemporaryDirectory() as home:
         try:
-            if provider == "openai-responses":
-                if options.base_url is not None:
-                    settings["base_url"] = options.base_url
-                adapter: OpenAIChat | OpenAIResponses = OpenAIResponses(**settings)
-            elif options.base_url is None:
-                adapter = OpenAIChat.preset(provider, **settings)
-            else:
-                adapter = OpenAIChat(base_url=options.base_url, name=provider, **settings)
+            adapter = _adapter(provider, settings)
             llm = Client(
                 models={"it": f"{provider}:{model}", "nothing": f"{provider}:{_NO_MODEL}"},
                 providers={provider: adapter},
@@ -185,7 +244,7 @@ def main() -> int:
             print(error, file=sys.stderr)
             return 2
         with llm:
-            differed, could_ask = _check(llm)
+            differed, could_ask = _check(llm, _checks(options))
             spent = llm.ledger.balance("this check", "total")
         adapter.close()
     print(f"\nspent: {Decimal(spent.posted.usd) / 10**9} of {options.usd} dollars")
@@ -195,10 +254,20 @@ def main() -> int:
     return 1 if differed else 0
 
 
-def _check(llm: Client) -> tuple[int, bool]:
-    differed = 0
+def _checks(options: argparse.Namespace) -> Iterator[Check]:
     for check in CHECKS:
-        print(f"\n{check.__doc__}")
+        if check is with_what_it_answered and options.effort is not None:
+            yield check.__doc__ or "", functools.partial(with_what_it_answered, effort=options.effort)
+        else:
+            yield check.__doc__ or "", check
+    if options.image:
+        yield with_an_image.__doc__ or "", with_an_image
+
+
+def _check(llm: Client, checks: Iterable[Check]) -> tuple[int, bool]:
+    differed = 0
+    for title, check in checks:
+        print(f"\n{title}")
         try:
             for assumed, is_so, came in check(llm):
                 differed += not is_so
@@ -219,6 +288,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--base-url", help="a server that is not known by name")
     parser.add_argument("--key-env", help="the environment variable that holds its key")
     parser.add_argument("--price", nargs=2, metavar=("INPUT", "OUTPUT"), help="dollars for a million tokens")
+    parser.add_argument(
+        "--effort", metavar="LEVEL", help='how hard it is to think where that is checked, such as "low"'
+    )
+    parser.add_argument("--image", action="store_true", help="check also that it sees a picture")
     parser.add_argument("--record", metavar="FILE", help="keep all exchanges on a tape")
     return parser.parse_args()
 

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from inferkit.core.tool_run import ToolEnded, ToolEvent, ToolRound, ToolRun, ToolStarted
     from inferkit.core.usage import Usage
     from inferkit.layers.cache import Cache
+    from inferkit.layers.hedge import Hedge
     from inferkit.layers.retry import Retry
     from inferkit.ledger.ledger import Ledger
     from inferkit.ledger.sqlite.ledger import SqliteLedger
@@ -151,6 +152,7 @@ _load = lazily(
         "ledger.ledger": ("Ledger",),
         "ledger.sqlite.ledger": ("SqliteLedger",),
         "layers.cache": ("Cache",),
+        "layers.hedge": ("Hedge",),
         "layers.retry": ("Retry",),
         "local": ("Local",),
         "resilience.breaker": ("BreakerRules",),
@@ -193,6 +195,7 @@ __all__ = [
     "Gemini",
     "Handler",
     "Health",
+    "Hedge",
     "Http",
     "ImagePart",
     "InferkitError",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit import testing
 from inferkit.core.request import Request, Target
+from inferkit.core.response import Response
 from inferkit.layers.budget import BudgetLayer
 from inferkit.layers.meter import Meter
 from inferkit.layers.resolve import Resolve
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from inferkit.budgets.scope import Scope
-    from inferkit.core.response import Response
+    from inferkit.core.chunks import Chunk
     from inferkit.ledger.ledger import Ledger
     from inferkit.runtime.protocol import Runtime
 
@@ -119,3 +120,18 @@ def make_request(
 ) -> Request:
     request = testing.make_request(text, model=model, runtime=runtime)
     return request.replace(provider="test", scopes=scopes, **fields)
+
+
+class InBatches:
+    """Answers with what each read of a socket brought."""
+
+    def __init__(self, batches: Sequence[list[Chunk]]) -> None:
+        self._batches = iter(batches)
+
+    async def __call__(self, request: Request) -> Response:
+        return Response(self, runtime=request.runtime)
+
+    async def __anext__(self) -> list[Chunk]:
+        for batch in self._batches:
+            return batch
+        raise StopAsyncIteration

@@ -51,8 +51,8 @@ def test_a_layer_goes_before_or_after_another_or_in_its_place():
         Insert(Named("first"), before="trace"),
     ]
     assert names(insert(usual(), own)) == [
-        "first", "trace", "resolve", "cache", "mine", "repair", "route", "b", "d", "retry", "a", "c", "attempt",
-        "meter", "last",
+        "first", "trace", "resolve", "cache", "mine", "repair", "route", "continuation", "b", "d", "retry", "a", "c",
+        "hedge", "attempt", "meter", "last",
     ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from budgets.stack import AT, BOOK, Around, Stack, late, likely_input, likely_output, make_request
+from budgets.stack import AT, BOOK, Around, InBatches, Stack, late, likely_input, likely_output, make_request
 from inferkit.budgets.budget import Budget
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk
@@ -381,6 +381,27 @@ def test_a_stream_that_runs_past_the_hold_is_truncated_on_request(run, ledger):
     assert model.open_streams == 0
     assert model.sent == len(chunks) < 10
     assert posted(ledger).calls == 1
+
+
+def test_a_stream_whose_own_counts_run_past_the_hold_is_cut_in_the_middle_of_a_read(run, ledger):
+    def counting(tokens):
+        return [Chunk("w", usage=Usage(10, count)) for count in tokens]
+
+    read = InBatches([[Chunk("Well")], counting(range(1, 17)), counting(range(98, 114)), counting(range(114, 130))])
+    stack = Stack(ledger, read)
+
+    async def main(runtime):
+        request = make_request(runtime, scope(usd="5"), max_output_tokens=100)
+        response = await stack(request)
+        chunks = []
+        with pytest.raises(BudgetExceeded):
+            while True:
+                chunks += await response.next_batch()
+        return chunks, request.record.attempts[0].usage.output_tokens
+
+    chunks, booked = run(main)
+    assert [chunk.usage.output_tokens for chunk in chunks[1:]] == [*range(1, 17), 98, 99, 100]
+    assert booked == 113, "all of that read had come"
 
 
 def test_without_scopes_a_call_is_entered_in_the_book(run, ledger):

@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
+from hypothesis import given, strategies as st
 
-from budgets.stack import BOOK, Timed, late, likely_input, make_request
+from budgets.stack import BOOK, InBatches, Timed, late, likely_input, make_request
 from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.errors import (
     AuthenticationFailed,
@@ -146,6 +147,30 @@ def test_a_stream_left_after_its_report_is_not_an_estimate():
     chunks = [Chunk("Hi", finish_reason="stop", usage=Usage(10, 5)), Chunk()]
     attempt, _ = attempt_of(chunks, leave_after=1)
     assert (attempt.usage, attempt.outcome) == (Usage(10, 5), "closed")
+
+
+def seen_of(batches):
+    """Give what an attempt took whose chunks came in these batches, and the chunks."""
+
+    async def main(runtime):
+        request = make_request(runtime)
+        chunks = await (await Meter(BOOK)(request, InBatches(batches))).read()
+        (attempt,) = request.record.attempts
+        return attempt.usage, attempt.cost_nanos, attempt.chunks, chunks
+
+    return directly(main)
+
+
+counted = st.none() | st.builds(
+    Usage, st.integers(0, 30), st.integers(0, 300), st.integers(0, 9), reasoning_tokens=st.integers(0, 9)
+)
+some_chunks = st.lists(st.builds(lambda text, usage: Chunk(text, usage=usage), st.sampled_from(["", *WORDS]), counted))
+
+
+@given(st.lists(some_chunks, max_size=4), st.sampled_from([None, "stop", "length"]))
+def test_counts_that_come_with_many_chunks_are_taken_the_same_in_whatever_batches(batches, reason):
+    batches = [[Chunk("Well")], *batches, [Chunk(finish_reason=reason)]]
+    assert seen_of(batches) == seen_of([[chunk] for batch in batches for chunk in batch])
 
 
 FREE_OF_CHARGE = [

@@ -23,8 +23,10 @@ from inferkit.budgets.scope import Scope
 from inferkit.caching.memory import MemoryTier
 from inferkit.client.engine import dispatch
 from inferkit.layers.resolve import Resolve, resolved
-from inferkit.layers.route import Ordered, Route
+from inferkit.layers.route import Route
 from inferkit.pricing.price_book import PriceBook
+from inferkit.routing.combining import Routes
+from inferkit.routing.policy import Ordered
 from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider, make_request
 from layers.test_trace import Recorded
@@ -166,8 +168,8 @@ def test_a_policy_orders_and_narrows_the_candidates():
         return await targets[0].adapter(request)
 
     request = make_request().replace(candidates=targets)
-    for policy in (None, Ordered(), Last()):
-        drive(Route(policy)(request, inner))
+    for routes in (None, Routes(Ordered()), Routes(Last())):
+        drive(Route(routes)(request, inner))
     assert seen == [["a:m", "b:m", "c:m"], ["a:m", "b:m", "c:m"], ["c:m"]]
     assert dict(request.record.events[-1].attributes) == {"policy": "last", "candidates": 1, "chosen": "c:m"}
 
@@ -180,7 +182,7 @@ def test_a_policy_that_leaves_no_candidate_is_no_route():
             return ()
 
     with pytest.raises(NoRoute, match='"nobody" leaves no candidate for "fake:any"'):
-        drive(Route(Nobody())(make_request().replace(candidates=(Target("a", "m", None),)), FakeProvider()))
+        drive(Route(Routes(Nobody()))(make_request().replace(candidates=(Target("a", "m", None),)), FakeProvider()))
 
 
 def test_a_key_that_is_changed_under_way_gets_no_reply_of_the_old_one(world, tmp_path):

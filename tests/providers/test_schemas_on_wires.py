@@ -5,13 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, Field
 
-import anthropic_wire
-import gemini_wire
-import responses_wire
-from chat_wire import USAGE_EVENT, completion, delta
-from inferkit import Anthropic, Cache, Gemini, InvalidReply, OpenAIChat, OpenAIResponses
+from four_wires import NAMES, adapter, answer, messages_of
+from inferkit import Cache, InvalidReply
 from inferkit.caching.memory import MemoryTier
-from wire import SSE_HEAD, Wire, chunked, event, reply, sse
+from wire import Wire
 from worlds import closing
 
 
@@ -26,48 +23,7 @@ GOOD, BAD = '{"number": "A-1", "count": 2}', '{"number": "A-1", "count": 20}'
 ORDER = Order(number="A-1", count=2)
 
 
-def chat(text, received):
-    if not received.json.get("stream"):
-        return [reply(completion(text))]
-    pieces = [delta(text[:9]), delta(text[9:]), delta(finish="stop"), USAGE_EVENT]
-    return sse([*map(event, pieces), event("[DONE]")])
-
-
-def anthropic(text, received):
-    if not received.json.get("stream"):
-        return [reply(anthropic_wire.message({"type": "text", "text": text}))]
-    events = anthropic_wire.stream(
-        anthropic_wire.start(0, type="text", text=""),
-        anthropic_wire.delta(0, "text_delta", text=text[:9]),
-        anthropic_wire.delta(0, "text_delta", text=text[9:]),
-        anthropic_wire.stop(0),
-    )
-    return [SSE_HEAD, *[chunked(anthropic_wire.event(one)) for one in events], chunked(b"")]
-
-
-def gemini(text, received):
-    if ":streamGenerateContent" not in received.line:
-        return [reply(gemini_wire.answer(text))]
-    events = [gemini_wire.says(text[:9]), gemini_wire.says(text[9:], finish="STOP", usage=gemini_wire.USAGE)]
-    return [SSE_HEAD, *[chunked(gemini_wire.event(one)) for one in events], chunked(b"")]
-
-
-def responses(text, received):
-    output = responses_wire.message(responses_wire.text(text))
-    if not received.json.get("stream"):
-        return [reply(responses_wire.response(output))]
-    return [SSE_HEAD, *[chunked(responses_wire.event(one)) for one in responses_wire.stream(output)], chunked(b"")]
-
-
-WIRES = {
-    "chat": (chat, lambda url: OpenAIChat(base_url=url, api_key="sk-test")),
-    "anthropic": (anthropic, lambda url: Anthropic(base_url=url, api_key="sk-test")),
-    "gemini": (gemini, lambda url: Gemini(base_url=url, api_key="sk-test")),
-    "responses": (responses, lambda url: OpenAIResponses(base_url=url, api_key="sk-test")),
-}
-
-
-@pytest.fixture(params=list(WIRES))
+@pytest.fixture(params=NAMES)
 def name(request):
     return request.param
 
@@ -79,7 +35,6 @@ def how(request):
 
 def served(world, name, how, *texts, **options):
     """Ask a server that says these texts one after another; give the replies or the error, and what it was asked."""
-    says, make = WIRES[name]
     left = list(texts)
 
     async def ask(llm):
@@ -91,8 +46,8 @@ def served(world, name, how, *texts, **options):
             return stream.reply
 
     async def body(world):
-        with Wire(lambda received: says(left.pop(0), received)) as wire:
-            provider = make(wire.url)
+        with Wire(lambda received: answer(name, received, left.pop(0))) as wire:
+            provider = adapter(name, wire.url)
             settings = {"models": {"m": "p:a-model"}, "providers": {"p": provider}, "cache": Cache(MemoryTier())}
             async with closing(world.client(**settings)) as llm:
                 try:
@@ -140,7 +95,7 @@ def test_each_wire_has_a_bad_object_mended(world, name, how):
     assert [one.kind for one in first.attempts] == ["primary", "repair"]
     assert len(sent) == 2
     assert schema_of(name, sent[0]) == schema_of(name, sent[1])
-    said = sent[1][{"gemini": "contents", "responses": "input"}.get(name, "messages")]
+    said = messages_of(name, sent[1])
     assert [one["role"] for one in said] == ["user", "model" if name == "gemini" else "assistant", "user"]
     assert BAD in str(said[1])
 

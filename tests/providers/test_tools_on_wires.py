@@ -6,15 +6,11 @@ import json
 
 import pytest
 
-import anthropic_wire
-import gemini_wire
-import responses_wire
-from chat_wire import USAGE_EVENT, completion, delta
-from inferkit import Anthropic, Gemini, OpenAIChat, OpenAIResponses
-from wire import Wire, event, reply, sse
+from four_wires import NAMES, adapter, answer, messages_of
+from wire import Wire
 from worlds import closing
 
-ARGUMENTS = '{"number": "A-1"}'
+ARGUMENTS = {"number": "A-1"}
 
 
 def find(number: str, fast: bool = False) -> dict:
@@ -31,53 +27,21 @@ def lose(number: str) -> str:
     raise LookupError(f"{number} is gone\nand this is not said")
 
 
-def chat(asks, received):
-    calls = [
-        {"id": f"call_{name}", "type": "function", "function": {"name": name, "arguments": ARGUMENTS}} for name in asks
-    ]
-    if not received.json.get("stream"):
-        whole = completion("" if asks else "Done.", **({"tool_calls": calls} if asks else {}))
-        whole["choices"][0]["finish_reason"] = "tool_calls" if asks else "stop"
-        return [reply(whole)]
-    pieces = [delta(tool_calls=[{**call, "index": place}]) for place, call in enumerate(calls)] or [delta("Done.")]
-    return sse([*map(event, [*pieces, delta(finish="tool_calls" if asks else "stop"), USAGE_EVENT]), event("[DONE]")])
-
-
-def anthropic(asks, received):
-    blocks = [
-        {"type": "tool_use", "id": f"toolu_{name}", "name": name, "input": json.loads(ARGUMENTS)} for name in asks
-    ]
-    whole = anthropic_wire.message(
-        *(blocks or [{"type": "text", "text": "Done."}]), reason="tool_use" if asks else "end_turn"
-    )
-    return [reply(whole)]
-
-
-def gemini(asks, received):
-    calls = [{"functionCall": {"name": name, "args": json.loads(ARGUMENTS)}} for name in asks]
-    return [reply(gemini_wire.answer(*(calls or ["Done."])))]
-
-
-def responses(asks, received):
-    calls = [responses_wire.call(name, ARGUMENTS, place) for place, name in enumerate(asks)]
-    return [reply(responses_wire.response(*(calls or [responses_wire.message(responses_wire.text("Done."))])))]
-
-
-WIRES = {
-    "chat": (chat, lambda url: OpenAIChat(base_url=url, api_key="sk-test")),
-    "anthropic": (anthropic, lambda url: Anthropic(base_url=url, api_key="sk-test")),
-    "gemini": (gemini, lambda url: Gemini(base_url=url, api_key="sk-test")),
-    "responses": (responses, lambda url: OpenAIResponses(base_url=url, api_key="sk-test")),
-}
+def answer_of(name, asks):
+    """Ask for these functions, or end where there are none."""
+    calls = [(function, ARGUMENTS) for function in asks]
+    return lambda received: answer(name, received, "" if asks else "Done.", *calls)
 
 
 def served(world, name, *rounds, tools=(find, lose)):
-    says, make = WIRES[name]
-    left = list(rounds)
+    left = [answer_of(name, asks) for asks in rounds]
+
+    def script(received):
+        return left.pop(0)(received)
 
     async def body(world):
-        with Wire(lambda received: says(left.pop(0), received)) as wire:
-            settings = {"models": {"m": "p:a-model"}, "providers": {"p": make(wire.url)}}
+        with Wire(script) as wire:
+            settings = {"models": {"m": "p:a-model"}, "providers": {"p": adapter(name, wire.url)}}
             async with closing(world.client(**settings)) as llm:
                 got = await llm.run_tools("m", "Where is A-1?", tools=list(tools))
             return got, [one.json for one in wire.requests]
@@ -96,7 +60,7 @@ def schema_of(name, sent):
     return first[{"anthropic": "input_schema", "gemini": "parametersJsonSchema"}.get(name, "parameters")]
 
 
-@pytest.mark.parametrize("name", list(WIRES))
+@pytest.mark.parametrize("name", NAMES)
 def test_functions_are_told_and_answered_over_each_wire(world, name):
     got, sent = served(world, name, ["find", "lose"], [])
     assert got.text == "Done."
@@ -110,7 +74,7 @@ def test_functions_are_told_and_answered_over_each_wire(world, name):
         "additionalProperties": False,
     }
     assert schema_of(name, sent[1]) == schema_of(name, sent[0])
-    said = json.dumps(sent[1][{"gemini": "contents", "responses": "input"}.get(name, "messages")])
+    said = json.dumps(messages_of(name, sent[1]))
     assert "near A-1" in said
     assert "LookupError: A-1 is gone" in said
     assert "not said" not in said
@@ -118,7 +82,7 @@ def test_functions_are_told_and_answered_over_each_wire(world, name):
     if name == "anthropic":  # both stand in the one message that answers
         last = sent[1]["messages"][-1]["content"]
         assert [(one["tool_use_id"], one.get("is_error", False)) for one in last] == [
-            ("toolu_find", False), ("toolu_lose", True),
+            ("toolu_0", False), ("toolu_1", True),
         ]  # fmt: skip
 
 
@@ -131,14 +95,13 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("name", list(WIRES))
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("given", FORMS.values(), ids=FORMS)
 def test_a_tool_in_the_form_of_one_wire_goes_over_each(world, name, given):
-    says, make = WIRES[name]
 
     async def body(world):
-        with Wire(lambda received: says(["find"], received)) as wire:
-            settings = {"models": {"m": "p:a-model"}, "providers": {"p": make(wire.url)}}
+        with Wire(answer_of(name, ["find"])) as wire:
+            settings = {"models": {"m": "p:a-model"}, "providers": {"p": adapter(name, wire.url)}}
             async with closing(world.client(**settings)) as llm:
                 got = await llm.complete(model="m", messages="Where is A-1?", tools=[given])
             return got, wire.requests[0].json
@@ -148,10 +111,11 @@ def test_a_tool_in_the_form_of_one_wire_goes_over_each(world, name, given):
     assert [call.values for call in got.tool_calls] == [{"number": "A-1"}]
 
 
-def test_the_calls_of_a_stream_have_their_values(world):
+@pytest.mark.parametrize("name", NAMES)
+def test_the_calls_of_a_stream_have_their_values(world, name):
     async def body(world):
-        with Wire(lambda received: chat(["find"], received)) as wire:
-            settings = {"models": {"m": "p:a-model"}, "providers": {"p": OpenAIChat(base_url=wire.url, api_key="sk")}}
+        with Wire(answer_of(name, ["find"])) as wire:
+            settings = {"models": {"m": "p:a-model"}, "providers": {"p": adapter(name, wire.url)}}
             async with closing(world.client(**settings)) as llm, llm.stream("m", "Hi", tools=[find]) as stream:
                 async for _ in stream:
                     pass

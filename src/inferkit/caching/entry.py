@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.messages import RefusalPart
@@ -18,10 +18,11 @@ from inferkit.core.messages import RefusalPart
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from inferkit.core.chunks import TokenLogprob
     from inferkit.core.messages import Part
 
 __all__ = ["CachedReply", "condense"]
+
+T = TypeVar("T")
 
 _PIECES = 16
 _PIECE_CHARACTERS = 64
@@ -60,11 +61,22 @@ def condense(chunks: Sequence[Chunk]) -> tuple[Chunk, ...]:
 
     Of several reports of usage, or of a finish reason, the last one holds.
     """
-    if [c for c in chunks if c[1] or c[2] or c[6]]:  # reasoning, tool calls, parts
-        return _condensed(chunks, _Merger(max(_PIECE_CHARACTERS, sum([len(chunk[0]) for chunk in chunks]) // _PIECES)))
-    texts = [chunk[0] for chunk in chunks]
-    told = [c for c in chunks if c[3] or c[4] or c[7] or c[8]]  # finish reason, usage, extra, logprobs
-    return (*map(Chunk, _merged(texts)), _last(told))
+    if not chunks:
+        return (Chunk(),)
+    texts, reasoning, calls, reasons, usages, _, parts, extras, logprobs = zip(*chunks, strict=True)
+    extra: dict[str, Any] = {}
+    for said in filter(None, extras):
+        extra |= said
+    last = Chunk(
+        finish_reason=_last(reasons),
+        usage=_last(usages),
+        extra=extra or None,
+        logprobs=tuple(chain.from_iterable(logprobs)),
+    )
+    if any(reasoning) or any(calls) or any(parts):
+        merger = _Merger(max(_PIECE_CHARACTERS, sum(map(len, texts)) // _PIECES))
+        return (*_condensed(chunks, merger), last)
+    return (*map(Chunk, _merged(texts)), last)
 
 
 def _merged(texts: Sequence[str]) -> list[str]:
@@ -80,20 +92,12 @@ def _merged(texts: Sequence[str]) -> list[str]:
     return [text for text in merged if text]
 
 
-def _last(chunks: Sequence[Chunk]) -> Chunk:
-    """Give the chunk that says what these say of the whole reply."""
-    finish_reason, usage = None, None
-    extra: dict[str, Any] = {}
-    logprobs: list[TokenLogprob] = []
-    for chunk in chunks:
-        logprobs += chunk.logprobs
-        finish_reason = chunk.finish_reason or finish_reason
-        usage = chunk.usage or usage
-        extra |= chunk.extra or {}
-    return Chunk(finish_reason=finish_reason, usage=usage, extra=extra or None, logprobs=tuple(logprobs))
+def _last(said: tuple[T | None, ...]) -> T | None:
+    """Give the last of what was said, where something was."""
+    return next(filter(None, reversed(said)), None)
 
 
-def _condensed(chunks: Sequence[Chunk], merger: _Merger) -> tuple[Chunk, ...]:
+def _condensed(chunks: Sequence[Chunk], merger: _Merger) -> list[Chunk]:
     for chunk in chunks:
         if chunk.reasoning:
             merger.add("reasoning", chunk.reasoning)
@@ -105,7 +109,7 @@ def _condensed(chunks: Sequence[Chunk], merger: _Merger) -> tuple[Chunk, ...]:
         for call in chunk.tool_calls:
             merger.add_call(call)
     merger.flush()
-    return (*merger.merged, _last(chunks))
+    return merger.merged
 
 
 _REFUSED = RefusalPart("")

@@ -16,7 +16,7 @@ from typing import Any
 from inferkit.core.messages import PARTS, CustomTool, Message, Tool
 from inferkit.core.request import WIRES, Request
 
-__all__ = ["KEYED_FIELDS", "NOT_IN_KEY", "cache_key"]
+__all__ = ["KEYED_FIELDS", "NOT_IN_KEY", "beginnings", "cache_key"]
 
 NOT_IN_KEY = frozenset(
     {
@@ -74,6 +74,25 @@ def cache_key(request: Request) -> bytes | None:
     except (_CannotEncodeError, ValueError, RecursionError):
         return None
     return blake2b(encoded, digest_size=32).digest()
+
+
+def beginnings(request: Request) -> list[tuple[int, bytes]]:
+    """Give the size and a one-way print of each beginning of the prompt that ends with a message, the shortest first.
+
+    Tools come before all messages, as providers have them. Sizes are in bytes, about those of the texts. What comes
+    after a value that cannot be encoded is left out.
+    """
+    found: list[tuple[int, bytes]] = []
+    printed, size = blake2b(_FORMAT, digest_size=16), 0
+    try:
+        for each in ((request.tenant, request.tools), *request.messages):
+            encoded = marshal.dumps(_canonical(each), 2)
+            printed.update(encoded)
+            size += len(encoded)
+            found.append((size, printed.digest()))
+    except (_CannotEncodeError, ValueError, RecursionError):
+        pass
+    return found[1:]
 
 
 def _goes_on(extra: Mapping[str, Any]) -> bool:

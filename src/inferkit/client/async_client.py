@@ -10,6 +10,7 @@ from inferkit.client.engine import Engine
 from inferkit.client.options import AllOptions, CallOptions, RoundOptions
 from inferkit.client.question import NOT_GIVEN, read_question
 from inferkit.client.settings import Settings
+from inferkit.client.shared import Shared
 from inferkit.client.streams import AsyncStream
 from inferkit.runtime.loops import current_runtime, import_loops
 
@@ -20,17 +21,13 @@ if TYPE_CHECKING:
     from inferkit.client.tool_streams import AsyncToolStream
     from inferkit.core.messages import Messages
     from inferkit.core.reply import Reply, T
-    from inferkit.core.request import Layer
     from inferkit.core.tool_run import ToolRun
-    from inferkit.ledger.ledger import Ledger
-    from inferkit.plans.subscriptions import Plans
-    from inferkit.resilience.health import ModelHealth
 
 __all__ = ["AsyncClient"]
 
 
 @documents(Settings)
-class AsyncClient:
+class AsyncClient(Shared):
     """Makes model calls from asyncio and trio, through the whole stack.
 
     One client serves a whole application; it is safe in any number of tasks, threads and event loops. It takes:
@@ -139,25 +136,6 @@ class AsyncClient:
         asked = read_question(self._engine.catalog, first, second, model, messages, options)
         more = LoopOptions(max_rounds, on_tool_error, stream=True, here=False)
         return AsyncToolStream(ToolLoop(self._engine, *asked, tools, options, more))
-
-    def health(self) -> dict[str, ModelHealth]:
-        """Say how each model stands that is listed here, or that lately failed, by its `provider:model` name."""
-        return self._engine.health()
-
-    @property
-    def ledger(self) -> Ledger:
-        """The ledger that this client writes to. Raises `ConfigurationError` for a client with `ledger=False`."""
-        return self._engine.known_ledger()
-
-    @property
-    def plans(self) -> Plans:
-        """Who is on which plan. Raises `ConfigurationError` for a client without `plans=`."""
-        return self._engine.known_plans()
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The stack, from the outermost layer to the innermost."""
-        return self._engine.layers
 
     async def aclose(self) -> None:
         """Close connections, worker processes and files."""

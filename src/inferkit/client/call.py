@@ -115,7 +115,7 @@ class Call:
             return
         self._runtime = runtime
         try:
-            request = self._request(runtime)
+            request = self.request(runtime)
             self._response = await self._engine.send(request)
             self._deadline = None if request.deadline is None else request.deadline + GRACE
         except InferkitError as error:
@@ -124,8 +124,8 @@ class Call:
         if self._stream:
             runtime.endings.until_exit(self)
 
-    def _request(self, runtime: Runtime) -> Request:
-        """Make the request. Raises `ConfigurationError` for messages that make no sense."""
+    def request(self, runtime: Runtime) -> Request:
+        """Make the request as it is sent. Raises `ConfigurationError` for messages that make no sense."""
         model, messages, asked = self._asked
         fields: dict[str, Any] = {"extra": {}, "extensions": {}, **asked}  # its own, should a layer write to them
         seconds = fields.pop("timeout", self._engine.timeout)

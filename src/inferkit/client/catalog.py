@@ -25,10 +25,10 @@ __all__ = ["Catalog"]
 class Catalog:
     """Resolves the names that callers use into the models that serve them.
 
-    `models` maps an alias to one target or to a list in order of preference. A target is `"provider:model"`, or
-    `"local"` for the embedded model, or `"local:path/to/file.gguf"`. `providers` adds adapters under names of your
-    own. Adapters of known providers are made when they are first needed, and what `prices` knows of a model is looked
-    up once; `transport` is how their requests travel.
+    `models` maps an alias to one target or to a list in order of preference; `aliases` has them. A target is
+    `"provider:model"`, or `"local"` for the embedded model, or `"local:path/to/file.gguf"`. `providers` adds adapters
+    under names of your own. Adapters of known providers are made when they are first needed, and what `prices` knows of
+    a model is looked up once; `transport` is how their requests travel.
     """
 
     def __init__(
@@ -40,20 +40,36 @@ class Catalog:
         prices: PriceBook | None = None,
         transport: Library | Http | Transport | None = None,
     ) -> None:
-        self._aliases = {alias: _names(alias, targets) for alias, targets in (models or {}).items()}
+        self.aliases: Mapping[str, tuple[str, ...]] = {}
         self._providers: dict[str, Handler] = dict(providers or {})
         self._prices = prices
         self._transport = transport
         self._made: dict[str, Handler] = {}
         self._resolved: dict[str, tuple[Target, ...]] = {}
+        self._default = default
         self.renew()
         renew_after_fork(self)
-        self.default = default or next(iter(self._aliases), "local")
-        for names in self._aliases.values():
-            for name in names:
-                self._check(name)
-        if self.default not in self._aliases:
-            self._check(self.default)
+        self.become(models or {})
+
+    def become(self, models: Mapping[str, str | Sequence[str]]) -> None:
+        """Have other aliases, for all calls from now on.
+
+        Raises `NoRoute` for one that stands for what nobody knows, and changes nothing then.
+        """
+        given = {alias: _names(alias, targets) for alias, targets in models.items()}
+        default = self._default or next(iter(given), "local")
+        with self._lock:
+            before, self.aliases = self.aliases, given
+            try:
+                for name in {name for names in given.values() for name in names}:
+                    self._check(name)
+                if default not in given:
+                    self._check(default)
+            except NoRoute:
+                self.aliases = before
+                raise
+            self.default = default
+            self._resolved = {}
 
     def renew(self) -> None:
         """Renew the lock in a forked child, where nobody is making an adapter."""
@@ -67,24 +83,22 @@ class Catalog:
         known = self._resolved.get(name)
         if known is not None:
             return known
-        names = self._aliases.get(name)
-        if names is None:
+        if name not in self.aliases:
             self._check(name)
-            names = (name,)
         with self._lock:
-            candidates = tuple(self._target(one) for one in names)
-            if name in self._aliases or len(self._resolved) < _REMEMBERED:
+            candidates = tuple(self._target(one) for one in self.aliases.get(name, (name,)))
+            if name in self.aliases or len(self._resolved) < _REMEMBERED:
                 self._resolved[name] = candidates
         return candidates
 
     @property
     def names_known(self) -> tuple[str, ...]:
         """The names that are given here: all aliases, and the default."""
-        return tuple(dict.fromkeys((*self._aliases, self.default)))
+        return tuple(dict.fromkeys((*self.aliases, self.default)))
 
     def names(self, name: str) -> tuple[tuple[str, str], ...]:
         """Give provider and model of each candidate without making its adapter. Raises `NoRoute`."""
-        known = self._aliases.get(name)
+        known = self.aliases.get(name)
         if known is None:
             self._check(name)
             known = (name,)
@@ -96,7 +110,7 @@ class Catalog:
 
     def is_name(self, text: str) -> bool:
         """Say whether a text is an alias, or names a model, so that nobody can have meant it for a question."""
-        if text in self._aliases or text == "local":
+        if text in self.aliases or text == "local":
             return True
         provider, colon, model = text.partition(":")
         named = bool(colon and model) and not any(character.isspace() for character in text)
@@ -105,7 +119,7 @@ class Catalog:
     def refuse_text(self, name: str) -> None:
         """Raise `NoRoute` for what cannot be a model's name: a prompt in its place must not get into traces."""
         provider = name.partition(":")[0]
-        if name in self._aliases or provider in self._providers or provider == "local":
+        if name in self.aliases or provider in self._providers or provider == "local":
             return
         if len(name) > _LONGEST_NAME or any(character.isspace() for character in name):
             raise NoRoute(
@@ -117,9 +131,9 @@ class Catalog:
         provider, _, model = name.partition(":")
         known = provider in self._providers or provider == "local" or provider in _known()
         if not known or (not model and provider != "local" and provider not in self._providers):
-            if name in self._aliases:
+            if name in self.aliases:
                 raise NoRoute(f'an alias stands for models, and not for another alias: list what "{name}" stands for')
-            aliases = ", ".join(self._aliases) or "none"
+            aliases = ", ".join(self.aliases) or "none"
             providers = ", ".join(sorted({*self._providers, *_known(), "local"}))
             raise NoRoute(
                 f'no model stands behind "{name}"; the aliases are: {aliases}; otherwise name a model as '
@@ -139,7 +153,13 @@ class Catalog:
         return self._priced(provider, model, adapter)
 
     def _priced(self, provider: str, model: str, adapter: Handler) -> Target:
-        return Target(provider, model, adapter, None if self._prices is None else self._prices.find(provider, model))
+        prices = self._prices
+        if prices is None:
+            return Target(provider, model, adapter)
+        region = getattr(adapter, "price_region", None)
+        if region is not None:
+            prices.serve_from(provider, region)
+        return Target(provider, model, adapter, prices.find(provider, model))
 
 
 _LONGEST_NAME = 200

@@ -27,10 +27,12 @@ __all__ = [
     "is_budget",
     "is_cache",
     "is_health",
+    "is_hedge",
     "is_ledger",
     "is_mapping",
     "is_path",
     "is_price_or_block",
+    "is_route",
     "is_schema",
     "is_telemetry",
     "is_text",
@@ -174,6 +176,16 @@ def is_transport(value: Any) -> bool:
     from inferkit.providers.http.settings import LIBRARIES, Http
 
     return isinstance(value, Http) or value in LIBRARIES or callable(getattr(value, "post", None))
+
+
+def is_route(value: Any) -> bool:
+    """Say whether this can be a policy, or several by name: what it is not is told where it is read."""
+    return isinstance(value, str | Sequence | Mapping) or hasattr(value, "plan") or _is_callable(value)
+
+
+def is_hedge(value: Any) -> bool:
+    """Say whether this says when a second request is sent."""
+    return _is_a("Hedge", "inferkit.layers.hedge", value)
 
 
 def is_health(value: Any) -> bool:

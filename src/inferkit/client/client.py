@@ -10,6 +10,7 @@ from inferkit.client.engine import Engine
 from inferkit.client.options import AllOptions, CallOptions, RoundOptions
 from inferkit.client.question import NOT_GIVEN, read_question
 from inferkit.client.settings import Settings
+from inferkit.client.shared import Shared
 from inferkit.client.streams import Run, Stream
 from inferkit.runtime import imports
 from inferkit.runtime.direct import directly
@@ -21,18 +22,14 @@ if TYPE_CHECKING:
     from inferkit.client.tool_streams import ToolStream
     from inferkit.core.messages import Messages
     from inferkit.core.reply import Reply, T
-    from inferkit.core.request import Layer
     from inferkit.core.tool_run import ToolRun
-    from inferkit.ledger.ledger import Ledger
-    from inferkit.plans.subscriptions import Plans
-    from inferkit.resilience.health import ModelHealth
     from inferkit.runtime.portal import Portal
 
 __all__ = ["Client"]
 
 
 @documents(Settings)
-class Client:
+class Client(Shared):
     """Makes model calls from plain code, through the whole stack.
 
     It needs no event loop and no thread. `portal=True` runs the stack on an event loop in a thread of its own, for
@@ -152,25 +149,6 @@ class Client:
         asked = read_question(self._engine.catalog, first, second, model, messages, options)
         more = LoopOptions(max_rounds, on_tool_error, stream=True, here=True)
         return ToolStream(ToolLoop(self._engine, *asked, tools, options, more), self._run)
-
-    def health(self) -> dict[str, ModelHealth]:
-        """Say how each model stands that is listed here, or that lately failed, by its `provider:model` name."""
-        return self._engine.health()
-
-    @property
-    def ledger(self) -> Ledger:
-        """The ledger that this client writes to. Raises `ConfigurationError` for a client with `ledger=False`."""
-        return self._engine.known_ledger()
-
-    @property
-    def plans(self) -> Plans:
-        """Who is on which plan. Raises `ConfigurationError` for a client without `plans=`."""
-        return self._engine.known_plans()
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The stack, from the outermost layer to the innermost."""
-        return self._engine.layers
 
     def close(self) -> None:
         """Close connections, worker processes and files."""

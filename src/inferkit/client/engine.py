@@ -13,6 +13,7 @@ from inferkit.client.options import CallOptions, read_options
 from inferkit.client.preload import preload
 from inferkit.client.settings import Settings, read_settings
 from inferkit.client.stack import default_stack
+from inferkit.client.steering import Steering
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.stack import check_order, compose, insert
 from inferkit.pricing.price_book import PriceBook
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.plan import Plan
     from inferkit.plans.subscriptions import Plans
-    from inferkit.resilience.health import Health, ModelHealth
 
 GRACE = 0.1
 """Adapters keep the deadline themselves and say what they had received; this much later, in seconds, they are cut."""
@@ -74,6 +74,7 @@ class Engine:
             prices=self._prices,
             transport=settings.get("transport"),
         )
+        self.steering = Steering(self.catalog, settings.get("routes"))
         self._scopes = tuple(map(Scope, cast("Sequence[Budget]", settings["budget"])))
         self._found: set[tuple[str, bool]] = set()
         budgets = [each for scope in self._scopes for each in with_larger(scope.budget)]
@@ -94,6 +95,7 @@ class Engine:
                 for name, allowance in self.plans.allowances.items():
                     self._check_smaller_models(list(with_larger(allowance)), f'the allowance of plan "{name}"')
             self.layers = tuple(self._stack(settings, home))
+            self.steering.find_health(self.layers)
         except BaseException:
             self._close_ledger()
             raise
@@ -114,10 +116,13 @@ class Engine:
             cache=open_cache(settings["cache"], home),
             ledger=self.ledger,
             plans=self.plans,
+            routes=self.steering.routes,
+            hedge=settings.get("hedge"),
             retry=Retry(settings["max_retries"], health=settings.get("health")),
             telemetry=settings.get("telemetry"),
             on_store_error=settings["on_store_error"],
             estimates=settings["estimates"],
+            on_interrupt=settings["on_interrupt"],
         )
         return insert(layers, settings["layers"])
 
@@ -185,18 +190,6 @@ class Engine:
         from inferkit.telemetry.instruments import Telemetry
 
         return (self._telemetry or Telemetry()).tracer
-
-    def health(self) -> dict[str, ModelHealth]:
-        """Say how each model stands that is listed here, or that lately failed. Empty in a stack without retries."""
-        from inferkit.layers.retry import Retry
-
-        known: Health | None = next((layer.health for layer in self.layers if isinstance(layer, Retry)), None)
-        if known is None:
-            return {}
-        listed = [target for name in self.catalog.names_known for target in self.catalog.names(name)]
-        names = [f"{provider}:{model}" if model else provider for provider, model in listed]
-        now = clock.now()
-        return {name: known.of(name, now) for name in dict.fromkeys((*names, *known.troubled))}
 
     def known_ledger(self) -> Ledger:
         """Give the ledger that calls are entered in."""

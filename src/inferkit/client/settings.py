@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from inferkit.core.request import Handler, Layer
     from inferkit.core.stack import Insert
     from inferkit.layers.cache import Cache
+    from inferkit.layers.hedge import Hedge
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.plan import Plan
     from inferkit.pricing.prices import Price
     from inferkit.providers.http.settings import Http, Library
     from inferkit.providers.http.transport import Transport
     from inferkit.resilience.health import Health
+    from inferkit.routing.combining import Route
     from inferkit.telemetry.instruments import Telemetry
 
 __all__ = ["SETTINGS", "Settings", "read_settings"]
@@ -39,6 +41,16 @@ class Settings(TypedDict, total=False):
             'Names for what is called: each stands for a "provider:model", or for a list of them in order of '
             'preference. "local" is the embedded model.',
             otherwise="no aliases, and the embedded model",
+        ),
+    ]
+    routes: Annotated[
+        "Route | Mapping[str, Route]",
+        Declared(
+            checks.is_route,
+            'a policy, such as "cheapest" or Weighted({...}), or a dictionary of one for each name, for example '
+            '{"fast": ["fits", Cheapest()]}',
+            "In which order the models behind a name are asked, and which of them are.",
+            otherwise="as they are listed",
         ),
     ]
     default: Annotated[
@@ -167,6 +179,16 @@ class Settings(TypedDict, total=False):
             default=2,
         ),
     ]
+    on_interrupt: Annotated[
+        Literal["raise", "continue"],
+        Declared(
+            checks.one_of("raise", "continue"),
+            '"raise" or "continue"',
+            "What becomes of a reply whose stream breaks in the middle: it ends with `StreamInterrupted`, or the rest "
+            "is asked for, at the price of another attempt.",
+            default="raise",
+        ),
+    ]
     health: Annotated[
         "Health",
         Declared(
@@ -175,6 +197,15 @@ class Settings(TypedDict, total=False):
             "What is known of models that fail, and when they are left alone; clients that are given the same one know "
             "it together.",
             otherwise="one of its own",
+        ),
+    ]
+    hedge: Annotated[
+        "Hedge",
+        Declared(
+            checks.is_hedge,
+            "a Hedge, for example Hedge(quantile=0.95)",
+            "When a second request is sent because the first token of one is late.",
+            otherwise="never",
         ),
     ]
     timeout: Annotated[

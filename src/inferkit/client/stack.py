@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from inferkit.runtime import imports
+
 if TYPE_CHECKING:
     from inferkit.core.request import Layer
     from inferkit.layers.cache import Cache
+    from inferkit.layers.hedge import Hedge
     from inferkit.layers.resolve import Names
     from inferkit.layers.retry import Retry
-    from inferkit.layers.route import Policy
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.subscriptions import Plans
     from inferkit.pricing.price_book import PriceBook
+    from inferkit.routing.combining import Routes
     from inferkit.telemetry.instruments import Telemetry
 
 __all__ = ["default_stack"]
@@ -21,19 +24,21 @@ __all__ = ["default_stack"]
 def default_stack(
     catalog: Names,
     *,
-    policy: Policy | None = None,
+    routes: Routes | None = None,
     prices: PriceBook | None = None,
     cache: Cache | None = None,
     ledger: Ledger | None = None,
     plans: Plans | None = None,
     retry: Retry | None = None,
+    hedge: Hedge | None = None,
     telemetry: Telemetry | None = None,
     on_store_error: Literal["block", "allow"] = "block",
     estimates: Literal["strict", "learned"] = "strict",
+    on_interrupt: Literal["raise", "continue"] = "raise",
 ) -> list[Layer]:
     """Give the layers in the right order for nearly everybody: from trace to meter.
 
-    With a ledger, what costs nothing is counted where the trace ends. `policy` says in which order the
+    With a ledger, what costs nothing is counted where the trace ends. `routes` say in which order the
     candidates are asked. A layer of one's own is put in by name (see `Insert`).
     """
     from inferkit.layers.budget import BudgetLayer
@@ -41,14 +46,14 @@ def default_stack(
     from inferkit.layers.repair import Repair
     from inferkit.layers.resolve import Resolve
     from inferkit.layers.retry import Retry
-    from inferkit.layers.route import Ordered, Route
+    from inferkit.layers.route import Route
     from inferkit.layers.tally import Tallies
     from inferkit.layers.trace import Trace, TraceAttempt
     from inferkit.pricing.estimates import LearnedEstimates
     from inferkit.pricing.price_book import PriceBook
     from inferkit.telemetry.instruments import Telemetry
 
-    telemetry, book, policy = telemetry or Telemetry(), prices or PriceBook(), policy or Ordered()
+    telemetry, book = telemetry or Telemetry(), prices or PriceBook()
     learned = LearnedEstimates() if estimates == "learned" else None
     layers: list[Layer | None] = [
         Trace(telemetry, None if ledger is None else Tallies(ledger.journal, plans)),
@@ -57,15 +62,25 @@ def default_stack(
         BudgetLayer(
             None if ledger is None else ledger.accounts,
             prices=book,
-            policy=policy,
+            routes=routes,
             plans=plans,
             learned=learned,
             on_store_error=on_store_error,
         ),
         Repair(),
-        Route(policy),
+        Route(routes),
+        _continuation() if on_interrupt == "continue" else None,
         retry or Retry(),
+        hedge,
         TraceAttempt(telemetry),
         Meter(book, learned),
     ]
     return [layer for layer in layers if layer is not None]
+
+
+def _continuation() -> Layer:
+    """Make the layer that few clients have."""
+    imports.load("inferkit.layers.continuation")
+    from inferkit.layers.continuation import Continuation
+
+    return Continuation()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt", "AttemptKind", "Outcome"]
 
-AttemptKind = Literal["primary", "retry", "fallback", "hedge", "repair"]
+AttemptKind = Literal["primary", "retry", "fallback", "hedge", "repair", "escalation", "continuation"]
 Outcome = Literal["completed", "closed", "cancelled", "abandoned", "error"]
 
 
@@ -19,7 +19,8 @@ class Attempt:
     """One request that was sent to one model, and what came of it.
 
     `kind` is what the retry layer called it, or "hedge" for one that was started while another of the call was running;
-    a "repair" asks again where the reply was no valid object.
+    a "repair" asks again where the reply was no valid object, an "escalation" asks a larger model where the reply of a
+    smaller one was not good enough, and a "continuation" goes on with a stream that broke.
     `chunks` is how many came of its reply. `cost_nanos` is in nano-dollars; None where the model has no known price.
     `seconds` is the time from sending to the end, `first_chunk_seconds` to the first chunk. `error` is the type of the
     error, never its text. `saved_nanos` is what the provider's prompt cache saved, below zero where writing to it cost

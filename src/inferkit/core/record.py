@@ -46,7 +46,8 @@ class CallRecord:
     layer's reservation while there is one, `clamped` says that it lowered the output tokens, `degraded` names the
     budget (its account) that took the call to a smaller model. `saved_nanos` is what a cache hit would have cost,
     `names` what the resolve layer found behind the model names of this call. `left_out` names what of the request was
-    not sent, since it is for another provider alone.
+    not sent, since it is for another provider alone. `seams` are where in the text a stream broke and went on. `hedges`
+    is how many hedges were sent, `hedged_to` the target of the one that gave the reply.
     """
 
     clock: Clock
@@ -68,6 +69,9 @@ class CallRecord:
     trace_id: str | None = None
     attempt_spans: list[Any] = field(default_factory=list)
     left_out: tuple[str, ...] = ()
+    seams: tuple[int, ...] = ()
+    hedges: int = 0
+    hedged_to: Any = None
 
     def __post_init__(self) -> None:
         self.id = self.id or _new_id(self.clock.time())

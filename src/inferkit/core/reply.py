@@ -43,7 +43,8 @@ class Reply(Generic[T]):
     ledger and in traces, `trace_id` is the trace's hex id where one was recorded. `message` is what goes on with
     the conversation: append it, and what only the provider understands goes back with it. `extra` is what else the
     provider said of the reply (citations, logprobs, its service tier), under its own names. `left_out` names what of
-    the request its provider was not sent, since only another one understands it. `chunks` are the pieces that it came
+    the request its provider was not sent, since only another one understands it. `seams` are the places in `text`, in
+    characters, at which its stream broke and went on. `chunks` are the pieces that it came
     in, `raw` holds the provider's own events. `parsed` is the valid object of a call with `schema=`.
     """
 
@@ -64,6 +65,7 @@ class Reply(Generic[T]):
     trace_id: str | None
     extra: Mapping[str, Any] = field(repr=False)
     left_out: tuple[str, ...] = ()
+    seams: tuple[int, ...] = ()
     chunks: tuple[Chunk, ...] = field(repr=False, compare=False)
     parsed: T = field(default=cast("T", None), repr=False, compare=False)
 
@@ -106,6 +108,7 @@ class Reply(Generic[T]):
             trace_id=record.trace_id,
             extra=extra,
             left_out=record.left_out,
+            seams=record.seams,
             chunks=tuple(chunks),
             parsed=parsed,
         )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["NO_DETAILS", "Usage", "UsageDetails"]
 
@@ -70,9 +69,8 @@ NO_DETAILS = UsageDetails()
 """Of a call that has nothing of the kind, as most do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one attempt or one call.
+class Usage(NamedTuple):
+    """Tokens of one attempt or one call. A named tuple, because some providers count with every token.
 
     `input_tokens` includes cached ones, `output_tokens` includes reasoning, whatever the provider's own way of
     counting. `estimated` is true where the provider reported nothing and the count is inferkit's own: the likeliest, a
@@ -87,7 +85,7 @@ class Usage:
     estimated: bool = False
     details: UsageDetails = NO_DETAILS
 
-    def __add__(self, other: Usage) -> Usage:
+    def __add__(self, other: Usage) -> Usage:  # type: ignore[override]  # a tuple's own would join them
         """Add what another, later attempt took."""
         return Usage(
             self.input_tokens + other.input_tokens,
@@ -109,17 +107,12 @@ class Usage:
                 details = details._replace(reported_nanos=None)
         return details
 
-    def updated(self, later: Usage) -> Usage:
-        """Take a later report, and this one where it says nothing: some providers report in two parts."""
-        return Usage(
-            later.input_tokens or self.input_tokens,
-            later.output_tokens or self.output_tokens,
-            later.cache_read_tokens or self.cache_read_tokens,
-            later.cache_write_tokens or self.cache_write_tokens,
-            later.reasoning_tokens or self.reasoning_tokens,
-            later.estimated or self.estimated,
-            self.details if later.details is NO_DETAILS else later.details,
-        )
+    @classmethod
+    def last_of(cls, reports: Iterable[Usage]) -> Usage:
+        """Put reports of one attempt together: the last holds, and an earlier one where it says nothing."""
+        *counts, details = zip(*reports, strict=True)
+        last = [next(filter(None, reversed(said)), said[-1]) for said in counts]
+        return cls._make((*last, next((each for each in reversed(details) if each is not NO_DETAILS), NO_DETAILS)))
 
     @property
     def total_tokens(self) -> int:

@@ -197,9 +197,12 @@ class _Recording:
 
     def add_all(self, batch: Batch) -> Batch | None:
         """Keep several, if they are plain text that leaves room."""
-        if [c for c in batch if c[1] or c[2] or c[6] or c[7]]:
+        if not batch:
+            return batch
+        texts, reasoning, calls, _, _, _, parts, extras, _ = zip(*batch, strict=True)
+        if any(reasoning) or any(calls) or any(parts) or any(extras):
             return None
-        room = self._room - sum([len(chunk[0]) for chunk in batch])
+        room = self._room - sum(map(len, texts))
         if room < 0:
             return None
         self._room = room
@@ -212,6 +215,8 @@ class _Recording:
 
 
 def _is_by_fallback(record: CallRecord) -> bool:
+    if record.seams:  # it may be of several models
+        return True
     served = record.served
     if served is None or served.kind != "repair":
         return served is not None and served.kind == "fallback"

@@ -6,21 +6,13 @@ nothing, what is likely is booked, by what was seen of the reply, and the attemp
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from inferkit.core.attempt import Attempt
 from inferkit.core.chunks import Chunk
-from inferkit.core.errors import (
-    ConfigurationError,
-    DeadlineExceeded,
-    NoRoute,
-    ProviderError,
-    StreamInterrupted,
-    Unavailable,
-    is_never_written,
-)
+from inferkit.core.errors import DeadlineExceeded
 from inferkit.core.usage import NO_DETAILS, Usage
+from inferkit.layers.unbilled import cost_nothing
 from inferkit.pricing.likely import LikelyTokens
 from inferkit.pricing.terms import PLAIN, served_on, terms_of
 from inferkit.pricing.tokens import HELD, Seen, leave
@@ -40,7 +32,6 @@ __all__ = ["Meter"]
 _NEVER = 2**63
 _STEP = 32  # characters after which to count again, at least
 _DENSE = 0.7  # tokens a character, which few texts exceed
-_FIRST_STATUS_WITHOUT_REPLY = 300  # redirects are not followed
 
 
 class Meter:
@@ -139,7 +130,7 @@ class _Running:
         if chunk.reasoning or chunk.tool_calls:
             self._see_more(chunk)
         if chunk.usage is not None:
-            self.usage = chunk.usage if self.usage is None else self.usage.updated(chunk.usage)
+            self.usage = chunk.usage if self.usage is None else Usage.last_of((self.usage, chunk.usage))
             self.seen.reported_at = self.chars
         if chunk.finish_reason is not None:
             self.reason = chunk.finish_reason
@@ -151,13 +142,24 @@ class _Running:
 
     def see_all(self, batch: Batch) -> Batch | None:
         """Count several chunks, if they are plain text, and it is not time to look at them more closely."""
-        if self.first is None or [c for c in batch if c[1] or c[2] or c[3] is not None or c[4] is not None]:
+        if not batch:
+            return batch
+        texts, reasoning, calls, reasons, reports, *_ = zip(*batch, strict=True)
+        if any(reasoning) or any(calls) or reasons.count(None) < len(batch):
             return None
-        texts = [chunk[0] for chunk in batch]
         text = "".join(texts)
         chars = self.chars + len(text)
         if chars > self.look_at:
-            return None
+            self._look_again_after(self._surely())
+            if chars > self.look_at:
+                return None
+        if any(reports):
+            if None in reports or max([each.output_tokens for each in reports]) > self.most:
+                return None
+            self.usage = Usage.last_of(reports if self.usage is None else (self.usage, *reports))
+            self.seen.reported_at = chars
+        if self.first is None:
+            self.first = self.request.runtime.now()
         self.chars = chars
         self.blank += texts.count("")
         self.chunks += len(batch)
@@ -178,8 +180,7 @@ class _Running:
 
     def _look(self, chunk: Chunk) -> Chunk:
         """Count what has come, and cut the stream where it is plainly more than is paid for."""
-        hold, self.seen.chars, self.seen.chunks = self.hold, self.chars, self.chunks - self.blank
-        tokens = self.likely.surely(self.request, self.seen)
+        hold, tokens = self.hold, self._surely()
         if chunk.usage is not None:
             tokens = max(tokens, chunk.usage.output_tokens)
         if tokens > self.most and hold is not None and self.reason is None and not self.was_cut:
@@ -189,9 +190,18 @@ class _Running:
                 if hold.truncates:
                     return Chunk(text=chunk.text, finish_reason="budget")
                 raise hold.cut()
+        self._look_again_after(tokens)
+        return chunk
+
+    def _surely(self) -> float:
+        """Count what has come, at least."""
+        self.seen.chars, self.seen.chunks = self.chars, self.chunks - self.blank
+        return self.likely.surely(self.request, self.seen)
+
+    def _look_again_after(self, tokens: float) -> None:
+        """Say when to count again, where so many have come."""
         density = max(_DENSE, 2 * tokens / max(1, self.chars))
         self.look_at = self.chars + min(HELD, max(_STEP, self.most >> 5, int((self.most - tokens) / density)))
-        return chunk
 
     def end(self, end: End) -> None:
         """Record the attempt, whose stream has ended."""
@@ -215,7 +225,7 @@ class _Running:
     def fail(self, error: BaseException) -> None:
         """Record the attempt, which came to nothing."""
         outcome: Outcome = "error" if isinstance(error, Exception) else "cancelled"
-        if _cost_nothing(error):
+        if cost_nothing(error):
             self._record(outcome, error, Usage(), billed=False)
             return
         unseen = self.likely.written_unseen(self.request, self._waited())
@@ -233,9 +243,7 @@ class _Running:
             output = max(output, self.likely.output(self.request, self.seen, self._waited(), output))
             if self.chars:
                 reasoning = max(reasoning, -(-output * self.seen.reasoning // self.chars))
-        return dataclasses.replace(
-            usage, input_tokens=tokens, output_tokens=output, reasoning_tokens=reasoning, estimated=True
-        )
+        return usage._replace(input_tokens=tokens, output_tokens=output, reasoning_tokens=reasoning, estimated=True)
 
     def _otherwise(self, usage: Usage) -> tuple[int | None, str | None, bool]:
         """Say what is booked where the way it was served, or part of it, has no known price.
@@ -243,7 +251,7 @@ class _Running:
         At the default if one is stated; or what was held, as an estimate, where a budget of money pays for it; or else
         its cost is not known. Also say whose price that is, and whether it is an estimate.
         """
-        plain = dataclasses.replace(usage, details=NO_DETAILS)
+        plain = usage._replace(details=NO_DETAILS)
         assert self.price is not None
         default = self.prices.otherwise
         if default is not None:
@@ -261,12 +269,12 @@ class _Running:
             outcome, name = "error", DeadlineExceeded.__name__  # its adapter was cut before it could say so
         if request.extra or usage.details is not NO_DETAILS:
             terms = terms_of(request) if request.extra else PLAIN
-            usage = dataclasses.replace(usage, details=served_on(usage.details, terms) if billed else NO_DETAILS)
+            usage = usage._replace(details=served_on(usage.details, terms) if billed else NO_DETAILS)
         cost = None if self.price is None else self.price.cost(usage) if billed else 0
         source = None if self.price is None else self.price.source
         if cost is None and self.price is not None:
             cost, source, estimated = self._otherwise(usage)
-            usage = dataclasses.replace(usage, estimated=estimated)
+            usage = usage._replace(estimated=estimated)
         record.attempts.append(
             Attempt(
                 number=request.attempt or len(record.attempts) + 1,
@@ -287,14 +295,3 @@ class _Running:
             )
         )
         record.running.pop(self, None)
-
-
-def _cost_nothing(error: BaseException) -> bool:
-    """Whether a request that failed this way cannot have been billed: never sent, or answered with an error status."""
-    if isinstance(error, ConfigurationError | NoRoute) or is_never_written(error):
-        return True
-    if not isinstance(error, ProviderError) or isinstance(error, StreamInterrupted):
-        return False
-    if error.status is not None:
-        return error.status >= _FIRST_STATUS_WITHOUT_REPLY
-    return isinstance(error, Unavailable) and error.code == "connect"

@@ -131,6 +131,8 @@ class _Checked:
         try:
             response = await self._call_next(_again(request, self._said, wrong))
         except InferkitError as error:
+            if getattr(error, "partial", None) == "":
+                error.partial = wrong.partial  # type: ignore[attr-defined]  # as a deadline has it, just above
             raise error from wrong
         if self._closed:
             await response.aclose()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from inferkit.core.request import Handler, Request, Target
     from inferkit.core.response import Response
 
-__all__ = ["Retry", "backoff"]
+__all__ = ["Retry", "backoff", "begin"]
 
 _log = logging.getLogger("inferkit")
 _NOT_FOUND = 404
@@ -146,7 +146,7 @@ class _Walk:
         self._request = request
         self._asked: set[str] = set()
         self._before = len(request.record.attempts)  # a budget may have taken the call to a smaller model after these
-        self._begins = not self._before or request.attempt_kind == "repair"
+        self._begins = not self._before or request.attempt_kind != "primary"
 
     @property
     def is_over(self) -> bool:
@@ -155,7 +155,6 @@ class _Walk:
 
     async def round(self, call_next: Handler) -> Response | None:
         """Ask each candidate that may be asked now, until one begins to answer."""
-        health = self._health
         for target in list(self.remaining):
             if not self.may_ask(target):
                 continue
@@ -163,7 +162,7 @@ class _Walk:
                 attempt = self.attempt(target)
                 if self.failure is not None:
                     _tell(attempt, self._failed, self.failure)
-                response = await _begin(attempt, call_next)
+                response = await begin(attempt, call_next)
             except (ProviderError, BudgetExceeded) as error:
                 self.note_failure(target, error)
                 if _is_final(error):
@@ -175,12 +174,19 @@ class _Walk:
                 self.note_end(target, error)
                 raise
             else:
-                record, era = self._request.record, self._era
-                record.provider, record.model = target.provider, target.model
-                if health.troubled:
-                    health.worked(target.name, era, self._request.runtime.now())
-                return response.map(explain=_final(attempt, target, health, era))
+                return self._handed_on(attempt, target, response)
         return None
+
+    def _handed_on(self, attempt: Request, target: Target, response: Response) -> Response:
+        """Say who answers, and what it means if that breaks from here on."""
+        record, health, era, now = attempt.record, self._health, self._era, attempt.runtime.now
+        if record.hedged_to is not None:  # who was slow has neither worked nor failed
+            health.given_up(target.name, era)
+            target, era = record.hedged_to, 0
+        record.provider, record.model = target.provider, target.model
+        if health.troubled:
+            health.worked(target.name, era, now())
+        return response.map(explain=_final(attempt, target, health, era))
 
     def may_ask(self, target: Target) -> bool:
         """Say whether a candidate is asked now. One that has no retry left in its budget is not asked again at all."""
@@ -216,7 +222,7 @@ class _Walk:
             model=target.model,
             target=target,
             candidates=self._request.candidates,
-            attempt=self._before + self._sent,
+            attempt=self._before + self._sent + self._request.record.hedges,
             attempt_kind=kind,
         )
 
@@ -294,7 +300,7 @@ def _is_final(error: ProviderError | BudgetExceeded) -> bool:
     return isinstance(error, ContentFiltered) or (isinstance(error, BudgetExceeded) and not error.others_may_do)
 
 
-async def _begin(request: Request, call_next: Handler) -> Response:
+async def begin(request: Request, call_next: Handler) -> Response:
     """Wait for the first batch that carries something, and hand the whole stream on."""
     response = await call_next(request)
     received: Batch = []

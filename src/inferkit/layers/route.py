@@ -1,61 +1,84 @@
-"""Decides which candidates are asked, and in which order."""
+"""Decides which candidates are asked, and in which order, by the policy of the name that was asked for."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING
 
-from inferkit.core.errors import NoRoute
 from inferkit.layers.resolve import resolved
+from inferkit.runtime import imports
 
 if TYPE_CHECKING:
-    from inferkit.core.request import Handler, Request, Target
+    from collections.abc import Callable
+
+    from inferkit.core.body import End
+    from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
+    from inferkit.routing.combining import Routes
+    from inferkit.routing.policy import Policy
 
-__all__ = ["Ordered", "Policy", "Route", "planned"]
-
-
-class Policy(Protocol):
-    """Orders and narrows the candidates: a pure function, so that the budget can ask it before the route does."""
-
-    name: str
-
-    def plan(self, request: Request, /) -> tuple[Target, ...]:
-        """Give those of `request.candidates` to ask, the first one first."""
+__all__ = ["Route", "planned"]
 
 
-class Ordered:
-    """Asks them in the order in which they are listed."""
-
-    name = "ordered"
-
-    def plan(self, request: Request) -> tuple[Target, ...]:
-        """See `Policy`."""
-        return request.candidates
-
-
-def planned(policy: Policy, request: Request) -> Request:
-    """Give the request with the candidates that a policy chooses. Raises `NoRoute` where it chooses none."""
+def planned(routes: Routes | None, request: Request) -> Request:
+    """Give the request with the candidates that its policy chooses. Raises `NoRoute` where it chooses none."""
     if not request.candidates:
         request = resolved(request)
-    plan = policy.plan(request)
-    if plan is request.candidates:
+    if routes is None or routes.are_plain:
         return request
-    if not plan:
-        raise NoRoute(f'the policy "{policy.name}" leaves no candidate for "{request.model}"')
-    return request.replace(candidates=plan)
+    plan = routes.plan(request)
+    return request if plan == request.candidates else request.replace(candidates=plan)
 
 
 class Route:
-    """Puts the policy's plan on the request. Raises `NoRoute` where no candidate is left."""
+    """Puts the plan of the policy on the request. Raises `NoRoute` where no candidate is left.
+
+    Without `routes`, candidates are asked in the order in which they are listed. A policy that goes by how calls went
+    is told when one is over, and one that judges replies (`Cascade`) has the candidates asked one after another.
+    """
 
     role = "route"
 
-    def __init__(self, policy: Policy | None = None) -> None:
-        self._policy = policy or Ordered()
+    def __init__(self, routes: Routes | None = None) -> None:
+        self.routes = routes
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Plan and pass on."""
-        request = planned(self._policy, request)
+        routes = self.routes
+        request = planned(routes, request)
         plan = request.candidates
-        request.record.note("route", policy=self._policy.name, candidates=len(plan), chosen=plan[0].name)
-        return await call_next(request)
+        if routes is None or routes.are_plain:
+            request.record.note("route", policy="ordered", candidates=len(plan), chosen=plan[0].name)
+            return await call_next(request)
+        policy = routes.find(request.model)
+        request.record.note("route", policy=policy.name, candidates=len(plan), chosen=plan[0].name)
+        cascade = policy.cascade_for(request) if len(plan) > 1 and hasattr(policy, "cascade_for") else None
+        if cascade is not None:
+            with imports.lock:
+                from inferkit.layers.cascade import cascaded
+
+            call_next = partial(cascaded, call_next=call_next, cascade=cascade)
+        learn = _teaching(policy, request)
+        if learn is None:
+            return await call_next(request)
+        try:
+            response = await call_next(request)
+        except BaseException:
+            learn(None)
+            raise
+        return response.map(on_close=learn)
+
+
+def _teaching(policy: Policy, request: Request) -> Callable[[End | None], None] | None:
+    """Give what tells a policy of the attempts of a call, if it wants to know."""
+    teach = getattr(policy, "learn", None)
+    if teach is None:
+        return None
+    attempts = request.record.attempts
+    before = len(attempts)
+
+    def learn(_: End | None) -> None:
+        for attempt in attempts[before:]:
+            teach(request, attempt)
+
+    return learn

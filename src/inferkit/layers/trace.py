@@ -194,8 +194,8 @@ class _Attempt:
 
     def end(self, error: BaseException | None) -> None:
         """Close the span. The meter, further in, has put this attempt last on the record by now."""
-        attempts = self._request.record.attempts
-        attempt = attempts[-1] if attempts and attempts[-1].number == self._request.attempt else None
+        number, attempts = self._request.attempt, self._request.record.attempts
+        attempt = next((one for one in reversed(attempts) if one.number == number), None)
         if attempt is not None:
             self._telemetry.attempt_ended(self._request, attempt)
         if self.span.is_recording():

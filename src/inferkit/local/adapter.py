@@ -17,6 +17,7 @@ from inferkit.local.errors import PROVIDER
 from inferkit.local.gguf.head import check_place
 from inferkit.local.worker.supervisor import WorkerSupervisor
 from inferkit.pricing.terms import CostRules, WireField
+from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.providers.wires.messages import as_messages
 from inferkit.runtime.direct import DirectRuntime, drive
 
@@ -76,6 +77,7 @@ class Local:
         self._supervisor = WorkerSupervisor(self._settings)
         facts = (self._settings, status.st_size, status.st_mtime_ns)
         self.cost_rules = _COST_RULES
+        self.capabilities = Capabilities()
         self.fingerprint = hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
     def __repr__(self) -> str:

@@ -5,8 +5,10 @@ Its own calculation takes a tenth of a millisecond a call; the rates, tiers and 
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from decimal import ROUND_CEILING, Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.money import NANOS_PER_USD
@@ -26,6 +28,10 @@ _APART = (
     "cache_image_read_mtok", "output_audio_mtok", "output_image_mtok",
 )  # fmt: skip
 _TOOLS = {"web_search": "web_searches_kcount", "file_search": "storage_searches_kcount"}
+_DEARER_IN_REGIONS = re.compile(r"claude-(?!instant|[123](?![0-9])|4-[a-z]|[a-z]+-4(?:$|-[01](?![0-9])))")
+_IN_REGIONS = Fraction(11, 10)
+"""Of Anthropic's models on Google Cloud, which the list has at the price of the global endpoint, those from 4.5 on cost
+a tenth more in a region: https://platform.claude.com/docs/en/about-claude/pricing"""
 _WAYS = {"service_tier": "service_tiers", "speed": "speeds", "region": "regions"}
 
 
@@ -48,6 +54,9 @@ def listed_price(provider: str, model: str) -> Price | None:
         other = _schedule(conditions, free=False)
         if other is not None:
             ways[name][word] = Price.scheduled(other, source=f"{source} ({word})")
+    if found_provider.id == "google" and _DEARER_IN_REGIONS.search(found.id):
+        dearer = schedule.times(_IN_REGIONS)
+        ways["regions"]["regional"] = Price.scheduled(dearer, source=f"{source} (regional)")
     return Price.scheduled(schedule, source=source, context_window=found.context_window or None, **ways)
 
 

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["PriceBook"]
 
 _MOST_REMEMBERED = 4096
-_ALSO = {"openai-responses": "openai"}
+_ALSO = {
+    "anthropic-bedrock": "bedrock",
+    "anthropic-mantle": "bedrock",
+    "anthropic-vertex": "vertex",
+    "openai-responses": "openai",
+}
 """Providers that are reached over another API of theirs too, under another name, at the same prices."""
 
 _LOCAL = Price(0, 0, source="local")
@@ -27,10 +32,10 @@ class PriceBook:
 
     `own` maps "provider:model", "model" or "provider:*" (looked up in this order) to a `Price`, which takes the place
     of all that the list says about the model, sizes and dates too. What is said of "openai" holds for
-    "openai-responses" where nothing is said of that. A model that runs in this process (provider "local") costs
-    nothing unless `own` says otherwise. `on_unpriced` is "block", or the price to assume for a model that nobody
-    lists, and for a service tier, a speed, a region or a kind of tokens or requests without a price; `otherwise` is
-    that price.
+    "openai-responses" where nothing is said of that, and what is said of a cloud for another API of it. A model that
+    runs in this process (provider "local") costs nothing unless `own` says otherwise. `on_unpriced` is "block", or the
+    price to assume for a model that nobody lists, and for a service tier, a speed, a region or a kind of tokens or
+    requests without a price; `otherwise` is that price.
     """
 
     def __init__(
@@ -48,6 +53,13 @@ class PriceBook:
         self._own = own
         self.otherwise = None if on_unpriced == "block" else on_unpriced
         self._known: dict[tuple[str, str], Price | None] = {}
+        self._regions: dict[str, str] = {}
+
+    def serve_from(self, provider: str, region: str) -> None:
+        """Note that a provider serves all its models from a region, whose prices hold where they are known."""
+        if self._regions.get(provider) != region:
+            self._regions[provider] = region
+            self._known.clear()
 
     def find(self, provider: str, model: str) -> Price | None:
         """Give a model's price, or None if it has no known price."""
@@ -56,6 +68,8 @@ class PriceBook:
         except KeyError:
             pass
         price = self._look_up(provider, model)
+        if price is not None and provider in self._regions:
+            price = price.regions.get(self._regions[provider], price)
         if len(self._known) >= _MOST_REMEMBERED:  # names that come from outside must not fill the memory
             self._known.clear()
         self._known[provider, model] = price

@@ -6,7 +6,7 @@ Prices are dollars per million tokens, as providers quote them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -150,7 +150,7 @@ class Price:
         """What the provider's prompt cache saved, in nano-dollars: below zero where it cost more than plain input."""
         if not usage.cache_read_tokens and not usage.cache_write_tokens:
             return 0
-        plain = replace(usage, cache_read_tokens=0, cache_write_tokens=0, details=usage.details._replace(**_NOT_CACHED))
+        plain = usage._replace(cache_read_tokens=0, cache_write_tokens=0, details=usage.details._replace(**_NOT_CACHED))
         without, cost = self.cost(plain), self.cost(usage)
         return 0 if cost is None or without is None else without - cost
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit.core.usage import NO_DETAILS
@@ -14,12 +15,14 @@ from inferkit.runtime import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from fractions import Fraction
 
     from inferkit.core.usage import Usage, UsageDetails
 
 __all__ = ["NOT_APART", "Apart", "Rates", "Schedule", "Since", "Tariff"]
 
 _MILLION = 1_000_000
+_OF_TOKENS = ("input", "output", "cache_read", "cache_write", "reasoning")
 _A_CALL = timedelta(hours=1)  # a price may change between the reservation and the bill
 
 
@@ -62,6 +65,13 @@ class Rates:
     def __post_init__(self) -> None:
         object.__setattr__(self, "dearest_input", max(self.input, self.cache_read, self.cache_write))
         object.__setattr__(self, "dearest_output", max(self.output, self.reasoning))
+
+    def times(self, factor: Fraction) -> Rates:
+        """Give the same with tokens at so many times their price."""
+        *apart, tools = self.apart
+        plain = {name: ceil(getattr(self, name) * factor) for name in _OF_TOKENS}
+        more = Apart._make((*(None if rate is None else ceil(rate * factor) for rate in apart), tools))
+        return replace(self, **plain, apart=more)
 
     def cost(self, usage: Usage) -> int | None:
         """Nano-dollars for this usage, rounded up; None where part of it has no known price.
@@ -204,6 +214,14 @@ class Schedule:
             tariffs += [self.current(moment) for moment in (*(start for start in starts if at < start < last), last)]
         found = [rates for tariff in tariffs for start, rates in tariff.tiers if input_tokens > start]
         return (*found, *(rates for other in self.or_else for rates in other.possible(input_tokens, at)))
+
+    def times(self, factor: Fraction) -> Schedule:
+        """Give the same with tokens at so many times their price."""
+        tariffs = [
+            Tariff(each.applies, tuple([(start, rates.times(factor)) for start, rates in each.tiers]))
+            for each in self.tariffs
+        ]
+        return Schedule(tuple(tariffs), tuple([other.times(factor) for other in self.or_else]))
 
     def with_kinds(self, kinds: Collection[str]) -> Schedule | None:
         """Give the same with bounds that cover these kinds of tokens too; None where one has no known price."""

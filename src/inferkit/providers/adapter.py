@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from inferkit.pricing.terms import CostRules
     from inferkit.providers.endpoints import Endpoint
     from inferkit.providers.http.transport import Exchange, Transport
+    from inferkit.providers.wires.capabilities import Capabilities
+    from inferkit.providers.wires.prefill import Prefill
     from inferkit.providers.wires.protocol import Reader, Wire
 
 __all__ = ["Adapter"]
@@ -35,6 +37,7 @@ class Adapter:
     """Answers requests: writes them in the wire's form, sends them to the endpoint, and reads what comes back.
 
     `cost_rules` is what the wire declares of its fields, and the endpoint of its own; None where it declares nothing.
+    `price_region` names the region that it serves all models from, where a list of prices may have one for that.
 
     A call raises `ConfigurationError` before anything is sent where the key is missing or the request cannot be
     written, and otherwise the kinds of `ProviderError`, or `DeadlineExceeded`.
@@ -45,11 +48,13 @@ class Adapter:
         self.endpoint = endpoint
         self.transport = transport
         self.name = endpoint.name
+        self.price_region: str | None = None
         self.wire_name: str | None = getattr(wire, "name", None)
         rules: CostRules | None = getattr(wire, "cost_rules", None)
         self.cost_rules = rules if rules is None or not endpoint.free_fields else rules.and_free(endpoint.free_fields)
         self._headers: tuple[str | None, Mapping[str, str]] | None = None
         self._fingerprint: tuple[str | None, str] | None = None
+        self._capabilities: tuple[Endpoint, Capabilities | None] | None = None
 
     def __repr__(self) -> str:
         """Name the server, without its credential."""
@@ -107,6 +112,22 @@ class Adapter:
             if name not in own and name not in WIRES:
                 request.record.leave_out(name)
         return request.replace(extra=own)
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What the endpoint's API can do; None where its wire does not say."""
+        known = self._capabilities
+        if known is None or known[0] is not self.endpoint:
+            tell = getattr(self.wire, "capabilities", None)
+            told = tell and tell(self.endpoint.quirks or getattr(self.wire, "plain", None))
+            known = self._capabilities = (self.endpoint, told)
+        return known[1]
+
+    @property
+    def prefill(self) -> Prefill | None:
+        """How the endpoint is asked to go on with a message of the assistant's; None where it does not."""
+        ways: Prefill | None = getattr(self.endpoint.quirks or getattr(self.wire, "plain", None), "prefill", None)
+        return ways
 
     def preload(self) -> None:
         """Make ready for a first call, without opening a connection."""

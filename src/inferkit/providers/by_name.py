@@ -14,18 +14,17 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "make"]
 
-_ANTHROPIC, _GEMINI, _RESPONSES, _VERTEX = "anthropic", "gemini", "openai-responses", "vertex"
-NAMES = frozenset({*PRESETS, _ANTHROPIC, _GEMINI, _RESPONSES, _VERTEX})
+_GEMINI, _RESPONSES, _VERTEX = "gemini", "openai-responses", "vertex"
+_OF_ANTHROPIC = frozenset({"anthropic", "anthropic-bedrock", "anthropic-mantle", "anthropic-vertex"})
+NAMES = _OF_ANTHROPIC.union(PRESETS, {_GEMINI, _RESPONSES, _VERTEX})
 """The providers that are known."""
 
 
 def make(provider: str, transport: Library | Http | Transport | None) -> Adapter:
     """Make the adapter of a known provider. Raises `ConfigurationError` where the environment lacks something."""
     with imports.lock:
-        if provider == _ANTHROPIC:
-            from inferkit.providers.anthropic import Anthropic
-
-            return Anthropic(transport=transport)
+        if provider in _OF_ANTHROPIC:
+            return _of_anthropic(provider, transport)
         if provider == _RESPONSES:
             from inferkit.providers.openai_responses import OpenAIResponses
 
@@ -37,3 +36,13 @@ def make(provider: str, transport: Library | Http | Transport | None) -> Adapter
         from inferkit.providers.openai_chat import OpenAIChat
 
     return OpenAIChat.preset(provider, transport=transport)
+
+
+def _of_anthropic(provider: str, transport: Library | Http | Transport | None) -> Adapter:
+    from inferkit.providers.anthropic import Anthropic
+
+    if provider == "anthropic":
+        return Anthropic(transport=transport)
+    if provider == "anthropic-vertex":
+        return Anthropic.vertex(transport=transport)
+    return Anthropic.bedrock(api="invoke" if provider == "anthropic-bedrock" else "messages", transport=transport)

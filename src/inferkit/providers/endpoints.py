@@ -31,13 +31,14 @@ class Credential:
     """A key, where one is needed: `value`, or what the environment variable `env` holds when a request is sent.
 
     Of several variables, with a bar between their names, the first that holds something counts. The key is sent in
-    `header`, behind `scheme`.
+    `header`, behind `scheme`. `needed` is False where requests may go without one, which are signed on their way.
     """
 
     value: str | None = None
     env: str | None = None
     header: str = "authorization"
     scheme: str = "Bearer "
+    needed: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", clean("api_key=", self.value))
@@ -98,7 +99,7 @@ class Endpoint:
         headers = _FIXED | dict(self.headers)
         if key is not None:
             headers[credential.header] = f"{credential.scheme}{key}"
-        elif credential.env is not None and credential.header not in headers:
+        elif credential.env is not None and credential.needed and credential.header not in headers:
             raise ConfigurationError(
                 f"{self.name} needs an API key: set the environment variable {credential.env.replace('|', ' or ')}, "
                 "or pass api_key="

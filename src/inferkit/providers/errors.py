@@ -33,6 +33,12 @@ _REMOVED = "[removed]"
 _BY_CODE: dict[str, type[ProviderError]] = {
     "API_KEY_EXPIRED": AuthenticationFailed,
     "API_KEY_INVALID": AuthenticationFailed,
+    "AccessDeniedException": AuthenticationFailed,
+    "ExpiredTokenException": AuthenticationFailed,
+    "InvalidSignatureException": AuthenticationFailed,
+    "ThrottlingException": RateLimited,
+    "UnrecognizedClientException": AuthenticationFailed,
+    "ValidationException": InvalidRequest,
     "authentication_error": AuthenticationFailed,
     "content_blocked": ContentFiltered,
     "content_filter": ContentFiltered,
@@ -52,7 +58,7 @@ _BY_CODE: dict[str, type[ProviderError]] = {
 }
 _WHATEVER_THE_STATUS = {AuthenticationFailed, ContentFiltered, ContextOverflow}
 _OUT_OF_CREDIT = {"insufficient_quota", "billing_hard_limit_reached", "insufficient_balance"}
-_TRY_LATER = {408, 409, 425}
+_TRY_LATER = {408, 409, 424, 425}
 _TOO_LONG_STATUSES = {None, 400, 413, 422}
 _TOO_LONG = re.compile(
     r"maximum (?:context|prompt|input|sequence) length|max_model_len|available context size"

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.errors import ConfigurationError
 from inferkit.providers.adapter import Adapter
 from inferkit.providers.endpoints import Credential, Endpoint
-from inferkit.providers.google_tokens import GoogleTokens, TokenCredential
 from inferkit.providers.http.choosing import make_transport
+from inferkit.providers.vertex import OnVertex, VertexPlace, refuse_keys
 from inferkit.providers.wires.gemini.quirks import GeminiQuirks
 from inferkit.providers.wires.gemini.wire import GEMINI_WIRE, GeminiWire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from inferkit.core.request import Request
-    from inferkit.core.response import Response
     from inferkit.providers.http.settings import Http, Library
     from inferkit.providers.http.transport import Timeouts, Transport
 
@@ -27,8 +21,6 @@ __all__ = ["Gemini", "Vertex"]
 
 _ADDRESS = "https://generativelanguage.googleapis.com/v1beta"
 _ENV = "GEMINI_API_KEY|GOOGLE_API_KEY"
-_NAME = re.compile(r"[a-z0-9][a-z0-9.:-]{0,99}")
-_PAID_BY = "x-goog-user-project"
 
 
 class Gemini(Adapter):
@@ -93,7 +85,7 @@ class Gemini(Adapter):
         )
 
 
-class Vertex(Gemini):
+class Vertex(OnVertex, Gemini):
     """Answers requests through Gemini models on Google Cloud; see `Gemini.vertex`."""
 
     def __init__(
@@ -106,46 +98,7 @@ class Vertex(Gemini):
         name: str = "vertex",
         **settings: Any,
     ) -> None:
-        project = _named("project=", "GOOGLE_CLOUD_PROJECT", project)
-        location = _named("location=", "GOOGLE_CLOUD_LOCATION", location, otherwise="global")
-        if not settings.keys().isdisjoint({"api_key", "api_key_env"}):
-            raise ConfigurationError("Vertex takes credentials=, and no key")
-        host = _host(location) if base_url is None else base_url.rstrip("/")
-        self.tokens = GoogleTokens(credentials, name)
-        super().__init__(
-            base_url=f"{host}/v1/projects/{project}/locations/{location}/publishers/google",
-            name=name,
-            **settings,
-        )
-        self.endpoint = replace(self.endpoint, credential=TokenCredential(tokens=self.tokens))
-
-    @property
-    def fingerprint(self) -> str:
-        """See `Adapter`. A new token of the same account is no other one."""
-        return self.endpoint.fingerprint_with(self.tokens.account)
-
-    async def __call__(self, request: Request) -> Response:
-        """See `Adapter`. Raises also what `GoogleTokens.refresh` does."""
-        await self.tokens.refresh(request.runtime)
-        return await super().__call__(request)
-
-    def _headers_now(self) -> Mapping[str, str]:
-        headers, project = super()._headers_now(), self.tokens.paid_by
-        return headers if project is None else {_PAID_BY: project, **headers}
-
-
-def _host(location: str) -> str:
-    if location == "global":
-        return "https://aiplatform.googleapis.com"
-    if location in {"us", "eu"}:
-        return f"https://aiplatform.{location}.rep.googleapis.com"
-    return f"https://{location}-aiplatform.googleapis.com"
-
-
-def _named(what: str, variable: str, given: str | None, *, otherwise: str | None = None) -> str:
-    found = given or os.environ.get(variable, "").strip() or otherwise
-    if found is None:
-        raise ConfigurationError(f"Vertex needs a project of Google Cloud: pass {what}, or set {variable}")
-    if not isinstance(found, str) or not _NAME.fullmatch(found):
-        raise ConfigurationError(f"{what} is the name of one, in small letters; got another text, or none")
-    return found
+        place = VertexPlace(project, location, base_url)
+        refuse_keys(settings)
+        super().__init__(base_url=place.models_of("google"), name=name, **settings)
+        self.take_account(credentials)

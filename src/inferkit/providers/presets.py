@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from inferkit.core.errors import ConfigurationError
 from inferkit.providers.endpoints import Credential, Endpoint
 from inferkit.providers.wires.chat.quirks import IN_CONTENT, ChatQuirks
+from inferkit.providers.wires.prefill import PLAIN, Prefill
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -144,7 +145,9 @@ def _all() -> Iterable[Preset]:
         "llamacpp",
         "http://localhost:8080/v1",
         None,
-        ChatQuirks(reasoning_field="reasoning_content", files=None, custom_tools=False, names_tool=False),
+        ChatQuirks(
+            reasoning_field="reasoning_content", files=None, custom_tools=False, names_tool=False, prefill=PLAIN
+        ),
     )
     yield Preset(
         "lmstudio",
@@ -163,6 +166,7 @@ def _all() -> Iterable[Preset]:
             renames={"seed": "random_seed"},
             audio="plain",
             files="document_url",
+            prefill=Prefill(message={"prefix": True}, echoes=True),
             custom_tools=False,
             short_call_ids=True,
         ),
@@ -194,7 +198,12 @@ def _all() -> Iterable[Preset]:
         "vllm",
         "http://localhost:8000/v1",
         None,
-        ChatQuirks(reasoning_field="reasoning", files=None, custom_tools=False),
+        ChatQuirks(
+            reasoning_field="reasoning",
+            files=None,
+            custom_tools=False,
+            prefill=Prefill(fields={"continue_final_message": True, "add_generation_prompt": False}),
+        ),
     )
     yield Preset("xai", "https://api.x.ai/v1", "XAI_API_KEY", _text_only(max_tokens_field=_COMPLETION), ("api.x.ai",))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -142,5 +141,5 @@ def _repriced(used: T, provider: str, model: str, price: Price, at: float) -> T:
     when = datetime.fromtimestamp(at, UTC)
     usd = price.cost(usage, when)
     if usd is None:
-        usd = price.cost(replace(usage, details=NO_DETAILS), when)
+        usd = price.cost(usage._replace(details=NO_DETAILS), when)
     return used._replace(provider=provider, model=model, usd=usd, details=used.details._replace(reported_nanos=None))

@@ -19,19 +19,19 @@ from inferkit.layers.budget.sweeper import Sweeper
 from inferkit.layers.budget.thresholds import tell_of_thresholds
 from inferkit.layers.budget.truncation import Truncated
 from inferkit.layers.resolve import resolved
-from inferkit.layers.route import Ordered, planned
+from inferkit.layers.route import planned
 from inferkit.ledger.amounts import Grant
 
 if TYPE_CHECKING:
     from inferkit.budgets.scope import Scope
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
-    from inferkit.layers.route import Policy
     from inferkit.ledger.amounts import Refusal
     from inferkit.ledger.protocols import Accounts
     from inferkit.plans.subscriptions import Plans
     from inferkit.pricing.estimates import LearnedEstimates
     from inferkit.pricing.price_book import PriceBook
+    from inferkit.routing.combining import Routes
 
 __all__ = ["BudgetLayer"]
 
@@ -42,7 +42,7 @@ _MARGIN_SECONDS = 60.0
 class BudgetLayer:
     """Charges each call to `request.scopes`, and enters calls without any in the ledger's journal.
 
-    `plans` says which allowance each customer has, `prices` what the candidates charge, and `policy` which of them goes
+    `plans` says which allowance each customer has, `prices` what the candidates charge, and `routes` which of them goes
     first: that one is reserved for, and each other one when it is asked. The input counts as what `learned` expects, or
     as its strict bound. A call whose caller sets no `max_output_tokens` is held to `default_output_tokens`; one for
     which the budget buys fewer than `min_output_tokens` is refused with `BudgetExceeded`, or taken to the smaller model
@@ -57,7 +57,7 @@ class BudgetLayer:
         accounts: Accounts | None,
         *,
         prices: PriceBook,
-        policy: Policy | None = None,
+        routes: Routes | None = None,
         plans: Plans | None = None,
         learned: LearnedEstimates | None = None,
         default_output_tokens: int = 4096,
@@ -74,7 +74,7 @@ class BudgetLayer:
         self._accounts = accounts
         self._sweeper = None if accounts is None else Sweeper(accounts)
         self._prices = prices
-        self._policy = policy or Ordered()
+        self._routes = routes
         self._plans = plans
         self._learned = learned
         self._default_output = default_output_tokens
@@ -155,7 +155,7 @@ class BudgetLayer:
 
     def _quote(self, request: Request, at: float, degrading: Degrading) -> Quote:
         return quote_of(
-            planned(self._policy, request),
+            planned(self._routes, request),
             self._prices,
             at,
             default_output=self._default_output,

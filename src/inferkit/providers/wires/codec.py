@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from inferkit.core.errors import InferkitError
     from inferkit.core.request import Request
     from inferkit.providers.endpoints import Endpoint
+    from inferkit.providers.wires.capabilities import Capabilities
 
 __all__ = ["Codec", "error_reader", "status_of"]
 
@@ -37,6 +38,10 @@ class Codec:
 
     def lighter(self, request: Request, quirks: Any, status: int, body: bytes) -> Any:
         """Give the quirks of a server that is asked for less, where `body` says what it does not take, or None."""
+        raise NotImplementedError
+
+    def capabilities(self, quirks: Any) -> Capabilities:
+        """Give what a server with these ways can do; see `Capabilities`."""
         raise NotImplementedError
 
     def write_request(self, request: Request, endpoint: Endpoint) -> bytes:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from inferkit.core.usage import Usage
     from inferkit.providers.endpoints import Endpoint
 
-__all__ = ["Lightening", "Reader", "TwoWayWire", "Wire", "Writer"]
+__all__ = ["Events", "Lightening", "Reader", "TwoWayWire", "Wire", "Writer"]
 
 
 class Reader(Protocol):
@@ -51,6 +51,32 @@ class Reader(Protocol):
         """Say that there are no more bytes; give what they completed. What was cut off is a `failure`."""
 
 
+class Events(Protocol):
+    """Reads the events of one reply, or the one object of a whole one: objects in, chunks out.
+
+    `finished` says that the reply itself has ended, `done` that nothing more is wanted, `light` that the last event
+    brought words, and nothing that is gathered. `model` and `id` are what the provider said.
+    """
+
+    finished: bool
+    done: bool
+    light: bool
+    model: str | None
+    id: str | None
+
+    def read(self, event: dict[str, Any], into: list[Chunk], raw: Any) -> None:
+        """Read one event; `raw` is what the chunk keeps of it.
+
+        Raises `Malformed` if it cannot be one of this wire's, and `BrokenReplyError` if it says that the reply broke.
+        """
+
+    def read_whole(self, content: Any, into: list[Chunk], raw: Any) -> None:
+        """Read a reply that is one object. Raises as `read`, and `Malformed` also if there is no reply in it."""
+
+    def rest(self, into: list[Chunk]) -> None:
+        """Tell what was gathered and not told, at the reply's end."""
+
+
 class Writer(Protocol):
     """Writes one reply, streamed or whole."""
 
@@ -65,6 +91,7 @@ class Wire(Protocol):
     """One API's codec, as far as an adapter needs it.
 
     It may have a `name`: `extra={name: {...}}` is then for it alone.
+    It may have `capabilities`, a function of the endpoint's quirks that gives `Capabilities`.
     It may have `cost_rules`, a `CostRules`, which says what becomes of each field that `extra=` can set. Without it a
     budget of money or tokens refuses every call with an `extra=`.
     """

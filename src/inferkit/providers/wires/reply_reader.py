@@ -6,7 +6,7 @@ says that it is over was cut off, which a close-delimited connection does not te
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ProviderError, Unavailable
 from inferkit.providers.errors import refusal, unusable
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from inferkit.core.chunks import Chunk
     from inferkit.providers.sse import SSEEvent
+    from inferkit.providers.wires.protocol import Events
     from inferkit.providers.wires.texts import Texts
 
-__all__ = ["MAX_KEPT_BYTES", "OF_WORDS", "BrokenReplyError", "Events", "ReplyReader"]
+__all__ = ["MAX_KEPT_BYTES", "OF_WORDS", "BrokenReplyError", "ReplyReader"]
 
 MAX_KEPT_BYTES = 64 * 1024 * 1024
 """What one reply may take in memory, about, until it is over; a whole one may have half of that as its body."""
@@ -28,7 +29,7 @@ MAX_KEPT_BYTES = 64 * 1024 * 1024
 OF_WORDS = 300
 """Bytes that a chunk takes beside its event, if it brings words."""
 
-_OF_TEXT = 170  # if it is like the others
+_MOST_APART = 8  # events of a read that are read one by one, since they teach how the others may be read
 _OF_OTHERS = 800  # if it brings what is gathered
 _MAX_BLANK_BYTES = 64 * 1024
 _BLANKS = b" \t\r\n\xef\xbb\xbf"  # and the bytes of a BOM
@@ -42,32 +43,6 @@ class BrokenReplyError(Exception):
     def __init__(self, error: Any) -> None:
         super().__init__()
         self.error = error
-
-
-class Events(Protocol):
-    """Reads the events of one reply, or the one object of a whole one: objects in, chunks out.
-
-    `finished` says that the reply itself has ended, `done` that nothing more is wanted, `light` that the last event
-    brought words, and nothing that is gathered. `model` and `id` are what the provider said.
-    """
-
-    finished: bool
-    done: bool
-    light: bool
-    model: str | None
-    id: str | None
-
-    def read(self, event: dict[str, Any], into: list[Chunk], raw: Any) -> None:
-        """Read one event; `raw` is what the chunk keeps of it.
-
-        Raises `Malformed` if it cannot be one of this wire's, and `BrokenReplyError` if it says that the reply broke.
-        """
-
-    def read_whole(self, content: Any, into: list[Chunk], raw: Any) -> None:
-        """Read a reply that is one object. Raises as `read`, and `Malformed` also if there is no reply in it."""
-
-    def rest(self, into: list[Chunk]) -> None:
-        """Tell what was gathered and not told, at the reply's end."""
 
 
 class ReplyReader:
@@ -99,10 +74,14 @@ class ReplyReader:
         self._texts = texts
         self._most = self._room = max_kept_bytes
         self._expects_stream = streamed
-        self._parser: SSEParser | None = None
+        self._parser: SSEParser | Any = None
         self._whole = False
         self._held: list[bytes] = []
         self._size = 0
+
+    def make_parser(self) -> Any:
+        """Make what gives the events of a stream."""
+        return SSEParser()
 
     @property
     def complete(self) -> bool:
@@ -127,12 +106,47 @@ class ReplyReader:
         parser = self._parser
         if parser is None:
             return self._feed_unknown(data)
-        if self._texts is not None and parser.between and not self._waits_for_text:
-            texts = self._texts.read(data)
-            if texts is not None:
-                self._room -= len(data) + _OF_TEXT * len(texts)
-                return self._stop() if self._room < 0 else texts
         chunks: list[Chunk] = []
+        if self._texts is not None:
+            data = self._read_plain(parser, data, self._texts, chunks)
+        if data and not self.done and self.failure is None:
+            self._decode(parser, data, chunks)
+        return self._stop() if self._room < 0 else chunks
+
+    def _read_plain(self, parser: SSEParser, data: bytes, texts: Texts, chunks: list[Chunk]) -> bytes:
+        """Read what is plain, and those events after which more of it may be; give what is left to be decoded."""
+        end = b"\n\r\n" if b"\r" in data else b"\n\n"
+        for _ in range(_MOST_APART):
+            if parser.between and not self._waits_for_text:
+                size = self._take_texts(data, end, texts, chunks)
+                data = data[size:]
+                if not (data and (size or texts.wants_more)):
+                    break
+                if size:
+                    continue
+            # one that may teach what is around its text, or the rest of one that was cut: those after it may be plain
+            first = data.find(end) + len(end)
+            if not len(end) <= first < len(data):
+                break
+            self._decode(parser, data[:first], chunks)
+            data = data[first:]
+            if self.done or self.failure is not None:
+                break
+        return data
+
+    def _take_texts(self, data: bytes, end: bytes, texts: Texts, chunks: list[Chunk]) -> int:
+        """Read plain texts that some bytes begin with, of all events or half of them; say how many bytes that was."""
+        whole = data.rfind(end) + len(end)
+        for size in (whole, data.find(end, whole >> 1) + len(end)):
+            found = texts.read(data[:size])
+            if found is not None:
+                self._room -= size + texts.size * len(found)
+                chunks += found
+                return size
+        return 0
+
+    def _decode(self, parser: SSEParser, data: bytes, chunks: list[Chunk]) -> None:
+        """Read bytes as the events that they are."""
         try:
             self._take(parser.feed(data), chunks)
         except EventTooLong as error:
@@ -141,7 +155,6 @@ class ReplyReader:
             self._fail(f"an event of its stream is not usable: {error}")
         except ProviderError as error:
             self.failure = error
-        return self._stop() if self._room < 0 else chunks
 
     def end(self) -> list[Chunk]:
         """Say that there are no more bytes; give what they completed."""
@@ -179,7 +192,7 @@ class ReplyReader:
             if begin and begin in _WHOLE:
                 self._whole = True
             elif begin or (self._is_labelled_stream and self._size > _MAX_BLANK_BYTES):
-                self._parser = SSEParser()
+                self._parser = self.make_parser()
                 held, self._held = b"".join(self._held), []
                 return self.feed(held)
         return self._stop() if self._size > self._most // 2 else []
@@ -221,6 +234,7 @@ class ReplyReader:
             self._room -= len(raw) + OF_WORDS
             self._learn(raw)
         else:
+            self._learn(None)
             self._room -= 2 * len(raw) + _OF_OTHERS
 
     @property
@@ -228,8 +242,13 @@ class ReplyReader:
         """Whether something is held that must come before the next text."""
         return False
 
-    def _learn(self, raw: bytes) -> None:
-        if self._texts is not None:
+    def _learn(self, raw: bytes | None) -> None:
+        """Learn from an event that brought words, or forget, where it brought something else."""
+        if self._texts is None:
+            return
+        if raw is None:
+            self._texts.forget()
+        else:
             self._texts.learn(raw)
 
     def _look_for_error(self, content: Any) -> None:

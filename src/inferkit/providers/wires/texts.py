@@ -1,76 +1,215 @@
 """Reads that bring pieces of text alone, by what is around them: a tenth of the time that their JSON takes.
 
-Nearly all events of a reply are the same bytes around another piece of text. What is before and after the text is
-learned from one of them; where a read consists of such events, and nothing in between needs unescaping, the pieces are
-all there is to read. In JSON a byte means what those before it say, so that such an event could mean nothing else.
+Nearly all events of a reply are the same bytes around another piece of text, and around a few more places that differ:
+counts, which grow, and padding. What stands before, between and after these is learned from one event; where a read
+consists of such events, and what is in the places is plain, that is all there is to read. In JSON a byte means what
+those before it say, so that such an event could mean nothing else.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inferkit.core.chunks import Chunk
 from inferkit.providers.wires.payload import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from collections.abc import Callable, Iterable
 
-__all__ = ["Texts"]
+    from inferkit.core.usage import Usage
 
+__all__ = ["NUMBER", "PADDING", "TextForm", "Texts"]
+
+NUMBER = rb"(?P<number>0|[1-9][0-9]{0,14})(?![0-9.eE])"
+"""A place with a whole number, for `TextForm.varies`; what stands in the group "name" is what it counts."""
+
+PADDING = rb'"(?P<padding>[^"\\\x00-\x1f]*)"'
+"""A place with a text that means nothing."""
+
+_ALLOWED = {
+    "text": rb'[^"\\\x00-\x1f]+',
+    "number": rb"(?:0|[1-9][0-9]{0,14})",
+    "padding": rb'[^"\\\x00-\x1f]*',
+    "blanks": b" *",
+}
 _STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*')
-_is_plain: Callable[[bytes], object] = re.compile(rb'[^"\\\x00-\x1f]*').fullmatch
-_TRIES = 4  # for a reply of which no two events are alike, as where each is padded
-_PROBE = "probe"
+_NOWHERE = re.compile(rb"(?!)")
+_MARKS = [bytes([number]) for number in range(8)]
+"""Bytes that no JSON has, which are put where something known was: the first of them between two events."""
+
+_MARKS_ARE_ONE = bytes.maketrans(b"".join(_MARKS), _MARKS[0] * len(_MARKS))
+_OF_CHUNK, _OF_USAGE = 170, 180
+_LONG, _SOME = 100, 40  # of bytes to search for
+_TRIES = 4  # for a reply of which no two events are alike
+_PROBE, _FIRST_NUMBER = "probe", 900_000_001
 _new = tuple.__new__  # twice as fast as a named tuple's own, and used for every token
+
+
+class TextForm(NamedTuple):
+    """How a wire's events look that bring text and nothing else.
+
+    `lead` is what a server writes before an event's data, `opening` finds where the text begins in it. `read` gives the
+    text of such an event and what it counts, or None for others; a wire that counts nothing there gives an empty dict.
+    `varies` finds what else differs from one to the next: a `NUMBER`, a `PADDING`, or blanks (a group of that name).
+    """
+
+    lead: bytes
+    opening: re.Pattern[bytes]
+    read: Callable[[Any], tuple[str, dict[str, Any]] | None]
+    varies: re.Pattern[bytes] = _NOWHERE
+
+
+class _TextPlace(NamedTuple):
+    """Where events differ: from where to where in the one that was learned from, what is there, and what it counts."""
+
+    begin: int
+    end: int
+    kind: str
+    name: str = ""
+
+
+class _Brought(NamedTuple):
+    """What events bring: of each what is not around its places, its text, and all that it counts."""
+
+    events: list[bytes]
+    texts: list[str]
+    counts: dict[str, list[int]]
 
 
 class Texts:
     """What is around the text in the events of one reply, once that is known.
 
-    `lead` is what a server writes before an event's data, `opening` finds where the text begins in it, and `text_of`
-    gives the text of an event that brings one and nothing else, or None.
+    `usages` gives what has been counted with each of several events; see `GeminiCounts.grow`. `wants_more` says that
+    nothing is known, and that another event may teach it. `size` is about what a chunk takes in memory, in bytes.
     """
 
-    __slots__ = ("_after", "_before", "_head", "_lead", "_opening", "_tail", "_text_of", "_tries")
+    __slots__ = (
+        "_after", "_are_alike", "_before", "_between", "_form", "_head", "_places", "_tries", "_usages", "size",
+    )  # fmt: skip
 
-    def __init__(self, lead: bytes, opening: re.Pattern[bytes], text_of: Callable[[Any], str | None]) -> None:
-        self._lead = lead
-        self._opening = opening
-        self._text_of = text_of
-        self._before = self._after = self._head = self._tail = b""
+    def __init__(
+        self, form: TextForm, usages: Callable[[dict[str, list[int]], int], Iterable[Usage | None]] | None = None
+    ) -> None:
+        self.size = _OF_CHUNK if usages is None else _OF_CHUNK + _OF_USAGE
+        self._form = form
+        self._usages = usages
+        self._head = self._before = self._after = b""
+        self._between: list[tuple[bytes, bytes]] = []  # what stands there, and the mark in its place
+        self._places: list[_TextPlace] = []
+        self._are_alike: Callable[[bytes], object] = _NOWHERE.fullmatch
         self._tries = _TRIES
+
+    @property
+    def wants_more(self) -> bool:
+        """See above."""
+        return not self._head and self._tries > 0
+
+    def forget(self) -> None:
+        """Know nothing any more: something else came, after which an event of the same bytes may mean another thing."""
+        self._head = b""
 
     def read(self, data: bytes) -> list[Chunk] | None:
         """Read whole events, if all of them bring text alone and are like the one that was learned from."""
-        head, tail = self._head, self._tail
-        if not (head and data.startswith(head) and data.endswith(tail) and len(data) >= len(head) + len(tail)):
+        found = self._taken_apart(data)
+        if found is None:
             return None
-        pieces = data[len(head) : -len(tail)].split(tail + head)
-        if not _is_plain(b"".join(pieces)):
-            return None
-        try:
-            texts = b"\n".join(pieces).decode().split("\n")
-        except UnicodeDecodeError:
-            return None
-        before, after = self._before, self._after
+        events, texts, counts = found
         self._tries = _TRIES
+        before, after = self._before, self._after
+        usages = repeat(None) if self._usages is None else self._usages(counts, len(events))
         return [
-            _new(Chunk, (text, "", (), None, None, (before, piece, after), (), None, ()))
-            for text, piece in zip(texts, pieces, strict=True)
+            _new(Chunk, (text, "", (), None, usage, (before, event, after), (), None, ()))
+            for event, text, usage in zip(events, texts, usages)  # noqa: B905 - of nothing there is no end
         ]
 
+    def _taken_apart(self, data: bytes) -> _Brought | None:
+        """Give what events bring, or None where one of them is not like the one that was learned from."""
+        head = self._head
+        if not head or not data.startswith(head):
+            return None
+        tail = self._after + (b"\r\n\r\n" if data.endswith(b"\r\n\r\n") else b"\n\n")
+        if not data.endswith(tail) or len(data) < len(head) + len(tail) or _MARKS[0] in data:
+            return None
+        events = _split(data[len(head) : -len(tail)], tail + head)
+        brought = _MARKS[0].join(events)
+        for between, mark in self._between:
+            if mark in data:
+                return None
+            brought = mark.join(_split(brought, between))
+        if not self._are_alike(brought + _MARKS[0]):
+            return None
+        try:
+            pieces = brought.translate(_MARKS_ARE_ONE).decode().split("\0")
+        except UnicodeDecodeError:
+            return None
+        columns = [(place, pieces[number :: len(self._places)]) for number, place in enumerate(self._places)]
+        texts = next(column for place, column in columns if place.kind == "text")
+        return _Brought(events, texts, {place.name: list(map(int, column)) for place, column in columns if place.name})
+
     def learn(self, event: bytes) -> None:
-        """Look what is around the text of an event that brought some."""
-        opening = self._opening.search(event) if self._tries else None
+        """Look what is around the text of an event that brought words, if it brought a text and nothing else."""
+        if self._taken_apart(self._form.lead + event + b"\n\n") is not None:
+            return
+        self._head = b""
+        opening = self._form.opening.search(event) if self._tries > 0 else None
         if opening is None or b"\n" in event:
             return
         self._tries -= 1
         string = _STRING.match(event, opening.end())
         assert string is not None
-        before, after = event[: opening.end()], event[string.end() :]
-        probe = parse(before + _PROBE.encode() + after)  # JSON still, as it was with another text
-        if self._text_of(probe) == _PROBE:
-            self._before, self._after = before, after
-            self._head, self._tail = self._lead + before, after + b"\n\n"
+        places = sorted([_TextPlace(*string.span(), "text"), *self._others(event, string.span())])
+        ends = [0, *[place.end for place in places]]
+        begins = [*[place.begin for place in places], len(event)]
+        constants = [event[end:begin] for end, begin in zip(ends, begins, strict=True)]
+        before, *between, after = constants
+        if len(places) > len(_MARKS) or b"" in between or not self._is_known_form(constants, places):
+            return
+        self._before, self._after, self._places = before, after, places
+        self._between = list(zip(between, _MARKS[1:], strict=False))
+        self._are_alike = _alike(tuple([place.kind for place in places]))
+        self._head = self._form.lead + before
+
+    def _others(self, event: bytes, text: tuple[int, int]) -> Iterable[_TextPlace]:
+        """Find what else varies, outside of the text."""
+        for found in self._form.varies.finditer(event):
+            kind = found.lastgroup
+            assert kind is not None
+            begin, end = found.span(kind)
+            if end < text[0] or begin > text[1]:
+                yield _TextPlace(begin, end, kind, (found.groupdict().get("name") or b"").decode())
+
+    def _is_known_form(self, constants: list[bytes], places: list[_TextPlace]) -> bool:
+        """Say whether events like this one bring what is in its places and nothing else: JSON still, as it was."""
+        probes, counts = [constants[0]], {}
+        for number, (place, constant) in enumerate(zip(places, constants[1:], strict=True), _FIRST_NUMBER):
+            if place.name:
+                counts[place.name] = number
+            probe = {"text": _PROBE, "number": str(number), "padding": _PROBE, "blanks": " "}[place.kind]
+            probes += [probe.encode(), constant]
+        found = self._form.read(parse(b"".join(probes)))
+        return found is not None and found[0] == _PROBE and counts.items() <= found[1].items()
+
+
+def _split(data: bytes, separator: bytes) -> list[bytes]:
+    """Split as bytes themselves do, which take five times as long by all of a long separator as by some of it."""
+    if len(separator) < _LONG:
+        return data.split(separator)
+    begin = min(max(1, separator.find(b"\n") - _SOME // 2), len(separator) - _SOME - 1)
+    rest = begin + _SOME - len(separator)
+    first, *others = data.split(separator[begin:rest])
+    if not others:
+        return [data]
+    *between, last = others
+    pieces = [first[:-begin], *[piece[-rest:-begin] for piece in between], last[-rest:]]
+    return pieces if separator.join(pieces) == data else data.split(separator)
+
+
+@lru_cache
+def _alike(kinds: tuple[str, ...]) -> Callable[[bytes], object]:
+    """Make what says whether all that events bring, each with a mark after it, is of these kinds."""
+    marks = [*_MARKS[1 : len(kinds)], _MARKS[0]]
+    event = b"".join([_ALLOWED[kind] + re.escape(mark) for kind, mark in zip(kinds, marks, strict=True)])
+    return re.compile(b"(?:%s)+" % event).fullmatch

@@ -16,7 +16,7 @@ from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
 from inferkit.core.usage import Usage, UsageDetails
 from inferkit.providers.endpoints import Endpoint
-from inferkit.providers.wires.anthropic.events import text_of
+from inferkit.providers.wires.anthropic.events import plain_text
 from inferkit.providers.wires.anthropic.wire import ANTHROPIC_WIRE, AnthropicWire
 from inferkit.providers.wires.payload import parse
 from inferkit.runtime import clock
@@ -427,4 +427,4 @@ def test_texts_of_one_block_are_read_by_what_is_around_them_and_those_of_the_nex
     ],
 )
 def test_an_event_that_brings_more_than_text_teaches_nothing(odd):
-    assert text_of(odd) is None
+    assert plain_text(odd) is None

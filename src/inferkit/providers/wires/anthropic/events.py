@@ -20,7 +20,7 @@ from inferkit.providers.wires.payload import Malformed
 if TYPE_CHECKING:
     from inferkit.core.messages import Part
 
-__all__ = ["AnthropicEvents", "text_of"]
+__all__ = ["AnthropicEvents", "plain_text"]
 
 _new = tuple.__new__  # twice as fast as a named tuple's own, and used for every token
 _OF_MESSAGE = frozenset({"id", "type", "role", "model", "content", "usage", "stop_reason"})
@@ -200,15 +200,15 @@ class AnthropicEvents:
         return extra or None
 
 
-def text_of(event: Any) -> str | None:
-    """Give the text of an event that brings a piece of one, and nothing else; None for others."""
+def plain_text(event: Any) -> tuple[str, dict[str, Any]] | None:
+    """Give the text of an event that brings a piece of one and nothing else, and no counts; None for others."""
     try:
         delta = event["delta"]
         found: Any = delta["text"]
         plain = event.keys() == _TEXT_EVENT and delta.keys() == _TEXT_DELTA and delta["type"] == "text_delta"
     except (AttributeError, KeyError, TypeError):
         return None
-    return found if plain and type(found) is str else None
+    return (found, {}) if plain and type(found) is str else None
 
 
 def _sealed(block: _Block) -> Part | None:

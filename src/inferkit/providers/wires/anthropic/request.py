@@ -14,6 +14,7 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.pricing.terms import refuse_always
 from inferkit.providers.wires.anthropic.fields import COST_RULES
 from inferkit.providers.wires.anthropic.read_messages import read_message, read_system
+from inferkit.providers.wires.anthropic.refused import look_for_refused, without_traces
 from inferkit.providers.wires.anthropic.schemas import write_schema
 from inferkit.providers.wires.anthropic.thinking import EFFORTS, write_thinking
 from inferkit.providers.wires.anthropic.tools import read_tools, write_tools
@@ -42,14 +43,11 @@ def write_request(request: Request, quirks: AnthropicQuirks, leave_out: LeaveOut
     payload: dict[str, Any] = {"model": request.model} if quirks.names_model else {}
     if quirks.version is not None:
         payload["anthropic_version"] = quirks.version
+    if quirks.betas:
+        payload["anthropic_beta"] = list(quirks.betas)
     payload["max_tokens"] = limit
-    system = write_system(request.messages)
-    if system is not None:
-        payload["system"] = system
-    payload["messages"] = write_messages(request.messages, leave_out)
-    if not payload["messages"]:
-        raise ConfigurationError("this provider answers a user's message, and there is none; add Message.user(...)")
-    if request.stream:
+    _write_conversation(request, quirks, payload, leave_out)
+    if request.stream and quirks.says_stream:
         payload["stream"] = True
     _write_options(request, payload, leave_out)
     without = write_thinking(request, quirks, payload, limit)
@@ -60,7 +58,23 @@ def write_request(request: Request, quirks: AnthropicQuirks, leave_out: LeaveOut
         payload["output_config"] = {**payload.get("output_config", {}), "format": schema}
     if request.extra:
         _merge(payload, request.extra)
+    if quirks.without or quirks.without_tools or quirks.without_sources:
+        look_for_refused(payload, quirks)
     return payload
+
+
+def _write_conversation(
+    request: Request, quirks: AnthropicQuirks, payload: dict[str, Any], leave_out: LeaveOut
+) -> None:
+    system = write_system(request.messages)
+    if system is not None:
+        payload["system"] = system
+    turns = write_messages(request.messages, leave_out)
+    if quirks.without_tools:
+        turns = without_traces(turns, quirks, leave_out)
+    if not turns:
+        raise ConfigurationError("this provider answers a user's message, and there is none; add Message.user(...)")
+    payload["messages"] = turns
 
 
 def _write_options(request: Request, payload: dict[str, Any], leave_out: LeaveOut) -> None:
@@ -97,7 +111,7 @@ def read_request(payload: Any) -> dict[str, Any]:
     """Read the wire's fields into those of a `Request`. Raises `ConfigurationError` where it is no request."""
     if not isinstance(payload, Mapping) or not isinstance(payload.get("model"), str):
         raise ConfigurationError('a request is an object with a "model", "max_tokens" and "messages"')
-    extra = others(payload, {"model", "messages", "system"})
+    extra = others(payload, {"model", "messages", "system", "anthropic_version"})
     fields: dict[str, Any] = {
         "model": payload["model"],
         "messages": _read_messages(payload),

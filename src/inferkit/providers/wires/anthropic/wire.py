@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from inferkit.providers.wires.anthropic.errors import error_in, read_error, write_error
-from inferkit.providers.wires.anthropic.events import AnthropicEvents, text_of
+from inferkit.providers.wires.anthropic.events import AnthropicEvents, plain_text
 from inferkit.providers.wires.anthropic.fields import COST_RULES
 from inferkit.providers.wires.anthropic.lighter import lighter
 from inferkit.providers.wires.anthropic.quirks import AnthropicQuirks
@@ -14,10 +14,11 @@ from inferkit.providers.wires.anthropic.read_messages import read_message
 from inferkit.providers.wires.anthropic.request import read_request, write_request
 from inferkit.providers.wires.anthropic.usage import read_usage, write_usage
 from inferkit.providers.wires.anthropic.writer import AnthropicWriter
+from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import ANTHROPIC
 from inferkit.providers.wires.reply_reader import ReplyReader
-from inferkit.providers.wires.texts import Texts
+from inferkit.providers.wires.texts import TextForm, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["ANTHROPIC_WIRE", "AnthropicWire"]
 
 _PLAIN = AnthropicQuirks()
-_LEAD, _OPENING = b"event: content_block_delta\ndata: ", re.compile(rb'"text":\s*"')
+_TEXT = TextForm(
+    b"event: content_block_delta\ndata: ",
+    re.compile(rb'"text":\s*"'),
+    plain_text,
+    re.compile(rb"\}(?P<blanks> *)\}$"),  # which it is padded with
+)
+_OWN_TOOLS = ("web_search", "web_fetch", "code_execution", "tool_search_tool", "advisor", "mcp_toolset")
 
 
 class AnthropicWire(Codec):
@@ -42,12 +49,28 @@ class AnthropicWire(Codec):
     read_message = staticmethod(read_message)
     read_usage = staticmethod(read_usage)
     write_usage = staticmethod(write_usage)
+    error_in = staticmethod(error_in)
     read_error = staticmethod(read_error)
     write_error = staticmethod(write_error)
 
     def path(self, request: Request) -> str:  # noqa: ARG002 - the same for all
         """See `Wire`."""
         return "/messages"
+
+    def capabilities(self, quirks: AnthropicQuirks) -> Capabilities:
+        """See `Codec`."""
+        elsewhere = [source for source in ("url", "file") if source not in quirks.without_sources]
+        return Capabilities(
+            tools=True,
+            parallel_tools=True,
+            images=("data", *[source for source in elsewhere if source == "url"]),
+            files=("data", *["file_id" if source == "file" else source for source in elsewhere]),
+            schema=True,
+            reasoning=True,
+            reasoning_back=True,
+            prompt_cache=("marks",),
+            server_tools=tuple([kind for kind in _OWN_TOOLS if not kind.startswith(quirks.without_tools)]),
+        )
 
     def payload(self, request: Request, quirks: AnthropicQuirks) -> dict[str, Any]:
         """See `Codec`."""
@@ -63,11 +86,11 @@ class AnthropicWire(Codec):
             endpoint.name,
             headers,
             AnthropicEvents(),
-            error_in=error_in,
+            error_in=self.error_in,
             ending="no stop reason, no message_stop",
             streamed=streamed,
             max_kept_bytes=self.max_kept_bytes,
-            texts=Texts(_LEAD, _OPENING, text_of),
+            texts=Texts(_TEXT),
         )
 
     def writer(self, *, model: str, id: str, created: int, streamed: bool) -> AnthropicWriter:  # noqa: A002, ARG002 - the wires' name, and not said here

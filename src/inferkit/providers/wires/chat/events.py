@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from inferkit.core.chunks import ToolCallDelta
     from inferkit.core.messages import Part
 
-__all__ = ["ChatEvents"]
+__all__ = ["ChatEvents", "plain_text"]
 
 _NOTHING: dict[str, Any] = {}
 _REFUSED = (RefusalPart(""),)
@@ -184,3 +184,10 @@ class ChatEvents:
             else:
                 self._others.add("content", [part])
         return "".join(texts), "".join(thoughts), tuple(shown)
+
+
+def plain_text(event: Any) -> tuple[str, dict[str, Any]] | None:
+    """Give the text of an event that brings a piece of one and nothing else, and no counts; None for others."""
+    found: list[Chunk] = []
+    ChatEvents().read_text(event, found)
+    return (found[0].text, {}) if found else None

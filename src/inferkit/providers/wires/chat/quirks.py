@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from inferkit.providers.wires.prefill import Prefill
+
 __all__ = ["IN_CONTENT", "ChatQuirks"]
 
 IN_CONTENT = "content"
@@ -29,6 +31,8 @@ class ChatQuirks:
     tools that take plain text. A server that does not know how to be told of one tool (`names_tool`) is given that one
     alone, and has to use it. `short_call_ids` is for one that takes no ids of tool calls but its own.
 
+    `prefill` says how it is asked to go on with an assistant's message, where it does that.
+
     `logprobs` says how it is asked how likely its tokens were: by a `switch`, by a `number` of them, or not at all.
 
     What comes back: `reasoning_tags` enclose the reasoning that it writes into the text.
@@ -46,3 +50,4 @@ class ChatQuirks:
     short_call_ids: bool = False
     logprobs: Literal["switch", "number"] | None = "switch"
     reasoning_tags: tuple[str, str] | None = None
+    prefill: Prefill | None = None

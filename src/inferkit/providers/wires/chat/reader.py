@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.chunks import Chunk
 from inferkit.providers.wires.chat.errors import error_in
-from inferkit.providers.wires.chat.events import ChatEvents
+from inferkit.providers.wires.chat.events import ChatEvents, plain_text
 from inferkit.providers.wires.chat.halves import Halves
 from inferkit.providers.wires.chat.tags import Tags
 from inferkit.providers.wires.payload import Malformed, parse
 from inferkit.providers.wires.reply_reader import MAX_KEPT_BYTES, OF_WORDS, ReplyReader
-from inferkit.providers.wires.texts import Texts
+from inferkit.providers.wires.texts import PADDING, TextForm, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatReader"]
 
-_OPENING = re.compile(rb'"content":\s*"')
+_TEXT = TextForm(
+    b"data: ",
+    re.compile(rb'"content":\s*"'),
+    plain_text,
+    re.compile(rb'"obfuscation":\s*' + PADDING),
+)
 
 
 class ChatReader(ReplyReader):
@@ -49,7 +54,7 @@ class ChatReader(ReplyReader):
             ending="no finish reason, no [DONE]",
             streamed=streamed,
             max_kept_bytes=max_kept_bytes,
-            texts=Texts(b"data: ", _OPENING, _text_of),
+            texts=Texts(_TEXT),
         )
         self._halves = Halves()
         self._met = False
@@ -139,12 +144,6 @@ class ChatReader(ReplyReader):
 
     def _before_the_end(self, chunks: list[Chunk]) -> None:
         self._end_texts(chunks)
-
-
-def _text_of(event: Any) -> str | None:
-    found: list[Chunk] = []
-    ChatEvents().read_text(event, found)
-    return found[0].text if found else None
 
 
 def _as_it_is(value: Any) -> Any:

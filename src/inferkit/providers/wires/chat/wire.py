@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.providers.wires.chat.errors import read_error, write_error
 from inferkit.providers.wires.chat.fields import COST_RULES
 from inferkit.providers.wires.chat.lighter import lighter
@@ -44,6 +45,23 @@ class ChatWire(Codec):
     def path(self, request: Request) -> str:  # noqa: ARG002 - the same for all
         """See `Wire`."""
         return "/chat/completions"
+
+    def capabilities(self, quirks: ChatQuirks) -> Capabilities:
+        """See `Codec`."""
+        files = ("data", *(["url"] if quirks.file_urls else ()), *(["file_id"] if quirks.files == "file" else ()))
+        return Capabilities(
+            tools=True,
+            parallel_tools=True,
+            text_tools=quirks.custom_tools,
+            images=("data", "url"),
+            files=() if quirks.files is None else files,
+            audio=quirks.audio is not None,
+            schema=True,
+            reasoning=True,
+            reasoning_back=quirks.reasoning_field is not None,
+            logprobs=quirks.logprobs is not None,
+            prompt_cache=("marks",) if "prompt_cache_key" in quirks.without else ("marks", "key"),
+        )
 
     def payload(self, request: Request, quirks: ChatQuirks) -> dict[str, Any]:
         """See `Codec`."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from inferkit.core.messages import Part
     from inferkit.core.usage import Usage
 
-__all__ = ["GeminiEvents"]
+__all__ = ["GeminiEvents", "plain_text"]
 
 _OF_EVENT = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId"})
 _OF_CANDIDATE = frozenset({"content", "index", "logprobsResult"})
@@ -38,10 +38,10 @@ _BY_QUERY = (3, 0)  # the generation from which each search is billed, and not e
 
 
 class GeminiEvents:
-    """See `Events`."""
+    """See `Events`. `counts` are those of the reply by now."""
 
     __slots__ = (
-        "_calls", "_known_searches", "_open", "_searches", "_usage", "done", "finished", "id", "light", "model",
+        "_calls", "_known_searches", "_open", "_searches", "counts", "done", "finished", "id", "light", "model",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class GeminiEvents:
         self.id: str | None = None
         self._calls = 0
         self._open: set[type[TextPart | ReasoningPart]] = set()  # kinds of words that came, and nothing has sealed
-        self._usage = GeminiCounts()
+        self.counts = GeminiCounts()
         self._searches = self._known_searches = 0
 
     def read(self, event: dict[str, Any], into: list[Chunk], raw: Any = None) -> None:
@@ -100,6 +100,7 @@ class GeminiEvents:
         if chunks:
             text, reasoning, calls, _, _, _, parts, _, _ = chunks.pop()
             about = about._replace(text=text, reasoning=reasoning, tool_calls=calls, parts=parts)
+        self.light = bool(about.text) and not (extra or reason or about.parts or about.tool_calls or about.logprobs)
         blocked = _blocked(event.get("promptFeedback"))
         if blocked is None or about.has_content:
             into += chunks
@@ -128,8 +129,8 @@ class GeminiEvents:
         if counts is None and self._searches == self._known_searches:
             return None
         self._known_searches = self._searches
-        self._usage.report(counts)
-        return self._usage.now(self._searches)
+        self.counts.report(counts)
+        return self.counts.now(self._searches)
 
     def _part(self, part: dict[str, Any], into: list[Chunk]) -> None:
         kind = kind_of(part)
@@ -177,6 +178,27 @@ class GeminiEvents:
         if more:
             extra["functionCall"] = more
         return ToolCallDelta(index, id_, name, arguments, {GEMINI: extra} if extra else None)
+
+
+def plain_text(event: Any) -> tuple[str, dict[str, Any]] | None:
+    """Give the text of an event that brings one and nothing else but counts, with these; None for others."""
+    try:
+        (candidate,), counts = event["candidates"], event["usageMetadata"]
+        (part,) = candidate["content"]["parts"]
+        text, role = part["text"], candidate["content"].keys() - {"parts"}
+        if (
+            type(text) is not str
+            or type(counts) is not dict
+            or part.keys() != {"text"}
+            or not role <= {"role"}
+            or not candidate.keys() - {"content"} <= {"index"}
+            or candidate.get("index")
+            or not event.keys() <= _OF_EVENT
+        ):
+            return None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return text, counts
 
 
 def _seal(kind: type[TextPart | ReasoningPart], extra: dict[str, Any]) -> Part:

@@ -5,13 +5,16 @@ https://ai.google.dev/api/generate-content#UsageMetadata
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.usage import NO_DETAILS, Usage, UsageDetails
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 __all__ = ["GeminiCounts", "read_usage", "write_usage"]
 
+_new = tuple.__new__  # twice as fast as a named tuple's own, and used for every event
 _MOST = 1 << 53
 _COUNTS = (
     "promptTokenCount", "toolUsePromptTokenCount", "cachedContentTokenCount", "candidatesTokenCount",
@@ -27,10 +30,11 @@ _USUAL = UsageDetails._field_defaults
 class GeminiCounts:
     """The counts of one reply, which come with every event and are each cumulative: the last of each holds."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_last")
 
     def __init__(self) -> None:
         self._known: dict[str, Any] = {}
+        self._last: Usage | None = None
 
     def report(self, counts: Any) -> None:
         """Take a report."""
@@ -40,9 +44,28 @@ class GeminiCounts:
     def now(self, searches: int) -> Usage | None:
         """Give what is known by now, with so many searches, or None where that is nothing."""
         usage = read_usage(self._known)
-        if usage is None or not searches:
-            return usage
-        return replace(usage, details=usage.details._replace(server_tools=(("web_search", searches),)))
+        if usage is not None and searches:
+            usage = usage._replace(details=usage.details._replace(server_tools=(("web_search", searches),)))
+        self._last = usage
+        return usage
+
+    def grow(self, counts: dict[str, list[int]], reports: int) -> Iterable[Usage | None]:
+        """Take reports that differ from the last one in these `counts` alone; give what was known with each."""
+        known, last = self._known, self._last
+        if last is None or not counts:
+            return [last] * reports
+        said, thought, total = [
+            counts.get(name) or [_count(known.get(name))] * reports
+            for name in ("candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount")
+        ]
+        given, _, cached, _, _, _, details = last
+        if "thoughtsTokenCount" not in known:
+            thought = [each - given - one if each > given + one else 0 for one, each in zip(said, total, strict=True)]
+        known |= {name: column[-1] for name, column in counts.items()}
+        return [
+            _new(Usage, (given, one + more, cached, 0, more, False, details))
+            for one, more in zip(said, thought, strict=True)
+        ]
 
 
 def read_usage(counts: Any) -> Usage | None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import GEMINI
 from inferkit.providers.wires.gemini.errors import error_in, read_error, write_error
-from inferkit.providers.wires.gemini.events import GeminiEvents
+from inferkit.providers.wires.gemini.events import GeminiEvents, plain_text
 from inferkit.providers.wires.gemini.fields import COST_RULES
 from inferkit.providers.wires.gemini.lighter import lighter
 from inferkit.providers.wires.gemini.quirks import GeminiQuirks
@@ -19,6 +20,7 @@ from inferkit.providers.wires.gemini.request import read_request, write_request
 from inferkit.providers.wires.gemini.usage import read_usage, write_usage
 from inferkit.providers.wires.gemini.writer import GeminiWriter
 from inferkit.providers.wires.reply_reader import ReplyReader
+from inferkit.providers.wires.texts import NUMBER, TextForm, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +32,13 @@ if TYPE_CHECKING:
 __all__ = ["GEMINI_WIRE", "GeminiWire"]
 
 _PLAIN = GeminiQuirks()
+_TEXT = TextForm(
+    b"data: ",
+    re.compile(rb'"text":\s*"'),
+    plain_text,
+    re.compile(rb'"(?P<name>candidatesTokenCount|thoughtsTokenCount|totalTokenCount)":\s*' + NUMBER),
+)
+_OWN_TOOLS = ("googleSearch", "googleMaps", "urlContext", "fileSearch", "codeExecution")
 _WHOLE, _STREAMED = "generateContent", "streamGenerateContent"
 _COLLECTED = re.compile(r"(?:models|tunedModels)/[A-Za-z0-9._-]+")
 _ADDRESS = re.compile(rf"(?:.*/)?(?:models|(tunedModels))/([^/?]+):({_WHOLE}|{_STREAMED})(?:\?.*)?")
@@ -62,6 +71,22 @@ class GeminiWire(Codec):
         model = unquote(found[2])
         return {"model": f"{found[1]}/{model}" if found[1] else model, "stream": found[3] == _STREAMED}
 
+    def capabilities(self, quirks: GeminiQuirks) -> Capabilities:  # noqa: ARG002 - the same for all
+        """See `Codec`."""
+        return Capabilities(
+            tools=True,
+            parallel_tools=True,
+            images=("data", "url"),
+            files=("data", "url", "file_id"),
+            audio=True,
+            schema=True,
+            reasoning=True,
+            reasoning_back=True,
+            logprobs=True,
+            prompt_cache=("prefix",),
+            server_tools=_OWN_TOOLS,
+        )
+
     def payload(self, request: Request, quirks: GeminiQuirks) -> dict[str, Any]:
         """See `Codec`."""
         return write_request(request, quirks, request.record.leave_out)
@@ -72,14 +97,16 @@ class GeminiWire(Codec):
 
     def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> ReplyReader:
         """See `Wire`."""
+        events = GeminiEvents()
         return ReplyReader(
             endpoint.name,
             headers,
-            GeminiEvents(),
+            events,
             error_in=error_in,
             ending="no finish reason",
             streamed=streamed,
             max_kept_bytes=self.max_kept_bytes,
+            texts=Texts(_TEXT, events.counts.grow),
         )
 
     def writer(self, *, model: str, id: str, created: int, streamed: bool) -> GeminiWriter:  # noqa: A002, ARG002 - the wires' name, and not said here

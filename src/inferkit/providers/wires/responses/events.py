@@ -25,12 +25,17 @@ from inferkit.providers.wires.responses.usage import ServerTools, read_usage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ECHOED", "ResponsesEvents"]
+__all__ = ["ECHOED", "ResponsesEvents", "plain_text"]
 
 _new = tuple.__new__  # twice as fast as a named tuple's own, and used for every token
 _OF_RESPONSE = frozenset(
     {"id", "object", "model", "created_at", "completed_at", "output", "usage", "status", "error", "output_text"}
 )
+_OF_TEXT = frozenset(
+    {
+        "type", "sequence_number", "item_id", "output_index", "content_index", "delta", "logprobs", "obfuscation",
+    }
+)  # fmt: skip
 ECHOED = frozenset(
     {
         "background", "instructions", "max_output_tokens", "max_tool_calls", "metadata", "parallel_tool_calls",
@@ -172,6 +177,16 @@ class ResponsesEvents:
             return "tool_calls" if self.calls.count else "refusal" if self.words.refused else "stop"
         why = string((response.get("incomplete_details") or {}).get("reason") or status)
         return MEANINGS.get(why, why)
+
+
+def plain_text(event: Any) -> tuple[str, dict[str, Any]] | None:
+    """Give the text of an event that brings a piece of one and nothing else, and no counts; None for others."""
+    try:
+        found, logprobs = event["delta"], event.get("logprobs")
+        plain = event["type"] == "response.output_text.delta" and event.keys() <= _OF_TEXT
+    except (AttributeError, KeyError, TypeError):
+        return None
+    return (found, {}) if plain and not logprobs and type(found) is str else None
 
 
 _READERS: dict[str, Callable[[ResponsesEvents, dict[str, Any], list[Chunk], Any], None]] = {

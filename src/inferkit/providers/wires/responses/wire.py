@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import RESPONSES
 from inferkit.providers.wires.reply_reader import ReplyReader
 from inferkit.providers.wires.responses.errors import error_in, read_error, write_error
-from inferkit.providers.wires.responses.events import ResponsesEvents
+from inferkit.providers.wires.responses.events import ResponsesEvents, plain_text
 from inferkit.providers.wires.responses.fields import COST_RULES
 from inferkit.providers.wires.responses.lighter import lighter
 from inferkit.providers.wires.responses.quirks import ResponsesQuirks
@@ -16,6 +18,7 @@ from inferkit.providers.wires.responses.read_messages import read_message
 from inferkit.providers.wires.responses.request import read_request, write_request
 from inferkit.providers.wires.responses.usage import read_usage, write_usage
 from inferkit.providers.wires.responses.writer import ResponsesWriter
+from inferkit.providers.wires.texts import NUMBER, PADDING, TextForm, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["RESPONSES_WIRE", "ResponsesWire"]
 
 _PLAIN = ResponsesQuirks()
+_TEXT = TextForm(
+    b"event: response.output_text.delta\ndata: ",
+    re.compile(rb'"delta":\s*"'),
+    plain_text,
+    re.compile(rb'"sequence_number":\s*' + NUMBER + rb'|"obfuscation":\s*' + PADDING),
+)
+_OWN_TOOLS = ("web_search", "file_search", "code_interpreter", "image_generation", "mcp")
 
 
 class ResponsesWire(Codec):
@@ -46,6 +56,22 @@ class ResponsesWire(Codec):
         """See `Wire`."""
         return "/responses"
 
+    def capabilities(self, quirks: ResponsesQuirks) -> Capabilities:
+        """See `Codec`."""
+        return Capabilities(
+            tools=True,
+            parallel_tools=True,
+            text_tools=True,
+            images=("data", "url"),
+            files=("data", "url", "file_id"),
+            schema=True,
+            reasoning=True,
+            reasoning_back=True,
+            logprobs=True,
+            prompt_cache=() if "prompt_cache_key" in quirks.without else ("key",),
+            server_tools=_OWN_TOOLS,
+        )
+
     def payload(self, request: Request, quirks: ResponsesQuirks) -> dict[str, Any]:
         """See `Codec`."""
         return write_request(request, quirks, request.record.leave_out)
@@ -64,6 +90,7 @@ class ResponsesWire(Codec):
             ending="no response.completed",
             streamed=streamed,
             max_kept_bytes=self.max_kept_bytes,
+            texts=Texts(_TEXT),
         )
 
     def writer(self, *, model: str, id: str, created: int, streamed: bool) -> ResponsesWriter:  # noqa: A002 - the wires' name

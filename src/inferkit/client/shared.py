@@ -1,0 +1,84 @@
+"""What both clients offer that waits for nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inferkit.client.call import call_for
+from inferkit.client.declarations import documents
+from inferkit.client.options import AllOptions
+from inferkit.client.question import NOT_GIVEN
+from inferkit.runtime.direct import DirectRuntime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Unpack
+
+    from inferkit.client.engine import Engine
+    from inferkit.client.options import CallOptions
+    from inferkit.core.messages import Messages
+    from inferkit.core.request import Layer
+    from inferkit.ledger.ledger import Ledger
+    from inferkit.plans.subscriptions import Plans
+    from inferkit.resilience.health import ModelHealth
+    from inferkit.routing.combining import Route
+    from inferkit.routing.explanation import Explanation
+
+__all__ = ["Shared"]
+
+
+class Shared:
+    """The part of a client that waits for nothing."""
+
+    _engine: Engine
+
+    @documents(AllOptions)
+    def explain(
+        self,
+        first: str | Messages = NOT_GIVEN,
+        second: Messages = NOT_GIVEN,
+        /,
+        *,
+        model: str | None = NOT_GIVEN,
+        messages: Messages = NOT_GIVEN,
+        schema: Any = None,
+        **options: Unpack[CallOptions],
+    ) -> Explanation:
+        """Say whom such a call would be sent to, in which order, and why; nothing is sent. Takes what `complete` takes.
+
+        Print it for a table. What a cache or a budget would say is not part of it. The options are:
+        """
+        call = call_for(self._engine, first, second, model, messages, schema, options, stream=False)
+        return self._engine.steering.explain(call.request(DirectRuntime()))
+
+    def reroute(
+        self,
+        *,
+        models: Mapping[str, str | Sequence[str]] | None = None,
+        routes: Route | Mapping[str, Route] | None = None,
+    ) -> None:
+        """Have other `models=`, other `routes=` or both for all calls from now on; those that were sent go on.
+
+        Raises `ConfigurationError` or `NoRoute` for what makes no sense, and changes nothing then. Policies start
+        without what others have measured: to keep that, pass the same object again.
+        """
+        self._engine.steering.reroute(models, routes)
+
+    def health(self) -> dict[str, ModelHealth]:
+        """Say how each model stands that is listed here, or that lately failed, by its `provider:model` name."""
+        return self._engine.steering.health()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger that this client writes to. Raises `ConfigurationError` for a client with `ledger=False`."""
+        return self._engine.known_ledger()
+
+    @property
+    def plans(self) -> Plans:
+        """Who is on which plan. Raises `ConfigurationError` for a client without `plans=`."""
+        return self._engine.known_plans()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The stack, from the outermost layer to the innermost."""
+        return self._engine.layers

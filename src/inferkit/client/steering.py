@@ -1,0 +1,79 @@
+"""Who is asked for a name: the models behind it, the policies over them, and how they stand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inferkit.core.errors import ConfigurationError, NoRoute
+from inferkit.resilience.health import ModelHealth
+from inferkit.routing.combining import Routes
+from inferkit.runtime import clock, imports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from inferkit.client.catalog import Catalog
+    from inferkit.core.request import Layer, Request
+    from inferkit.resilience.health import Health
+    from inferkit.routing.explanation import Explanation
+
+__all__ = ["Steering"]
+
+
+class Steering:
+    """The models and policies of a client, which may change while it is used.
+
+    Raises `ConfigurationError` for policies that make no sense.
+    """
+
+    def __init__(self, catalog: Catalog, routes: Any) -> None:
+        self._catalog = catalog
+        self._health: Health | None = None
+        self.routes = Routes(routes)
+        self._check(self.routes.names)
+
+    def find_health(self, layers: Iterable[Layer]) -> None:
+        """Take what the retry layer of a stack knows of models that fail."""
+        self._health = next((layer.health for layer in layers if hasattr(layer, "health")), None)
+
+    def reroute(self, models: Mapping[str, str | Sequence[str]] | None, routes: Any) -> None:
+        """Take other models and policies. Raises as they do at first, and changes nothing then."""
+        given, before = Routes(routes), self._catalog.aliases
+        if models is not None:
+            self._catalog.become(models)
+        try:
+            self._check(self.routes.names if routes is None else given.names)
+        except ConfigurationError:
+            self._catalog.become(before)
+            raise
+        if routes is not None:
+            self.routes.become(routes)
+
+    def explain(self, request: Request) -> Explanation:
+        """Say whom a request would be sent to, and why. Raises `NoRoute` for a name that nothing stands behind."""
+        with imports.lock:
+            from inferkit.routing.explanation import explain
+
+        self._catalog.refuse_text(request.model)
+        candidates = self._catalog.resolve(request.model)
+        stands = self._stand([target.name for target in candidates])
+        return explain(request.replace(candidates=candidates), self.routes, stands)
+
+    def health(self) -> dict[str, ModelHealth]:
+        """Say how each model stands that is listed, or that lately failed. Empty in a stack without retries."""
+        if self._health is None:
+            return {}
+        listed = [target for name in self._catalog.names_known for target in self._catalog.names(name)]
+        names = [f"{provider}:{model}" if model else provider for provider, model in listed]
+        return self._stand([*names, *self._health.troubled])
+
+    def _stand(self, names: Iterable[str]) -> dict[str, ModelHealth]:
+        health, now = self._health, clock.now()
+        return {name: ModelHealth(name) if health is None else health.of(name, now) for name in names}
+
+    def _check(self, names: Iterable[str]) -> None:
+        for name in names:
+            try:
+                self._catalog.names(name)
+            except NoRoute as error:
+                raise ConfigurationError(f'routes= has a policy for "{name}", but {error}') from error
