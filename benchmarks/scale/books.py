@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from inferkit import SqliteLedger
 from inferkit.ledger.journal import Attribution, Charge
-from inferkit.ledger.sqlite.entries import cell_of
+from inferkit.ledger.sqlite.postings import cell_of
 from inferkit.plans.plan import Plan
 
 if TYPE_CHECKING:

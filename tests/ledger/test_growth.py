@@ -12,7 +12,7 @@ import pytest
 from inferkit import LedgerError
 from inferkit.ledger.amounts import Amounts, Grant, Line, Refusal
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.sqlite import checkpoints, opening, postings
+from inferkit.ledger.sqlite import checkpoints, leases, opening
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from worlds import on_a_loop
 
@@ -116,8 +116,8 @@ def test_an_extension_ends_what_it_needs(run, ledger):
 def test_dead_holds_are_ended_beside_the_loop(run, ledger, monkeypatch):
     hold(ledger, 120, lease=10)
     hold(ledger, 1, line=TIGHT, name="first")
-    threads, sweep = set(), postings.sweep
-    monkeypatch.setattr(postings, "sweep", lambda *args: (threads.add(threading.get_ident()), sweep(*args))[1])
+    threads, sweep = set(), leases.sweep
+    monkeypatch.setattr(leases, "sweep", lambda *args: (threads.add(threading.get_ident()), sweep(*args))[1])
 
     async def main(runtime):
         answer = await ledger.accounts.reserve(runtime, "second", [TIGHT], ONE, ONE, at=100, lease_seconds=9)

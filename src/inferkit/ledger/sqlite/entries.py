@@ -14,11 +14,9 @@ from inferkit.ledger.sqlite.soundness import NUMBER, PERHAPS_TEXT, TEXT, TIME, s
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from inferkit.ledger.journal import EntryKind
-
 __all__ = [
-    "COLUMNS", "ENTER", "NO_ACCOUNTS", "WITHOUT_ACCOUNTS", "accounts_json", "accounts_of", "as_entry", "calls_reader",
-    "cell_of", "page", "part_as_json",
+    "COLUMNS", "NO_ACCOUNTS", "WITHOUT_ACCOUNTS", "accounts_json", "accounts_of", "as_entry", "calls_reader",
+    "cell_number", "page", "part_as_json",
 ]  # fmt: skip
 
 NO_ACCOUNTS = "[]"
@@ -27,15 +25,6 @@ COLUMNS = (
     "reasoning_tokens, attempts, estimated, outcome, finish_reason, asked, degraded, prompt_cache_saved, "
     "routing_saved, overrun, parts, user, tenant, feature, plan, accounts, details"
 )
-# OR FAIL: to undo what a trigger did, others would keep the pages as they were
-ENTER = (
-    "INSERT OR FAIL INTO entries (call, kind, at, calls, input_tokens, output_tokens, cache_read_tokens, "
-    "cache_write_tokens, reasoning_tokens, attempts, estimated, degraded, prompt_cache_saved, routing_saved, overrun, "
-    "accounts, user, tenant, feature, plan, cell, usd, provider, model, outcome, finish_reason, asked, parts, details) "
-    "VALUES ("
-)
-"""Writes an entry, of values some of which may be None: those from `user` on."""
-_LARGE = 2**40  # nano-dollars, a thousand dollars for one call; or tokens
 WITHOUT_ACCOUNTS = COLUMNS.replace(" accounts,", f" '{NO_ACCOUNTS}',")
 """For those who do not ask which accounts a call was charged to: a report of many calls."""
 
@@ -120,30 +109,7 @@ def accounts_json(accounts: tuple[tuple[str, str], ...]) -> str:
     return json.dumps(accounts)
 
 
-def cell_of(kind: EntryKind, charge: Charge) -> int | None:
-    """Give the number of what a call has in common with others, by which a report adds them up; None for others.
-
-    Those are calls of several attempts, whose lease ran out, that cost more than was held, or so large that few of them
-    make more than 64 bits.
-    """
-    (
-        usd, provider, model, input_tokens, output_tokens, _, _, _, _, estimated, outcome, finish_reason, _, degraded,
-        cache_saved, routing_saved, overrun, parts, attribution, details,
-    ) = charge  # fmt: skip
-    reported = details.reported_nanos
-    if kind != "settled" or parts or overrun or input_tokens >= _LARGE or output_tokens >= _LARGE:
-        return None
-    if (usd or 0) >= _LARGE or (reported or 0) >= _LARGE:
-        return None
-    if not -_LARGE < cache_saved < _LARGE or not -_LARGE < routing_saved < _LARGE:
-        return None
-    return _cell_number(
-        attribution, provider, model, outcome, finish_reason, usd is None, estimated, degraded, details is NO_DETAILS,
-        reported is None, (cache_saved != 0, routing_saved != 0, False),
-    )  # fmt: skip
-
-
 @functools.lru_cache(maxsize=4096)
-def _cell_number(*facts: object) -> int:
+def cell_number(*facts: object) -> int:
     """Give 64 bits of a hash: of ten million cells, two are the same with a chance of one in 400,000."""
     return int.from_bytes(hashlib.blake2b(repr(facts).encode(), digest_size=8).digest(), signed=True)
