@@ -189,6 +189,9 @@ class _SyncClient:
     async def run_tools(self, *args, **options):
         return self.inner.run_tools(*args, **options)
 
+    async def embed(self, *args, **options):
+        return self.inner.embed(*args, **options)
+
     def stream_tools(self, *args, **options):
         return _SyncStream(self.inner.stream_tools(*args, **options))
 

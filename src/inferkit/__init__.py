@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from inferkit.client.async_client import AsyncClient
     from inferkit.client.catalog import Catalog
     from inferkit.client.client import Client
+    from inferkit.client.inventory import ModelInfo
     from inferkit.client.stack import default_stack
     from inferkit.client.streams import AsyncStream, Stream
     from inferkit.client.tool_streams import AsyncToolStream, ToolStream
     from inferkit.core.attempt import Attempt
     from inferkit.core.body import End
     from inferkit.core.chunks import Chunk, ToolCallDelta
+    from inferkit.core.embeddings import Embeddings
     from inferkit.core.errors import (
         AuthenticationFailed,
         BudgetExceeded,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
         InvalidReply,
         InvalidRequest,
         LedgerError,
+        LocalModelError,
         ModelFileError,
         NoRoute,
         ProviderError,
@@ -92,6 +95,7 @@ _load = lazily(
         "client.catalog": ("Catalog",),
         "client.async_client": ("AsyncClient",),
         "client.client": ("Client",),
+        "client.inventory": ("ModelInfo",),
         "client.stack": ("default_stack",),
         "core.errors": (
             "AuthenticationFailed",
@@ -105,6 +109,7 @@ _load = lazily(
             "InvalidReply",
             "InvalidRequest",
             "LedgerError",
+            "LocalModelError",
             "ModelFileError",
             "NoRoute",
             "ProviderError",
@@ -126,6 +131,7 @@ _load = lazily(
         "client.streams": ("AsyncStream", "Stream"),
         "client.tool_streams": ("AsyncToolStream", "ToolStream"),
         "core.chunks": ("Chunk", "ToolCallDelta"),
+        "core.embeddings": ("Embeddings",),
         "core.usage": ("Usage",),
         "core.messages": (
             "AudioPart",
@@ -190,6 +196,7 @@ __all__ = [
     "ContextOverflow",
     "CustomTool",
     "DeadlineExceeded",
+    "Embeddings",
     "End",
     "FilePart",
     "Gemini",
@@ -207,9 +214,11 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "Local",
+    "LocalModelError",
     "Message",
     "ModelFileError",
     "ModelHealth",
+    "ModelInfo",
     "NoRoute",
     "OpaquePart",
     "OpenAIChat",

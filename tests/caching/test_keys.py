@@ -42,6 +42,8 @@ CHANGES_THE_ANSWER = {
     "logprobs": True,
     "top_logprobs": 3,
     "prediction": "Dear Ana,",
+    "dimensions": 256,
+    "task": "query",
     "extra": {"logit_bias": {"50256": -100}},
     "provider": "openai",
     "operation": "embed",

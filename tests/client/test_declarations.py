@@ -12,11 +12,13 @@ from inferkit import AsyncClient, Budget, Cache, Client, ConfigurationError, Req
 from inferkit.budgets.arguments import BudgetFields
 from inferkit.caching.memory import MemoryTier
 from inferkit.client.declarations import UNSET
+from inferkit.client.embed_options import EMBED_OPTIONS
 from inferkit.client.options import OPTIONS, read_options
 from inferkit.client.settings import SETTINGS, read_settings
 from inferkit.testing import FakeProvider
 
-AT_THE_DOOR = {"timeout", "budget", "cache", "schema", "repair"}  # a deadline, one of the scopes, and extensions
+AT_THE_DOOR = {"timeout", "budget", "cache", "schema", "repair", "concurrency"}
+# a deadline, one of the scopes, and extensions
 NOT_ASKED = {
     "model", "messages",  # who is asked what
     "operation",  # the method that is called
@@ -30,8 +32,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 def test_what_is_asked_for_is_a_field_of_the_request_and_the_other_way_round():
     fields = {each.name for each in dataclasses.fields(Request)}
-    assert fields == (OPTIONS.keys() - AT_THE_DOOR) | NOT_ASKED
-    assert not OPTIONS.keys() & NOT_ASKED
+    asked = OPTIONS.keys() | EMBED_OPTIONS.keys()
+    assert fields == (asked - AT_THE_DOOR) | NOT_ASKED
+    assert not asked & NOT_ASKED
 
 
 def test_an_option_that_is_not_given_leaves_the_default_of_the_request():
@@ -45,8 +48,8 @@ def test_the_fields_of_a_budget_are_its_arguments():
     assert types == {each.name: each.type for each in dataclasses.fields(Budget) if each.init}
 
 
-@pytest.mark.parametrize(("kind", "declared"), [("option", OPTIONS), ("setting", SETTINGS)])
-def test_everything_declared_says_what_it_is(kind, declared):
+@pytest.mark.parametrize("declared", [OPTIONS, EMBED_OPTIONS, SETTINGS])
+def test_everything_declared_says_what_it_is(declared):
     for name, one in declared.items():
         assert one.meaning.endswith("."), name
         assert one.expected, name
@@ -103,9 +106,18 @@ def test_help_lists_everything():
         for function in (client.complete, client.stream):
             for name, one in OPTIONS.items():
                 assert f"- `{name}`: {one.meaning}" in function.__doc__
+        for name, one in EMBED_OPTIONS.items():
+            assert f"- `{name}`: {one.meaning}" in client.embed.__doc__
 
 
-@pytest.mark.parametrize(("heading", "declared"), [("Settings of a client", SETTINGS), ("Options of a call", OPTIONS)])
+@pytest.mark.parametrize(
+    ("heading", "declared"),
+    [
+        ("Settings of a client", SETTINGS),
+        ("Options of a call", OPTIONS),
+        ("Options of a call for embeddings", {n: one for n, one in EMBED_OPTIONS.items() if n not in OPTIONS}),
+    ],
+)
 def test_the_docs_say_what_is_declared(heading, declared):
     text = PAGE.read_text(encoding="utf-8")
     section = text.split(f"## {heading}\n")[1].split("\n## ")[0]

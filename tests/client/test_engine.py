@@ -91,14 +91,14 @@ def test_a_closed_engine_sends_nothing(run, made):
 
 def test_an_operation_that_an_adapter_does_not_know_is_refused_before_it_is_sent(run, made):
     provider = FakeProvider()
-    with pytest.raises(ConfigurationError, match="fake:m cannot embed"):
+    provider.operations = ()
+    with pytest.raises(ConfigurationError, match="fake:m gives no embeddings"):
         run(lambda runtime: read(made(provider), make_request(model="any", runtime=runtime).replace(operation="embed")))
     assert provider.requests == []
 
 
 def test_every_layer_serves_other_operations_too_and_no_reply_crosses_between_them(run, made):
     recorded, provider = Recorded(), FakeProvider("Hello!")
-    provider.operations = ("chat", "embed")
     engine = made(provider, telemetry=recorded.telemetry)
 
     async def main(runtime):

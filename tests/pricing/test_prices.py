@@ -406,7 +406,7 @@ def test_what_was_served_another_way_costs_the_price_of_that_or_is_unknown(how, 
 
 
 def test_a_way_of_serving_has_sizes_of_its_own():
-    assert TIERED.cost(replace(served(service_tier="priority"), input_tokens=101)) == 101 * 4_000 + 10 * 40_000
+    assert TIERED.cost(served(service_tier="priority")._replace(input_tokens=101)) == 101 * 4_000 + 10 * 40_000
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_a_wire_of_ones_own_need_not_say_what_it_can():
 def rows():
     """Say of each endpoint what it says itself."""
     heads = ("endpoint", "tools", "images", "files", "sound", "schema", "reasoning goes back", "log-probabilities",
-             "prompt cache", "tools of the provider's own")  # fmt: skip
+             "prompt cache", "embeddings at once", "tools of the provider's own")  # fmt: skip
     yield "| " + " | ".join(heads) + " |"
     yield "|" + "---|" * len(heads)
     for name in [*sorted(NAMES), "local"]:
@@ -184,9 +184,18 @@ def rows():
             "yes" if can.reasoning_back else "",
             "yes" if can.logprobs else "",
             ", ".join(can.prompt_cache),
+            _embeddings(name),
             ", ".join(f"`{kind}`" for kind in can.server_tools),
         ]
         yield "| " + " | ".join(cells) + " |"
+
+
+def _embeddings(name):
+    adapter = make(name, None) if name in NAMES else Local()
+    if "embed" not in getattr(adapter, "operations", ()):
+        return ""
+    takes = adapter.endpoint.embeddings
+    return f"{takes.max_inputs:,} texts" + ("" if takes.max_tokens is None else f", {takes.max_tokens:,} tokens")
 
 
 def _places(places):

@@ -10,7 +10,7 @@ import pytest
 
 from chat_wire import ask
 from gemini_wire import CALL, HELLO, SIGNED, answer, event, says
-from inferkit import AsyncClient, Budget, Cache, Client, Gemini, Message, OpenAIChat, Price, Tool
+from inferkit import AsyncClient, Budget, Cache, Client, Gemini, Message, OpenAIChat, Price, Tool, Usage
 from inferkit.caching.disk import DiskTier
 from inferkit.core.errors import (
     AuthenticationFailed,
@@ -178,6 +178,44 @@ def test_a_prompt_that_is_blocked_is_an_error_and_not_an_empty_reply():
             made.complete("m", "Hi")
         with pytest.raises(ContentFiltered), made.stream("m", "Hi") as flow:
             list(flow)
+
+
+@pytest.mark.parametrize("before", [[], [says("Hel")]], ids=["at once", "after words"])
+def test_a_prompt_that_is_blocked_is_booked_as_the_provider_counts_it(before):
+    blocked = {
+        "promptFeedback": {"blockReason": "SAFETY"},
+        "usageMetadata": {"promptTokenCount": 31, "candidatesTokenCount": len(before), "totalTokenCount": 31},
+    }
+
+    def script(received):
+        yield from streamed([*before, blocked]) if is_stream(received) else [reply(blocked)]
+
+    with client(script, prices=PRICES) as (made, _):
+        for ask_it in (lambda: made.complete("m", "Hi"), lambda: list(made.stream("m", "Hi"))):
+            with pytest.raises((ContentFiltered, StreamInterrupted)) as refused:
+                ask_it()
+            (attempt,) = refused.value.attempts
+            assert attempt.usage == Usage(31, len(before))
+            assert attempt.cost_nanos == 31 * 300 + len(before) * 2500
+
+
+def test_a_call_that_comes_piece_by_piece_is_one_to_a_stream():
+    pieces = [
+        {"name": "find", "willContinue": True},
+        {"partialArgs": [{"jsonPath": "$.id", "numberValue": 7}], "willContinue": True},
+        {},
+    ]
+
+    def script(received):
+        assert received.json["toolConfig"]["functionCallingConfig"]["streamFunctionCallArguments"] is True
+        yield from streamed([*[says({"functionCall": one}) for one in pieces], says(finish="STOP")])
+
+    piecemeal = {"toolConfig": {"functionCallingConfig": {"streamFunctionCallArguments": True}}}
+    with client(script) as (made, _), made.stream("m", "Hi", tools=[FIND], extra=piecemeal) as flow:
+        arguments = [call.arguments for chunk in flow for call in chunk.tool_calls]
+        assert arguments == ["", '{"id": 7', "}"]
+        assert [(call.name, call.values) for call in flow.reply.tool_calls] == [("find", {"id": 7})]
+        assert flow.reply.finish_reason == "tool_calls"
 
 
 def test_how_a_model_is_told_to_think_is_learned_and_said_so_from_then_on():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.caching.entry import CachedReply
 from inferkit.core.chunks import Chunk, TokenLogprob, ToolCallDelta
+from inferkit.core.embeddings import VectorPart
 from inferkit.core.messages import PARTS
 from inferkit.core.usage import NO_DETAILS, Usage, UsageDetails
 
@@ -182,8 +183,17 @@ def _field(name: str, value: Any) -> Any:
     return _or_none(value, dict if name == "extra" else str)
 
 
-_PARTS: dict[str, Any] = {kind.__name__: kind for kind in PARTS}
-_NEEDED = {"text": str, "id": str, "name": str, "arguments": str, "content": str, "is_error": bool, "kind": str}
+_PARTS: dict[str, Any] = {kind.__name__: kind for kind in (*PARTS, VectorPart)}
+_NEEDED = {
+    "place": int,
+    "text": str,
+    "id": str,
+    "name": str,
+    "arguments": str,
+    "content": str,
+    "is_error": bool,
+    "kind": str,
+}
 
 
 def _usage(plain: list[Any]) -> Usage:

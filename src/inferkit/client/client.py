@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from inferkit.client.call import call_for
 from inferkit.client.declarations import documents
+from inferkit.client.embed_options import EmbedOptions
 from inferkit.client.engine import Engine
 from inferkit.client.options import AllOptions, CallOptions, RoundOptions
 from inferkit.client.question import NOT_GIVEN, read_question
@@ -16,10 +17,11 @@ from inferkit.runtime import imports
 from inferkit.runtime.direct import directly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Self, Unpack
 
     from inferkit.client.tool_streams import ToolStream
+    from inferkit.core.embeddings import Embeddings
     from inferkit.core.messages import Messages
     from inferkit.core.reply import Reply, T
     from inferkit.core.tool_run import ToolRun
@@ -149,6 +151,22 @@ class Client(Shared):
         asked = read_question(self._engine.catalog, first, second, model, messages, options)
         more = LoopOptions(max_rounds, on_tool_error, stream=True, here=True)
         return ToolStream(ToolLoop(self._engine, *asked, tools, options, more), self._run)
+
+    @documents(EmbedOptions)
+    def embed(self, model: str, texts: str | Iterable[str], **options: Unpack[EmbedOptions]) -> Embeddings:
+        """Give a vector for each text: `embed("docs", ["...", "..."]).vectors`, in the order of the texts.
+
+        Equal texts are asked for once, those in the cache not at all, and the others in as few requests as the server
+        takes, some of them at once. Each request is held for, tried again and charged alone. Where one fails for good,
+        the error has the vectors that came as `.embedded`.
+
+        Raises the errors of `inferkit.core.errors`; `ConfigurationError` also for a name that stands for several
+        models, whose vectors cannot be compared. The options are:
+        """
+        imports.load("inferkit.client.embedding")
+        from inferkit.client.embedding import EmbeddingCall
+
+        return self._run(EmbeddingCall(self._engine, model, texts, options).run)
 
     def close(self) -> None:
         """Close connections, worker processes and files."""

@@ -9,10 +9,10 @@ from inferkit.budgets.known_limits import KnownLimits, with_larger
 from inferkit.budgets.scope import Scope, attribute
 from inferkit.client.catalog import Catalog
 from inferkit.client.home import open_cache
-from inferkit.client.options import CallOptions, read_options
+from inferkit.client.options import read_options
 from inferkit.client.preload import preload
 from inferkit.client.settings import Settings, read_settings
-from inferkit.client.stack import default_stack
+from inferkit.client.stack import default_stack, for_embeddings
 from inferkit.client.steering import Steering
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.stack import check_order, compose, insert
@@ -22,11 +22,13 @@ from inferkit.runtime.loops import current_runtime
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.trace import Tracer
 
     from inferkit.budgets.budget import Budget
+    from inferkit.client.every_call import EveryCallOptions
+    from inferkit.client.inventory import ModelInfo
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Handler, Layer, Request
     from inferkit.core.response import Response
@@ -55,7 +57,6 @@ _ROOMS = (
     "inferkit.plans.subscriptions",
 )
 """What is imported below where it is used, since nothing of it is needed before there is a client."""
-
 __all__ = ["Engine", "dispatch"]
 
 
@@ -104,6 +105,7 @@ class Engine:
             self._sweeper.sweep(clock.time())
         self._handler = compose([layer for layer in self.layers if not _is_repair(layer)], dispatch)
         self._checked: Handler | None = None
+        self._embeds: Handler | None = None
         if settings["preload"]:
             preload(self.catalog, self.layers)
 
@@ -126,9 +128,14 @@ class Engine:
         )
         return insert(layers, settings["layers"])
 
-    def read(self, options: CallOptions, record: CallRecord) -> dict[str, Any]:
+    def read(
+        self,
+        options: EveryCallOptions,
+        record: CallRecord,
+        read: Callable[[Mapping[str, Any]], dict[str, Any]] = read_options,
+    ) -> dict[str, Any]:
         """Check and convert a call's options, and say which budgets pay: the client's, those around it, its own."""
-        asked = read_options(options) if options else {}
+        asked = read(options) if options else {}
         asked |= attribute(asked, record, current_scopes(), self._scopes)
         asked.pop("budget", None)  # it is one of the scopes now
         plan = asked.get("plan")
@@ -175,6 +182,8 @@ class Engine:
             raise RuntimeError("this client is closed; make another one")
         self.catalog.refuse_text(request.model)
         handler = self._handler if request.response_schema is None else self._checking()
+        if request.operation == "embed":
+            handler = self._embedding()
         if request.deadline is None:
             return await handler(request)
         return await request.runtime.within(request.deadline + GRACE, handler(request))
@@ -184,6 +193,12 @@ class Engine:
         if self._checked is None:
             self._checked = compose(self.layers, dispatch)
         return self._checked
+
+    def _embedding(self) -> Handler:
+        """Give the stack with the layer that parts calls for embeddings, which no other call passes."""
+        if self._embeds is None:
+            self._embeds = compose(for_embeddings(self.layers, self._prices), dispatch)
+        return self._embeds
 
     def tracer(self) -> Tracer:
         """Give what spans are begun with."""
@@ -202,6 +217,12 @@ class Engine:
         if self.plans is None:
             raise ConfigurationError('this client knows no plans; pass plans=[Plan("pro", price="99", ...)]')
         return self.plans
+
+    def inventory(self) -> Mapping[str, tuple[ModelInfo, ...]]:
+        """Say what stands behind each name."""
+        from inferkit.client.inventory import inventory
+
+        return inventory(self.catalog)
 
     def close(self) -> None:
         """Close what this engine opened itself; what the caller passed in stays open."""
@@ -273,5 +294,5 @@ async def dispatch(request: Request) -> Response:
     if request.target is None:
         raise ConfigurationError("no target was chosen: the stack needs a route and a retry layer")
     if request.operation != "chat" and request.operation not in getattr(request.target.adapter, "operations", ()):
-        raise ConfigurationError(f"{request.target.name} cannot {request.operation}: its adapter only chats")
+        raise ConfigurationError(f"{request.target.name} cannot {request.operation}; name another model")
     return await request.target.adapter(request)

@@ -1,20 +1,17 @@
-"""What a caller may ask for with one call, each option declared once, and how it becomes a request."""
+"""What a caller may ask for with one call for a reply, each option declared once, and how it becomes a request."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from inferkit.client import checks
 from inferkit.client.declarations import Declared, declared_in, near, reader
+from inferkit.client.every_call import PROVIDER, EveryCallOptions
 from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from inferkit.budgets.budget import Budget
     from inferkit.core.messages import CustomTool, Tool
 
 __all__ = ["OPTIONS", "AllOptions", "CallOptions", "RoundOptions", "read_options"]
-
-_PROVIDER = "the provider's own"
-_IDENTITY = "a text that is valid and not empty; pass str(...) of an id"
 
 
 def _as_float(value: float) -> float:
@@ -26,12 +23,8 @@ def _as_stops(value: str | Sequence[str]) -> tuple[str, ...]:
     return ((value,) if value else ()) if isinstance(value, str) else tuple(value)
 
 
-class RoundOptions(TypedDict, total=False):
-    """The keyword arguments of each call that `run_tools` makes: those of `complete`, but for `tools` and `schema`.
-
-    One that is None counts as not given, but for `timeout=None`. Each becomes the field of `Request` that has its
-    name, but for `timeout`, `budget`, `cache`, `schema` and `repair`, which are read at the door.
-    """
+class _ReplyOptions(TypedDict, total=False):
+    """What is asked of a reply."""
 
     max_output_tokens: Annotated[
         int,
@@ -39,7 +32,7 @@ class RoundOptions(TypedDict, total=False):
             checks.whole(1),
             "a whole number from 1",
             "The most tokens that the reply may take; a budget may lower it.",
-            otherwise=_PROVIDER,
+            otherwise=PROVIDER,
             convert=int,
         ),
     ]
@@ -49,7 +42,7 @@ class RoundOptions(TypedDict, total=False):
             checks.number(0),
             "a number from 0",
             "How much chance there is in the choice of a token.",
-            otherwise=_PROVIDER,
+            otherwise=PROVIDER,
             convert=_as_float,
         ),
     ]
@@ -59,7 +52,7 @@ class RoundOptions(TypedDict, total=False):
             checks.number(0, 1),
             "a number from 0 to 1",
             "The part of the likeliest tokens that is chosen from.",
-            otherwise=_PROVIDER,
+            otherwise=PROVIDER,
             convert=_as_float,
         ),
     ]
@@ -69,7 +62,7 @@ class RoundOptions(TypedDict, total=False):
             checks.whole(),
             "a whole number",
             "Makes chance repeat itself, where the provider can.",
-            otherwise=_PROVIDER,
+            otherwise=PROVIDER,
             convert=int,
         ),
     ]
@@ -89,7 +82,7 @@ class RoundOptions(TypedDict, total=False):
             checks.is_text,
             'a text, for example "auto"',
             "Whether the model calls a tool, or which one.",
-            otherwise=_PROVIDER,
+            otherwise=PROVIDER,
         ),
     ]
     repair: Annotated[
@@ -109,7 +102,7 @@ class RoundOptions(TypedDict, total=False):
             checks.is_text,
             'a text, for example "low"',
             "How long the model may think.",
-            otherwise=_PROVIDER,
+            otherwise=PROVIDER,
         ),
     ]
     logprobs: Annotated[
@@ -118,7 +111,7 @@ class RoundOptions(TypedDict, total=False):
             checks.is_switch,
             "True or False",
             "Whether the provider says how likely each token of the reply was: `Reply.logprobs`, `Reply.confidence`.",
-            otherwise=_PROVIDER,
+            otherwise=PROVIDER,
         ),
     ]
     top_logprobs: Annotated[
@@ -147,7 +140,7 @@ class RoundOptions(TypedDict, total=False):
             checks.is_text,
             'a text, for example "support"',
             "Has the provider send calls with one key, whose prompts begin alike, to where the beginning is cached.",
-            otherwise=_PROVIDER,
+            otherwise=PROVIDER,
         ),
     ]
     prompt_cache_retention: Annotated[
@@ -156,93 +149,17 @@ class RoundOptions(TypedDict, total=False):
             checks.is_text,
             'a text, for example "24h"',
             "For how long the provider keeps the beginning of the prompt in its cache.",
-            otherwise=_PROVIDER,
+            otherwise=PROVIDER,
         ),
     ]
-    extra: Annotated[
-        Mapping[str, Any],
-        Declared(
-            checks.is_mapping,
-            "a dictionary of parameters",
-            "Parameters that only this provider has, sent as they are.",
-            otherwise="none",
-        ),
-    ]
-    user: Annotated[
-        str,
-        Declared(
-            checks.is_text,
-            _IDENTITY,
-            "Who asks, and is charged under budgets that are for each user. Never sent to a provider.",
-            otherwise="the key of the innermost function around the call whose budget is for each user",
-        ),
-    ]
-    tenant: Annotated[
-        str,
-        Declared(
-            checks.is_text,
-            _IDENTITY,
-            "Whose user that is, and the boundary that no cached reply crosses.",
-            otherwise="the key of the innermost function around the call whose budget is for each tenant",
-        ),
-    ]
-    feature: Annotated[
-        str,
-        Declared(
-            checks.is_text,
-            'a text, for example "search"',
-            "What the call is for, in reports.",
-            otherwise="the innermost function with a budget",
-        ),
-    ]
-    plan: Annotated[
-        str,
-        Declared(
-            checks.is_text,
-            'the name of a plan, for example "pro"',
-            "The plan of the user, or without a user, or where it is pooled, of the tenant, as the application knows "
-            "it. Where the ledger says otherwise, it is assigned from now on.",
-            otherwise="the one that was assigned",
-        ),
-    ]
-    timeout: Annotated[
-        float | None,
-        Declared(
-            checks.is_time_or_none,
-            "a number of seconds greater than 0",
-            "The time for the whole call with its retries; None lifts the client's.",
-            otherwise="the client's",
-            none_counts=True,
-        ),
-    ]
-    budget: Annotated[
-        "Budget",
-        Declared(
-            checks.is_budget,
-            'a Budget: Budget(usd="0.01", per="call", name="cheap")',
-            "One more budget that this call is charged to.",
-            otherwise="none",
-        ),
-    ]
-    cache: Annotated[
-        Literal["use", "bypass", "refresh"],
-        Declared(
-            checks.one_of("use", "bypass", "refresh"),
-            '"use", "bypass" or "refresh"',
-            "Whether the cache may answer: bypassed, it is neither read nor written; refreshed, it is written anew.",
-            default="use",
-        ),
-    ]
-    extensions: Annotated[
-        Mapping[Any, Any],
-        Declared(
-            checks.is_mapping,
-            "a dictionary from Key to value",
-            "What your own layers want to know of the call.",
-            otherwise="none",
-            convert=dict,
-        ),
-    ]
+
+
+class RoundOptions(_ReplyOptions, EveryCallOptions, total=False):
+    """The keyword arguments of each call that `run_tools` makes: those of `complete`, but for `tools` and `schema`.
+
+    One that is None counts as not given, but for `timeout=None`. Each becomes the field of `Request` that has its
+    name, but for `timeout`, `budget`, `cache`, `schema` and `repair`, which are read at the door.
+    """
 
 
 class CallOptions(RoundOptions, total=False):

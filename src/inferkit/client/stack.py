@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from inferkit.runtime import imports
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from inferkit.core.request import Layer
     from inferkit.layers.cache import Cache
     from inferkit.layers.hedge import Hedge
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
     from inferkit.routing.combining import Routes
     from inferkit.telemetry.instruments import Telemetry
 
-__all__ = ["default_stack"]
+__all__ = ["default_stack", "for_embeddings"]
+
+_OF_REPLIES = ("repair", "continuation")
+_OF_EACH_REQUEST = ("budget", "route", "retry", "hedge", "attempt", "meter")
+"""Layers that see each of the requests which a call for embeddings is parted into."""
 
 
 def default_stack(
@@ -84,3 +90,14 @@ def _continuation() -> Layer:
     from inferkit.layers.continuation import Continuation
 
     return Continuation()
+
+
+def for_embeddings(layers: Sequence[Layer], prices: PriceBook) -> list[Layer]:
+    """Give the stack that calls for embeddings pass: with the layer that parts them, and none that is for replies."""
+    imports.load("inferkit.layers.batches")
+    from inferkit.layers.batches import Batches
+
+    stack = [layer for layer in layers if getattr(layer, "role", None) not in _OF_REPLIES]
+    inside = (place for place, layer in enumerate(stack) if getattr(layer, "role", None) in _OF_EACH_REQUEST)
+    stack.insert(next(inside, len(stack)), Batches(prices))
+    return stack

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from inferkit.core.attempt import Outcome
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["AllAtOnce", "Batch", "Body", "Change", "ChangeAll", "End", "Explain", "OnClose"]
+__all__ = ["AllAtOnce", "AllThenFailure", "Batch", "Body", "Change", "ChangeAll", "End", "Explain", "OnClose"]
 
 Batch: TypeAlias = list[Chunk]
 """What one read brought, in its order."""
@@ -67,3 +67,26 @@ class AllAtOnce:
             raise StopAsyncIteration
         chunks, self._chunks = self._chunks, []
         return chunks
+
+
+class AllThenFailure:
+    """The body of a reply of which all is there that will ever come, since it broke off."""
+
+    __slots__ = ("_chunks", "_failure")
+
+    def __init__(self, chunks: Sequence[Chunk], failure: Exception) -> None:
+        self._chunks = list(chunks)
+        self._failure: Exception | None = failure
+
+    async def __anext__(self) -> Batch:
+        """Give all of them; then raise what broke it off."""
+        if self._chunks:
+            chunks, self._chunks = self._chunks, []
+            return chunks
+        failure, self._failure = self._failure, None
+        if failure is None:
+            raise StopAsyncIteration
+        try:
+            raise failure
+        finally:
+            failure = None  # its traceback holds this frame: a cycle that would keep the chunks alive

@@ -1,12 +1,13 @@
 """Every error inferkit raises, as one tree.
 
 ```
-InferkitError               .request_id .attempts .run
+InferkitError               .request_id .attempts .run .embedded
 ├ BudgetExceeded            .scope .limit .spent .resets_at .partial
 ├ DeadlineExceeded          (also a TimeoutError) .partial
 ├ NoRoute
 ├ ConfigurationError        (also a ValueError)
-│ ├ ModelFileError
+│ ├ LocalModelError         the next candidate is asked
+│ │ └ ModelFileError
 │ └ UnpricedModel
 ├ LedgerError
 ├ InvalidReply              .problems .detail .finish_reason .partial
@@ -24,13 +25,16 @@ Messages never carry a prompt, a reply or a secret. A partial reply is an attrib
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from decimal import Decimal
 
     from inferkit.core.attempt import Attempt
+    from inferkit.core.usage import Usage
 
 __all__ = [
     "AuthenticationFailed",
@@ -43,6 +47,7 @@ __all__ = [
     "InvalidReply",
     "InvalidRequest",
     "LedgerError",
+    "LocalModelError",
     "ModelFileError",
     "NoRoute",
     "ProviderError",
@@ -74,12 +79,14 @@ class InferkitError(Exception):
     """Base of everything that can go wrong with a call.
 
     `request_id` is the call's id in ledger and traces; `attempts` lists what was tried before it failed. `run` is what
-    `run_tools` had done when it came, a `ToolRun`, and None elsewhere: pass its `messages`, and it goes on there.
+    `run_tools` had done when it came, a `ToolRun`, and None elsewhere: pass its `messages`, and it goes on there. Of a
+    call of `embed` that failed in the middle, `embedded` has the vectors that had come, by the places of their texts.
     """
 
     request_id: str | None = None
     attempts: tuple[Attempt, ...] = ()
     run: Any = None
+    embedded: Mapping[int, Any] = MappingProxyType({})
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive copying between processes: subclasses take keyword arguments, which plain pickling loses."""
@@ -146,7 +153,11 @@ class ConfigurationError(InferkitError, ValueError):
     """Something was set up wrongly; the message says what to change."""
 
 
-class ModelFileError(ConfigurationError):
+class LocalModelError(ConfigurationError):
+    """A local model cannot run here: for its file, or for what this machine lacks. The next candidate is asked."""
+
+
+class ModelFileError(LocalModelError):
     """A local model file is missing, damaged, or of a kind that the engine cannot run."""
 
 
@@ -191,10 +202,12 @@ class ProviderError(InferkitError):
 
     `status` is the HTTP status where there was one, `code` the provider's own error code, `retryable` says whether
     the same request may succeed later, and `retry_after` is the wait the provider asked for, in seconds. `detail` is
-    the provider's own message; it may quote the prompt, so it is never part of this error's text.
+    the provider's own message; it may quote the prompt, so it is never part of this error's text. `usage` is what the
+    provider says that it took all the same, where it said so.
     """
 
     retryable = False
+    usage: Usage | None = None
 
     def __init__(
         self,

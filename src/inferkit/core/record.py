@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CacheResult", "CallRecord", "Event"]
 
-CacheResult = Literal["hit", "coalesced", "miss", "bypass"]
+CacheResult = Literal["hit", "partial", "coalesced", "miss", "bypass"]
 
 
 @dataclass(frozen=True, slots=True)

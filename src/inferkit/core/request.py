@@ -74,8 +74,9 @@ class Request:
     """One model call, as it travels through the stack. Layers change it with `replace`.
 
     `model` is the name the caller used; below the retry layer it is the provider's own name for it, with `provider`
-    and `target` set. `operation` is what is asked of it. `candidates` are the targets that the name stands for, best
-    first; empty until somebody resolves it (see `layers.resolve`). `deadline` is an instant of `runtime.now()` in
+    and `target` set. `operation` is what is asked of it: a reply ("chat"), or a vector for each message ("embed"), of
+    so many `dimensions` and for a `task`, where these are given. `candidates` are the targets that the name stands for,
+    best first; empty until somebody resolves it (see `layers.resolve`). `deadline` is an instant of `runtime.now()` in
     seconds, `scopes` the budgets that pay, `tenant` the boundary that no cached reply crosses, `feature` what the call
     is for, `plan` the user's plan where the caller says which, `attempt` the number of the attempt (from 1; 0 before
     the first), `span` the call's span.
@@ -101,6 +102,8 @@ class Request:
     prediction: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
+    dimensions: int | None = None
+    task: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     provider: str | None = None
     candidates: tuple[Target, ...] = ()

@@ -21,7 +21,8 @@ class UsageDetails(NamedTuple):
 
     `service_tier`, `speed` and `region` are the provider's words for how it was served; None where it said nothing.
     An `Attempt` has None for the standard too, and where the provider said nothing, what was asked for.
-    `reported_nanos` is what the provider itself says that it cost, in nano-dollars.
+    `reported_nanos` is what the provider itself says that it cost, in nano-dollars. `operation` is "embed" for what
+    vectors took, and None for what a reply did.
     """
 
     cache_write_30m_tokens: int = 0
@@ -40,6 +41,7 @@ class UsageDetails(NamedTuple):
     speed: str | None = None
     region: str | None = None
     reported_nanos: int | None = None
+    operation: str | None = None
 
     def and_then(self, other: UsageDetails) -> UsageDetails:
         """Add those of a later attempt, whose tier, speed and region hold. What was reported is added where it was."""
@@ -50,7 +52,8 @@ class UsageDetails(NamedTuple):
             tools[kind] = tools.get(kind, 0) + requests
         reported = [each for each in (self.reported_nanos, other.reported_nanos) if each is not None]
         total = sum(reported) if reported else None
-        return UsageDetails._make((*counts, tuple(sorted(tools.items())), *other[_COUNTS + 1 : -1], total))
+        ways = other[_COUNTS + 1 : _REPORTED]
+        return UsageDetails._make((*counts, tuple(sorted(tools.items())), *ways, total, other.operation))
 
     def as_json(self) -> dict[str, Any]:
         """Give what is not as usual, as plain values."""
@@ -64,7 +67,7 @@ class UsageDetails(NamedTuple):
 
 
 _USUAL = UsageDetails._field_defaults
-_COUNTS = UsageDetails._fields.index("server_tools")
+_COUNTS, _REPORTED = map(UsageDetails._fields.index, ("server_tools", "reported_nanos"))
 NO_DETAILS = UsageDetails()
 """Of a call that has nothing of the kind, as most do."""
 

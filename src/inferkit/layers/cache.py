@@ -13,6 +13,7 @@ from inferkit.core.chunks import since_restart
 from inferkit.core.errors import ConfigurationError, InferkitError
 from inferkit.core.response import Response
 from inferkit.layers.resolve import resolved
+from inferkit.runtime import imports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,8 @@ class Cache:
     `tiers` are asked in their order, the nearest first, and all of them keep a reply; those that are None are left out.
     A reply never serves a request of another tenant, or one whose model's name stands for something else: other
     providers, models, base URLs or credentials. `ttl` is in seconds; without it, entries stay until room is needed.
-    Identical calls in flight share one stream, also without any tier. Clients may share a cache.
+    Identical calls in flight share one stream, also without any tier. Clients may share a cache. Of a call for
+    embeddings each text is looked up and kept for itself (see `embedding_cache`).
 
     A reply is kept if its stream was read to the end and ended by itself: with "stop", "tool_calls", or "length" where
     it was the caller who set the length and not a budget. Filtered replies, unknown endings, replies of a fallback
@@ -85,10 +87,12 @@ class Cache:
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Answer from the cache, from an identical call in flight, or by calling on."""
+        if request.operation == "embed":
+            return await self._embed(request, call_next)
         mode, key = CACHE.get(request) or "use", None
         if mode != "bypass":
             request = resolved(request)
-            key = self._key(request)
+            key = self.key(request)
         if key is None:
             request.record.cache = "bypass"
             request.record.note("cache", result="bypass")
@@ -96,13 +100,13 @@ class Cache:
         if mode == "refresh":
             return await self._call(key, request, call_next)
         landed = self._flights.landed
-        found = await self._look_up(key, request)
+        found = await self.look_up(key, request)
         if found is not None:
             return _replay(request, *found)
 
         async def lead() -> Response:
             if self._flights.landed != landed:  # one like it may have ended since
-                found = await self._look_up(key, request)
+                found = await self.look_up(key, request)
                 if found is not None:
                     return _replay(request, *found)
             return await self._call(key, request, call_next)
@@ -112,7 +116,14 @@ class Cache:
             return response
         return _follow(request.record, response, leader)
 
-    def _key(self, request: Request) -> bytes | None:
+    async def _embed(self, request: Request, call_next: Handler) -> Response:
+        imports.load("inferkit.layers.embedding_cache")
+        from inferkit.layers.embedding_cache import EmbeddingCache
+
+        return await EmbeddingCache(self)(request, call_next)
+
+    def key(self, request: Request) -> bytes | None:
+        """Give the request's key; None where it has none, or none can be made now."""
         try:
             return cache_key(request)
         except InferkitError:  # a credential that cannot be read, for example: its adapter says so
@@ -121,7 +132,8 @@ class Cache:
             _log.exception("the cache could not make a key for call %s; it is passed by", request.record.id)
             return None
 
-    async def _look_up(self, key: bytes, request: Request) -> tuple[CachedReply, str] | None:
+    async def look_up(self, key: bytes, request: Request) -> tuple[CachedReply, str] | None:
+        """Give what the nearest tier has under a key, and that tier's name; a tier that fails is passed by."""
         runtime = request.runtime
         for place, tier in enumerate(self._tiers):
             try:
@@ -131,18 +143,20 @@ class Cache:
                 continue
             if entry is None or (self._ttl is not None and not 0 <= runtime.time() - entry.stored_at < self._ttl):
                 continue
-            await self._put(self._tiers[:place], runtime, key, entry, request.record)
+            await self._put(self._tiers[:place], runtime, key, entry, request.record.id)
             return entry, tier.name
         return None
 
-    async def _put(
-        self, tiers: Sequence[Tier], runtime: Runtime, key: bytes, entry: CachedReply, record: CallRecord
-    ) -> None:
+    async def put(self, runtime: Runtime, key: bytes, entry: CachedReply, call: str) -> None:
+        """Keep what a call gave in every tier; one that fails is passed by."""
+        await self._put(self._tiers, runtime, key, entry, call)
+
+    async def _put(self, tiers: Sequence[Tier], runtime: Runtime, key: bytes, entry: CachedReply, call: str) -> None:
         for tier in tiers:
             try:
                 await tier.put(runtime, key, entry, ttl=self._ttl)
             except Exception:
-                _log.exception("the reply to call %s could not be kept in the cache", record.id)
+                _log.exception("the reply to call %s could not be kept in the cache", call)
 
     async def _call(self, key: bytes, request: Request, call_next: Handler) -> Response:
         request.record.cache = "miss"
@@ -174,7 +188,7 @@ class Cache:
         except Exception:
             _log.exception("the reply to call %s could not be kept in the cache", record.id)
             return
-        await self._put(self._tiers, runtime, key, entry, record)
+        await self._put(self._tiers, runtime, key, entry, record.id)
 
 
 class _Recording:

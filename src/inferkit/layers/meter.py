@@ -12,7 +12,7 @@ from inferkit.core.attempt import Attempt
 from inferkit.core.chunks import Chunk
 from inferkit.core.errors import DeadlineExceeded
 from inferkit.core.usage import NO_DETAILS, Usage
-from inferkit.layers.unbilled import cost_nothing
+from inferkit.layers.unbilled import cost_nothing, told_by
 from inferkit.pricing.likely import LikelyTokens
 from inferkit.pricing.terms import PLAIN, served_on, terms_of
 from inferkit.pricing.tokens import HELD, Seen, leave
@@ -210,7 +210,7 @@ class _Running:
         for chunk in end.late:
             self.see(chunk)
         seen.chars, seen.chunks = self.chars, self.chunks - self.blank
-        usage = self._usage(end.outcome)
+        usage = (None if end.error is None else told_by(end.error)) or self._usage(end.outcome)
         if not usage.estimated:
             now, models = request.runtime.now(), self.likely.models
             leave(models, request, usage, seen, seconds=now - self.started, waited=self._waited())
@@ -227,6 +227,10 @@ class _Running:
         outcome: Outcome = "error" if isinstance(error, Exception) else "cancelled"
         if cost_nothing(error):
             self._record(outcome, error, Usage(), billed=False)
+            return
+        usage = told_by(error)
+        if usage is not None:
+            self._record(outcome, error, usage)
             return
         unseen = self.likely.written_unseen(self.request, self._waited())
         self._record(outcome, error, Usage(self.likely.input(self.request), unseen, estimated=True))
@@ -267,9 +271,9 @@ class _Running:
         name = None if error is None else type(error).__name__
         if outcome == "cancelled" and request.deadline is not None and request.runtime.now() >= request.deadline:
             outcome, name = "error", DeadlineExceeded.__name__  # its adapter was cut before it could say so
-        if request.extra or usage.details is not NO_DETAILS:
-            terms = terms_of(request) if request.extra else PLAIN
-            usage = usage._replace(details=served_on(usage.details, terms) if billed else NO_DETAILS)
+        if request.extra or usage.details is not NO_DETAILS or request.operation != "chat":
+            details = served_on(usage.details, terms_of(request) if request.extra else PLAIN, request.operation)
+            usage = usage._replace(details=details if billed else NO_DETAILS)
         cost = None if self.price is None else self.price.cost(usage) if billed else 0
         source = None if self.price is None else self.price.source
         if cost is None and self.price is not None:

@@ -6,11 +6,12 @@ a chunk is handed over, so that the consumer's own spans are never adopted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context, trace
 from opentelemetry.trace import Link, SpanKind, StatusCode
 
+from inferkit.core.embeddings import FLOAT_BYTES, vectors_in
 from inferkit.telemetry import attributes, names
 from inferkit.telemetry.instruments import Telemetry
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span, Tracer
 
-    from inferkit.core.attempt import Outcome
+    from inferkit.core.attempt import Attempt, Outcome
     from inferkit.core.body import Batch, End
+    from inferkit.core.chunks import Chunk
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
     from inferkit.layers.tally import Tallies
@@ -151,6 +153,8 @@ class TraceAttempt:
             attempt.end(error)
             raise
         attempt.model, attempt.id = response.model, response.id
+        if request.operation == "embed":
+            return response.map(attempt.see_vectors, on_close=attempt.on_close)
         return response.map(on_close=attempt.on_close)
 
     def _start_span(self, request: Request) -> Span:
@@ -180,7 +184,7 @@ async def _send_within(span: Span, request: Request, call_next: Handler) -> Resp
 class _Attempt:
     """An attempt that is being traced, and what is said of it at its end."""
 
-    __slots__ = ("_request", "_telemetry", "id", "model", "span")
+    __slots__ = ("_request", "_telemetry", "dimensions", "id", "model", "span")
 
     def __init__(self, telemetry: Telemetry, request: Request, span: Span) -> None:
         self._telemetry = telemetry
@@ -188,6 +192,14 @@ class _Attempt:
         self.span = span
         self.model: str | None = None
         self.id: str | None = None
+        self.dimensions: int | None = request.dimensions
+
+    def see_vectors(self, chunk: Chunk) -> Chunk:
+        """Note how many dimensions the vectors have."""
+        for vector in vectors_in([chunk]):
+            self.dimensions = len(vector.data) // FLOAT_BYTES
+            break
+        return chunk
 
     def on_close(self, end: End) -> None:
         self.end(end.error if end.outcome in {"error", "cancelled"} else None)
@@ -200,9 +212,16 @@ class _Attempt:
             self._telemetry.attempt_ended(self._request, attempt)
         if self.span.is_recording():
             if attempt is not None:
-                facts = attributes.attempt_ended(attempt, response_model=self.model, response_id=self.id)
-                self.span.set_attributes(facts)
+                self.span.set_attributes(self._facts(attempt))
             if error is not None:
                 self.span.set_attribute(names.ERROR_TYPE, type(error).__name__)
                 self.span.set_status(StatusCode.ERROR, attributes.describe(error))
         self.span.end()
+
+    def _facts(self, attempt: Attempt) -> dict[str, Any]:
+        model, id_ = self.model, self.id
+        if self._request.operation == "embed":
+            return attributes.embedding_ended(
+                attempt, response_model=model, response_id=id_, dimensions=self.dimensions
+            )
+        return attributes.attempt_ended(attempt, response_model=model, response_id=id_)

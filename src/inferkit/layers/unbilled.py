@@ -1,6 +1,8 @@
-"""Which failures of a request cannot have cost anything."""
+"""What a request that failed is known to have cost: nothing, or what its provider says."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from inferkit.core.errors import (
     ConfigurationError,
@@ -11,7 +13,10 @@ from inferkit.core.errors import (
     is_never_written,
 )
 
-__all__ = ["cost_nothing"]
+if TYPE_CHECKING:
+    from inferkit.core.usage import Usage
+
+__all__ = ["cost_nothing", "told_by"]
 
 _FIRST_STATUS_WITHOUT_REPLY = 300  # redirects are not followed
 
@@ -25,3 +30,9 @@ def cost_nothing(error: BaseException) -> bool:
     if error.status is not None:
         return error.status >= _FIRST_STATUS_WITHOUT_REPLY
     return isinstance(error, Unavailable) and error.code == "connect"
+
+
+def told_by(error: BaseException) -> Usage | None:
+    """Give what the provider said, as it broke off, that the request took: the last word on it."""
+    usage = error.usage if isinstance(error, ProviderError) else None
+    return usage if usage is not None and usage.input_tokens else None

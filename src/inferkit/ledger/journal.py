@@ -82,6 +82,11 @@ class Charge(NamedTuple):
         """Input and output together."""
         return self.input_tokens + self.output_tokens
 
+    @property
+    def operation(self) -> str:
+        """What was asked for: "chat" for a reply, "embed" for vectors."""
+        return self.details.operation or "chat"
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

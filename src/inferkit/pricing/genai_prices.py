@@ -35,8 +35,11 @@ a tenth more in a region: https://platform.claude.com/docs/en/about-claude/prici
 _WAYS = {"service_tier": "service_tiers", "speed": "speeds", "region": "regions"}
 
 
-def listed_price(provider: str, model: str) -> Price | None:
-    """Give a model's price from the list; None where it is not listed, or listed without a price a token."""
+def listed_price(provider: str, model: str, *, writes: bool = True) -> Price | None:
+    """Give a model's price from the list; None where it is not listed, or listed without a price a token.
+
+    Of a model that is asked for nothing that it `writes`, the price of its input is enough.
+    """
     with imports.lock:
         from genai_prices.data_snapshot import get_snapshot
 
@@ -46,12 +49,12 @@ def listed_price(provider: str, model: str) -> Price | None:
     except LookupError:
         return None
     source = f"genai-prices:{found_provider.id}/{found.id}"
-    schedule = _schedule(_conditions(found.prices), free=model.endswith(":free"))
+    schedule = _schedule(_conditions(found.prices), free=model.endswith(":free"), writes=writes)
     if schedule is None:
         return None
     ways: dict[str, dict[str, Price]] = {name: {} for name in _WAYS.values()}
     for name, word, conditions in _ways(found):
-        other = _schedule(conditions, free=False)
+        other = _schedule(conditions, free=False, writes=writes)
         if other is not None:
             ways[name][word] = Price.scheduled(other, source=f"{source} ({word})")
     if found_provider.id == "google" and _DEARER_IN_REGIONS.search(found.id):
@@ -90,17 +93,19 @@ def _ways(found: Any) -> Iterator[tuple[str, str, list[tuple[Any, Any]]]]:
         )
 
 
-def _schedule(conditions: list[tuple[Any, Any]], *, free: bool) -> Schedule | None:
-    tariffs = [_tariff(constraint, listed, free=free) for constraint, listed in conditions]
+def _schedule(conditions: list[tuple[Any, Any]], *, free: bool, writes: bool) -> Schedule | None:
+    tariffs = [_tariff(constraint, listed, free=free, writes=writes) for constraint, listed in conditions]
     known = tuple(tariff for tariff in tariffs if tariff is not None)
     return Schedule(known) if known and len(known) == len(tariffs) else None
 
 
-def _tariff(constraint: Any, listed: Any, *, free: bool) -> Tariff | None:
+def _tariff(constraint: Any, listed: Any, *, free: bool, writes: bool) -> Tariff | None:
     """Read one entry of the list. None where it does not price input and output tokens: unknown is not zero."""
     values = {kind: value for kind, value in vars(listed).items() if value is not None}
     if not values and free:
         values = {"input_mtok": Decimal(0), "output_mtok": Decimal(0)}
+    if not writes:
+        values.setdefault("output_mtok", Decimal(0))
     if "input_mtok" not in values or "output_mtok" not in values:
         return None
     starts = {0} | {tier.start for value in values.values() for tier in getattr(value, "tiers", ())}

@@ -70,7 +70,8 @@ class LikelyTokens:
         text, around = _input_text(request)
         counts = count(text)
         likely = known.input.mean(counts) * (1 + known.input.margin(counts))
-        likely += around + (known.input.around + _SLACK) * len(request.messages)
+        around_each = 0.0 if request.operation == "embed" else known.input.around  # texts alone have no markers
+        likely += around + (around_each + _SLACK) * len(request.messages)
         return min(input_tokens_bound(request), math.ceil(likely))
 
     def output(self, request: Request, seen: Seen, waited: float, reported: int) -> int:

@@ -54,12 +54,23 @@ class PriceBook:
         self.otherwise = None if on_unpriced == "block" else on_unpriced
         self._known: dict[tuple[str, str], Price | None] = {}
         self._regions: dict[str, str] = {}
+        self._for_embeddings: dict[tuple[str, str], Price | None] = {}
+
+    def find_for_embeddings(self, provider: str, model: str) -> Price | None:
+        """Give a model's price for embeddings, of which there is no output; None if it has no known price."""
+        known = self._for_embeddings
+        if (provider, model) not in known:
+            if len(known) >= _MOST_REMEMBERED:
+                known.clear()
+            known[provider, model] = self._look_up(provider, model, writes=False)
+        return known[provider, model]
 
     def serve_from(self, provider: str, region: str) -> None:
         """Note that a provider serves all its models from a region, whose prices hold where they are known."""
         if self._regions.get(provider) != region:
             self._regions[provider] = region
             self._known.clear()
+            self._for_embeddings.clear()
 
     def find(self, provider: str, model: str) -> Price | None:
         """Give a model's price, or None if it has no known price."""
@@ -105,7 +116,7 @@ class PriceBook:
             )
         return view
 
-    def _look_up(self, provider: str, model: str) -> Price | None:
+    def _look_up(self, provider: str, model: str, *, writes: bool = True) -> Price | None:
         providers = [provider, *([_ALSO[provider]] if provider in _ALSO else [])]
         exact = [f"{each}:{model}" for each in providers]
         for name in (*exact, model, *(f"{each}:*" for each in providers)):
@@ -116,4 +127,4 @@ class PriceBook:
         with imports.lock:
             from inferkit.pricing.genai_prices import listed_price
 
-        return listed_price(providers[-1], model) or self.otherwise
+        return listed_price(providers[-1], model, writes=writes) or self.otherwise

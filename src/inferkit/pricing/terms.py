@@ -151,7 +151,7 @@ def terms_under_budget(request: Request) -> Terms:
     return terms or PLAIN
 
 
-def served_on(details: UsageDetails, terms: Terms) -> UsageDetails:
+def served_on(details: UsageDetails, terms: Terms, operation: str = "chat") -> UsageDetails:
     """Say how a request on these terms was served, given what its reply says of it; None for the standard."""
     words = [
         _served(said, asked)
@@ -162,7 +162,8 @@ def served_on(details: UsageDetails, terms: Terms) -> UsageDetails:
         )
     ]
     tier, speed, region = words
-    found = details._replace(service_tier=tier, speed=speed, region=region)
+    asked = None if operation == "chat" else operation
+    found = details._replace(service_tier=tier, speed=speed, region=region, operation=asked)
     return NO_DETAILS if found == NO_DETAILS else found
 
 
@@ -193,9 +194,17 @@ def _rules(request: Request) -> Iterator[tuple[CostRules | None, Mapping[str, An
     adapters = {id(getattr(target.adapter, "cost_rules", None)): target.adapter for target in _targets(request)}
     options = {name: value for name in OPTIONS if (value := getattr(request, name)) is not None}
     for adapter in adapters.values():
-        rules, extra = getattr(adapter, "cost_rules", None), extra_for(request, adapter)
+        rules, extra = _rules_of(adapter, request), extra_for(request, adapter)
         asked = {name: value for name, value in options.items() if rules is None or name in rules.fields}
         yield rules, {**asked, **extra} if asked else extra
+
+
+def _rules_of(adapter: Any, request: Request) -> CostRules | None:
+    if request.operation == "embed" and hasattr(adapter, "embedding_cost_rules"):
+        found: CostRules | None = adapter.embedding_cost_rules(request)
+    else:
+        found = getattr(adapter, "cost_rules", None)
+    return found
 
 
 def _known_names(

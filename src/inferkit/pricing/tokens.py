@@ -71,8 +71,14 @@ def input_tokens_bound(request: Request, model: str = "") -> int:
     if request.response_schema is not None:
         total += _TOOL_TOKENS + _json_length(request.response_schema)
     if request.extra:
-        total += _json_length(request.extra)
+        total += _extra_bound(request)
     return total
+
+
+def _extra_bound(request: Request) -> int:
+    """Bound what `extra` adds to the input; to that of an embedding with each of its texts."""
+    length = _json_length(request.extra)
+    return length * len(request.messages) if request.operation == "embed" else length
 
 
 def unscaled_tokens(request: Request, model: str = "") -> int:
@@ -88,7 +94,7 @@ def unscaled_tokens(request: Request, model: str = "") -> int:
             else:
                 total += _TOOL_TOKENS
     total += _TOOL_TOKENS * (len(request.tools) + (request.response_schema is not None))
-    return total + _json_length(request.extra) if request.extra else total
+    return total + _extra_bound(request) if request.extra else total
 
 
 def has_images(request: Request) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from inferkit.core.errors import DeadlineExceeded, Unavailable
+from inferkit.core.embeddings import BatchLimits
+from inferkit.core.errors import ConfigurationError, DeadlineExceeded, Unavailable
 from inferkit.core.request import WIRES, extra_for
 from inferkit.core.response import Response
 from inferkit.providers.errors import redact
@@ -23,12 +24,18 @@ if TYPE_CHECKING:
     from inferkit.providers.http.transport import Exchange, Transport
     from inferkit.providers.wires.capabilities import Capabilities
     from inferkit.providers.wires.prefill import Prefill
-    from inferkit.providers.wires.protocol import Reader, Wire
+    from inferkit.providers.wires.protocol import EmbeddingWire, Reader, Wire
 
 __all__ = ["Adapter"]
 
 _GRACE_SECONDS = 2.0
 """For what follows the end of a reply: its usage, and the end of the stream. Some servers only give signs of life."""
+
+_REPLY_BYTES = 8 << 20
+"""What a reply with vectors may come to: it is read at once, and others wait meanwhile."""
+
+_LIKELY_DIMENSIONS = 4096
+_BASE64_BYTES, _NUMBER_BYTES, _AROUND_BYTES = 16 / 3, 22, 100  # of a number in a vector, in either form; around it
 
 _LATE_SECONDS, _LATE_BYTES = 1.0, 1 << 20  # for what had come of a reply that its reader left
 
@@ -72,16 +79,23 @@ class Adapter:
             known = self._fingerprint = (key, self.endpoint.fingerprint_with(key))
         return known[1]
 
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """What can be asked of it beside chat."""
+        return ("embed",) if self.endpoint.embeddings is not None and hasattr(self.wire, "embeddings") else ()
+
     async def __call__(self, request: Request) -> Response:
         """Send the request; see `Handler`. What the first read brought is known when this returns.
 
         What the server refused and can do without is left out from then on, and the request is sent once more.
         """
-        wire, runtime = self.wire, request.runtime
+        wire, endpoint, runtime = self.wire, self.endpoint, request.runtime
+        if request.operation == "embed":
+            wire, endpoint = self._for_embeddings(request)
         if request.extra:
             request = self._own_extra(request)
         headers = self._headers_now()
-        tried = [self.endpoint]
+        tried = [endpoint]
         while True:
             endpoint = tried[-1]
             body = wire.write_request(request, endpoint)
@@ -95,13 +109,36 @@ class Adapter:
                     reply = _Receiving(exchange, reader, self)
                     await reply.begin()
                     break
-                tried.append(await self._lighter(exchange, request, tried))
+                tried.append(await self._lighter(wire, exchange, request, tried))
             except BaseException:
                 await runtime.conclude(lambda _: exchange.aclose())  # noqa: B023 - before another one is made
                 raise
         if len(tried) > 1:
-            self.endpoint = endpoint
+            embeds = request.operation == "embed"
+            self.endpoint = self.endpoint.with_embeddings(endpoint.quirks) if embeds else endpoint
         return Response(reply, runtime=runtime, model=reader.model, id=reader.id, headers=exchange.headers)
+
+    def _for_embeddings(self, request: Request) -> tuple[Wire, Endpoint]:
+        if not self.operations:
+            raise ConfigurationError(f"{self.name} gives no embeddings; name a model of a server that does")
+        return cast("EmbeddingWire", self.wire).embeddings(request), self.endpoint.for_embeddings()
+
+    def embedding_cost_rules(self, request: Request) -> CostRules | None:
+        """Give what is declared of the fields of a request for embeddings."""
+        rules: CostRules | None = getattr(self._for_embeddings(request)[0], "cost_rules", None)
+        return rules and rules.and_free(self.endpoint.free_fields)
+
+    def batch_limits(self, dimensions: int | None) -> BatchLimits:
+        """Give what one request for embeddings may hold; its reply stays within some megabytes, which are read at once.
+
+        `dimensions` is how many numbers a vector is to have, where that is known.
+        """
+        quirks = self.endpoint.embeddings
+        if quirks is None:
+            return BatchLimits()
+        size = (dimensions or _LIKELY_DIMENSIONS) * (_BASE64_BYTES if quirks.base64 else _NUMBER_BYTES) + _AROUND_BYTES
+        room = max(1, int(_REPLY_BYTES / size))
+        return BatchLimits(room if quirks.max_inputs is None else min(room, quirks.max_inputs), quirks.max_tokens)
 
     def _own_extra(self, request: Request) -> Request:
         """Give the request with the fields that are for this wire; those meant for another are named on the record."""
@@ -142,13 +179,13 @@ class Adapter:
         """Close the connections of blocking calls."""
         drive(self.transport.aclose(DirectRuntime()))
 
-    async def _lighter(self, exchange: Exchange, request: Request, tried: list[Endpoint]) -> Endpoint:
+    async def _lighter(self, wire: Wire, exchange: Exchange, request: Request, tried: list[Endpoint]) -> Endpoint:
         """Give the endpoint as one that is asked for less, or raise what its refusal means."""
         said = await exchange.read_error()
-        lighten = getattr(self.wire, "lighten", None)
+        lighten = getattr(wire, "lighten", None)
         lighter: Endpoint | None = lighten and lighten(request, tried[-1], exchange.status, said)
         if lighter is None or lighter in tried:
-            raise self.redact(self.wire.read_error(self.name, exchange.status, exchange.headers, said))
+            raise self.redact(wire.read_error(self.name, exchange.status, exchange.headers, said))
         return lighter
 
     def redact(self, error: ProviderError) -> ProviderError:

@@ -15,6 +15,8 @@ from inferkit.providers.addresses import checked_headers, clean, split_address
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from inferkit.providers.embedding_quirks import EmbeddingQuirks
+
 __all__ = ["Credential", "Endpoint"]
 
 _SHORTEST_SECRET = 8
@@ -61,9 +63,9 @@ class Endpoint:
 
     `name` is the provider's, in errors, prices and traces. `base_url` may have a query, which goes with every request.
     `path` is where requests go under it, if not where the wire says; `{model}` in it stands for the model's name.
-    `quirks` are of the wire's own kind. `free_fields` are fields of `extra=` that only this server knows and that
-    move no cost, so that they may go with calls that a budget pays for. Raises `ConfigurationError` for an address or a
-    header that makes no sense.
+    `quirks` are of the wire's own kind. `embeddings` are its ways of giving embeddings; None where it gives none.
+    `free_fields` are fields of `extra=` that only this server knows and that move no cost, so that they may go with
+    calls that a budget pays for. Raises `ConfigurationError` for an address or a header that makes no sense.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Endpoint:
     path: str | None = None
     quirks: Any = None
     free_fields: tuple[str, ...] = ()
+    embeddings: EmbeddingQuirks | None = None
     query: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
@@ -113,8 +116,20 @@ class Endpoint:
 
     def with_quirks(self, quirks: Any) -> Endpoint:
         """Give the same server with other ways."""
-        address = f"{self.base_url}?{self.query}" if self.query else self.base_url
-        return replace(self, base_url=address, quirks=quirks)
+        return replace(self, base_url=self._address, quirks=quirks)
+
+    def with_embeddings(self, quirks: EmbeddingQuirks | None) -> Endpoint:
+        """Give the same server with other ways of giving embeddings, or none."""
+        return replace(self, base_url=self._address, embeddings=quirks)
+
+    def for_embeddings(self) -> Endpoint:
+        """Give the same server as requests for embeddings see it: their place, and its ways of giving them."""
+        quirks = self.embeddings
+        return replace(self, base_url=self._address, path=None if quirks is None else quirks.path, quirks=quirks)
+
+    @property
+    def _address(self) -> str:
+        return f"{self.base_url}?{self.query}" if self.query else self.base_url
 
     def fingerprint_with(self, key: str | None) -> str:
         """Say in one way, and not back, what tells replies of this server to this key from others."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inferkit.providers.adapter import Adapter
+from inferkit.providers.embedding_quirks import EmbeddingQuirks
 from inferkit.providers.endpoints import Credential, Endpoint
 from inferkit.providers.http.choosing import make_transport
 from inferkit.providers.vertex import OnVertex, VertexPlace, refuse_keys
@@ -56,6 +57,7 @@ class Gemini(Adapter):
             Credential(api_key, env, header="x-goog-api-key", scheme=""),
             {} if headers is None else headers,
             quirks=quirks or GeminiQuirks(),
+            embeddings=EmbeddingQuirks(max_inputs=100, base64=False),
             free_fields=tuple(free_fields),
         )
         wire = GEMINI_WIRE if max_kept_bytes is None else GeminiWire(max_kept_bytes=max_kept_bytes)
@@ -102,3 +104,4 @@ class Vertex(OnVertex, Gemini):
         refuse_keys(settings)
         super().__init__(base_url=place.models_of("google"), name=name, **settings)
         self.take_account(credentials)
+        self.endpoint = self.endpoint.with_embeddings(None)  # which have another form there

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.core.errors import ConfigurationError
 from inferkit.providers.adapter import Adapter
 from inferkit.providers.addresses import clean
+from inferkit.providers.embedding_quirks import EmbeddingQuirks
 from inferkit.providers.endpoints import Credential, Endpoint
 from inferkit.providers.http.choosing import make_transport
 from inferkit.providers.http.settings import Http, Library
@@ -34,9 +35,9 @@ class OpenAIChat(Adapter):
     fits the caller; it is not closed here. Without one, `transport` says how requests travel: "httpx", "aiohttp", an
     `Http` with more to say, or a transport of your own. `timeouts` are in seconds; the call's own deadline holds
     besides. `max_kept_bytes` is what one reply may take in memory, 64 MiB if nothing is said. `quirks` say how the
-    server differs; `max_tokens_field` and `reasoning_field` are two of them by themselves. `preset` makes the adapter
-    for a well-known server. `free_fields` names fields of `extra=` that move no cost on this server: a budget refuses
-    those that it does not know.
+    server differs; `max_tokens_field` and `reasoning_field` are two of them by themselves. `embeddings` say the same of
+    its embeddings, or with False that it gives none. `preset` makes the adapter for a well-known server. `free_fields`
+    names fields of `extra=` that move no cost on this server: a budget refuses those that it does not know.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class OpenAIChat(Adapter):
         max_tokens_field: str | None = None,
         reasoning_field: str | None = None,
         quirks: ChatQuirks | None = None,
+        embeddings: EmbeddingQuirks | bool = True,
         free_fields: Sequence[str] = (),
         max_kept_bytes: int | None = None,
     ) -> None:
@@ -65,12 +67,16 @@ class OpenAIChat(Adapter):
             quirks = replace(quirks, max_tokens_field=max_tokens_field)
         if reasoning_field is not None:
             quirks = replace(quirks, reasoning_field=reasoning_field)
+        ways: EmbeddingQuirks | None = embeddings if isinstance(embeddings, EmbeddingQuirks) else None
+        if embeddings is True:
+            ways = openai.embeddings if is_openai else EmbeddingQuirks()
         endpoint = Endpoint(
             name,
             base_url,
             Credential(api_key, "OPENAI_API_KEY" if api_key_env is None and is_openai else api_key_env),
             openai_headers(headers, organization, project),
             quirks=quirks,
+            embeddings=ways,
             free_fields=tuple(free_fields),
         )
         wire = CHAT if max_kept_bytes is None else ChatWire(max_kept_bytes=max_kept_bytes)
@@ -86,7 +92,7 @@ class OpenAIChat(Adapter):
         known = PRESETS.get(server)
         if known is None:
             raise ConfigurationError(f"no preset {server!r}; there are {', '.join(sorted(PRESETS))}; or pass base_url=")
-        preset: dict[str, Any] = {"name": server, "quirks": known.quirks}
+        preset: dict[str, Any] = {"name": server, "quirks": known.quirks, "embeddings": known.embeddings or False}
         address = settings.get("base_url")
         if address is None:
             preset["base_url"] = known.address()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.providers.embedding_quirks import EmbeddingQuirks
 from inferkit.providers.endpoints import Credential, Endpoint
 from inferkit.providers.wires.chat.quirks import IN_CONTENT, ChatQuirks
 from inferkit.providers.wires.prefill import PLAIN, Prefill
@@ -32,6 +33,7 @@ class Preset:
 
     `base_url` may hold the names of environment variables in braces, several with a bar between them. `env` is the one
     that holds the key, and `hosts` are what that key is sent to; a `*` in their names stands for one part.
+    `embeddings` are its ways of giving embeddings; None where it gives none.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Preset:
     env: str | None = None
     quirks: ChatQuirks = field(default_factory=ChatQuirks)
     hosts: tuple[str, ...] = ()
+    embeddings: EmbeddingQuirks | None = None
 
     def address(self) -> str:
         """Give the base URL. Raises `ConfigurationError` where the environment lacks a part of it."""
@@ -46,7 +49,9 @@ class Preset:
 
     def endpoint(self) -> Endpoint:
         """Give the endpoint. Raises `ConfigurationError` as `address` does."""
-        return Endpoint(self.name, self.address(), Credential(env=self.env), quirks=self.quirks)
+        return Endpoint(
+            self.name, self.address(), Credential(env=self.env), quirks=self.quirks, embeddings=self.embeddings
+        )
 
     def owns(self, base_url: str) -> bool:
         """Say whether an address is this server's own, so that its key may be sent there."""
@@ -77,6 +82,8 @@ _REASONING = frozenset({"reasoning_content", "reasoning", "reasoning_details"})
 _PROMPT_CACHE = frozenset({"prompt_cache_key", "prompt_cache_retention"})
 _HINTS = _PROMPT_CACHE | {"prediction"}
 _COMPLETION = "max_completion_tokens"
+_OPENAI_BATCH = EmbeddingQuirks(max_inputs=2048, max_tokens=300_000)
+_OWN_SERVER = EmbeddingQuirks(max_inputs=256)  # there is no limit by default; vectors may come as long lists
 
 
 def _text_only(**ways: object) -> ChatQuirks:
@@ -91,6 +98,7 @@ def _all() -> Iterable[Preset]:
         "AZURE_OPENAI_API_KEY",
         ChatQuirks(_COMPLETION, file_urls=False),
         ("*.openai.azure.com", "*.services.ai.azure.com", "*.cognitiveservices.azure.com"),
+        _OPENAI_BATCH,
     )
     yield Preset(
         "bedrock",
@@ -119,6 +127,7 @@ def _all() -> Iterable[Preset]:
         "FIREWORKS_API_KEY",
         _text_only(reasoning_field="reasoning_content"),
         ("api.fireworks.ai",),
+        EmbeddingQuirks(max_inputs=8),
     )
     yield Preset(
         "gemini-openai",
@@ -128,6 +137,7 @@ def _all() -> Iterable[Preset]:
             without=_REASONING | _HINTS, files=None, custom_tools=False, reasoning_tags=("<thought>", "</thought>")
         ),
         ("generativelanguage.googleapis.com",),
+        EmbeddingQuirks(max_inputs=100),
     )
     yield Preset(
         "groq",
@@ -148,12 +158,14 @@ def _all() -> Iterable[Preset]:
         ChatQuirks(
             reasoning_field="reasoning_content", files=None, custom_tools=False, names_tool=False, prefill=PLAIN
         ),
+        embeddings=_OWN_SERVER,
     )
     yield Preset(
         "lmstudio",
         "http://localhost:1234/v1",
         None,
         _text_only(reasoning_field="reasoning_content", names_tool=False),
+        embeddings=_OWN_SERVER,
     )
     yield Preset(
         "mistral",
@@ -171,14 +183,22 @@ def _all() -> Iterable[Preset]:
             short_call_ids=True,
         ),
         ("api.mistral.ai",),
+        EmbeddingQuirks(max_inputs=128, max_tokens=16_384, dimensions_field="output_dimension"),
     )
-    yield Preset("ollama", "http://localhost:11434/v1", None, _text_only(reasoning_field="reasoning"))
+    yield Preset(
+        "ollama",
+        "http://localhost:11434/v1",
+        None,
+        _text_only(reasoning_field="reasoning"),
+        embeddings=_OWN_SERVER,
+    )
     yield Preset(
         "openai",
         "https://api.openai.com/v1",
         "OPENAI_API_KEY",
         ChatQuirks(_COMPLETION, file_urls=False),
         ("api.openai.com", "*.api.openai.com"),
+        _OPENAI_BATCH,
     )
     yield Preset(
         "openrouter",
@@ -186,6 +206,7 @@ def _all() -> Iterable[Preset]:
         "OPENROUTER_API_KEY",
         ChatQuirks(reasoning_field="reasoning", custom_tools=False),
         ("openrouter.ai",),
+        EmbeddingQuirks(),
     )
     yield Preset(
         "together",
@@ -193,6 +214,7 @@ def _all() -> Iterable[Preset]:
         "TOGETHER_API_KEY",
         _text_only(reasoning_field="reasoning", logprobs="number"),
         ("api.together.xyz", "api.together.ai"),
+        EmbeddingQuirks(),
     )
     yield Preset(
         "vllm",
@@ -204,6 +226,7 @@ def _all() -> Iterable[Preset]:
             custom_tools=False,
             prefill=Prefill(fields={"continue_final_message": True, "add_generation_prompt": False}),
         ),
+        embeddings=_OWN_SERVER,
     )
     yield Preset("xai", "https://api.x.ai/v1", "XAI_API_KEY", _text_only(max_tokens_field=_COMPLETION), ("api.x.ai",))
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 __all__ = ["EventTooLong", "SSEEvent", "SSEParser"]
 
+_CR, _LF = b"\r\n"  # as numbers, which are found in bytes five times as fast as bytes are
 _BOM = b"\xef\xbb\xbf"
 _MAX_EVENT_BYTES = 16 * 1024 * 1024  # an image comes in one event
 
@@ -62,16 +63,16 @@ class SSEParser:
             and data.find(b"\n") == size <= self._max
             and data.endswith(b"\n\n")
             and data.startswith(b"data: ")
-            and b"\r" not in data
+            and _CR not in data
         ):  # one whole event of the plainest kind
             return [SSEEvent(data[6:size], "message", self._id)]
         return self._feed(data)
 
     def _feed(self, data: bytes) -> list[SSEEvent]:
         self.between = False
-        if self._after_cr or b"\r" in data:
+        if self._after_cr or _CR in data:
             data = self._with_newlines(data)
-        if b"\n" not in data:
+        if _LF not in data:
             self._keep(data)
             return []
         if self._partial:
@@ -85,7 +86,7 @@ class SSEParser:
         rest = blocks.pop()
         events: list[SSEEvent] = []
         for block in blocks:
-            if block[:5] == b"data:" and b"\n" not in block and not self._data and not self._type:
+            if block[:5] == b"data:" and _LF not in block and not self._data and not self._type:
                 self._check(len(block))
                 events.append(SSEEvent(block[6:] if block[5:6] == b" " else block[5:], "message", self._id))
             else:

@@ -10,10 +10,11 @@ import threading
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from inferkit.core.errors import ConfigurationError, DeadlineExceeded
-from inferkit.runtime import clock, forks, writer
+from inferkit.runtime import clock, forks, imports, writer
+from inferkit.runtime.together import in_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from inferkit.runtime.protocol import Abandonable, Endings, Lock, Runtime, Threads
 
@@ -60,6 +61,15 @@ class DirectRuntime:
     async def conclude(self, step: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
         """See `Runtime`. Nothing can cancel a thread."""
         await step(self)
+
+    async def side_by_side(self, steps: Sequence[Callable[[], Coroutine[Any, Any, None]]], most: int) -> None:
+        """See `Runtime`. In threads, which see the context of this one; what they run blocks, and is not cancelled."""
+        if min(most, len(steps)) < 2:  # noqa: PLR2004 - a thread for it would be one more
+            for step in steps:
+                await step()
+            return
+        imports.load("concurrent.futures.thread")
+        in_threads(steps, most, drive)
 
     async def run_blocking(self, function: Callable[..., T], *args: Any, apart: Threads | None = None) -> T:  # noqa: ARG002
         """See `Runtime`."""

@@ -15,10 +15,11 @@ from inferkit.core.errors import ConfigurationError, DeadlineExceeded
 from inferkit.runtime import clock, imports
 from inferkit.runtime.closing import look_after, wait_for_the_end
 from inferkit.runtime.direct import drive, endings
+from inferkit.runtime.together import in_tasks
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     import anyio
 
@@ -147,6 +148,10 @@ class AsyncRuntime:
         self._background.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.debug("a background step failed: %s", type(task.exception()).__name__)
+
+    async def side_by_side(self, steps: Sequence[Callable[[], Coroutine[Any, Any, None]]], most: int) -> None:
+        """See `Runtime`. In tasks."""
+        await in_tasks(steps, most)
 
     async def run_blocking(self, function: Callable[..., T], *args: Any, apart: Threads | None = None) -> T:
         """See `Runtime`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 __all__ = ["Abandonable", "Clock", "Endings", "Lock", "Runtime", "Threads"]
 
@@ -112,6 +112,12 @@ class Runtime(Clock, Protocol):
 
         The step is given the runtime that it runs on. That is the one of the endings where this one's place does not
         run here, or was closed before the step was over: then it is called again, to go on where it was left off.
+        """
+
+    async def side_by_side(self, steps: Sequence[Callable[[], Coroutine[Any, Any, None]]], most: int) -> None:
+        """Run steps at the same time, `most` at once, begun in their order.
+
+        One that raises ends it: the others are cancelled where they can be, and none is begun any more.
         """
 
     async def run_blocking(self, function: Callable[..., T], *args: Any, apart: Threads | None = None) -> T:

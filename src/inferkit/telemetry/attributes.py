@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from inferkit.core.request import Request
     from inferkit.core.usage import UsageDetails
 
-__all__ = ["attempt_ended", "attempt_started", "call_ended", "describe"]
+__all__ = ["attempt_ended", "attempt_started", "call_ended", "describe", "embedding_ended"]
 
 NANOS = 1e9
 
@@ -83,10 +83,12 @@ def attempt_started(request: Request) -> dict[str, Any]:
         names.OPERATION: names.OPERATIONS[request.operation],
         names.PROVIDER: names.PROVIDERS.get(request.provider or "", request.provider),
         names.REQUEST_MODEL: request.model,
-        names.REQUEST_STREAM: request.stream,
         names.ATTEMPT_NUMBER: request.attempt,
         names.ATTEMPT_KIND: request.kind,
     }
+    if request.operation == "embed":
+        return facts if request.dimensions is None else {**facts, names.REQUEST_DIMENSIONS: request.dimensions}
+    facts[names.REQUEST_STREAM] = request.stream
     parameters = (
         (names.REQUEST_MAX_TOKENS, request.max_output_tokens),
         (names.REQUEST_TEMPERATURE, request.temperature),
@@ -95,6 +97,18 @@ def attempt_started(request: Request) -> dict[str, Any]:
         (names.REQUEST_STOP, request.stop or None),
     )
     facts.update((name, value) for name, value in parameters if value is not None)
+    return facts
+
+
+def embedding_ended(
+    attempt: Attempt, *, response_model: str | None, response_id: str | None, dimensions: int | None
+) -> dict[str, Any]:
+    """Describe an attempt that ended and was for vectors: there is no output, and no limit to it."""
+    facts = attempt_ended(attempt, response_model=response_model, response_id=response_id)
+    for name in (names.USAGE_OUTPUT, names.REQUEST_MAX_TOKENS, names.RESPONSE_FIRST_CHUNK):
+        facts.pop(name, None)
+    if dimensions is not None:
+        facts[names.REQUEST_DIMENSIONS] = dimensions
     return facts
 
 

@@ -66,7 +66,8 @@ class Telemetry:
         self._duration.record(attempt.seconds, {**labels, **failed})
         if attempt.usage.input_tokens or attempt.usage.output_tokens:
             self._token_usage.record(attempt.usage.input_tokens, {**labels, names.TOKEN_TYPE: "input"})
-            self._token_usage.record(attempt.usage.output_tokens, {**labels, names.TOKEN_TYPE: "output"})
+            if request.operation != "embed":
+                self._token_usage.record(attempt.usage.output_tokens, {**labels, names.TOKEN_TYPE: "output"})
         if request.stream and attempt.first_chunk_seconds is not None:
             self._first_chunk.record(attempt.first_chunk_seconds, labels)
             if attempt.chunks > 1:

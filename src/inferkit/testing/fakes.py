@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import random
 import threading
+from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from inferkit.core.chunks import Chunk
+from inferkit.core.embeddings import BatchLimits, VectorPart, vectors_chunk
 from inferkit.core.messages import Message, TextPart
 from inferkit.core.record import CallRecord
 from inferkit.core.request import Request
@@ -38,15 +42,23 @@ class FakeProvider:
     reason gets `"stop"` at its end, with a usage if it has none. A function of the request gives a script for it.
     Fields of `extra=` cost what they do on the Chat Completions wire.
 
+    Asked for embeddings, it gives each text a vector of its own, of `dimensions` numbers and length 1, and the same one
+    each time, at a token a word; a script that is an exception, or gives one, is raised, and one that is a list is
+    played. `batch` is how many texts it takes in one request.
+
     `requests` holds what was asked, `sent` counts the chunks that were read, and `open_streams` the streams that nobody
     has closed or read to their end.
     """
 
-    def __init__(self, *scripts: Script, name: str = "fake") -> None:
+    operations = ("embed",)
+
+    def __init__(self, *scripts: Script, name: str = "fake", dimensions: int = 8, batch: int | None = None) -> None:
         self._scripts: deque[Script] = deque(scripts or ("A reply.",))
         self.renew()
         renew_after_fork(self)
         self.name = name
+        self.dimensions = dimensions
+        self.batch = batch
         self.fingerprint = name
         self.cost_rules = COST_RULES
         self.requests: list[Request] = []
@@ -66,8 +78,14 @@ class FakeProvider:
             script = script(request)
         if isinstance(script, BaseException):
             raise script
+        if request.operation == "embed" and isinstance(script, str):
+            script = _vectors(request, request.dimensions or self.dimensions)
         body = _Playing(self, _pieces(script, request))
         return Response(body, runtime=request.runtime, model=request.model)
+
+    def batch_limits(self, dimensions: int | None) -> BatchLimits:  # noqa: ARG002 - they do not matter here
+        """Say how many texts one request may have."""
+        return BatchLimits(self.batch)
 
     def count(self, *, streams: int = 0, chunks: int = 0) -> None:
         """Count a stream that opened or ended, and what was read of one."""
@@ -117,13 +135,24 @@ def _pieces(script: Played, request: Request) -> list[object]:
         pieces = list(script)
     flat = [each for piece in pieces for each in (piece if isinstance(piece, list) else [piece])]
     ended = any(isinstance(piece, BaseException) or _finishes(piece) for piece in flat)
-    if not ended:
+    if not ended and request.operation != "embed":
         usage = None
         if not any(isinstance(piece, Chunk) and piece.usage for piece in flat):
             output = sum(1 for piece in flat if isinstance(piece, str | Chunk))
             usage = Usage(sum(len(message.text.split()) for message in request.messages), output)
         pieces.append(Chunk(finish_reason="stop", usage=usage))
     return pieces
+
+
+def _vectors(request: Request, dimensions: int) -> Chunk:
+    """Give each text numbers that its hash is the seed of: other texts have others, in every process."""
+    vectors = []
+    for place, message in enumerate(request.messages):
+        chance = random.Random(message.text)  # noqa: S311 - no secret
+        values = [chance.gauss(0.0, 1.0) for _ in range(dimensions)]
+        length = math.hypot(*values)
+        vectors.append(VectorPart(place, array("f", [value / length for value in values]).tobytes()))
+    return vectors_chunk(vectors, Usage(sum(len(message.text.split()) for message in request.messages)))
 
 
 def _chunk(piece: str | Chunk) -> Chunk:

@@ -226,6 +226,10 @@ class BudgetLayer:
 
 
 def _degrading(request: Request) -> Degrading:
+    if (
+        request.operation == "embed"
+    ):  # vectors of another model would be of another kind, and compare with none of these
+        return NO_DEGRADING
     for scope in request.scopes:
         if scope.budget.degrade_to is not None:
             return Degrading.of(request)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from inferkit.core.usage import Usage
     from inferkit.providers.endpoints import Endpoint
 
-__all__ = ["Events", "Lightening", "Reader", "TwoWayWire", "Wire", "Writer"]
+__all__ = ["EmbeddingWire", "Events", "Lightening", "Reader", "TwoWayWire", "Wire", "Writer"]
 
 
 class Reader(Protocol):
@@ -114,6 +114,13 @@ class Lightening(Protocol):
 
     def lighten(self, request: Request, endpoint: Endpoint, status: int, body: bytes) -> Endpoint | None:
         """Give the endpoint as one that takes less, where `body` refuses what was sent and can be left out, or None."""
+
+
+class EmbeddingWire(Protocol):
+    """What a wire may have besides: its API's form of requests for embeddings, which is not that of chat."""
+
+    def embeddings(self, request: Request) -> Wire:
+        """Make what writes one request, and reads its reply: a chunk with a `VectorPart` for each message."""
 
 
 class TwoWayWire(Wire, Protocol):

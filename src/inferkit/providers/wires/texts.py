@@ -131,12 +131,12 @@ class Texts:
         if not head or not data.startswith(head):
             return None
         tail = self._after + (b"\r\n\r\n" if data.endswith(b"\r\n\r\n") else b"\n\n")
-        if not data.endswith(tail) or len(data) < len(head) + len(tail) or _MARKS[0] in data:
+        if not data.endswith(tail) or len(data) < len(head) + len(tail) or _MARKS[0][0] in data:
             return None
         events = _split(data[len(head) : -len(tail)], tail + head)
         brought = _MARKS[0].join(events)
         for between, mark in self._between:
-            if mark in data:
+            if mark[0] in data:  # a number, which is found five times as fast
                 return None
             brought = mark.join(_split(brought, between))
         if not self._are_alike(brought + _MARKS[0]):

@@ -229,6 +229,7 @@ def test_a_prompt_that_is_blocked_is_an_error(reason):
     blocked = {"promptFeedback": {"blockReason": reason, "blockReasonMessage": "of theirs"}, "usageMetadata": USAGE}
     for chunks, failure in (read(event(blocked)), read(json.dumps(blocked).encode(), headers=JSON, streamed=False)):
         assert chunks == []
+        assert (failure.usage.input_tokens, failure.usage.output_tokens) == (25, 9)
         assert type(failure) is ContentFiltered
         assert (failure.code, failure.detail, failure.retryable) == (reason, "of theirs", False)
         assert "of theirs" not in str(failure)
@@ -302,7 +303,11 @@ def test_a_list_of_events_is_the_stream_of_a_server_that_knows_no_other():
         event(says({"thought": True})),
         event(says({"functionCall": {"args": {}}})),
         event(says({"functionCall": {"name": "f", "args": []}})),
-        event(says({"functionCall": {"name": "f", "partialArgs": [], "willContinue": True}})),
+        event(says({"functionCall": {"name": "f", "partialArgs": [{"jsonPath": "number", "numberValue": 1}]}})),
+        event(says({"functionCall": {"name": "f", "partialArgs": [{"stringValue": "x"}]}})),
+        event(says({"functionCall": {"name": "f", "partialArgs": [7]}})),
+        event(says({"functionCall": {"name": "f", "partialArgs": 7}})),
+        event(says({"functionCall": {"willContinue": True}})),
         event(says({"inlineData": {"mimeType": "image/png", "data": "a"}})),
         event(says(finish=7)),
     ],

@@ -390,12 +390,22 @@ def test_what_no_conversation_is_like_is_a_mistake(messages):
         {"contents": []},
         {"model": "x"},
         {"systemInstruction": {}},
-        {"toolConfig": {"functionCallingConfig": {"streamFunctionCallArguments": True}}},
     ],
 )
 def test_options_are_no_fields(extra):
     with pytest.raises(ConfigurationError):
         write(asked(extra=extra))
+
+
+def test_arguments_may_come_piece_by_piece_in_a_stream_alone():
+    piecemeal = {"toolConfig": {"functionCallingConfig": {"streamFunctionCallArguments": True}}}
+    streamed = asked(extra=piecemeal, tools=(FIND,), tool_choice="required", stream=True)
+    assert write(streamed)["toolConfig"] == {
+        "functionCallingConfig": {"mode": "ANY", "streamFunctionCallArguments": True}
+    }
+    whole = asked(extra=piecemeal, tools=(FIND,), tool_choice="required", stream=False)
+    assert write(whole)["toolConfig"] == {"functionCallingConfig": {"mode": "ANY"}}
+    assert whole.record.left_out == ("streamFunctionCallArguments",)
 
 
 def test_what_extra_says_is_sent_as_it_is():

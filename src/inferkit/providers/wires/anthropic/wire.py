@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ANTHROPIC_WIRE", "AnthropicWire"]
 
-_PLAIN = AnthropicQuirks()
 _TEXT = TextForm(
     b"event: content_block_delta\ndata: ",
     re.compile(rb'"text":\s*"'),
@@ -42,7 +41,7 @@ _OWN_TOOLS = ("web_search", "web_fetch", "code_execution", "tool_search_tool", "
 class AnthropicWire(Codec):
     """The codec; see `TwoWayWire`. An endpoint's quirks are `AnthropicQuirks`."""
 
-    plain = _PLAIN
+    plain = AnthropicQuirks()
     name = ANTHROPIC
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)

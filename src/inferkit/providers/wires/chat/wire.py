@@ -16,23 +16,23 @@ from inferkit.providers.wires.chat.usage import read_usage, write_usage
 from inferkit.providers.wires.chat.writer import ChatWriter
 from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import CHAT as CHAT_NAME
+from inferkit.runtime import imports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inferkit.core.request import Request
     from inferkit.providers.endpoints import Endpoint
+    from inferkit.providers.wires.chat.embeddings import OpenAIEmbeddings
     from inferkit.providers.wires.protocol import TwoWayWire
 
 __all__ = ["CHAT", "ChatWire"]
-
-_PLAIN = ChatQuirks()
 
 
 class ChatWire(Codec):
     """The codec; see `TwoWayWire`. An endpoint's quirks are `ChatQuirks`."""
 
-    plain = _PLAIN
+    plain = ChatQuirks()
     name = CHAT_NAME
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
@@ -63,6 +63,13 @@ class ChatWire(Codec):
             prompt_cache=("marks",) if "prompt_cache_key" in quirks.without else ("marks", "key"),
         )
 
+    def embeddings(self, request: Request) -> OpenAIEmbeddings:
+        """See `EmbeddingWire`."""
+        imports.load("inferkit.providers.wires.chat.embeddings")
+        from inferkit.providers.wires.chat.embeddings import OpenAIEmbeddings
+
+        return OpenAIEmbeddings(request, max_kept_bytes=self.max_kept_bytes)
+
     def payload(self, request: Request, quirks: ChatQuirks) -> dict[str, Any]:
         """See `Codec`."""
         return write_request(request, quirks)
@@ -73,7 +80,7 @@ class ChatWire(Codec):
 
     def reader(self, endpoint: Endpoint, headers: Mapping[str, str], *, streamed: bool) -> ChatReader:
         """See `Wire`."""
-        tags = (endpoint.quirks or _PLAIN).reasoning_tags
+        tags = (endpoint.quirks or self.plain).reasoning_tags
         return ChatReader(
             endpoint.name, headers, streamed=streamed, max_kept_bytes=self.max_kept_bytes, reasoning_tags=tags
         )

@@ -1,8 +1,9 @@
 """From the events of one Gemini reply to chunks. Pure: objects in, chunks out, with the state of one reply.
 
-Every event is a reply by itself, with the parts that it adds: texts and thoughts piece by piece, calls of functions and
-all else whole. A part that has more than its words (a signature) is sealed with it, apart from the words before it. The
-counts of tokens come with every event, and hold for all of the reply until then.
+Every event is a reply by itself, with the parts that it adds: texts and thoughts piece by piece, calls of functions too
+where that was asked for (`GrowingCall`), and all else whole. A part that has more than its words (a signature) is
+sealed with it, apart from the words before it. The counts of tokens come with every event, and hold for all of the
+reply until then.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from inferkit.providers.wires.gemini.finish_reasons import MEANINGS
 from inferkit.providers.wires.gemini.logprobs import read_logprobs
 from inferkit.providers.wires.gemini.media import decoded
 from inferkit.providers.wires.gemini.models import generation
+from inferkit.providers.wires.gemini.piecemeal import GrowingCall
 from inferkit.providers.wires.gemini.read_messages import kind_of, others
 from inferkit.providers.wires.gemini.usage import GeminiCounts
 from inferkit.providers.wires.gemini.write_messages import SIGNATURE
@@ -31,8 +33,7 @@ __all__ = ["GeminiEvents", "plain_text"]
 
 _OF_EVENT = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId"})
 _OF_CANDIDATE = frozenset({"content", "index", "logprobsResult"})
-_OF_CALL = frozenset({"id", "name", "args"})
-_PIECEMEAL = ("partialArgs", "willContinue")
+_OF_CALL = frozenset({"id", "name", "args", "partialArgs", "willContinue"})
 _NOT_BLOCKED = frozenset({"BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED"})
 _BY_QUERY = (3, 0)  # the generation from which each search is billed, and not each answer that was searched for
 
@@ -41,7 +42,8 @@ class GeminiEvents:
     """See `Events`. `counts` are those of the reply by now."""
 
     __slots__ = (
-        "_calls", "_known_searches", "_open", "_searches", "counts", "done", "finished", "id", "light", "model",
+        "_calls", "_growing", "_known_searches", "_open", "_searches", "counts", "done", "finished", "id", "light",
+        "model",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -51,6 +53,7 @@ class GeminiEvents:
         self.model: str | None = None
         self.id: str | None = None
         self._calls = 0
+        self._growing: GrowingCall | None = None
         self._open: set[type[TextPart | ReasoningPart]] = set()  # kinds of words that came, and nothing has sealed
         self.counts = GeminiCounts()
         self._searches = self._known_searches = 0
@@ -107,7 +110,7 @@ class GeminiEvents:
             if about != Chunk(event=raw):
                 into.append(about)
         if blocked is not None:
-            raise BrokenReplyError(blocked)
+            raise BrokenReplyError(blocked, self.counts.now(self._searches))
 
     def _reason(self, word: Any, chunks: list[Chunk]) -> str | None:
         if word is None:
@@ -116,6 +119,8 @@ class GeminiEvents:
             raise TypeError
         self.finished = True
         self._close(ReasoningPart, chunks)
+        if word == "STOP":  # or else it was cut, and stays so
+            self._end_call(chunks)
         return "tool_calls" if word == "STOP" and self._calls else MEANINGS.get(word, word)
 
     def _report(self, counts: Any, candidate: dict[str, Any]) -> Usage | None:
@@ -140,7 +145,7 @@ class GeminiEvents:
             return
         self._close(ReasoningPart, into)
         if kind == "functionCall":
-            into.append(Chunk(tool_calls=(self._call(part),)))
+            self._call(part, into)
         else:
             into.append(Chunk(parts=(_other(part, kind),)))
 
@@ -165,19 +170,45 @@ class GeminiEvents:
             self._open.remove(kind)
             into.append(Chunk(parts=(_seal(kind, {}),)))
 
-    def _call(self, part: dict[str, Any]) -> ToolCallDelta:
+    def _call(self, part: dict[str, Any], into: list[Chunk]) -> None:
         call = part["functionCall"]
-        name = call["name"]
-        if type(name) is not str or any(call.get(piece) for piece in _PIECEMEAL):
-            raise TypeError
-        arguments = arguments_of(call.get("args"))
-        index, self._calls = self._calls, self._calls + 1
-        id_ = _text(call.get("id")) or made_id(self.id, index, name, arguments)
         extra = others(part, {"functionCall"})
         more = others(call, _OF_CALL)
         if more:
             extra["functionCall"] = more
-        return ToolCallDelta(index, id_, name, arguments, {GEMINI: extra} if extra else None)
+        growing, name, id_ = self._growing, _text(call.get("name")), _text(call.get("id"))
+        if growing is not None and (name is None or (id_ is not None and id_ == growing.id)):
+            self._go_on(growing, call, extra, into)
+            return
+        self._end_call(into)
+        if name is None:
+            if not self._calls or call.keys() - {"willContinue"}:
+                raise TypeError
+            return  # the end of one that has ended
+        comes_on = bool(call.get("partialArgs")) or call.get("willContinue") is True
+        arguments = "" if comes_on else arguments_of(call.get("args"))
+        index, self._calls = self._calls, self._calls + 1
+        id_ = id_ or made_id(self.id, index, name, arguments)
+        into.append(Chunk(tool_calls=(ToolCallDelta(index, id_, name, arguments, {GEMINI: extra} if extra else None),)))
+        if comes_on:
+            self._growing = growing = GrowingCall(index, id_)
+            growing.extra = extra
+            self._go_on(growing, call, {}, into)
+
+    def _go_on(self, growing: GrowingCall, call: dict[str, Any], extra: dict[str, Any], into: list[Chunk]) -> None:
+        """Add to the arguments of a call, and end it where nothing more is to come."""
+        growing.extra = {**growing.extra, **extra}
+        arguments = growing.add(call.get("partialArgs"))
+        if arguments or extra:
+            more = {GEMINI: growing.extra} if extra else None
+            into.append(Chunk(tool_calls=(ToolCallDelta(growing.index, arguments=arguments, extra=more),)))
+        if call.get("willContinue") is not True:
+            self._end_call(into)
+
+    def _end_call(self, into: list[Chunk]) -> None:
+        growing, self._growing = self._growing, None
+        if growing is not None:
+            into.append(Chunk(tool_calls=(ToolCallDelta(growing.index, arguments=growing.end()),)))
 
 
 def plain_text(event: Any) -> tuple[str, dict[str, Any]] | None:

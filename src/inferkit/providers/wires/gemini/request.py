@@ -58,7 +58,7 @@ def write_request(request: Request, quirks: GeminiQuirks, leave_out: LeaveOut) -
         if getattr(request, name) is not None:
             leave_out(name)
     if request.extra:
-        _merge(payload, request.extra)
+        _merge(payload, request, leave_out)
     return payload
 
 
@@ -81,11 +81,12 @@ def _write_config(request: Request, quirks: GeminiQuirks, leave_out: LeaveOut) -
     return config
 
 
-def _merge(payload: dict[str, Any], extra: Mapping[str, Any]) -> None:
+def _merge(payload: dict[str, Any], request: Request, leave_out: LeaveOut) -> None:
+    extra = request.extra
     refuse_always(extra, COST_RULES)
     config = payload.get(_CONFIG)
     payload.update({name: value for name, value in extra.items() if name not in {"tools", "toolConfig"}})
-    merge_tools(payload, extra)
+    merge_tools(payload, extra, leave_out, stream=request.stream)
     theirs = extra.get(_CONFIG)
     if config is not None and isinstance(theirs, Mapping):
         payload[_CONFIG] = {**config, **theirs}

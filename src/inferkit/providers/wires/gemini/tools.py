@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.errors import ConfigurationError
 from inferkit.core.messages import CustomTool, Tool
 from inferkit.providers.wires.extras import GEMINI, own
 from inferkit.providers.wires.gemini.read_messages import others
@@ -45,7 +44,7 @@ def _write_tool(tool: Tool | CustomTool, leave_out: LeaveOut) -> dict[str, Any]:
     return {"name": tool.name, **said, _SCHEMA: dict(tool.parameters), **own(tool.extra, GEMINI)}
 
 
-def merge_tools(payload: dict[str, Any], extra: Mapping[str, Any]) -> None:
+def merge_tools(payload: dict[str, Any], extra: Mapping[str, Any], leave_out: LeaveOut, *, stream: bool) -> None:
     """Put a caller's own tools beside his functions, and what else he says of them into one."""
     given = extra.get("tools")
     if isinstance(given, list | tuple) and "tools" in payload:
@@ -54,10 +53,14 @@ def merge_tools(payload: dict[str, Any], extra: Mapping[str, Any]) -> None:
         payload["tools"] = given
     config = extra.get("toolConfig")
     if isinstance(config, Mapping):
+        merged = {**payload.get("toolConfig", {}), **config}
         choice = config.get(_CHOICE)
-        if isinstance(choice, Mapping) and choice.get(_PIECEMEAL):
-            raise ConfigurationError(f"extra= cannot set {_PIECEMEAL!r}: calls are read whole here; leave it out")
-        payload["toolConfig"] = {**payload.get("toolConfig", {}), **config}
+        if isinstance(choice, Mapping):
+            choice = {**payload.get("toolConfig", {}).get(_CHOICE, {}), **choice}
+            if not stream and choice.pop(_PIECEMEAL, None):  # its servers refuse it for a whole reply
+                leave_out(_PIECEMEAL)
+            merged[_CHOICE] = choice
+        payload["toolConfig"] = merged
     elif "toolConfig" in extra:
         payload["toolConfig"] = config
 

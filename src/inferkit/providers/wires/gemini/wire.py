@@ -14,6 +14,7 @@ from inferkit.providers.wires.gemini.errors import error_in, read_error, write_e
 from inferkit.providers.wires.gemini.events import GeminiEvents, plain_text
 from inferkit.providers.wires.gemini.fields import COST_RULES
 from inferkit.providers.wires.gemini.lighter import lighter
+from inferkit.providers.wires.gemini.models import resource_of
 from inferkit.providers.wires.gemini.quirks import GeminiQuirks
 from inferkit.providers.wires.gemini.read_messages import read_message
 from inferkit.providers.wires.gemini.request import read_request, write_request
@@ -21,17 +22,18 @@ from inferkit.providers.wires.gemini.usage import read_usage, write_usage
 from inferkit.providers.wires.gemini.writer import GeminiWriter
 from inferkit.providers.wires.reply_reader import ReplyReader
 from inferkit.providers.wires.texts import NUMBER, TextForm, Texts
+from inferkit.runtime import imports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inferkit.core.request import Request
     from inferkit.providers.endpoints import Endpoint
+    from inferkit.providers.wires.gemini.embeddings import GeminiEmbeddings
     from inferkit.providers.wires.protocol import TwoWayWire
 
 __all__ = ["GEMINI_WIRE", "GeminiWire"]
 
-_PLAIN = GeminiQuirks()
 _TEXT = TextForm(
     b"data: ",
     re.compile(rb'"text":\s*"'),
@@ -40,14 +42,13 @@ _TEXT = TextForm(
 )
 _OWN_TOOLS = ("googleSearch", "googleMaps", "urlContext", "fileSearch", "codeExecution")
 _WHOLE, _STREAMED = "generateContent", "streamGenerateContent"
-_COLLECTED = re.compile(r"(?:models|tunedModels)/[A-Za-z0-9._-]+")
 _ADDRESS = re.compile(rf"(?:.*/)?(?:models|(tunedModels))/([^/?]+):({_WHOLE}|{_STREAMED})(?:\?.*)?")
 
 
 class GeminiWire(Codec):
     """The codec; see `TwoWayWire`. An endpoint's quirks are `GeminiQuirks`."""
 
-    plain = _PLAIN
+    plain = GeminiQuirks()
     name = GEMINI
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
@@ -59,8 +60,15 @@ class GeminiWire(Codec):
 
     def path(self, request: Request) -> str:
         """See `Wire`. A model may be named with its collection, as in "tunedModels/mine"."""
-        named = request.model if _COLLECTED.fullmatch(request.model) else "models/{model}"
+        named = resource_of(request.model)
         return f"/{named}:{_STREAMED}?alt=sse" if request.stream else f"/{named}:{_WHOLE}"
+
+    def embeddings(self, request: Request) -> GeminiEmbeddings:
+        """See `EmbeddingWire`."""
+        imports.load("inferkit.providers.wires.gemini.embeddings")
+        from inferkit.providers.wires.gemini.embeddings import GeminiEmbeddings
+
+        return GeminiEmbeddings(request, max_kept_bytes=self.max_kept_bytes)
 
     @staticmethod
     def read_path(path: str) -> dict[str, Any]:

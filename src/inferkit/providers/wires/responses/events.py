@@ -166,7 +166,7 @@ class ResponsesEvents:
         if status in ("failed", "cancelled"):
             if usage is not None:
                 into.append(Chunk(usage=usage, event=raw))
-            raise BrokenReplyError(typed(response.get("error") or {"code": status}))
+            raise BrokenReplyError(typed(response.get("error") or {"code": status}), usage)
         reason = self._reason(response, status)
         extra = others(response, _OF_RESPONSE | ECHOED) or None
         self.finished = True

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RESPONSES_WIRE", "ResponsesWire"]
 
-_PLAIN = ResponsesQuirks()
 _TEXT = TextForm(
     b"event: response.output_text.delta\ndata: ",
     re.compile(rb'"delta":\s*"'),
@@ -42,7 +41,7 @@ _OWN_TOOLS = ("web_search", "file_search", "code_interpreter", "image_generation
 class ResponsesWire(Codec):
     """The codec; see `TwoWayWire`. An endpoint's quirks are `ResponsesQuirks`."""
 
-    plain = _PLAIN
+    plain = ResponsesQuirks()
     name = RESPONSES
     cost_rules = COST_RULES
     read_request = staticmethod(read_request)
