@@ -31,7 +31,7 @@ from inferkit.economics.what_if.replay import Replay
 from inferkit.economics.what_if.scenario import Scenario
 from inferkit.economics.what_if.what_if import play
 from inferkit.ledger.journal import Part
-from inferkit.ledger.sqlite.entries import cell_of
+from inferkit.ledger.sqlite.postings import cell_of
 from inferkit.plans.plan import Plan
 
 PRO = Plan("pro", price="30", allowance="unlimited")
