@@ -12,11 +12,12 @@ from typing import Any
 
 from benchmarks.figures import Figure
 from inferkit import Client, Local
-from inferkit.local.engines.ctransformers.capacity import available_memory, choose_sizes
+from inferkit.local.engines.capacity import available_memory, choose_sizes
 from inferkit.local.engines.ctransformers.library import find_library
 from inferkit.local.engines.ctransformers.llama import Llama
 from inferkit.local.engines.ctransformers.preflight import inspect
-from inferkit.local.engines.ctransformers.session import Session
+from inferkit.local.engines.ctransformers.tokens import SentencePieceTokens
+from inferkit.local.engines.session import Session
 
 __all__ = ["local_model"]
 
@@ -48,7 +49,8 @@ class _RawEngine:
         self._llama = Llama(
             find_library(gpu=False), path, context_length=sizes.context_length, batch=sizes.batch, threads=sizes.threads
         )
-        self._session = Session(model, self._llama)
+        tokens = SentencePieceTokens(model.vocabulary, self._llama.tokenize)
+        self._session = Session(model, self._llama, tokens)
 
     def tokens(self, text: str) -> list[int]:
         """Give the tokens of a question."""

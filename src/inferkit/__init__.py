@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from inferkit.client.async_client import AsyncClient
     from inferkit.client.catalog import Catalog
     from inferkit.client.client import Client
+    from inferkit.client.inventory import ModelInfo
     from inferkit.client.stack import default_stack
     from inferkit.client.streams import AsyncStream, Stream
     from inferkit.client.tool_streams import AsyncToolStream, ToolStream
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
         InvalidReply,
         InvalidRequest,
         LedgerError,
+        LocalModelError,
         ModelFileError,
         NoRoute,
+        Overloaded,
         ProviderError,
         RateLimited,
         StreamError,
@@ -84,6 +87,7 @@ if TYPE_CHECKING:
     from inferkit.providers.openai_responses import OpenAIResponses
     from inferkit.resilience.breaker import BreakerRules
     from inferkit.resilience.health import Health, ModelHealth
+    from inferkit.resilience.limiter import RateLimit
     from inferkit.resilience.retry_budget import RetryRules
     from inferkit.runtime.protocol import Runtime
 
@@ -93,6 +97,7 @@ _load = lazily(
         "client.catalog": ("Catalog",),
         "client.async_client": ("AsyncClient",),
         "client.client": ("Client",),
+        "client.inventory": ("ModelInfo",),
         "client.stack": ("default_stack",),
         "core.errors": (
             "AuthenticationFailed",
@@ -106,8 +111,10 @@ _load = lazily(
             "InvalidReply",
             "InvalidRequest",
             "LedgerError",
+            "LocalModelError",
             "ModelFileError",
             "NoRoute",
+            "Overloaded",
             "ProviderError",
             "RateLimited",
             "StreamError",
@@ -159,6 +166,7 @@ _load = lazily(
         "local": ("Local",),
         "resilience.breaker": ("BreakerRules",),
         "resilience.health": ("Health", "ModelHealth"),
+        "resilience.limiter": ("RateLimit",),
         "resilience.retry_budget": ("RetryRules",),
         "providers.http.settings": ("Http",),
         "providers.http.transport": ("Timeouts",),
@@ -210,18 +218,22 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "Local",
+    "LocalModelError",
     "Message",
     "ModelFileError",
     "ModelHealth",
+    "ModelInfo",
     "NoRoute",
     "OpaquePart",
     "OpenAIChat",
     "OpenAIResponses",
+    "Overloaded",
     "Part",
     "Plan",
     "Plans",
     "Price",
     "ProviderError",
+    "RateLimit",
     "RateLimited",
     "ReasoningPart",
     "RefusalPart",

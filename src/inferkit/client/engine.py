@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from inferkit.budgets.budget import Budget
     from inferkit.client.every_call import EveryCallOptions
+    from inferkit.client.inventory import ModelInfo
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Handler, Layer, Request
     from inferkit.core.response import Response
@@ -119,6 +120,7 @@ class Engine:
             plans=self.plans,
             routes=self.steering.routes,
             hedge=settings.get("hedge"),
+            limits=settings.get("limits"),
             retry=Retry(settings["max_retries"], health=settings.get("health")),
             telemetry=settings.get("telemetry"),
             on_store_error=settings["on_store_error"],
@@ -216,6 +218,12 @@ class Engine:
         if self.plans is None:
             raise ConfigurationError('this client knows no plans; pass plans=[Plan("pro", price="99", ...)]')
         return self.plans
+
+    def inventory(self) -> Mapping[str, tuple[ModelInfo, ...]]:
+        """Say what stands behind each name."""
+        from inferkit.client.inventory import inventory
+
+        return inventory(self.catalog)
 
     def close(self) -> None:
         """Close what this engine opened itself; what the caller passed in stays open."""

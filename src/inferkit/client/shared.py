@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from inferkit.client.engine import Engine
+    from inferkit.client.inventory import ModelInfo
     from inferkit.client.options import CallOptions
     from inferkit.core.messages import Messages
     from inferkit.core.request import Layer
@@ -77,6 +78,22 @@ class Shared:
     def plans(self) -> Plans:
         """Who is on which plan. Raises `ConfigurationError` for a client without `plans=`."""
         return self._engine.known_plans()
+
+    @property
+    def models(self) -> Mapping[str, tuple[ModelInfo, ...]]:
+        """What stands behind each name, best first. Of local models it says what they are and which engine runs them.
+
+        Reads the heads of local files anew each time; starts no model, and asks no provider.
+        """
+        return self._engine.inventory()
+
+    def check(self) -> tuple[ModelInfo, ...]:
+        """Give the models that cannot be called, each with its `problem` and what to do about it; none if all can.
+
+        It finds local files that are missing, damaged or of a kind that no engine here runs, and engines that are not
+        installed. It starts no model, and asks no provider.
+        """
+        return tuple(one for candidates in self.models.values() for one in candidates if one.problem is not None)
 
     @property
     def layers(self) -> tuple[Layer, ...]:

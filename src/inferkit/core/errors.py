@@ -6,13 +6,14 @@ InferkitError               .request_id .attempts .run .embedded
 ├ DeadlineExceeded          (also a TimeoutError) .partial
 ├ NoRoute
 ├ ConfigurationError        (also a ValueError)
-│ ├ ModelFileError
+│ ├ LocalModelError         the next candidate is asked
+│ │ └ ModelFileError
 │ └ UnpricedModel
 ├ LedgerError
 ├ InvalidReply              .problems .detail .finish_reason .partial
 ├ ToolRoundsExceeded
 └ ProviderError             .provider .status .code .retryable .retry_after
-  ├ RateLimited  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered
+  ├ RateLimited  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered  ├ Overloaded
   ├ Unavailable
   │ └ CircuitOpen
   └ StreamInterrupted       .partial
@@ -46,8 +47,10 @@ __all__ = [
     "InvalidReply",
     "InvalidRequest",
     "LedgerError",
+    "LocalModelError",
     "ModelFileError",
     "NoRoute",
+    "Overloaded",
     "ProviderError",
     "RateLimited",
     "StreamError",
@@ -151,7 +154,11 @@ class ConfigurationError(InferkitError, ValueError):
     """Something was set up wrongly; the message says what to change."""
 
 
-class ModelFileError(ConfigurationError):
+class LocalModelError(ConfigurationError):
+    """A local model cannot run here: for its file, or for what this machine lacks. The next candidate is asked."""
+
+
+class ModelFileError(LocalModelError):
     """A local model file is missing, damaged, or of a kind that the engine cannot run."""
 
 
@@ -238,6 +245,10 @@ class Unavailable(ProviderError):
 
 class CircuitOpen(Unavailable):
     """The model has been failing and is left alone for a while (`retry_after`, in seconds): nothing was sent."""
+
+
+class Overloaded(ProviderError):
+    """More calls want to a model than the application's own limits let through: nothing was sent."""
 
 
 class AuthenticationFailed(ProviderError):

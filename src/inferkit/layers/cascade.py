@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from inferkit.core.errors import BudgetExceeded, ContentFiltered, ProviderError
+from inferkit.core.errors import BudgetExceeded, ContentFiltered, LocalModelError, ProviderError
 from inferkit.core.reply import Reply
 from inferkit.core.request import extra_for
 from inferkit.core.response import Response
@@ -34,12 +34,16 @@ async def cascaded(request: Request, call_next: Handler, cascade: Cascade) -> Re
             response = await call_next(_asked_of(request, target, kind, **cascade.fields))
             model, name, headers = response.model, response.id, response.headers
             chunks = await response.read()
-        except ProviderError as error:
+        except (ProviderError, LocalModelError) as error:
             if isinstance(error, ContentFiltered):
                 raise
             record.note("cascade", target=target.name, error=type(error).__name__)
-            level = logging.INFO if error.retryable else logging.WARNING
-            _log.log(level, "call %s: %s gives no reply to judge (%s)", record.id, target.name, type(error).__name__)
+            level, why = logging.WARNING, type(error).__name__
+            if isinstance(error, LocalModelError):
+                why = f"{why}: {error}"
+            elif error.retryable:
+                level = logging.INFO
+            _log.log(level, "call %s: %s gives no reply to judge (%s)", record.id, target.name, why)
             kind = "fallback"
             continue
         reply = Reply.of(chunks, record)
@@ -53,7 +57,7 @@ async def cascaded(request: Request, call_next: Handler, cascade: Cascade) -> Re
         kind = "escalation"
     try:
         return await call_next(_asked_of(request, last, kind))
-    except (ProviderError, BudgetExceeded) as error:
+    except (ProviderError, BudgetExceeded, LocalModelError) as error:
         if not cascade.keep or kept is None:
             raise
         record.note("cascade", target=last.name, error=type(error).__name__, kept=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from inferkit.core.errors import (
     AuthenticationFailed,
@@ -17,6 +17,7 @@ from inferkit.core.errors import (
     ContentFiltered,
     DeadlineExceeded,
     InvalidRequest,
+    LocalModelError,
     ProviderError,
     RateLimited,
     StreamInterrupted,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Retry", "backoff", "begin"]
 
 _log = logging.getLogger("inferkit")
+_Failure: TypeAlias = ProviderError | BudgetExceeded | LocalModelError
 _NOT_FOUND = 404
 _SLOW = 10.0  # seconds without a first chunk, after which even a deadline speaks against the model
 
@@ -60,9 +62,10 @@ class Retry:
     it is, its others are a "retry", and those of all other candidates a "fallback".
 
     At most `1 + max_retries` requests are sent, or one a candidate where there are more candidates than that. A
-    candidate that refused for good (wrong key, invalid request), or that the budget does not cover, is not asked again,
-    the others are. Refused content is not taken to another model. A wait that would pass the call's deadline, or is
-    longer than `longest_wait` seconds, is not begun: the last error is raised at once.
+    candidate that refused for good (wrong key, invalid request), that the budget does not cover, or that is a local
+    model which cannot run here, is not asked again, the others are. Refused content is not taken to another model. A
+    wait that would pass the call's deadline, or is longer than `longest_wait` seconds, is not begun: the last error is
+    raised at once.
 
     `health` is what all calls know together. A candidate that keeps failing, or that asked for time, is left alone by
     every call for a while, and retries may not exceed a share of the calls, so that they cannot multiply an outage.
@@ -136,7 +139,7 @@ class _Walk:
 
     def __init__(self, request: Request, health: Health, most: int) -> None:
         self.remaining = list(request.candidates)
-        self.failure: ProviderError | BudgetExceeded | None = None
+        self.failure: _Failure | None = None
         self._failed: Target | None = None
         self._most = max(most, len(self.remaining))
         self._sent = 0
@@ -163,7 +166,7 @@ class _Walk:
                 if self.failure is not None:
                     _tell(attempt, self._failed, self.failure)
                 response = await begin(attempt, call_next)
-            except (ProviderError, BudgetExceeded) as error:
+            except (ProviderError, BudgetExceeded, LocalModelError) as error:
                 self.note_failure(target, error)
                 if _is_final(error):
                     raise
@@ -235,11 +238,11 @@ class _Walk:
                 return
         self._health.failed(target.name, error, self._era, self._request.runtime.now())
 
-    def note_failure(self, target: Target, error: ProviderError | BudgetExceeded) -> None:
+    def note_failure(self, target: Target, error: _Failure) -> None:
         """Leave a candidate out for good, or for as long as it asked for."""
         self.note_end(target, error)
         facts = {"attempt": self._before + self._sent, "target": target.name, "error": type(error).__name__}
-        if isinstance(error, BudgetExceeded):
+        if not isinstance(error, ProviderError):
             self._sent -= 1  # refused before it was sent
             self.remaining.remove(target)
         elif not error.retryable:
@@ -270,7 +273,7 @@ class _Walk:
         return trouble.refusal(self._request.runtime.now(), first.provider)
 
 
-def _tell(attempt: Request, failed: Target | None, failure: ProviderError | BudgetExceeded) -> None:
+def _tell(attempt: Request, failed: Target | None, failure: _Failure) -> None:
     """Log what is asked next, and why: nothing of what was asked or said, and no words of a provider's."""
     why = type(failure).__name__
     if isinstance(failure, ProviderError) and failure.status is not None:
@@ -284,8 +287,10 @@ def _tell(attempt: Request, failed: Target | None, failure: ProviderError | Budg
     _log.log(level, "call %s: %s is asked after %s failed (%s)%s", call, asked, before, why, hint)
 
 
-def _to_be_mended(failure: ProviderError | BudgetExceeded) -> str:
+def _to_be_mended(failure: _Failure) -> str:
     """Say what somebody has to do about a failure that others make up for, if anything: else nobody would notice."""
+    if isinstance(failure, LocalModelError):
+        return str(failure)
     if isinstance(failure, AuthenticationFailed):
         return "its key is refused; set the right one"
     if isinstance(failure, RateLimited) and not failure.retryable:
@@ -295,7 +300,7 @@ def _to_be_mended(failure: ProviderError | BudgetExceeded) -> str:
     return ""
 
 
-def _is_final(error: ProviderError | BudgetExceeded) -> bool:
+def _is_final(error: _Failure) -> bool:
     """Whether no other candidate is asked. A budget that takes the call to a smaller model does that at once."""
     return isinstance(error, ContentFiltered) or (isinstance(error, BudgetExceeded) and not error.others_may_do)
 

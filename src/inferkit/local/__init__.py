@@ -11,7 +11,7 @@ from inferkit._lazy import lazily
 
 if TYPE_CHECKING:
     from inferkit.local.adapter import Local
-    from inferkit.local.engines.ctransformers.preflight import inspect
+    from inferkit.local.engines.choice import inspect
     from inferkit.local.errors import ContextOverflow, EngineUnavailable, WorkerDied
     from inferkit.local.gguf.model_file import ModelFile
 
@@ -21,7 +21,7 @@ __getattr__ = lazily(
     __name__,
     {
         "adapter": ("Local",),
-        "engines.ctransformers.preflight": ("inspect",),
+        "engines.choice": ("inspect",),
         "errors": ("ContextOverflow", "EngineUnavailable", "WorkerDied"),
         "gguf.model_file": ("ModelFile",),
     },

@@ -14,6 +14,7 @@ from inferkit.core.response import Response
 from inferkit.core.usage import Usage
 from inferkit.local.engines.interface import EngineSettings
 from inferkit.local.errors import PROVIDER
+from inferkit.local.finding import find_model
 from inferkit.local.gguf.head import check_place
 from inferkit.local.worker.supervisor import WorkerSupervisor
 from inferkit.pricing.terms import CostRules, WireField
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from inferkit.core.messages import Message, Messages
     from inferkit.core.request import Request
+    from inferkit.local.gguf.model_file import ModelFile
     from inferkit.local.worker.supervisor import WorkerCall
     from inferkit.runtime.protocol import Runtime
 
@@ -42,11 +44,15 @@ _COST_RULES = CostRules({name: WireField("free") for name in sorted(_EXTRA)})
 class Local:
     """A quantised GGUF model on this machine's CPU or GPU. Without `model`, the small one inside the package.
 
-    The model runs in a worker process, which is started by the first call and serves calls in turn; whatever happens
-    to it, the application lives on. `gpu_layers` is how many layers an NVIDIA GPU takes (0: none), `context_length`
+    `model` is the path of a GGUF file, or the name of an installed package that holds one. It runs in a worker process,
+    which is started by the first call and serves calls in turn; whatever happens to it, the application lives on.
+    `engine` is "ctransformers" (in the core: llama models with SentencePiece vocabularies) or "xllamacpp" (the extra
+    `inferkit[llama]`: what llama.cpp runs today); by default the one that the file's header asks for. `gpu_layers` is
+    how many layers a GPU takes (0: none), `context_length`
     how many tokens prompt and reply share (by default what the model was trained for, up to 2,048), `threads` how many
-    threads compute (by default the usable cores less one), `prompt_format` how a conversation is written down (by
-    default as the file says; see `inferkit.local.prompts`).
+    threads compute token after token (by default the usable cores less one), `prompt_threads` how many compute a
+    prompt (xllamacpp; by default all usable cores), `prompt_format` how a conversation is written
+    down: the name of a form, or a Jinja template (by default as the file says; see `inferkit.local.prompts`).
 
     A request without `temperature` always takes the best token. `extra` may hold `top_k` (1 to 1,000, by default 40),
     `repeat_penalty` and `repeat_window`. The seed of a reply is in the `raw` of its last chunk. Raises
@@ -64,16 +70,20 @@ class Local:
         gpu_layers: int = 0,
         context_length: int | None = None,
         threads: int | None = None,
+        prompt_threads: int | None = None,
         prompt_format: str | None = None,
+        engine: str | None = None,
     ) -> None:
-        path = EMBEDDED if model is None else Path(model).expanduser().absolute()
+        path = EMBEDDED if model is None else find_model(model)
         if model is None and not path.is_file():
             raise ModelFileError(
                 'this installation of inferkit holds no embedded model; pass one: Local("path/to/model.gguf")'
             )
         status = check_place(path)
         self.model = path.stem
-        self._settings = EngineSettings(str(path), gpu_layers, context_length, threads, prompt_format)
+        self._settings = EngineSettings(
+            str(path), gpu_layers, context_length, threads, prompt_format, engine, prompt_threads
+        )
         self._supervisor = WorkerSupervisor(self._settings)
         facts = (self._settings, status.st_size, status.st_mtime_ns)
         self.cost_rules = _COST_RULES
@@ -91,7 +101,19 @@ class Local:
         except BaseException:
             await body.aclose()
             raise
+        request.record.note(
+            "local", engine=start["engine"], quantisation=start["quantisation"], context_length=start["context"]
+        )
         return Response(body, runtime=request.runtime, model=start["name"])
+
+    def describe(self) -> ModelFile:
+        """Say what the file is and which engine runs it, from its header alone. Raises what the first call would."""
+        from inferkit.local.engines.choice import inspect
+        from inferkit.local.prompt_choice import format_of
+
+        model = inspect(self._settings.model, self._settings.engine)
+        format_of(model, self._settings.prompt_format)
+        return model
 
     def count_tokens(self, messages: Messages) -> int:
         """Count the tokens of a prompt, marks of the prompt's form included. Waits its turn behind running calls."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from inferkit.core.errors import ConfigurationError, ContextOverflow, Unavailable
+from inferkit.core.errors import ContextOverflow, LocalModelError, Unavailable
 
 __all__ = [
     "PROVIDER",
@@ -18,8 +18,8 @@ PROVIDER = "local"
 """The provider's name in errors, traces and routes."""
 
 
-class EngineUnavailable(ConfigurationError):
-    """The llama library cannot be used on this machine as configured; the message says what to change."""
+class EngineUnavailable(LocalModelError):
+    """A model cannot be run on this machine as configured; the message says what to install or to change."""
 
 
 class WorkerDied(Unavailable):

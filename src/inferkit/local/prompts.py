@@ -1,8 +1,8 @@
-"""Turns a conversation into a local model's prompt, in the form that the model was trained on.
+"""Turns a conversation into a local model's prompt, in one of the forms that have a name.
 
-A form is found by the file's own `inferkit.prompt_format`, or by the marks in its chat template. Marks that are control
-tokens of the vocabulary go in by number; all other text, the user's above all, is spelled in ordinary tokens, so that
-no text a user types becomes a control token. A mark that a vocabulary lacks is spelled too, and can then be imitated.
+Marks that are control tokens of the vocabulary go in by number; all other text, the user's above all, is spelled in
+ordinary tokens, so that no text a user types becomes a control token. A mark that a vocabulary lacks is spelled too,
+and can then be imitated.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from inferkit.core.errors import InvalidRequest, ModelFileError
+from inferkit.core.errors import InvalidRequest
 from inferkit.local.errors import PROVIDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from inferkit.local.gguf.model_file import ModelFile
-
-__all__ = ["FORMATS", "MARKS", "Mark", "PromptFormat", "Segment", "Turn", "checked_turns", "format_of"]
+__all__ = ["FORMATS", "MARKS", "Mark", "PromptFormat", "Segment", "Turn", "checked_turns"]
 
 Turn: TypeAlias = tuple[str, str]
 """A role ("system", "user" or "assistant") and what was said."""
@@ -112,33 +110,6 @@ MARKS = frozenset(
     {"<s>", "</s>", "<unk>", "<|im_start|>", "<|im_end|>", "<|answer|>", "<|user|>", "<|assistant|>", "<|system|>"}
 )
 """Pieces that a text never spells with one token, whatever type a file gives them."""
-
-_SIGNATURES = (("<|im_start|>", "chatml"), ("[INST]", "llama-2"), ("<|user|>", "zephyr"), ("### Instruction", "alpaca"))
-
-
-def format_of(model: ModelFile, wanted: str | None = None) -> PromptFormat:
-    """Choose the form for a model: the one asked for, the file's own, its template's, or else "alpaca".
-
-    Raises `ModelFileError` where the form is unknown or the vocabulary lacks a mark it cannot do without.
-    """
-    name = wanted or model.metadata.get("inferkit.prompt_format") or _by_template(model.chat_template or "")
-    form = FORMATS.get(str(name))
-    if form is None:
-        raise ModelFileError(
-            f"{model.path}: the prompt format {str(name)[:60]!r} is unknown; "
-            f"set prompt_format= to one of {', '.join(FORMATS)}"
-        )
-    missing = [mark for mark in form.required if model.vocabulary.special(mark) is None]
-    if missing:
-        raise ModelFileError(
-            f"{model.path}: the prompt format {form.name!r} needs the control token {missing[0]}, which the vocabulary "
-            "lacks; set prompt_format= to another"
-        )
-    return form
-
-
-def _by_template(template: str) -> str:
-    return next((name for sign, name in _SIGNATURES if sign in template), "alpaca")
 
 
 def checked_turns(turns: Iterable[Sequence[str]]) -> list[Turn]:

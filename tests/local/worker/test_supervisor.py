@@ -19,7 +19,7 @@ from inferkit.local.errors import EngineUnavailable, WorkerDied
 from inferkit.local.worker import process
 from inferkit.local.worker.protocol import FRAME_LIMIT
 from inferkit.local.worker.supervisor import WorkerSupervisor
-from inferkit.runtime import forks
+from inferkit.runtime import clock, forks
 from local_calls import ask, finish, in_mid_stream, wait_until_dead
 
 
@@ -229,6 +229,30 @@ def test_a_file_removed_after_the_model_was_named_is_missed_by_the_call(start, t
     supervisor = start(path)
     path.unlink()
     with pytest.raises(ModelFileError, match="there is no file"):
+        ask(supervisor, "hello")
+
+
+def test_a_file_that_could_not_be_loaded_starts_no_other_process_until_it_changes(start, tmp_path, monkeypatch):
+    path = tiny_gguf.tiny().set("llama.block_count", "uint32", 0).write(tmp_path / "m.gguf")
+    supervisor = start(path)
+    with pytest.raises(ModelFileError, match="block_count"):
+        ask(supervisor, "hello")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/nonexistent")
+        with pytest.raises(ModelFileError, match="block_count"):
+            ask(supervisor, "hello")
+    tiny_gguf.tiny().write(path)
+    assert ask(supervisor, "hello", max_tokens=1).end["output"] == 1
+
+
+def test_a_file_that_could_not_be_loaded_is_tried_again_later(start, tmp_path, monkeypatch):
+    supervisor = start(tiny_gguf.tiny(prompt_format=None).write(tmp_path / "m.gguf"))
+    with pytest.raises(ModelFileError):
+        ask(supervisor, "hello")
+    later = clock.now() + 31
+    monkeypatch.setattr(clock, "now", lambda: later)
+    monkeypatch.setattr(sys, "executable", "/nonexistent")
+    with pytest.raises(EngineUnavailable, match="No such file"):
         ask(supervisor, "hello")
 
 

@@ -1,38 +1,54 @@
 """What the worker and an engine are to each other: settings and requests go in, frames come out.
 
-An engine is a function that takes `EngineSettings` and gives a `LoadedModel`, or raises a typed error. A request holds
-`messages` ([role, text] pairs) or a raw `prompt`, and options: `max_tokens`, `temperature`, `top_p`, `top_k`, `seed`,
-`stop`, `repeat_penalty` and `repeat_window`; with `op` "count" it only asks for the number of its tokens.
+A request holds `messages` ([role, text] pairs) or a raw `prompt`, and options: `max_tokens`, `temperature`, `top_p`,
+`top_k`, `seed`, `stop`, `repeat_penalty` and `repeat_window`; with `op` "count" it only asks for the number of its
+tokens.
 
 It is answered with a frame that holds `start` (what the model is), frames with `text`, and one with `end` (the finish
 reason), `prompt`, `cached` and `output` (tokens) and `seed`; or with one that holds `count`.
+
+How a request is answered is the same for every engine (`engines.session`). What differs stands behind two protocols:
+`InferenceEngine` computes with tokens, and `Tokens` knows what they spell.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from inferkit.core.errors import ConfigurationError
 
-__all__ = ["Caller", "EngineSettings", "LoadedModel"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["ENGINES", "Caller", "EngineSettings", "InferenceEngine", "LoadedModel", "Tokens"]
+
+ENGINES = ("ctransformers", "xllamacpp")
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What an engine loads, and how. Lengths are in tokens; None leaves a choice to the engine."""
+    """What an engine loads, and how. Lengths are in tokens; None leaves a choice to the engine.
+
+    `engine` is the one to use (None: as the file's header says), `threads` compute token after token and
+    `prompt_threads` a prompt.
+    """
 
     model: str
     gpu_layers: int = 0
     context_length: int | None = None
     threads: int | None = None
     prompt_format: str | None = None
+    engine: str | None = None
+    prompt_threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name, low in (("gpu_layers", 0), ("context_length", 1), ("threads", 1)):
+        for name, low in (("gpu_layers", 0), ("context_length", 1), ("threads", 1), ("prompt_threads", 1)):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < low):
                 raise ConfigurationError(f"{name} is a whole number from {low}; got {value!r}")
+        if self.engine is not None and self.engine not in ENGINES:
+            raise ConfigurationError(f"engine is one of {', '.join(ENGINES)}, or None; got {self.engine!r}")
 
 
 class Caller(Protocol):
@@ -50,3 +66,56 @@ class LoadedModel(Protocol):
 
     def serve(self, request: dict[str, Any], caller: Caller) -> None:
         """Answer one request with frames, and stop where the caller is gone. Raises `InvalidRequest`."""
+
+
+class Tokens(Protocol):
+    """What a model's tokens spell. `bos` begins a prompt where `add_bos`; each of `ends` ends a reply.
+
+    `leading_space` says that the model puts a space before every text, as SentencePiece does.
+    """
+
+    bos: int | None
+    add_bos: bool
+    ends: frozenset[int]
+    leading_space: bool
+
+    def special(self, text: str) -> int | None:
+        """Give the token of a control piece such as `<|im_end|>`, or None where the vocabulary has none."""
+
+    def spell(self, text: str) -> list[int]:
+        """Give the tokens of ordinary text: none of them controls anything, whatever the text says."""
+
+    def piece(self, token: int) -> bytes:
+        """Give what a token adds to a reply; a character may be spread over several tokens."""
+
+
+class InferenceEngine(Protocol):
+    """A loaded model with one context. One call at a time.
+
+    `batch` is how many tokens it computes at once at most. With `exact_batches`, what it computes for a single token
+    differs in its last bits from what it computes for the same token among others: so no prompt is left to a single
+    token, and what a reply left in the context is computed again as a part of the next prompt.
+    """
+
+    context_length: int
+    batch: int
+    exact_batches: bool
+
+    def keep(self, length: int) -> int:
+        """Forget all but the first `length` tokens of the context; return how many it could really keep."""
+
+    def evaluate(self, tokens: Sequence[int], past: int) -> None:
+        """Compute up to `batch` tokens behind the first `past` ones, which are all that the context holds."""
+
+    @property
+    def logits(self) -> memoryview[float]:
+        """The scores of every token as the next one. They may be changed, and are gone after the next `evaluate`."""
+
+    def best(self) -> int:
+        """Give the token with the highest score."""
+
+    def top(self, count: int) -> list[tuple[int, float]]:
+        """Give the `count` tokens with the highest scores, the highest first."""
+
+    def close(self) -> None:
+        """Free what it holds."""

@@ -221,8 +221,8 @@ def _tensor(head: Head, path: Path) -> Tensor:
     kind = TENSOR_TYPES.get(number)
     if kind is None:
         raise ModelFileError(
-            f"{path}: the tensor {name!r} has type number {number}, which this engine does not know; "
-            f"quantise the model as one of {', '.join(kind.name for kind in TENSOR_TYPES.values())}"
+            f"{path}: the tensor {name!r} has type number {number}, which no engine here knows; "
+            "get the model in another quantisation, such as Q4_K_M or Q8_0"
         )
     values = math.prod(shape)
     if not 0 < values <= head.size * 8 or shape[0] % kind.block:

@@ -11,9 +11,18 @@ if TYPE_CHECKING:
 
     from inferkit.local.gguf.container import Array, Container
 
-__all__ = ["Facts"]
+__all__ = ["Facts", "NotForThisEngine"]
 
 _REQUIRED = object()
+
+
+class NotForThisEngine(ModelFileError):
+    """A sound file that one engine cannot run: another may. `problem` and `remedy` are the message's halves."""
+
+    def __init__(self, message: str, problem: str = "", remedy: str = "") -> None:
+        super().__init__(message)
+        self.problem = problem
+        self.remedy = remedy
 
 
 class Facts:
@@ -23,13 +32,15 @@ class Facts:
         self.path = path
         self.container = container
 
-    def refused(self, problem: str, remedy: str) -> ModelFileError:
+    def refused(self, problem: str, remedy: str) -> NotForThisEngine:
         """Make the error for a sound file that this engine cannot run."""
-        return ModelFileError(f"{self.path}: {problem}; {remedy}")
+        return NotForThisEngine(f"{self.path}: {problem}; {remedy}", problem, remedy)
 
     def damaged(self, problem: str) -> ModelFileError:
         """Make the error for a file that contradicts itself."""
-        return self.refused(problem, "the file is damaged or made wrongly: download or convert it again")
+        return ModelFileError(
+            f"{self.path}: {problem}; the file is damaged or made wrongly: download or convert it again"
+        )
 
     def value(self, key: str, kind: str, *, default: Any = _REQUIRED) -> Any:
         """Give a value of a kind, such as "uint32"; without a default it must be there."""

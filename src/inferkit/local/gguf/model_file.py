@@ -18,11 +18,14 @@ __all__ = ["ModelFile"]
 class ModelFile:
     """What a checked model file holds. Sizes are in bytes; `context_length` is in tokens, as the model was trained.
 
-    `fingerprint` changes whenever the file's header, size or time of change does.
+    `engine` is the one that runs it, `tokeniser` the kind of its vocabulary, `key_value_width` how many numbers a token
+    takes in the context of one layer. `fingerprint` changes whenever the file's header, size or time of change does.
     """
 
     path: Path
+    engine: str
     architecture: str
+    tokeniser: str
     name: str
     quantisation: str
     context_length: int
@@ -35,6 +38,6 @@ class ModelFile:
     feed_forward_length: int
     block_count: int
     head_count: int
-    head_count_kv: int
+    key_value_width: int
     metadata: Mapping[str, Any] = field(repr=False)
     vocabulary: Vocabulary = field(repr=False)

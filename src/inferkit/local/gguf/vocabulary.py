@@ -25,15 +25,15 @@ def byte_token_text(value: int) -> bytes:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Token texts as they are in the file, their types, and the tokens that begin and end a text.
+    """Token texts as they are in the file, their types, and the tokens that begin and end a text, if any do.
 
     `add_bos` says whether a prompt begins with `bos`.
     """
 
     texts: Sequence[bytes] = field(repr=False)
     types: Sequence[int] = field(repr=False)
-    bos: int
-    eos: int
+    bos: int | None
+    eos: int | None
     add_bos: bool = True
 
     def __len__(self) -> int:
@@ -68,6 +68,14 @@ class Vocabulary:
     def special(self, text: str) -> int | None:
         """Give the token of a control piece such as `<|im_end|>`, or None where the vocabulary has none."""
         return self._specials.get(text.encode())
+
+    def special_texts(self) -> list[str]:
+        """Give the control pieces, and those that whoever made the vocabulary defined."""
+        return [text.decode("utf-8", "replace") for text in self._specials if text]
+
+    def text(self, token: int | None) -> str:
+        """Give a token's text as it stands in the file; nothing for none."""
+        return "" if token is None else self.texts[token].decode("utf-8", "replace")
 
     def faithful(self, tokens: Sequence[int], text: str, reserved: Iterable[int] = ()) -> list[int]:
         """Return `tokens`, the engine's tokens of ` {text}`, corrected so that they spell that text and nothing else.

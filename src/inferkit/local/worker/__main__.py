@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from inferkit.local.engines.ctransformers.loading import load
+from inferkit.local.engines.choice import load
 from inferkit.local.engines.interface import EngineSettings
 from inferkit.local.worker.protocol import FrameDecoder, to_frame
 from inferkit.local.worker.reception import Reception

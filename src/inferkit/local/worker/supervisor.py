@@ -14,10 +14,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from inferkit.core.errors import ConfigurationError, InvalidRequest, ModelFileError, Unavailable
+from inferkit.core.errors import ConfigurationError, InvalidRequest, LocalModelError, ModelFileError, Unavailable
 from inferkit.local.errors import PROVIDER, WorkerDied
 from inferkit.local.worker.process import WorkerProcess
-from inferkit.local.worker.protocol import FRAME_LIMIT, FrameDecoder, encode, from_frame
+from inferkit.local.worker.protocol import FRAME_LIMIT, FrameDecoder, encode, from_frame, to_frame
+from inferkit.runtime import clock
 from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = ["WorkerCall", "WorkerSupervisor"]
 
 _READ = 1 << 16
 _DEATHS_LIMIT = 2
+_REFUSAL_SECONDS = 30.0
 
 
 class WorkerCall:
@@ -65,9 +67,10 @@ class WorkerCall:
         frames = self._decoder.feed(data)
         for frame in frames:
             if "error" in frame:
+                error = from_frame(frame)
                 if frame.get("fatal"):
-                    self._supervisor.dismiss(self._worker)
-                raise from_frame(frame)
+                    self._supervisor.dismiss(self._worker, error)
+                raise error
         return frames
 
     def __enter__(self) -> Self:
@@ -86,6 +89,7 @@ class WorkerSupervisor:
         self._worker: WorkerProcess | None = None
         self._deaths = 0
         self._dead_file: tuple[int, int] | None = None
+        self._refusal: tuple[Exception, tuple[int, int], float] | None = None
         self._closed = False
         renew_after_fork(self)
 
@@ -132,9 +136,19 @@ class WorkerSupervisor:
             if self._closed:
                 raise ConfigurationError("this local model was closed; make a new Local")
             if self._worker is None:
+                self._check_refusal()
                 self._check_file()
                 self._worker = WorkerProcess(asdict(self._settings))
             return self._worker
+
+    def _check_refusal(self) -> None:
+        """Start no process for a file that could not be loaded a moment ago, unless it has changed."""
+        if self._refusal is None:
+            return
+        error, stamp, until = self._refusal
+        if clock.now() < until and stamp == self._stamp():
+            raise from_frame(to_frame(error))
+        self._refusal = None
 
     def _check_file(self) -> None:
         """Do not feed a file to worker after worker that it kills, unless it has changed."""
@@ -165,11 +179,13 @@ class WorkerSupervisor:
                 self._dead_file = self._stamp()
         return WorkerDied(f"the process that runs {self._settings.model} died: {story}; the next call starts another")
 
-    def dismiss(self, worker: WorkerProcess) -> None:
-        """Let go of a worker that could not load the file, so that the next call looks at the file again."""
+    def dismiss(self, worker: WorkerProcess, error: Exception) -> None:
+        """Let go of a worker that could not load the file, so that a later call looks at the file again."""
         with self._lock:
             if self._worker is worker:
                 self._worker = None
+                if isinstance(error, LocalModelError):
+                    self._refusal = (error, self._stamp(), clock.now() + _REFUSAL_SECONDS)
 
     def renew(self) -> None:
         """Start with a fresh lock in a fork: another thread of the parent may have held it."""

@@ -19,11 +19,12 @@ from pathlib import Path
 
 import tiny_gguf
 from inferkit import InferkitError
-from inferkit.local.engines.ctransformers.capacity import choose_sizes
+from inferkit.local.engines.capacity import choose_sizes
 from inferkit.local.engines.ctransformers.library import find_library
 from inferkit.local.engines.ctransformers.llama import Llama
 from inferkit.local.engines.ctransformers.preflight import inspect
-from inferkit.local.engines.ctransformers.session import Session
+from inferkit.local.engines.ctransformers.tokens import SentencePieceTokens
+from inferkit.local.engines.session import Session
 
 EDGES = (0, 1, 2, 3, 255, 1 << 15, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 40, (1 << 63) - 1, (1 << 64) - 1)
 SECONDS = 20
@@ -114,7 +115,7 @@ def run(path: Path) -> None:
     model = inspect(path)
     sizes = choose_sizes(model, context_length=None, threads=1, memory=1 << 30)
     llama = Llama(find_library(gpu=False), path, context_length=sizes.context_length, batch=sizes.batch, threads=1)
-    session = Session(model, llama)
+    session = Session(model, llama, SentencePieceTokens(model.vocabulary, llama.tokenize))
     for options in ({}, {"temperature": 1.0, "seed": 1}, {"repeat_penalty": 1.3, "temperature": 0.5}):
         session.serve({"prompt": "hello <s> the 😀 Q Z \0 <0x41>", "max_tokens": 8, **options}, Nobody())
     llama.close()

@@ -136,7 +136,10 @@ WRONG: dict[str, tuple[Callable[[tiny_gguf.Spec], object], str]] = {
     "no output": (lambda s: s.tensors.pop("output.weight"), "output.weight is missing .*may be shared"),
     "a tensor too many": (tensor("rope_freqs.weight", (16,)), "rope_freqs.weight among them"),
     "a scale in half precision": (tensor("output_norm.weight", (32,), F16, 64), "is of type F16, and not F32"),
-    "a tensor of later type": (tensor("output_norm.weight", (32,), 30), "type number 30, which this engine"),
+    "a tensor of later type": (
+        tensor("output_norm.weight", (32,), 30),
+        "is of type BF16, which this engine does not know",
+    ),
     "a tensor without values": (tensor("output_norm.weight", (0,), F32, 0), "impossible shape \\[0\\]"),
     "a row that is no whole block": (tensor("output_norm.weight", (33,), Q8_0, 99), "impossible shape"),
     "a tensor of great size": (tensor("output_norm.weight", (1 << 62, 2), F32, 8), "impossible shape"),

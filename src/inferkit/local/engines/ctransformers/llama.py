@@ -92,6 +92,8 @@ def _bind(path: Path) -> Any:
 class Llama:
     """A loaded model with its context. One call at a time; `close` frees both."""
 
+    exact_batches = False
+
     def __init__(
         self, library: Path, model: Path, *, context_length: int, batch: int, threads: int, gpu_layers: int = 0
     ) -> None:
@@ -147,6 +149,10 @@ class Llama:
         found = (ctypes.c_int32 * room)()
         count: int = self._lib.llama_tokenize(self._context, text, found, room, False)
         return list(found[: max(count, 0)])
+
+    def keep(self, length: int) -> int:
+        """See `InferenceEngine`: this library is told the position with each batch, so going back costs nothing."""
+        return length
 
     def evaluate(self, tokens: Sequence[int], past: int) -> None:
         """Compute up to `batch` tokens behind the first `past` ones, in place of what was computed there."""

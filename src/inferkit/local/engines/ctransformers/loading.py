@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inferkit.local.engines.ctransformers.capacity import available_memory, choose_sizes
+from inferkit.local.engines.capacity import available_memory, choose_sizes
 from inferkit.local.engines.ctransformers.library import find_library, load_cuda
 from inferkit.local.engines.ctransformers.llama import Llama
-from inferkit.local.engines.ctransformers.preflight import inspect
-from inferkit.local.engines.ctransformers.session import Session
+from inferkit.local.engines.ctransformers.tokens import SentencePieceTokens
+from inferkit.local.engines.session import Session
 
 if TYPE_CHECKING:
     from inferkit.local.engines.interface import EngineSettings
+    from inferkit.local.gguf.model_file import ModelFile
 
 __all__ = ["load"]
 
 
-def load(settings: EngineSettings) -> Session:
-    """Give a session with the model. Raises `ModelFileError`, `EngineUnavailable` or `ConfigurationError`."""
-    model = inspect(settings.model)
+def load(settings: EngineSettings, model: ModelFile) -> Session:
+    """Give a session with a checked model. Raises `ModelFileError`, `EngineUnavailable` or `ConfigurationError`."""
     on_gpu = settings.gpu_layers > 0
     library = find_library(gpu=on_gpu)
     if on_gpu:
@@ -35,4 +35,4 @@ def load(settings: EngineSettings) -> Session:
         threads=sizes.threads,
         gpu_layers=settings.gpu_layers,
     )
-    return Session(model, llama, settings.prompt_format)
+    return Session(model, llama, SentencePieceTokens(model.vocabulary, llama.tokenize), settings.prompt_format)

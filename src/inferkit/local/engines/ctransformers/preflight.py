@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-__all__ = ["inspect"]
+    from inferkit.local.gguf.container import Container
+
+__all__ = ["NAME", "PACKINGS", "check", "inspect"]
+
+NAME = "ctransformers"
+
+PACKINGS = frozenset({"F32", "F16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"})
+"""The packings of weights that the library computes with."""
 
 _BLOCKS_LIMIT = 96
 _WIDTH_LIMIT = 1 << 20
@@ -30,7 +37,11 @@ _NAME_LIMIT = 200
 def inspect(path: str | os.PathLike[str]) -> ModelFile:
     """Check a GGUF file and describe it. Raises `ModelFileError`, which says what is wrong and what to do."""
     place = Path(path)
-    container = read_container(place)
+    return check(place, read_container(place))
+
+
+def check(place: Path, container: Container) -> ModelFile:
+    """Describe a file whose head was read. Raises `NotForThisEngine`, or `ModelFileError` where it is damaged."""
     return _Llama(place, container).model_file()
 
 
@@ -42,8 +53,7 @@ class _Llama(Facts):
         if architecture != "llama":
             raise self.refused(
                 f"its architecture is {architecture[:60]!r}",
-                "this engine runs llama models (Llama 1 and 2, Mistral 7B, TinyLlama and their like); use a model of "
-                "that family, or serve this one elsewhere and use its OpenAI-compatible endpoint",
+                "this engine runs llama models (Llama 1 and 2, Mistral 7B, TinyLlama and their like)",
             )
         parts = self.value("split.count", "uint16", default=1)
         if parts > 1:
@@ -62,7 +72,9 @@ class _Llama(Facts):
         metadata = {k: v.value for k, v in container.metadata.items() if not isinstance(v.value, Array)}
         return ModelFile(
             path=self.path,
+            engine=NAME,
             architecture=architecture,
+            tokeniser=self.value("tokenizer.ggml.model", "string"),
             name=self.value("general.name", "string", default=self.path.stem)[:_NAME_LIMIT],
             quantisation=container.quantisation,
             context_length=context,
@@ -75,7 +87,7 @@ class _Llama(Facts):
             feed_forward_length=hidden,
             block_count=blocks,
             head_count=heads,
-            head_count_kv=heads_kv,
+            key_value_width=2 * (width // heads * heads_kv),
             metadata=MappingProxyType(metadata),
             vocabulary=vocabulary,
         )
@@ -130,6 +142,12 @@ class _Llama(Facts):
 
     def _check_tensors(self, expected: dict[str, tuple[int, ...]]) -> None:
         tensors = self.container.tensors
+        unknown = next((tensor for tensor in tensors.values() if tensor.type.name not in PACKINGS), None)
+        if unknown is not None:
+            raise self.refused(
+                f"the tensor {unknown.name!r} is of type {unknown.type.name}, which this engine does not know",
+                f"quantise the model as one of {', '.join(sorted(PACKINGS))}",
+            )
         for name, shape in expected.items():
             tensor = tensors.get(name)
             if tensor is None:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from inferkit.core.errors import InvalidRequest
-from inferkit.local.engines.ctransformers.sampling import Sampling, draw, penalise
+from inferkit.local.engines.sampling import Sampling, draw, penalise
 
 CANDIDATES = [(7, 3.0), (1, 2.0), (5, 1.0), (2, -4.0)]
 

@@ -1,7 +1,7 @@
 """One loaded model answering one request after another.
 
 What the context holds is remembered as tokens. A prompt that begins like the last one is evaluated only from where they
-part: the library takes an explicit position, so going back costs nothing.
+part. Which engine computes is nothing to it: see `engines.interface`.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import InvalidRequest, ModelFileError
-from inferkit.local.engines.ctransformers.sampling import Sampling, draw, penalise
+from inferkit.local.engines.sampling import Sampling, draw, penalise
 from inferkit.local.errors import PROVIDER, context_overflow
-from inferkit.local.prompts import MARKS, Mark, checked_turns, format_of
+from inferkit.local.prompt_choice import format_of
+from inferkit.local.prompts import FORMATS, Mark, checked_turns
 from inferkit.local.text import ReplyText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from inferkit.local.engines.ctransformers.llama import Llama
-    from inferkit.local.engines.interface import Caller
+    from inferkit.local.engines.interface import Caller, InferenceEngine, Tokens
     from inferkit.local.gguf.model_file import ModelFile
     from inferkit.local.prompts import PromptFormat, Segment
 
@@ -29,24 +29,26 @@ __all__ = ["Session"]
 class Session:
     """A model, its context, and what the context holds."""
 
-    def __init__(self, model: ModelFile, llama: Llama, prompt_format: str | None = None) -> None:
+    def __init__(
+        self, model: ModelFile, engine: InferenceEngine, tokens: Tokens, prompt_format: str | None = None
+    ) -> None:
         self._model = model
-        self._vocabulary = model.vocabulary
-        self._llama = llama
+        self._engine = engine
+        self._tokens = tokens
         self._format = format_of(model, prompt_format)
-        special = self._vocabulary.special
-        self._reserved = frozenset(token for mark in MARKS if (token := special(mark)) is not None)
-        self._ends = frozenset(
-            {self._vocabulary.eos, *(t for stop in self._format.stops if (t := special(stop)) is not None)}
-        )
+        stops = (tokens.special(stop) for stop in self._format.stops)
+        self._ends = tokens.ends.union(token for token in stops if token is not None)
         self._evaluated: list[int] = []
+        self._exact = 0
 
     @property
     def description(self) -> dict[str, Any]:
         """What the application may want to know about the model."""
         return {
             "name": self._model.name,
-            "context": self._llama.context_length,
+            "engine": self._model.engine,
+            "quantisation": self._model.quantisation,
+            "context": self._engine.context_length,
             "format": self._format.name,
             "fingerprint": self._model.fingerprint,
         }
@@ -62,47 +64,46 @@ class Session:
     def prompt_tokens(self, request: dict[str, Any]) -> list[int]:
         """Give the tokens of a request's `messages` (role and text) or raw `prompt`. Raises `InvalidRequest`."""
         form = self._format_of(request)
-        segments = form.write(checked_turns(request.get("messages") or [["user", request.get("prompt", "")]]))
-        vocabulary = self._vocabulary
-        tokens = [vocabulary.bos] if vocabulary.add_bos else []
-        for segment in segments:
-            tokens += self._segment_tokens(segment)
-        return tokens or [vocabulary.bos]
+        found: list[int] = []
+        for segment in form.write(checked_turns(request.get("messages") or [["user", request.get("prompt", "")]])):
+            found += self._segment_tokens(segment)
+        bos = self._tokens.bos
+        if bos is not None and (not found or (self._tokens.add_bos and found[0] != bos)):
+            found.insert(0, bos)
+        if not found:
+            raise InvalidRequest("the prompt is empty; send some text", provider=PROVIDER)
+        return found
 
     def _format_of(self, request: dict[str, Any]) -> PromptFormat:
-        return format_of(self._model, "plain") if "prompt" in request else self._format
+        return FORMATS["plain"] if "prompt" in request else self._format
 
     def _segment_tokens(self, segment: Segment) -> list[int]:
         if isinstance(segment, Mark):
-            token = self._vocabulary.special(segment.text)
+            token = self._tokens.special(segment.text)
             if token is not None:
                 return [token]
             segment = segment.text
-        if not segment:
-            return []
-        found = self._llama.tokenize(segment.encode("utf-8", "replace"))
-        tokens = self._vocabulary.faithful(found, segment, self._reserved)
-        alone = segment.startswith("\n") and self._vocabulary.pieces[tokens[0]] == b" "
-        return tokens[1:] if alone else tokens  # no space stands between a mark and the line's end
+        return self._tokens.spell(segment)
 
     def _generate(self, prompt: list[int], request: dict[str, Any], caller: Caller) -> None:
-        room = self._llama.context_length - len(prompt)
+        room = self._engine.context_length - len(prompt)
         if room < 1:
-            raise context_overflow(len(prompt), self._llama.context_length)
+            raise context_overflow(len(prompt), self._engine.context_length)
         sampling = Sampling.of(request)
         limit = _token_limit(request, room)
         form = self._format_of(request)
-        text = ReplyText([*_stops(request), *form.stops], strip_space=form.strip_space)
+        strip = form.strip_space and self._tokens.leading_space
+        text = ReplyText([*_stops(request), *form.stops], strip_space=strip)
         cached = self._rewind(prompt)
         caller.send({"start": self.description, "prompt": len(prompt), "cached": cached})
         made = 0
         reason = "length"
-        for token in self._tokens(prompt, cached, limit, sampling, caller):
+        for token in self._computed(prompt, cached, limit, sampling, caller):
             made += 1
             if token in self._ends:
                 reason = "stop"
                 break
-            new = text.add(self._vocabulary.pieces[token])
+            new = text.add(self._tokens.piece(token))
             if new:
                 caller.send({"text": new})
             if text.stopped:
@@ -121,26 +122,33 @@ class Session:
 
     def _rewind(self, prompt: list[int]) -> int:
         """Forget what the prompt does not share. The last token is computed anew: its scores are what is needed."""
+        known, anew = self._evaluated, 1
+        if self._engine.exact_batches:
+            known, anew = known[: self._exact], 2
         shared = 0
-        for mine, theirs in zip(self._evaluated, prompt[:-1], strict=False):
+        for mine, theirs in zip(known, prompt[:-anew], strict=False):
             if mine != theirs:
                 break
             shared += 1
+        shared = self._engine.keep(shared)
         del self._evaluated[shared:]
         return shared
 
     def _evaluate(self, tokens: Sequence[int]) -> None:
         past = len(self._evaluated)
-        self._llama.evaluate(tokens, past)
+        self._engine.evaluate(tokens, past)
         self._evaluated += tokens
 
-    def _tokens(self, prompt: list[int], cached: int, limit: int, sampling: Sampling, caller: Caller) -> Iterator[int]:
+    def _computed(
+        self, prompt: list[int], cached: int, limit: int, sampling: Sampling, caller: Caller
+    ) -> Iterator[int]:
         """Compute the prompt and then token after token, until the limit, or until the caller is gone."""
-        batch = self._llama.batch
-        for start in range(cached, len(prompt), batch):
+        self._exact = cached
+        for start, end in _batches(cached, len(prompt), self._engine.batch, exact=self._engine.exact_batches):
             if caller.gone():
                 return
-            self._evaluate(prompt[start : start + batch])
+            self._evaluate(prompt[start:end])
+            self._exact = end
         choose = self._chooser(sampling, list(prompt))
         for made in range(1, limit + 1):
             if caller.gone():
@@ -151,19 +159,20 @@ class Session:
                 self._evaluate([token])
 
     def _chooser(self, sampling: Sampling, seen: list[int]) -> Callable[[], int]:
-        llama = self._llama
+        engine = self._engine
         fortune = random.Random(sampling.seed)  # noqa: S311 - repeatable, not secret
 
         def choose() -> int:
             if sampling.repeat_window:
-                penalise(llama.logits, seen[-sampling.repeat_window :], sampling.repeat_penalty)
+                penalise(engine.logits, seen[-sampling.repeat_window :], sampling.repeat_penalty)
             if sampling.temperature > 0:
-                token = draw(llama.top(sampling.top_k), sampling, fortune.random())
+                token = draw(engine.top(sampling.top_k), sampling, fortune.random())
             else:
-                token = llama.best()
-                token = token if llama.logits[token] == llama.logits[token] else None
+                token = engine.best()
+                token = token if engine.logits[token] == engine.logits[token] else None
             if token is None:
                 self._evaluated.clear()
+                self._exact = 0
                 raise ModelFileError(
                     f"{self._model.path}: the model computes no numbers any more; its weights are damaged"
                 )
@@ -171,6 +180,16 @@ class Session:
             return token
 
         return choose
+
+
+def _batches(start: int, end: int, most: int, *, exact: bool) -> Iterator[tuple[int, int]]:
+    """Split what is to be computed at once, at most `most` tokens each; with `exact`, leave no token alone."""
+    while start < end:
+        stop = min(start + most, end)
+        if exact and end - stop == 1 and stop - start > 2:  # noqa: PLR2004 - a pair, so that none is alone
+            stop -= 1
+        yield start, stop
+        start = stop
 
 
 def _token_limit(request: dict[str, Any], room: int) -> int:

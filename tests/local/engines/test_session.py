@@ -8,7 +8,8 @@ import tiny_gguf
 from inferkit.local.engines.ctransformers.library import find_library
 from inferkit.local.engines.ctransformers.llama import Llama
 from inferkit.local.engines.ctransformers.preflight import inspect
-from inferkit.local.engines.ctransformers.session import Session
+from inferkit.local.engines.ctransformers.tokens import SentencePieceTokens
+from inferkit.local.engines.session import Session
 
 
 class Caller:
@@ -31,7 +32,7 @@ def start(tmp_path):
     """Begin a session that has evaluated nothing."""
     path = tiny_gguf.tiny(context=512).write(tmp_path / "m.gguf")
     llama = Llama(find_library(gpu=False), path, context_length=512, batch=8, threads=1)
-    yield lambda: Session(inspect(path), llama)
+    yield lambda: Session((model := inspect(path)), llama, SentencePieceTokens(model.vocabulary, llama.tokenize))
     llama.close()
 
 

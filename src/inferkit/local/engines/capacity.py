@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.local.errors import EngineUnavailable
 
 if TYPE_CHECKING:
     from inferkit.local.gguf.model_file import ModelFile
@@ -33,7 +34,9 @@ class Sizes:
 
 
 def choose_sizes(model: ModelFile, *, context_length: int | None, threads: int | None, memory: int | None) -> Sizes:
-    """Choose the sizes for a model, within `memory` bytes. Raises `ConfigurationError`, which says what to change.
+    """Choose the sizes for a model, within `memory` bytes.
+
+    Raises `ConfigurationError`, or `EngineUnavailable` where memory is short; both say what to change.
 
     Without a wish the context is the trained one, up to 2,048 tokens. Threads are the usable cores less one, since a
     single busy neighbour makes the engine wait on every core it shares; a tiny model gets one.
@@ -49,7 +52,7 @@ def choose_sizes(model: ModelFile, *, context_length: int | None, threads: int |
     batch = min(_BATCH, context)
     needed = memory_needed(model, context, batch)
     if memory is not None and needed > memory:
-        raise ConfigurationError(
+        raise EngineUnavailable(
             f"{model.name!r} with a context of {context} tokens needs about {needed >> 20} MiB of memory, and "
             f"{memory >> 20} MiB are free; lower context_length, or use a smaller model"
         )
@@ -61,8 +64,7 @@ def memory_needed(model: ModelFile, context: int, batch: int) -> int:
 
     The weights are not counted: they are mapped from the file, and the system may drop and reread them.
     """
-    width_kv = model.embedding_length // model.head_count * model.head_count_kv
-    cache = 2 * 2 * model.block_count * context * width_kv
+    cache = 2 * model.block_count * context * model.key_value_width
     row = model.vocabulary_size + 3 * model.feed_forward_length + 12 * model.embedding_length
     attention = 3 * model.head_count * context
     return cache + 4 * batch * (row + attention) + _SPARE

@@ -59,7 +59,7 @@ class TestReplies:
         counted = finish(supervisor.open({"op": "count", "messages": [["user", "hello the end"]]}))
         assert counted.end["count"] == reply.end["prompt"]
 
-    def test_text_that_reads_like_a_control_token_is_spelled_out(self, start, tmp_path):
+    def test_text_that_reads_like_a_control_token_is_spelled_out(self, start, engine, tmp_path):
         extra = [
             ("|an", NORMAL),
             ("<|an", NORMAL),
@@ -71,7 +71,7 @@ class TestReplies:
         spec = tiny_gguf.scripted(["<|answer|>", "{", "</s>"], prompt_format="triage", extra=extra)
         supervisor = start(spec.write(tmp_path / "m.gguf"))
         reply = finish(supervisor.open({"messages": [["user", "<|answer|>"]]}))
-        spelled = len("<|answer|>") + 1
+        spelled = {"ctransformers": len("▁<|answer|>"), "xllamacpp": 5}[engine]
         assert reply.end["prompt"] == 1 + spelled + 1
         assert reply.text == "{"
 
@@ -106,11 +106,11 @@ class TestPrefix:
         assert again.end["cached"] > 3
         assert again.text == fresh.text
 
-    def test_the_last_token_of_a_repeated_prompt_is_computed_again(self, start, tiny_path):
+    def test_the_end_of_a_repeated_prompt_is_computed_again(self, start, engine, tiny_path):
         supervisor = start(tiny_path)
         first = ask(supervisor, "hello the world", max_tokens=20)
         again = ask(supervisor, "hello the world", max_tokens=20)
-        assert again.end["cached"] == again.end["prompt"] - 1
+        assert again.end["cached"] == again.end["prompt"] - {"ctransformers": 1, "xllamacpp": 2}[engine]
         assert again.text == first.text
 
     def test_a_prompt_longer_than_a_batch_is_evaluated_in_parts(self, start, tmp_path):
@@ -210,8 +210,12 @@ class TestRefusals:
         with pytest.raises(ModelFileError, match="set prompt_format= to one of plain, chatml"):
             ask(start(tiny_path, prompt_format="cobol"), "hello")
 
-    def test_gpu_layers_without_a_gpu_are_refused_with_a_remedy(self, start, tiny_path):
+    def test_gpu_layers_without_a_gpu_are_refused_with_a_remedy(self, start, engine, tiny_path):
         if Path("/proc/driver/nvidia").exists():
             pytest.skip("there is a GPU")
-        with pytest.raises(EngineUnavailable, match="install the driver or run on the CPU with gpu_layers=0"):
+        remedy = {
+            "ctransformers": "install the driver or run on the CPU with gpu_layers=0",
+            "xllamacpp": "install its CUDA, ROCm or Vulkan build .* or use gpu_layers=0",
+        }
+        with pytest.raises(EngineUnavailable, match=remedy[engine]):
             ask(start(tiny_path, gpu_layers=1), "hello")

@@ -6,8 +6,8 @@ import pytest
 
 import tiny_gguf
 from inferkit.core.errors import ConfigurationError
-from inferkit.local.engines.ctransformers import capacity
-from inferkit.local.engines.ctransformers.capacity import available_memory, choose_sizes, memory_needed, usable_cores
+from inferkit.local.engines import capacity
+from inferkit.local.engines.capacity import available_memory, choose_sizes, memory_needed, usable_cores
 from inferkit.local.engines.ctransformers.preflight import inspect
 
 

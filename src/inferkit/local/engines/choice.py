@@ -1,0 +1,85 @@
+"""Chooses the engine for a file by what its header says, and says why not where none can run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inferkit.core.errors import ModelFileError
+from inferkit.local.engines.ctransformers import preflight as ctransformers
+from inferkit.local.engines.xllamacpp import preflight as xllamacpp
+from inferkit.local.engines.xllamacpp.library import INSTALL, find_library
+from inferkit.local.errors import EngineUnavailable
+from inferkit.local.gguf.container import read_container
+from inferkit.local.gguf.facts import NotForThisEngine
+
+if TYPE_CHECKING:
+    import os
+
+    from inferkit.local.engines.interface import EngineSettings
+    from inferkit.local.engines.session import Session
+    from inferkit.local.gguf.container import Container
+    from inferkit.local.gguf.model_file import ModelFile
+
+__all__ = ["inspect", "load"]
+
+
+def inspect(path: str | os.PathLike[str], engine: str | None = None) -> ModelFile:
+    """Check a GGUF file and describe it, with the `engine` that runs it (None: the one that its header asks for).
+
+    Reads the head alone, and loads no engine. Raises `ModelFileError` where the file is damaged or no engine can run
+    it, and `EngineUnavailable` where one could that is not installed; both say what to do.
+    """
+    place = Path(path)
+    container = read_container(place)
+    if engine is not None:
+        check = ctransformers.check if engine == ctransformers.NAME else xllamacpp.check
+        try:
+            model = check(place, container)
+        except NotForThisEngine as error:
+            problem = f"the engine {engine} does not run it, since {error.problem}"
+            raise _refusal(place, container, problem, error.remedy) from None
+        if engine == xllamacpp.NAME:
+            find_library()
+        return model
+    try:
+        return ctransformers.check(place, container)
+    except NotForThisEngine as error:
+        reason = error
+    try:
+        model = xllamacpp.check(place, container)
+    except NotForThisEngine as error:
+        raise _refusal(place, container, f"no engine runs it, since {error.problem}", error.remedy) from None
+    try:
+        find_library()
+    except EngineUnavailable as missing:
+        raise EngineUnavailable(
+            f"{place}: {_summary(container)}: the engine of the core does not run it, since {reason.problem}; "
+            f"the engine that does is an extra, so run: {INSTALL} ({missing})"
+        ) from None
+    return model
+
+
+def _refusal(place: Path, container: Container, problem: str, remedy: str) -> ModelFileError:
+    return ModelFileError(f"{place}: {_summary(container)}: {problem}; {remedy}")
+
+
+def _summary(container: Container) -> str:
+    """Say what a file is, as far as it says so."""
+
+    def said(key: str) -> Any:
+        found = container.metadata.get(key)
+        return repr(found.value[:60]) if found is not None and isinstance(found.value, str) else "unknown"
+
+    architecture, tokeniser = said("general.architecture"), said("tokenizer.ggml.model")
+    return f"architecture {architecture}, tokeniser {tokeniser}, quantisation {container.quantisation}"
+
+
+def load(settings: EngineSettings) -> Session:
+    """Load a model with the engine for it. Raises `ModelFileError`, `EngineUnavailable` or `ConfigurationError`."""
+    model = inspect(settings.model, settings.engine)
+    if model.engine == xllamacpp.NAME:
+        from inferkit.local.engines.xllamacpp.loading import load as load_with
+    else:
+        from inferkit.local.engines.ctransformers.loading import load as load_with
+    return load_with(settings, model)

