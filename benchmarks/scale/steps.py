@@ -25,7 +25,7 @@ from inferkit.caching.entry import CachedReply
 from inferkit.core.chunks import Chunk
 from inferkit.ledger.amounts import Amounts, Grant, Line, Refusal
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.sqlite import postings
+from inferkit.ledger.sqlite import leases, postings
 from inferkit.ledger.sqlite.checkpoints import log_of
 from inferkit.ledger.unwritten import Unwritten
 from inferkit.runtime import writer
@@ -123,7 +123,7 @@ def refusals(path: Path, entries: int) -> list[Figure]:
 def dead_holds(path: Path, entries: int) -> list[Figure]:
     """Measure a sweep of ten thousand dead holds: its transactions, and how long the loop stands still meanwhile."""
     lengths: list[float] = []
-    sweep = postings.sweep
+    sweep = leases.sweep
 
     def timed(cursor: sqlite3.Cursor, at: float, most: int) -> int:
         begun = time.thread_time()
@@ -144,11 +144,11 @@ def dead_holds(path: Path, entries: int) -> list[Figure]:
 
     with contextlib.closing(SqliteLedger(path)) as ledger:
         _hold(ledger, _HELD, lease=0)
-        postings.sweep = timed
+        leases.sweep = timed
         try:
             stood = asyncio.run(measure(ledger))
         finally:
-            postings.sweep = sweep
+            leases.sweep = sweep
     return [
         Figure(f"{entries:,} entries: a sweep of {_HELD:,}, longest transaction", max(lengths) * 1e3, "ms", at_most=10),
         Figure(f"{entries:,} entries: a sweep of {_HELD:,}, longest stop of the loop", stood * 1e3, "ms"),

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         LocalModelError,
         ModelFileError,
         NoRoute,
+        Overloaded,
         ProviderError,
         RateLimited,
         StreamError,
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from inferkit.providers.openai_responses import OpenAIResponses
     from inferkit.resilience.breaker import BreakerRules
     from inferkit.resilience.health import Health, ModelHealth
+    from inferkit.resilience.limiter import RateLimit
     from inferkit.resilience.retry_budget import RetryRules
     from inferkit.runtime.protocol import Runtime
 
@@ -112,6 +114,7 @@ _load = lazily(
             "LocalModelError",
             "ModelFileError",
             "NoRoute",
+            "Overloaded",
             "ProviderError",
             "RateLimited",
             "StreamError",
@@ -163,6 +166,7 @@ _load = lazily(
         "local": ("Local",),
         "resilience.breaker": ("BreakerRules",),
         "resilience.health": ("Health", "ModelHealth"),
+        "resilience.limiter": ("RateLimit",),
         "resilience.retry_budget": ("RetryRules",),
         "providers.http.settings": ("Http",),
         "providers.http.transport": ("Timeouts",),
@@ -223,11 +227,13 @@ __all__ = [
     "OpaquePart",
     "OpenAIChat",
     "OpenAIResponses",
+    "Overloaded",
     "Part",
     "Plan",
     "Plans",
     "Price",
     "ProviderError",
+    "RateLimit",
     "RateLimited",
     "ReasoningPart",
     "RefusalPart",

@@ -60,6 +60,7 @@ DOES_NOT = {
     "prompt_cache_key": "support",
     "prompt_cache_retention": "24h",
     "deadline": 12.5,
+    "priority": 7,
     "attempt": 3,
     "attempt_kind": "retry",
     "target": object(),

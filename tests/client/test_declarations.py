@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 from pathlib import Path
 
@@ -134,3 +135,10 @@ def asked_of_a_provider(*calls, **settings):
         for options in calls:
             client.complete("hi", **options)
     return provider.requests
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_help_says_what_is_not_given_by_a_name(client):
+    for method in (client.complete, client.stream):
+        parameters = inspect.signature(method).parameters
+        assert {repr(parameters[name].default) for name in ("first", "second", "model", "messages")} == {"NOT_GIVEN"}

@@ -52,7 +52,7 @@ def test_a_layer_goes_before_or_after_another_or_in_its_place():
     ]
     assert names(insert(usual(), own)) == [
         "first", "trace", "resolve", "cache", "mine", "repair", "route", "continuation", "b", "d", "retry", "a", "c",
-        "hedge", "attempt", "meter", "last",
+        "hedge", "limit", "attempt", "meter", "last",
     ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pytest
 from inferkit import LedgerError
 from inferkit.ledger.amounts import Amounts, Grant, Line, Refusal
 from inferkit.ledger.journal import Charge
-from inferkit.ledger.sqlite import checkpoints, opening, postings
+from inferkit.ledger.sqlite import checkpoints, leases, opening
 from inferkit.ledger.sqlite.ledger import SqliteLedger
 from worlds import on_a_loop
 
@@ -116,8 +116,8 @@ def test_an_extension_ends_what_it_needs(run, ledger):
 def test_dead_holds_are_ended_beside_the_loop(run, ledger, monkeypatch):
     hold(ledger, 120, lease=10)
     hold(ledger, 1, line=TIGHT, name="first")
-    threads, sweep = set(), postings.sweep
-    monkeypatch.setattr(postings, "sweep", lambda *args: (threads.add(threading.get_ident()), sweep(*args))[1])
+    threads, sweep = set(), leases.sweep
+    monkeypatch.setattr(leases, "sweep", lambda *args: (threads.add(threading.get_ident()), sweep(*args))[1])
 
     async def main(runtime):
         answer = await ledger.accounts.reserve(runtime, "second", [TIGHT], ONE, ONE, at=100, lease_seconds=9)
@@ -184,7 +184,7 @@ def test_the_log_begins_anew_though_writers_never_pause(path, monkeypatch):
         monkeypatch.setattr(checkpoints, "connect", Overtaken)
         for _ in range(5):
             write(60)
-            checkpoints.checkpoint(path)
+            ledger.accounts.database.log.tend()
         write(1)
         assert checkpoints.log_of(path) <= 64 * 1024
         assert len(list(ledger.entries())) == 306
@@ -192,17 +192,79 @@ def test_the_log_begins_anew_though_writers_never_pause(path, monkeypatch):
 
 def test_a_log_that_somebody_reads_is_left_until_he_is_done(path, monkeypatch):
     monkeypatch.setattr(checkpoints, "LOG_BYTES", 1024)
-    monkeypatch.setattr(checkpoints, "_RESTART_SECONDS", 0.01)
+    monkeypatch.setattr(checkpoints, "_RESTART_MILLISECONDS", 10)
     with contextlib.closing(SqliteLedger(path)) as ledger:
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
             reader.execute("BEGIN")
             reader.execute("SELECT count(*) FROM entries").fetchone()
             for number in range(20):
                 ledger.record(f"call-{number}", Charge(1), at=0)
-            checkpoints.checkpoint(path)
+            ledger.accounts.database.log.tend()
             assert reader.execute("SELECT count(*) FROM entries").fetchone() == (0,)
         assert len(list(ledger.entries())) == 20
     assert checkpoints.log_of(path) == 0
+
+
+@pytest.fixture
+def soon_full(monkeypatch):
+    for name, value in (("FULL_BYTES", 64 * 1024), ("ROOM_SECONDS", 0.05), ("_TRY_MILLISECONDS", 1)):
+        monkeypatch.setattr(checkpoints, name, value)
+
+
+def write_on(ledger, number, name="call"):
+    for each in range(number):
+        ledger.record(f"{name}-{each}", Charge(1), at=0)
+
+
+def test_who_finds_the_log_full_writes_when_it_was_moved(soon_full, ledger, path):
+    largest = 0
+    for number in range(130):
+        write_on(ledger, 10, name=f"call-{number}")
+        largest = max(largest, checkpoints.log_of(path))
+    assert 64 * 1024 < largest < 8 * 64 * 1024, "of up to 64 transactions before anybody looks"
+    assert len(list(ledger.entries())) == 1300
+
+
+def test_the_log_of_another_process_is_waited_for_too(soon_full, ledger, path):
+    log, numbers = ledger.accounts.database.log, iter(range(1000))
+    with contextlib.closing(SqliteLedger(path)) as other:
+        while not log.is_full:
+            write_on(ledger, 1, name=f"one-{next(numbers)}")
+        write_on(other, 200, name="other")  # which moves it meanwhile
+        assert checkpoints.log_of(path) < 64 * 1024 or other.accounts.database.log.is_full
+        write_on(ledger, 1, name="next")
+        assert not log.is_full
+        assert len(list(ledger.entries())) == next(numbers) + 201
+
+
+def test_nobody_waits_for_ever_for_a_reader_and_not_again_at_once(soon_full, ledger, path, monkeypatch):
+    log, tried = ledger.accounts.database.log, []
+    begin_anew = log._begin_anew
+    monkeypatch.setattr(log, "_begin_anew", lambda: tried.append(begin_anew()) or tried[-1])
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        write_on(ledger, 1, name="first")
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM entries").fetchone()
+        write_on(ledger, 400)
+        assert tried == [False]
+    assert checkpoints.log_of(path) > 64 * 1024
+    assert len(list(ledger.entries())) == 401
+
+
+@on_a_loop
+def test_a_loop_goes_on_while_a_full_log_is_moved(run, soon_full, ledger, monkeypatch):
+    log, threads = ledger.accounts.database.log, set()
+    begin_anew = log._begin_anew
+    monkeypatch.setattr(log, "_begin_anew", lambda: (threads.add(threading.get_ident()), begin_anew())[1])
+
+    async def main(runtime):
+        for number in range(300):
+            await ledger.accounts.record(runtime, f"call-{number}", Charge(1), at=0)
+        return threading.get_ident()
+
+    assert run(main) not in threads
+    assert threads
+    assert len(list(ledger.entries())) == 300
 
 
 def test_what_is_no_text_is_an_error_with_a_name(ledger):

@@ -12,6 +12,7 @@ from hypothesis import given, settings, strategies as st
 
 from inferkit import SqliteLedger
 from inferkit.ledger.journal import Charge
+from inferkit.ledger.sqlite import reader
 from inferkit.ledger.sqlite.checkup import check_up
 from inferkit.ledger.sqlite.hours import ids_between
 from inferkit.ledger.sqlite.journal import SqliteRecords
@@ -107,6 +108,41 @@ def test_the_last_hour_takes_as_many_steps_however_many_entries_there_are(path):
     (few, few_lost), (many, many_lost) = counted
     assert many <= 2 * few + 100, "twice as many were written in that hour by now"
     assert many_lost <= few_lost + 10
+
+
+def test_a_report_of_many_hours_reads_each_entry_a_few_times_and_no_more(path, monkeypatch):
+    taken, opened = 0, reader._open
+
+    def step():
+        nonlocal taken
+        taken += 1
+
+    def open_counted(*args):
+        connection = opened(*args)
+        connection.set_progress_handler(step, 10)
+        return connection
+
+    def steps(hours):
+        nonlocal taken
+        taken = 0
+        bounds = [HOUR * 24 * day for day in range(hours // 24 + 1)]
+        with contextlib.closing(SqliteRecords(path)) as records:
+            summary = records.summary(bounds)
+            totals = list(summary.totals)
+            assert sum(sum(usd.values()) for usd in summary.spent) == 5 * hours
+            assert list(summary.apart) == []
+            keys = [total.key for total in totals]
+            assert len(list(records.calls(keys, 0, bounds[-1]))) == 5 * hours
+            assert sum(total.calls for totals in records.by_model(keys, bounds) for total in totals) == 5 * hours
+        return taken
+
+    monkeypatch.setattr(reader, "_open", open_counted)
+    with contextlib.closing(SqliteLedger(path)) as ledger:
+        for number in range(5 * 24 * 20):
+            ledger.record(f"call-{number}", Charge(1), at=HOUR / 5 * number)
+    one, twenty = steps(24), steps(24 * 20)
+    assert one * 10 < 1000 * 5 * 24, "a thousand of SQLite's steps for each entry, in six queries"
+    assert twenty <= 25 * one
 
 
 def test_a_doctor_sees_that_entries_would_not_be_found(path):

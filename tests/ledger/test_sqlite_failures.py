@@ -179,7 +179,7 @@ def test_a_closed_ledger_is_one_file_also_if_it_was_just_being_tended(tmp_path, 
         return connection
 
     monkeypatch.setattr(checkpoints, "connect", open_while_it_is_closed)
-    database._tend()
+    database.log.tend()
     closing.join()
     assert names == ["ledger.db"]
 
@@ -189,5 +189,5 @@ def test_what_was_to_be_done_for_a_ledger_that_is_closed_by_now_makes_no_file_an
     ledger = SqliteLedger(tmp_path / "ledger.db")
     ledger.close()
     (tmp_path / "ledger.db").unlink()
-    ledger.accounts.database._tend()  # as the background does, too late
+    ledger.accounts.database.log.tend()  # as the background does, too late
     assert list(tmp_path.iterdir()) == []

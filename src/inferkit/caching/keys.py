@@ -28,6 +28,7 @@ NOT_IN_KEY = frozenset(
         "user",  # who asks: the boundary that no reply crosses is `tenant`
         "feature",  # what the reply is for
         "plan",
+        "priority",
         "prompt_cache_key",  # where the provider looks for the beginning of the prompt
         "prompt_cache_retention",
         "attempt",

@@ -198,5 +198,5 @@ class Call:
 
     def abandon(self) -> None:
         """End a stream that is still open when the interpreter exits."""
-        if self._response is not None:
-            self._response.abandon()
+        assert self._response is not None  # there was nothing to end before
+        self._response.abandon()

@@ -21,6 +21,7 @@ __all__ = [
     "are_adapters",
     "are_budgets",
     "are_layers",
+    "are_limits",
     "are_plans",
     "are_stops",
     "are_tools",
@@ -181,6 +182,14 @@ def is_transport(value: Any) -> bool:
 def is_route(value: Any) -> bool:
     """Say whether this can be a policy, or several by name: what it is not is told where it is read."""
     return isinstance(value, str | Sequence | Mapping) or hasattr(value, "plan") or _is_callable(value)
+
+
+def are_limits(value: Any) -> bool:
+    """Say whether these are limits, by the names of models or of providers."""
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and ":" in name and _is_a("RateLimit", "inferkit.resilience.limiter", limit)
+        for name, limit in value.items()
+    )
 
 
 def is_hedge(value: Any) -> bool:

@@ -120,6 +120,7 @@ class Engine:
             plans=self.plans,
             routes=self.steering.routes,
             hedge=settings.get("hedge"),
+            limits=settings.get("limits"),
             retry=Retry(settings["max_retries"], health=settings.get("health")),
             telemetry=settings.get("telemetry"),
             on_store_error=settings["on_store_error"],

@@ -56,6 +56,16 @@ class EveryCallOptions(TypedDict, total=False):
             otherwise="the innermost function with a budget",
         ),
     ]
+    priority: Annotated[
+        int,
+        Declared(
+            checks.whole(),
+            "a whole number",
+            "Who goes first where calls wait for the client's `limits=`: the highest.",
+            default=0,
+            convert=int,
+        ),
+    ]
     plan: Annotated[
         str,
         Declared(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from inferkit.providers.http.settings import Http, Library
     from inferkit.providers.http.transport import Transport
     from inferkit.resilience.health import Health
+    from inferkit.resilience.limiter import RateLimit
     from inferkit.routing.combining import Route
     from inferkit.telemetry.instruments import Telemetry
 
@@ -197,6 +198,16 @@ class Settings(TypedDict, total=False):
             "What is known of models that fail, and when they are left alone; clients that are given the same one know "
             "it together.",
             otherwise="one of its own",
+        ),
+    ]
+    limits: Annotated[
+        "Mapping[str, RateLimit]",
+        Declared(
+            checks.are_limits,
+            'a dictionary, for example {"openai:*": RateLimit(requests_per_minute=500, concurrent=50)}',
+            'What may go to a model or, as "provider:*", to all of a provider; what is more waits, by `priority=` and '
+            "turns of tenants.",
+            otherwise="none",
         ),
     ]
     hedge: Annotated[

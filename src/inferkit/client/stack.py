@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from inferkit.runtime import imports
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from inferkit.core.request import Layer
     from inferkit.layers.cache import Cache
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.subscriptions import Plans
     from inferkit.pricing.price_book import PriceBook
+    from inferkit.resilience.limiter import RateLimit
     from inferkit.routing.combining import Routes
     from inferkit.telemetry.instruments import Telemetry
 
 __all__ = ["default_stack", "for_embeddings"]
 
 _OF_REPLIES = ("repair", "continuation")
-_OF_EACH_REQUEST = ("budget", "route", "retry", "hedge", "attempt", "meter")
+_OF_EACH_REQUEST = ("budget", "route", "retry", "hedge", "limit", "attempt", "meter")
 """Layers that see each of the requests which a call for embeddings is parted into."""
 
 
@@ -37,6 +38,7 @@ def default_stack(
     plans: Plans | None = None,
     retry: Retry | None = None,
     hedge: Hedge | None = None,
+    limits: Mapping[str, RateLimit] | None = None,
     telemetry: Telemetry | None = None,
     on_store_error: Literal["block", "allow"] = "block",
     estimates: Literal["strict", "learned"] = "strict",
@@ -78,6 +80,7 @@ def default_stack(
         _continuation() if on_interrupt == "continue" else None,
         retry or Retry(),
         hedge,
+        _limits(limits) if limits else None,
         TraceAttempt(telemetry),
         Meter(book, learned),
     ]
@@ -90,6 +93,13 @@ def _continuation() -> Layer:
     from inferkit.layers.continuation import Continuation
 
     return Continuation()
+
+
+def _limits(limits: Mapping[str, RateLimit]) -> Layer:
+    imports.load("inferkit.layers.limit")
+    from inferkit.layers.limit import LimitLayer
+
+    return LimitLayer(limits)
 
 
 def for_embeddings(layers: Sequence[Layer], prices: PriceBook) -> list[Layer]:

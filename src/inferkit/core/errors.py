@@ -13,7 +13,7 @@ InferkitError               .request_id .attempts .run .embedded
 ├ InvalidReply              .problems .detail .finish_reason .partial
 ├ ToolRoundsExceeded
 └ ProviderError             .provider .status .code .retryable .retry_after
-  ├ RateLimited  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered
+  ├ RateLimited  ├ AuthenticationFailed  ├ InvalidRequest  ├ ContentFiltered  ├ Overloaded
   ├ Unavailable
   │ └ CircuitOpen
   └ StreamInterrupted       .partial
@@ -50,6 +50,7 @@ __all__ = [
     "LocalModelError",
     "ModelFileError",
     "NoRoute",
+    "Overloaded",
     "ProviderError",
     "RateLimited",
     "StreamError",
@@ -244,6 +245,10 @@ class Unavailable(ProviderError):
 
 class CircuitOpen(Unavailable):
     """The model has been failing and is left alone for a while (`retry_after`, in seconds): nothing was sent."""
+
+
+class Overloaded(ProviderError):
+    """More calls want to a model than the application's own limits let through: nothing was sent."""
 
 
 class AuthenticationFailed(ProviderError):

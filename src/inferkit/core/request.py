@@ -113,6 +113,7 @@ class Request:
     tenant: str | None = None
     feature: str | None = None
     plan: str | None = None
+    priority: int = 0
     deadline: float | None = None
     attempt: int = 0
     attempt_kind: AttemptKind = "primary"

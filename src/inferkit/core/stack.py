@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ROLES", "Insert", "StackOrderWarning", "check_order", "compose", "insert"]
 
-ROLES = ("trace", "resolve", "cache", "budget", "repair", "route", "continuation", "retry", "hedge", "attempt", "meter")
+ROLES = (
+    "trace", "resolve", "cache", "budget", "repair", "route", "continuation", "retry", "hedge", "limit", "attempt",
+    "meter",
+)  # fmt: skip
 """What layers call themselves in their attribute `role`, in the order of the usual stack, outermost first."""
 
 

@@ -52,7 +52,8 @@ class Route:
             return await call_next(request)
         policy = routes.find(request.model)
         request.record.note("route", policy=policy.name, candidates=len(plan), chosen=plan[0].name)
-        cascade = policy.cascade_for(request) if len(plan) > 1 and hasattr(policy, "cascade_for") else None
+        judging = getattr(policy, "cascade_for", None) if len(plan) > 1 and request.operation == "chat" else None
+        cascade = None if judging is None else judging(request)
         if cascade is not None:
             with imports.lock:
                 from inferkit.layers.cascade import cascaded

@@ -120,7 +120,8 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         coroutine.send(None)
     except StopIteration as stop:
-        return cast("T", stop.value)
+        result: T = stop.value
+        return result
     except RuntimeError as error:
         if not _misses_a_loop(error):
             raise

@@ -20,7 +20,7 @@ from inferkit import OpenAIChat
 from inferkit.core.errors import DeadlineExceeded, StreamError
 from inferkit.runtime.direct import DirectRuntime, drive
 from ways import WAYS, authority, close, only, text
-from wire import event
+from wire import event, sse
 from worlds import in_threads
 
 HANG_SECONDS = 30  # a guard; no test waits this long
@@ -88,6 +88,13 @@ class Server:
     async def _pausing(self, send, left):
         await self._begin(send, b"text/event-stream")
         await send({"type": "http.response.body", "body": event(delta("Hel")), "more_body": True})
+        await left
+
+    async def _bursting(self, send, left):
+        await self._begin(send, b"text/event-stream")
+        for _ in range(16):
+            await send({"type": "http.response.body", "body": FLOOD, "more_body": True})
+            self.sent += len(FLOOD)
         await left
 
     async def _flooding(self, send, left):
@@ -325,6 +332,38 @@ def test_what_had_come_of_a_stream_that_is_left_and_nobody_read_is_given_back_to
 
     way(calls)
     assert len(server.peers) == 1
+
+
+@over_http2
+def test_what_another_call_received_of_a_stream_that_is_left_is_given_back_too(way, server):
+    body = json.dumps({"model": "bursting"}).encode()
+
+    async def calls(runtime):
+        adapter = adapter_for(way, server)
+        while server.sent < 1.5 * ROOM:
+            exchange = await adapter.transport.post(server.url, {}, body, provider="acme", runtime=runtime)
+            assert await text(adapter, runtime, model="whole", stream=False) == "Hello"  # reads what comes for either
+            await exchange.aclose()
+        await still_serves(adapter, runtime)
+        await close(adapter, runtime)
+
+    way(calls)
+    assert len(server.peers) == 1
+
+
+@over_http2_on_loops
+def test_a_server_that_speaks_no_http2_is_served_all_the_same_and_calls_of_it_are_cancelled(way):
+    async def calls(runtime):
+        adapter = adapter_for(way, wire)
+        assert await text(adapter, runtime) == "Hello"
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await adapter(ask(runtime))
+        assert await text(adapter, runtime) == "Hello"
+        await adapter.aclose()
+
+    with way.wire(lambda _: sse(HELLO)) as wire:
+        way(calls)
 
 
 @over_http2_on_loops

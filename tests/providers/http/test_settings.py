@@ -102,7 +102,10 @@ def test_without_aiohttp_the_extra_is_named(monkeypatch):
         OpenAIChat(transport="aiohttp")
 
 
-@pytest.mark.parametrize(("place", "instead"), [("trio", "use asyncio"), ("direct", "use AsyncClient on asyncio")])
+@pytest.mark.parametrize(
+    ("place", "instead"),
+    [("trio", "use asyncio"), ("direct", "use AsyncClient on asyncio, or Client\\(portal=True\\)")],
+)
 def test_what_code_asked_for_is_refused_where_it_cannot_serve(place, instead):
     adapter = OpenAIChat(base_url="http://127.0.0.1:1/v1", transport="aiohttp")
 

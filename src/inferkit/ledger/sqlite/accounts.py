@@ -13,7 +13,7 @@ from inferkit.ledger.amounts import Amounts, Balance, Crossing, Grant, Line, Ref
 from inferkit.ledger.backlog import Backlog
 from inferkit.ledger.journal import NOBODY, Assignment, Attribution, Charge
 from inferkit.ledger.spill import replay
-from inferkit.ledger.sqlite import balances, customers, postings
+from inferkit.ledger.sqlite import balances, customers, leases, postings
 from inferkit.ledger.sqlite.database import READING, WRITING, Database
 from inferkit.ledger.sqlite.failures import LedgerBusy
 from inferkit.ledger.unwritten import Unwritten
@@ -112,7 +112,7 @@ class SqliteAccounts:
 
         def step(cursor: sqlite3.Cursor) -> Grant | Refusal:
             nonlocal due
-            answer = postings.extend(cursor, call, lines, more, at=at, lease=lease)
+            answer = leases.extend(cursor, call, lines, more, at=at, lease=lease)
             due = isinstance(answer, Refusal) and self._is_due(cursor, at)
             return answer
 
@@ -201,7 +201,7 @@ class SqliteAccounts:
         """
         if at < self._none_due_before:
             return False
-        earliest = postings.earliest_lease(cursor)
+        earliest = leases.earliest_lease(cursor)
         self._none_due_before = min(earliest, at + _KNOWN_SECONDS)
         return earliest <= at
 
@@ -211,7 +211,7 @@ class SqliteAccounts:
         ended = 0
         while True:
             some = await runtime.run_blocking(
-                lambda: write(lambda cursor: postings.sweep(cursor, at, _BATCH), patience=_OWED_SECONDS), apart=threads
+                lambda: write(lambda cursor: leases.sweep(cursor, at, _BATCH), patience=_OWED_SECONDS), apart=threads
             )
             ended += some
             if some < _BATCH:

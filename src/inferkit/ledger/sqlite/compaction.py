@@ -37,7 +37,7 @@ __all__ = ["Compacted", "compact"]
 _BATCH = 250  # ids, a few milliseconds
 _PAUSE_SECONDS = 0.001  # between two of them, so that calls come in between
 _JOB = "SELECT id, name, state, since, before, last, bounds, moved FROM archives"
-_FIRST = f"SELECT min(at) FROM {BETWEEN} AND id <= :last AND cell IS NOT NULL"  # noqa: S608 - names alone
+_FIRST = f"SELECT min(at) FROM {BETWEEN} AND +id <= :last AND cell IS NOT NULL"  # noqa: S608 - names alone
 _FIRST_PLANNED = f"SELECT min(at) FROM {BETWEEN} AND plan IS NOT NULL"  # noqa: S608 - names alone
 _FIRST_ASSIGNED = "SELECT min(at) FROM assignments WHERE plan IS NOT NULL"
 _APART = "SELECT count(*) FROM entries WHERE at < ?"

@@ -8,7 +8,6 @@ Nothing here ever opens the file any other way: closing a second descriptor woul
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import random
 import sqlite3
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ConfigurationError, LedgerError
-from inferkit.ledger.sqlite.checkpoints import checkpoint
+from inferkit.ledger.sqlite.checkpoints import LOOK_EVERY, LogKeeper
 from inferkit.ledger.sqlite.failures import FAILURES, LedgerBusy, damaged, explain, primary_code
 from inferkit.ledger.sqlite.opening import Durability, open_file
-from inferkit.runtime import clock, exits, writer
+from inferkit.runtime import clock, exits
 from inferkit.runtime.dropped import when_dropped
 from inferkit.runtime.forks import hold_across_fork
 from inferkit.runtime.protocol import Threads
@@ -33,19 +32,17 @@ __all__ = ["PATIENCE", "READING", "WRITING", "Database"]
 
 WRITING, READING = "BEGIN IMMEDIATE", "BEGIN"
 T = TypeVar("T")
-_log = logging.getLogger("inferkit")
 
 PATIENCE = 10.0
 """How many seconds a step waits for a file that is locked."""
 _PAUSES = (0.0002, 0.02)  # the longest first pause and the longest of all, in seconds
 _THREADS = {True: 8, False: 40}  # of an event loop's that wait; where each waits for the disk, they do so together
 _INLINE_SECONDS = 0.002  # how long a caller who must not wait waits for another thread's transaction
-_CHECKPOINT_EVERY = 512  # transactions; done in the background, where the disk may take its time
 _LOOK_SECONDS = 1.0
 _PAGE = 500  # rows
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
-_inherited: list[tuple[sqlite3.Connection, object]] = []  # of another process: neither to be used nor to be closed here
+_inherited: list[object] = []  # connections of another process: neither to be used nor to be closed here
 
 
 class Database:
@@ -67,8 +64,7 @@ class Database:
         self._look_at = 0.0
         self._pid = os.getpid()
         self._count = 0
-        self._tending = False
-        self._tend_lock = threading.Lock()
+        self.log = LogKeeper(self.path)
         self.threads = Threads(_THREADS[self.is_quick])
         with self._translated():
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,6 +101,8 @@ class Database:
         pause = _PAUSES[0]
         while True:
             try:
+                if self.log.is_full and begin == WRITING:
+                    self.log.make_room(wait=wait)
                 if wait:
                     with self._lock:  # not acquire(): an interrupt between that and a `try` would keep it for ever
                         return self._transaction(step, begin)
@@ -159,9 +157,8 @@ class Database:
                 connection.rollback()
             raise
         self._count += 1
-        if self._count % _CHECKPOINT_EVERY == 0 and not self._tending:
-            self._tending = True
-            writer.disk.take(self._tend)
+        if not self._count % LOOK_EVERY:
+            self.log.look(self._count)
         return result
 
     def read(self, query: str, parameters: tuple[object, ...] | Mapping[str, object] = ()) -> list[tuple[object, ...]]:
@@ -183,18 +180,23 @@ class Database:
 
     def close(self) -> None:
         """Close the file. A ledger that is used again opens it again."""
-        with self._tend_lock, self._lock:  # the last connection to be closed puts everything into the one file
+        with self.log.lock, self._lock:  # the last connection to be closed puts everything into the one file
             self._drop()
 
     def close_if_idle(self) -> None:
-        """Close the connection, unless somebody is at it."""
-        if self._lock.acquire(blocking=False):
+        """Close the connections, unless somebody is at them."""
+        if self.log.lock.acquire(blocking=False):
             try:
-                self._drop()
+                if self._lock.acquire(blocking=False):
+                    try:
+                        self._drop()
+                    finally:
+                        self._lock.release()
             finally:
-                self._lock.release()
+                self.log.lock.release()
 
     def _drop(self) -> None:
+        self.log.close()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -204,6 +206,7 @@ class Database:
         self._closes_when_dropped = when_dropped(connection.close)
         self._inode = self.path.stat().st_ino
         self._look_at = clock.now() + _LOOK_SECONDS
+        self.log.is_open = True
         return connection
 
     def _check_still_there(self) -> None:
@@ -225,17 +228,6 @@ class Database:
         if rows != [("ok",)]:
             raise damaged(self.path)
 
-    def _tend(self) -> None:
-        """Move what was written from the log into the file, so that no call has to. Runs in the background."""
-        try:
-            with self._tend_lock:
-                if self._connection is not None:  # what was closed is in the file, which may be gone by now
-                    checkpoint(self.path)
-        except sqlite3.Error as error:  # it is busy, or the next call finds what is wrong
-            _log.debug("the ledger's log was not moved into its file: %s", error)
-        finally:
-            self._tending = False
-
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -252,7 +244,7 @@ class Database:
 
     def hold(self) -> None:
         """Close, so that the child inherits nothing: SQLite's locks do not survive a fork, and it would not know."""
-        self._tend_lock.acquire()
+        self.log.lock.acquire()
         self._lock.acquire()
         with contextlib.suppress(sqlite3.Error):
             self._drop()
@@ -260,19 +252,19 @@ class Database:
     def release(self) -> None:
         """Let the others go on."""
         self._lock.release()
-        self._tend_lock.release()
+        self.log.lock.release()
 
     def renew(self) -> None:
         """Start again, with a connection of the child's own."""
         self._lock = threading.Lock()
-        self._tend_lock = threading.Lock()
+        self.log.renew()
         self._pid = os.getpid()
-        self._tending = False
 
     def _after_bare_fork(self) -> None:
         """Start again in a process that was forked behind Python's back (by an embedding server)."""
+        _inherited.extend(self.log.inherited())
         if self._connection is not None:
-            _inherited.append((self._connection, self._closes_when_dropped))
+            _inherited.extend((self._connection, self._closes_when_dropped))
             self._connection = None
         self.renew()
 

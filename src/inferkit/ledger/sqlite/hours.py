@@ -23,7 +23,10 @@ BETWEEN = (
     f"ON e.id >= h.first AND e.id < coalesce(({_NEXT}), {2**63 - 1}) "
     f"WHERE h.{_HOURS} AND e.at >= :since AND e.at < :until"
 )
-"""After FROM: the entries between two instants, which `instants` gives as parameters."""
+"""After FROM: the entries between two instants, which `instants` gives as parameters.
+
+Whoever adds a condition on `id` writes it `+id`: SQLite would look by that alone, and read to the end for each hour.
+"""
 _RANGES = (
     f"SELECT first, coalesce(({_NEXT}) - 1, (SELECT max(id) FROM main.entries)) FROM main.hours AS h "  # noqa: S608
     f"WHERE {_HOURS} ORDER BY first"

@@ -9,7 +9,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Literal
 
 from inferkit.core.errors import LedgerError
-from inferkit.ledger.sqlite.checkpoints import AT_ONCE_BYTES, LOG_BYTES
+from inferkit.ledger.sqlite.checkpoints import LOG_BYTES
 from inferkit.ledger.sqlite.failures import damaged
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, migrations: Sequence[st
     version = version_of(connection, path, len(migrations))
     _share(connection, path)
     run(f"PRAGMA synchronous={durability}")
-    run(f"PRAGMA wal_autocheckpoint={AT_ONCE_BYTES // _PAGE_SIZE}")
+    run("PRAGMA wal_autocheckpoint=0")  # it would be done by whoever commits, on an event loop perhaps
     run(f"PRAGMA journal_size_limit={LOG_BYTES}")
     if version < len(migrations):
         migrate(connection, migrations)

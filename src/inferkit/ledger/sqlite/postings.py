@@ -2,12 +2,18 @@
 
 The same amounts are held on all lines of a call, so one row holds them for the call, and a balance's pending part is
 the sum of the holds on it.
+
+What may be None is not bound but written into the statement as NULL, and bools are bound as numbers: Python 3.11's
+`sqlite3` looks for an adapter of all others, and raises and forgets an error on the way, which took a tenth of what the
+two transactions of a call take.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-from math import inf
+from itertools import compress, repeat
+from operator import is_not
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import LedgerError
@@ -16,7 +22,7 @@ from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal, Sett
 from inferkit.ledger.decisions import grant
 from inferkit.ledger.journal import Attribution, Charge
 from inferkit.ledger.sqlite import balances
-from inferkit.ledger.sqlite.entries import COLUMNS, NO_ACCOUNTS, accounts_json, accounts_of, cell_number, part_as_json
+from inferkit.ledger.sqlite.entries import NO_ACCOUNTS, accounts_json, accounts_of, cell_number, part_as_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,7 +32,8 @@ if TYPE_CHECKING:
     from inferkit.ledger.unwritten import Unwritten
 
 __all__ = [
-    "cell_of", "earliest_lease", "enter_late", "extend", "mark_sent", "record", "reserve", "settle", "sweep", "void",
+    "RELEASE_EXPIRED", "attribution_of", "cell_of", "enter", "enter_late", "hold", "mark_sent", "move", "record",
+    "reserve", "settle", "void",
 ]  # fmt: skip
 
 _HOLD_BALANCE = (
@@ -40,37 +47,34 @@ _MOVE = (
     "usd_held = usd_held - ?, tokens_held = tokens_held - ?, calls_held = calls_held - ? "
     "WHERE account = ? AND window = ?"
 )
-_HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_HOLD_NEW = (
-    "INSERT INTO holds SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM entered WHERE call = ?) "
+_HOLD_NEW = "INSERT OR FAIL INTO holds SELECT "
+_UNLESS_KNOWN = (
+    " WHERE NOT EXISTS (SELECT 1 FROM entered WHERE call = ?) "
     "AND NOT EXISTS (SELECT 1 FROM expired WHERE call = ?) ON CONFLICT (call) DO NOTHING"
 )
-_EXTEND = "UPDATE holds SET usd = usd + ?, tokens = tokens + ?, calls = calls + ?, lease = max(lease, ?) WHERE call = ?"
 _HOLD_WHOLE = (
     "UPDATE balances SET usd_held = usd_held + ?, tokens_held = tokens_held + ?, calls_held = calls_held + ? "
-    "WHERE account = ? AND window = ? "
-    "AND (? IS NULL OR ? = 0 OR usd + usd_held - usd_extra + ? <= ?) "
-    "AND (? IS NULL OR ? = 0 OR tokens + tokens_held - tokens_extra + ? <= ?) "
-    "AND (? IS NULL OR ? = 0 OR calls + calls_held - calls_extra + ? <= ?) "
+    "WHERE account = ? AND window = ?{} "
     "RETURNING usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra"
 )
-_INTO = f"INSERT OR FAIL INTO entries (cell, {COLUMNS}) VALUES"  # to undo a trigger's work, others note every page
-_ENTER = f"{_INTO} ({', '.join('?' * 28)}, NULL)"
-_ENTER_WITH_DETAILS = f"{_INTO} ({', '.join('?' * 29)})"
+_IF_ROOM = " AND {0} + {0}_held - {0}_extra <= ?"
+# OR FAIL: to undo what a trigger did, others would keep the pages as they were
+_ENTER = (
+    "INSERT OR FAIL INTO entries (call, kind, at, calls, input_tokens, output_tokens, cache_read_tokens, "
+    "cache_write_tokens, reasoning_tokens, attempts, estimated, degraded, prompt_cache_saved, routing_saved, overrun, "
+    "accounts, user, tenant, feature, plan, cell, usd, provider, model, outcome, finish_reason, asked, parts, details) "
+    "VALUES ("
+)
 _LARGE = 2**40  # nano-dollars, a thousand dollars for one call; or tokens
 _RELEASE = "DELETE FROM holds WHERE call = ? RETURNING usd, tokens, calls, accounts"
-_RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"
-_EARLIEST_LEASE = "SELECT min(lease) FROM holds"  # an index would cost every call more than this costs those refused
-_SWEEP = (
-    "DELETE FROM holds WHERE call IN (SELECT call FROM holds WHERE lease <= ? LIMIT ?) "
-    "RETURNING call, usd, tokens, calls, accounts, sent, user, tenant, feature, plan"
-)
+RELEASE_EXPIRED = "DELETE FROM expired WHERE call = ? RETURNING usd, tokens, calls, accounts"
 _IS_KNOWN = (
     "SELECT 1 FROM holds WHERE call = ? UNION ALL SELECT 1 FROM entered WHERE call = ? "
     "UNION ALL SELECT 1 FROM expired WHERE call = ? LIMIT 1"
 )
 _ATTRIBUTION = "SELECT user, tenant, feature, plan FROM entries WHERE call = ? ORDER BY id LIMIT 1"
 _IS_ENTERED = "SELECT 1 FROM entered WHERE call = ? LIMIT 1"
+_NONES = repeat(None)
 _NOW, _BEFORE = Settled(now=True), Settled(now=False)
 
 
@@ -87,27 +91,16 @@ def reserve(
     attribution: Attribution,
 ) -> Grant | Refusal:
     """Hold what every line can spare, or nothing."""
-    answer = _hold(cursor, lines, wanted, minimum, at)
+    answer = hold(cursor, lines, wanted, minimum, at)
     if isinstance(answer, Grant):
-        hold = (call, *answer.amounts, accounts_json(tuple([line[:2] for line in lines])), lease, sent, *attribution)
-        is_new = cursor.execute(_HOLD_NEW, (*hold, call, call)).rowcount
+        accounts = accounts_json(tuple([line[:2] for line in lines]))
+        given = tuple(map(is_not, attribution, _NONES))
+        row = (call, *answer.amounts, accounts, lease, +sent, *compress(attribution, given), call, call)
+        is_new = cursor.execute(_with_nulls(_HOLD_NEW, 7, given, _UNLESS_KNOWN), row).rowcount
     else:
         is_new = cursor.execute(_IS_KNOWN, (call,) * 3).fetchone() is None
     if not is_new:
         raise LedgerError(f"call {call} was reserved before; give every call an id of its own")
-    return answer
-
-
-def extend(
-    cursor: sqlite3.Cursor, call: str, lines: Sequence[Line], more: Amounts, *, at: float, lease: float
-) -> Grant | Refusal:
-    """Add to a hold, or leave it."""
-    answer = _hold(cursor, lines, more, more, at)
-    if isinstance(answer, Grant):
-        cursor.execute(_EXTEND, (*more, lease, call))
-        if not cursor.rowcount:
-            _revive(cursor, call, lease, at)
-            cursor.execute(_EXTEND, (*more, lease, call))
     return answer
 
 
@@ -120,15 +113,15 @@ def void(cursor: sqlite3.Cursor, call: str, at: float) -> bool:
     """Give back what a call holds, or take back what was posted when its lease ran out."""
     held = cursor.execute(_RELEASE, (call,)).fetchall()
     for *amounts, accounts in held:
-        _move(cursor, NOTHING, amounts, accounts)
-    return bool(held) or _correct(cursor, call, Charge(0, attempts=0, attribution=_attribution(cursor, call)), at, 0)
+        move(cursor, NOTHING, amounts, accounts)
+    return bool(held) or _correct(cursor, call, Charge(0, attempts=0, attribution=attribution_of(cursor, call)), at, 0)
 
 
 def record(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float) -> bool:
     """Enter a call without accounts, once."""
     if cursor.execute(_IS_ENTERED, (call,)).fetchone():
         return False
-    _enter(cursor, call, "settled", at, calls=1, charge=charge)
+    enter(cursor, call, "settled", at, calls=1, charge=charge)
     return True
 
 
@@ -141,9 +134,10 @@ def enter_late(cursor: sqlite3.Cursor, one: Unwritten) -> bool:
     return _settle(cursor, one.call, one.charge, one.at, 1)
 
 
-def _hold(
+def hold(
     cursor: sqlite3.Cursor, lines: Sequence[Line], wanted: Amounts, minimum: Amounts, at: float
 ) -> Grant | Refusal:
+    """Hold what every line can spare on all of them, or nothing."""
     if len(lines) == 1:
         whole = _hold_whole(cursor, lines[0], wanted)
         if whole is not None:
@@ -164,9 +158,13 @@ def _hold_whole(cursor: sqlite3.Cursor, line: Line, wanted: Amounts) -> Grant | 
     usd = None if line.usd is None else line.usd + grace.usd
     tokens = None if line.tokens is None else line.tokens + grace.tokens
     calls = None if line.calls is None else line.calls + grace.calls
-    u, t, c = wanted
-    room = (usd, u, u, usd, tokens, t, t, tokens, calls, c, c, calls)
-    row = cursor.execute(_HOLD_WHOLE, (u, t, c, line.account, line.window, *room)).fetchone()
+    values: list[int | str] = [*wanted, line.account, line.window]
+    units = ""
+    for unit, limit, amount in zip("utc", (usd, tokens, calls), wanted, strict=True):
+        if limit is not None and amount:  # what costs nothing is free, also after the limit
+            units += unit
+            values.append(limit - amount)
+    row = cursor.execute(_if_room(units), values).fetchone()
     if row is None:
         return None
     left = (
@@ -175,6 +173,13 @@ def _hold_whole(cursor: sqlite3.Cursor, line: Line, wanted: Amounts) -> Grant | 
         None if calls is None else calls - row[2],
     )
     return Grant(wanted, left)
+
+
+@functools.cache
+def _if_room(units: str) -> str:
+    """Give the statement for those of the units, by their first letters, that there has to be room for."""
+    rooms = [_IF_ROOM.format(unit) for unit in ("usd", "tokens", "calls") if unit[0] in units]
+    return _HOLD_WHOLE.format("".join(rooms))
 
 
 def settle(
@@ -195,75 +200,42 @@ def _settle(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls:
     if held:
         *released, accounts = held[0]
         tokens = charge.input_tokens + charge.output_tokens
-        _move(cursor, (charge.usd or 0, tokens, calls), released, accounts)
+        move(cursor, (charge.usd or 0, tokens, calls), released, accounts)
     elif _correct(cursor, call, charge, at, calls):
         return True
     elif cursor.execute(_IS_ENTERED, (call,)).fetchone():
         return False
     else:
         accounts = NO_ACCOUNTS  # nothing was reserved; the journal keeps the cost all the same
-    _enter(cursor, call, "settled", at, calls=calls, charge=charge, accounts=accounts)
+    enter(cursor, call, "settled", at, calls=calls, charge=charge, accounts=accounts)
     return True
 
 
 def _correct(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float, calls: int) -> bool:
     """Settle a call whose lease ran out, by the difference to what was posted then."""
-    posted = cursor.execute(_RELEASE_EXPIRED, (call,)).fetchall()
+    posted = cursor.execute(RELEASE_EXPIRED, (call,)).fetchall()
     for usd, tokens, number, accounts in posted:
         known = charge.usd is not None or usd
         charge = charge._replace(
             usd=(charge.usd or 0) - usd if known else None, output_tokens=charge.output_tokens - tokens
         )
-        _move(cursor, Amounts(charge.usd or 0, charge.tokens, calls - number), NOTHING, accounts)
-        _enter(cursor, call, "corrected", at, calls=calls - number, charge=charge, accounts=accounts)
+        move(cursor, Amounts(charge.usd or 0, charge.tokens, calls - number), NOTHING, accounts)
+        enter(cursor, call, "corrected", at, calls=calls - number, charge=charge, accounts=accounts)
     return bool(posted)
 
 
-def _revive(cursor: sqlite3.Cursor, call: str, lease: float, at: float) -> None:
-    """Hold again what was posted when the lease ran out, since the call turns out to be running."""
-    posted = cursor.execute(_RELEASE_EXPIRED, (call,)).fetchall()
-    if not posted:
-        raise LedgerError(f"call {call} holds nothing that could be extended; it was settled or never reserved")
-    usd, tokens, number, accounts = posted[0]
-    back = Amounts(-usd, -tokens, -number)
-    _move(cursor, back, back, accounts)
-    attribution = _attribution(cursor, call)
-    charge = Charge(-usd, output_tokens=-tokens, attempts=0, attribution=attribution)
-    _enter(cursor, call, "corrected", at, calls=-number, charge=charge, accounts=accounts)
-    cursor.execute(_HOLD, (call, usd, tokens, number, accounts, lease, True, *attribution))
-
-
-def _attribution(cursor: sqlite3.Cursor, call: str) -> Attribution:
+def attribution_of(cursor: sqlite3.Cursor, call: str) -> Attribution:
     """Find whom a call was entered for when its lease ran out."""
     return Attribution(*(cursor.execute(_ATTRIBUTION, (call,)).fetchone() or ()))
 
 
-def earliest_lease(cursor: sqlite3.Cursor) -> float:
-    """Give the instant at which the first lease runs out. Reads all holds."""
-    (lease,) = cursor.execute(_EARLIEST_LEASE).fetchone()
-    return inf if lease is None else float(lease)
-
-
-def sweep(cursor: sqlite3.Cursor, at: float, most: int) -> int:
-    """End `most` holds whose lease ran out: what was sent is posted at the amount held, as an estimate."""
-    rows = cursor.execute(_SWEEP, (at, most)).fetchall()
-    for call, usd, tokens, calls, accounts, sent, *attribution in rows:
-        held = Amounts(usd, tokens, calls)
-        posted = held if sent else NOTHING
-        _move(cursor, posted, held, accounts)
-        cursor.execute("INSERT INTO expired VALUES (?, ?, ?, ?, ?)", (call, *posted, accounts))
-        if sent:
-            charge = Charge(usd, output_tokens=tokens, estimated=True, attribution=Attribution(*attribution))
-            _enter(cursor, call, "expired", at, calls=calls, charge=charge, accounts=accounts)
-    return len(rows)
-
-
-def _move(cursor: sqlite3.Cursor, posted: Sequence[int], released: Sequence[int], accounts: str) -> None:
+def move(cursor: sqlite3.Cursor, posted: Sequence[int], released: Sequence[int], accounts: str) -> None:
+    """Post amounts to accounts, and release others."""
     for account, window in accounts_of(accounts):
         cursor.execute(_MOVE, (*posted, *released, account, window))
 
 
-def _enter(
+def enter(
     cursor: sqlite3.Cursor,
     call: str,
     kind: EntryKind,
@@ -274,13 +246,27 @@ def _enter(
     accounts: str = NO_ACCOUNTS,
 ) -> None:
     """Write an entry."""
-    parts, attribution, details = charge[-3:]
-    said = json.dumps([part_as_json(part) for part in parts]) if parts else None
-    row = (cell_of(kind, charge), call, kind, at, calls, *charge[:-3], said, *attribution, accounts)
-    if details is NO_DETAILS:  # as of most calls
-        cursor.execute(_ENTER, row)
-    else:
-        cursor.execute(_ENTER_WITH_DETAILS, (*row, json.dumps(details.as_json())))
+    (
+        usd, provider, model, input_tokens, output_tokens, cache_read, cache_write, reasoning, attempts, estimated,
+        outcome, finish_reason, asked, degraded, cache_saved, routing_saved, overrun, parts, attribution, details,
+    ) = charge  # fmt: skip
+    known = (
+        call, kind, at, calls, input_tokens, output_tokens, cache_read, cache_write, reasoning, attempts, +estimated,
+        +degraded, cache_saved, routing_saved, overrun, accounts,
+    )  # fmt: skip
+    perhaps = (
+        *attribution, cell_of(kind, charge), usd, provider, model, outcome, finish_reason, asked,
+        json.dumps([part_as_json(part) for part in parts]) if parts else None,
+        None if details is NO_DETAILS else json.dumps(details.as_json()),
+    )  # fmt: skip
+    given = tuple(map(is_not, perhaps, _NONES))
+    cursor.execute(_with_nulls(_ENTER, len(known), given, ")"), (*known, *compress(perhaps, given)))
+
+
+@functools.lru_cache(maxsize=256)
+def _with_nulls(begin: str, known: int, given: tuple[bool, ...], end: str) -> str:
+    """Give a statement with a list of known values, and of others that are given or NULL."""
+    return f"{begin}{', '.join(['?'] * known + ['?' if each else 'NULL' for each in given])}{end}"
 
 
 def cell_of(kind: EntryKind, charge: Charge) -> int | None:
@@ -289,12 +275,18 @@ def cell_of(kind: EntryKind, charge: Charge) -> int | None:
     Those are calls of several attempts, whose lease ran out, that cost more than was held, or so large that few of them
     make more than 64 bits.
     """
-    saved, routed, reported = charge.prompt_cache_saved, charge.routing_saved, charge.details.reported_nanos
-    largest = max(charge.usd or 0, charge.input_tokens, charge.output_tokens, abs(saved), abs(routed), reported or 0)
-    if kind != "settled" or charge.parts or charge.overrun or largest >= _LARGE:
+    (
+        usd, provider, model, input_tokens, output_tokens, _, _, _, _, estimated, outcome, finish_reason, _, degraded,
+        cache_saved, routing_saved, overrun, parts, attribution, details,
+    ) = charge  # fmt: skip
+    reported = details.reported_nanos
+    if kind != "settled" or parts or overrun or input_tokens >= _LARGE or output_tokens >= _LARGE:
+        return None
+    if (usd or 0) >= _LARGE or (reported or 0) >= _LARGE:
+        return None
+    if not -_LARGE < cache_saved < _LARGE or not -_LARGE < routing_saved < _LARGE:
         return None
     return cell_number(
-        charge.attribution, charge.provider, charge.model, charge.outcome, charge.finish_reason, charge.usd is None,
-        charge.estimated, charge.degraded, charge.details is NO_DETAILS, reported is None,
-        (saved != 0, routed != 0, charge.overrun != 0),
+        attribution, provider, model, outcome, finish_reason, usd is None, estimated, degraded, details is NO_DETAILS,
+        reported is None, (cache_saved != 0, routing_saved != 0, False),
     )  # fmt: skip

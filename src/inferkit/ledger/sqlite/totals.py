@@ -35,7 +35,7 @@ _AMOUNTS = (
 _ADDED = ", ".join(f"{each} = {each} + excluded.{each}" for each in _AMOUNTS.split(", "))
 _ADDED += ", first = min(first, excluded.first)"
 _TABLE = f"CREATE TEMP TABLE sums (cell INTEGER PRIMARY KEY, {_AMOUNTS}, id INTEGER, first REAL)"
-_WITHIN = f"FROM {BETWEEN} AND id <= :last AND cell IS NOT NULL"
+_WITHIN = f"FROM {BETWEEN} AND +id <= :last AND cell IS NOT NULL"
 _REPORTED = "json_extract(details, '$.reported_nanos')"
 _ADD = (
     "INSERT INTO temp.sums SELECT cell, calls, coalesce(usd, 0), input_tokens, output_tokens, cache_read_tokens, "
@@ -67,7 +67,7 @@ _SPENT = f"SELECT provider, model, sum(usd) {_WITHIN} GROUP BY provider, model"
 _FILTER = "sum(usd) FILTER (WHERE model IS :model{0} AND provider IS :provider{0})"
 _APART = (
     f"SELECT id, {WITHOUT_ACCOUNTS} FROM {BETWEEN} "  # noqa: S608 - columns alone
-    "AND id <= :last AND cell IS NULL ORDER BY id"
+    "AND +id <= :last AND cell IS NULL ORDER BY id"
 )
 _CALLS = (
     f"SELECT cell, id, {WITHOUT_ACCOUNTS} FROM {BETWEEN} "  # noqa: S608 - columns alone

@@ -7,6 +7,7 @@ ones; `aiohttp_versions` lets pass only releases with which the tests of all thi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 from contextvars import Context
@@ -117,10 +118,10 @@ def _is_polluted(protocol: Any) -> bool:
     """Say whether an idle connection holds, or is about to bring, bytes that no call asked for, or its end."""
     if protocol.should_close or protocol._parser is None:
         return True
-    try:
-        if protocol._parser.feed_eof() is not None:  # the beginning of a message; the next call gets another parser
-            return True
-    except Exception:
+    between = False
+    with contextlib.suppress(Exception):  # as in the midst of a message
+        between = protocol._parser.feed_eof() is None  # not at the beginning of one; the next call gets another parser
+    if not between:
         return True
     sock = protocol.transport.get_extra_info("socket")
     return sock is not None and _is_readable(sock.fileno())

@@ -107,7 +107,9 @@ class AiohttpTransport:
     def _from_elsewhere(self, runtime: Runtime) -> Transport:
         if self._elsewhere is not None:
             return self._elsewhere
-        where, instead = ("trio", "asyncio") if not runtime.blocking else ("Client", "AsyncClient on asyncio")
+        where, instead = "trio", "asyncio"
+        if runtime.blocking:
+            where, instead = "Client", "AsyncClient on asyncio, or Client(portal=True)"
         raise ConfigurationError(
             f'transport="aiohttp" needs asyncio, and this call comes from {where}: use {instead}, or leave transport= '
             'at "httpx", which serves both'

@@ -1,0 +1,72 @@
+"""What becomes of holds that last: some are extended, and of some the lease runs out, since their processes died."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from inferkit.core.errors import LedgerError
+from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal
+from inferkit.ledger.journal import Attribution, Charge
+from inferkit.ledger.sqlite.postings import RELEASE_EXPIRED, attribution_of, enter, hold, move
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+__all__ = ["earliest_lease", "extend", "sweep"]
+
+_HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_EXTEND = "UPDATE holds SET usd = usd + ?, tokens = tokens + ?, calls = calls + ?, lease = max(lease, ?) WHERE call = ?"
+_EARLIEST_LEASE = "SELECT min(lease) FROM holds"  # an index would cost every call more than this costs those refused
+_SWEEP = (
+    "DELETE FROM holds WHERE call IN (SELECT call FROM holds WHERE lease <= ? LIMIT ?) "
+    "RETURNING call, usd, tokens, calls, accounts, sent, user, tenant, feature, plan"
+)
+
+
+def extend(
+    cursor: sqlite3.Cursor, call: str, lines: Sequence[Line], more: Amounts, *, at: float, lease: float
+) -> Grant | Refusal:
+    """Add to a hold, or leave it."""
+    answer = hold(cursor, lines, more, more, at)
+    if isinstance(answer, Grant):
+        cursor.execute(_EXTEND, (*more, lease, call))
+        if not cursor.rowcount:
+            _revive(cursor, call, lease, at)
+            cursor.execute(_EXTEND, (*more, lease, call))
+    return answer
+
+
+def earliest_lease(cursor: sqlite3.Cursor) -> float:
+    """Give the instant at which the first lease runs out. Reads all holds."""
+    (lease,) = cursor.execute(_EARLIEST_LEASE).fetchone()
+    return inf if lease is None else float(lease)
+
+
+def sweep(cursor: sqlite3.Cursor, at: float, most: int) -> int:
+    """End `most` holds whose lease ran out: what was sent is posted at the amount held, as an estimate."""
+    rows = cursor.execute(_SWEEP, (at, most)).fetchall()
+    for call, usd, tokens, calls, accounts, sent, *attribution in rows:
+        held = Amounts(usd, tokens, calls)
+        posted = held if sent else NOTHING
+        move(cursor, posted, held, accounts)
+        cursor.execute("INSERT INTO expired VALUES (?, ?, ?, ?, ?)", (call, *posted, accounts))
+        if sent:
+            charge = Charge(usd, output_tokens=tokens, estimated=True, attribution=Attribution(*attribution))
+            enter(cursor, call, "expired", at, calls=calls, charge=charge, accounts=accounts)
+    return len(rows)
+
+
+def _revive(cursor: sqlite3.Cursor, call: str, lease: float, at: float) -> None:
+    """Hold again what was posted when the lease ran out, since the call turns out to be running."""
+    posted = cursor.execute(RELEASE_EXPIRED, (call,)).fetchall()
+    if not posted:
+        raise LedgerError(f"call {call} holds nothing that could be extended; it was settled or never reserved")
+    usd, tokens, number, accounts = posted[0]
+    back = Amounts(-usd, -tokens, -number)
+    move(cursor, back, back, accounts)
+    attribution = attribution_of(cursor, call)
+    charge = Charge(-usd, output_tokens=-tokens, attempts=0, attribution=attribution)
+    enter(cursor, call, "corrected", at, calls=-number, charge=charge, accounts=accounts)
+    cursor.execute(_HOLD, (call, usd, tokens, number, accounts, lease, True, *attribution))

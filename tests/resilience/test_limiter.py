@@ -1,0 +1,212 @@
+"""The limiter and its queue as a state machine, and what each of its limits promises."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from inferkit import ConfigurationError, RateLimit
+from inferkit.resilience.limiter import Limiter, Ticket
+
+
+class Woken(Ticket):
+    """A ticket that counts how often it was told to look."""
+
+    __slots__ = ("woken",)
+
+    def __init__(self, priority=0, tenant="", tokens=1):
+        self.woken = 0
+        super().__init__(priority, tenant, tokens, self.count)
+
+    def count(self):
+        self.woken += 1
+
+
+def entered(limiter, now, *tickets):
+    for ticket in tickets:
+        limiter.enter(ticket, now)
+    return [ticket.is_in for ticket in tickets]
+
+
+def served(limiter, now, waiting):
+    """Let one after another through; give the order."""
+    order = []
+    while waiting:
+        ticket = next(each for each in waiting if each.is_in)
+        waiting.remove(ticket)
+        order.append(ticket)
+        limiter.leave(ticket, now)
+    return order
+
+
+def test_no_more_run_at_once_than_may():
+    limiter = Limiter(RateLimit(concurrent=2), 0.0)
+    first, second, third = Woken(), Woken(), Woken()
+    assert entered(limiter, 0.0, first, second, third) == [True, True, False]
+    limiter.leave(first, 1.0)
+    assert third.is_in
+    assert third.woken == 1
+
+
+def test_requests_go_as_fast_as_a_minutes_worth_with_a_burst():
+    limiter = Limiter(RateLimit(requests_per_minute=60), 0.0)
+    tickets = [Woken() for _ in range(12)]
+    assert sum(entered(limiter, 0.0, *tickets)) == 10
+    assert limiter.seconds_left(tickets[10], 0.0) == pytest.approx(1.0)
+    assert limiter.seconds_left(tickets[11], 0.0) is None, "it is woken by the one before it"
+    limiter.advance(1.0)
+    assert tickets[10].is_in
+    assert tickets[11].woken
+    assert limiter.seconds_left(tickets[11], 1.0) == pytest.approx(1.0)
+
+
+def test_tokens_are_counted_as_expected_and_set_right_by_what_came():
+    limiter = Limiter(RateLimit(tokens_per_minute=6000), 0.0)
+    first, second = Woken(tokens=900), Woken(tokens=500)
+    assert entered(limiter, 0.0, first, second) == [True, False]
+    limiter.leave(first, 0.0, tokens=100)
+    assert second.is_in, "most of what was expected did not come"
+    greedy = Limiter(RateLimit(tokens_per_minute=6000), 0.0)
+    first, second = Woken(tokens=100), Woken(tokens=500)
+    greedy.enter(first, 0.0)
+    greedy.leave(first, 0.0, tokens=3000)
+    greedy.enter(second, 0.0)
+    assert not second.is_in
+    assert greedy.seconds_left(second, 0.0) == pytest.approx(25.0), "what came too much is owed"
+
+
+def test_one_that_is_larger_than_the_limit_goes_when_there_is_all_of_it():
+    limiter = Limiter(RateLimit(tokens_per_minute=600), 0.0)
+    huge = Woken(tokens=10_000)
+    assert entered(limiter, 0.0, huge) == [True]
+    assert entered(limiter, 0.0, Woken(tokens=1)) == [False]
+
+
+def test_the_highest_priority_goes_first_and_equals_in_turn_by_tenant():
+    limiter = Limiter(RateLimit(concurrent=1), 0.0)
+    running = Woken()
+    limiter.enter(running, 0.0)
+    greedy = [Woken(tenant="greedy") for _ in range(6)]
+    modest = [Woken(tenant="modest") for _ in range(2)]
+    urgent = Woken(priority=5, tenant="greedy")
+    for ticket in (*greedy, *modest, urgent):
+        limiter.enter(ticket, 0.0)
+    limiter.leave(running, 0.0)
+    order = served(limiter, 0.0, [*greedy, *modest, urgent])
+    assert order[0] is urgent
+    assert [ticket.tenant for ticket in order[1:6]] == ["greedy", "modest", "greedy", "modest", "greedy"]
+
+
+def test_a_full_queue_turns_away_the_lowest_priority():
+    limiter = Limiter(RateLimit(concurrent=1, queue=2), 0.0)
+    limiter.enter(Woken(), 0.0)
+    low, middle, high, late = Woken(1), Woken(2), Woken(3), Woken(1)
+    for ticket in (low, middle, high, late):
+        limiter.enter(ticket, 0.0)
+    assert [ticket.is_turned_away for ticket in (low, middle, high, late)] == [True, False, False, True]
+    assert low.woken == 1
+    assert len(limiter) == 2
+
+
+def test_overload_lowers_what_may_run_and_replies_raise_it_again():
+    limiter = Limiter(RateLimit(concurrent=16), 0.0)
+    tickets = [Woken() for _ in range(16)]
+    entered(limiter, 0.0, *tickets)
+    limiter.leave(tickets.pop(), 0.0, overloaded=True)
+    assert limiter.concurrent == 12.0
+    for _ in range(100):
+        limiter.leave(tickets.pop(), 0.0, overloaded=False) if tickets else None
+        again = Woken()
+        limiter.enter(again, 0.0)
+        limiter.leave(again, 0.0, overloaded=False)
+    assert limiter.concurrent > 15.0
+    for _ in range(200):
+        again = Woken()
+        limiter.enter(again, 0.0)
+        limiter.leave(again, 0.0, overloaded=True)
+    assert limiter.concurrent == 1.0, "one may always run"
+    fixed = Limiter(RateLimit(concurrent=16, adaptive=False), 0.0)
+    ticket = Woken()
+    fixed.enter(ticket, 0.0)
+    fixed.leave(ticket, 0.0, overloaded=True)
+    assert fixed.concurrent == 16.0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ({}, "a RateLimit limits something"),
+        ({"requests_per_minute": 0}, "above 0"),
+        ({"concurrent": -1}, "above 0"),
+        ({"tokens_per_minute": float("inf")}, "above 0"),
+        ({"concurrent": 1, "queue": -1}, "queue is 0 or more"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(wrong, what):
+    with pytest.raises(ConfigurationError, match=what):
+        RateLimit(**wrong)
+
+
+class Doors(RuleBasedStateMachine):
+    """Calls of several tenants that come, wait, give up, run and end, in any order."""
+
+    LIMIT = RateLimit(requests_per_minute=120, tokens_per_minute=3000, concurrent=3, queue=5)
+
+    def __init__(self):
+        super().__init__()
+        self.limiter = Limiter(self.LIMIT, 0.0)
+        self.now = 0.0
+        self.tickets = []
+        self.let_in = []
+
+    @rule(seconds=st.floats(0, 20))
+    def time_passes(self, seconds):
+        self.now += seconds
+        self.limiter.advance(self.now)
+
+    @rule(priority=st.integers(0, 2), tenant=st.sampled_from("abc"), tokens=st.integers(1, 800))
+    def one_comes(self, priority, tenant, tokens):
+        ticket = Woken(priority, tenant, tokens)
+        self.tickets.append(ticket)
+        self.limiter.enter(ticket, self.now)
+
+    @precondition(lambda self: self.tickets)
+    @rule(data=st.data(), tokens=st.none() | st.integers(0, 2000), overloaded=st.none() | st.booleans())
+    def one_goes(self, data, tokens, overloaded):
+        ticket = data.draw(st.sampled_from(self.tickets))
+        self.tickets.remove(ticket)
+        if not ticket.is_turned_away:
+            self.limiter.leave(ticket, self.now, tokens=tokens, overloaded=overloaded)
+
+    @invariant()
+    def all_are_accounted_for(self):
+        states = Counter((ticket.is_in, ticket.is_turned_away) for ticket in self.tickets)
+        assert states[True, True] == 0
+        assert self.limiter.running == states[True, False] <= 3
+        assert len(self.limiter) == states[False, False] <= 5
+
+    @invariant()
+    def nobody_waits_for_nothing(self):
+        """Whoever is at the head of the queue knows when to look again, or waits for one that runs."""
+        waiting = [ticket for ticket in self.tickets if not ticket.is_in and not ticket.is_turned_away]
+        if waiting:
+            looks = [self.limiter.seconds_left(ticket, self.now) for ticket in waiting]
+            assert any(seconds is not None for seconds in looks) or self.limiter.running > 0
+
+    @invariant()
+    def nobody_waits_behind_a_lower_priority_that_was_let_in_later(self):
+        assert 1.0 <= self.limiter.concurrent <= 3.0
+
+    def teardown(self):
+        for ticket in list(self.tickets):
+            if not ticket.is_turned_away:
+                self.limiter.leave(ticket, self.now)
+            self.tickets.remove(ticket)
+        assert (self.limiter.running, len(self.limiter)) == (0, 0)
+
+
+TestDoors = Doors.TestCase
+TestDoors.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
