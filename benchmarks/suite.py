@@ -29,6 +29,7 @@ _PLACES = {
     "import": ("benchmarks.processes", "imports"),
     "memory": ("benchmarks.processes", "memory"),
     "walk": ("benchmarks.walk", "walk"),
+    "protection": ("benchmarks.protection", "protection"),
     "local": ("benchmarks.local_model", "local_model"),
 }
 NAMES = tuple(_PLACES)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from chat_wire import USAGE, completion, delta
+from embedding_wire import answer
 from inferkit import Chunk, ImagePart, InvalidRequest, ReasoningPart, ToolCallDelta, Usage
 from inferkit.providers.wires.anthropic.bedrock import BEDROCK_WIRE
 from inferkit.providers.wires.anthropic.vertex import VERTEX_WIRE
@@ -129,6 +130,26 @@ def test_a_provider_that_is_as_assumed_differs_in_nothing(tmp_path):
     assert "DIFFERS" not in done.stdout
     assert "spent: 0.0" in done.stdout
     assert "secret-key-4711" not in tape.read_text()
+
+
+def test_the_vectors_of_a_server_are_checked_by_themselves():
+    def script(request):
+        sizes = request.json.get("dimensions", 300)
+        near = [[1.0, 1.0 / (1 + place)] + [0.0] * (sizes - 2) for place in range(len(request.json["input"]))]
+        return [reply(answer(*near, base64="encoding_format" in request.json))]
+
+    def deaf(request):
+        return [reply(answer(*[[1.0, 0.0]] * len(request.json["input"]), tokens=None))]
+
+    options = ("--embeddings", "--price", "1", "0", "--key-env", "MY_KEY")
+    with Wire(script) as wire:
+        done = check(wire.url, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("as assumed") == 5
+    with Wire(deaf) as wire:
+        done = check(wire.url, *options)
+    assert done.returncode == 1
+    assert done.stdout.count("DIFFERS") == 3, done.stdout
 
 
 @pytest.mark.parametrize("provider", WIRES)

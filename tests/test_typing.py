@@ -231,9 +231,48 @@ async def asynchronous(llm: AsyncClient) -> None:
 """
 
 
+EMBEDDINGS = """
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import assert_type
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferkit import AsyncClient, Client, Embeddings, InferkitError
+
+
+def texts() -> Iterator[str]:
+    yield "a"
+
+
+def plain(llm: Client) -> NDArray[np.float32]:
+    found = llm.embed("docs", ["a", "b"], dimensions=256, task="query", concurrency=2, user="ana", cache="refresh")
+    assert_type(found, Embeddings)
+    assert_type(len(found), int)
+    assert_type(found.cost, Decimal | None)
+    for vector in found:
+        print(vector @ found[0])
+    llm.embed(model="docs", texts=texts())
+    return found.vectors @ llm.embed("docs", "a").vector
+
+
+async def asynchronous(llm: AsyncClient) -> None:
+    assert_type(await llm.embed("docs", "a"), Embeddings)
+    await llm.embed("docs", 5)  # type: ignore[arg-type]
+    await llm.embed("docs")  # type: ignore[call-arg]
+    await llm.embed("docs", ["a"], temperature=1.0)  # type: ignore[call-arg]
+
+
+def so_far(error: InferkitError) -> list[int]:
+    return list(error.embedded)
+"""
+
+
 def test_types_reach_the_code_that_uses_them(tmp_path):
     pytest.importorskip("mypy")
-    files = {tmp_path / "budgets.py": BUDGETS, tmp_path / "calls.py": CALLS, tmp_path / "parsed.py": PARSED}
+    programs = {"budgets": BUDGETS, "calls": CALLS, "embeddings": EMBEDDINGS, "parsed": PARSED}
+    files = {tmp_path / f"{name}.py": code for name, code in programs.items()}
     for file, code in files.items():
         file.write_text(code)
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", *files]

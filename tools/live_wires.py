@@ -4,6 +4,7 @@
     python tools/live_wires.py anthropic:claude-haiku-4-5 --effort low --image
     python tools/live_wires.py anthropic-bedrock:eu.anthropic.claude-haiku-4-5-20251001-v1:0
     python tools/live_wires.py vertex:gemini-2.5-flash
+    python tools/live_wires.py openai:text-embedding-3-small --embeddings
     python tools/live_wires.py mine:large --base-url https://models.example/v1 --key-env MY_KEY --price 1 2
 
 Every provider that is known by name can be checked, and every server that speaks Chat Completions. A key is read
@@ -157,6 +158,24 @@ def unknown_model(llm: Client) -> Iterator[Finding]:
         yield "a model that is not there is a bad request", False, "a reply"
 
 
+def with_vectors(llm: Client) -> Iterator[Finding]:
+    """Ask for vectors, of which a whole one and a shorter one."""
+    found = llm.embed("it", ["Where is my parcel?", "My package has not come.", "Ducks swim."])
+    sizes = {len(vector) for vector in found}
+    yield "each text has a vector of one length", len(found) == 3 and len(sizes) == 1, f"{len(found)} of {sizes}"
+    near, far = (_product(found[0], found[other]) for other in (1, 2))
+    yield "texts that mean the same are nearer", near > far, f"{near:.3f}, and {far:.3f}"
+    counted = found.usage.input_tokens > 0 and not found.usage.estimated
+    yield "a request says what it used", counted, f"{found.usage.input_tokens} tokens"
+    yield "a request has a cost", bool(found.cost_nanos), f"{found.cost} dollars"
+    short = llm.embed("it", "Where is my parcel?", dimensions=_FEW)
+    yield "it can be told how many dimensions", short.dimensions == _FEW, f"{short.dimensions}"
+
+
+def _product(one: Iterable[float], other: Iterable[float]) -> float:
+    return float(sum(a * b for a, b in zip(one, other, strict=True)))
+
+
 CHECKS: tuple[Callable[[Client], Iterator[Finding]], ...] = (
     whole,
     streamed,
@@ -167,6 +186,7 @@ CHECKS: tuple[Callable[[Client], Iterator[Finding]], ...] = (
     left_early,
     unknown_model,
 )
+_FEW = 256  # dimensions
 _NO_MODEL = "no-such-model"
 _RED = (
     "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAKklEQVR42mN4ICBAU8QwasGoBaMW"
@@ -255,6 +275,9 @@ def main() -> int:
 
 
 def _checks(options: argparse.Namespace) -> Iterator[Check]:
+    if options.embeddings:
+        yield with_vectors.__doc__ or "", with_vectors
+        return
     for check in CHECKS:
         if check is with_what_it_answered and options.effort is not None:
             yield check.__doc__ or "", functools.partial(with_what_it_answered, effort=options.effort)
@@ -292,6 +315,7 @@ def _options() -> argparse.Namespace:
         "--effort", metavar="LEVEL", help='how hard it is to think where that is checked, such as "low"'
     )
     parser.add_argument("--image", action="store_true", help="check also that it sees a picture")
+    parser.add_argument("--embeddings", action="store_true", help="check the vectors that it gives, and nothing else")
     parser.add_argument("--record", metavar="FILE", help="keep all exchanges on a tape")
     return parser.parse_args()
 

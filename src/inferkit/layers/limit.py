@@ -20,17 +20,18 @@ from inferkit.runtime import clock
 from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from inferkit.core.body import End
     from inferkit.core.request import Handler, Request, Target
     from inferkit.core.response import Response
     from inferkit.resilience.limiter import RateLimit
-    from inferkit.runtime.protocol import Runtime
+    from inferkit.runtime.protocol import Lock
 
 __all__ = ["LimitLayer"]
 
 _NEAR = 1e-9
+_MOST_MODELS = 1024
 
 
 class LimitLayer:
@@ -46,14 +47,21 @@ class LimitLayer:
     def __init__(self, limits: Mapping[str, RateLimit]) -> None:
         self._likely = LikelyTokens()
         self._doors = {name: _Door(name, limit) for name, limit in limits.items()}
+        self._known: dict[str, tuple[_Door, ...]] = {}
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Wait for the turn of a request, and send it."""
         target = request.target
-        doors = [] if target is None else self._doors_of(target)
-        if not doors or target is None:
+        if target is None:
             return await call_next(request)
-        tokens = self._likely.input(request) + (request.max_output_tokens or 0)
+        doors = self._known.get(target.name)
+        if doors is None:
+            doors = self._doors_of(target)
+        if not doors:
+            return await call_next(request)
+        tokens = 0
+        if any(door.counts_tokens for door in doors):
+            tokens = self._likely.input(request) + (request.max_output_tokens or 0)
         passing = [_Passing(door, request, tokens) for door in doors]
         try:
             for each in passing:
@@ -65,16 +73,19 @@ class LimitLayer:
             raise
 
         def leave(end: End) -> None:
-            record = request.record
-            taken = next((one.usage.total_tokens for one in record.attempts if one.number == request.attempt), None)
+            taken = _taken(request) if tokens else None
             for each in passing:
                 each.leave(taken, end.error)
 
         return response.map(on_close=leave)
 
-    def _doors_of(self, target: Target) -> list[_Door]:
+    def _doors_of(self, target: Target) -> tuple[_Door, ...]:
+        """Find the limits of a model, and remember them: some models, as their names may come from outside."""
         found = (self._doors.get(name) for name in (target.name, f"{target.provider}:*"))
-        return [door for door in found if door is not None]
+        doors = tuple([door for door in found if door is not None])
+        if len(self._known) < _MOST_MODELS:
+            self._known[target.name] = doors
+        return doors
 
 
 class _Door:
@@ -82,6 +93,7 @@ class _Door:
 
     def __init__(self, name: str, limit: RateLimit) -> None:
         self.name = name
+        self.counts_tokens = limit.tokens_per_minute is not None
         self._limit = limit
         self.renew()
         renew_after_fork(self)
@@ -100,19 +112,31 @@ class _Passing:
     def __init__(self, door: _Door, request: Request, tokens: int) -> None:
         self._door = door
         self._request = request
-        self._turn = request.runtime.lock()
-        self._turn.acquire_nowait()
+        self._turn: Lock | None = None
         self._left = True
-        runtime, turn = request.runtime, self._turn
-        self._ticket = Ticket(request.priority, request.tenant or "", tokens, lambda: _wake(runtime, turn.release))
+        self._ticket = Ticket(request.priority, request.tenant or "", tokens, self._wake)
 
     async def enter(self, target: Target) -> None:
         """Wait until it may go. Raises `Overloaded` where it may not, or not in time."""
+        self._left = False
+        turn = self._ask()
+        if turn is not None:
+            await self._wait(target, turn)
+
+    def _ask(self) -> Lock | None:
+        """Go in, or give what to wait at."""
+        runtime, ticket = self._request.runtime, self._ticket
+        with self._door.lock:
+            self._door.limiter.enter(ticket, runtime.now())
+            if ticket.is_in:
+                return None
+            turn = self._turn = runtime.lock()  # nobody can wake it before the door's lock is given back
+            turn.acquire_nowait()
+            return turn
+
+    async def _wait(self, target: Target, turn: Lock) -> None:
         request, ticket, limiter = self._request, self._ticket, self._door.limiter
         runtime, began = request.runtime, request.runtime.now()
-        self._left = False
-        with self._door.lock:
-            limiter.enter(ticket, began)
         while not ticket.is_in:
             if ticket.is_turned_away:
                 self._left = True
@@ -128,13 +152,26 @@ class _Passing:
                     raise self._refused(target, f"its turn comes in {seconds:.3g} s, after the call's deadline")
                 until = request.deadline
             try:
-                await self._turn.acquire(until)
+                await turn.acquire(until)
             except DeadlineExceeded:
                 if request.deadline is not None and runtime.now() >= request.deadline:
                     raise
-        waited = runtime.now() - began
-        if waited > _NEAR:
-            request.record.note("limit", target=target.name, waited=waited)
+        request.record.note("limit", target=target.name, waited=runtime.now() - began)
+
+    def _wake(self) -> None:
+        """Have it look, wherever it waits: most are where this runs."""
+        turn, runtime = self._turn, self._request.runtime
+        if turn is None:
+            return
+        if runtime.blocking:
+            with contextlib.suppress(RuntimeError):  # it looks already
+                turn.release()
+            return
+
+        async def step() -> None:
+            turn.release()
+
+        runtime.call_later_from_anywhere(step)
 
     def leave(self, tokens: int | None, error: BaseException | None) -> None:
         """Give up the place; once."""
@@ -156,18 +193,11 @@ class _Passing:
         return error
 
 
+def _taken(request: Request) -> int | None:
+    """Give the tokens that an attempt took, which the meter, further in, has put on the record by now."""
+    attempts = request.record.attempts
+    return next((one.usage.total_tokens for one in attempts if one.number == request.attempt), None)
+
+
 def _tells(error: BaseException) -> bool:
     return isinstance(error, ProviderError)
-
-
-def _wake(runtime: Runtime, release: Callable[[], None]) -> None:
-    """Let whoever waits look, wherever that is: most are where this runs."""
-    if runtime.blocking:
-        with contextlib.suppress(RuntimeError):  # it looks already
-            release()
-        return
-
-    async def step() -> None:
-        release()
-
-    runtime.call_later_from_anywhere(step)

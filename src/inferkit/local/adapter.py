@@ -12,7 +12,7 @@ from inferkit.core.errors import DeadlineExceeded, InvalidRequest, ModelFileErro
 from inferkit.core.messages import ReasoningPart, TextPart
 from inferkit.core.response import Response
 from inferkit.core.usage import Usage
-from inferkit.local.engines.interface import EngineSettings
+from inferkit.local.engines.interface import PREFIX_MEMORY, EngineSettings
 from inferkit.local.errors import PROVIDER
 from inferkit.local.finding import find_model
 from inferkit.local.gguf.head import check_place
@@ -24,11 +24,12 @@ from inferkit.runtime.direct import DirectRuntime, drive
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from inferkit.core.messages import Message, Messages
     from inferkit.core.request import Request
     from inferkit.local.gguf.model_file import ModelFile
+    from inferkit.local.grammar import Rules
     from inferkit.local.worker.supervisor import WorkerCall
     from inferkit.runtime.protocol import Runtime
 
@@ -47,13 +48,16 @@ class Local:
     `model` is the path of a GGUF file, or the name of an installed package that holds one. It runs in a worker process,
     which is started by the first call and serves calls in turn; whatever happens to it, the application lives on.
     `engine` is "ctransformers" (in the core: llama models with SentencePiece vocabularies) or "xllamacpp" (the extra
-    `inferkit[llama]`: what llama.cpp runs today); by default the one that the file's header asks for. `gpu_layers` is
-    how many layers a GPU takes (0: none), `context_length`
-    how many tokens prompt and reply share (by default what the model was trained for, up to 2,048), `threads` how many
-    threads compute token after token (by default the usable cores less one), `prompt_threads` how many compute a
-    prompt (xllamacpp; by default all usable cores), `prompt_format` how a conversation is written
-    down: the name of a form, or a Jinja template (by default as the file says; see `inferkit.local.prompts`).
+    `inferkit[llama]`: what llama.cpp runs today); by default the one that the file's header asks for.
 
+    `gpu_layers` is how many layers a GPU takes (0: none), `context_length` how many tokens prompt and reply share (by
+    default what the model was trained for, up to 2,048), `threads` how many threads compute token after token (by
+    default the usable cores less one), `prompt_threads` how many compute a prompt (xllamacpp; by default all usable
+    cores). `prompt_format` is how a conversation is written down: the name of a form, or a Jinja template (by default
+    as the file says; see `inferkit.local.prompts`). `prefix_memory` is in how many bytes the state of earlier prompts
+    is kept, so that what a new one begins with is not computed again (by default 64 MiB; 0: only the last one's).
+
+    A request with a schema is held to it by a grammar; see `inferkit.local.grammar`.
     A request without `temperature` always takes the best token. `extra` may hold `top_k` (1 to 1,000, by default 40),
     `repeat_penalty` and `repeat_window`. The seed of a reply is in the `raw` of its last chunk. Raises
     `ModelFileError` where the file is missing, damaged or of another kind, `EngineUnavailable` where the machine lacks
@@ -73,6 +77,7 @@ class Local:
         prompt_threads: int | None = None,
         prompt_format: str | None = None,
         engine: str | None = None,
+        prefix_memory: int = PREFIX_MEMORY,
     ) -> None:
         path = EMBEDDED if model is None else find_model(model)
         if model is None and not path.is_file():
@@ -82,7 +87,7 @@ class Local:
         status = check_place(path)
         self.model = path.stem
         self._settings = EngineSettings(
-            str(path), gpu_layers, context_length, threads, prompt_format, engine, prompt_threads
+            str(path), gpu_layers, context_length, threads, prompt_format, engine, prompt_threads, prefix_memory
         )
         self._supervisor = WorkerSupervisor(self._settings)
         facts = (self._settings, status.st_size, status.st_mtime_ns)
@@ -191,8 +196,6 @@ def _question(request: Request) -> dict[str, Any]:
         raise _not_here(f"{', '.join(sorted(unknown))} in extra=; it takes {', '.join(sorted(_EXTRA))}")
     if request.tools:
         raise _not_here("tools; send the call to a model that does, or leave them out")
-    if request.response_schema is not None:
-        raise _not_here("a response schema; ask for the form in words, and check the reply")
     if request.logprobs or request.top_logprobs is not None:
         raise _not_here("log-probabilities")
     question: dict[str, Any] = {
@@ -202,9 +205,16 @@ def _question(request: Request) -> dict[str, Any]:
         "top_p": request.top_p,
         "seed": request.seed,
         "stop": list(request.stop),
+        "grammar": None if request.response_schema is None else _grammar(request.response_schema),
         **request.extra,
     }
     return {key: value for key, value in question.items() if value is not None}
+
+
+def _grammar(schema: Mapping[str, Any]) -> Rules:
+    from inferkit.local.grammar import grammar_for
+
+    return grammar_for(schema)
 
 
 def _turns(messages: Iterable[Message]) -> list[tuple[str, str]]:

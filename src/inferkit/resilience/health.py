@@ -164,7 +164,8 @@ class Trouble:
                     self._retries.pay_in()
                 elif not self._retries.take(now):
                     return Admission(_NEVER)
-            return _ADMITTED if breaker is None else Admission(0.0, breaker.begin(now))
+            era = 0 if breaker is None else breaker.begin(now)
+            return Admission(0.0, era) if era else _ADMITTED
 
     def refused_until(self, now: float) -> Admission:
         """Say the same without asking."""

@@ -1,8 +1,8 @@
 """What the worker and an engine are to each other: settings and requests go in, frames come out.
 
 A request holds `messages` ([role, text] pairs) or a raw `prompt`, and options: `max_tokens`, `temperature`, `top_p`,
-`top_k`, `seed`, `stop`, `repeat_penalty` and `repeat_window`; with `op` "count" it only asks for the number of its
-tokens.
+`top_k`, `seed`, `stop`, `repeat_penalty`, `repeat_window` and `grammar` (see `inferkit.local.grammar`); with `op`
+"count" it only asks for the number of its tokens.
 
 It is answered with a frame that holds `start` (what the model is), frames with `text`, and one with `end` (the finish
 reason), `prompt`, `cached` and `output` (tokens) and `seed`; or with one that holds `count`.
@@ -21,9 +21,21 @@ from inferkit.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ENGINES", "Caller", "EngineSettings", "InferenceEngine", "LoadedModel", "Tokens"]
+__all__ = [
+    "ENGINES",
+    "PREFIX_MEMORY",
+    "Caller",
+    "Constraint",
+    "EngineSettings",
+    "InferenceEngine",
+    "LoadedModel",
+    "Tokens",
+]
 
 ENGINES = ("ctransformers", "xllamacpp")
+
+PREFIX_MEMORY = 64 << 20
+"""Bytes in which earlier prompts are kept, where nobody says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +43,7 @@ class EngineSettings:
     """What an engine loads, and how. Lengths are in tokens; None leaves a choice to the engine.
 
     `engine` is the one to use (None: as the file's header says), `threads` compute token after token and
-    `prompt_threads` a prompt.
+    `prompt_threads` a prompt. `prefix_memory` is in bytes.
     """
 
     model: str
@@ -41,9 +53,16 @@ class EngineSettings:
     prompt_format: str | None = None
     engine: str | None = None
     prompt_threads: int | None = None
+    prefix_memory: int = PREFIX_MEMORY
 
     def __post_init__(self) -> None:
-        for name, low in (("gpu_layers", 0), ("context_length", 1), ("threads", 1), ("prompt_threads", 1)):
+        for name, low in (
+            ("gpu_layers", 0),
+            ("context_length", 1),
+            ("threads", 1),
+            ("prompt_threads", 1),
+            ("prefix_memory", 0),
+        ):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < low):
                 raise ConfigurationError(f"{name} is a whole number from {low}; got {value!r}")
@@ -117,5 +136,27 @@ class InferenceEngine(Protocol):
     def top(self, count: int) -> list[tuple[int, float]]:
         """Give the `count` tokens with the highest scores, the highest first."""
 
+    def save(self) -> bytearray:
+        """Give what the context holds, to be brought back by `restore`."""
+
+    def restore(self, state: bytearray) -> bool:
+        """Put back what was saved, in place of what is there; False where that failed."""
+
     def close(self) -> None:
         """Free what it holds."""
+
+
+class Constraint(Protocol):
+    """Holds a reply to a grammar, token by token. One that ends a reply is taken where the reply may end."""
+
+    def fitting(self, tokens: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+        """Give those of some tokens, with their scores, that may come next."""
+
+    def top(self, count: int) -> list[tuple[int, float]]:
+        """Give the `count` tokens with the highest scores of those that may come next, the highest first."""
+
+    def accept(self, token: int) -> None:
+        """Go on behind a token, which may come next and ends no reply."""
+
+    def close(self) -> None:
+        """Free what it holds. More than once does nothing."""

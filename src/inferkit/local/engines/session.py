@@ -1,7 +1,7 @@
 """One loaded model answering one request after another.
 
-What the context holds is remembered as tokens. A prompt that begins like the last one is evaluated only from where they
-part. Which engine computes is nothing to it: see `engines.interface`.
+What the context holds is remembered as tokens. A prompt that begins like the last one, or like one before it whose
+state was kept, is evaluated only from where they part. Which engine computes is nothing to it: see `engines.interface`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import InvalidRequest, ModelFileError
+from inferkit.local.engines.interface import PREFIX_MEMORY
+from inferkit.local.engines.prefixes import KeptPrefixes, shared_length
 from inferkit.local.engines.sampling import Sampling, draw, penalise
 from inferkit.local.errors import PROVIDER, context_overflow
 from inferkit.local.prompt_choice import format_of
@@ -19,27 +21,41 @@ from inferkit.local.text import ReplyText
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from inferkit.local.engines.interface import Caller, InferenceEngine, Tokens
+    from inferkit.local.engines.interface import Caller, Constraint, InferenceEngine, Tokens
     from inferkit.local.gguf.model_file import ModelFile
+    from inferkit.local.grammar import Rules
     from inferkit.local.prompts import PromptFormat, Segment
 
 __all__ = ["Session"]
+
+_WORTH_KEEPING = 32
+"""Tokens that are worth the milliseconds that it takes to keep them, or to bring them back."""
 
 
 class Session:
     """A model, its context, and what the context holds."""
 
     def __init__(
-        self, model: ModelFile, engine: InferenceEngine, tokens: Tokens, prompt_format: str | None = None
+        self,
+        model: ModelFile,
+        engine: InferenceEngine,
+        tokens: Tokens,
+        prompt_format: str | None = None,
+        *,
+        constrain: Callable[[Rules], Constraint] | None = None,
+        prefix_memory: int = PREFIX_MEMORY,
     ) -> None:
         self._model = model
         self._engine = engine
         self._tokens = tokens
+        self._constrain = constrain
         self._format = format_of(model, prompt_format)
         stops = (tokens.special(stop) for stop in self._format.stops)
         self._ends = tokens.ends.union(token for token in stops if token is not None)
         self._evaluated: list[int] = []
         self._exact = 0
+        self._prefix_memory = prefix_memory
+        self._prefixes = KeptPrefixes(prefix_memory)
 
     @property
     def description(self) -> dict[str, Any]:
@@ -58,8 +74,16 @@ class Session:
         tokens = self.prompt_tokens(request)
         if request.get("op") == "count":
             caller.send({"count": len(tokens)})
-        else:
-            self._generate(tokens, request, caller)
+            return
+        rules = request.get("grammar")
+        if rules is None or self._constrain is None:
+            self._generate(tokens, request, caller, None)
+            return
+        constraint = self._constrain(rules)
+        try:
+            self._generate(tokens, request, caller, constraint)
+        finally:
+            constraint.close()
 
     def prompt_tokens(self, request: dict[str, Any]) -> list[int]:
         """Give the tokens of a request's `messages` (role and text) or raw `prompt`. Raises `InvalidRequest`."""
@@ -85,7 +109,9 @@ class Session:
             segment = segment.text
         return self._tokens.spell(segment)
 
-    def _generate(self, prompt: list[int], request: dict[str, Any], caller: Caller) -> None:
+    def _generate(
+        self, prompt: list[int], request: dict[str, Any], caller: Caller, constraint: Constraint | None
+    ) -> None:
         room = self._engine.context_length - len(prompt)
         if room < 1:
             raise context_overflow(len(prompt), self._engine.context_length)
@@ -98,7 +124,7 @@ class Session:
         caller.send({"start": self.description, "prompt": len(prompt), "cached": cached})
         made = 0
         reason = "length"
-        for token in self._computed(prompt, cached, limit, sampling, caller):
+        for token in self._computed(prompt, cached, limit, self._chooser(sampling, list(prompt), constraint), caller):
             made += 1
             if token in self._ends:
                 reason = "stop"
@@ -121,18 +147,31 @@ class Session:
         )
 
     def _rewind(self, prompt: list[int]) -> int:
-        """Forget what the prompt does not share. The last token is computed anew: its scores are what is needed."""
+        """Forget what the prompt does not share, or bring back what was kept of an earlier one and shares more.
+
+        The last token is computed anew: its scores are what is needed. What is about to be lost is kept, if it is much.
+        """
         known, anew = self._evaluated, 1
         if self._engine.exact_batches:
             known, anew = known[: self._exact], 2
-        shared = 0
-        for mine, theirs in zip(known, prompt[:-anew], strict=False):
-            if mine != theirs:
-                break
-            shared += 1
+        wanted = prompt[:-anew]
+        shared = shared_length(known, wanted)
+        longest, prefix = self._prefixes.longest(wanted)
+        if len(known) - shared >= _WORTH_KEEPING:
+            self._keep(known)
+        if prefix is not None and longest - shared >= _WORTH_KEEPING:
+            self._prefixes.used(prefix)
+            restored = self._engine.restore(prefix.state)
+            self._evaluated, shared = (list(prefix.tokens), longest) if restored else ([], 0)
         shared = self._engine.keep(shared)
         del self._evaluated[shared:]
         return shared
+
+    def _keep(self, tokens: list[int]) -> None:
+        """Keep what the context holds of these tokens, which it begins with, where it is not too much."""
+        size = 2 * self._model.block_count * self._model.key_value_width * len(tokens)
+        if size <= self._prefix_memory and not self._prefixes.has(tokens) and self._engine.keep(len(tokens)):
+            self._prefixes.keep(list(tokens), self._engine.save())
 
     def _evaluate(self, tokens: Sequence[int]) -> None:
         past = len(self._evaluated)
@@ -140,7 +179,7 @@ class Session:
         self._evaluated += tokens
 
     def _computed(
-        self, prompt: list[int], cached: int, limit: int, sampling: Sampling, caller: Caller
+        self, prompt: list[int], cached: int, limit: int, choose: Callable[[], int], caller: Caller
     ) -> Iterator[int]:
         """Compute the prompt and then token after token, until the limit, or until the caller is gone."""
         self._exact = cached
@@ -149,7 +188,6 @@ class Session:
                 return
             self._evaluate(prompt[start:end])
             self._exact = end
-        choose = self._chooser(sampling, list(prompt))
         for made in range(1, limit + 1):
             if caller.gone():
                 return
@@ -158,14 +196,16 @@ class Session:
             if made < limit:
                 self._evaluate([token])
 
-    def _chooser(self, sampling: Sampling, seen: list[int]) -> Callable[[], int]:
+    def _chooser(self, sampling: Sampling, seen: list[int], constraint: Constraint | None) -> Callable[[], int]:
         engine = self._engine
         fortune = random.Random(sampling.seed)  # noqa: S311 - repeatable, not secret
 
         def choose() -> int:
             if sampling.repeat_window:
                 penalise(engine.logits, seen[-sampling.repeat_window :], sampling.repeat_penalty)
-            if sampling.temperature > 0:
+            if constraint is not None:
+                token = self._constrained(sampling, constraint, fortune.random())
+            elif sampling.temperature > 0:
                 token = draw(engine.top(sampling.top_k), sampling, fortune.random())
             else:
                 token = engine.best()
@@ -180,6 +220,20 @@ class Session:
             return token
 
         return choose
+
+    def _constrained(self, sampling: Sampling, constraint: Constraint, fortune: float) -> int | None:
+        """Choose a token that the grammar takes. The likely ones are tried first: that is much cheaper than all."""
+        engine = self._engine
+        if sampling.temperature > 0:
+            likely = engine.top(sampling.top_k)
+        else:
+            best = engine.best()
+            likely = [(best, engine.logits[best])]
+        fitting = constraint.fitting(likely) or constraint.top(sampling.top_k if sampling.temperature > 0 else 1)
+        token = draw(fitting, sampling, fortune)
+        if token is not None and token not in self._ends:
+            constraint.accept(token)
+        return token
 
 
 def _batches(start: int, end: int, most: int, *, exact: bool) -> Iterator[tuple[int, int]]:

@@ -97,6 +97,20 @@ def test_it_is_whole_when_it_ends(events, arguments):
     assert len({each.id for each in one.tool_calls}) == len(arguments)
 
 
+def test_another_word_for_the_end_is_understood():
+    one = reply(says(call(name="f", willContinue=True)), says(finish="FUNCTION_CALL"))
+    assert ([each.arguments for each in one.tool_calls], one.finish_reason) == (["{}"], "tool_calls")
+
+
+def test_what_comes_with_a_later_piece_belongs_to_the_call():
+    one = reply(
+        says(call(name="f", willContinue=True) | {"thoughtSignature": SIGNED}),
+        says(call(willContinue=True, new=1)),
+        says(call(), finish="STOP"),
+    )
+    assert one.tool_calls[0].extra == {"gemini": {"thoughtSignature": SIGNED, "functionCall": {"new": 1}}}
+
+
 def test_one_that_is_cut_stays_so():
     growing = call(name="f", partialArgs=[piece("$.a", "x", willContinue=True)], willContinue=True)
     one = reply(says(growing), says(finish="MAX_TOKENS"))
@@ -164,7 +178,7 @@ def pieces_of(value, path, cut):
 
 @given(st.dictionaries(st.text(max_size=4), VALUES, max_size=4), st.integers(1, 5), st.integers(1, 4))
 def test_any_object_comes_out_as_it_went_in(value, cut, at_once):
-    growing = GrowingCall(0, "c")
+    growing = GrowingCall(0, "c", {})
     pieces = list(pieces_of(value, "$", cut))
     grown = [growing.add(pieces[at : at + at_once]) for at in range(0, len(pieces), at_once)]
     assert json.loads("".join(grown) + growing.end()) == value

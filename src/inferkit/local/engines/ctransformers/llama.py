@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Llama"]
+__all__ = ["CandidateOf2023", "CandidatesOf2023", "Llama"]
 
 _LogCallback = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 _ERROR_LEVEL = 2
@@ -48,11 +48,15 @@ class _ContextParams(ctypes.Structure):
     ]
 
 
-class _Candidate(ctypes.Structure):
+class CandidateOf2023(ctypes.Structure):
+    """A token that may come next."""
+
     _fields_: ClassVar = [("id", ctypes.c_int32), ("logit", ctypes.c_float), ("p", ctypes.c_float)]
 
 
-class _Candidates(ctypes.Structure):
+class CandidatesOf2023(ctypes.Structure):
+    """The tokens that may come next."""
+
     _fields_: ClassVar = [("data", ctypes.c_void_p), ("size", ctypes.c_size_t), ("sorted", ctypes.c_bool)]
 
 
@@ -73,6 +77,13 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     ),
     "llama_sample_token_greedy": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_void_p]),
     "llama_sample_top_k": (None, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]),
+    "llama_grammar_init": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]),
+    "llama_grammar_free": (None, [ctypes.c_void_p]),
+    "llama_grammar_accept_token": (None, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32]),
+    "llama_sample_grammar": (None, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]),
+    "llama_get_state_size": (ctypes.c_size_t, [ctypes.c_void_p]),
+    "llama_copy_state_data": (ctypes.c_size_t, [ctypes.c_void_p, ctypes.c_void_p]),
+    "llama_set_state_data": (ctypes.c_size_t, [ctypes.c_void_p, ctypes.c_void_p]),
     "llama_log_set": (None, [_LogCallback, ctypes.c_void_p]),
 }
 
@@ -97,23 +108,23 @@ class Llama:
     def __init__(
         self, library: Path, model: Path, *, context_length: int, batch: int, threads: int, gpu_layers: int = 0
     ) -> None:
-        self._lib = _bind(library)
+        self.library = _bind(library)
         self._errors: list[str] = []
         self._callback = _LogCallback(self._log)  # kept: the library holds only its address
-        self._lib.llama_log_set(self._callback, None)
-        self._lib.llama_backend_init(False)
+        self.library.llama_log_set(self._callback, None)
+        self.library.llama_backend_init(False)
         self._model: int | None = None
-        self._context: int | None = None
+        self.context: int | None = None
         self._threads = threads
         self.batch = batch
-        params = self._lib.llama_context_default_params()
+        params = self.library.llama_context_default_params()
         params.n_ctx = context_length
         params.n_batch = batch
         params.n_gpu_layers = gpu_layers
         params.mul_mat_q = True
         self._load(model, params)
-        self.context_length: int = self._lib.llama_n_ctx(self._context)
-        self.vocabulary_size: int = self._lib.llama_n_vocab(self._context)
+        self.context_length: int = self.library.llama_n_ctx(self.context)
+        self.vocabulary_size: int = self.library.llama_n_vocab(self.context)
         self._prepare_candidates()
 
     def _log(self, level: int, text: bytes | None, _data: Any) -> None:
@@ -121,10 +132,10 @@ class Llama:
             self._errors.append(text.decode("utf-8", "replace").strip())
 
     def _load(self, path: Path, params: _ContextParams) -> None:
-        self._model = self._lib.llama_load_model_from_file(os.fsencode(path), params)
+        self._model = self.library.llama_load_model_from_file(os.fsencode(path), params)
         if self._model:
-            self._context = self._lib.llama_new_context_with_model(self._model, params)
-        if not self._context:
+            self.context = self.library.llama_new_context_with_model(self._model, params)
+        if not self.context:
             reason = self._errors[0] if self._errors else "it gave no reason"
             self.close()
             raise ModelFileError(
@@ -133,13 +144,13 @@ class Llama:
 
     def _prepare_candidates(self) -> None:
         size = self.vocabulary_size
-        self._table = (_Candidate * size)()
+        self._table = (CandidateOf2023 * size)()
         words = memoryview(self._table).cast("B")
         self._table_ids = words.cast("i")[0::_CANDIDATE_WORDS]
         self._table_logits = words.cast("f")[1::_CANDIDATE_WORDS]
         self._ids = memoryview(array.array("i", range(size)))
         self._table_ids[:] = self._ids
-        self._candidates = _Candidates(ctypes.addressof(self._table), size, False)
+        self._candidates = CandidatesOf2023(ctypes.addressof(self._table), size, False)
 
     def tokenize(self, text: bytes) -> list[int]:
         """Split UTF-8 text into tokens. The library puts a space before it, and reads no further than a zero byte."""
@@ -147,7 +158,7 @@ class Llama:
             return []
         room = len(text) + 2  # a token stands for at least a byte, and the space in front for one
         found = (ctypes.c_int32 * room)()
-        count: int = self._lib.llama_tokenize(self._context, text, found, room, False)
+        count: int = self.library.llama_tokenize(self.context, text, found, room, False)
         return list(found[: max(count, 0)])
 
     def keep(self, length: int) -> int:
@@ -160,13 +171,13 @@ class Llama:
         if not 0 < count <= self.batch or not 0 <= past <= self.context_length - count:
             raise ValueError(f"{count} tokens after {past} exceed the batch or the context")
         given = (ctypes.c_int32 * count)(*tokens)
-        if self._lib.llama_eval(self._context, given, count, past, self._threads):
+        if self.library.llama_eval(self.context, given, count, past, self._threads):
             raise RuntimeError("the engine could not compute the tokens")
 
     @property
     def logits(self) -> memoryview[float]:
         """The scores of every token as the next one. They may be changed, and are gone after the next `evaluate`."""
-        address = self._lib.llama_get_logits(self._context)
+        address = self.library.llama_get_logits(self.context)
         row = (ctypes.c_float * self.vocabulary_size).from_address(address)
         view: memoryview[float] = memoryview(row).cast("B").cast("f")
         return view
@@ -174,24 +185,38 @@ class Llama:
     def best(self) -> int:
         """Give the token with the highest score."""
         self._table_logits[:] = self.logits
-        token: int = self._lib.llama_sample_token_greedy(None, ctypes.byref(self._candidates))
+        token: int = self.library.llama_sample_token_greedy(None, ctypes.byref(self._candidates))
         return token
 
     def top(self, count: int) -> list[tuple[int, float]]:
         """Give the `count` tokens with the highest scores, the highest first."""
         self._table_logits[:] = self.logits
         self._candidates.size, self._candidates.sorted = self.vocabulary_size, False
-        self._lib.llama_sample_top_k(None, ctypes.byref(self._candidates), min(count, self.vocabulary_size - 1), 1)
+        self.library.llama_sample_top_k(None, ctypes.byref(self._candidates), min(count, self.vocabulary_size - 1), 1)
         found = [(row.id, row.logit) for row in self._table[: self._candidates.size]]
         self._candidates.size, self._candidates.sorted = self.vocabulary_size, False
         self._table_ids[:] = self._ids
         return found
 
+    def save(self) -> bytearray:
+        """See `InferenceEngine`."""
+        state = bytearray(self.library.llama_get_state_size(self.context))
+        view = (ctypes.c_char * len(state)).from_buffer(state)
+        written = self.library.llama_copy_state_data(self.context, ctypes.addressof(view))
+        del view
+        return state[:written]
+
+    def restore(self, state: bytearray) -> bool:
+        """See `InferenceEngine`."""
+        view = (ctypes.c_char * len(state)).from_buffer(state)
+        read: int = self.library.llama_set_state_data(self.context, ctypes.addressof(view))
+        return read > 0
+
     def close(self) -> None:
         """Free the context and the model."""
-        context, self._context = self._context, None
+        context, self.context = self.context, None
         model, self._model = self._model, None
         if context:
-            self._lib.llama_free(context)
+            self.library.llama_free(context)
         if model:
-            self._lib.llama_free_model(model)
+            self.library.llama_free_model(model)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferkit.local.engines.capacity import available_memory, choose_sizes
+from inferkit.local.engines.ctransformers.constraint import ElementConstraint
 from inferkit.local.engines.ctransformers.library import find_library, load_cuda
 from inferkit.local.engines.ctransformers.llama import Llama
 from inferkit.local.engines.ctransformers.tokens import SentencePieceTokens
@@ -35,4 +37,8 @@ def load(settings: EngineSettings, model: ModelFile) -> Session:
         threads=sizes.threads,
         gpu_layers=settings.gpu_layers,
     )
-    return Session(model, llama, SentencePieceTokens(model.vocabulary, llama.tokenize), settings.prompt_format)
+    tokens = SentencePieceTokens(model.vocabulary, llama.tokenize)
+    constrain = partial(ElementConstraint, llama)
+    return Session(
+        model, llama, tokens, settings.prompt_format, constrain=constrain, prefix_memory=settings.prefix_memory
+    )

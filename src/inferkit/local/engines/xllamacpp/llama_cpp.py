@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import array
 import ctypes
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +47,12 @@ class LlamaCpp:
         prompt_threads: int | None = None,
         gpu_layers: int = 0,
     ) -> None:
-        self._lib = bind(library)
+        self.library = bind(library)
         self._errors: list[str] = []
         self._callback = LogCallback(self._log)  # kept: the library holds only its address
-        self._lib.llama_log_set(self._callback, None)
-        self._lib.llama_backend_init()
-        if gpu_layers and not self._lib.llama_supports_gpu_offload():
+        self.library.llama_log_set(self._callback, None)
+        self.library.llama_backend_init()
+        if gpu_layers and not self.library.llama_supports_gpu_offload():
             raise EngineUnavailable(
                 "gpu_layers needs a build of xllamacpp with GPU support, and the one that is installed computes on the "
                 "CPU alone; install its CUDA, ROCm or Vulkan build (its page says from where), or use gpu_layers=0"
@@ -60,7 +61,7 @@ class LlamaCpp:
         self._context: int | None = None
         self._samplers: list[int] = []
         self.batch = batch
-        params = self._lib.llama_context_default_params()
+        params = self.library.llama_context_default_params()
         params.n_ctx = context_length
         params.n_batch = params.n_ubatch = batch
         params.n_threads = threads
@@ -68,10 +69,10 @@ class LlamaCpp:
         params.flash_attn_type = _WITHOUT_FLASH
         params.swa_full = True  # or a model with a sliding window cannot go back
         self._load(model, params, gpu_layers)
-        self.context_length: int = min(self._lib.llama_n_ctx(self._context), context_length)
-        self._memory = self._lib.llama_get_memory(self._context)
-        self.vocabulary = self._lib.llama_model_get_vocab(self._model)
-        self.vocabulary_size: int = self._lib.llama_vocab_n_tokens(self.vocabulary)
+        self.context_length: int = min(self.library.llama_n_ctx(self._context), context_length)
+        self._memory = self.library.llama_get_memory(self._context)
+        self.vocabulary = self.library.llama_model_get_vocab(self._model)
+        self.vocabulary_size: int = self.library.llama_vocab_n_tokens(self.vocabulary)
         self._greedy = self._sampler("greedy")
         self._top: tuple[int, int] = (0, 0)
         self._table: Any = None
@@ -81,13 +82,13 @@ class LlamaCpp:
             self._errors.append(text.decode("utf-8", "replace").strip())
 
     def _load(self, path: Path, params: Any, gpu_layers: int) -> None:
-        how = self._lib.llama_model_default_params()
+        how = self.library.llama_model_default_params()
         how.n_gpu_layers = gpu_layers
-        self._model = self._lib.llama_model_load_from_file(os.fsencode(path), how)
-        if self._model and self._lib.llama_model_has_encoder(self._model):
+        self._model = self.library.llama_model_load_from_file(os.fsencode(path), how)
+        if self._model and self.library.llama_model_has_encoder(self._model):
             self._errors.insert(0, "it has an encoder, and is no chat model")
         elif self._model:
-            self._context = self._lib.llama_init_from_model(self._model, params)
+            self._context = self.library.llama_init_from_model(self._model, params)
         if not self._context:
             reason = self._errors[0] if self._errors else "it gave no reason"
             self.close()
@@ -96,7 +97,7 @@ class LlamaCpp:
             )
 
     def _sampler(self, kind: str, *arguments: Any) -> int:
-        made: int = getattr(self._lib, f"llama_sampler_init_{kind}")(*arguments)
+        made: int = getattr(self.library, f"llama_sampler_init_{kind}")(*arguments)
         self._samplers.append(made)
         return made
 
@@ -104,7 +105,7 @@ class LlamaCpp:
         """Split UTF-8 text into tokens. Control pieces are no such to it, but pieces that are user-defined are."""
         room = len(text) + 16
         found = (ctypes.c_int32 * room)()
-        count: int = self._lib.llama_tokenize(self.vocabulary, text, len(text), found, room, False, False)
+        count: int = self.library.llama_tokenize(self.vocabulary, text, len(text), found, room, False, False)
         return list(found[: max(count, 0)])
 
     def piece(self, token: int) -> bytes:
@@ -112,38 +113,38 @@ class LlamaCpp:
         room = 128
         while True:
             found = ctypes.create_string_buffer(room)
-            count: int = self._lib.llama_token_to_piece(self.vocabulary, token, found, room, 0, False)
+            count: int = self.library.llama_token_to_piece(self.vocabulary, token, found, room, 0, False)
             if count >= 0:
                 return found.raw[:count]
             room = -count
 
     def ends_reply(self, token: int) -> bool:
         """Say whether a token ends a reply."""
-        found: bool = self._lib.llama_vocab_is_eog(self.vocabulary, token)
+        found: bool = self.library.llama_vocab_is_eog(self.vocabulary, token)
         return found
 
     def controls(self, token: int) -> bool:
         """Say whether a token controls something, and spells nothing."""
-        found: bool = self._lib.llama_vocab_is_control(self.vocabulary, token)
+        found: bool = self.library.llama_vocab_is_control(self.vocabulary, token)
         return found
 
     @property
     def bos(self) -> int | None:
         """The token that begins a prompt, if there is one."""
-        token: int = self._lib.llama_vocab_bos(self.vocabulary)
+        token: int = self.library.llama_vocab_bos(self.vocabulary)
         return token if token >= 0 else None
 
     @property
     def add_bos(self) -> bool:
         """Whether a prompt begins with it."""
-        found: bool = self._lib.llama_vocab_get_add_bos(self.vocabulary)
+        found: bool = self.library.llama_vocab_get_add_bos(self.vocabulary)
         return found
 
     def keep(self, length: int) -> int:
         """See `InferenceEngine`. A model whose state cannot go back (a recurrent one) begins anew."""
-        if self._lib.llama_memory_seq_rm(self._memory, 0, length, -1):
+        if self.library.llama_memory_seq_rm(self._memory, 0, length, -1):
             return length
-        self._lib.llama_memory_seq_rm(self._memory, 0, -1, -1)
+        self.library.llama_memory_seq_rm(self._memory, 0, -1, -1)
         return 0
 
     def evaluate(self, tokens: Sequence[int], past: int) -> None:
@@ -153,31 +154,33 @@ class LlamaCpp:
             raise ValueError(f"{count} tokens after {past} exceed the batch or the context")
         given = (ctypes.c_int32 * count)(*tokens)
         batch = Batch(count, ctypes.addressof(given), None, None, None, None, None)
-        if self._lib.llama_decode(self._context, batch):
+        if self.library.llama_decode(self._context, batch):
             raise RuntimeError("the engine could not compute the tokens")
 
     @property
     def logits(self) -> memoryview[float]:
         """See `InferenceEngine`."""
-        address = self._lib.llama_get_logits_ith(self._context, _LAST)
+        address = self.library.llama_get_logits_ith(self._context, _LAST)
         row = (ctypes.c_float * self.vocabulary_size).from_address(address)
         view: memoryview[float] = memoryview(row).cast("B").cast("f")
         return view
 
     def best(self) -> int:
         """See `InferenceEngine`."""
-        token: int = self._lib.llama_sampler_sample(self._greedy, self._context, _LAST)
+        token: int = self.library.llama_sampler_sample(self._greedy, self._context, _LAST)
         return token
 
-    def top(self, count: int) -> list[tuple[int, float]]:
-        """See `InferenceEngine`."""
+    def top(self, count: int, grammar: int | None = None) -> list[tuple[int, float]]:
+        """See `InferenceEngine`. With a grammar's sampler, only of the tokens that it takes."""
         count = min(count, self.vocabulary_size)
         if self._top[0] != count:
             self._top = (count, self._sampler("top_k", count))
         candidates = self._candidates()
-        self._lib.llama_sampler_apply(self._top[1], ctypes.byref(candidates))
+        if grammar is not None:
+            self.library.llama_sampler_apply(grammar, ctypes.byref(candidates))
+        self.library.llama_sampler_apply(self._top[1], ctypes.byref(candidates))
         best = (Candidate * candidates.size).from_address(candidates.data)
-        found = [(row.id, row.logit) for row in best]
+        found = [(row.id, row.logit) for row in best if row.logit > -math.inf]
         found.sort(key=lambda one: -one[1])
         return found
 
@@ -194,14 +197,29 @@ class LlamaCpp:
         self._table_logits[:] = self.logits
         return Candidates(ctypes.addressof(self._table), size, -1, False)
 
+    def save(self) -> bytearray:
+        """See `InferenceEngine`."""
+        state = bytearray(self.library.llama_state_seq_get_size(self._context, 0))
+        view = (ctypes.c_char * len(state)).from_buffer(state)
+        written = self.library.llama_state_seq_get_data(self._context, ctypes.addressof(view), len(state), 0)
+        del view
+        return state[:written]
+
+    def restore(self, state: bytearray) -> bool:
+        """See `InferenceEngine`."""
+        view = (ctypes.c_char * len(state)).from_buffer(state)
+        self.library.llama_memory_seq_rm(self._memory, 0, -1, -1)
+        read: int = self.library.llama_state_seq_set_data(self._context, ctypes.addressof(view), len(state), 0)
+        return read > 0
+
     def close(self) -> None:
         """Free the context and the model."""
         samplers, self._samplers = self._samplers, []
         for sampler in samplers:
-            self._lib.llama_sampler_free(sampler)
+            self.library.llama_sampler_free(sampler)
         context, self._context = self._context, None
         model, self._model = self._model, None
         if context:
-            self._lib.llama_free(context)
+            self.library.llama_free(context)
         if model:
-            self._lib.llama_model_free(model)
+            self.library.llama_model_free(model)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from inferkit.local.engines.capacity import available_memory, choose_sizes, usable_cores
 from inferkit.local.engines.session import Session
+from inferkit.local.engines.xllamacpp.constraint import LibraryConstraint
 from inferkit.local.engines.xllamacpp.library import find_library
 from inferkit.local.engines.xllamacpp.llama_cpp import LlamaCpp
 from inferkit.local.engines.xllamacpp.tokens import LibraryTokens
@@ -35,4 +37,8 @@ def load(settings: EngineSettings, model: ModelFile) -> Session:
         prompt_threads=settings.prompt_threads or settings.threads or usable_cores(),
         gpu_layers=settings.gpu_layers,
     )
-    return Session(model, llama, LibraryTokens(model, llama), settings.prompt_format)
+    tokens = LibraryTokens(model, llama)
+    constrain = partial(LibraryConstraint, llama)
+    return Session(
+        model, llama, tokens, settings.prompt_format, constrain=constrain, prefix_memory=settings.prefix_memory
+    )

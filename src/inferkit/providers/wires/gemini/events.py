@@ -119,7 +119,7 @@ class GeminiEvents:
             raise TypeError
         self.finished = True
         self._close(ReasoningPart, chunks)
-        if word == "STOP":  # or else it was cut, and stays so
+        if word in ("STOP", "FUNCTION_CALL"):  # or else it was cut, and stays so
             self._end_call(chunks)
         return "tool_calls" if word == "STOP" and self._calls else MEANINGS.get(word, word)
 
@@ -191,24 +191,23 @@ class GeminiEvents:
         id_ = id_ or made_id(self.id, index, name, arguments)
         into.append(Chunk(tool_calls=(ToolCallDelta(index, id_, name, arguments, {GEMINI: extra} if extra else None),)))
         if comes_on:
-            self._growing = growing = GrowingCall(index, id_)
-            growing.extra = extra
+            self._growing = growing = GrowingCall(index, id_, extra)
             self._go_on(growing, call, {}, into)
 
     def _go_on(self, growing: GrowingCall, call: dict[str, Any], extra: dict[str, Any], into: list[Chunk]) -> None:
         """Add to the arguments of a call, and end it where nothing more is to come."""
-        growing.extra = {**growing.extra, **extra}
+        growing.extra.update(extra)
         arguments = growing.add(call.get("partialArgs"))
-        if arguments or extra:
-            more = {GEMINI: growing.extra} if extra else None
-            into.append(Chunk(tool_calls=(ToolCallDelta(growing.index, arguments=arguments, extra=more),)))
+        if arguments:
+            into.append(Chunk(tool_calls=(ToolCallDelta(growing.index, arguments=arguments),)))
         if call.get("willContinue") is not True:
             self._end_call(into)
 
     def _end_call(self, into: list[Chunk]) -> None:
         growing, self._growing = self._growing, None
         if growing is not None:
-            into.append(Chunk(tool_calls=(ToolCallDelta(growing.index, arguments=growing.end()),)))
+            extra = {GEMINI: {**growing.begun_with, **growing.extra}} if growing.extra else None
+            into.append(Chunk(tool_calls=(ToolCallDelta(growing.index, arguments=growing.end(), extra=extra),)))
 
 
 def plain_text(event: Any) -> tuple[str, dict[str, Any]] | None:

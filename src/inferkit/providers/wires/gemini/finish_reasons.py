@@ -11,7 +11,12 @@ _FILTERED = (
     "SAFETY RECITATION BLOCKLIST PROHIBITED_CONTENT SPII IMAGE_SAFETY IMAGE_PROHIBITED_CONTENT IMAGE_RECITATION "
     "MODEL_ARMOR"
 )
-MEANINGS = {"STOP": "stop", "MAX_TOKENS": "length", **dict.fromkeys(_FILTERED.split(), "content_filter")}
+MEANINGS = {
+    "STOP": "stop",
+    "FUNCTION_CALL": "tool_calls",  # of servers that imitate Google's; its own say STOP there
+    "MAX_TOKENS": "length",
+    **dict.fromkeys(_FILTERED.split(), "content_filter"),
+}
 """Those that mean what another wire has a word for; others ("MALFORMED_FUNCTION_CALL") stay as they are."""
 
 WORDS = {

@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["GrowingCall"]
 
@@ -21,17 +24,18 @@ _EXACT = 1 << 53  # whole numbers up to here are what they were before they beca
 
 
 class GrowingCall:
-    """One call, whose `index` and name are known; `extra` is what only the provider understands of it, by now.
+    """One call, whose `index` and name are known; `extra` is what only the provider understands of it, and came later.
 
     Values come in the order in which they stand in the object, so that what has been given can stay. What cannot be
     added to it raises `ValueError`, and what has another shape `TypeError` or `KeyError`.
     """
 
-    __slots__ = ("_containers", "_text_at", "extra", "id", "index")
+    __slots__ = ("_containers", "_text_at", "begun_with", "extra", "id", "index")
 
-    def __init__(self, index: int, id_: str) -> None:
+    def __init__(self, index: int, id_: str, begun_with: Mapping[str, Any]) -> None:
         self.index = index
         self.id = id_
+        self.begun_with = begun_with
         self.extra: dict[str, Any] = {}
         self._containers: list[_Container] = []  # those that are open, the whole object first
         self._text_at: list[str | int] | None = None  # the path of the text that is open

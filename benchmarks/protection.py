@@ -1,0 +1,71 @@
+"""What it adds to an attempt that its model's breaker is watched, that limits are kept, and that a hedge stands by."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.figures import Figure
+from benchmarks.timing import interleave_async
+from inferkit import AsyncClient, Chunk, Hedge, RateLimit, Response, RetryRules, Unavailable, Usage
+
+if TYPE_CHECKING:
+    from benchmarks.timing import AsyncBlock
+    from inferkit import Request
+
+__all__ = ["protection"]
+
+_END = Chunk("Hello", finish_reason="stop", usage=Usage(10, 5))
+
+
+class _Provider:
+    """Answers at once, after as many failures as it was told."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self._failures = failures
+
+    async def __call__(self, request: Request) -> Response:
+        if self._failures:
+            self._failures -= 1
+            raise Unavailable("down", provider="own")
+        return Response.of([_END], runtime=request.runtime)
+
+
+def protection(*, quick: bool) -> list[Figure]:
+    """Measure calls without network, cache and ledger, so that what differs is all that is left."""
+
+    async def measure() -> list[Figure]:
+        clients = {
+            "plain": _client(),
+            "watched": _client(failures=1),
+            "limited": _client(limits={"own:model": RateLimit(requests_per_minute=1e9, concurrent=1000)}),
+            "hedged": _client(hedge=Hedge(after=60.0, rules=RetryRules())),
+        }
+        for client in clients.values():
+            await client.complete("own:model", "Hello")
+        watched = clients["watched"].health()["own:model"]
+        assert watched.last_error is not None, "its breaker is not watched"
+
+        def block(client: AsyncClient) -> AsyncBlock:
+            async def run(calls: int) -> None:
+                for _ in range(calls):
+                    await client.complete("own:model", "Hello")
+
+            return run
+
+        rows = {name: block(client) for name, client in clients.items()}
+        times = await interleave_async(rows, calls=300 if quick else 1500, rounds=5 if quick else 15)
+        for client in clients.values():
+            await client.aclose()
+        return [
+            Figure("a call without network, cache and ledger", times.microseconds("plain"), "µs"),
+            Figure("added by a closed breaker that is watched", times.difference("watched", "plain"), "µs", at_most=5),
+            Figure("added by limits that nobody waits for", times.difference("limited", "plain"), "µs", at_most=5),
+            Figure("added by a hedge that is not sent", times.difference("hedged", "plain"), "µs"),
+        ]
+
+    return asyncio.run(measure())
+
+
+def _client(*, failures: int = 0, **settings: Any) -> AsyncClient:
+    return AsyncClient(providers={"own": _Provider(failures)}, cache=False, ledger=False, max_retries=1, **settings)
