@@ -23,6 +23,7 @@ from inferkit import (
     Client,
     Message,
     Price,
+    Response,
     StreamError,
     StreamInterrupted,
     ToolCallDelta,
@@ -523,3 +524,45 @@ def test_a_half_answered_conversation_says_only_what_is_run_now(world):
                 return [event async for event in stream]
 
     assert told(world.run(body)) == [">c1", "<c1=2", "Done."]
+
+
+def test_a_layer_that_answers_with_nothing_ends_the_stream(world):
+    async def silent(request, call_next):
+        return Response.of([], runtime=request.runtime)
+
+    _, made = client(world, "Done.", layers=[silent])
+
+    async def body(world):
+        async with made as llm:
+            stream = llm.stream_tools("any", "Hi", tools=[add])
+            events = [event async for event in stream]
+            return events, stream.run
+
+    events, done = world.run(body)
+    assert events == []
+    assert (done.text, len(done.rounds)) == ("", 1)
+
+
+def test_a_stream_that_is_open_when_the_program_ends_ends_its_span():
+    program = """
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+from inferkit import Client
+from inferkit.telemetry import Telemetry
+from inferkit.testing import FakeProvider
+
+tracers = TracerProvider(shutdown_on_exit=False)
+tracers.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(formatter=lambda span: span.name + "\\n")))
+
+def look() -> str:
+    return "seen"
+
+llm = Client(providers={"f": FakeProvider(["Do", "ne."])}, models={"any": "f:m"}, cache=False, ledger=False,
+             telemetry=Telemetry(tracers, MeterProvider()))
+stream = llm.stream_tools("any", "Hi", tools=[look])
+next(stream)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split("\n").count("inferkit.run_tools") == 1
+    assert done.stderr == ""

@@ -42,11 +42,11 @@ class Balances:
 
     def spares(self, line: Line, amounts: Amounts) -> bool:
         """Whether a line has room for all of a call. What costs nothing is free, also after the limit."""
-        room = self.room(line)
+        used, grace = self._used_of(line), line.grace
         return (
-            (room.usd is None or amounts.usd <= max(0, room.usd))
-            and (room.tokens is None or amounts.tokens <= max(0, room.tokens))
-            and (room.calls is None or amounts.calls <= max(0, room.calls))
+            (line.usd is None or amounts.usd <= max(0, line.usd + grace.usd - used.usd))
+            and (line.tokens is None or amounts.tokens <= max(0, line.tokens + grace.tokens - used.tokens))
+            and (line.calls is None or amounts.calls <= max(0, line.calls + grace.calls - used.calls))
         )
 
     def charge(self, lines: Sequence[Line], amounts: Amounts) -> None:

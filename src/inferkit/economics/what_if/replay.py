@@ -118,15 +118,16 @@ class Replay:
     def _held_by(self, recorded: Attribution, at: float) -> _Caller:
         caller = self._callers.get(recorded)
         if caller is None or caller.varies:
-            if not self.subscriptions.may_differ:
-                return _Caller(recorded, _user_of(recorded), (), varies=False)
-            attribution = self.subscriptions.attribution(recorded)
-            caller = _Caller(
-                attribution,
-                _user_of(attribution),
-                self.subscriptions.limits(attribution, recorded, at),
-                self.subscriptions.varies(recorded),
-            )
+            if self.subscriptions.may_differ:
+                attribution = self.subscriptions.attribution(recorded)
+                caller = _Caller(
+                    attribution,
+                    _user_of(attribution),
+                    self.subscriptions.limits(attribution, recorded, at),
+                    self.subscriptions.varies(recorded),
+                )
+            else:
+                caller = _Caller(recorded, _user_of(recorded), (), varies=False)
             self._callers[recorded] = caller
         return caller
 

@@ -33,6 +33,7 @@ class Subscriptions:
         self._seats: dict[Customer, list[tuple[float, int]]] = defaultdict(list)
         for subscription in assigned:
             self._seats[subscription.customer].append((subscription.start, subscription.seats))
+        self._varying = {who for who, known in self._seats.items() if len({seats for _, seats in known}) > 1}
         moved_to = {*scenario.users.values(), *scenario.tenants.values()}
         if scenario.default_plan is not None:
             moved_to.add(scenario.default_plan)
@@ -85,8 +86,10 @@ class Subscriptions:
 
     def varies(self, attribution: Attribution) -> bool:
         """Whether those who pay for a call had one number of seats, and then another."""
-        payers = (Customer(user=attribution.user), Customer(tenant=attribution.tenant))
-        return any(len({seats for _, seats in self._seats.get(payer, ())}) > 1 for payer in payers)
+        varying = self._varying
+        return bool(varying) and (
+            Customer(user=attribution.user) in varying or Customer(tenant=attribution.tenant) in varying
+        )
 
     def _own(self, attribution: Attribution) -> bool:
         """Whether the user is the customer alone, and not the tenant."""

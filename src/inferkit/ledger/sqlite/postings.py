@@ -152,18 +152,24 @@ def hold(
 
 def _hold_whole(cursor: sqlite3.Cursor, line: Line, wanted: Amounts) -> Grant | None:
     """Hold all that is wanted on the one line of a call, if it is there: in one step, as nearly all calls are held."""
-    if line.since is not None:
+    account, window, usd, tokens, calls, grace, since = line[:7]
+    if since is not None:
         return None
-    grace = line.grace
-    usd = None if line.usd is None else line.usd + grace.usd
-    tokens = None if line.tokens is None else line.tokens + grace.tokens
-    calls = None if line.calls is None else line.calls + grace.calls
-    values: list[int | str] = [*wanted, line.account, line.window]
-    units = ""
-    for unit, limit, amount in zip("utc", (usd, tokens, calls), wanted, strict=True):
-        if limit is not None and amount:  # what costs nothing is free, also after the limit
-            units += unit
-            values.append(limit - amount)
+    if grace is not NOTHING:
+        usd = None if usd is None else usd + grace.usd
+        tokens = None if tokens is None else tokens + grace.tokens
+        calls = None if calls is None else calls + grace.calls
+    u, t, c = wanted
+    units, values = "", [u, t, c, account, window]
+    if usd is not None and u:  # what costs nothing is free, also after the limit
+        units = "u"
+        values.append(usd - u)
+    if tokens is not None and t:
+        units += "t"
+        values.append(tokens - t)
+    if calls is not None and c:
+        units += "c"
+        values.append(calls - c)
     row = cursor.execute(_if_room(units), values).fetchone()
     if row is None:
         return None
