@@ -16,7 +16,7 @@ from benchmarks.application import API_KEY, HEADERS, fresh_question, payload, se
 from benchmarks.figures import Figure
 from benchmarks.server import MODEL, serving
 from benchmarks.timing import interleave, interleave_async
-from inferkit import AsyncClient, Client, OpenAIChat, Price
+from inferkit import AsyncClient, Client, Health, OpenAIChat, Price
 
 if TYPE_CHECKING:
     from benchmarks.timing import AsyncBlock, Block
@@ -139,6 +139,7 @@ def fallback(*, quick: bool) -> list[Figure]:
             bare = await stack.enter_async_context(httpx.AsyncClient(headers=HEADERS))
             given = settings(server, home, prices={"down:*": Price(input="0.15", output="0.60")})
             given["models"] = {"fast": [f"down:{MODEL}", f"openai:{MODEL}"]}
+            given["health"] = Health(breaker=None, retries=None)  # else the one that is down would soon not be asked
             down = OpenAIChat(name="down", base_url=f"{server}/failing/v1", api_key=API_KEY)
             given["providers"] = {**given["providers"], "down": down}
             client = await stack.enter_async_context(AsyncClient(**given))

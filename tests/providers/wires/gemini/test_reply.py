@@ -404,6 +404,11 @@ def test_a_part_an_event_is_the_same_as_all_parts_in_one(several):
     assert (apart.usage, apart.finish_reason) == (together.usage, together.finish_reason)
 
 
+def meant(chunks):
+    """Give what chunks are, and the provider's own events, in whichever form a reader keeps these."""
+    return [(chunk._replace(event=None), chunk.raw) for chunk in chunks]
+
+
 @settings(max_examples=60)
 @given(contents, st.lists(st.integers(0, 4000), max_size=6))
 def test_however_the_bytes_are_cut_the_chunks_are_the_same(content, cuts):
@@ -411,7 +416,7 @@ def test_however_the_bytes_are_cut_the_chunks_are_the_same(content, cuts):
     places = sorted({min(cut, len(body)) for cut in cuts} | {0, len(body)})
     together, _ = read(body)
     apart, _ = read(*[body[a:b] for a, b in itertools.pairwise(places)])
-    assert apart == together
+    assert meant(apart) == meant(together)
 
 
 @settings(max_examples=150)

@@ -395,6 +395,11 @@ def test_a_stream_is_written_again_as_it_comes_chunk_by_chunk(content):
     assert Reply.of(chunks, CallRecord(clock)).message == first.message
 
 
+def meant(chunks):
+    """Give what chunks are, and the provider's own events, in whichever form a reader keeps these."""
+    return [(chunk._replace(event=None), chunk.raw) for chunk in chunks]
+
+
 @settings(max_examples=60)
 @given(replies, st.lists(st.integers(0, 4000), max_size=6))
 def test_however_the_bytes_are_cut_the_chunks_are_the_same(content, cuts):
@@ -402,7 +407,7 @@ def test_however_the_bytes_are_cut_the_chunks_are_the_same(content, cuts):
     places = sorted({min(cut, len(body)) for cut in cuts} | {0, len(body)})
     together, _ = read(body)
     apart, _ = read(*[body[a:b] for a, b in itertools.pairwise(places)])
-    assert apart == together
+    assert meant(apart) == meant(together)
 
 
 @settings(max_examples=100)
