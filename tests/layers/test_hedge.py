@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from inferkit import Budget, Client, ConfigurationError, Hedge, Price, RetryRules, Unavailable
+from inferkit import Budget, Client, ConfigurationError, Hedge, Price, RetryRules, StreamInterrupted, Unavailable
+from inferkit.routing import Cascade
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.runtime.racing import race
 from inferkit.testing import FakeProvider, settled
@@ -200,6 +201,24 @@ def test_no_more_hedges_are_sent_than_their_share_of_the_calls_and_a_few():
             opener.join()
     settled()
     assert 2 <= len(quick.requests) <= 2 + 0.1 * 60
+
+
+def test_a_later_request_of_the_same_call_is_not_taken_for_the_hedges(world):
+    """The smaller model is hedged, and its reply is not good enough: it is the larger one that breaks then."""
+    gate = Gate()
+    slow = FakeProvider(stuck(gate), "short")
+    large = FakeProvider(["from the large one", Unavailable("broke", provider="quick")])
+
+    async def body(world):
+        routes = {"any": Cascade(lambda _, reply: len(reply.text) > 10)}
+        async with closing(world.client(**settings(slow, large, routes=routes))) as llm:
+            with pytest.raises(StreamInterrupted) as caught:
+                await llm.complete("any", "Hello?")
+            gate.open()
+            return caught.value
+
+    assert world.run(body).provider == "quick"
+    settled()
 
 
 @world_on_a_loop

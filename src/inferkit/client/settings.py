@@ -204,7 +204,8 @@ class Settings(TypedDict, total=False):
         "Mapping[str, RateLimit]",
         Declared(
             checks.are_limits,
-            'a dictionary, for example {"openai:*": RateLimit(requests_per_minute=500, concurrent=50)}',
+            'a dictionary from "provider:model" or "provider:*" to a RateLimit, for example '
+            '{"openai:*": RateLimit(requests_per_minute=500, concurrent=50)}',
             'What may go to a model or, as "provider:*", to all of a provider; what is more waits, by `priority=` and '
             "turns of tenants.",
             otherwise="none",

@@ -42,3 +42,8 @@ class Attempt:
     finish_reason: str | None = None
     saved_nanos: int = 0
     max_output_tokens: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The `provider:model` form of what it was sent to, as `Target` has it."""
+        return f"{self.provider}:{self.model}" if self.model else self.provider

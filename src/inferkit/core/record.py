@@ -47,7 +47,7 @@ class CallRecord:
     budget (its account) that took the call to a smaller model. `saved_nanos` is what a cache hit would have cost,
     `names` what the resolve layer found behind the model names of this call. `left_out` names what of the request was
     not sent, since it is for another provider alone. `seams` are where in the text a stream broke and went on. `hedges`
-    is how many hedges were sent, `hedged_to` the target of the one that gave the reply.
+    is how many hedges were sent, `hedged_to` the target of the one that has just begun to answer.
     """
 
     clock: Clock

@@ -183,9 +183,10 @@ class _Walk:
     def _handed_on(self, attempt: Request, target: Target, response: Response) -> Response:
         """Say who answers, and what it means if that breaks from here on."""
         record, health, era, now = attempt.record, self._health, self._era, attempt.runtime.now
-        if record.hedged_to is not None:  # who was slow has neither worked nor failed
+        hedged, record.hedged_to = record.hedged_to, None  # of this request alone: the call may send others
+        if hedged is not None:  # who was slow has neither worked nor failed
             health.given_up(target.name, era)
-            target, era = record.hedged_to, 0
+            target, era = hedged, 0
         record.provider, record.model = target.provider, target.model
         if health.troubled:
             health.worked(target.name, era, now())

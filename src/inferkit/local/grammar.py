@@ -8,6 +8,8 @@ What is written under a grammar fits the schema's types, properties, enumeration
 that it cannot hold (`pattern`, `multipleOf`, sums of choices) are left to the check that every reply with a schema
 passes.
 JSON Schema 2020-12, https://json-schema.org/draft/2020-12/json-schema-core
+
+It is longer than other modules, since the keywords of a schema are compiled by one class that they all need.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class Measured:
 
         One that its caller left says nothing of how often the model fails, but what came of it was measured.
         """
-        name = f"{attempt.provider}:{attempt.model}" if attempt.model else attempt.provider
+        name = attempt.name
         with self._lock:
             model = self._models.get(name)
             if model is None:

@@ -44,8 +44,7 @@ class Prefixes:
         """Take in that an attempt was answered."""
         if attempt.outcome == "error" or attempt.first_chunk_seconds is None:
             return
-        name = f"{attempt.provider}:{attempt.model}" if attempt.model else attempt.provider
-        now = request.runtime.now()
+        name, now = attempt.name, request.runtime.now()
         with self._lock:
             for length, beginning in beginnings(request):
                 if length >= _SHORTEST:
