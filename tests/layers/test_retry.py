@@ -18,7 +18,7 @@ from inferkit import (
     compose,
 )
 from inferkit.client.engine import dispatch
-from inferkit.layers.retry import backoff
+from inferkit.resilience.backoff import backoff
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.testing import FakeProvider, make_request
 

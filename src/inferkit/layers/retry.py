@@ -6,24 +6,22 @@ failure is `StreamInterrupted` and carries what had been received.
 
 from __future__ import annotations
 
-import logging
 import random
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from inferkit.core.errors import (
-    AuthenticationFailed,
     BudgetExceeded,
     ConfigurationError,
     ContentFiltered,
     DeadlineExceeded,
-    InvalidRequest,
     LocalModelError,
     ProviderError,
-    RateLimited,
     StreamInterrupted,
     Unavailable,
 )
 from inferkit.layers.resolve import resolved
+from inferkit.layers.retry_log import tell_of_next
+from inferkit.resilience.backoff import backoff, ceiling
 from inferkit.resilience.health import Health
 
 if TYPE_CHECKING:
@@ -33,26 +31,11 @@ if TYPE_CHECKING:
     from inferkit.core.body import Batch, Explain
     from inferkit.core.request import Handler, Request, Target
     from inferkit.core.response import Response
+    from inferkit.layers.retry_log import Failure
 
-__all__ = ["Retry", "backoff", "begin"]
+__all__ = ["Retry", "begin"]
 
-_log = logging.getLogger("inferkit")
-_Failure: TypeAlias = ProviderError | BudgetExceeded | LocalModelError
-_NOT_FOUND = 404
 _SLOW = 10.0  # seconds without a first chunk, after which even a deadline speaks against the model
-
-
-def backoff(round_number: int, *, base: float, longest: float, spread: float, asked: float = 0.0) -> float:
-    """Give the wait in seconds before a round of retries (the first retry is round 1).
-
-    Full jitter: its ceiling doubles from `base` up to `longest`, and `spread` (0 to 1) says how much of that is waited,
-    so that clients that failed together do not return together. A provider's own `asked` wait comes before it.
-    """
-    return asked + spread * _ceiling(round_number, base, longest)
-
-
-def _ceiling(round_number: int, base: float, longest: float) -> float:
-    return min(longest, base * 2.0 ** min(round_number - 1, 60))
 
 
 class Retry:
@@ -117,7 +100,7 @@ class Retry:
             return False
         now = request.runtime.now()
         rounds = range(round_number, self._max_retries + 1)
-        patience = sum(_ceiling(each, self._base, self._longest) for each in rounds)
+        patience = sum(ceiling(each, self._base, self._longest) for each in rounds)
         waits = [wait for target in walk.remaining if (wait := walk.wait_for(target, now, patience)) is not None]
         if not waits:
             return False
@@ -139,7 +122,7 @@ class _Walk:
 
     def __init__(self, request: Request, health: Health, most: int) -> None:
         self.remaining = list(request.candidates)
-        self.failure: _Failure | None = None
+        self.failure: Failure | None = None
         self._failed: Target | None = None
         self._most = max(most, len(self.remaining))
         self._sent = 0
@@ -164,7 +147,7 @@ class _Walk:
             try:
                 attempt = self.attempt(target)
                 if self.failure is not None:
-                    _tell(attempt, self._failed, self.failure)
+                    tell_of_next(attempt, self._failed, self.failure)
                 response = await begin(attempt, call_next)
             except (ProviderError, BudgetExceeded, LocalModelError) as error:
                 self.note_failure(target, error)
@@ -239,7 +222,7 @@ class _Walk:
                 return
         self._health.failed(target.name, error, self._era, self._request.runtime.now())
 
-    def note_failure(self, target: Target, error: _Failure) -> None:
+    def note_failure(self, target: Target, error: Failure) -> None:
         """Leave a candidate out for good, or for as long as it asked for."""
         self.note_end(target, error)
         facts = {"attempt": self._before + self._sent, "target": target.name, "error": type(error).__name__}
@@ -274,34 +257,7 @@ class _Walk:
         return trouble.refusal(self._request.runtime.now(), first.provider)
 
 
-def _tell(attempt: Request, failed: Target | None, failure: _Failure) -> None:
-    """Log what is asked next, and why: nothing of what was asked or said, and no words of a provider's."""
-    why = type(failure).__name__
-    if isinstance(failure, ProviderError) and failure.status is not None:
-        why = f"{why}, HTTP {failure.status}"
-    call, asked, before = attempt.record.id, attempt.target and attempt.target.name, failed and failed.name
-    if asked == before:
-        _log.info("call %s: %s is asked again (%s)", call, asked, why)
-        return
-    remedy = _to_be_mended(failure)
-    level, hint = (logging.WARNING, f": {remedy}") if remedy else (logging.INFO, "")
-    _log.log(level, "call %s: %s is asked after %s failed (%s)%s", call, asked, before, why, hint)
-
-
-def _to_be_mended(failure: _Failure) -> str:
-    """Say what somebody has to do about a failure that others make up for, if anything: else nobody would notice."""
-    if isinstance(failure, LocalModelError):
-        return str(failure)
-    if isinstance(failure, AuthenticationFailed):
-        return "its key is refused; set the right one"
-    if isinstance(failure, RateLimited) and not failure.retryable:
-        return "its account has no credit left; top it up"
-    if isinstance(failure, InvalidRequest) and failure.status == _NOT_FOUND:
-        return "it does not know the model; correct the name in models="
-    return ""
-
-
-def _is_final(error: _Failure) -> bool:
+def _is_final(error: Failure) -> bool:
     """Whether no other candidate is asked. A budget that takes the call to a smaller model does that at once."""
     return isinstance(error, ContentFiltered) or (isinstance(error, BudgetExceeded) and not error.others_may_do)
 
