@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from inferkit.core.response import Response
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["WIRES", "Handler", "Key", "Layer", "Operation", "Request", "Target", "extra_for"]
+__all__ = ["WIRES", "Handler", "Key", "Layer", "Operation", "Request", "Target", "extra_for", "sent_to", "served_by"]
 
 T = TypeVar("T")
 Operation = Literal["chat", "embed"]
@@ -159,6 +159,18 @@ def extra_for(request: Request, adapter: Any) -> Mapping[str, Any]:
     own = extra.get(wire)
     fields = {name: value for name, value in extra.items() if name not in WIRES} if meant == wire else {}
     return {**fields, **own} if isinstance(own, Mapping) else fields
+
+
+def sent_to(request: Request, candidates: Sequence[Target], **changes: Any) -> Request:
+    """Give a request for some of its candidates; `extra` was for the first one, which need not be among them."""
+    extra = extra_for(request, candidates[0].adapter)
+    return request.replace(candidates=tuple(candidates), **{"extra": extra, **changes})
+
+
+def served_by(request: Request) -> list[Target]:
+    """Give the candidate that answers the call, as its record says; nothing where none has yet."""
+    served = request.record.provider, request.record.model
+    return [one for one in request.candidates if (one.provider, one.model) == served][:1]
 
 
 _REQUEST_FIELDS = frozenset(Request.__dataclass_fields__)

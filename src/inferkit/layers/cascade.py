@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from inferkit.core.errors import BudgetExceeded, ContentFiltered, LocalModelError, ProviderError
 from inferkit.core.reply import Reply
-from inferkit.core.request import extra_for
+from inferkit.core.request import sent_to
 from inferkit.core.response import Response
 
 if TYPE_CHECKING:
-    from inferkit.core.attempt import AttemptKind
     from inferkit.core.chunks import Chunk
-    from inferkit.core.request import Handler, Request, Target
+    from inferkit.core.request import Handler, Request
     from inferkit.routing.cascade import Cascade
 
 __all__ = ["cascaded"]
@@ -31,7 +30,7 @@ async def cascaded(request: Request, call_next: Handler, cascade: Cascade) -> Re
     *others, last = request.candidates
     for target in others:
         try:
-            response = await call_next(_asked_of(request, target, kind, **cascade.fields))
+            response = await call_next(sent_to(request, [target], attempt_kind=kind, **cascade.fields))
             model, name, headers = response.model, response.id, response.headers
             chunks = await response.read()
         except (ProviderError, LocalModelError) as error:
@@ -56,16 +55,10 @@ async def cascaded(request: Request, call_next: Handler, cascade: Cascade) -> Re
         kept = chunks, target.provider, target.model
         kind = "escalation"
     try:
-        return await call_next(_asked_of(request, last, kind))
+        return await call_next(sent_to(request, [last], attempt_kind=kind))
     except (ProviderError, BudgetExceeded, LocalModelError) as error:
         if not cascade.keep or kept is None:
             raise
         record.note("cascade", target=last.name, error=type(error).__name__, kept=True)
         chunks, record.provider, record.model = kept
         return Response.of(chunks, runtime=request.runtime)
-
-
-def _asked_of(request: Request, target: Target, kind: AttemptKind, **fields: object) -> Request:
-    """Give the request to one candidate. What is `extra` is for the first one, which need not be this one."""
-    extra = extra_for(request, target.adapter) if target is not request.candidates[0] else request.extra
-    return request.replace(candidates=(target,), attempt_kind=kind, extra=extra, **fields)

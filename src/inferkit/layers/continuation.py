@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import InferkitError, StreamError, StreamInterrupted
 from inferkit.core.messages import Message, ReasoningPart, TextPart
-from inferkit.core.request import extra_for
+from inferkit.core.request import extra_for, sent_to, served_by
 from inferkit.layers.resolve import resolved
 from inferkit.layers.seam import NoSeamError, Seam
 
@@ -134,8 +134,7 @@ class _Joined:
 
 def _ways(request: Request, said: str) -> Iterator[tuple[str, Request, Seam]]:
     """Give the requests that ask for the rest, the surest first, and how what comes has to begin."""
-    record = request.record
-    served = [one for one in request.candidates if (one.provider, one.model) == (record.provider, record.model)][:1]
+    record, served = request.record, served_by(request)
     others = [one for one in request.candidates if one not in served]
     written = record.attempts[-1].usage.output_tokens if record.attempts else 0
     most = request.max_output_tokens
@@ -148,8 +147,9 @@ def _ways(request: Request, said: str) -> Iterator[tuple[str, Request, Seam]]:
         message = Message("assistant", (TextPart(whole),), extra=dict(prefill.message) or None)
         yield (
             "prefill",
-            request.replace(
-                candidates=tuple(served),
+            sent_to(
+                request,
+                served,
                 messages=(*request.messages, message),
                 extra={**extra_for(request, served[0].adapter), **prefill.fields},
                 max_output_tokens=None if most is None else most - written,
@@ -165,10 +165,10 @@ def _ways(request: Request, said: str) -> Iterator[tuple[str, Request, Seam]]:
     )
     yield (
         "overlap",
-        request.replace(
-            candidates=(*served, *others),
+        sent_to(
+            request,
+            [*served, *others],
             messages=(*request.messages, Message("assistant", (TextPart(said),)), asks),
-            extra=extra_for(request, (served or others)[0].adapter),
             max_output_tokens=None if most is None else most - written + len(words),
             **changes,
         ),

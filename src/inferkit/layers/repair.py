@@ -7,13 +7,13 @@ which sees each repair like any other request. Only calls with a `schema=` pass 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inferkit.core.chunks import Restart
 from inferkit.core.errors import DeadlineExceeded, InferkitError, StreamError
 from inferkit.core.messages import Message
 from inferkit.core.reply import parts_of
-from inferkit.core.request import extra_for
+from inferkit.core.request import sent_to, served_by
 from inferkit.layers.resolve import resolved
 from inferkit.typed.expected import EXPECTED
 
@@ -143,15 +143,11 @@ class _Checked:
 
 def _again(request: Request, said: Batch, wrong: InvalidReply) -> Request:
     """Give the request that asks the model that gave a reply for a better one."""
-    record = request.record
-    served = [one for one in request.candidates if (one.provider, one.model) == (record.provider, record.model)][:1]
     parts = tuple(parts_of(said))
-    changes: dict[str, Any] = {}
-    if served:  # `extra` is for the first candidate, which need not be this one
-        changes = {"candidates": tuple(served), "extra": extra_for(request, served[0].adapter)}
     asks = Message.user(
         f"That does not fit the schema:\n{wrong.detail}\nReply with the whole object once more, corrected, and with "
         "nothing else."
     )
     answer = (Message("assistant", parts),) if parts else ()
-    return request.replace(messages=(*request.messages, *answer, asks), attempt_kind="repair", **changes)
+    messages = (*request.messages, *answer, asks)
+    return sent_to(request, served_by(request) or request.candidates, messages=messages, attempt_kind="repair")
