@@ -245,6 +245,18 @@ def test_a_file_that_could_not_be_loaded_starts_no_other_process_until_it_change
     assert ask(supervisor, "hello", max_tokens=1).end["output"] == 1
 
 
+def test_a_worker_that_could_not_load_its_file_ends_and_answers_those_it_has_first(start, tmp_path):
+    path = tiny_gguf.tiny().set("llama.block_count", "uint32", 0).write(tmp_path / "m.gguf")
+    supervisor = start(path)
+    calls = [supervisor.open({"prompt": "hello"}) for _ in range(5)]
+    pid = supervisor.pid
+    for call in calls:
+        with pytest.raises(ModelFileError, match="block_count"):
+            finish(call)
+    wait_until_dead(pid)
+    assert supervisor.pid is None
+
+
 def test_a_file_that_could_not_be_loaded_is_tried_again_later(start, tmp_path, monkeypatch):
     supervisor = start(tiny_gguf.tiny(prompt_format=None).write(tmp_path / "m.gguf"))
     with pytest.raises(ModelFileError):

@@ -62,8 +62,9 @@ def main() -> None:
         model = load(EngineSettings(**settings))
     except Exception as error:
         model = error
-    while True:
-        answer(model, reception.calls.get())
+        reception.outlives_application = True
+    while (call := reception.calls.get()) is not None:
+        answer(model, call)
 
 
 if __name__ == "__main__":

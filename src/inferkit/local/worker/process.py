@@ -63,6 +63,11 @@ class WorkerProcess:
             return False
         return True
 
+    def release(self) -> None:
+        """Take no more calls: a worker that could not load its model answers those it has, and ends."""
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+
     def obituary(self) -> str:
         """Say how the process ended, with the last it wrote. Waits a moment for a process that is just ending."""
         cause = "it ended"

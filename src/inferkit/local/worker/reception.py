@@ -76,32 +76,45 @@ class IncomingCall:
 
 
 class Reception:
-    """Takes in calls while the model computes, and ends the process when the application is gone."""
+    """Takes in calls while the model computes, and ends the process when the application is gone or lets go of it.
+
+    It does so at once, unless `outlives_application` says that there is nothing to compute: then the calls that came
+    are answered first, and None after them ends it.
+    """
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ)
-        self.calls: queue.SimpleQueue[IncomingCall] = queue.SimpleQueue()
+        self.calls: queue.SimpleQueue[IncomingCall | None] = queue.SimpleQueue()
+        self.outlives_application = False
 
     def run(self) -> None:
-        """Serve the control socket; never returns."""
+        """Serve the control socket until its other end is closed."""
         while True:
             for key, _ in self._selector.select():
-                if key.fileobj is self._control:
-                    self._accept()
-                else:
+                if key.fileobj is not self._control:
                     self._read(key.fileobj)
+                elif not self._accept():
+                    self._take_the_last()
+                    return
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
         try:
             data, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
         except OSError:
             data, descriptors = b"", []
-        if not data:
+        if not data and not self.outlives_application:
             os._exit(0)  # at once, also out of the middle of a computation
         for descriptor in descriptors:
             self._selector.register(IncomingCall(socket.socket(fileno=descriptor)), selectors.EVENT_READ)
+        return bool(data)
+
+    def _take_the_last(self) -> None:
+        self._selector.unregister(self._control)
+        for key in list(self._selector.get_map().values()):
+            self._read(key.fileobj)
+        self.calls.put(None)
 
     def _read(self, call: Any) -> None:
         complete = call.receive()

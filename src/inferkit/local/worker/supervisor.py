@@ -87,6 +87,7 @@ class WorkerSupervisor:
         self._settings = settings
         self._lock = threading.Lock()
         self._worker: WorkerProcess | None = None
+        self._leaving: list[WorkerProcess] = []
         self._deaths = 0
         self._dead_file: tuple[int, int] | None = None
         self._refusal: tuple[Exception, tuple[int, int], float] | None = None
@@ -121,8 +122,9 @@ class WorkerSupervisor:
         """End the worker. Calls under way get `WorkerDied`; later ones `ConfigurationError`."""
         with self._lock:
             self._closed = True
-            worker, self._worker = self._worker, None
-        if worker is not None:
+            workers = [worker for worker in (self._worker, *self._leaving) if worker is not None]
+            self._worker, self._leaving = None, []
+        for worker in workers:
             worker.close()
 
     @property
@@ -138,6 +140,8 @@ class WorkerSupervisor:
             if self._worker is None:
                 self._check_refusal()
                 self._check_file()
+                while self._leaving:
+                    self._leaving.pop().close()
                 self._worker = WorkerProcess(asdict(self._settings))
             return self._worker
 
@@ -184,6 +188,8 @@ class WorkerSupervisor:
         with self._lock:
             if self._worker is worker:
                 self._worker = None
+                self._leaving.append(worker)
+                worker.release()
                 if isinstance(error, LocalModelError):
                     self._refusal = (error, self._stamp(), clock.now() + _REFUSAL_SECONDS)
 
