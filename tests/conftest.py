@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 from functools import partial
 
@@ -31,6 +32,16 @@ def world(request):
 def way(request):
     """Each way that bytes can travel."""
     return request.param
+
+
+@pytest.fixture(scope="module")
+def one_core():
+    """Keep to a core of its own what computes on all of them: the threads of llama.cpp wait at full speed."""
+    cores = sorted(os.sched_getaffinity(0))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    os.sched_setaffinity(0, {cores[number % len(cores)]})
+    yield
+    os.sched_setaffinity(0, cores)
 
 
 @pytest.fixture

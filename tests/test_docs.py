@@ -22,6 +22,7 @@ def blocks():
             yield pytest.param(page, code, id=page.name)
 
 
+@pytest.mark.usefixtures("one_core")
 @pytest.mark.parametrize(("page", "code"), list(blocks()))
 def test_the_code_of_a_page_runs_from_top_to_bottom(page, code, monkeypatch, tmp_path):
     """The blocks of a page are one program. Nothing is listening at port 4318, and no provider is called."""

