@@ -14,7 +14,15 @@ from inferkit.local.errors import EngineUnavailable
 if TYPE_CHECKING:
     from inferkit.local.gguf.model_file import ModelFile
 
-__all__ = ["Sizes", "available_memory", "choose_sizes", "usable_cores"]
+__all__ = [
+    "DEFAULT_CONTEXT",
+    "Sizes",
+    "available_memory",
+    "choose_batch",
+    "choose_sizes",
+    "memory_needed",
+    "usable_cores",
+]
 
 DEFAULT_CONTEXT = 2048
 _BATCH = 256
@@ -49,7 +57,7 @@ def choose_sizes(model: ModelFile, *, context_length: int | None, threads: int |
         )
     if threads is None:
         threads = 1 if model.parameters < _TINY_PARAMETERS else max(1, usable_cores() - 1)
-    batch = min(_BATCH, context)
+    batch = choose_batch(context)
     needed = memory_needed(model, context, batch)
     if memory is not None and needed > memory:
         raise EngineUnavailable(
@@ -57,6 +65,11 @@ def choose_sizes(model: ModelFile, *, context_length: int | None, threads: int |
             f"{memory >> 20} MiB are free; lower context_length, or use a smaller model"
         )
     return Sizes(context, batch, threads)
+
+
+def choose_batch(context: int) -> int:
+    """Give how many tokens of a prompt are computed at once, in a context of so many tokens."""
+    return min(_BATCH, context)
 
 
 def memory_needed(model: ModelFile, context: int, batch: int) -> int:

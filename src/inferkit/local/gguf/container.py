@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from inferkit.local.gguf.packing import TensorType
 
-__all__ = ["Array", "Container", "Tensor", "Value", "read_container"]
+__all__ = ["Array", "Container", "PackingShare", "Tensor", "Value", "read_container"]
 
 _DIMENSIONS_LIMIT = 4
 _NAME_LIMIT = 127
@@ -75,6 +74,16 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class PackingShare:
+    """What of a model is packed in one way: how many tensors, numbers and bytes."""
+
+    packing: str
+    tensors: int
+    parameters: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """What a GGUF file says about itself. `header` is the bytes of metadata and table, for a fingerprint."""
 
@@ -91,12 +100,26 @@ class Container:
         return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
 
     @property
-    def quantisation(self) -> str:
-        """The packing that most bytes of the weights are in."""
-        sizes: Counter[str] = Counter()
+    def packings(self) -> tuple[PackingShare, ...]:
+        """How the weights are packed, the packing that most bytes are in first."""
+        kinds: dict[str, list[Tensor]] = {}
         for tensor in self.tensors.values():
-            sizes[tensor.type.name] += tensor.nbytes
-        return sizes.most_common(1)[0][0]
+            kinds.setdefault(tensor.type.name, []).append(tensor)
+        shares = (
+            PackingShare(name, len(those), sum(math.prod(one.shape) for one in those), sum(one.nbytes for one in those))
+            for name, those in kinds.items()
+        )
+        return tuple(sorted(shares, key=lambda share: -share.size))
+
+    @property
+    def quantisation(self) -> str:
+        """The packing that most bytes of the weights are in; "none" in a file without weights."""
+        return self.packings[0].packing if self.tensors else "none"
+
+    def text(self, key: str) -> str | None:
+        """Give a text of the metadata, None where there is none."""
+        found = self.metadata.get(key)
+        return found.value if found is not None and found.kind == "string" else None
 
     @property
     def fingerprint(self) -> str:
