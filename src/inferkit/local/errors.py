@@ -9,6 +9,7 @@ from inferkit.core.errors import ContextOverflow, LocalModelError, Unavailable
 __all__ = [
     "PROVIDER",
     "ContextOverflow",
+    "DownloadFailed",
     "EngineUnavailable",
     "WorkerDied",
     "context_overflow",
@@ -20,6 +21,10 @@ PROVIDER = "local"
 
 class EngineUnavailable(LocalModelError):
     """A model cannot be run on this machine as configured; the message says what to install or to change."""
+
+
+class DownloadFailed(LocalModelError):
+    """A model could not be fetched, or is not what its repository says; the message says what to do."""
 
 
 class WorkerDied(Unavailable):

@@ -11,7 +11,7 @@ __all__ = ["commands"]
 commands = typer.Typer(help="Local models: find them, look into them, make them smaller.", no_args_is_help=True)
 
 _Model = Annotated[
-    str, typer.Argument(help="A GGUF file, local:PACKAGE for the one in an installed package, or local.")
+    str, typer.Argument(help="A GGUF file, local:PACKAGE for an installed package's, hf:... for one fetched, or local.")
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
@@ -36,3 +36,43 @@ def inspect(
 
     if not show_inspection(model, engine=engine, as_json=json):
         raise typer.Exit(1)
+
+
+@commands.command()
+def add(
+    model: Annotated[
+        str, typer.Argument(help="hf:owner/repository/file.gguf@revision; without the file, what there is.")
+    ],
+) -> None:
+    """Fetch a model from Hugging Face into the cache that its tools share, and verify it. Goes on where it was cut.
+
+    A branch becomes the commit that it is now. HF_ENDPOINT, HF_TOKEN, HF_HUB_CACHE and HF_HOME count.
+    """
+    from inferkit.cli.models.adding import add_model
+
+    if not add_model(model):
+        raise typer.Exit(1)
+
+
+@commands.command("list")
+def list_models(
+    folders: Annotated[list[str] | None, typer.Argument(help="Folders whose GGUF files count, too.")] = None,
+    *,
+    json: _Json = False,
+) -> None:
+    """Show the models on this machine: in the package, in installed packages, and from Hugging Face."""
+    from inferkit.cli.models.listing import show_models
+
+    show_models(folders or [], as_json=json)
+
+
+@commands.command()
+def remove(
+    model: Annotated[str, typer.Argument(help="hf:owner/repository/file.gguf@commit, as `list` has it.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+) -> None:
+    """Remove a model from the cache of Hugging Face's tools."""
+    from inferkit.cli.models.adding import remove_model
+
+    remove_model(model, confirmed=yes)
