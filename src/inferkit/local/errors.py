@@ -12,6 +12,7 @@ __all__ = [
     "DeathCause",
     "DownloadFailed",
     "EngineUnavailable",
+    "JobDied",
     "WorkerDied",
     "context_overflow",
 ]
@@ -26,6 +27,10 @@ class EngineUnavailable(LocalModelError):
 
 class DownloadFailed(LocalModelError):
     """A model could not be fetched, or is not what its repository says; the message says what to do."""
+
+
+class JobDied(LocalModelError):
+    """A process that made or measured a model file ended before it was done; the message says how."""
 
 
 DeathCause: TypeAlias = Literal["aborted", "closed", "crashed", "exited", "failed", "hung", "killed", "out_of_memory"]

@@ -76,3 +76,24 @@ def remove(
     from inferkit.cli.models.adding import remove_model
 
     remove_model(model, confirmed=yes)
+
+
+@commands.command()
+def quantise(
+    model: _Model,
+    *,
+    to: Annotated[str, typer.Option(help="The kinds to make, with commas: q8_0,q4_k_m,q4_0.")],
+    folder: Annotated[str | None, typer.Option(help="Where to (default: beside the source).")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    requantise: Annotated[
+        bool, typer.Option("--requantise", help="Take a source that is packed already, which loses twice.")
+    ] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="How many threads pack (default: all cores).")] = None,
+) -> None:
+    """Make smaller files of a model in 16 or 32 bits. Each is checked and tried before it gets its name.
+
+    Kinds: f16, bf16, q8_0, q6_k, q5_k_m, q5_1, q5_0, q4_k_m, q4_1, q4_0, iq4_nl, iq4_xs, q3_k_m.
+    """
+    from inferkit.cli.models.quantising import quantise_model
+
+    quantise_model(model, to, folder=folder, force=force, requantise=requantise, threads=threads)

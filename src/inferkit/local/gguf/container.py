@@ -85,14 +85,25 @@ class PackingShare:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What a GGUF file says about itself. `header` is the bytes of metadata and table, for a fingerprint."""
+    """What a GGUF file says about itself.
+
+    `header` is the bytes of metadata and table, for a fingerprint; in it `spans` has the place of each metadata value,
+    with its key. `alignment` is what places in the data are multiples of.
+    """
 
     version: int
     metadata: dict[str, Value]
+    spans: dict[str, slice]
     tensors: dict[str, Tensor]
+    alignment: int
     header: bytes
     file_size: int
     modified_ns: int
+
+    @property
+    def data_start(self) -> int:
+        """Where the weights begin, in bytes; the offset of a tensor counts from there."""
+        return -(-len(self.header) // self.alignment) * self.alignment
 
     @property
     def parameters(self) -> int:
@@ -143,11 +154,14 @@ def read_container(path: Path) -> Container:
 def _read(head: Head, path: Path, status: os.stat_result) -> Container:
     version, tensor_count, value_count = _preamble(head, path)
     metadata: dict[str, Value] = {}
+    spans: dict[str, slice] = {}
     for _ in range(value_count):
+        start = head.position
         key = _name(head, "a metadata key")
         if key in metadata:
             raise head.damaged(f"the metadata key {key!r} occurs twice")
         metadata[key] = _value(head, key)
+        spans[key] = slice(start, head.position)
     alignment = _alignment(head, metadata)
     tensors: dict[str, Tensor] = {}
     for _ in range(tensor_count):
@@ -156,7 +170,7 @@ def _read(head: Head, path: Path, status: os.stat_result) -> Container:
             raise head.damaged(f"the tensor {tensor.name!r} occurs twice")
         tensors[tensor.name] = tensor
     _check_places(head, tensors, alignment)
-    return Container(version, metadata, tensors, head.taken(), status.st_size, status.st_mtime_ns)
+    return Container(version, metadata, spans, tensors, alignment, head.taken(), status.st_size, status.st_mtime_ns)
 
 
 def _preamble(head: Head, path: Path) -> tuple[int, int, int]:
