@@ -163,8 +163,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 _SPINS = "1000"
-"""How often a thread of OpenMP looks for work before it sleeps. Its own default, 300,000, keeps a core for itself: where
-another process wants that core, each step then waits for a turn of the system's scheduler."""
+"""How often a thread of OpenMP looks for work before it sleeps. Its own default, 300,000, keeps a core for itself, and
+where another process wants that core, each step then waits for a turn of the system's scheduler."""
 
 
 def bind(path: Path) -> Any:
