@@ -67,6 +67,10 @@ def test_a_mistake_is_one_line_that_says_what_to_do(command, files, tmp_path):
         (("--threads", "0"), '--threads takes whole numbers from 1, with commas: 1,2,4; got "0"'),
         (("--batch", "a"), "--batch takes whole numbers"),
         (("--text", tmp_path / "absent"), "cannot be read as text"),
+        (
+            ("--plot", tmp_path / "absent" / "b.svg"),
+            "b.svg cannot be written (No such file or directory); name another",
+        ),
         (("--prompt", "4000"), "ask for fewer: --prompt, --generate"),
     ):
         ran = command("models", "bench", full, *options)

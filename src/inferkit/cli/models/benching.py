@@ -38,6 +38,8 @@ def run_bench(
 ) -> None:
     """Measure, and show what came of it."""
     words = None if text is None else TextPlan(_text_of(text), tokens=tokens)
+    if plot is not None:
+        _write(Path(plot).expanduser(), "")  # what cannot be written is found out now, and not after minutes
     with Bars(of_bytes=False) as bars:
         found = bench(
             [file_of(name) for name in names],

@@ -106,7 +106,7 @@ def bench(
     against: Annotated[str | None, typer.Option(help="What they are compared to: the same model in 16 bits.")] = None,
     text: Annotated[str | None, typer.Option(help="A file of your own text, to measure what is lost on it.")] = None,
     tokens: Annotated[int, typer.Option(min=64, help="How many tokens of the text are read at most.")] = 2048,
-    threads: Annotated[str, typer.Option(help="With how many threads: 1,2 (default: all cores).")] = "",
+    threads: Annotated[str, typer.Option(help="With how many threads: 1,2 (default: as a client).")] = "",
     batch: Annotated[str, typer.Option(help="How many tokens of a prompt at once: 32,128.")] = "128",
     prompt: Annotated[int, typer.Option(min=1, help="Tokens of the prompt.")] = 256,
     generate: Annotated[int, typer.Option(min=1, help="Tokens of the reply.")] = 64,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.local.engines import choice
+from inferkit.local.engines.capacity import choose_sizes
 from inferkit.local.engines.machine import usable_cores
 from inferkit.local.jobs import run_job
 
@@ -36,8 +37,8 @@ _LONGEST_WINDOW = 512
 class Plan:
     """How speed is measured: tokens of a prompt and of a reply, how often, and with which threads and batches.
 
-    `threads` and `batches` are measured one by one, each with each; without `threads`, all usable cores are taken. The
-    tokens of a reply come one after another, so no batch changes them.
+    `threads` and `batches` are measured one by one, each with each; without `threads`, as many are taken as a client
+    takes. The tokens of a reply come one after another, so no batch changes them.
     """
 
     prompt: int = 256
@@ -135,14 +136,15 @@ def bench(
     context = plan.prompt + plan.generate + 1
     _check(models, context, compared=text is not None)
     cores, busy = usable_cores(), os.getloadavg()[0]
+    own = choose_sizes(models[0], context_length=context, threads=None, memory=None).threads
+    numbers = plan.threads or (own,)
     speeds = [
         _speed(model, plan, threads, batch, progress)
         for model in models
-        for threads in plan.threads or (cores,)
+        for threads in numbers
         for batch in plan.batches
     ]
-    threads = max(plan.threads or (cores,))
-    found = [] if text is None else [(model, _read(model, text, threads, progress)) for model in models]
+    found = [] if text is None else [(model, _read(model, text, max(numbers), progress)) for model in models]
     first = found[0][1] if found and reference is not None else None
     losses = tuple(_loss(model, said, None if model is reference else first) for model, said in found)
     return Bench(plan, reference, tuple(speeds), losses, cores, busy)
