@@ -10,11 +10,11 @@ import tiny_gguf
 from inferkit.core.errors import ConfigurationError
 from inferkit.local.engines.interface import ENGINES
 from inferkit.local.engines.xllamacpp.library import is_installed
-from inferkit.local.measuring.bench import Plan, TextPlan, bench, labels, speed_up
+from inferkit.local.measuring.bench import SpeedPlan, TextPlan, bench, labels, speed_up
 from inferkit.local.measuring.loss import continuations, surprise
 from inferkit.local.measuring.opening import open_model
 
-PLAN = Plan(prompt=16, generate=4, repeats=2, threads=(1,), batches=(8,))
+PLAN = SpeedPlan(prompt=16, generate=4, repeats=2, threads=(1,), batches=(8,))
 TEXT = TextPlan("a he the " * 40, tokens=120, places=3, context=8, count=6)
 
 
@@ -44,7 +44,7 @@ def quietly(*_):
 
 def test_every_file_is_measured_with_every_setting(full, small):
     seen = []
-    plan = Plan(prompt=16, generate=4, repeats=2, threads=(1,), batches=(4, 16))
+    plan = SpeedPlan(prompt=16, generate=4, repeats=2, threads=(1,), batches=(4, 16))
     found = bench([small], against=full, plan=plan, text=None, progress=lambda *step: seen.append(step))
     assert [(row.model.path, row.threads, row.batch) for row in found.speeds] == [
         (path, 1, batch) for path in (full, small) for batch in (4, 16)
@@ -98,7 +98,7 @@ def test_what_cannot_be_compared_is_refused(full, folder):
     with pytest.raises(ConfigurationError, match=r"other.gguf has another vocabulary than .*m-f32.gguf"):
         bench([other], against=full, plan=PLAN, text=TEXT, progress=quietly)
     with pytest.raises(ConfigurationError, match=r"was trained for 128 tokens, and 321 are to be computed; .*--prompt"):
-        bench([full], against=None, plan=Plan(), text=None, progress=quietly)
+        bench([full], against=None, plan=SpeedPlan(), text=None, progress=quietly)
     with pytest.raises(ConfigurationError, match="the text has 1 tokens; 32 are the fewest"):
         bench([full], against=None, plan=PLAN, text=TextPlan("a"), progress=quietly)
 

@@ -21,7 +21,7 @@ from inferkit.local.measuring.bench import TextPlan, bench, labels, speed_up
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from inferkit.local.measuring.bench import Bench, Loss, Plan, Speed
+    from inferkit.local.measuring.bench import Bench, Loss, Speed, SpeedPlan
 
 __all__ = ["numbers_of", "run_bench"]
 
@@ -32,7 +32,7 @@ def run_bench(
     against: str | None,
     text: str | None,
     tokens: int,
-    plan: Plan,
+    plan: SpeedPlan,
     as_json: bool,
     plot: str | None,
 ) -> None:

@@ -119,7 +119,9 @@ def bench(
     Each is loaded in a process of its own, one after another; a quiet machine gives figures that mean something.
     """
     from inferkit.cli.models.benching import numbers_of, run_bench
-    from inferkit.local.measuring.bench import Plan
+    from inferkit.local.measuring.bench import SpeedPlan
 
-    plan = Plan(prompt, generate, repeats, numbers_of(threads, "--threads"), numbers_of(batch, "--batch") or (128,))
+    plan = SpeedPlan(
+        prompt, generate, repeats, numbers_of(threads, "--threads"), numbers_of(batch, "--batch") or (128,)
+    )
     run_bench(models, against=against, text=text, tokens=tokens, plan=plan, as_json=json, plot=plot)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from inferkit.local.gguf.model_file import ModelFile
 
-__all__ = ["Bench", "Loss", "Plan", "Progress", "Speed", "TextPlan", "bench", "labels", "speed_up"]
+__all__ = ["Bench", "Loss", "Progress", "Speed", "SpeedPlan", "TextPlan", "bench", "labels", "speed_up"]
 
 Progress: TypeAlias = "Callable[[str, int, int], None]"
 """Is told what is measured, how many steps are done, and of how many."""
@@ -34,7 +34,7 @@ _LONGEST_WINDOW = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SpeedPlan:
     """How speed is measured: tokens of a prompt and of a reply, how often, and with which threads and batches.
 
     `threads` and `batches` are measured one by one, each with each; without `threads`, as many are taken as a client
@@ -115,7 +115,7 @@ class Bench:
     `load_average` is what the machine had to do in the minute before, by its own account.
     """
 
-    plan: Plan
+    plan: SpeedPlan
     reference: ModelFile | None = field(repr=False)
     speeds: tuple[Speed, ...]
     losses: tuple[Loss, ...]
@@ -124,7 +124,7 @@ class Bench:
 
 
 def bench(
-    files: Sequence[Path], *, against: Path | None, plan: Plan, text: TextPlan | None, progress: Progress
+    files: Sequence[Path], *, against: Path | None, plan: SpeedPlan, text: TextPlan | None, progress: Progress
 ) -> Bench:
     """Measure files, and `against` before them. Loss is measured where there is a text.
 
@@ -165,7 +165,7 @@ def _check(models: Sequence[ModelFile], context: int, *, compared: bool) -> None
             )
 
 
-def _speed(model: ModelFile, plan: Plan, threads: int, batch: int, progress: Progress) -> Speed:
+def _speed(model: ModelFile, plan: SpeedPlan, threads: int, batch: int, progress: Progress) -> Speed:
     job = {
         "path": str(model.path.absolute()),
         "context": plan.prompt + plan.generate + 1,
