@@ -20,6 +20,7 @@ from inferkit.core.errors import (
     Unavailable,
 )
 from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart
+from inferkit.core.reply import Reply
 from inferkit.local import ContextOverflow, Local, WorkerDied, adapter
 from inferkit.runtime.direct import drive
 from inferkit.testing import make_request, settled
@@ -238,6 +239,28 @@ def test_what_only_other_models_can_do_is_refused(local, changes, reason):
             await local(a_request("a", runtime, **changes))
 
     run_in("direct", body)
+
+
+def test_a_reply_says_how_sure_the_model_was_where_that_was_asked(run, local):
+    async def body(runtime):
+        replies = []
+        for asked in ({}, {"logprobs": True}, {"top_logprobs": 2}):
+            request = a_request("a", runtime, max_output_tokens=3, **asked)
+            replies.append(Reply.of(await (await local(request)).read(), request.record))
+        return replies
+
+    silent, sure, others = run(body)
+    assert (silent.confidence, silent.logprobs) == (None, ())
+    assert [one.token for one in sure.logprobs] == ["b", "c", "c"]
+    assert 0.99 < sure.confidence < 1
+    assert sure.confidence == others.confidence
+    assert [(len(one.top), one.top[0]) for one in others.logprobs] == [(2, one[:2]) for one in others.logprobs]
+
+
+def test_what_a_route_may_ask_of_it_is_stated(local):
+    assert local.capabilities.schema
+    assert local.capabilities.logprobs
+    assert not local.capabilities.tools
 
 
 def test_a_models_own_reasoning_is_left_out_of_the_conversation(tmp_path):

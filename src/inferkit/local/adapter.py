@@ -7,7 +7,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.chunks import Chunk
+from inferkit.core.chunks import Chunk, TokenLogprob
 from inferkit.core.errors import DeadlineExceeded, InvalidRequest, ModelFileError, StreamError
 from inferkit.core.messages import ReasoningPart, TextPart
 from inferkit.core.response import Response
@@ -92,7 +92,7 @@ class Local:
         self._supervisor = WorkerSupervisor(self._settings)
         facts = (self._settings, status.st_size, status.st_mtime_ns)
         self.cost_rules = _COST_RULES
-        self.capabilities = Capabilities()
+        self.capabilities = Capabilities(schema=True, logprobs=True)
         self.fingerprint = hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
     def __repr__(self) -> str:
@@ -157,7 +157,8 @@ class _Body:
             raise StopAsyncIteration
         frame = await self.frame()
         if "text" in frame:
-            return Chunk(text=frame["text"])
+            told = frame.get("logprobs", ())
+            return Chunk(text=frame["text"], logprobs=tuple([_logprob(*one) for one in told]))
         self._ended = True
         self._call.close()
         usage = Usage(input_tokens=frame["prompt"], output_tokens=frame["output"], cache_read_tokens=frame["cached"])
@@ -189,6 +190,10 @@ class _Body:
             self._call.close()
 
 
+def _logprob(token: str, logprob: float, likeliest: list[tuple[str, float]]) -> TokenLogprob:
+    return TokenLogprob(token, logprob, tuple([(text, value) for text, value in likeliest]))
+
+
 def _question(request: Request) -> dict[str, Any]:
     """Write a request down for the worker. Raises `InvalidRequest` for what only other models can do."""
     unknown = request.extra.keys() - _EXTRA
@@ -196,8 +201,6 @@ def _question(request: Request) -> dict[str, Any]:
         raise _not_here(f"{', '.join(sorted(unknown))} in extra=; it takes {', '.join(sorted(_EXTRA))}")
     if request.tools:
         raise _not_here("tools; send the call to a model that does, or leave them out")
-    if request.logprobs or request.top_logprobs is not None:
-        raise _not_here("log-probabilities")
     question: dict[str, Any] = {
         "messages": _turns(request.messages),
         "max_tokens": request.max_output_tokens,
@@ -205,10 +208,15 @@ def _question(request: Request) -> dict[str, Any]:
         "top_p": request.top_p,
         "seed": request.seed,
         "stop": list(request.stop),
+        "top_logprobs": (request.top_logprobs or 0) if _wants_logprobs(request) else None,
         "grammar": None if request.response_schema is None else _grammar(request.response_schema),
         **request.extra,
     }
     return {key: value for key, value in question.items() if value is not None}
+
+
+def _wants_logprobs(request: Request) -> bool:
+    return bool(request.logprobs) or request.top_logprobs is not None
 
 
 def _grammar(schema: Mapping[str, Any]) -> Rules:

@@ -16,7 +16,7 @@ from inferkit.local.errors import PROVIDER
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["CANDIDATES_LIMIT", "Sampling", "draw", "penalise"]
+__all__ = ["CANDIDATES_LIMIT", "Sampling", "draw", "penalise", "whole_number"]
 
 CANDIDATES_LIMIT = 1000
 _DEFAULT_TOP_K = 40
@@ -45,12 +45,12 @@ class Sampling:
         return cls(
             temperature=_number(options, "temperature", 0.0, 0.0, 100.0),
             top_p=_number(options, "top_p", 1.0, 0.0, 1.0),
-            top_k=int(_number(options, "top_k", _DEFAULT_TOP_K, 1, CANDIDATES_LIMIT, whole=True)),
+            top_k=whole_number(options, "top_k", _DEFAULT_TOP_K, 1, CANDIDATES_LIMIT),
             repeat_penalty=_number(options, "repeat_penalty", 1.0, 0.1, 10.0),
-            repeat_window=int(_number(options, "repeat_window", 64, 0, 1 << 20, whole=True)),
+            repeat_window=whole_number(options, "repeat_window", 64, 0, 1 << 20),
             seed=secrets.randbits(53)
             if seed is None
-            else int(_number(options, "seed", 0, -_SEED_LIMIT, _SEED_LIMIT - 1, whole=True)),
+            else whole_number(options, "seed", 0, -_SEED_LIMIT, _SEED_LIMIT - 1),
         )
 
 
@@ -66,6 +66,11 @@ def _number(
         raise InvalidRequest(f"{name} is a {kind} from {low:g} to {high:g}; got {value!r}", provider=PROVIDER)
     number: float = value
     return number
+
+
+def whole_number(options: dict[str, Any], name: str, default: int, low: int, high: int) -> int:
+    """Give an option that is a whole number, or its default. Raises `InvalidRequest` where it is out of range."""
+    return int(_number(options, name, default, low, high, whole=True))
 
 
 def penalise(logits: Any, recent: Iterable[int], penalty: float) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import InvalidRequest, ModelFileError
 from inferkit.local.engines.interface import PREFIX_MEMORY
+from inferkit.local.engines.likelihood import Likelihoods
 from inferkit.local.engines.prefixes import KeptPrefixes, shared_length
-from inferkit.local.engines.sampling import Sampling, draw, penalise
+from inferkit.local.engines.sampling import Sampling, draw, penalise, whole_number
 from inferkit.local.errors import PROVIDER, context_overflow
 from inferkit.local.prompt_choice import format_of
 from inferkit.local.prompts import FORMATS, Mark, checked_turns
@@ -30,6 +31,9 @@ __all__ = ["Session"]
 
 _WORTH_KEEPING = 32
 """Tokens that are worth the milliseconds that it takes to keep them, or to bring them back."""
+
+_TOP_LIMIT = 20
+"""How many of the likeliest tokens are named in each place at most, as OpenAI has it."""
 
 
 class Session:
@@ -120,18 +124,22 @@ class Session:
         form = self._format_of(request)
         strip = form.strip_space and self._tokens.leading_space
         text = ReplyText([*_stops(request), *form.stops], strip_space=strip)
+        told = self._likelihoods(request)
         cached = self._rewind(prompt)
         caller.send({"start": self.description, "prompt": len(prompt), "cached": cached})
         made = 0
         reason = "length"
-        for token in self._computed(prompt, cached, limit, self._chooser(sampling, list(prompt), constraint), caller):
+        choose = self._chooser(sampling, list(prompt), constraint, told)
+        for token in self._computed(prompt, cached, limit, choose, caller):
             made += 1
             if token in self._ends:
                 reason = "stop"
                 break
+            if told is not None:
+                told.wrote(token, text.taken)
             new = text.add(self._tokens.piece(token))
             if new:
-                caller.send({"text": new})
+                caller.send(_text_frame(new, text, told))
             if text.stopped:
                 reason = "stop"
                 break
@@ -140,7 +148,7 @@ class Session:
                 return  # the caller is gone
         rest = text.end()
         if rest:
-            caller.send({"text": rest})
+            caller.send(_text_frame(rest, text, told))
         caller.send(
             {"end": "stop" if text.stopped else reason, "output": made, "prompt": len(prompt), "cached": cached}
             | {"seed": sampling.seed}
@@ -196,11 +204,21 @@ class Session:
             if made < limit:
                 self._evaluate([token])
 
-    def _chooser(self, sampling: Sampling, seen: list[int], constraint: Constraint | None) -> Callable[[], int]:
+    def _likelihoods(self, request: dict[str, Any]) -> Likelihoods | None:
+        """Give what keeps the log-probabilities that a request asks for, if it does."""
+        if request.get("top_logprobs") is None:
+            return None
+        return Likelihoods(self._engine, self._tokens.piece, whole_number(request, "top_logprobs", 0, 0, _TOP_LIMIT))
+
+    def _chooser(
+        self, sampling: Sampling, seen: list[int], constraint: Constraint | None, told: Likelihoods | None
+    ) -> Callable[[], int]:
         engine = self._engine
         fortune = random.Random(sampling.seed)  # noqa: S311 - repeatable, not secret
 
         def choose() -> int:
+            if told is not None:
+                told.look()
             if sampling.repeat_window:
                 penalise(engine.logits, seen[-sampling.repeat_window :], sampling.repeat_penalty)
             if constraint is not None:
@@ -244,6 +262,10 @@ def _batches(start: int, end: int, most: int, *, exact: bool) -> Iterator[tuple[
             stop -= 1
         yield start, stop
         start = stop
+
+
+def _text_frame(new: str, text: ReplyText, told: Likelihoods | None) -> dict[str, Any]:
+    return {"text": new} if told is None else {"text": new, "logprobs": told.shown(text.shown)}
 
 
 def _token_limit(request: dict[str, Any], room: int) -> int:
