@@ -64,6 +64,7 @@ FACE = [
     "Ledger",
     "LedgerError",
     "Local",
+    "LocalCost",
     "LocalModelError",
     "Message",
     "ModelFileError",

@@ -16,7 +16,8 @@ class UsageDetails(NamedTuple):
     The tokens are parts of those that `Usage` counts: writes to the cache that live longer than the shortest time
     (`cache_write_30m_tokens`, `cache_write_1h_tokens`, `cache_write_12h_tokens`), and audio and images in the input
     (those read from the cache apart) and the output. Of a prediction, `accepted_prediction_tokens` came in the reply,
-    and `rejected_prediction_tokens` did not: they are billed all the same, as output. `server_tools` counts requests to
+    and `rejected_prediction_tokens` did not: they are billed all the same, as output. `prompt_nanoseconds` and
+    `reply_nanoseconds` are how long a model on this machine computed them. `server_tools` counts requests to
     tools that the provider runs, by kind, for example `(("web_search", 3),)`.
 
     `service_tier`, `speed` and `region` are the provider's words for how it was served; None where it said nothing.
@@ -36,6 +37,8 @@ class UsageDetails(NamedTuple):
     output_image_tokens: int = 0
     accepted_prediction_tokens: int = 0
     rejected_prediction_tokens: int = 0
+    prompt_nanoseconds: int = 0
+    reply_nanoseconds: int = 0
     server_tools: tuple[tuple[str, int], ...] = ()
     service_tier: str | None = None
     speed: str | None = None

@@ -11,7 +11,7 @@ from inferkit.core.chunks import Chunk, TokenLogprob
 from inferkit.core.errors import DeadlineExceeded, InvalidRequest, ModelFileError, StreamError
 from inferkit.core.messages import ReasoningPart, TextPart
 from inferkit.core.response import Response
-from inferkit.core.usage import Usage
+from inferkit.core.usage import Usage, UsageDetails
 from inferkit.local.engines.interface import PREFIX_MEMORY, EngineSettings
 from inferkit.local.errors import PROVIDER
 from inferkit.local.finding import find_model
@@ -161,7 +161,8 @@ class _Body:
             return Chunk(text=frame["text"], logprobs=tuple([_logprob(*one) for one in told]))
         self._ended = True
         self._call.close()
-        usage = Usage(input_tokens=frame["prompt"], output_tokens=frame["output"], cache_read_tokens=frame["cached"])
+        details = UsageDetails(prompt_nanoseconds=frame["prompt_ns"], reply_nanoseconds=frame["reply_ns"])
+        usage = Usage(frame["prompt"], frame["output"], cache_read_tokens=frame["cached"], details=details)
         return Chunk(finish_reason=frame["end"], usage=usage, event=frame)
 
     async def frame(self) -> dict[str, Any]:

@@ -6,7 +6,8 @@ with `op` "count" it only asks for the number of its tokens.
 
 It is answered with a frame that holds `start` (what the model is), frames with `text` (and `logprobs`, a list of a
 token's text, its log-probability, and the likeliest in its place with theirs, where `top_logprobs` says how many), and
-one with `end` (the finish reason), `prompt`, `cached` and `output` (tokens) and `seed`; or with one that holds `count`.
+one with `end` (the finish reason), `prompt`, `cached` and `output` (tokens), `prompt_ns` and `reply_ns` (how long the
+engine computed these, in nanoseconds) and `seed`; or with one that holds `count`.
 
 How a request is answered is the same for every engine (`engines.session`). What differs stands behind two protocols:
 `InferenceEngine` computes with tokens, and `Tokens` knows what they spell.

@@ -18,6 +18,7 @@ from inferkit.local.errors import PROVIDER, context_overflow
 from inferkit.local.prompt_choice import format_of
 from inferkit.local.prompts import FORMATS, Mark, checked_turns
 from inferkit.local.text import ReplyText
+from inferkit.runtime import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -125,6 +126,7 @@ class Session:
         strip = form.strip_space and self._tokens.leading_space
         text = ReplyText([*_stops(request), *form.stops], strip_space=strip)
         told = self._likelihoods(request)
+        started = read = clock.now()
         cached = self._rewind(prompt)
         caller.send({"start": self.description, "prompt": len(prompt), "cached": cached})
         made = 0
@@ -132,6 +134,8 @@ class Session:
         choose = self._chooser(sampling, list(prompt), constraint, told)
         for token in self._computed(prompt, cached, limit, choose, caller):
             made += 1
+            if made == 1:
+                read = clock.now()
             if token in self._ends:
                 reason = "stop"
                 break
@@ -151,7 +155,8 @@ class Session:
             caller.send(_text_frame(rest, text, told))
         caller.send(
             {"end": "stop" if text.stopped else reason, "output": made, "prompt": len(prompt), "cached": cached}
-            | {"seed": sampling.seed}
+            | {"seed": sampling.seed, "prompt_ns": _nanoseconds(started, read)}
+            | {"reply_ns": _nanoseconds(read, clock.now())}
         )
 
     def _rewind(self, prompt: list[int]) -> int:
@@ -262,6 +267,10 @@ def _batches(start: int, end: int, most: int, *, exact: bool) -> Iterator[tuple[
             stop -= 1
         yield start, stop
         start = stop
+
+
+def _nanoseconds(start: float, end: float) -> int:
+    return max(1, round((end - start) * 1e9))
 
 
 def _text_frame(new: str, text: ReplyText, told: Likelihoods | None) -> dict[str, Any]:
