@@ -38,6 +38,7 @@ CHANGES_THE_ANSWER = {
     "tools": (Tool("search"),),
     "tool_choice": "auto",
     "response_schema": {"type": "object"},
+    "grammar": 'root ::= "yes" | "no"',
     "reasoning_effort": "low",
     "logprobs": True,
     "top_logprobs": 3,

@@ -24,12 +24,12 @@ from inferkit.runtime.direct import DirectRuntime, drive
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from inferkit.core.messages import Message, Messages
     from inferkit.core.request import Request
     from inferkit.local.gguf.model_file import ModelFile
-    from inferkit.local.grammar import Rules
+    from inferkit.local.rules import Rules
     from inferkit.local.worker.supervisor import WorkerCall
     from inferkit.runtime.protocol import Runtime
 
@@ -38,7 +38,7 @@ __all__ = ["EMBEDDED", "Local"]
 EMBEDDED = Path(__file__).parent / "models" / "triage-q8_0.gguf"
 """The model that ships inside the package."""
 
-_EXTRA = frozenset({"top_k", "repeat_penalty", "repeat_window"})
+_EXTRA = frozenset({"logit_bias", "repeat_penalty", "repeat_window", "top_k"})
 _COST_RULES = CostRules({name: WireField("free") for name in sorted(_EXTRA)})
 
 
@@ -57,11 +57,13 @@ class Local:
     as the file says; see `inferkit.local.prompts`). `prefix_memory` is in how many bytes the state of earlier prompts
     is kept, so that what a new one begins with is not computed again (by default 64 MiB; 0: only the last one's).
 
-    A request with a schema is held to it by a grammar; see `inferkit.local.grammar`.
-    A request without `temperature` always takes the best token. `extra` may hold `top_k` (1 to 1,000, by default 40),
-    `repeat_penalty` and `repeat_window`. The seed of a reply is in the `raw` of its last chunk. Raises
-    `ModelFileError` where the file is missing, damaged or of another kind, `EngineUnavailable` where the machine lacks
-    something, `ContextOverflow` where a prompt is too long, `WorkerDied` (retryable) where the worker ended.
+    A request with a schema is held to it by a grammar, and one with a `grammar` to that; see `inferkit.local.grammar`
+    and `inferkit.local.gbnf`. A request without `temperature` always takes the best token. `extra` may hold `top_k` (1
+    to 1,000, by default 40), `repeat_penalty`, `repeat_window` and `logit_bias`, which maps the number of a token, or a
+    text and so all its tokens, to what is added to its score (-100 to 100). The seed of a reply is in the `raw` of its
+    last chunk. Raises `ModelFileError` where the file is missing, damaged or of another kind, `EngineUnavailable` where
+    the machine lacks something, `ContextOverflow` where a prompt is too long, `WorkerDied` (retryable) where the worker
+    ended.
     """
 
     keeps_limit = True
@@ -92,7 +94,7 @@ class Local:
         self._supervisor = WorkerSupervisor(self._settings)
         facts = (self._settings, status.st_size, status.st_mtime_ns)
         self.cost_rules = _COST_RULES
-        self.capabilities = Capabilities(schema=True, logprobs=True)
+        self.capabilities = Capabilities(schema=True, grammar=True, logprobs=True)
         self.fingerprint = hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
     def __repr__(self) -> str:
@@ -210,7 +212,7 @@ def _question(request: Request) -> dict[str, Any]:
         "seed": request.seed,
         "stop": list(request.stop),
         "top_logprobs": (request.top_logprobs or 0) if _wants_logprobs(request) else None,
-        "grammar": None if request.response_schema is None else _grammar(request.response_schema),
+        "grammar": _rules(request),
         **request.extra,
     }
     return {key: value for key, value in question.items() if value is not None}
@@ -220,10 +222,19 @@ def _wants_logprobs(request: Request) -> bool:
     return bool(request.logprobs) or request.top_logprobs is not None
 
 
-def _grammar(schema: Mapping[str, Any]) -> Rules:
-    from inferkit.local.grammar import grammar_for
+def _rules(request: Request) -> Rules | None:
+    """Give the rules that a reply has to keep to: those of its schema, or the caller's own."""
+    if request.response_schema is None and request.grammar is None:
+        return None
+    if request.grammar is None:
+        from inferkit.local.grammar import grammar_for
 
-    return grammar_for(schema)
+        return grammar_for(request.response_schema or {})
+    if request.response_schema is not None:
+        raise InvalidRequest("a reply is held to a schema= or to a grammar=, and not to both", provider=PROVIDER)
+    from inferkit.local.gbnf import read_gbnf
+
+    return read_gbnf(request.grammar)
 
 
 def _turns(messages: Iterable[Message]) -> list[tuple[str, str]]:

@@ -1,8 +1,8 @@
 """What the worker and an engine are to each other: settings and requests go in, frames come out.
 
 A request holds `messages` ([role, text] pairs) or a raw `prompt`, and options: `max_tokens`, `temperature`, `top_p`,
-`top_k`, `seed`, `stop`, `repeat_penalty`, `repeat_window`, `top_logprobs` and `grammar` (see `inferkit.local.grammar`);
-with `op` "count" it only asks for the number of its tokens.
+`top_k`, `seed`, `stop`, `repeat_penalty`, `repeat_window`, `logit_bias`, `top_logprobs` and `grammar` (see
+`inferkit.local.rules`); with `op` "count" it only asks for the number of its tokens.
 
 It is answered with a frame that holds `start` (what the model is), frames with `text` (and `logprobs`, a list of a
 token's text, its log-probability, and the likeliest in its place with theirs, where `top_logprobs` says how many), and

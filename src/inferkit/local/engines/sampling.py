@@ -14,13 +14,15 @@ from inferkit.core.errors import InvalidRequest
 from inferkit.local.errors import PROVIDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["CANDIDATES_LIMIT", "Sampling", "draw", "penalise", "whole_number"]
+__all__ = ["CANDIDATES_LIMIT", "Sampling", "add_bias", "draw", "penalise", "read_bias", "whole_number"]
 
 CANDIDATES_LIMIT = 1000
 _DEFAULT_TOP_K = 40
 _SEED_LIMIT = 1 << 63
+_BIAS_LIMIT = 100.0
+_DIGITS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,32 @@ def penalise(logits: Any, recent: Iterable[int], penalty: float) -> None:
     for token in set(recent):
         score = logits[token]
         logits[token] = score / penalty if score > 0 else score * penalty
+
+
+def read_bias(options: dict[str, Any], spell: Callable[[str], Sequence[int]], size: int) -> dict[int, float]:
+    """Give what is added to the scores of tokens: by their number, or by a text, whose tokens `spell` gives.
+
+    `size` is how many tokens there are. Raises `InvalidRequest`.
+    """
+    given = options.get("logit_bias")
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise InvalidRequest("logit_bias maps tokens, by number or text, to what is added", provider=PROVIDER)
+    found: dict[int, float] = {}
+    for key in given:
+        bias = _number({"logit_bias": given[key]}, "logit_bias", 0.0, -_BIAS_LIMIT, _BIAS_LIMIT)
+        for token in [int(key)] if key.isdecimal() and len(key) < _DIGITS else spell(key):
+            if token >= size:
+                raise InvalidRequest(f"logit_bias: the vocabulary has no token {token}", provider=PROVIDER)
+            found[token] = bias
+    return found
+
+
+def add_bias(logits: Any, bias: Mapping[int, float]) -> None:
+    """Add to the scores of tokens in place."""
+    for token, more in bias.items():
+        logits[token] += more
 
 
 def draw(candidates: Sequence[tuple[int, float]], sampling: Sampling, fortune: float) -> int | None:

@@ -13,7 +13,7 @@ from inferkit.core.errors import InvalidRequest, ModelFileError
 from inferkit.local.engines.interface import PREFIX_MEMORY
 from inferkit.local.engines.likelihood import Likelihoods
 from inferkit.local.engines.prefixes import KeptPrefixes, shared_length
-from inferkit.local.engines.sampling import Sampling, draw, penalise, whole_number
+from inferkit.local.engines.sampling import Sampling, add_bias, draw, penalise, read_bias, whole_number
 from inferkit.local.errors import PROVIDER, context_overflow
 from inferkit.local.prompt_choice import format_of
 from inferkit.local.prompts import FORMATS, Mark, checked_turns
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from inferkit.local.engines.interface import Caller, Constraint, InferenceEngine, Tokens
     from inferkit.local.gguf.model_file import ModelFile
-    from inferkit.local.grammar import Rules
     from inferkit.local.prompts import PromptFormat, Segment
+    from inferkit.local.rules import Rules
 
 __all__ = ["Session"]
 
@@ -121,6 +121,7 @@ class Session:
         if room < 1:
             raise context_overflow(len(prompt), self._engine.context_length)
         sampling = Sampling.of(request)
+        bias = read_bias(request, self._tokens.spell, self._model.vocabulary_size)
         limit = _token_limit(request, room)
         form = self._format_of(request)
         strip = form.strip_space and self._tokens.leading_space
@@ -131,7 +132,7 @@ class Session:
         caller.send({"start": self.description, "prompt": len(prompt), "cached": cached})
         made = 0
         reason = "length"
-        choose = self._chooser(sampling, list(prompt), constraint, told)
+        choose = self._chooser(sampling, list(prompt), constraint, told, bias)
         for token in self._computed(prompt, cached, limit, choose, caller):
             made += 1
             if made == 1:
@@ -216,7 +217,12 @@ class Session:
         return Likelihoods(self._engine, self._tokens.piece, whole_number(request, "top_logprobs", 0, 0, _TOP_LIMIT))
 
     def _chooser(
-        self, sampling: Sampling, seen: list[int], constraint: Constraint | None, told: Likelihoods | None
+        self,
+        sampling: Sampling,
+        seen: list[int],
+        constraint: Constraint | None,
+        told: Likelihoods | None,
+        bias: dict[int, float],
     ) -> Callable[[], int]:
         engine = self._engine
         fortune = random.Random(sampling.seed)  # noqa: S311 - repeatable, not secret
@@ -226,6 +232,8 @@ class Session:
                 told.look()
             if sampling.repeat_window:
                 penalise(engine.logits, seen[-sampling.repeat_window :], sampling.repeat_penalty)
+            if bias:
+                add_bias(engine.logits, bias)
             if constraint is not None:
                 token = self._constrained(sampling, constraint, fortune.random())
             elif sampling.temperature > 0:
