@@ -162,7 +162,10 @@ def measure(rows: Sequence[Ticket], *, accuracy: float, wrong: float) -> list[As
 
         def client(**settings: Any) -> Client:
             larger = OpenAIChat(base_url=url, api_key="none", name="larger")
-            given = {"models": {"auto": ["local", "larger:m"]}, "prices": {"local:*": COST, "larger:m": PRICE}}
+            given: dict[str, Any] = {
+                "models": {"auto": ["local", "larger:m"]},
+                "prices": {"local:*": COST, "larger:m": PRICE},
+            }
             return clients.enter_context(
                 Client(providers={"larger": larger}, cache=False, ledger=False, **given, **settings)
             )
