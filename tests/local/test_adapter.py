@@ -229,7 +229,10 @@ def test_a_killed_worker_is_an_error_that_may_be_retried(run, local):
         ({"messages": (Message.tool("1", "x"),)}, "ToolResultPart in a message"),
         ({"tools": (Tool("f"),)}, "not tools"),
         ({"response_schema": {"enum": []}}, "cannot be held to this schema: an enumeration is empty"),
-        ({"extra": {"mirostat": 2}}, "not mirostat in extra=; it takes repeat_penalty, repeat_window, top_k"),
+        (
+            {"extra": {"mirostat": 2}},
+            "not mirostat in extra=; it takes logit_bias, repeat_penalty, repeat_window, top_k",
+        ),
         ({"extra": {"top_k": 5000}}, "top_k is a whole number from 1 to 1000; got 5000"),
     ],
 )

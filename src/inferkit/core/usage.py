@@ -16,14 +16,14 @@ class UsageDetails(NamedTuple):
     The tokens are parts of those that `Usage` counts: writes to the cache that live longer than the shortest time
     (`cache_write_30m_tokens`, `cache_write_1h_tokens`, `cache_write_12h_tokens`), and audio and images in the input
     (those read from the cache apart) and the output. Of a prediction, `accepted_prediction_tokens` came in the reply,
-    and `rejected_prediction_tokens` did not: they are billed all the same, as output. `prompt_nanoseconds` and
-    `reply_nanoseconds` are how long a model on this machine computed them. `server_tools` counts requests to
+    and `rejected_prediction_tokens` did not: they are billed all the same, as output. `server_tools` counts requests to
     tools that the provider runs, by kind, for example `(("web_search", 3),)`.
 
     `service_tier`, `speed` and `region` are the provider's words for how it was served; None where it said nothing.
     An `Attempt` has None for the standard too, and where the provider said nothing, what was asked for.
     `reported_nanos` is what the provider itself says that it cost, in nano-dollars. `operation` is "embed" for what
-    vectors took, and None for what a reply did.
+    vectors took, and None for what a reply did. `prompt_nanoseconds` and `reply_nanoseconds` are how long a model on this
+    machine computed.
     """
 
     cache_write_30m_tokens: int = 0
@@ -37,14 +37,14 @@ class UsageDetails(NamedTuple):
     output_image_tokens: int = 0
     accepted_prediction_tokens: int = 0
     rejected_prediction_tokens: int = 0
-    prompt_nanoseconds: int = 0
-    reply_nanoseconds: int = 0
     server_tools: tuple[tuple[str, int], ...] = ()
     service_tier: str | None = None
     speed: str | None = None
     region: str | None = None
     reported_nanos: int | None = None
     operation: str | None = None
+    prompt_nanoseconds: int = 0
+    reply_nanoseconds: int = 0
 
     def and_then(self, other: UsageDetails) -> UsageDetails:
         """Add those of a later attempt, whose tier, speed and region hold. What was reported is added where it was."""
@@ -56,7 +56,8 @@ class UsageDetails(NamedTuple):
         reported = [each for each in (self.reported_nanos, other.reported_nanos) if each is not None]
         total = sum(reported) if reported else None
         ways = other[_COUNTS + 1 : _REPORTED]
-        return UsageDetails._make((*counts, tuple(sorted(tools.items())), *ways, total, other.operation))
+        times = self.prompt_nanoseconds + other.prompt_nanoseconds, self.reply_nanoseconds + other.reply_nanoseconds
+        return UsageDetails._make((*counts, tuple(sorted(tools.items())), *ways, total, other.operation, *times))
 
     def as_json(self) -> dict[str, Any]:
         """Give what is not as usual, as plain values."""

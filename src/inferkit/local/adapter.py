@@ -16,6 +16,7 @@ from inferkit.local.engines.interface import PREFIX_MEMORY, EngineSettings
 from inferkit.local.errors import PROVIDER
 from inferkit.local.finding import find_model
 from inferkit.local.gguf.head import check_place
+from inferkit.local.worker.pulse import HANG_SECONDS, check_hang_seconds
 from inferkit.local.worker.supervisor import WorkerSupervisor
 from inferkit.pricing.terms import CostRules, WireField
 from inferkit.providers.wires.capabilities import Capabilities
@@ -57,6 +58,10 @@ class Local:
     as the file says; see `inferkit.local.prompts`). `prefix_memory` is in how many bytes the state of earlier prompts
     is kept, so that what a new one begins with is not computed again (by default 64 MiB; 0: only the last one's).
 
+    `memory_limit` is how many bytes the worker may take besides the weights, which are mapped from the file (by default
+    what is free when it starts). `hang_timeout` is in seconds: a worker that uses no processor's time for so long, or
+    computes a single step for ten times as long, is ended (by default 60).
+
     A request with a schema is held to it by a grammar, and one with a `grammar` to that; see `inferkit.local.grammar`
     and `inferkit.local.gbnf`. A request without `temperature` always takes the best token. `extra` may hold `top_k` (1
     to 1,000, by default 40), `repeat_penalty`, `repeat_window` and `logit_bias`, which maps the number of a token, or a
@@ -80,6 +85,8 @@ class Local:
         prompt_format: str | None = None,
         engine: str | None = None,
         prefix_memory: int = PREFIX_MEMORY,
+        memory_limit: int | None = None,
+        hang_timeout: float = HANG_SECONDS,
     ) -> None:
         path = EMBEDDED if model is None else find_model(model)
         if model is None and not path.is_file():
@@ -89,9 +96,17 @@ class Local:
         status = check_place(path)
         self.model = path.stem
         self._settings = EngineSettings(
-            str(path), gpu_layers, context_length, threads, prompt_format, engine, prompt_threads, prefix_memory
+            str(path),
+            gpu_layers,
+            context_length,
+            threads,
+            prompt_format,
+            engine,
+            prompt_threads,
+            prefix_memory,
+            memory_limit,
         )
-        self._supervisor = WorkerSupervisor(self._settings)
+        self._supervisor = WorkerSupervisor(self._settings, hang_seconds=check_hang_seconds(hang_timeout))
         facts = (self._settings, status.st_size, status.st_mtime_ns)
         self.cost_rules = _COST_RULES
         self.capabilities = Capabilities(schema=True, grammar=True, logprobs=True)
@@ -180,8 +195,10 @@ class _Body:
             found = self._call.receive()
             if found:
                 self._frames.extend(found)
-            else:
-                await self._runtime.wait_readable(self._call.sock, left)
+                continue
+            pause = self._call.interval if left is None else min(self._call.interval, left)
+            if not await self._runtime.wait_readable(self._call.sock, pause) and pause == self._call.interval:
+                self._call.look()
         return self._frames.popleft()
 
     async def aclose(self) -> None:

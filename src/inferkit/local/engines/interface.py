@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENGINES",
     "PREFIX_MEMORY",
+    "SMALLEST_LIMIT",
     "Caller",
     "Constraint",
     "EngineSettings",
@@ -39,13 +40,16 @@ ENGINES = ("ctransformers", "xllamacpp")
 PREFIX_MEMORY = 64 << 20
 """Bytes in which earlier prompts are kept, where nobody says otherwise."""
 
+SMALLEST_LIMIT = 64 << 20
+"""Bytes that a worker needs before it loads anything, and what it may be limited to at least."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """What an engine loads, and how. Lengths are in tokens; None leaves a choice to the engine.
 
     `engine` is the one to use (None: as the file's header says), `threads` compute token after token and
-    `prompt_threads` a prompt. `prefix_memory` is in bytes.
+    `prompt_threads` a prompt. `prefix_memory` and `memory_limit` are in bytes.
     """
 
     model: str
@@ -56,6 +60,7 @@ class EngineSettings:
     engine: str | None = None
     prompt_threads: int | None = None
     prefix_memory: int = PREFIX_MEMORY
+    memory_limit: int | None = None
 
     def __post_init__(self) -> None:
         for name, low in (
@@ -64,6 +69,7 @@ class EngineSettings:
             ("threads", 1),
             ("prompt_threads", 1),
             ("prefix_memory", 0),
+            ("memory_limit", SMALLEST_LIMIT),
         ):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < low):

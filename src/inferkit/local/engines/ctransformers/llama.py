@@ -12,7 +12,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from inferkit.core.errors import ModelFileError
+from inferkit.local.engines.capacity import load_failure
 from inferkit.local.errors import EngineUnavailable
 
 if TYPE_CHECKING:
@@ -138,11 +138,8 @@ class Llama:
         if self._model:
             self.context = self.library.llama_new_context_with_model(self._model, params)
         if not self.context:
-            reason = self._errors[0] if self._errors else "it gave no reason"
             self.close()
-            raise ModelFileError(
-                f"{path}: the engine could not load it ({reason}); lower context_length, or convert it"
-            )
+            raise load_failure(path, self._errors[0] if self._errors else None)
 
     def _prepare_candidates(self) -> None:
         size = self.vocabulary_size

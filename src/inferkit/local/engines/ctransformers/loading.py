@@ -6,11 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inferkit.local.engines.capacity import available_memory, choose_sizes
+from inferkit.local.engines.capacity import choose_sizes
 from inferkit.local.engines.ctransformers.constraint import ElementConstraint
 from inferkit.local.engines.ctransformers.library import find_library, load_cuda
 from inferkit.local.engines.ctransformers.llama import Llama
 from inferkit.local.engines.ctransformers.tokens import SentencePieceTokens
+from inferkit.local.engines.machine import available_memory
 from inferkit.local.engines.session import Session
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ def load(settings: EngineSettings, model: ModelFile) -> Session:
     if on_gpu:
         load_cuda()
     sizes = choose_sizes(
-        model, context_length=settings.context_length, threads=settings.threads, memory=available_memory()
+        model,
+        context_length=settings.context_length,
+        threads=settings.threads,
+        memory=available_memory(),
+        memory_limit=settings.memory_limit,
     )
     llama = Llama(
         library,

@@ -14,7 +14,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.errors import ModelFileError
+from inferkit.local.engines.capacity import load_failure
 from inferkit.local.engines.xllamacpp.binding import Batch, Candidate, Candidates, LogCallback, bind
 from inferkit.local.errors import EngineUnavailable
 
@@ -91,11 +91,8 @@ class LlamaCpp:
         elif self._model:
             self._context = self.library.llama_init_from_model(self._model, params)
         if not self._context:
-            reason = self._errors[0] if self._errors else "it gave no reason"
             self.close()
-            raise ModelFileError(
-                f"{path}: the engine could not load it ({reason}); lower context_length, or get it in another form"
-            )
+            raise load_failure(path, self._errors[0] if self._errors else None)
 
     def _sampler(self, kind: str, *arguments: Any) -> int:
         made: int = getattr(self.library, f"llama_sampler_init_{kind}")(*arguments)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from inferkit.local.engines.capacity import available_memory, choose_sizes, usable_cores
+from inferkit.local.engines.capacity import choose_sizes
+from inferkit.local.engines.machine import available_memory, usable_cores
 from inferkit.local.engines.session import Session
 from inferkit.local.engines.xllamacpp.constraint import LibraryConstraint
 from inferkit.local.engines.xllamacpp.library import find_library
@@ -26,7 +27,11 @@ def load(settings: EngineSettings, model: ModelFile) -> Session:
     """Give a session with a checked model. Raises `ModelFileError`, `EngineUnavailable` or `ConfigurationError`."""
     library = find_library()
     sizes = choose_sizes(
-        model, context_length=settings.context_length, threads=settings.threads, memory=available_memory()
+        model,
+        context_length=settings.context_length,
+        threads=settings.threads,
+        memory=available_memory(),
+        memory_limit=settings.memory_limit,
     )
     llama = LlamaCpp(
         library,
