@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from inferkit.core.messages import Message, Messages
     from inferkit.core.request import Request
+    from inferkit.local.engines.gpu import GpuLayers
     from inferkit.local.gguf.model_file import ModelFile
     from inferkit.local.rules import Rules
     from inferkit.local.worker.supervisor import WorkerCall
@@ -51,12 +52,13 @@ class Local:
     `engine` is "ctransformers" (in the core: llama models with SentencePiece vocabularies) or "xllamacpp" (the extra
     `inferkit[llama]`: what llama.cpp runs today); by default the one that the file's header asks for.
 
-    `gpu_layers` is how many layers a GPU takes (0: none), `context_length` how many tokens prompt and reply share (by
-    default what the model was trained for, up to 2,048), `threads` how many threads compute token after token (by
-    default the usable cores less one), `prompt_threads` how many compute a prompt (xllamacpp; by default all usable
-    cores). `prompt_format` is how a conversation is written down: the name of a form, or a Jinja template (by default
-    as the file says; see `inferkit.local.prompts`). `prefix_memory` is in how many bytes the state of earlier prompts
-    is kept, so that what a new one begins with is not computed again (by default 64 MiB; 0: only the last one's).
+    `gpu_layers` is how many layers a GPU takes: a number (0: none), "all", or "auto" (as many as fit, and none without
+    a GPU). `context_length` is how many tokens prompt and reply share (by default what the model was trained for, up to
+    2,048), `threads` how many threads compute token after token (by default the usable cores less one),
+    `prompt_threads` how many compute a prompt (xllamacpp; by default all usable cores). `prompt_format` is how a
+    conversation is written down: the name of a form, or a Jinja template (by default as the file says; see
+    `inferkit.local.prompts`). `prefix_memory` is in how many bytes the state of earlier prompts is kept, so that what a
+    new one begins with is not computed again (by default 64 MiB; 0: only the last one's).
 
     `memory_limit` is how many bytes the worker may take besides the weights, which are mapped from the file (by default
     what is free when it starts). `hang_timeout` is in seconds: a worker that uses no processor's time for so long, or
@@ -78,7 +80,7 @@ class Local:
         self,
         model: str | os.PathLike[str] | None = None,
         *,
-        gpu_layers: int = 0,
+        gpu_layers: GpuLayers = 0,
         context_length: int | None = None,
         threads: int | None = None,
         prompt_threads: int | None = None,
@@ -124,7 +126,11 @@ class Local:
             await body.aclose()
             raise
         request.record.note(
-            "local", engine=start["engine"], quantisation=start["quantisation"], context_length=start["context"]
+            "local",
+            engine=start["engine"],
+            quantisation=start["quantisation"],
+            context_length=start["context"],
+            gpu_layers=start["gpu_layers"],
         )
         return Response(body, runtime=request.runtime, model=start["name"])
 

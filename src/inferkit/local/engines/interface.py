@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.local.engines.gpu import GpuLayers, check_gpu_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,12 +49,14 @@ SMALLEST_LIMIT = 64 << 20
 class EngineSettings:
     """What an engine loads, and how. Lengths are in tokens; None leaves a choice to the engine.
 
+    `gpu_layers` is how many layers a GPU takes, "all", or "auto": as many as fit, and none without a GPU.
+
     `engine` is the one to use (None: as the file's header says), `threads` compute token after token and
     `prompt_threads` a prompt. `prefix_memory` and `memory_limit` are in bytes.
     """
 
     model: str
-    gpu_layers: int = 0
+    gpu_layers: GpuLayers = 0
     context_length: int | None = None
     threads: int | None = None
     prompt_format: str | None = None
@@ -63,8 +66,8 @@ class EngineSettings:
     memory_limit: int | None = None
 
     def __post_init__(self) -> None:
+        check_gpu_layers(self.gpu_layers)
         for name, low in (
-            ("gpu_layers", 0),
             ("context_length", 1),
             ("threads", 1),
             ("prompt_threads", 1),
@@ -121,12 +124,14 @@ class InferenceEngine(Protocol):
 
     `batch` is how many tokens it computes at once at most. With `exact_batches`, what it computes for a single token
     differs in its last bits from what it computes for the same token among others: so no prompt is left to a single
-    token, and what a reply left in the context is computed again as a part of the next prompt.
+    token, and what a reply left in the context is computed again as a part of the next prompt. `gpu_layers` is how
+    many layers lie on a GPU.
     """
 
     context_length: int
     batch: int
     exact_batches: bool
+    gpu_layers: int
 
     def keep(self, length: int) -> int:
         """Forget all but the first `length` tokens of the context; return how many it could really keep."""

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.local.engines.capacity import load_failure
 from inferkit.local.engines.xllamacpp.binding import Batch, Candidate, Candidates, LogCallback, bind
-from inferkit.local.errors import EngineUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,11 +51,7 @@ class LlamaCpp:
         self._callback = LogCallback(self._log)  # kept: the library holds only its address
         self.library.llama_log_set(self._callback, None)
         self.library.llama_backend_init()
-        if gpu_layers and not self.library.llama_supports_gpu_offload():
-            raise EngineUnavailable(
-                "gpu_layers needs a build of xllamacpp with GPU support, and the one that is installed computes on the "
-                "CPU alone; install its CUDA, ROCm or Vulkan build (its page says from where), or use gpu_layers=0"
-            )
+        self.gpu_layers = gpu_layers
         self._model: int | None = None
         self._context: int | None = None
         self._samplers: list[int] = []
