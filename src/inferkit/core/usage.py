@@ -22,8 +22,8 @@ class UsageDetails(NamedTuple):
     `service_tier`, `speed` and `region` are the provider's words for how it was served; None where it said nothing.
     An `Attempt` has None for the standard too, and where the provider said nothing, what was asked for.
     `reported_nanos` is what the provider itself says that it cost, in nano-dollars. `operation` is "embed" for what
-    vectors took, and None for what a reply did. `prompt_nanoseconds` and `reply_nanoseconds` are how long a model on this
-    machine computed.
+    vectors took, and None for what a reply did. `prompt_nanoseconds` and `reply_nanoseconds` are how long a model on
+    this machine computed.
     """
 
     cache_write_30m_tokens: int = 0
