@@ -38,7 +38,7 @@ def read_gbnf(text: str) -> Rules:
     """Read a grammar. Raises `InvalidRequest`, which names the line, where it is none that a model can be held to."""
     if len(text) > _LENGTH_LIMIT:
         raise _refusal(f"it is over {_LENGTH_LIMIT >> 10} KiB")
-    reader = _Reader(text)
+    reader = _GrammarReader(text)
     try:
         reader.read()
     except OverflowError:
@@ -52,7 +52,7 @@ def _refusal(why: str) -> InvalidRequest:
     return InvalidRequest(f"the grammar cannot be used: {why}", provider=PROVIDER, code="grammar")
 
 
-class _Reader(RuleBook):
+class _GrammarReader(RuleBook):
     def __init__(self, text: str) -> None:
         super().__init__()
         self._text = text
