@@ -47,7 +47,8 @@ _COST_RULES = CostRules({name: WireField("free") for name in sorted(_EXTRA)})
 class Local:
     """A quantised GGUF model on this machine's CPU or GPU. Without `model`, the small one inside the package.
 
-    `model` is the path of a GGUF file, or the name of an installed package that holds one. It runs in a worker process,
+    `model` is the path of a GGUF file, the name of an installed package that holds one, or
+    `hf:owner/repository/file.gguf@commit` for one that `inferkit models add` fetched. It runs in a worker process,
     which is started by the first call and serves calls in turn; whatever happens to it, the application lives on.
     `engine` is "ctransformers" (in the core: llama models with SentencePiece vocabularies) or "xllamacpp" (the extra
     `inferkit[llama]`: what llama.cpp runs today); by default the one that the file's header asks for.
