@@ -62,6 +62,7 @@ DOES_NOT = {
     "prompt_cache_retention": "24h",
     "deadline": 12.5,
     "priority": 7,
+    "others_left": True,
     "attempt": 3,
     "attempt_kind": "retry",
     "target": object(),
