@@ -179,8 +179,12 @@ def test_a_deadline_ends_a_reply_that_would_take_longer(run, local):
 def test_a_deadline_ends_the_wait_for_a_turn(run, local):
     async def body(runtime):
         busy = await in_mid_stream(local, runtime)
-        with pytest.raises(DeadlineExceeded):
-            await local(a_request("a", runtime, deadline=runtime.now() + 0.1))
+        os.kill(worker_pid(), signal.SIGSTOP)
+        try:
+            with pytest.raises(DeadlineExceeded):
+                await local(a_request("a", runtime, deadline=runtime.now() + 0.1))
+        finally:
+            os.kill(worker_pid(), signal.SIGCONT)
         await busy.aclose()
 
     run(body)
