@@ -187,6 +187,18 @@ class Plans:
         self._scopes[user, tenant] = (subscription, scopes)
         return scopes
 
+    def books(self, subscription: Subscription, user: str | None, tenant: str | None) -> Scope | None:
+        """Give the account that says what the customer of a call has cost in the billing period that runs.
+
+        That is the allowance where it is the customer's own and for that period, or else an account without a limit,
+        which counts what is charged to it. None without a plan, and for a call that names nobody.
+        """
+        plan = subscription.plan
+        if plan is None or (user is None and tenant is None):
+            return None
+        pays_alone = user is not None and (subscription.own or subscription is self._default or tenant is None)
+        return plan.books(subscription.seats, user=user, tenant=None if pays_alone else tenant)
+
     def _allowance(self, user: str | None, tenant: str | None) -> Scope | None:
         return self._scope(self.of(user=user, tenant=tenant), user, tenant)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from inferkit.core.attempt import Attempt
     from inferkit.core.reply import Reply
     from inferkit.core.request import Request, Target
+    from inferkit.routing.policy import Policy
 
 __all__ = ["Calibration", "Cascade", "Judge", "calibrate", "confidence", "is_valid"]
 
@@ -84,6 +85,7 @@ class Cascade:
         self.keep = keep
         self.fields: Fields = dict(getattr(judge, "asks_for", {}))
         self.name = f"cascade({self._policy.name})"
+        self.needs: frozenset[str] = getattr(self._policy, "needs", frozenset())
         self.learns = getattr(self._policy, "learn", None)
 
     def plan(self, request: Request) -> tuple[Target, ...]:
@@ -94,6 +96,15 @@ class Cascade:
         """See `Learns`."""
         if self.learns is not None:
             self.learns(request, attempt)
+
+    def chosen(self, _: Request) -> Policy:
+        """Give the policy by whose order the candidates are asked."""
+        return self._policy
+
+    def because(self, _: Request) -> str:
+        """Say what becomes of the first replies."""
+        worth = "" if self.threshold is None else f" (worth {self.threshold:g})"
+        return f"each reply but the last is judged, and the next is asked where it is not good enough{worth}"
 
     def cascade_for(self, _: Request) -> Cascade:
         """Give what judges the replies of a call."""
