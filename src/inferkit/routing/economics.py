@@ -36,8 +36,8 @@ class ByMargin(Switch):
     `ahead` is how far a customer may be ahead of an even pace: with "0.1" a tenth of what may be spent is there at
     once, and half of it not before four tenths of the period are over; "1" lets it be spent at any time.
 
-    Without `short` that is the cheapest. A customer of a plan without a price is served by `short`: whatever it costs is lost. Calls without a plan, and
-    those of a client that keeps no ledger, are served by `unknown`.
+    Without `short` that is the cheapest. A customer of a plan without a price is served by `short`: whatever it costs
+    is lost. Calls without a plan, and those of a client that keeps no ledger, are served by `unknown`.
     """
 
     def __init__(
