@@ -150,6 +150,7 @@ ROUTING = [
     "Fastest",
     "Fits",
     "InTurn",
+    "Learned",
     "MarginStanding",
     "Narrowing",
     "Only",

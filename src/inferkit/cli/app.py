@@ -10,6 +10,7 @@ from inferkit.cli.demo import demo
 from inferkit.cli.doctor import doctor
 from inferkit.cli.ledger import commands as ledger
 from inferkit.cli.report import report
+from inferkit.cli.route import commands as route
 from inferkit.cli.simulate import simulate
 
 __all__ = ["app", "main"]
@@ -45,6 +46,7 @@ app.command()(doctor)
 app.command()(report)
 app.command()(simulate)
 app.add_typer(ledger, name="ledger")
+app.add_typer(route, name="route")
 
 
 def main() -> None:

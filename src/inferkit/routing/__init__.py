@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from inferkit.routing.economics import ByBudgetLeft, ByMargin
     from inferkit.routing.explanation import Considered, Explanation
     from inferkit.routing.fitting import Fits, Only
+    from inferkit.routing.learned.policy import Learned
     from inferkit.routing.policy import Narrowing, Ordered, Policy, Ranking
     from inferkit.routing.ranking import Best, Cheapest, Fastest, Sticky, Weighted
     from inferkit.routing.standing import STANDING, BudgetStanding, MarginStanding, Standing
@@ -28,6 +29,7 @@ __getattr__ = lazily(
         "combining": ("During", "InTurn", "When"),
         "economics": ("ByBudgetLeft", "ByMargin"),
         "fitting": ("Fits", "Only"),
+        "learned.policy": ("Learned",),
         "policy": ("Narrowing", "Ordered", "Policy", "Ranking"),
         "ranking": ("Best", "Cheapest", "Fastest", "Sticky", "Weighted"),
         "standing": ("STANDING", "BudgetStanding", "MarginStanding", "Standing"),
@@ -49,6 +51,7 @@ __all__ = [
     "Fastest",
     "Fits",
     "InTurn",
+    "Learned",
     "MarginStanding",
     "Narrowing",
     "Only",

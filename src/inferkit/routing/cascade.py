@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from inferkit.core.request import Request, Target
     from inferkit.routing.policy import Policy
 
-__all__ = ["Calibration", "Cascade", "Judge", "calibrate", "confidence", "is_valid"]
+__all__ = ["Calibration", "Cascade", "Judge", "at_most_wrong", "calibrate", "confidence", "is_valid"]
 
 _CANDIDATES = 20  # thresholds among which a calibration chooses
 
@@ -170,7 +170,12 @@ def calibrate(labelled: Iterable[tuple[float, bool]], *, wrong: float, certainty
         )
     size, mistakes = found
     return Calibration(
-        pairs[size - 1][0], len(pairs), size / len(pairs), mistakes / size, _bound(mistakes, size, level), certainty
+        pairs[size - 1][0],
+        len(pairs),
+        size / len(pairs),
+        mistakes / size,
+        at_most_wrong(mistakes, size, level),
+        certainty,
     )
 
 
@@ -191,7 +196,7 @@ def _at_most(mistakes: int, size: int, share: float) -> float:
     return min(1.0, total)
 
 
-def _bound(mistakes: int, size: int, level: float) -> float:
+def at_most_wrong(mistakes: int, size: int, level: float) -> float:
     """Give the largest share of mistakes that so few of them leave possible (Clopper and Pearson's)."""
     if mistakes == size:
         return 1.0

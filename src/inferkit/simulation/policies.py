@@ -16,7 +16,19 @@ from inferkit.resilience.breaker import BreakerRules
 from inferkit.resilience.health import Health
 from inferkit.resilience.limiter import RateLimit
 from inferkit.resilience.retry_budget import RetryRules
-from inferkit.routing import Best, ByBudgetLeft, ByMargin, Cheapest, During, Fastest, Fits, Ordered, Sticky, Weighted
+from inferkit.routing import (
+    Best,
+    ByBudgetLeft,
+    ByMargin,
+    Cheapest,
+    During,
+    Fastest,
+    Fits,
+    Learned,
+    Ordered,
+    Sticky,
+    Weighted,
+)
 from inferkit.routing.combining import Routes
 from inferkit.simulation.scenario import NAIVE, Policy
 
@@ -38,6 +50,7 @@ _KINDS: Mapping[str, Callable[..., Any]] = {
     "during": During,
     "by-margin": ByMargin,
     "by-budget-left": ByBudgetLeft,
+    "learned": Learned,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import tempfile
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ Fate = Literal["answered", "late", "failed", "refused", "shed"]
 """What became of a call: answered; its customer did not wait any longer; every attempt failed; a budget or the
 allowance did not cover it; the client's own limits turned it away."""
 
+_log = logging.getLogger("inferkit")
 _PROMPT = "Where is my order, and when will it be here? I have waited for a week. "
 
 
@@ -97,13 +99,18 @@ def _play(scenario: Scenario, policy: Policy, calls: Sequence[Asked] | None, fil
 
 @contextmanager
 def _seeded(seed: int, entropy: Any) -> Iterator[None]:
-    """Have chance be the same in each run: that of retries and limits, and that in the ids of calls."""
-    state, before = random.getstate(), record.entropy
+    """Have chance be the same in each run: that of retries and limits, and that in the ids of calls.
+
+    What the library would log of its providers' outages is part of the scenario, and is kept quiet.
+    """
+    state, before, level = random.getstate(), record.entropy, _log.level
     random.seed(seed)
     record.entropy = entropy
+    _log.setLevel(logging.ERROR)
     try:
         yield
     finally:
+        _log.setLevel(level)
         record.entropy = before
         random.setstate(state)
 
