@@ -9,6 +9,7 @@ import typer
 from inferkit.cli.demo import demo
 from inferkit.cli.doctor import doctor
 from inferkit.cli.ledger import commands as ledger
+from inferkit.cli.models import commands as models
 from inferkit.cli.report import report
 from inferkit.cli.route import commands as route
 from inferkit.cli.simulate import simulate
@@ -47,6 +48,7 @@ app.command()(report)
 app.command()(simulate)
 app.add_typer(ledger, name="ledger")
 app.add_typer(route, name="route")
+app.add_typer(models, name="models")
 
 
 def main() -> None:

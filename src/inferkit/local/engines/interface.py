@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.local.engines.gpu import GpuLayers, check_gpu_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
 __all__ = [
     "ENGINES",
     "PREFIX_MEMORY",
+    "SMALLEST_LIMIT",
     "Caller",
     "Constraint",
     "EngineSettings",
@@ -37,31 +39,38 @@ ENGINES = ("ctransformers", "xllamacpp")
 PREFIX_MEMORY = 64 << 20
 """Bytes in which earlier prompts are kept, where nobody says otherwise."""
 
+SMALLEST_LIMIT = 64 << 20
+"""Bytes that a worker needs before it loads anything, and what it may be limited to at least."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """What an engine loads, and how. Lengths are in tokens; None leaves a choice to the engine.
 
+    `gpu_layers` is how many layers a GPU takes, "all", or "auto": as many as fit, and none without a GPU.
+
     `engine` is the one to use (None: as the file's header says), `threads` compute token after token and
-    `prompt_threads` a prompt. `prefix_memory` is in bytes.
+    `prompt_threads` a prompt. `prefix_memory` and `memory_limit` are in bytes.
     """
 
     model: str
-    gpu_layers: int = 0
+    gpu_layers: GpuLayers = 0
     context_length: int | None = None
     threads: int | None = None
     prompt_format: str | None = None
     engine: str | None = None
     prompt_threads: int | None = None
     prefix_memory: int = PREFIX_MEMORY
+    memory_limit: int | None = None
 
     def __post_init__(self) -> None:
+        check_gpu_layers(self.gpu_layers)
         for name, low in (
-            ("gpu_layers", 0),
             ("context_length", 1),
             ("threads", 1),
             ("prompt_threads", 1),
             ("prefix_memory", 0),
+            ("memory_limit", SMALLEST_LIMIT),
         ):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < low):
@@ -81,10 +90,26 @@ class Caller(Protocol):
 
 
 class LoadedModel(Protocol):
-    """A model that answers one request after another."""
+    """A model that answers requests, one or several at a time by turns."""
 
-    def serve(self, request: dict[str, Any], caller: Caller) -> None:
-        """Answer one request with frames, and stop where the caller is gone. Raises `InvalidRequest`."""
+    @property
+    def turn(self) -> int:
+        """How many tokens to compute for the request under way before another that waits gets its turn."""
+
+    def steps(self, request: dict[str, Any], caller: Caller) -> Generator[int]:
+        """Answer one request with frames, and stop where the caller is gone. Raises `InvalidRequest`.
+
+        Gives the number of tokens before each step that computes them; there the request may be parked.
+        """
+
+    def park(self) -> Any | None:
+        """Give what is needed to go on with the request under way after others; None where that takes too much."""
+
+    def resume(self, parked: Any) -> None:
+        """Prepare for the next step of a request that was parked."""
+
+    def drop(self, parked: Any) -> None:
+        """Forget a request that was parked."""
 
 
 class Tokens(Protocol):
@@ -113,12 +138,14 @@ class InferenceEngine(Protocol):
 
     `batch` is how many tokens it computes at once at most. With `exact_batches`, what it computes for a single token
     differs in its last bits from what it computes for the same token among others: so no prompt is left to a single
-    token, and what a reply left in the context is computed again as a part of the next prompt.
+    token, and what a reply left in the context is computed again as a part of the next prompt. `gpu_layers` is how
+    many layers lie on a GPU.
     """
 
     context_length: int
     batch: int
     exact_batches: bool
+    gpu_layers: int
 
     def keep(self, length: int) -> int:
         """Forget all but the first `length` tokens of the context; return how many it could really keep."""
