@@ -100,6 +100,18 @@ def test_each_kind_of_outage_does_what_it_says(kind, fate):
     assert all(answer.seconds <= 20.2 for answer in played.answers)
 
 
+def test_a_model_that_hangs_is_left_alone_after_some_calls():
+    ill = scenario(
+        outages=[Outage("acme", 12 * HOUR, 12 * HOUR + 600, "hanging")],
+        spikes=[Spike(12 * HOUR, 12 * HOUR + 600, 500)],
+        calls=24,
+        timeout=12.0,
+    )
+    played = play(ill, plain())
+    assert len(played.answers) > 100
+    assert 0 < fates(played)["late"] < 30, "those before the circuit opened, and the probes"
+
+
 def test_a_model_serves_so_many_at_once_has_some_wait_and_refuses_the_rest():
     one_at_a_time = Provider("acme:large", Price("2", "8"), tokens_per_second=1.0, concurrent=1, queue=1)
     burst = scenario(

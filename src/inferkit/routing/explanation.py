@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inferkit.core.errors import NoRoute
 from inferkit.core.money import NANOS_PER_USD
 from inferkit.core.usage import Usage
 from inferkit.pricing.likely import LikelyTokens
-from inferkit.routing.combining import InTurn
+from inferkit.routing.cascade import Cascade
+from inferkit.routing.combining import InTurn, Switch
 from inferkit.routing.policy import Narrowing, Ranking
 
 if TYPE_CHECKING:
@@ -86,13 +87,13 @@ class Reasons:
         self.of: dict[str, list[str]] = {target.name: [] for target in request.candidates}
         self.plan = self._walk(policy, request).candidates
 
-    def _walk(self, policy: Any, request: Request) -> Request:
+    def _walk(self, policy: Policy, request: Request) -> Request:
         """Give the request as a policy leaves it, and note what the policy says."""
         if isinstance(policy, InTurn):
             for each in policy.policies:
                 request = self._walk(each, request)
             return request
-        if hasattr(policy, "chosen"):
+        if isinstance(policy, Switch | Cascade):
             chosen = policy.chosen(request)
             why = policy.because(request)
             if why is not None:

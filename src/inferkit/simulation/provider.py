@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit.core.chunks import Chunk
-from inferkit.core.errors import RateLimited, Unavailable
+from inferkit.core.errors import DeadlineExceeded, RateLimited, Unavailable
 from inferkit.core.response import Response
 from inferkit.core.usage import Usage
 from inferkit.simulation.limits import PerMinute
@@ -68,18 +68,18 @@ class SimulatedModel:
         asked = self._call_of(request)
         chance = self._chance(request, asked)
         if kind == "down" or chance.random() < provider.errors:
-            await runtime.sleep(_REFUSAL_SECONDS)
+            await _wait(request, _REFUSAL_SECONDS)
             self.failed += 1
             raise Unavailable(f"{self.name} answered with HTTP 503", provider=self.name, status=503)
         has_room = kind != "refusing" and (self._rate is None or self._rate.take(at))
         if not has_room or not self._slots.has_room:
-            await runtime.sleep(_REFUSAL_SECONDS)
+            await _wait(request, _REFUSAL_SECONDS)
             raise self._too_many()
         if kind == "hanging":
-            await runtime.sleep(_FOREVER)
+            await _wait(request, _FOREVER)
         slow = outage.factor if outage is not None and kind == "slow" else 1.0
         return Response(
-            _Writing(self, runtime, self._slots, self._plan(request, asked, chance, slow)),
+            _Writing(self, request, self._slots, self._plan(request, asked, chance, slow)),
             runtime=runtime,
             model=request.model,
         )
@@ -115,6 +115,15 @@ class SimulatedModel:
         return Unavailable(f"{self.name} closed the connection", provider=self.name)
 
 
+async def _wait(request: Request, seconds: float) -> None:
+    """Let time pass. Raises `DeadlineExceeded` at the call's deadline, which adapters keep themselves."""
+    runtime, deadline = request.runtime, request.deadline
+    if deadline is not None and runtime.now() + seconds > deadline:
+        await runtime.sleep(max(0.0, deadline - runtime.now()))
+        raise DeadlineExceeded
+    await runtime.sleep(seconds)
+
+
 class _Plan(NamedTuple):
     """How one reply comes: seconds to its first token and from there to its end, what it is, and where it breaks."""
 
@@ -129,11 +138,11 @@ class _Plan(NamedTuple):
 class _Writing:
     """A reply as it comes: a turn at the model, the first token, and the rest. Leaving it gives the turn to others."""
 
-    __slots__ = ("_model", "_place", "_plan", "_runtime", "_slots", "_step")
+    __slots__ = ("_model", "_place", "_plan", "_request", "_slots", "_step")
 
-    def __init__(self, model: SimulatedModel, runtime: Runtime, slots: _Slots, plan: _Plan) -> None:
+    def __init__(self, model: SimulatedModel, request: Request, slots: _Slots, plan: _Plan) -> None:
         self._model = model
-        self._runtime = runtime
+        self._request = request
         self._slots = slots
         self._plan = plan
         self._step = 0
@@ -142,16 +151,16 @@ class _Writing:
     async def __anext__(self) -> Batch:
         plan, self._step = self._plan, self._step + 1
         if self._step == 1:
-            self._place = place = self._slots.enter(self._runtime)
-            await place.turn()
-            await self._runtime.sleep(plan.first)
+            self._place = place = self._slots.enter(self._request.runtime)
+            await place.turn(self._request.deadline)
+            await _wait(self._request, plan.first)
             return [Chunk(text="good" if plan.good else "poor")]
         if self._step == 2:  # noqa: PLR2004 - the second of two
             if plan.breaks_after is not None:
-                await self._runtime.sleep(plan.rest * plan.breaks_after)
+                await _wait(self._request, plan.rest * plan.breaks_after)
                 await self.aclose()
                 raise self._model.broke()
-            await self._runtime.sleep(plan.rest)
+            await _wait(self._request, plan.rest)
             await self.aclose()
             return [Chunk(finish_reason=plan.reason, usage=plan.usage)]
         raise StopAsyncIteration
@@ -171,10 +180,10 @@ class _Place:
         self._lock = lock
         self.is_in = lock is None
 
-    async def turn(self) -> None:
-        """Wait until it is its turn."""
+    async def turn(self, deadline: float | None) -> None:
+        """Wait until it is its turn. Raises `DeadlineExceeded` where that does not come in time."""
         if self._lock is not None:
-            await self._lock.acquire()
+            await self._lock.acquire(deadline)
 
     def let_in(self) -> None:
         self.is_in = True

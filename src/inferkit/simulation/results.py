@@ -89,12 +89,15 @@ class Result:
         return sum(model.received for model in self.models)
 
     def answered_by(self, step: float, start: float, end: float) -> list[float | None]:
-        """Give the share of calls answered in time for each stretch of so many seconds; None where none came."""
+        """Give the share of calls answered in time for each stretch of so many seconds; None where none came.
+
+        Those that a budget or an allowance did not cover are left out.
+        """
         number = max(1, round((end - start) / step))
         calls, answered = [0] * number, [0] * number
         for answer in self.answers:
             place = int((answer.asked.at - start) // step)
-            if 0 <= place < number:
+            if 0 <= place < number and answer.fate != "refused":
                 calls[place] += 1
                 answered[place] += answer.fate == "answered"
         return [each / of if of else None for each, of in zip(answered, calls, strict=True)]
