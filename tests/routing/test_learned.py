@@ -10,7 +10,7 @@ import pytest
 
 from inferkit import Client, ConfigurationError, Message, Price
 from inferkit.routing import Learned
-from inferkit.routing.learned.features import BUCKETS, NAMES, Seen, features_of, seen_in
+from inferkit.routing.learned.features import BUCKETS, NAMES, PromptLooks, features_of, seen_in
 from inferkit.routing.learned.fitting import fit_router
 from inferkit.routing.learned.gate import mean_at_most, worse_at_most
 from inferkit.routing.learned.outcomes import Case, Outcome, read_outcomes
@@ -31,7 +31,7 @@ def cases(number=1500, *, easy=0.985, hard=0.35, large=0.97, small_usd=0.0001, s
         text = f"Hello, {chance.choice(HARD if is_hard else EASY)} {chance.choice(['today', 'now'])}? #{place} {SECRET}"
         small = chance.random() < (hard if is_hard else easy)
         outcomes = [Outcome("small:m", small, small_usd), Outcome("large:m", chance.random() < large, 0.003)]
-        found.append(Case(Seen(text, len(text)), {each.model: each for each in outcomes}))
+        found.append(Case(PromptLooks(text, len(text)), {each.model: each for each in outcomes}))
     return found
 
 
@@ -58,8 +58,8 @@ def test_what_is_promised_holds_for_calls_to_come(fitted):
     saved = 1 - sum(case.outcomes[one].usd for case, one in zip(new, chosen, strict=True)) / (3000 * 0.003)
     assert sum(lost) / 3000 <= fitted.evidence.loss_at_most
     assert abs(saved - fitted.evidence.saving) < 0.05
-    assert router.judge(Seen("Please reset my password now", 28))[0] == "small:m"
-    assert router.judge(Seen("Prove that the sum converges", 28))[0] == "large:m"
+    assert router.judge(PromptLooks("Please reset my password now", 28))[0] == "small:m"
+    assert router.judge(PromptLooks("Prove that the sum converges", 28))[0] == "large:m"
 
 
 @pytest.mark.parametrize(
@@ -134,13 +134,13 @@ def test_the_bounds_hold_as_often_as_they_say():
 
 def test_features_are_few_numbers_of_the_size_of_one_and_buckets():
     for text in ("", "?", "Wo ist meine Bestellung?", "x" * 100_000, "def f(x):\n    return x\n" * 500, "日本語" * 50):
-        numbers, words = features_of(Seen(text, len(text)))
+        numbers, words = features_of(PromptLooks(text, len(text)))
         assert len(numbers) == len(NAMES)
         assert all(-1 <= each <= 11 for each in numbers), numbers
         assert all(0 <= word < BUCKETS for word in words)
         assert words == sorted(set(words))
     german, english = (
-        dict(zip(NAMES, features_of(Seen(text, 20))[0], strict=True)) for text in ("wie ist das", "what is it")
+        dict(zip(NAMES, features_of(PromptLooks(text, 20))[0], strict=True)) for text in ("wie ist das", "what is it")
     )
     assert german["german"] > german["english"]
     assert english["english"] > english["german"]

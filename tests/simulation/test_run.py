@@ -17,7 +17,7 @@ from inferkit.simulation.policies import BUILT_IN
 from inferkit.simulation.render import as_json, as_text
 from inferkit.simulation.results import result_of
 from inferkit.simulation.run import play
-from inferkit.simulation.scenario import Customers, Outage, Policy, Provider, Scenario, Spike, Traffic
+from inferkit.simulation.scenario import CustomerGroup, Outage, Provider, Setup, Simulation, Spike, Traffic
 from inferkit.simulation.traffic import calls_of
 
 HOUR = 3600.0
@@ -27,14 +27,14 @@ SMALL = Provider("bolt:small", Price("0.1", "0.4"), first_token=0.2, good=0.7)
 
 def scenario(*, calls=150, days=1.0, providers=(LARGE, SMALL), outages=(), spikes=(), plan=None, seed=1, **more):
     plan = plan or Plan("pro", price="31", allowance="unlimited")
-    return Scenario(
+    return Simulation(
         "test",
         seed,
         datetime(2026, 3, 2, tzinfo=UTC),
         days,
         Traffic(calls, spikes=tuple(spikes)),
         (plan,),
-        (Customers(plan.name, 10, 1.0, "fast", **more),),
+        (CustomerGroup(plan.name, 10, 1.0, "fast", **more),),
         {"fast": tuple(each.name for each in providers)},
         tuple(providers),
         tuple(outages),
@@ -42,7 +42,7 @@ def scenario(*, calls=150, days=1.0, providers=(LARGE, SMALL), outages=(), spike
 
 
 def plain(**more):
-    return Policy("plain", **more)
+    return Setup("plain", **more)
 
 
 def fates(played):
@@ -61,7 +61,7 @@ def test_two_runs_of_a_seed_are_the_same_and_another_seed_is_another_month():
     assert one.booked == two.booked
     assert one.received == two.received
     assert random.getstate() == state, "chance elsewhere is left alone"
-    other = Scenario(**{**vars(busy), "seed": 2})
+    other = Simulation(**{**vars(busy), "seed": 2})
     assert play(other, BUILT_IN["plain"]()).answers != one.answers
 
 
@@ -142,7 +142,7 @@ def test_an_allowance_that_is_gone_refuses_and_a_margin_policy_makes_it_last():
 
 
 def test_the_traffic_has_its_hours_its_weekend_and_its_spikes():
-    month = Scenario(
+    month = Simulation(
         **{
             **vars(scenario(calls=20_000, days=14.0)),
             "traffic": Traffic(20_000, busiest=14.0, night=0.1, weekend=0.25, spikes=(Spike(36_000, 37_800, 10),)),

@@ -15,7 +15,7 @@ from inferkit.routing.learned.router import read_router, write_router
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from inferkit.routing.learned.outcomes import Looked
+    from inferkit.routing.learned.outcomes import InLedger
 
 __all__ = ["Done", "fit_file", "refused", "shown"]
 
@@ -55,7 +55,7 @@ def refused(why: str, out: str) -> str:
     return f"this router is not to be used, and {out} was not written: {why}"
 
 
-def _calls(ledger: str) -> dict[str, Looked]:
+def _calls(ledger: str) -> dict[str, InLedger]:
     """Give model and cost of the calls in a ledger that were answered at once, and have a known price."""
     if not Path(ledger).is_file():
         raise ConfigurationError(f"there is no ledger at {ledger}")

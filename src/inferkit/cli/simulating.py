@@ -19,7 +19,7 @@ from inferkit.simulation.traffic import calls_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inferkit.simulation.scenario import Policy, Scenario
+    from inferkit.simulation.scenario import Setup, Simulation
 
 __all__ = ["Wanted", "run"]
 
@@ -63,14 +63,14 @@ def run(file: str, wanted: Wanted, *, say: Callable[[str], object], write: Calla
         Path(wanted.output).write_text(text + "\n", "utf-8")
 
 
-def _changed(scenario: Scenario, wanted: Wanted) -> Scenario:
+def _changed(scenario: Simulation, wanted: Wanted) -> Simulation:
     if wanted.calls is not None:
         traffic = dataclasses.replace(scenario.traffic, calls=wanted.calls)
         scenario = dataclasses.replace(scenario, traffic=traffic)
     return scenario if wanted.seed is None else dataclasses.replace(scenario, seed=wanted.seed)
 
 
-def _policies(scenario: Scenario, compare: str | None) -> dict[str, Callable[[], Policy]]:
+def _policies(scenario: Simulation, compare: str | None) -> dict[str, Callable[[], Setup]]:
     """Give what is compared: what was asked for, or all policies of the file, or the plain one."""
     known = {**BUILT_IN, **scenario.policies}
     names = list(scenario.policies) or ["plain"]

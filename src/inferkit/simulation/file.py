@@ -17,7 +17,7 @@ from inferkit.plans.models import FileTable, optional, plan_from
 from inferkit.pricing.prices import Price
 from inferkit.simulation.lines import Lines
 from inferkit.simulation.policies import policies_from
-from inferkit.simulation.scenario import Customers, Outage, OutageKind, Provider, Scenario, Spike, Traffic
+from inferkit.simulation.scenario import CustomerGroup, Outage, OutageKind, Provider, Simulation, Spike, Traffic
 
 if TYPE_CHECKING:
     import os
@@ -102,7 +102,7 @@ class _ScenarioFile(FileTable):
     policies: Annotated[dict[str, dict[str, Any]], optional(f'{_TABLES}: [policies.cheap], with routes = "cheapest"')]
 
 
-def read_simulation(path: str | os.PathLike[str]) -> Scenario:
+def read_simulation(path: str | os.PathLike[str]) -> Simulation:
     """Read a scenario. Raises `ConfigurationError`, which says what is wrong on which line."""
     tables = read_toml(path)
     return _Reading(path, tables).scenario()
@@ -116,7 +116,7 @@ class _Reading:
         self._lines = Lines(Path(path).read_text("utf-8"))
         self._tables = tables
 
-    def scenario(self) -> Scenario:
+    def scenario(self) -> Simulation:
         file = self._table(_ScenarioFile, self._tables, (), "the scenario")
         start = _instant(file.start) if file.start is not None else datetime(2026, 1, 1, tzinfo=UTC)
         days = float(file.days or 31)
@@ -134,7 +134,7 @@ class _Reading:
             raise self._wrong("a scenario has customers: [customers.pro], with count = 500", "customers")
         known = {each.name for each in providers} | {each.name.partition(":")[0] for each in providers}
         outages = tuple([self._outage(n, each, start, known) for n, each in enumerate(file.outages or [])])
-        scenario = Scenario(
+        scenario = Simulation(
             Path(self._name).stem,
             file.seed or 0,
             start,
@@ -152,7 +152,7 @@ class _Reading:
             with self._at("policies", name):
                 made[name] = policies_from(name, table)
                 made[name]()  # so that what makes no sense is said now
-        return Scenario(**{**vars(scenario), "policies": made})
+        return Simulation(**{**vars(scenario), "policies": made})
 
     def _traffic(self, table: Mapping[str, Any], start: datetime) -> Traffic:
         read = self._table(_TrafficTable, table, ("traffic",), "traffic")
@@ -174,7 +174,7 @@ class _Reading:
 
     def _customers(
         self, name: str, table: Mapping[str, Any], models: Mapping[str, Any], plans: Mapping[str, Any]
-    ) -> Customers:
+    ) -> CustomerGroup:
         path = ("customers", name)
         read = self._table(_CustomersTable, table, path, f"[customers.{name}]")
         if name not in plans:
@@ -183,7 +183,7 @@ class _Reading:
         if model not in models:
             raise self._wrong(f'there is no "{model}" in [models]', *path, "model")
         given = _floats(read.given(), but="count priority input_tokens output_tokens max_output_tokens")
-        return Customers(name, **{"calls": 1.0, **given, "model": model})
+        return CustomerGroup(name, **{"calls": 1.0, **given, "model": model})
 
     def _outage(self, place: int, table: Mapping[str, Any], start: datetime, known: set[str]) -> Outage:
         path = ("outages", place)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from inferkit.simulation.results import Result
-    from inferkit.simulation.scenario import Scenario
+    from inferkit.simulation.scenario import Simulation
 
 __all__ = ["plots"]
 
@@ -39,7 +39,7 @@ text { fill: #e6edf3 } .small { fill: #9da7b1 } .back { fill: #0d1117 }
 _COLOURS = 5
 
 
-def plots(scenario: Scenario, results: Sequence[Result]) -> dict[str, str]:
+def plots(scenario: Simulation, results: Sequence[Result]) -> dict[str, str]:
     """Give the pictures by their files' names: what it came to, and how each outage and spike was lived through."""
     found = {"totals.svg": _totals(scenario, results)}
     events = _events(scenario)
@@ -54,13 +54,13 @@ class _Event(NamedTuple):
     end: float
 
 
-def _events(scenario: Scenario) -> list[_Event]:
+def _events(scenario: Simulation) -> list[_Event]:
     found = [_Event(f"{spike.times:g} times the traffic", spike.start, spike.end) for spike in scenario.traffic.spikes]
     found += [_Event(f"{each.provider} is {each.kind}", each.start, each.end) for each in scenario.outages]
     return sorted(found, key=lambda event: event.start)
 
 
-def _lived_through(scenario: Scenario, results: Sequence[Result], events: Sequence[_Event]) -> str:
+def _lived_through(scenario: Simulation, results: Sequence[Result], events: Sequence[_Event]) -> str:
     """Draw the share of calls answered in time around each event, a panel for each and a line for each policy."""
     parts = [_legend([result.policy.name for result in results])]
     for number, event in enumerate(events):
@@ -96,7 +96,7 @@ def _lived_through(scenario: Scenario, results: Sequence[Result], events: Sequen
     return _picture("Calls answered in time, around each event", height, parts)
 
 
-def _totals(scenario: Scenario, results: Sequence[Result]) -> str:
+def _totals(scenario: Simulation, results: Sequence[Result]) -> str:
     """Draw what each policy came to: good answers, cost, requests a call and the slow end of the first token."""
     names = [result.policy.name for result in results]
 

@@ -30,7 +30,7 @@ from inferkit.routing import (
     Weighted,
 )
 from inferkit.routing.combining import Routes
-from inferkit.simulation.scenario import NAIVE, Policy
+from inferkit.simulation.scenario import NAIVE, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,16 +72,16 @@ class _PolicyTable(FileTable):
     on_interrupt: Annotated[str, optional('is "raise" or "continue"')]
 
 
-def policies_from(name: str, table: Mapping[str, Any]) -> Callable[[], Policy]:
+def policies_from(name: str, table: Mapping[str, Any]) -> Callable[[], Setup]:
     """Give what makes a policy of what a file says. Raises `ConfigurationError` for what makes no sense."""
     read = _PolicyTable.of(table, f'policy "{name}"')
 
-    def make() -> Policy:
+    def make() -> Setup:
         routes = None if read.routes is None else _routes(read.routes)
         Routes(routes)
         given = read.on_interrupt
         pause = None if read.pause is None else float(read.pause)
-        return Policy(
+        return Setup(
             name,
             read.says or "",
             routes,
@@ -165,8 +165,8 @@ def _floats(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else value
 
 
-def _naive() -> Policy:
-    return Policy(
+def _naive() -> Setup:
+    return Setup(
         NAIVE,
         "the first model alone, asked up to six times, a second apart, by calls that know nothing of each other",
         health=Health(breaker=None, retries=None),
@@ -176,9 +176,9 @@ def _naive() -> Policy:
     )
 
 
-def _plain() -> Policy:
-    return Policy("plain", "the client as it is: models in their order, breaker and budget of retries")
+def _plain() -> Setup:
+    return Setup("plain", "the client as it is: models in their order, breaker and budget of retries")
 
 
-BUILT_IN: Mapping[str, Callable[[], Policy]] = {NAIVE: _naive, "plain": _plain}
+BUILT_IN: Mapping[str, Callable[[], Setup]] = {NAIVE: _naive, "plain": _plain}
 """The policies that every scenario has."""

@@ -79,7 +79,7 @@ class SimulatedModel:
             await _wait(request, _FOREVER)
         slow = outage.factor if outage is not None and kind == "slow" else 1.0
         return Response(
-            _Writing(self, request, self._slots, self._plan(request, asked, chance, slow)),
+            _SimulatedReply(self, request, self._slots, self._plan(request, asked, chance, slow)),
             runtime=runtime,
             model=request.model,
         )
@@ -135,7 +135,7 @@ class _Plan(NamedTuple):
     good: bool
 
 
-class _Writing:
+class _SimulatedReply:
     """A reply as it comes: a turn at the model, the first token, and the rest. Leaving it gives the turn to others."""
 
     __slots__ = ("_model", "_place", "_plan", "_request", "_slots", "_step")
@@ -146,7 +146,7 @@ class _Writing:
         self._slots = slots
         self._plan = plan
         self._step = 0
-        self._place: _Place | None = None
+        self._place: _Visit | None = None
 
     async def __anext__(self) -> Batch:
         plan, self._step = self._plan, self._step + 1
@@ -171,7 +171,7 @@ class _Writing:
             self._slots.leave(place)
 
 
-class _Place:
+class _Visit:
     """One request before a model, and at it."""
 
     __slots__ = ("_lock", "is_in")
@@ -198,25 +198,25 @@ class _Slots:
         self._most = most
         self._queue = queue
         self._running = 0
-        self._waiting: deque[_Place] = deque()
+        self._waiting: deque[_Visit] = deque()
 
     @property
     def has_room(self) -> bool:
         """Whether another one may at least wait."""
         return self._most is None or self._running < self._most or len(self._waiting) < self._queue
 
-    def enter(self, runtime: Runtime) -> _Place:
+    def enter(self, runtime: Runtime) -> _Visit:
         """Give a place: at the model, or in the queue before it."""
         if self._most is None or self._running < self._most:
             self._running += 1
-            return _Place(None)
+            return _Visit(None)
         lock = runtime.lock()
         lock.acquire_nowait()
-        place = _Place(lock)
+        place = _Visit(lock)
         self._waiting.append(place)
         return place
 
-    def leave(self, place: _Place) -> None:
+    def leave(self, place: _Visit) -> None:
         """Give a place up; whoever waits longest is next."""
         if not place.is_in:
             self._waiting.remove(place)

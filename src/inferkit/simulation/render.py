@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from inferkit.simulation.results import PlanResult, Result
-    from inferkit.simulation.scenario import Scenario
+    from inferkit.simulation.scenario import Simulation
 
 __all__ = ["as_json", "as_text"]
 
 _NEVER = ("late", "failed", "refused", "shed")
 
 
-def as_text(scenario: Scenario, results: Sequence[Result]) -> str:
+def as_text(scenario: Simulation, results: Sequence[Result]) -> str:
     """Write the results side by side: first all calls under each policy, then each policy by plan and by model."""
     first = results[0].total
     title = f"{scenario.name}: {count(first.calls)} calls in {scenario.days:g} days from {scenario.start:%Y-%m-%d}"
@@ -94,7 +94,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def as_json(scenario: Scenario, results: Sequence[Result]) -> str:
+def as_json(scenario: Simulation, results: Sequence[Result]) -> str:
     """Write all results. Money is in dollars, as text, to the last digit; times are in seconds."""
     return json.dumps(
         {

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from inferkit.simulation.run import Answer, Fate, Played
-    from inferkit.simulation.scenario import Policy, Scenario
+    from inferkit.simulation.scenario import Setup, Simulation
 
 __all__ = ["ModelResult", "PlanResult", "Result", "result_of"]
 
@@ -76,7 +76,7 @@ class ModelResult:
 class Result:
     """A run: all calls, those of each plan, each model's requests, and how many were answered by priority (0 to 1)."""
 
-    policy: Policy
+    policy: Setup
     total: PlanResult
     plans: list[PlanResult]
     models: list[ModelResult]
@@ -155,7 +155,7 @@ def _by_priority(answers: Sequence[Answer]) -> dict[int, float]:
     return {priority: sum(found[priority]) / len(found[priority]) for priority in sorted(found, reverse=True)}
 
 
-def _revenue(scenario: Scenario, plan: str) -> int:
+def _revenue(scenario: Simulation, plan: str) -> int:
     plans = {each.name: each for each in scenario.plans}
     start = scenario.start.timestamp()
     one = SubscriptionPeriod(Customer(user="one"), plan, plans[plan].seats, start, start + scenario.seconds)

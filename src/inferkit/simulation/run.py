@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from inferkit.core.request import Request
     from inferkit.core.response import Response
-    from inferkit.simulation.scenario import Policy, Scenario
+    from inferkit.simulation.scenario import Setup, Simulation
     from inferkit.simulation.traffic import Asked
 
 __all__ = ["Answer", "Fate", "Played", "play"]
@@ -64,8 +64,8 @@ class Played(NamedTuple):
     count them.
     """
 
-    scenario: Scenario
-    policy: Policy
+    scenario: Simulation
+    policy: Setup
     answers: list[Answer]
     booked: dict[str, Booked]
     received: dict[str, int]
@@ -74,8 +74,8 @@ class Played(NamedTuple):
 
 
 def play(
-    scenario: Scenario,
-    policy: Policy,
+    scenario: Simulation,
+    policy: Setup,
     *,
     calls: Sequence[Asked] | None = None,
     ledger: str | os.PathLike[str] | None = None,
@@ -90,7 +90,7 @@ def play(
         return _play(scenario, policy, calls, Path(folder) / "ledger.db")
 
 
-def _play(scenario: Scenario, policy: Policy, calls: Sequence[Asked] | None, file: Path) -> Played:
+def _play(scenario: Simulation, policy: Setup, calls: Sequence[Asked] | None, file: Path) -> Played:
     world = _World(scenario, policy, calls_of(scenario) if calls is None else calls)
     with _seeded(scenario.seed, world.entropy):
         run_in(world.time, lambda: world.run(file))
@@ -118,7 +118,7 @@ def _seeded(seed: int, entropy: Any) -> Iterator[None]:
 class _World:
     """One run while it goes on."""
 
-    def __init__(self, scenario: Scenario, policy: Policy, calls: Sequence[Asked]) -> None:
+    def __init__(self, scenario: Simulation, policy: Setup, calls: Sequence[Asked]) -> None:
         self._scenario = scenario
         self._policy = policy
         self._calls = calls

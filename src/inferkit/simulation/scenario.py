@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from inferkit.plans.plan import Plan
     from inferkit.pricing.prices import Price
 
-__all__ = ["NAIVE", "Customers", "Outage", "OutageKind", "Policy", "Provider", "Scenario", "Spike", "Traffic"]
+__all__ = ["NAIVE", "CustomerGroup", "Outage", "OutageKind", "Provider", "Setup", "Simulation", "Spike", "Traffic"]
 
 OutageKind = Literal["down", "hanging", "slow", "refusing"]
 
@@ -42,7 +42,7 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Customers:
+class CustomerGroup:
     """The customers of one plan, and what they ask for: medians, around which calls are spread.
 
     `count` is how many they are, `calls` the share of all calls that is theirs, relative to other plans'. A few of them
@@ -100,7 +100,7 @@ class Outage:
 
 
 @dataclass(frozen=True)
-class Policy:
+class Setup:
     """One way to run the client: its settings, as far as they differ from the usual ones.
 
     `routes`, `limits` and `hedge` are what the client takes. `only_first` leaves of each name's models the first.
@@ -120,7 +120,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Scenario:
+class Simulation:
     """A whole scenario. `start` is aware; `policies` make what is new in each run, since they remember things."""
 
     name: str
@@ -129,11 +129,11 @@ class Scenario:
     days: float
     traffic: Traffic
     plans: tuple[Plan, ...]
-    customers: tuple[Customers, ...]
+    customers: tuple[CustomerGroup, ...]
     models: Mapping[str, tuple[str, ...]]
     providers: tuple[Provider, ...]
     outages: tuple[Outage, ...] = ()
-    policies: Mapping[str, Callable[[], Policy]] = field(default_factory=dict)
+    policies: Mapping[str, Callable[[], Setup]] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from inferkit.simulation.scenario import Customers, Scenario
+    from inferkit.simulation.scenario import CustomerGroup, Simulation
 
 __all__ = ["Asked", "calls_of", "rate_by_hour"]
 
@@ -30,14 +30,14 @@ class Asked(NamedTuple):
 
     number: int
     at: float
-    customers: Customers
+    customers: CustomerGroup
     user: str
     input_tokens: int
     output_tokens: int
     hard: float
 
 
-def calls_of(scenario: Scenario) -> list[Asked]:
+def calls_of(scenario: Simulation) -> list[Asked]:
     """Draw all calls of a scenario, in the order in which they come."""
     chance = random.Random(f"{scenario.seed} calls")  # noqa: S311 - no secret
     instants = _instants(scenario, chance)
@@ -60,7 +60,7 @@ def calls_of(scenario: Scenario) -> list[Asked]:
     return found
 
 
-def rate_by_hour(scenario: Scenario) -> list[float]:
+def rate_by_hour(scenario: Simulation) -> list[float]:
     """Give what each hour of a scenario has of the traffic, without spikes: they sum up to one."""
     traffic = scenario.traffic
     weights = []
@@ -73,7 +73,7 @@ def rate_by_hour(scenario: Scenario) -> list[float]:
     return [weight / total for weight in weights]
 
 
-def _instants(scenario: Scenario, chance: random.Random) -> list[float]:
+def _instants(scenario: Simulation, chance: random.Random) -> list[float]:
     """Draw when calls come: the usual ones, and those of the spikes on top."""
     usual = rate_by_hour(scenario)
     shares = list(itertools.accumulate(usual))

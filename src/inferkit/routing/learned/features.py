@@ -13,7 +13,7 @@ from zlib import crc32
 if TYPE_CHECKING:
     from inferkit.core.request import Request
 
-__all__ = ["BUCKETS", "NAMES", "Seen", "features_of", "seen_in"]
+__all__ = ["BUCKETS", "NAMES", "PromptLooks", "features_of", "seen_in"]
 
 BUCKETS = 1024
 """How many buckets words are hashed into."""
@@ -48,7 +48,7 @@ NAMES = (
 """The features that are no words, in their order."""
 
 
-class Seen(NamedTuple):
+class PromptLooks(NamedTuple):
     """What is looked at of a call: its last message's text, its whole length in characters, and what comes with it."""
 
     text: str
@@ -60,11 +60,11 @@ class Seen(NamedTuple):
     others: bool = False
 
 
-def seen_in(request: Request) -> Seen:
+def seen_in(request: Request) -> PromptLooks:
     """Look at a request."""
     messages = request.messages
     texts = [message.text for message in messages]
-    return Seen(
+    return PromptLooks(
         texts[-1] if texts else "",
         sum(map(len, texts)),
         len(messages),
@@ -75,7 +75,7 @@ def seen_in(request: Request) -> Seen:
     )
 
 
-def features_of(seen: Seen) -> tuple[list[float], list[int]]:
+def features_of(seen: PromptLooks) -> tuple[list[float], list[int]]:
     """Give the features of a call: numbers, each of about the size of one, and the buckets of its words, ascending."""
     text = seen.text
     if len(text) > _HEAD + _TAIL:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
-from inferkit.routing.learned.features import Seen
+from inferkit.routing.learned.features import PromptLooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Case", "Looked", "Outcome", "cases_in", "read_outcomes"]
+__all__ = ["Case", "InLedger", "Outcome", "cases_in", "read_outcomes"]
 
-Looked = tuple[str, float]
+InLedger = tuple[str, float]
 """What a ledger has of a call: the `provider:model` that answered it, and what it cost in dollars."""
 
 
@@ -31,12 +31,12 @@ class Outcome:
 class Case:
     """One question, and how the models did that were asked it."""
 
-    seen: Seen
+    seen: PromptLooks
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
 
 
 def read_outcomes(
-    lines: Iterable[str], *, name: str = "the file", look_up: Callable[[str], Looked | None] | None = None
+    lines: Iterable[str], *, name: str = "the file", look_up: Callable[[str], InLedger | None] | None = None
 ) -> list[Case]:
     """Read outcomes, one in JSON on each line. Raises `ConfigurationError`, which names the line that is wrong.
 
@@ -45,7 +45,7 @@ def read_outcomes(
     one question to several models. With a `call` in place of model and cost, `look_up` gives these of a call's id.
     `tools` and `schema` say whether the call had them.
     """
-    seen: dict[str, Seen] = {}
+    seen: dict[str, PromptLooks] = {}
     found: dict[str, dict[str, Outcome]] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -61,7 +61,7 @@ def read_outcomes(
     return [Case(seen[case], outcomes) for case, outcomes in found.items()]
 
 
-def _read(row: Any, look_up: Callable[[str], Looked | None] | None) -> tuple[str, Seen, Outcome]:
+def _read(row: Any, look_up: Callable[[str], InLedger | None] | None) -> tuple[str, PromptLooks, Outcome]:
     if not isinstance(row, dict):
         raise TypeError
     prompt = row.get("prompt")
@@ -69,7 +69,7 @@ def _read(row: Any, look_up: Callable[[str], Looked | None] | None) -> tuple[str
     if not isinstance(messages, list) or not messages or not all(_is_message(each) for each in messages):
         raise ConfigurationError('it needs a "prompt": a text, or a list of messages with "role" and "content"')
     texts = [each["content"] for each in messages]
-    looks = Seen(
+    looks = PromptLooks(
         texts[-1],
         sum(map(len, texts)),
         len(messages),

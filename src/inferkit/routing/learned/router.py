@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-    from inferkit.routing.learned.features import Seen
+    from inferkit.routing.learned.features import PromptLooks
 
 __all__ = ["Router", "Scorer", "read_router", "write_router"]
 
@@ -59,7 +59,7 @@ class Router:
     threshold: float
     evidence: Mapping[str, Any]
 
-    def judge(self, seen: Seen) -> tuple[str, dict[str, float]]:
+    def judge(self, seen: PromptLooks) -> tuple[str, dict[str, float]]:
         """Give the model for a call, and how likely each that was looked at is to suffice."""
         numbers, words = features_of(seen)
         found: dict[str, float] = {}
