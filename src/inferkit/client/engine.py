@@ -45,6 +45,7 @@ _ROOMS = (
     "inferkit.caching.memory",
     "inferkit.layers.budget",
     "inferkit.layers.cache",
+    "inferkit.layers.limit",
     "inferkit.layers.meter",
     "inferkit.layers.repair",
     "inferkit.layers.resolve",
@@ -96,7 +97,7 @@ class Engine:
                 for name, allowance in self.plans.allowances.items():
                     self._check_smaller_models(list(with_larger(allowance)), f'the allowance of plan "{name}"')
             self.layers = tuple(self._stack(settings, home))
-            self.steering.find_health(self.layers)
+            self.steering.find_knowledge(self.layers)
         except BaseException:
             self._close_ledger()
             raise
@@ -121,6 +122,7 @@ class Engine:
             routes=self.steering.routes,
             hedge=settings.get("hedge"),
             limits=settings.get("limits"),
+            follow_limits=settings["follow_limits"],
             retry=Retry(settings["max_retries"], health=settings.get("health")),
             telemetry=settings.get("telemetry"),
             on_store_error=settings["on_store_error"],

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.chunks import Chunk
-from inferkit.core.errors import DeadlineExceeded, InvalidRequest, ModelFileError, StreamError
+from inferkit.core.chunks import Chunk, TokenLogprob
+from inferkit.core.errors import DeadlineExceeded, InferkitError, InvalidRequest, ModelFileError, StreamError
 from inferkit.core.messages import ReasoningPart, TextPart
 from inferkit.core.response import Response
-from inferkit.core.usage import Usage
+from inferkit.core.usage import Usage, UsageDetails
 from inferkit.local.engines.interface import PREFIX_MEMORY, EngineSettings
 from inferkit.local.errors import PROVIDER
 from inferkit.local.finding import find_model
@@ -21,16 +23,17 @@ from inferkit.local.worker.supervisor import WorkerSupervisor
 from inferkit.pricing.terms import CostRules, WireField
 from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.providers.wires.messages import as_messages
+from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime, drive
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from inferkit.core.messages import Message, Messages
     from inferkit.core.request import Request
+    from inferkit.local.engines.gpu import GpuLayers
     from inferkit.local.gguf.model_file import ModelFile
-    from inferkit.local.grammar import Rules
+    from inferkit.local.rules import Rules
     from inferkit.local.worker.supervisor import WorkerCall
     from inferkit.runtime.protocol import Runtime
 
@@ -39,34 +42,44 @@ __all__ = ["EMBEDDED", "Local"]
 EMBEDDED = Path(__file__).parent / "models" / "triage-q8_0.gguf"
 """The model that ships inside the package."""
 
-_EXTRA = frozenset({"top_k", "repeat_penalty", "repeat_window"})
+_SAVE_SECONDS = 10.0
+_log = logging.getLogger("inferkit")
+_EXTRA = frozenset({"logit_bias", "repeat_penalty", "repeat_window", "top_k"})
 _COST_RULES = CostRules({name: WireField("free") for name in sorted(_EXTRA)})
 
 
 class Local:
     """A quantised GGUF model on this machine's CPU or GPU. Without `model`, the small one inside the package.
 
-    `model` is the path of a GGUF file, or the name of an installed package that holds one. It runs in a worker process,
-    which is started by the first call and serves calls in turn; whatever happens to it, the application lives on.
+    `model` is the path of a GGUF file, the name of an installed package that holds one, or
+    `hf:owner/repository/file.gguf@commit` for one that `inferkit models add` fetched. It runs in a worker process,
+    which is started by the first call and serves callers by turns; whatever happens to it, the application lives on.
     `engine` is "ctransformers" (in the core: llama models with SentencePiece vocabularies) or "xllamacpp" (the extra
     `inferkit[llama]`: what llama.cpp runs today); by default the one that the file's header asks for.
 
-    `gpu_layers` is how many layers a GPU takes (0: none), `context_length` how many tokens prompt and reply share (by
-    default what the model was trained for, up to 2,048), `threads` how many threads compute token after token (by
-    default the usable cores less one), `prompt_threads` how many compute a prompt (xllamacpp; by default all usable
-    cores). `prompt_format` is how a conversation is written down: the name of a form, or a Jinja template (by default
-    as the file says; see `inferkit.local.prompts`). `prefix_memory` is in how many bytes the state of earlier prompts
-    is kept, so that what a new one begins with is not computed again (by default 64 MiB; 0: only the last one's).
+    `gpu_layers` is how many layers a GPU takes: a number (0: none), "all", or "auto" (as many as fit, and none without
+    a GPU). `context_length` is how many tokens prompt and reply share (by default what the model was trained for, up to
+    2,048), `threads` how many threads compute token after token (by default the usable cores less one),
+    `prompt_threads` how many compute a prompt (xllamacpp; by default all usable cores). `prompt_format` is how a
+    conversation is written down: the name of a form, or a Jinja template (by default as the file says; see
+    `inferkit.local.prompts`). `prefix_memory` is in how many bytes the state of earlier prompts is kept, so that what a
+    new one begins with is not computed again (by default 64 MiB; 0: only the last one's).
+
+    `prefix_disk` is in how many bytes of the user's cache folder prompts outlive the process: `close` saves them, as
+    does `save_prefixes`, and the next process begins with them (by default 0: none). Prompts can be read from these
+    files, which only their user may open.
 
     `memory_limit` is how many bytes the worker may take besides the weights, which are mapped from the file (by default
     what is free when it starts). `hang_timeout` is in seconds: a worker that uses no processor's time for so long, or
     computes a single step for ten times as long, is ended (by default 60).
 
-    A request with a schema is held to it by a grammar; see `inferkit.local.grammar`.
-    A request without `temperature` always takes the best token. `extra` may hold `top_k` (1 to 1,000, by default 40),
-    `repeat_penalty` and `repeat_window`. The seed of a reply is in the `raw` of its last chunk. Raises
-    `ModelFileError` where the file is missing, damaged or of another kind, `EngineUnavailable` where the machine lacks
-    something, `ContextOverflow` where a prompt is too long, `WorkerDied` (retryable) where the worker ended.
+    A request with a schema is held to it by a grammar, and one with a `grammar` to that; see `inferkit.local.grammar`
+    and `inferkit.local.gbnf`. A request without `temperature` always takes the best token. `extra` may hold `top_k` (1
+    to 1,000, by default 40), `repeat_penalty`, `repeat_window` and `logit_bias`, which maps the number of a token, or a
+    text and so all its tokens, to what is added to its score (-100 to 100). The seed of a reply is in the `raw` of its
+    last chunk. Raises `ModelFileError` where the file is missing, damaged or of another kind, `EngineUnavailable` where
+    the machine lacks something, `ContextOverflow` where a prompt is too long, `WorkerDied` (retryable) where the worker
+    ended.
     """
 
     keeps_limit = True
@@ -76,13 +89,14 @@ class Local:
         self,
         model: str | os.PathLike[str] | None = None,
         *,
-        gpu_layers: int = 0,
+        gpu_layers: GpuLayers = 0,
         context_length: int | None = None,
         threads: int | None = None,
         prompt_threads: int | None = None,
         prompt_format: str | None = None,
         engine: str | None = None,
         prefix_memory: int = PREFIX_MEMORY,
+        prefix_disk: int = 0,
         memory_limit: int | None = None,
         hang_timeout: float = HANG_SECONDS,
     ) -> None:
@@ -103,11 +117,13 @@ class Local:
             prompt_threads,
             prefix_memory,
             memory_limit,
+            prefix_disk,
+            str(_prefix_folder()) if prefix_disk else "",
         )
         self._supervisor = WorkerSupervisor(self._settings, hang_seconds=check_hang_seconds(hang_timeout))
         facts = (self._settings, status.st_size, status.st_mtime_ns)
         self.cost_rules = _COST_RULES
-        self.capabilities = Capabilities()
+        self.capabilities = Capabilities(schema=True, grammar=True, logprobs=True)
         self.fingerprint = hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
     def __repr__(self) -> str:
@@ -122,7 +138,11 @@ class Local:
             await body.aclose()
             raise
         request.record.note(
-            "local", engine=start["engine"], quantisation=start["quantisation"], context_length=start["context"]
+            "local",
+            engine=start["engine"],
+            quantisation=start["quantisation"],
+            context_length=start["context"],
+            gpu_layers=start["gpu_layers"],
         )
         return Response(body, runtime=request.runtime, model=start["name"])
 
@@ -137,17 +157,41 @@ class Local:
 
     def count_tokens(self, messages: Messages) -> int:
         """Count the tokens of a prompt, marks of the prompt's form included. Waits its turn behind running calls."""
-        call = self._supervisor.open({"op": "count", "messages": _turns(as_messages(messages))})
-        body = _Body(call, DirectRuntime(), None)
+        counted: int = self._ask({"op": "count", "messages": _turns(as_messages(messages))})["count"]
+        return counted
+
+    def save_prefixes(self) -> int:
+        """Save the prompts that are warm, for other processes; give how many that are. Waits its turn."""
+        saved: int = self._ask({"op": "save"})["saved"]
+        return saved
+
+    def _ask(self, question: dict[str, Any], seconds: float | None = None) -> dict[str, Any]:
+        """Ask the worker what is answered in one frame."""
+        call = self._supervisor.open(question)
+        body = _Body(call, DirectRuntime(), None if seconds is None else clock.now() + seconds)
         try:
-            counted: int = drive(body.frame())["count"]
+            return drive(body.frame())
         finally:
             call.close()
-        return counted
 
     def close(self) -> None:
         """End the worker process. Further calls raise `ConfigurationError`."""
+        if self._settings.prefix_disk and self._supervisor.pid is not None:
+            try:
+                self._ask({"op": "save"}, _SAVE_SECONDS)
+            except InferkitError as error:
+                _log.warning("the prompts of %s that are warm could not be saved: %s", self.model, error)
         self._supervisor.close()
+
+
+def _prefix_folder() -> Path:
+    """Give the folder of saved prompts: the user's for caches, or the one that `INFERKIT_HOME` names."""
+    home = os.environ.get("INFERKIT_HOME")
+    if home:
+        return Path(home).expanduser().absolute() / "prefixes"
+    import platformdirs
+
+    return platformdirs.user_cache_path("inferkit") / "prefixes"
 
 
 class _Body:
@@ -172,10 +216,12 @@ class _Body:
             raise StopAsyncIteration
         frame = await self.frame()
         if "text" in frame:
-            return Chunk(text=frame["text"])
+            told = frame.get("logprobs", ())
+            return Chunk(text=frame["text"], logprobs=tuple([_logprob(*one) for one in told]))
         self._ended = True
         self._call.close()
-        usage = Usage(input_tokens=frame["prompt"], output_tokens=frame["output"], cache_read_tokens=frame["cached"])
+        details = UsageDetails(prompt_nanoseconds=frame["prompt_ns"], reply_nanoseconds=frame["reply_ns"])
+        usage = Usage(frame["prompt"], frame["output"], cache_read_tokens=frame["cached"], details=details)
         return Chunk(finish_reason=frame["end"], usage=usage, event=frame)
 
     async def frame(self) -> dict[str, Any]:
@@ -206,6 +252,10 @@ class _Body:
             self._call.close()
 
 
+def _logprob(token: str, logprob: float, likeliest: list[tuple[str, float]]) -> TokenLogprob:
+    return TokenLogprob(token, logprob, tuple([(text, value) for text, value in likeliest]))
+
+
 def _question(request: Request) -> dict[str, Any]:
     """Write a request down for the worker. Raises `InvalidRequest` for what only other models can do."""
     unknown = request.extra.keys() - _EXTRA
@@ -213,8 +263,6 @@ def _question(request: Request) -> dict[str, Any]:
         raise _not_here(f"{', '.join(sorted(unknown))} in extra=; it takes {', '.join(sorted(_EXTRA))}")
     if request.tools:
         raise _not_here("tools; send the call to a model that does, or leave them out")
-    if request.logprobs or request.top_logprobs is not None:
-        raise _not_here("log-probabilities")
     question: dict[str, Any] = {
         "messages": _turns(request.messages),
         "max_tokens": request.max_output_tokens,
@@ -222,16 +270,30 @@ def _question(request: Request) -> dict[str, Any]:
         "top_p": request.top_p,
         "seed": request.seed,
         "stop": list(request.stop),
-        "grammar": None if request.response_schema is None else _grammar(request.response_schema),
+        "top_logprobs": (request.top_logprobs or 0) if _wants_logprobs(request) else None,
+        "grammar": _rules(request),
         **request.extra,
     }
     return {key: value for key, value in question.items() if value is not None}
 
 
-def _grammar(schema: Mapping[str, Any]) -> Rules:
-    from inferkit.local.grammar import grammar_for
+def _wants_logprobs(request: Request) -> bool:
+    return bool(request.logprobs) or request.top_logprobs is not None
 
-    return grammar_for(schema)
+
+def _rules(request: Request) -> Rules | None:
+    """Give the rules that a reply has to keep to: those of its schema, or the caller's own."""
+    if request.response_schema is None and request.grammar is None:
+        return None
+    if request.grammar is None:
+        from inferkit.local.grammar import grammar_for
+
+        return grammar_for(request.response_schema or {})
+    if request.response_schema is not None:
+        raise InvalidRequest("a reply is held to a schema= or to a grammar=, and not to both", provider=PROVIDER)
+    from inferkit.local.gbnf import read_gbnf
+
+    return read_gbnf(request.grammar)
 
 
 def _turns(messages: Iterable[Message]) -> list[tuple[str, str]]:

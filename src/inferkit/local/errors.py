@@ -10,7 +10,9 @@ __all__ = [
     "PROVIDER",
     "ContextOverflow",
     "DeathCause",
+    "DownloadFailed",
     "EngineUnavailable",
+    "JobDied",
     "WorkerDied",
     "context_overflow",
 ]
@@ -21,6 +23,14 @@ PROVIDER = "local"
 
 class EngineUnavailable(LocalModelError):
     """A model cannot be run on this machine as configured; the message says what to install or to change."""
+
+
+class DownloadFailed(LocalModelError):
+    """A model could not be fetched, or is not what its repository says; the message says what to do."""
+
+
+class JobDied(LocalModelError):
+    """A process that made or measured a model file ended before it was done; the message says how."""
 
 
 DeathCause: TypeAlias = Literal["aborted", "closed", "crashed", "exited", "failed", "hung", "killed", "out_of_memory"]

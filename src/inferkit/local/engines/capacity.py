@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from inferkit.local.gguf.model_file import ModelFile
 
-__all__ = ["Sizes", "choose_sizes", "load_failure"]
+__all__ = ["DEFAULT_CONTEXT", "Sizes", "choose_batch", "choose_sizes", "load_failure", "memory_needed"]
 
 DEFAULT_CONTEXT = 2048
 _BATCH = 256
@@ -54,7 +54,7 @@ def choose_sizes(
         )
     if threads is None:
         threads = 1 if model.parameters < _TINY_PARAMETERS else max(1, usable_cores() - 1)
-    batch = min(_BATCH, context)
+    batch = choose_batch(context)
     needed = memory_needed(model, context, batch)
     needs = f"{model.name!r} with a context of {context} tokens needs about {needed >> 20} MiB of memory, and"
     if memory is not None and needed > memory:
@@ -64,6 +64,11 @@ def choose_sizes(
             f"{needs} memory_limit allows {memory_limit >> 20} MiB; raise it, or lower context_length"
         )
     return Sizes(context, batch, threads)
+
+
+def choose_batch(context: int) -> int:
+    """Give how many tokens of a prompt are computed at once, in a context of so many tokens."""
+    return min(_BATCH, context)
 
 
 def memory_needed(model: ModelFile, context: int, batch: int) -> int:

@@ -1,11 +1,13 @@
 """What the worker and an engine are to each other: settings and requests go in, frames come out.
 
 A request holds `messages` ([role, text] pairs) or a raw `prompt`, and options: `max_tokens`, `temperature`, `top_p`,
-`top_k`, `seed`, `stop`, `repeat_penalty`, `repeat_window` and `grammar` (see `inferkit.local.grammar`); with `op`
-"count" it only asks for the number of its tokens.
+`top_k`, `seed`, `stop`, `repeat_penalty`, `repeat_window`, `logit_bias`, `top_logprobs` and `grammar` (see
+`inferkit.local.rules`); with `op` "count" it only asks for the number of its tokens.
 
-It is answered with a frame that holds `start` (what the model is), frames with `text`, and one with `end` (the finish
-reason), `prompt`, `cached` and `output` (tokens) and `seed`; or with one that holds `count`.
+It is answered with a frame that holds `start` (what the model is), frames with `text` (and `logprobs`, a list of a
+token's text, its log-probability, and the likeliest in its place with theirs, where `top_logprobs` says how many), and
+one with `end` (the finish reason), `prompt`, `cached` and `output` (tokens), `prompt_ns` and `reply_ns` (how long the
+engine computed these, in nanoseconds) and `seed`; or with one that holds `count`.
 
 How a request is answered is the same for every engine (`engines.session`). What differs stands behind two protocols:
 `InferenceEngine` computes with tokens, and `Tokens` knows what they spell.
@@ -17,9 +19,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.local.engines.gpu import GpuLayers, check_gpu_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
 __all__ = [
     "ENGINES",
@@ -46,12 +49,15 @@ SMALLEST_LIMIT = 64 << 20
 class EngineSettings:
     """What an engine loads, and how. Lengths are in tokens; None leaves a choice to the engine.
 
+    `gpu_layers` is how many layers a GPU takes, "all", or "auto": as many as fit, and none without a GPU.
+
     `engine` is the one to use (None: as the file's header says), `threads` compute token after token and
-    `prompt_threads` a prompt. `prefix_memory` and `memory_limit` are in bytes.
+    `prompt_threads` a prompt. `prefix_memory` and `memory_limit` are in bytes, as is
+    `prefix_disk`: with it, earlier prompts are saved in `prefix_folder`, and restored from there.
     """
 
     model: str
-    gpu_layers: int = 0
+    gpu_layers: GpuLayers = 0
     context_length: int | None = None
     threads: int | None = None
     prompt_format: str | None = None
@@ -59,15 +65,18 @@ class EngineSettings:
     prompt_threads: int | None = None
     prefix_memory: int = PREFIX_MEMORY
     memory_limit: int | None = None
+    prefix_disk: int = 0
+    prefix_folder: str = ""
 
     def __post_init__(self) -> None:
+        check_gpu_layers(self.gpu_layers)
         for name, low in (
-            ("gpu_layers", 0),
             ("context_length", 1),
             ("threads", 1),
             ("prompt_threads", 1),
             ("prefix_memory", 0),
             ("memory_limit", SMALLEST_LIMIT),
+            ("prefix_disk", 0),
         ):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < low):
@@ -87,10 +96,26 @@ class Caller(Protocol):
 
 
 class LoadedModel(Protocol):
-    """A model that answers one request after another."""
+    """A model that answers requests, one or several at a time by turns."""
 
-    def serve(self, request: dict[str, Any], caller: Caller) -> None:
-        """Answer one request with frames, and stop where the caller is gone. Raises `InvalidRequest`."""
+    @property
+    def turn(self) -> int:
+        """How many tokens to compute for the request under way before another that waits gets its turn."""
+
+    def steps(self, request: dict[str, Any], caller: Caller) -> Generator[int]:
+        """Answer one request with frames, and stop where the caller is gone. Raises `InvalidRequest`.
+
+        Gives the number of tokens before each step that computes them; there the request may be parked.
+        """
+
+    def park(self) -> Any | None:
+        """Give what is needed to go on with the request under way after others; None where that takes too much."""
+
+    def resume(self, parked: Any) -> None:
+        """Prepare for the next step of a request that was parked."""
+
+    def drop(self, parked: Any) -> None:
+        """Forget a request that was parked."""
 
 
 class Tokens(Protocol):
@@ -119,12 +144,14 @@ class InferenceEngine(Protocol):
 
     `batch` is how many tokens it computes at once at most. With `exact_batches`, what it computes for a single token
     differs in its last bits from what it computes for the same token among others: so no prompt is left to a single
-    token, and what a reply left in the context is computed again as a part of the next prompt.
+    token, and what a reply left in the context is computed again as a part of the next prompt. `gpu_layers` is how
+    many layers lie on a GPU.
     """
 
     context_length: int
     batch: int
     exact_batches: bool
+    gpu_layers: int
 
     def keep(self, length: int) -> int:
         """Forget all but the first `length` tokens of the context; return how many it could really keep."""
@@ -141,6 +168,9 @@ class InferenceEngine(Protocol):
 
     def top(self, count: int) -> list[tuple[int, float]]:
         """Give the `count` tokens with the highest scores, the highest first."""
+
+    def log_sum_exp(self) -> float:
+        """Give the logarithm of the sum of e to the power of each score: a score less this is a log-probability."""
 
     def save(self) -> bytearray:
         """Give what the context holds, to be brought back by `restore`."""

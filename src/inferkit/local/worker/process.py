@@ -27,7 +27,7 @@ from inferkit.runtime import forks
 if TYPE_CHECKING:
     from inferkit.local.errors import DeathCause
 
-__all__ = ["WorkerProcess"]
+__all__ = ["WorkerProcess", "exit_story", "memory_file", "worker_environment"]
 
 _EXIT_SECONDS = 2.0
 _TAIL_BYTES = 600
@@ -36,7 +36,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 """Where the package lies that the worker must find too."""
 
 _NEEDED = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "TEMP", "TMP", "TZ", "VIRTUAL_ENV"})
-_NEEDED_PREFIXES = ("PYTHON", "LC_", "LD_", "CUDA_", "NVIDIA_", "COVERAGE_")
+_NEEDED_PREFIXES = ("PYTHON", "LC_", "LD_", "OMP_", "GOMP_", "CUDA_", "NVIDIA_", "COVERAGE_")
 _unreaped: list[subprocess.Popen[bytes]] = []
 
 
@@ -47,10 +47,10 @@ class WorkerProcess:
         if not hasattr(socket, "send_fds"):
             raise EngineUnavailable("the local engine needs Linux; on this system use another provider")
         with contextlib.ExitStack() as undo:
-            self._errors = undo.enter_context(_memory_file())
+            self._errors = undo.enter_context(memory_file())
             ours, theirs = socket.socketpair()
             undo.enter_context(ours)
-            with theirs, _memory_file() as shared:
+            with theirs, memory_file() as shared:
                 self.pulse = Pulse.on(shared)
                 self._process = _start(theirs, self._errors, shared)
             undo.pop_all()
@@ -95,7 +95,7 @@ class WorkerProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(_EXIT_SECONDS)
                 tail = self._tail()
-                cause, story = self._cause(code, tail), _story(code)
+                cause, story = self._cause(code, tail), exit_story(code)
         if self._verdict is not None:
             return self._verdict
         if cause == "out_of_memory":
@@ -123,7 +123,7 @@ class WorkerProcess:
         return " | ".join(line.strip() for line in raw.decode("utf-8", "replace").splitlines() if line.strip())
 
 
-def _memory_file() -> IO[bytes]:
+def memory_file() -> IO[bytes]:
     """Make a file for what the worker leaves, in memory where the system has such files."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("inferkit-worker"), "r+b", buffering=0)
@@ -140,14 +140,14 @@ def _start(theirs: socket.socket, errors: IO[bytes], shared: IO[bytes]) -> subpr
             stdout=subprocess.DEVNULL,
             stderr=errors,
             pass_fds=(theirs.fileno(), shared.fileno()),
-            env=_environment(),
+            env=worker_environment(),
             start_new_session=True,
         )
     except OSError as error:
         raise EngineUnavailable(f"the local engine cannot start {sys.executable} ({error.strerror})") from error
 
 
-def _environment() -> dict[str, str]:
+def worker_environment() -> dict[str, str]:
     """Give the worker what Python and the engine read, and none of the application's keys and secrets."""
     environment = {k: v for k, v in os.environ.items() if k in _NEEDED or k.startswith(_NEEDED_PREFIXES)}
     root = str(_ROOT)
@@ -174,7 +174,8 @@ def _stop(process: subprocess.Popen[bytes], control: socket.socket, errors: Any,
             _unreaped.append(process)  # a fork of the application may still use it
 
 
-def _story(code: int) -> str:
+def exit_story(code: int) -> str:
+    """Say how a process ended."""
     if code >= 0:
         return f"it exited with status {code}"
     try:

@@ -12,14 +12,14 @@ import platform
 import sys
 from pathlib import Path
 
+from inferkit.local.engines.machine import cpu_features
 from inferkit.local.errors import EngineUnavailable
 
-__all__ = ["VERSION", "cpu_features", "find_library", "load_cuda", "variant"]
+__all__ = ["VERSION", "find_library", "free_cuda_memory", "load_cuda", "variant"]
 
 VERSION = "0.2.27"
 """The release whose library is bound; the layout of its structures belongs to it alone."""
 
-_PROCESSOR = Path("/proc/cpuinfo")
 _FILE = "libctransformers.so"
 _CUDA_LIBRARIES = ("libcudart.so.12", "libcublasLt.so.12", "libcublas.so.12")
 _WITHOUT_GPU = "or run on the CPU with gpu_layers=0"
@@ -80,16 +80,6 @@ def variant(features: frozenset[str], *, gpu: bool) -> str:
     return "avx" if {"avx", "f16c"} <= features else "basic"
 
 
-def cpu_features() -> frozenset[str]:
-    """Read the processor's features from the kernel; none where it does not tell."""
-    with contextlib.suppress(OSError), _PROCESSOR.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            name, _, value = line.partition(":")
-            if name.strip() == "flags":
-                return frozenset(value.split())
-    return frozenset()
-
-
 def load_cuda() -> None:
     """Load what the CUDA build needs, after making sure that a driver and a device are there.
 
@@ -114,6 +104,20 @@ def load_cuda() -> None:
                 f"gpu_layers needs {name}, which cannot be loaded; install nvidia-cuda-runtime-cu12 and "
                 f"nvidia-cublas-cu12 (or the CUDA 12 toolkit) {_WITHOUT_GPU}"
             )
+
+
+def free_cuda_memory() -> int:
+    """Give the free bytes of the first device, after `load_cuda`; 0 where the driver does not tell."""
+    driver = ctypes.CDLL("libcuda.so.1")
+    device, context = ctypes.c_int(), ctypes.c_void_p()
+    if driver.cuDeviceGet(ctypes.byref(device), 0) or driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device):
+        return 0
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    if not driver.cuCtxPushCurrent_v2(context):
+        driver.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+        driver.cuCtxPopCurrent_v2(ctypes.byref(context))
+    driver.cuDevicePrimaryCtxRelease_v2(device)
+    return free.value
 
 
 def _load_global(name: str) -> bool:

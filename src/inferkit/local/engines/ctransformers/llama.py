@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import ctypes
+import math
 import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -61,6 +62,7 @@ class CandidatesOf2023(ctypes.Structure):
 
 
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "ggml_cpu_has_cublas": (ctypes.c_int, []),
     "llama_backend_init": (None, [ctypes.c_bool]),
     "llama_context_default_params": (_ContextParams, []),
     "llama_load_model_from_file": (ctypes.c_void_p, [ctypes.c_char_p, _ContextParams]),
@@ -76,6 +78,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
         [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_bool],
     ),
     "llama_sample_token_greedy": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_void_p]),
+    "llama_sample_softmax": (None, [ctypes.c_void_p, ctypes.c_void_p]),
     "llama_sample_top_k": (None, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]),
     "llama_grammar_init": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]),
     "llama_grammar_free": (None, [ctypes.c_void_p]),
@@ -109,6 +112,13 @@ class Llama:
         self, library: Path, model: Path, *, context_length: int, batch: int, threads: int, gpu_layers: int = 0
     ) -> None:
         self.library = _bind(library)
+        self.gpu_layers = gpu_layers
+        if gpu_layers and not self.library.ggml_cpu_has_cublas():
+            raise EngineUnavailable(
+                f"gpu_layers={gpu_layers} needs a build of ctransformers with GPU support, and {library} computes on "
+                "the CPU alone; run: CT_CUBLAS=1 pip install --no-binary ctransformers ctransformers, or use "
+                "gpu_layers=0"
+            )
         self._errors: list[str] = []
         self._callback = _LogCallback(self._log)  # kept: the library holds only its address
         self.library.llama_log_set(self._callback, None)
@@ -195,13 +205,24 @@ class Llama:
         self._table_ids[:] = self._ids
         return found
 
+    def log_sum_exp(self) -> float:
+        """See `InferenceEngine`. The library's softmax takes the first score for the highest where all are sorted."""
+        best, scores = self.best(), self._table_logits
+        scores[0], scores[best] = scores[best], scores[0]
+        self._candidates.size, self._candidates.sorted = self.vocabulary_size, True
+        self.library.llama_sample_softmax(None, ctypes.byref(self._candidates))
+        self._candidates.sorted = False
+        highest = self._table[0]
+        return float(highest.logit - math.log(highest.p)) if highest.p > 0 else math.nan
+
     def save(self) -> bytearray:
         """See `InferenceEngine`."""
         state = bytearray(self.library.llama_get_state_size(self.context))
         view = (ctypes.c_char * len(state)).from_buffer(state)
         written = self.library.llama_copy_state_data(self.context, ctypes.addressof(view))
         del view
-        return state[:written]
+        del state[written:]
+        return state
 
     def restore(self, state: bytearray) -> bool:
         """See `InferenceEngine`."""

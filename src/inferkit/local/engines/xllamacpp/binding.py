@@ -115,6 +115,10 @@ class Candidates(ctypes.Structure):
 
 
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "ggml_backend_dev_count": (_size, []),
+    "ggml_backend_dev_get": (_pointer, [_size]),
+    "ggml_backend_dev_type": (_int, [_pointer]),
+    "ggml_backend_dev_memory": (None, [_pointer, _pointer, _pointer]),
     "llama_backend_init": (None, []),
     "llama_log_set": (None, [LogCallback, _pointer]),
     "llama_supports_gpu_offload": (_bool, []),
@@ -144,6 +148,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "llama_state_seq_get_data": (_size, [_pointer, _pointer, _size, _int]),
     "llama_state_seq_set_data": (_size, [_pointer, _pointer, _size, _int]),
     "llama_sampler_init_greedy": (_pointer, []),
+    "llama_sampler_init_dist": (_pointer, [_uint]),
     "llama_sampler_init_top_k": (_pointer, [_int]),
     "llama_sampler_sample": (_int, [_pointer, _pointer, _int]),
     "llama_sampler_apply": (None, [_pointer, _pointer]),
@@ -158,9 +163,15 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 """What these structures hold by default, where the layout is the one above."""
 
 
+_SPINS = "1000"
+"""How often a thread of OpenMP looks for work before it sleeps. Its own default, 300,000, keeps a core for itself, and
+where another process wants that core, each step then waits for a turn of the system's scheduler."""
+
+
 def bind(path: Path) -> Any:
     """Load the library and give it its functions' types. Raises `EngineUnavailable`."""
     os.environ["GGML_NO_BACKTRACE"] = "1"  # or a failed assertion starts a debugger that looks into this process
+    os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
     try:
         library = ctypes.CDLL(str(path))
         for name, (result, arguments) in _SIGNATURES.items():

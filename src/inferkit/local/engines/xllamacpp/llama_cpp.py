@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.local.engines.capacity import load_failure
 from inferkit.local.engines.xllamacpp.binding import Batch, Candidate, Candidates, LogCallback, bind
-from inferkit.local.errors import EngineUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,11 +51,7 @@ class LlamaCpp:
         self._callback = LogCallback(self._log)  # kept: the library holds only its address
         self.library.llama_log_set(self._callback, None)
         self.library.llama_backend_init()
-        if gpu_layers and not self.library.llama_supports_gpu_offload():
-            raise EngineUnavailable(
-                "gpu_layers needs a build of xllamacpp with GPU support, and the one that is installed computes on the "
-                "CPU alone; install its CUDA, ROCm or Vulkan build (its page says from where), or use gpu_layers=0"
-            )
+        self.gpu_layers = gpu_layers
         self._model: int | None = None
         self._context: int | None = None
         self._samplers: list[int] = []
@@ -74,6 +69,7 @@ class LlamaCpp:
         self.vocabulary = self.library.llama_model_get_vocab(self._model)
         self.vocabulary_size: int = self.library.llama_vocab_n_tokens(self.vocabulary)
         self._greedy = self._sampler("greedy")
+        self._softmax: int | None = None
         self._top: tuple[int, int] = (0, 0)
         self._table: Any = None
 
@@ -181,6 +177,16 @@ class LlamaCpp:
         found.sort(key=lambda one: -one[1])
         return found
 
+    def log_sum_exp(self) -> float:
+        """See `InferenceEngine`. The sampler that draws by the probabilities of all tokens writes them down."""
+        if self._softmax is None:
+            self._softmax = self._sampler("dist", 0)
+        best = self.best()
+        candidates = self._candidates()
+        self.library.llama_sampler_apply(self._softmax, ctypes.byref(candidates))
+        highest = self._table[best]
+        return float(highest.logit - math.log(highest.p)) if highest.p > 0 else math.nan
+
     def _candidates(self) -> Candidates:
         """Give every token with its score."""
         size = self.vocabulary_size
@@ -200,7 +206,8 @@ class LlamaCpp:
         view = (ctypes.c_char * len(state)).from_buffer(state)
         written = self.library.llama_state_seq_get_data(self._context, ctypes.addressof(view), len(state), 0)
         del view
-        return state[:written]
+        del state[written:]
+        return state
 
     def restore(self, state: bytearray) -> bool:
         """See `InferenceEngine`."""
