@@ -13,7 +13,7 @@ from inferkit.core.errors import InvalidRequest, ModelFileError
 
 if TYPE_CHECKING:
     from inferkit.local.gguf.model_file import ModelFile
-    from inferkit.local.grammar import Rules
+    from inferkit.local.rules import Rules
 
 __all__ = ["KEY", "answer_rules"]
 
