@@ -7,7 +7,7 @@ answered under that schema's, so that no field is missing, no label is unheard o
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import InvalidRequest, ModelFileError
 
@@ -28,6 +28,13 @@ def answer_rules(model: ModelFile) -> Rules | None:
     from inferkit.local.grammar import grammar_for
 
     try:
-        return grammar_for(dict(json.loads(str(stated))))
+        return grammar_for(_schema(str(stated)))
     except (ValueError, TypeError, InvalidRequest) as error:
         raise ModelFileError(f"{model.path}: what it states as the schema of its answers is none: {error}") from None
+
+
+def _schema(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise TypeError("it is no object")
+    return found
