@@ -223,6 +223,13 @@ def test_a_call_that_cannot_wait_so_long_is_told_so_and_nothing_is_sent():
     assert app.asked == [1]
 
 
+def test_a_pause_that_is_over_as_it_is_told_is_no_failing_model():
+    app = Application(FakeProvider("hello"))
+    app.health.failed("p0:m", RateLimited("slow", provider="p0", retry_after=1.0), 0, app.clock.at)
+    told = app.health.troubled["p0:m"].refusal(app.clock.at + 1.0, "p0")
+    assert (type(told), told.code, told.retry_after) == (RateLimited, "paused", 0.0)
+
+
 def test_a_later_and_shorter_wish_does_not_shorten_the_pause():
     app = Application(FakeProvider("hello"))
     app.health.failed("p0:m", RateLimited("slow", provider="p0", retry_after=30.0), 0, app.clock.at)

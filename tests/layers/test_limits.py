@@ -20,7 +20,7 @@ def settings(provider, limit, **more):
 
 def door(llm):
     layers = getattr(llm, "inner", llm).layers
-    return next(layer for layer in layers if layer.role == "limit")._doors["fake:m"].limiter
+    return next(layer for layer in layers if layer.role == "limit")._stated["fake:m"].limiter
 
 
 def test_no_more_calls_run_at_once_than_may_and_all_are_served(world):

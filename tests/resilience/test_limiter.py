@@ -19,9 +19,9 @@ class Woken(Ticket):
 
     def __init__(self, priority=0, tenant="", tokens=1):
         self.woken = 0
-        super().__init__(priority, tenant, tokens, self.count)
+        super().__init__(priority, tenant, tokens)
 
-    def count(self):
+    def wake(self):
         self.woken += 1
 
 

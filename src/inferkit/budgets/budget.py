@@ -137,7 +137,7 @@ class Budget:
         """Give the period that contains the instant `at`, in seconds since the epoch; a rolling one's last part."""
         if isinstance(self.per, timedelta):
             return rolling_window(self.per, at)[0]
-        return _current_window(self.per, at, self.zone, self.anchor_day)
+        return _current(self.per, at, self.zone, self.anchor_day)[2]
 
     def line(self, account: str, at: float) -> Line:
         """Give what the ledger has to check and charge under this budget for a call at this instant."""
@@ -145,11 +145,17 @@ class Budget:
         if isinstance(self.per, timedelta):
             short, since = rolling_window(self.per, at)
             return Line(account, short.label, usd, tokens, calls, grace, since, None, None, warn_at)
-        window = _current_window(self.per, at, self.zone, self.anchor_day)
+        window = _current(self.per, at, self.zone, self.anchor_day)[2]
         previous = None
         if carry is not None and window.start is not None:
             previous = window_before(self.per, window.start, self.zone, self.anchor_day).label
         return Line(account, window.label, usd, tokens, calls, grace, None, previous, carry, warn_at)
+
+    def span(self, at: float) -> tuple[float, float]:
+        """Give from when until when a line at this instant is the same, in seconds since the epoch."""
+        if isinstance(self.per, timedelta):
+            return at, at  # what rolls is never the same
+        return _current(self.per, at, self.zone, self.anchor_day)[:2]
 
     def usage(self, key: KeyValue | None = None, *, ledger: Ledger, at: float | None = None) -> Spent:
         """Say what was spent in the period that contains `at` (default: now), of the share of `key` if it has shares.
@@ -212,16 +218,16 @@ class Budget:
         return self.line(self.account(key), clock.time() if at is None else at)
 
 
-_current: dict[tuple[Period, str, int], tuple[float, float, Window]] = {}
+_known: dict[tuple[Period, str, int], tuple[float, float, Window]] = {}
 
 
-def _current_window(per: Period, at: float, zone: str, anchor_day: int) -> Window:
-    """Do as `window`, remembering the last period of each kind, since the clock hardly ever leaves it."""
-    known = _current.get((per, zone, anchor_day))
+def _current(per: Period, at: float, zone: str, anchor_day: int) -> tuple[float, float, Window]:
+    """Do as `window`, remembering the last period of each kind, since the clock hardly ever leaves it: since, until."""
+    known = _known.get((per, zone, anchor_day))
     if known is not None and known[0] <= at < known[1]:
-        return known[2]
+        return known
     found = window(per, at, zone, anchor_day)
     start = float("-inf") if found.start is None else found.start.timestamp()
     end = float("inf") if found.end is None else found.end.timestamp()
-    _current[per, zone, anchor_day] = (start, end, found)
-    return found
+    known = _known[per, zone, anchor_day] = (start, end, found)
+    return known

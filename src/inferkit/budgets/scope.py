@@ -39,8 +39,14 @@ class Scope:
         return account
 
     def line(self, at: float) -> Line:
-        """Give what the ledger has to check and charge for a call at this instant."""
-        return self.budget.line(self.account, at)
+        """Give what the ledger has to check and charge for a call at this instant: the same throughout a window."""
+        known: tuple[float, float, Line] | None = self.__dict__.get("_line")
+        if known is not None and known[0] <= at < known[1]:
+            return known[2]
+        line = self.budget.line(self.account, at)
+        start, end = self.budget.span(at)
+        self.__dict__["_line"] = (start, end, line)
+        return line
 
 
 def all_scopes(scopes: Sequence[Scope], user: str | None, tenant: str | None) -> tuple[Scope, ...]:

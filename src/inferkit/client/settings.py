@@ -211,6 +211,16 @@ class Settings(TypedDict, total=False):
             otherwise="none",
         ),
     ]
+    follow_limits: Annotated[
+        bool,
+        Declared(
+            checks.is_switch,
+            "True or False",
+            "Whether calls wait, within their deadlines, while a provider's headers say that nothing is left of its "
+            "limit, instead of being refused there.",
+            default=True,
+        ),
+    ]
     hedge: Annotated[
         "Hedge",
         Declared(

@@ -39,6 +39,7 @@ def default_stack(
     retry: Retry | None = None,
     hedge: Hedge | None = None,
     limits: Mapping[str, RateLimit] | None = None,
+    follow_limits: bool = True,
     telemetry: Telemetry | None = None,
     on_store_error: Literal["block", "allow"] = "block",
     estimates: Literal["strict", "learned"] = "strict",
@@ -50,6 +51,7 @@ def default_stack(
     candidates are asked. A layer of one's own is put in by name (see `Insert`).
     """
     from inferkit.layers.budget import BudgetLayer
+    from inferkit.layers.limit import LimitLayer
     from inferkit.layers.meter import Meter
     from inferkit.layers.repair import Repair
     from inferkit.layers.resolve import Resolve
@@ -63,6 +65,7 @@ def default_stack(
 
     telemetry, book = telemetry or Telemetry(), prices or PriceBook()
     learned = LearnedEstimates() if estimates == "learned" else None
+    meter = Meter(book, learned)
     layers: list[Layer | None] = [
         Trace(telemetry, None if ledger is None else Tallies(ledger.journal, plans)),
         Resolve(catalog),
@@ -80,9 +83,9 @@ def default_stack(
         _continuation() if on_interrupt == "continue" else None,
         retry or Retry(),
         hedge,
-        _limits(limits) if limits else None,
+        LimitLayer(limits, follow=follow_limits, likely=meter.likely) if limits or follow_limits else None,
         TraceAttempt(telemetry),
-        Meter(book, learned),
+        meter,
     ]
     return [layer for layer in layers if layer is not None]
 
@@ -93,13 +96,6 @@ def _continuation() -> Layer:
     from inferkit.layers.continuation import Continuation
 
     return Continuation()
-
-
-def _limits(limits: Mapping[str, RateLimit]) -> Layer:
-    imports.load("inferkit.layers.limit")
-    from inferkit.layers.limit import LimitLayer
-
-    return LimitLayer(limits)
 
 
 def for_embeddings(layers: Sequence[Layer], prices: PriceBook) -> list[Layer]:

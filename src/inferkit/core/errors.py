@@ -204,11 +204,13 @@ class ProviderError(InferkitError):
     `status` is the HTTP status where there was one, `code` the provider's own error code, `retryable` says whether
     the same request may succeed later, and `retry_after` is the wait the provider asked for, in seconds. `detail` is
     the provider's own message; it may quote the prompt, so it is never part of this error's text. `usage` is what the
-    provider says that it took all the same, where it said so.
+    provider says that it took all the same, where it said so. `quota_headers` are the headers of its answer, in lower
+    case, that speak of its limits.
     """
 
     retryable = False
     usage: Usage | None = None
+    quota_headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self,

@@ -79,7 +79,8 @@ class Request:
     best first; empty until somebody resolves it (see `layers.resolve`). `deadline` is an instant of `runtime.now()` in
     seconds, `scopes` the budgets that pay, `tenant` the boundary that no cached reply crosses, `feature` what the call
     is for, `plan` the user's plan where the caller says which, `attempt` the number of the attempt (from 1; 0 before
-    the first), `span` the call's span.
+    the first), `span` the call's span. `others_left` says that another candidate would be asked at once if this one
+    were not.
     """
 
     model: str
@@ -117,6 +118,7 @@ class Request:
     deadline: float | None = None
     attempt: int = 0
     attempt_kind: AttemptKind = "primary"
+    others_left: bool = False
     span: Any = None
     extensions: Mapping[Any, Any] = field(default_factory=dict)
 

@@ -219,6 +219,12 @@ class Response:
         new._source = self
         return new
 
+    def at_end(self, on_close: OnClose) -> None:
+        """Have `on_close` called at the end too: for a holder that returns the stream as it is."""
+        if self._state is _MOVED:
+            raise StreamError(_HANDED_ON)
+        self._hooks = (*self._hooks, on_close)
+
     async def read(self) -> list[Chunk]:
         """Read the stream to its end and return its chunks."""
         chunks: list[Chunk] = []

@@ -1,203 +1,187 @@
-"""Lets no more through to a model than its limits allow: the rest waits its turn, within its deadline."""
+"""Lets no more through to a model than may go there: the rest waits its turn, within its deadline.
+
+What may go is what the application states, and what the provider says of its own limits in the headers of its replies.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from inferkit.core.errors import (
-    DeadlineExceeded,
-    Overloaded,
-    ProviderError,
-    RateLimited,
-    Unavailable,
-    mark_never_written,
-)
+from inferkit.core.errors import ProviderError, RateLimited
+from inferkit.layers.turns import Door, Passing
 from inferkit.pricing.likely import LikelyTokens
-from inferkit.resilience.limiter import Limiter, Ticket
-from inferkit.runtime import clock
+from inferkit.resilience.quotas import quota_headers
 from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from inferkit.core.body import End
     from inferkit.core.request import Handler, Request, Target
     from inferkit.core.response import Response
     from inferkit.resilience.limiter import RateLimit
-    from inferkit.runtime.protocol import Lock
 
 __all__ = ["LimitLayer"]
 
-_NEAR = 1e-9
+K = TypeVar("K")
+T = TypeVar("T")
 _MOST_MODELS = 1024
+_FIRST, _THEN = 3, 64  # replies without a word of limits, before only one in so many is looked at
+_CHARACTERS = 3  # a token, in a guess that is rather too high
+_SMALL = 1 / 16  # of what there is at most: less than this need not be counted well
 
 
 class LimitLayer:
     """Keeps to `limits`, which are by "provider:model" or by "provider:*" for all models of a provider together.
 
+    With `follow`, it keeps to what providers say is left of their own limits, too: for each server, key and model.
+
     A call that has to wait does so before it is sent, in the order of `Request.priority`, and of its tenant's turn. One
     whose turn cannot come before its deadline is not waited for, and one that a full queue has no place for is turned
-    away: `Overloaded`, and the next candidate is asked.
+    away: `Overloaded`, and the next candidate is asked. So is one that could ask another candidate at once instead of
+    waiting for a provider's limit.
     """
 
     role = "limit"
 
-    def __init__(self, limits: Mapping[str, RateLimit]) -> None:
-        self._likely = LikelyTokens()
-        self._doors = {name: _Door(name, limit) for name, limit in limits.items()}
-        self._known: dict[str, tuple[_Door, ...]] = {}
+    def __init__(
+        self,
+        limits: Mapping[str, RateLimit] | None = None,
+        *,
+        follow: bool = True,
+        likely: LikelyTokens | None = None,
+    ) -> None:
+        self._likely = likely or LikelyTokens()
+        self._follow = follow
+        self._stated = {name: Door(name, limit) for name, limit in (limits or {}).items()}
+        self._lanes: dict[str, _Lane] = {}
+        self._told: dict[tuple[str, str], Door] = {}
+        self.renew()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Renew the lock in a forked child."""
+        self._lock = threading.Lock()
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Wait for the turn of a request, and send it."""
         target = request.target
         if target is None:
             return await call_next(request)
-        doors = self._known.get(target.name)
-        if doors is None:
-            doors = self._doors_of(target)
-        if not doors:
-            return await call_next(request)
-        tokens = 0
-        if any(door.counts_tokens for door in doors):
-            tokens = self._likely.input(request) + (request.max_output_tokens or 0)
-        passing = [_Passing(door, request, tokens) for door in doors]
+        lane = self._lanes.get(target.name) or self._lane(target)
+        passing: list[Passing] = []
         try:
-            for each in passing:
-                await each.enter(target)
+            if lane.doors:
+                await self._enter(lane, request, target, passing)
             response = await call_next(request)
         except BaseException as error:
-            for each in passing:
-                each.leave(None, error)
+            for one in passing:
+                one.leave(None, error)
+            headers = error.quota_headers if isinstance(error, ProviderError) else {}
+            self._hear(headers, lane, request, target, passing, refused=isinstance(error, RateLimited))
             raise
+        for one in passing:
+            if one.door.wants_back:
+                response.at_end(one.end)
+        if lane.is_looked_at():
+            self._hear(response.headers, lane, request, target, passing)
+        return response
 
-        def leave(end: End) -> None:
-            taken = _taken(request) if tokens else None
-            for each in passing:
-                each.leave(taken, end.error)
+    async def _enter(self, lane: _Lane, request: Request, target: Target, passing: list[Passing]) -> None:
+        """Go through the doors, one after another; `passing` is where it goes through."""
+        tokens, sent = self._tokens(lane, request)
+        for door in lane.doors:
+            one = Passing(door, request, tokens, sent)
+            passing.append(one)
+            if one.is_in:
+                continue
+            if door.is_told and lane.key != _key(target):  # of the key that it has now nothing is known
+                passing.pop().leave(None, None)
+                continue
+            await one.wait(target)
 
-        return response.map(on_close=leave)
-
-    def _doors_of(self, target: Target) -> tuple[_Door, ...]:
-        """Find the limits of a model, and remember them: some models, as their names may come from outside."""
-        found = (self._doors.get(name) for name in (target.name, f"{target.provider}:*"))
-        doors = tuple([door for door in found if door is not None])
-        if len(self._known) < _MOST_MODELS:
-            self._known[target.name] = doors
-        return doors
-
-
-class _Door:
-    """One limit, and the lock around its state."""
-
-    def __init__(self, name: str, limit: RateLimit) -> None:
-        self.name = name
-        self.counts_tokens = limit.tokens_per_minute is not None
-        self._limit = limit
-        self.renew()
-        renew_after_fork(self)
-
-    def renew(self) -> None:
-        """Start afresh in a forked child, where nobody runs or waits."""
-        self.lock = threading.Lock()
-        self.limiter = Limiter(self._limit, clock.now())
-
-
-class _Passing:
-    """One request before a door, and within."""
-
-    __slots__ = ("_door", "_left", "_request", "_ticket", "_turn")
-
-    def __init__(self, door: _Door, request: Request, tokens: int) -> None:
-        self._door = door
-        self._request = request
-        self._turn: Lock | None = None
-        self._left = True
-        self._ticket = Ticket(request.priority, request.tenant or "", tokens, self._wake)
-
-    async def enter(self, target: Target) -> None:
-        """Wait until it may go. Raises `Overloaded` where it may not, or not in time."""
-        self._left = False
-        turn = self._ask()
-        if turn is not None:
-            await self._wait(target, turn)
-
-    def _ask(self) -> Lock | None:
-        """Go in, or give what to wait at."""
-        runtime, ticket = self._request.runtime, self._ticket
-        with self._door.lock:
-            self._door.limiter.enter(ticket, runtime.now())
-            if ticket.is_in:
-                return None
-            turn = self._turn = runtime.lock()  # nobody can wake it before the door's lock is given back
-            turn.acquire_nowait()
-            return turn
-
-    async def _wait(self, target: Target, turn: Lock) -> None:
-        request, ticket, limiter = self._request, self._ticket, self._door.limiter
-        runtime, began = request.runtime, request.runtime.now()
-        while not ticket.is_in:
-            if ticket.is_turned_away:
-                self._left = True
-                raise self._refused(target, f"{len(limiter)} calls wait for it already")
-            with self._door.lock:
-                seconds = limiter.seconds_left(ticket, runtime.now())
-                if seconds is not None and seconds <= _NEAR:
-                    limiter.advance(runtime.now())
-                    continue
-            until = None if seconds is None else runtime.now() + seconds
-            if request.deadline is not None and (until is None or until > request.deadline):
-                if until is not None:
-                    raise self._refused(target, f"its turn comes in {seconds:.3g} s, after the call's deadline")
-                until = request.deadline
-            try:
-                await turn.acquire(until)
-            except DeadlineExceeded:
-                if request.deadline is not None and runtime.now() >= request.deadline:
-                    raise
-        request.record.note("limit", target=target.name, waited=runtime.now() - began)
-
-    def _wake(self) -> None:
-        """Have it look, wherever it waits: most are where this runs."""
-        turn, runtime = self._turn, self._request.runtime
-        if turn is None:
+    def _hear(
+        self,
+        headers: Mapping[str, str],
+        lane: _Lane,
+        request: Request,
+        target: Target,
+        passing: list[Passing],
+        *,
+        refused: bool = False,
+    ) -> None:
+        """Take in what a provider says of its limits, which are those of a server, a key and a model."""
+        told = next((one for one in passing if one.door.is_told), None)
+        if told is None and not headers:
             return
-        if runtime.blocking:
-            with contextlib.suppress(RuntimeError):  # it looks already
-                turn.release()
+        key = _key(target)
+        door = lane.told
+        if told is not None and (not headers or told.door is not door or lane.key != key):
+            told.door.unheard(told)
+            told = None
+        if not self._follow or not headers or (door is None and not quota_headers(headers)):
             return
+        if door is None or lane.key != key:
+            with self._lock:
+                door = _kept(self._told, key, lambda: Door(target.name, None))
+            lane.follow(door, key)
+        door.see(headers, request.runtime, told, refused=refused)
 
-        async def step() -> None:
-            turn.release()
+    def _tokens(self, lane: _Lane, request: Request) -> tuple[int, int]:
+        """Give how many tokens a request is likely to come to, and how many of them are sent.
 
-        runtime.call_later_from_anywhere(step)
+        As good as a guess will do where there is plenty.
+        """
+        left = min([door.limiter.tokens_left for door in lane.doors if door.counts_tokens], default=None)
+        if left is None:
+            return 0, 0
+        sent = sum([len(message.text) for message in request.messages]) // _CHARACTERS
+        if sent > left * _SMALL or len(request.messages) > 1 or request.tools:
+            sent = self._likely.input(request)
+        return sent + (request.max_output_tokens or 0), sent
 
-    def leave(self, tokens: int | None, error: BaseException | None) -> None:
-        """Give up the place; once."""
-        if self._left:
-            return
-        self._left = True
-        overloaded = isinstance(error, RateLimited | Unavailable) if error is None or _tells(error) else None
-        with self._door.lock:
-            self._door.limiter.leave(self._ticket, self._request.runtime.now(), tokens=tokens, overloaded=overloaded)
-
-    def _refused(self, target: Target, why: str) -> Overloaded:
-        error = Overloaded(
-            f"{target.name} is held to its limit ({self._door.name}) here, and {why}; nothing was sent; raise its "
-            "limits=, send fewer calls, or list another model behind it",
-            provider=target.provider,
-            code="limited",
-        )
-        mark_never_written(error)
-        return error
-
-
-def _taken(request: Request) -> int | None:
-    """Give the tokens that an attempt took, which the meter, further in, has put on the record by now."""
-    attempts = request.record.attempts
-    return next((one.usage.total_tokens for one in attempts if one.number == request.attempt), None)
+    def _lane(self, target: Target) -> _Lane:
+        """Find the limits of a model, and remember them."""
+        found = (self._stated.get(name) for name in (target.name, f"{target.provider}:*"))
+        stated = [door for door in found if door is not None]
+        with self._lock:
+            return _kept(self._lanes, target.name, lambda: _Lane(stated))
 
 
-def _tells(error: BaseException) -> bool:
-    return isinstance(error, ProviderError)
+def _key(target: Target) -> tuple[str, str]:
+    return getattr(target.adapter, "fingerprint", target.provider), target.model
+
+
+def _kept(known: dict[K, T], key: K, make: Callable[[], T]) -> T:
+    """Give what is known, or make it, and forget the oldest: names of models may come from outside."""
+    one = known.get(key)
+    if one is None:
+        while len(known) >= _MOST_MODELS:
+            del known[next(iter(known))]
+        one = known[key] = make()
+    return one
+
+
+class _Lane:
+    """The way to one model: the doors on it. `told` is the one that its provider's headers speak of."""
+
+    __slots__ = ("_looks", "_stated", "doors", "key", "told")
+
+    def __init__(self, stated: list[Door]) -> None:
+        self._stated = stated
+        self._looks = 0
+        self.doors = tuple(stated)
+        self.told: Door | None = None
+        self.key: tuple[str, str] | None = None
+
+    def follow(self, door: Door, key: tuple[str, str]) -> None:
+        """Have requests pass this door too."""
+        self.told, self.key = door, key
+        self.doors = (*self._stated, door)
+
+    def is_looked_at(self) -> bool:
+        """Whether to look at the headers of a reply: few servers that said nothing at first do so later."""
+        if self.told is not None:
+            return True
+        self._looks += 1
+        return self._looks <= _FIRST or self._looks % _THEN == 0

@@ -15,6 +15,7 @@ from inferkit.core.errors import (
     ContentFiltered,
     DeadlineExceeded,
     LocalModelError,
+    Overloaded,
     ProviderError,
     StreamInterrupted,
     Unavailable,
@@ -141,11 +142,12 @@ class _Walk:
 
     async def round(self, call_next: Handler) -> Response | None:
         """Ask each candidate that may be asked now, until one begins to answer."""
-        for target in list(self.remaining):
+        asked_now = list(self.remaining)
+        for place, target in enumerate(asked_now):
             if not self.may_ask(target):
                 continue
             try:
-                attempt = self.attempt(target)
+                attempt = self.attempt(target, asked_now[place + 1 :])
                 if self.failure is not None:
                     tell_of_next(attempt, self._failed, self.failure)
                 response = await begin(attempt, call_next)
@@ -197,8 +199,8 @@ class _Walk:
         self._request.record.note("retry", **facts)
         return False
 
-    def attempt(self, target: Target) -> Request:
-        """Give the request for a candidate that is asked now."""
+    def attempt(self, target: Target, others: list[Target]) -> Request:
+        """Give the request for a candidate that is asked now; `others` come after it."""
         self._sent += 1
         kind: AttemptKind = "fallback"
         if target.name == self._request.candidates[0].name and (self._begins or target.name in self._asked):
@@ -211,10 +213,20 @@ class _Walk:
             candidates=self._request.candidates,
             attempt=self._before + self._sent + self._request.record.hedges,
             attempt_kind=kind,
+            others_left=bool(others) and self._may_follow(others),
         )
+
+    def _may_follow(self, others: list[Target]) -> bool:
+        """Whether one of these would be asked at once if somebody else were not."""
+        now = self._request.runtime.now()
+        waits = [self.wait_for(target, now, 0.0) for target in others]
+        return any(wait is not None and wait <= 0 for wait in waits)
 
     def note_end(self, target: Target, error: BaseException) -> None:
         """Say how a candidate's request ended, where it did not end well. A deadline that was soon is no sign of it."""
+        if isinstance(error, Overloaded):
+            self._health.given_up(target.name, self._era)
+            return
         if isinstance(error, DeadlineExceeded):
             attempts = self._request.record.attempts
             if not attempts or attempts[-1].seconds < _SLOW:
@@ -226,10 +238,9 @@ class _Walk:
         """Leave a candidate out for good, or for as long as it asked for."""
         self.note_end(target, error)
         facts = {"attempt": self._before + self._sent, "target": target.name, "error": type(error).__name__}
-        if not isinstance(error, ProviderError):
+        if not isinstance(error, ProviderError) or isinstance(error, Overloaded):
             self._sent -= 1  # refused before it was sent
-            self.remaining.remove(target)
-        elif not error.retryable:
+        if not isinstance(error, ProviderError) or not error.retryable:
             self.remaining.remove(target)
         elif error.retry_after is not None:
             self._not_before[target.name] = self._request.runtime.now() + error.retry_after

@@ -18,6 +18,7 @@ from inferkit.core.errors import (
     Unavailable,
 )
 from inferkit.providers.waits import requested_wait, wait_in
+from inferkit.resilience.quotas import quota_headers
 from inferkit.runtime import clock
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def refusal(
     more: dict[str, Any] = {}
     if kind is ContextOverflow:
         more = {"prompt_tokens": _count(fields.get("n_prompt_tokens")), "context_length": _count(fields.get("n_ctx"))}
-    return kind(
+    made = kind(
         f"{provider} answered with an error ({facts or 'inside its reply'}): {remedy}{own_words}",
         provider=provider,
         status=status,
@@ -137,6 +138,8 @@ def refusal(
         detail=detail[:_DETAIL_CHARACTERS] if isinstance(detail, str) else None,
         **more,
     )
+    made.quota_headers = quota_headers(headers)
+    return made
 
 
 def redact(error: ProviderError, secrets: Iterable[str]) -> ProviderError:

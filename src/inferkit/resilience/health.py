@@ -218,7 +218,7 @@ class Trouble:
         report = self.report(now)
         wait = report.seconds_left
         error: ProviderError
-        if report.paused:
+        if report.circuit == "closed":  # it is paused, or was until this very moment
             error = RateLimited(
                 f"{self._name} asked to be left alone for {wait:.3g} s more, and nothing was sent; try again then, or "
                 "list another model behind it",

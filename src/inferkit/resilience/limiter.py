@@ -1,8 +1,9 @@
 """How much may go to one model at a time, and who goes first when more wants to: limits, and the queue before them.
 
-Requests and tokens are let through as fast as a minute's worth allows, with a burst of a sixth of it; so many may run
-at the same time. What does not get through waits: the highest priority first, and within one priority each tenant in
-turn, however much another one sends. Where the queue is full, the lowest priority is turned away.
+Requests and tokens are let through as fast as a minute's worth allows, with a burst of a sixth of it, or as a provider
+says of its own limits; so many may run at the same time. What does not get through waits: the highest priority first,
+and within one priority each tenant in turn, however much another one sends. Where the queue is full, the lowest
+priority is turned away.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.resilience.buckets import Bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from inferkit.resilience.buckets import QuotaBucket
 
 __all__ = ["Limiter", "RateLimit", "Ticket"]
 
-_MINUTE = 60.0
-_BURST = 10.0  # seconds' worth that may go at once
 _LESS = 0.75
+_COUNTED_BEFORE = {"tokens", "input_tokens"}
 _LEAST = 1.0
 
 
@@ -51,61 +52,64 @@ class RateLimit:
 
 
 class Ticket:
-    """One request that wants through, or is: `tokens` is what it is counted as, `wake` tells whoever waits to look."""
+    """One request that wants through, or is: `tokens` is what it is counted as, of which so many are `input_tokens`.
 
-    __slots__ = ("is_in", "is_turned_away", "priority", "tenant", "tokens", "wake")
+    `wake()` tells whoever waits to look. It went in at `in_at`, when so much had been taken of each quota (`marks`).
+    """
 
-    def __init__(self, priority: int, tenant: str, tokens: int, wake: Callable[[], object]) -> None:
+    __slots__ = ("in_at", "input_tokens", "is_in", "is_turned_away", "marks", "priority", "tenant", "tokens")
+
+    def __init__(self, priority: int, tenant: str, tokens: int, input_tokens: int = 0) -> None:
         self.priority = priority
         self.tenant = tenant
         self.tokens = tokens
-        self.wake = wake
+        self.input_tokens = input_tokens
+        self.in_at = 0.0
+        self.marks: list[float] = []
         self.is_in = False
         self.is_turned_away = False
 
-
-class _Bucket:
-    """So much a minute, of which `level` may go now; below zero it is owed."""
-
-    __slots__ = ("at", "level", "per_second")
-
-    def __init__(self, per_minute: float, now: float) -> None:
-        self.per_second = per_minute / _MINUTE
-        self.level = self.most
-        self.at = now
-
-    @property
-    def most(self) -> float:
-        return max(1.0, self.per_second * _BURST)
-
-    def fill(self, now: float) -> None:
-        self.level = min(self.most, self.level + max(0.0, now - self.at) * self.per_second)
-        self.at = now
-
-    def wait(self, amount: float) -> float:
-        """Give the seconds until an amount may go; one that is more than there ever is goes when it is full."""
-        missing = min(amount, self.most) - self.level
-        return max(0.0, missing / self.per_second)
+    def wake(self) -> None:
+        """Have whoever waits look what became of it."""
 
 
 class Limiter:
-    """The state of one limit. Instants are seconds on one clock that never goes back. Whoever calls holds a lock."""
+    """The state of one limit. Instants are seconds on one clock that never goes back. Whoever calls holds a lock.
 
-    def __init__(self, limit: RateLimit, now: float) -> None:
+    `quotas` are limits of the provider's own, as far as they are known; `limit` is what an application states, None for
+    nothing.
+    """
+
+    def __init__(self, limit: RateLimit | None, now: float, *, queue: int = 1000) -> None:
         self._limit = limit
-        requests, tokens = limit.requests_per_minute, limit.tokens_per_minute
-        self._requests = None if requests is None else _Bucket(requests, now)
-        self._tokens = None if tokens is None else _Bucket(tokens, now)
-        self._most = math.inf if limit.concurrent is None else float(limit.concurrent)
+        self._queue = queue if limit is None else limit.queue
+        requests, tokens = (None, None) if limit is None else (limit.requests_per_minute, limit.tokens_per_minute)
+        self._requests = None if requests is None else Bucket(requests, now)
+        self._tokens = None if tokens is None else Bucket(tokens, now)
+        concurrent = None if limit is None else limit.concurrent
+        self._counts_running = concurrent is not None
+        self._most = math.inf if concurrent is None else float(concurrent)
         self._waiting: list[tuple[int, float, int, Ticket]] = []
         self._turns: dict[str, float] = {}
         self._turn = 0.0
         self._number = count()
+        self.quotas: tuple[QuotaBucket, ...] = ()
         self.running = 0
 
     def __len__(self) -> int:
         """How many wait."""
         return len(self._waiting)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it matters how many tokens a ticket stands for."""
+        return self._tokens is not None or any("tokens" in each.unit for each in self.quotas)
+
+    @property
+    def tokens_left(self) -> float:
+        """How many tokens may go at present, at least; those that are not counted are without end."""
+        told = [each.level for each in self.quotas if each.unit in _COUNTED_BEFORE]
+        return min(told, default=math.inf) if self._tokens is None else min(self._tokens.level, *told, math.inf)
 
     @property
     def concurrent(self) -> float:
@@ -115,9 +119,9 @@ class Limiter:
     def enter(self, ticket: Ticket, now: float) -> None:
         """Let a ticket in, have it wait, or turn it away, or another one for it; see what became of it there."""
         if not self._waiting and self._wait(ticket, now) == 0:
-            self._let_in(ticket)
+            self._let_in(ticket, now)
             return
-        if len(self._waiting) >= self._limit.queue:
+        if len(self._waiting) >= self._queue:
             last = max(self._waiting, default=None)
             if last is None or last[3].priority >= ticket.priority:
                 ticket.is_turned_away = True
@@ -138,10 +142,11 @@ class Limiter:
                 return
             heapq.heappop(self._waiting)
             self._turn = max(self._turn, turn)
-            self._let_in(ticket)
+            self._let_in(ticket, now)
             ticket.wake()
-        self._turns.clear()
-        self._turn = 0.0
+        if self._turns:
+            self._turns.clear()
+            self._turn = 0.0
 
     def seconds_left(self, ticket: Ticket, now: float) -> float | None:
         """Give the seconds after which a waiting ticket is to look again; None where somebody will wake it."""
@@ -149,6 +154,11 @@ class Limiter:
             return None
         wait = self._wait(ticket, now)
         return None if math.isinf(wait) else wait
+
+    def answered(self, ticket: Ticket) -> None:
+        """Take in that the provider has answered a request that was in, or never will."""
+        for quota, _ in zip(self.quotas, ticket.marks, strict=False):  # of those that were known when it went in
+            quota.answered += _amount(quota, ticket)
 
     def leave(self, ticket: Ticket, now: float, *, tokens: int | None = None, overloaded: bool | None = None) -> None:
         """Take back a ticket: of one that was in, how many `tokens` it took, and whether the model was `overloaded`.
@@ -159,42 +169,60 @@ class Limiter:
             self._remove(ticket)
         else:
             ticket.is_in = False
-            self.running -= 1
             if tokens is not None and self._tokens is not None:
-                self._tokens.level = min(self._tokens.most, self._tokens.level + ticket.tokens - tokens)
-            self._adapt(overloaded)
-        self.advance(now)
+                self._tokens.give_back(ticket.tokens - tokens)
+            if self._counts_running:
+                self.running -= 1
+                if overloaded is not None:
+                    self._adapt(overloaded=overloaded)
+        if self._waiting or self._turns:
+            self.advance(now)
 
-    def _adapt(self, overloaded: bool | None) -> None:
-        concurrent = self._limit.concurrent
-        if concurrent is None or not self._limit.adaptive or overloaded is None:
+    def _adapt(self, *, overloaded: bool) -> None:
+        limit = self._limit
+        if limit is None or limit.concurrent is None or not limit.adaptive:
             return
         if overloaded:
             self._most = max(_LEAST, min(self._most, self.running + 1) * _LESS)
-        else:
-            self._most = min(float(concurrent), self._most + 1 / self._most)
+        elif self._most < limit.concurrent:
+            self._most = min(float(limit.concurrent), self._most + 1 / self._most)
 
     def _wait(self, ticket: Ticket, now: float) -> float:
         """Give the seconds until a ticket may go by time alone; infinity while too many run."""
-        if self.running + 1 > max(1.0, self._most):
+        if self.running + 1 > self._most and self.running:
             return math.inf
-        waits = [0.0]
-        for bucket, amount in ((self._requests, 1), (self._tokens, ticket.tokens)):
-            if bucket is not None:
-                bucket.fill(now)
-                waits.append(bucket.wait(amount))
-        return max(waits)
+        wait = 0.0
+        if self._requests is not None:
+            wait = self._requests.wait(1.0, now)
+        if self._tokens is not None:
+            wait = max(wait, self._tokens.wait(ticket.tokens, now))
+        for quota in self.quotas:
+            wait = max(wait, quota.wait(_amount(quota, ticket), now))
+        return wait
 
-    def _let_in(self, ticket: Ticket) -> None:
+    def _let_in(self, ticket: Ticket, now: float) -> None:
         ticket.is_in = True
-        self.running += 1
+        ticket.in_at = now
+        if self._counts_running:
+            self.running += 1
         if self._requests is not None:
             self._requests.level -= 1
         if self._tokens is not None:
             self._tokens.level -= ticket.tokens
+        if self.quotas:
+            for quota in self.quotas:
+                quota.take(_amount(quota, ticket))
+            ticket.marks = [quota.taken for quota in self.quotas]
 
     def _remove(self, ticket: Ticket) -> None:
         left = [each for each in self._waiting if each[3] is not ticket]
         if len(left) < len(self._waiting):
             heapq.heapify(left)
             self._waiting = left
+
+
+def _amount(quota: QuotaBucket, ticket: Ticket) -> int:
+    """Give what a ticket takes of a provider's limit. What will be written nobody knows: some of it has to be left."""
+    if quota.unit == "tokens":
+        return ticket.tokens
+    return ticket.input_tokens if quota.unit == "input_tokens" else 1

@@ -1,0 +1,199 @@
+"""The doors before a model, and how a request waits at one for its turn."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING
+
+from inferkit.core.errors import (
+    DeadlineExceeded,
+    Overloaded,
+    ProviderError,
+    RateLimited,
+    Unavailable,
+    mark_never_written,
+)
+from inferkit.resilience.buckets import QuotaBucket
+from inferkit.resilience.limiter import Limiter, Ticket
+from inferkit.resilience.quotas import find_quotas, read_quota
+from inferkit.runtime import clock
+from inferkit.runtime.forks import renew_after_fork
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inferkit.core.body import End
+    from inferkit.core.request import Request, Target
+    from inferkit.resilience.limiter import RateLimit
+    from inferkit.resilience.quotas import QuotaNames
+    from inferkit.runtime.protocol import Lock, Runtime
+
+__all__ = ["Door", "Passing"]
+
+_NEAR = 1e-9
+_QUEUE = 10_000  # calls that wait for a provider's limit: callers that wait anyway
+_PATIENCE = 1.0  # seconds that a call waits for a provider's limit while it could ask somebody else
+
+
+class Door:
+    """One limit, and the lock around its state. Without a `limit` it is the provider's own, as its headers say."""
+
+    def __init__(self, name: str, limit: RateLimit | None) -> None:
+        self.name = name
+        self._limit = limit
+        self.is_told = limit is None
+        self.counts_tokens = limit is not None and limit.tokens_per_minute is not None
+        self.wants_back = self.counts_tokens or (limit is not None and limit.concurrent is not None)
+        self.renew()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Start afresh in a forked child, where nobody runs or waits."""
+        self.lock = threading.Lock()
+        self.limiter = Limiter(self._limit, clock.now(), queue=_QUEUE)
+        self._names: tuple[QuotaNames, ...] = ()
+
+    def see(self, headers: Mapping[str, str], runtime: Runtime, own: Passing | None, *, refused: bool) -> None:
+        """Take in what the headers of an answer say of the provider's limits."""
+        limiter, now = self.limiter, runtime.now()
+        with self.lock:
+            if not self._names:
+                self._names = find_quotas([name.lower() for name in headers])
+                limiter.quotas = tuple([QuotaBucket(each.unit, each.period, now) for each in self._names])
+                self.counts_tokens = limiter.counts_tokens
+            if own is not None:
+                limiter.answered(own)
+            for place, (names, bucket) in enumerate(zip(self._names, limiter.quotas, strict=True)):
+                if bucket.is_ample and not refused and _is_ample(headers.get(names.remaining), bucket.most):
+                    continue
+                quota = read_quota(names, headers, wall_clock=runtime.time())
+                if quota is None:
+                    continue
+                if own is None or place >= len(own.marks):  # it went before anything was known
+                    bucket.observe(quota, now, sent_at=now, refused=refused)
+                else:
+                    bucket.observe(quota, now, sent_at=own.in_at, mark=own.marks[place], refused=refused)
+            limiter.advance(now)
+
+    def unheard(self, own: Passing) -> None:
+        """Take in that a request was answered without a word of limits, or not at all."""
+        if own.marks:
+            with self.lock:
+                self.limiter.answered(own)
+
+
+def _is_ample(remaining: str | None, most: float) -> bool:
+    """Whether more than half is left, as most replies say, which then need not be read to the letter."""
+    try:
+        return remaining is not None and 2 * float(remaining) > most
+    except ValueError:
+        return False
+
+
+class Passing(Ticket):
+    """One request before a door, and within. It goes in at once where nobody waits (`is_in`), or is to `wait`."""
+
+    __slots__ = ("_left", "_request", "_turn", "door")
+
+    def __init__(self, door: Door, request: Request, tokens: int, input_tokens: int) -> None:
+        super().__init__(request.priority, request.tenant or "", tokens, input_tokens)
+        self.door = door
+        self._request = request
+        self._turn: Lock | None = None
+        self._left = False
+        with door.lock:
+            door.limiter.enter(self, request.runtime.now())
+            if not self.is_in and not self.is_turned_away:
+                turn = self._turn = request.runtime.lock()  # nobody can wake it before the door's lock is given back
+                turn.acquire_nowait()
+
+    async def wait(self, target: Target) -> None:
+        """Wait until it may go. Raises `Overloaded` where it may not, or not in time."""
+        request, limiter = self._request, self.door.limiter
+        runtime, turn = request.runtime, self._turn
+        began = runtime.now()
+        while not self.is_in:
+            if self.is_turned_away or turn is None:
+                self._left = True
+                raise self._refused(target, f"{len(limiter)} calls wait for it already")
+            with self.door.lock:
+                seconds = limiter.seconds_left(self, runtime.now())
+                if seconds is not None and seconds <= _NEAR:
+                    limiter.advance(runtime.now())
+                    continue
+            until = self._until(target, seconds)
+            try:
+                await turn.acquire(until)
+            except DeadlineExceeded:
+                if request.deadline is not None and runtime.now() >= request.deadline:
+                    raise
+        request.record.note("limit", target=target.name, waited=runtime.now() - began)
+
+    def _until(self, target: Target, seconds: float | None) -> float | None:
+        """Give the instant at which to look again, unless somebody wakes it. Raises where it is not to wait so long."""
+        request = self._request
+        if self.door.is_told and request.others_left and (seconds is None or seconds > _PATIENCE):
+            raise self._refused(target, "another model can be asked at once", retry_after=seconds or _PATIENCE)
+        if seconds is None:
+            return request.deadline
+        until = request.runtime.now() + seconds
+        if request.deadline is not None and until > request.deadline:
+            raise self._refused(target, f"its turn comes in {seconds:.3g} s, after the call's deadline")
+        return until
+
+    def wake(self) -> None:
+        """Have it look, wherever it waits: most are where this runs."""
+        turn, runtime = self._turn, self._request.runtime
+        if turn is None:
+            return
+        if runtime.blocking:
+            with contextlib.suppress(RuntimeError):  # it looks already
+                turn.release()
+            return
+
+        async def step() -> None:
+            turn.release()
+
+        runtime.call_later_from_anywhere(step)
+
+    def end(self, end: End) -> None:
+        """Give up the place of a stream that has ended, and say what it took."""
+        self.leave(_taken(self._request) if self.door.counts_tokens else None, end.error)
+
+    def leave(self, tokens: int | None, error: BaseException | None) -> None:
+        """Give up the place; once."""
+        if self._left or (self.is_in and not self.door.wants_back):
+            return
+        self._left = True
+        overloaded = isinstance(error, _OVERLOAD) if error is None or isinstance(error, ProviderError) else None
+        with self.door.lock:
+            self.door.limiter.leave(self, self._request.runtime.now(), tokens=tokens, overloaded=overloaded)
+
+    def _refused(self, target: Target, why: str, *, retry_after: float | None = None) -> Overloaded:
+        if self.door.is_told:
+            what = f"{target.name} has nothing left of its limit, as its provider says"
+        else:
+            what = f"{target.name} is held to its limit ({self.door.name}) here"
+        error = Overloaded(
+            f"{what}, and {why}; nothing was sent; {_REMEDY[self.door.is_told]}",
+            provider=target.provider,
+            code="limited",
+            retryable=retry_after is not None,
+            retry_after=retry_after,
+        )
+        mark_never_written(error)
+        return error
+
+
+_OVERLOAD = (RateLimited, Unavailable)
+_REMEDY = {
+    False: "raise its limits=, send fewer calls, or list another model behind it",
+    True: "allow more time, send fewer calls, or list another model behind it",
+}
+
+
+def _taken(request: Request) -> int | None:
+    """Give the tokens that an attempt took, which the meter, further in, has put on the record by now."""
+    attempts = request.record.attempts
+    return next((one.usage.total_tokens for one in attempts if one.number == request.attempt), None)

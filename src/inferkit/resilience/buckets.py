@@ -1,0 +1,163 @@
+"""So much a minute: a bucket that fills at a rate of one's own, or as a provider's headers say that its own does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inferkit.resilience.quotas import Quota, Unit
+
+__all__ = ["Bucket", "QuotaBucket"]
+
+_MINUTE = 60.0
+_UNKNOWN = float("inf")
+_BURST = 10.0  # seconds' worth that may go at once
+_LONGEST_HELD = 60.0
+_TELLING = 2.0  # seconds by which an instant has to move, or not, to say something: some are rounded to one
+_STOOD, _MOVED = 0.25, 0.5  # of what a bucket's would have
+_ENOUGH = 50
+_LEFT_OUT = 0.5  # of one, which is rounded down when it says what remains
+
+
+class Bucket:
+    """So much a minute, of which `level` may go now; below zero it is owed. Instants are seconds on one clock."""
+
+    __slots__ = ("at", "level", "most", "per_second")
+
+    def __init__(self, per_minute: float, now: float) -> None:
+        self.per_second = per_minute / _MINUTE
+        self.most = max(1.0, self.per_second * _BURST)
+        self.level = self.most
+        self.at = now
+
+    def wait(self, amount: float, now: float) -> float:
+        """Give the seconds until an amount may go; one that is more than there ever is goes when it is full."""
+        self.fill(now)
+        if self.level >= amount or self.level >= self.most:
+            return 0.0
+        return (min(amount, self.most) - self.level) / self.per_second
+
+    def fill(self, now: float) -> None:
+        """Add what time has brought."""
+        if now > self.at:
+            level = self.level + (now - self.at) * self.per_second
+            self.level = min(self.most, level)
+            self.at = now
+
+    def take(self, amount: float) -> None:
+        """Take an amount out, whether it is there or not."""
+        self.level -= amount
+
+    def give_back(self, amount: float) -> None:
+        """Put back what was not needed, or take out what was needed besides (below zero)."""
+        self.level = min(self.most, self.level + amount)
+
+
+class QuotaBucket(Bucket):
+    """What is left of a provider's limit, as its last reply said, less what was sent since, and what is back by now.
+
+    Most providers fill their limits little by little, and say when all is back. Some give all of it back at one
+    instant, and nothing before: their instant stands still while what remains goes down, and so they are told apart.
+
+    It never holds anybody for longer than a minute: what takes longer is asked for, and the provider may refuse it. So
+    headers that make no sense slow calls down for a while, and stop none.
+    """
+
+    __slots__ = ("_before", "_refused_at", "all_at_once", "answered", "full_at", "period", "taken", "unit")
+
+    def __init__(self, unit: Unit, period: float, now: float) -> None:
+        self.unit = unit
+        self.period = period
+        self.most = self.level = _UNKNOWN
+        self.per_second = 0.0
+        self.at = now
+        self.taken = 0.0
+        self.answered = 0.0  # of what was taken
+        self.full_at = now
+        self.all_at_once = False
+        self._before: tuple[float, float] | None = None  # what remained, and when all would be back
+        self._refused_at: float | None = None
+
+    @property
+    def is_ample(self) -> bool:
+        """Whether more than half is left, so that what a reply says more of it changes nothing."""
+        return 2 * self.level > self.most
+
+    def wait(self, amount: float, now: float) -> float:
+        """Give the seconds until an amount may go; none where that is more than a minute."""
+        self.fill(now)
+        if self.level >= amount or self.level >= self.most:
+            return 0.0
+        if self.all_at_once or not self.per_second:
+            wait = self.full_at - now
+        else:
+            wait = (min(amount, self.most) - self.level) / self.per_second
+        return wait if 0.0 < wait <= _LONGEST_HELD else 0.0
+
+    def fill(self, now: float) -> None:
+        """Add what time has brought."""
+        if now >= self.full_at and self.all_at_once:
+            self.level, self.at, self.all_at_once = self.most, now, False
+        elif self.all_at_once:
+            self.at = now
+        else:
+            super().fill(now)
+
+    def take(self, amount: float) -> None:
+        """Take an amount out, and count what was taken in all."""
+        self.level -= amount
+        self.taken += amount
+
+    def observe(
+        self, quota: Quota, now: float, *, sent_at: float, mark: float | None = None, refused: bool = False
+    ) -> None:
+        """Take in what the reply to a request said.
+
+        It was sent at `sent_at`, when `mark` had been taken in all, itself included; None where that is not known.
+        Requests arrive in another order than they are sent in: what it says may include all that was taken since and
+        is under way, or nothing of it. So the level, which is kept by what is sent, stays as it is between the two.
+        """
+        remaining, limit, reset = quota
+        known = self.most != _UNKNOWN
+        if limit is None:
+            limit = max(self.most, remaining) if known else max(remaining, 1.0)
+        if known:
+            self.fill(now)
+        self._tell(remaining, limit, reset, now, sent_at, refused=refused)
+        most = remaining + (0.0 if self.all_at_once else (now - sent_at) * self.per_second)
+        least = most if mark is None else most - (self.taken - mark) - (self.taken - self.answered)
+        if not known:
+            self.level = least
+        elif mark is None:
+            self.level = min(most, self.level)
+        else:
+            self.level = max(least, min(most, self.level))
+        self.most = limit
+        self.level = min(limit, self.level)
+        self.at = now
+
+    def _tell(
+        self, remaining: float, limit: float, reset: float | None, now: float, sent_at: float, *, refused: bool
+    ) -> None:
+        """Say how fast it comes back, and whether it does so all at once."""
+        if reset is None:
+            self.per_second, self.full_at = limit / self.period, now + self.period
+            return
+        if remaining >= limit or not reset:
+            self.per_second, self.full_at = max(self.per_second, limit / self.period), now
+            return
+        self.full_at = now + reset
+        used = limit - remaining
+        if used >= min(limit / 2, _ENOUGH) or not self.per_second:  # of little, what is left out of a number is much
+            self.per_second = (used - _LEFT_OUT) / reset
+        before, self._before = self._before, (remaining, self.full_at)
+        if before is not None and before[0] > remaining:
+            due = (before[0] - remaining) / self.per_second
+            moved = self.full_at - before[1]
+            if due >= _TELLING and moved < _STOOD * due:
+                self.all_at_once = True
+            elif moved > _MOVED * due:
+                self.all_at_once = False
+        if refused and self._refused_at is not None and sent_at > self._refused_at:
+            self.all_at_once = True  # it was sent when enough should have come back, and had not
+        self._refused_at = now if refused else None
