@@ -49,7 +49,7 @@ class Local:
 
     `model` is the path of a GGUF file, the name of an installed package that holds one, or
     `hf:owner/repository/file.gguf@commit` for one that `inferkit models add` fetched. It runs in a worker process,
-    which is started by the first call and serves calls in turn; whatever happens to it, the application lives on.
+    which is started by the first call and serves callers by turns; whatever happens to it, the application lives on.
     `engine` is "ctransformers" (in the core: llama models with SentencePiece vocabularies) or "xllamacpp" (the extra
     `inferkit[llama]`: what llama.cpp runs today); by default the one that the file's header asks for.
 

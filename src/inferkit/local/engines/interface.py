@@ -20,7 +20,7 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.local.engines.gpu import GpuLayers, check_gpu_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
 __all__ = [
     "ENGINES",
@@ -90,10 +90,26 @@ class Caller(Protocol):
 
 
 class LoadedModel(Protocol):
-    """A model that answers one request after another."""
+    """A model that answers requests, one or several at a time by turns."""
 
-    def serve(self, request: dict[str, Any], caller: Caller) -> None:
-        """Answer one request with frames, and stop where the caller is gone. Raises `InvalidRequest`."""
+    @property
+    def turn(self) -> int:
+        """How many tokens to compute for the request under way before another that waits gets its turn."""
+
+    def steps(self, request: dict[str, Any], caller: Caller) -> Generator[int]:
+        """Answer one request with frames, and stop where the caller is gone. Raises `InvalidRequest`.
+
+        Gives the number of tokens before each step that computes them; there the request may be parked.
+        """
+
+    def park(self) -> Any | None:
+        """Give what is needed to go on with the request under way after others; None where that takes too much."""
+
+    def resume(self, parked: Any) -> None:
+        """Prepare for the next step of a request that was parked."""
+
+    def drop(self, parked: Any) -> None:
+        """Forget a request that was parked."""
 
 
 class Tokens(Protocol):
