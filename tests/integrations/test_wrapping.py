@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import subprocess
 import sys
+import weakref
 
 import httpx
 import httpx2
@@ -123,3 +125,39 @@ def test_nothing_of_an_sdk_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_only_one_wire_knows_is_not_sent_over_another(llm):
+    with Wire(lambda received: four_wires.answer("anthropic", received, "Hello.")) as wire:
+        elsewhere = four_wires.adapter("anthropic", wire.url)
+        with Client(cache=False, ledger=False, providers={"a": elsewhere}, models={"fast": "a:m"}) as other:
+            sdk = FACES[0].under("http://127.0.0.1:9/v1", other)
+            question = [{"role": "user", "content": "Hi"}]
+            raw = sdk.chat.completions.with_raw_response.create(
+                model="fast", messages=question, user="u-1", temperature=0.5, presence_penalty=1
+            )
+        (sent,) = wire.requests
+    assert sent.json["temperature"] == 0.5
+    assert not {"user", "presence_penalty"} & sent.json.keys()
+    assert sorted(raw.headers["x-inferkit-left-out"].split(", ")) == ["presence_penalty", "user"]
+    with Wire(lambda received: four_wires.answer("chat", received, "Hello.")) as wire:
+        FACES[0].ask(FACES[0].under(wire.url, llm), user="u-1", presence_penalty=1)
+        assert (wire.requests[0].json["user"], wire.requests[0].json["presence_penalty"]) == ("u-1", 1)
+
+
+def test_all_that_is_made_of_a_client_shares_its_connections(llm):
+    with Wire(lambda received: four_wires.answer("chat", received, "Hello.")) as wire:
+        for user in ("alice", "bob", "carol"):
+            FACES[0].ask(FACES[0].under(wire.url, llm, user=user))
+        assert wire.connections == 1
+
+
+def test_a_client_that_is_dropped_is_not_kept():
+    with Wire(lambda received: four_wires.answer("chat", received, "Hello.")) as wire:
+        client = Client(cache=False, ledger=False)
+        FACES[0].ask(FACES[0].under(wire.url, client))
+        client.close()
+        gone = weakref.ref(client._engine)
+        del client
+        gc.collect()
+        assert gone() is None

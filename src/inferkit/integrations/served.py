@@ -172,12 +172,15 @@ class Served:
             reply = await call.read(runtime)
         served = self._served_by(call.record)
         own = served is not None and getattr(served.adapter, "wire_name", None) == self._incoming.address.wire
+        if not own:
+            for name in asked.fields.get("extra", {}).get(self._incoming.address.wire, {}):
+                call.record.leave_out(name)
         headers = _told(call.record, call.response.headers if own else {})
         if asked.stream:
             self._writer = self._writing(call, own=own)
             return Answer(200, {**headers, "content-type": "text/event-stream; charset=utf-8"}, None)
         if reply.cost is not None:
-            headers["x-inferkit-cost"] = str(reply.cost)
+            headers["x-inferkit-cost"] = f"{reply.cost:f}"
         body = _as_it_came(self.wire, served, call.chunks) if own else None
         if body is None:
             writer = self._writing(call, own=own)
@@ -207,7 +210,7 @@ class Served:
         embeddings = await self._embedding.run(runtime)
         headers = _told(self._embedding.record, {})
         if embeddings.cost is not None:
-            headers["x-inferkit-cost"] = str(embeddings.cost)
+            headers["x-inferkit-cost"] = f"{embeddings.cost:f}"
         body = written(self._incoming.address.wire, embeddings, self._asked.payload)
         return Answer(200, {**headers, "content-type": "application/json"}, body)
 
@@ -230,9 +233,12 @@ def _read(wire: TwoWayWire, incoming: Incoming) -> _Asked:
             {**payload, **{name: address.said[name] for name in address.said if name != "stream"}}
         )
     fields.pop("operation", None)
-    stream = bool(address.said.get("stream", fields.pop("stream", False)))
-    fields.pop("stream", None)
-    return _Asked(payload, fields.pop("model"), fields.pop("messages"), stream, fields)
+    stream = fields.pop("stream", False)
+    if fields.get("extra"):  # means something to servers that speak this wire, whoever else serves the call
+        fields["extra"] = {address.wire: fields["extra"]}
+    return _Asked(
+        payload, fields.pop("model"), fields.pop("messages"), bool(address.said.get("stream", stream)), fields
+    )
 
 
 def _options_in(incoming: Incoming) -> dict[str, Any]:
@@ -266,6 +272,8 @@ def _told(record: CallRecord, headers: Mapping[str, str]) -> dict[str, str]:
     told["x-inferkit-served-by"] = f"{record.provider}:{record.model}"
     if record.cache is not None:
         told["x-inferkit-cache"] = record.cache
+    if record.left_out:
+        told["x-inferkit-left-out"] = ", ".join(record.left_out)
     return told
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary, ref
 
 from inferkit.providers.adapter import Adapter
 from inferkit.providers.embedding_quirks import EmbeddingQuirks
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from inferkit.providers.http.transport import Transport
     from inferkit.providers.wires.protocol import TwoWayWire
 
-__all__ = ["Servers"]
+__all__ = ["Servers", "servers_of"]
 
 _REMEMBERED = 128
 _KEYS = {"authorization": "Bearer ", "x-api-key": "", "api-key": "", "x-goog-api-key": ""}
@@ -47,6 +48,20 @@ _LIMITS = ("max_completion_tokens", "max_tokens")
 _PORTS = {"http": 80, "https": 443, None: None}
 
 
+_of_engines: WeakKeyDictionary[Engine, Servers] = WeakKeyDictionary()
+
+
+def servers_of(engine: Engine, http_client: Any = None) -> Servers:
+    """Give the servers of an inferkit client, whose connections all that is made of it shares.
+
+    What goes over an HTTP client of the application's is that one's business.
+    """
+    if http_client is not None:
+        return Servers(engine, http_client)
+    known = _of_engines.get(engine)
+    return _of_engines.setdefault(engine, Servers(engine)) if known is None else known
+
+
 class Servers:
     """Makes an adapter for each address, credential and set of headers that a request of an SDK came with.
 
@@ -55,7 +70,8 @@ class Servers:
     """
 
     def __init__(self, engine: Engine, http_client: Any = None) -> None:
-        self._engine = engine
+        self._catalog = engine.catalog
+        self._engine = ref(engine)  # which may be dropped: it is what keeps this, and not the other way round
         self._http_client = http_client
         self._adapters: dict[Any, Adapter] = {}
         self._transports: dict[Timeouts | None, Transport] = {}
@@ -70,20 +86,22 @@ class Servers:
         adapter = self._adapters.get(key)
         if adapter is None:
             if len(self._adapters) >= _REMEMBERED:
-                self._adapters.pop(next(iter(self._adapters)))
+                self._adapters.pop(next(iter(tuple(self._adapters))), None)
             endpoint = _endpoint(address, dict(sent), limit)
             adapter = self._adapters[key] = Adapter(wire, endpoint, self._transport(times))
-        return self._engine.catalog.priced(adapter.name, model, adapter)
+        return self._catalog.priced(adapter.name, model, adapter)
 
     def _transport(self, timeouts: Timeouts | None) -> Transport:
         known = self._transports.get(timeouts)
         if known is None:
             if len(self._transports) >= _REMEMBERED:
                 timeouts = None  # somebody makes them up; those of the client will do
-            asked = None if self._http_client is not None else self._engine.catalog.transport
+            asked = None if self._http_client is not None else self._catalog.transport
             known = make_transport(asked, http_client=self._http_client, timeouts=timeouts)
             self._transports[timeouts] = known
-            self._engine.close_too(known)
+            engine = self._engine()
+            if self._http_client is None and engine is not None:
+                engine.close_too(known)
         return known
 
 

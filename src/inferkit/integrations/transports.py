@@ -18,7 +18,7 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.integrations.addresses import Incoming, is_free, read_address, wire_named
 from inferkit.integrations.causes import NOTE, never_answered, sdk_of
 from inferkit.integrations.served import Answer, Served, refused
-from inferkit.integrations.servers import Servers
+from inferkit.integrations.servers import servers_of
 from inferkit.runtime import imports
 from inferkit.runtime.loops import current_runtime
 
@@ -53,7 +53,7 @@ class Stack:
             raise ConfigurationError('pass_through= is a list of ends of paths: ["/images/generations"]')
         self._options = dict(options)
         self._pass_through = tuple(pass_through)
-        self._servers = Servers(self.engine, http_client)
+        self._servers = servers_of(self.engine, http_client)
         self._told: set[str] = set()
 
     def serve(self, incoming: Incoming) -> Served:
