@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.core.chunks import Chunk
 from inferkit.core.errors import DeadlineExceeded, InvalidRequest, ModelFileError, StreamError
 from inferkit.core.messages import ReasoningPart, TextPart
+from inferkit.core.request import WIRES
 from inferkit.core.response import Response
 from inferkit.core.usage import Usage
 from inferkit.local.engines.interface import PREFIX_MEMORY, EngineSettings
@@ -215,7 +216,8 @@ class _Body:
 
 def _question(request: Request) -> dict[str, Any]:
     """Write a request down for the worker. Raises `InvalidRequest` for what only other models can do."""
-    unknown = request.extra.keys() - _EXTRA
+    extra = {name: value for name, value in request.extra.items() if name not in WIRES}  # those are for other servers
+    unknown = extra.keys() - _EXTRA
     if unknown:
         raise _not_here(f"{', '.join(sorted(unknown))} in extra=; it takes {', '.join(sorted(_EXTRA))}")
     if request.tools:
@@ -230,7 +232,7 @@ def _question(request: Request) -> dict[str, Any]:
         "seed": request.seed,
         "stop": list(request.stop),
         "grammar": None if request.response_schema is None else _grammar(request.response_schema),
-        **request.extra,
+        **extra,
     }
     return {key: value for key, value in question.items() if value is not None}
 
