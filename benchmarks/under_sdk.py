@@ -14,13 +14,15 @@ from benchmarks.application import API_KEY, fresh_question, settings
 from benchmarks.figures import Figure
 from benchmarks.server import EVENTS, MODEL, serving
 from benchmarks.timing import interleave, interleave_async
-from inferkit import AsyncClient, Client
+from inferkit import AsyncClient, Client, Price
 from inferkit.integrations import wrap
 
 if TYPE_CHECKING:
     from benchmarks.timing import AsyncBlock, Block
 
 __all__ = ["under_sdk"]
+
+_PRICE = Price(input="0.15", output="0.60")  # nobody lists models of a server at this address
 
 
 def _asking(sdk: Any) -> AsyncBlock:
@@ -59,7 +61,7 @@ async def _async(server: str, *, quick: bool) -> list[Figure]:
     openai = import_module("openai")
     async with AsyncExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        llm = await stack.enter_async_context(AsyncClient(**settings(server, home / "whole")))
+        llm = await stack.enter_async_context(AsyncClient(**settings(server, home / "whole", on_unpriced=_PRICE)))
         light = await stack.enter_async_context(AsyncClient(cache=False, ledger=False))
         alone = await stack.enter_async_context(openai.AsyncOpenAI(base_url=f"{server}/v1", api_key=API_KEY))
         sdks = {"alone": alone, "whole": wrap(alone, llm, feature="benchmark"), "light": wrap(alone, light)}
@@ -94,7 +96,7 @@ def _sync(server: str, *, quick: bool) -> list[Figure]:
 
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        llm = stack.enter_context(Client(**settings(server, home)))
+        llm = stack.enter_context(Client(**settings(server, home, on_unpriced=_PRICE)))
         alone = stack.enter_context(openai.OpenAI(base_url=f"{server}/v1", api_key=API_KEY))
         sdks = {"alone": alone, "whole": wrap(alone, llm)}
         calls, rounds = (50, 5) if quick else (200, 21)
