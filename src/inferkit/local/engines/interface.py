@@ -50,7 +50,8 @@ class EngineSettings:
     `gpu_layers` is how many layers a GPU takes, "all", or "auto": as many as fit, and none without a GPU.
 
     `engine` is the one to use (None: as the file's header says), `threads` compute token after token and
-    `prompt_threads` a prompt. `prefix_memory` and `memory_limit` are in bytes.
+    `prompt_threads` a prompt. `prefix_memory` and `memory_limit` are in bytes, as is
+    `prefix_disk`: with it, earlier prompts are saved in `prefix_folder`, and restored from there.
     """
 
     model: str
@@ -62,6 +63,8 @@ class EngineSettings:
     prompt_threads: int | None = None
     prefix_memory: int = PREFIX_MEMORY
     memory_limit: int | None = None
+    prefix_disk: int = 0
+    prefix_folder: str = ""
 
     def __post_init__(self) -> None:
         check_gpu_layers(self.gpu_layers)
@@ -71,6 +74,7 @@ class EngineSettings:
             ("prompt_threads", 1),
             ("prefix_memory", 0),
             ("memory_limit", SMALLEST_LIMIT),
+            ("prefix_disk", 0),
         ):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < low):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     from inferkit.local.engines.interface import Caller, Constraint, InferenceEngine, Tokens
+    from inferkit.local.engines.prefix_files import PrefixFiles
     from inferkit.local.gguf.model_file import ModelFile
     from inferkit.local.grammar import Rules
     from inferkit.local.prompts import PromptFormat, Segment
@@ -65,6 +66,7 @@ class Session:
         *,
         constrain: Callable[[Rules], Constraint] | None = None,
         prefix_memory: int = PREFIX_MEMORY,
+        files: PrefixFiles | None = None,
     ) -> None:
         self._model = model
         self._engine = engine
@@ -77,6 +79,9 @@ class Session:
         self._exact = 0
         self._prefix_memory = prefix_memory
         self._prefixes = KeptPrefixes(prefix_memory)
+        self._files = files
+        for prefix in files.load(prefix_memory) if files is not None else ():
+            self._prefixes.keep(*prefix)
         self._parked = False
         self._parked_bytes = 0
 
@@ -104,6 +109,9 @@ class Session:
         Before each step, gives the number of tokens that it computes; there another request may be served, between
         `park` and `resume`.
         """
+        if request.get("op") == "save":
+            caller.send({"saved": self._save()})
+            return
         tokens = self.prompt_tokens(request)
         if request.get("op") == "count":
             caller.send({"count": len(tokens)})
@@ -188,10 +196,8 @@ class Session:
         The last token is computed anew: its scores are what is needed. What is about to be lost is kept, if it is much,
         and not parked.
         """
-        known, anew = self._evaluated, 1
-        if self._engine.exact_batches:
-            known, anew = known[: self._exact], 2
-        wanted = prompt[:-anew]
+        known = self._known()
+        wanted = prompt[: -2 if self._engine.exact_batches else -1]
         shared = shared_length(known, wanted)
         longest, prefix = self._prefixes.longest(wanted)
         if len(known) - shared >= _WORTH_KEEPING and not self._parked:
@@ -225,7 +231,7 @@ class Session:
 
     def resume(self, parked: Parked) -> None:
         """Have the context hold what was parked, in place of what is there, which is kept where that is much."""
-        known = self._evaluated[: self._exact] if self._engine.exact_batches else self._evaluated
+        known = self._known()
         if len(known) >= _WORTH_KEEPING and not self._parked:
             self._keep(known)
         self.drop(parked)
@@ -239,6 +245,20 @@ class Session:
     def drop(self, parked: Parked) -> None:
         """Forget what was parked: its caller is gone."""
         self._parked_bytes -= len(parked.state)
+
+    def _save(self) -> int:
+        """Save what is kept, and what the context holds besides; give how many prefixes that are."""
+        if self._files is None:
+            return 0
+        known = self._known()
+        if len(known) >= _WORTH_KEEPING:
+            self._keep(known)
+            del self._evaluated[len(known) :]
+        return self._files.save(self._prefixes.all)
+
+    def _known(self) -> list[int]:
+        """Give the tokens of the context that may begin another prompt."""
+        return self._evaluated[: self._exact] if self._engine.exact_batches else self._evaluated
 
     def _size(self, tokens: int) -> int:
         """Bound the bytes that the context takes for so many tokens: keys and values in half precision."""
