@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 import embedding_wire
 import four_wires
+import tiny_gguf
 from inferkit import AsyncClient, Client
 from inferkit.integrations import async_http_client, http_client, wrap
 from integrations.faces import FACES, empties_apart, joined
@@ -90,6 +91,18 @@ def test_another_wire_serves_it_and_nobody_notices(face, other, stream):
     assert (said["text"], said["calls"]) == ("Here they are.", list(CALLS))
     assert said["usage"] == (20, 9)
     assert said["ended"] in {"tool_calls", "completed", "tool_use", "STOP"}
+
+
+@each_form
+@pytest.mark.parametrize("face", FACES, ids=str)
+def test_a_local_model_serves_it(face, stream, tmp_path):
+    model = tiny_gguf.tiny().write(tmp_path / "m.gguf")
+    more = {} if face.name == "gemini" else {"metadata": {"user_id": "u-1"}}
+    with Client(cache=False, ledger=False, models={"fast": f"local:{model}"}) as llm:
+        came = face.ask(face.under("http://127.0.0.1:9/v1", llm), stream=stream, model="fast", **more)
+    said = joined(face, came)
+    assert said["text"]
+    assert said["usage"][1] > 0
 
 
 class Order(BaseModel):

@@ -260,14 +260,6 @@ def test_options_reach_the_model(local, tiny_path):
     other.close()
 
 
-def test_what_is_for_servers_of_a_wire_is_none_of_its_business(local):
-    async def body(runtime):
-        extra = {"chat": {"user": "u-1"}, "responses": {"store": True}}
-        assert (await ask(local, runtime, max_output_tokens=2, extra=extra))[1].finish_reason == "length"
-
-    run_in("direct", body)
-
-
 def test_tokens_of_a_conversation_can_be_counted(tmp_path):
     local = Local(tiny_gguf.tiny(prompt_format="triage").write(tmp_path / "m.gguf"))
     assert local.count_tokens("a") == 3
