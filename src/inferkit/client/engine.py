@@ -100,7 +100,7 @@ class Engine:
                 for name, allowance in self.plans.allowances.items():
                     self._check_smaller_models(list(with_larger(allowance)), f'the allowance of plan "{name}"')
             self.layers = tuple(self._stack(settings, home))
-            self.steering.find_health(self.layers)
+            self.steering.find_knowledge(self.layers)
         except BaseException:
             self._close_ledger()
             raise
