@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from inferkit.providers.wires.protocol import TwoWayWire, Writer
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["Answer", "Served", "refused"]
+__all__ = ["Answered", "Served", "refused"]
 
 _PREFIX = "x-inferkit-"
 _NUMBERS = {"priority": int, "timeout": float}
@@ -45,7 +45,7 @@ _OF_CONNECTION = frozenset(
 
 
 @dataclass(slots=True)
-class Answer:
+class Answered:
     """What the SDK is given: `body` is None for a stream, which `Served.next` gives; `error` is what it tells of."""
 
     status: int
@@ -65,10 +65,10 @@ class _Asked:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-def refused(wire: TwoWayWire, error: InferkitError) -> Answer:
+def refused(wire: TwoWayWire, error: InferkitError) -> Answered:
     """Give the answer that tells an error."""
     status, headers, body = wire.write_error(_as_said(error))
-    return Answer(status, headers, body, error)
+    return Answered(status, headers, body, error)
 
 
 def _as_said(error: InferkitError) -> InferkitError:
@@ -125,7 +125,7 @@ class Served:
             fields=asked.fields,
         )
 
-    async def answer(self, runtime: Runtime) -> Answer:
+    async def answer(self, runtime: Runtime) -> Answered:
         """Give the reply, or the beginning of a stream."""
         try:
             if self.failure is not None:
@@ -163,7 +163,7 @@ class Served:
         if self._call is not None:
             await self._call.close(error)
 
-    async def _reply(self, runtime: Runtime) -> Answer:
+    async def _reply(self, runtime: Runtime) -> Answered:
         call, asked = self._call, self._asked
         assert call is not None
         if asked.stream:
@@ -178,7 +178,7 @@ class Served:
         headers = _told(call.record, call.response.headers if own else {})
         if asked.stream:
             self._writer = self._writing(call, own=own)
-            return Answer(200, {**headers, "content-type": "text/event-stream; charset=utf-8"}, None)
+            return Answered(200, {**headers, "content-type": "text/event-stream; charset=utf-8"}, None)
         if reply.cost is not None:
             headers["x-inferkit-cost"] = f"{reply.cost:f}"
         body = _as_it_came(self.wire, served, call.chunks) if own else None
@@ -186,7 +186,7 @@ class Served:
             writer = self._writing(call, own=own)
             writer.write(call.chunks)
             body = writer.end()
-        return Answer(200, {**headers, "content-type": "application/json"}, body)
+        return Answered(200, {**headers, "content-type": "application/json"}, body)
 
     def _writing(self, call: Call, *, own: bool) -> Writer:
         """Make what writes the reply, under the names that the provider gave it where it speaks this wire."""
@@ -204,7 +204,7 @@ class Served:
         found = [*self._asked.fields.get("candidates", ()), *_all_in(record.names)]
         return next((one for one in found if (one.provider, one.model) == (record.provider, record.model)), None)
 
-    async def _vectors(self, runtime: Runtime) -> Answer:
+    async def _vectors(self, runtime: Runtime) -> Answered:
         from inferkit.integrations.vectors import written
 
         embeddings = await self._embedding.run(runtime)
@@ -212,7 +212,7 @@ class Served:
         if embeddings.cost is not None:
             headers["x-inferkit-cost"] = f"{embeddings.cost:f}"
         body = written(self._incoming.address.wire, embeddings, self._asked.payload)
-        return Answer(200, {**headers, "content-type": "application/json"}, body)
+        return Answered(200, {**headers, "content-type": "application/json"}, body)
 
 
 def _read(wire: TwoWayWire, incoming: Incoming) -> _Asked:

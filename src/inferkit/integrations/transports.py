@@ -17,7 +17,7 @@ from inferkit.client.shared import engine_of, run_of
 from inferkit.core.errors import ConfigurationError
 from inferkit.integrations.addresses import Incoming, is_free, read_address, wire_named
 from inferkit.integrations.causes import NOTE, never_answered, sdk_of
-from inferkit.integrations.served import Answer, Served, refused
+from inferkit.integrations.served import Answered, Served, refused
 from inferkit.integrations.servers import servers_of
 from inferkit.runtime import imports
 from inferkit.runtime.loops import current_runtime
@@ -60,7 +60,7 @@ class Stack:
         """Take a model call, in the caller's own context."""
         return Served(self.engine, self._servers, incoming, self._options)
 
-    def refusal(self, method: str, path: str, headers: Mapping[str, str]) -> Answer | None:
+    def refusal(self, method: str, path: str, headers: Mapping[str, str]) -> Answered | None:
         """Give the answer to a request that is no model call and may not pass, or None where it may.
 
         What costs money passes only where nobody's budget would believe that it has seen everything.
@@ -96,7 +96,7 @@ class _Transport:
         self._passing_async: Any = None
 
     def handle_request(self, request: Any) -> Any:
-        """Answer plain code."""
+        """Answered plain code."""
         address = read_address(request.method, str(request.url))
         if address is None:
             refusal = self._refusal(request)
@@ -108,7 +108,7 @@ class _Transport:
         return self._whole(answer, request)
 
     async def handle_async_request(self, request: Any) -> Any:
-        """Answer code on an event loop."""
+        """Answered code on an event loop."""
         address = read_address(request.method, str(request.url))
         if address is None:
             refusal = self._refusal(request)
@@ -149,10 +149,10 @@ class _Transport:
         answer = self._stack.refusal(request.method, request.url.path, request.headers)
         return None if answer is None else self._whole(answer, request)
 
-    def _streamed(self, answer: Answer, stream: Any) -> Any:
+    def _streamed(self, answer: Answered, stream: Any) -> Any:
         return self.library.Response(answer.status, headers=answer.headers, stream=stream)
 
-    def _whole(self, answer: Answer, request: Any) -> Any:
+    def _whole(self, answer: Answered, request: Any) -> Any:
         error = answer.error
         if error is not None:
             request.extensions[NOTE] = error
