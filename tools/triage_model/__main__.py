@@ -50,7 +50,7 @@ def train_network(options: argparse.Namespace) -> None:
     """Trains with the settings of the shipped model."""
     plan = Plan(seconds=options.minutes and 60 * options.minutes, start=options.start)
     if options.start is not None:
-        plan = Plan(seconds=plan.seconds, start=plan.start, rate=plan.rate / 2, rate_adam=plan.rate_adam / 2)
+        plan = Plan(seconds=plan.seconds, start=plan.start, rate=plan.rate / 4, rate_adam=plan.rate_adam / 4)
     dev = [one.example() for one in handwritten.split()[1]]
     train(plan, coder(json.loads(VOCABULARY.read_text("utf-8"))), Mixed(), dev, CHECKPOINT, invent=order_number)
 
@@ -92,11 +92,14 @@ STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
 def main() -> None:
     """Runs the steps that are asked for, or all."""
     parser = argparse.ArgumentParser(prog="python -m triage_model", description=__doc__)
-    parser.add_argument("steps", nargs="*", choices=[*STEPS, []], help="which steps to run, by default all in turn")
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"{', '.join(STEPS)}; by default all in turn")
     parser.add_argument("--start", type=Path, help="the GGUF file to train further")
     parser.add_argument("--minutes", type=float, help="train for so long, instead of a fixed number of steps")
     parser.add_argument("--blind", action="store_true", help="measure on the blind set, and on nothing else")
     options = parser.parse_args()
+    unknown = [name for name in options.steps if name not in STEPS]
+    if unknown:
+        parser.error(f"unknown step {unknown[0]!r}; the steps are {', '.join(STEPS)}")
     for name in options.steps or STEPS:
         STEPS[name](options)
 

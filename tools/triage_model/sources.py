@@ -11,7 +11,7 @@ from .handwritten import split, vary
 from .labels import FRAME, PRIORITIES, Ticket
 from .replies import reply, table
 
-SHARE = 0.6
+SHARE = 0.7
 """How many of the messages are hand-written."""
 
 
