@@ -52,6 +52,10 @@ WRONG = {
         value("llama.attention.layer_norm_rms_epsilon", "float32", float("nan")),
         "is not a finite number",
     ),
+    "a negative epsilon": (
+        value("llama.attention.layer_norm_rms_epsilon", "float32", -1.0),
+        "is -1.0, and not a small positive number",
+    ),
     "an array with an absurd number": (
         value("llama.attention.head_count_kv", "array", ("uint32", [2, 1 << 31])),
         "is 2147483648, and not from 0",

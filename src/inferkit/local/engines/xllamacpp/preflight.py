@@ -121,6 +121,8 @@ class _Any(Facts):
                 self._check_limits(key, kind, items, limits)
             elif kind in ("float32", "float64") and not all(map(math.isfinite, items)):
                 raise self.damaged(f"{key} is not a finite number")
+            elif key.endswith("epsilon") and min(items, default=0) < 0:
+                raise self.damaged(f"{key} is {min(items)}, and not a small positive number")
         if self._number("expert_used_count", 0) > self._number("expert_count", 0):
             raise self.damaged("it uses more experts than it has")
         heads, heads_kv = self._number("attention.head_count", 1), self._number("attention.head_count_kv", 0)
