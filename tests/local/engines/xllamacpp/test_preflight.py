@@ -62,6 +62,7 @@ WRONG = {
     ),
     "another embedding": (value("llama.embedding_length", "uint32", 64), r"shape \[32, \d+\], and not \[64"),
     "no tokens": (value(TOKENS, "array", ("string", [])), "has no tokens"),
+    "a token twice": (column(TOKENS, None, lambda items: [*items[:-1], items[-2]]), "two tokens .* have one text"),
     "too few scores": (column(SCORES, None, lambda items: items[:-1]), "tokens, and .* of tokenizer.ggml.scores"),
     "too many types": (column(TYPES, None, lambda items: [*items, 1]), "tokens, and .* of tokenizer.ggml.token_type"),
     "an unknown type": (column(TYPES, None, lambda items: [9, *items[1:]]), "a token has an unknown type"),

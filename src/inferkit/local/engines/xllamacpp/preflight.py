@@ -155,6 +155,9 @@ class _Any(Facts):
         texts = self.array(_TOKENS, "string")
         if not texts:
             raise self.damaged("the vocabulary has no tokens")
+        named = [text for text in texts if text]
+        if len(set(named)) < len(named):
+            raise self.damaged("two tokens of the vocabulary have one text")
         types = self._column("token_type", "int32", len(texts)) or [1] * len(texts)
         if min(types) < 0 or max(types) > BYTE:
             raise self.damaged("a token has an unknown type")
