@@ -8,9 +8,10 @@ from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.resilience.health import ModelHealth
 from inferkit.routing.combining import Routes
 from inferkit.runtime import clock, imports
+from inferkit.runtime.direct import drive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from inferkit.client.catalog import Catalog
     from inferkit.core.request import Layer, Request
@@ -29,12 +30,15 @@ class Steering:
     def __init__(self, catalog: Catalog, routes: Any) -> None:
         self._catalog = catalog
         self._health: Health | None = None
+        self._standing: Callable[[Request], Coroutine[Any, Any, Request]] | None = None
         self.routes = Routes(routes)
         self._check(self.routes.names)
 
-    def find_health(self, layers: Iterable[Layer]) -> None:
-        """Take what the retry layer of a stack knows of models that fail."""
+    def find_knowledge(self, layers: Iterable[Layer]) -> None:
+        """Take what the layers of a stack know: the retry layer of models that fail, the budget layer of customers."""
+        layers = tuple(layers)
         self._health = next((layer.health for layer in layers if hasattr(layer, "health")), None)
+        self._standing = next((layer.standing for layer in layers if hasattr(layer, "standing")), None)
 
     def reroute(self, models: Mapping[str, str | Sequence[str]] | None, routes: Any) -> None:
         """Take other models and policies. Raises as they do at first, and changes nothing then."""
@@ -50,14 +54,20 @@ class Steering:
             self.routes.become(routes)
 
     def explain(self, request: Request) -> Explanation:
-        """Say whom a request would be sent to, and why. Raises `NoRoute` for a name that nothing stands behind."""
+        """Say whom a request would be sent to, and why. Raises `NoRoute` for a name that nothing stands behind.
+
+        Where the policy goes by how budgets and customers stand, the ledger is asked: it raises `LedgerError`.
+        """
         with imports.lock:
             from inferkit.routing.explanation import explain
 
         self._catalog.refuse_text(request.model)
         candidates = self._catalog.resolve(request.model)
         stands = self._stand([target.name for target in candidates])
-        return explain(request.replace(candidates=candidates), self.routes, stands)
+        request = request.replace(candidates=candidates)
+        if self._standing is not None and self.routes.needs(request.model):
+            request = drive(self._standing(request))
+        return explain(request, self.routes, stands)
 
     def health(self) -> dict[str, ModelHealth]:
         """Say how each model stands that is listed, or that lately failed. Empty in a stack without retries."""
