@@ -48,6 +48,7 @@ FACE = [
     "DeadlineExceeded",
     "Embeddings",
     "End",
+    "Failover",
     "FilePart",
     "Gemini",
     "Handler",

@@ -25,7 +25,7 @@ NOT_ASKED = {
     "operation",  # the method that is called
     "runtime", "record", "stream",  # how it travels
     "scopes", "deadline", "response_schema",  # what is made of options, and of what is around the call
-    "provider", "candidates", "target",  # what stands behind the name
+    "provider", "candidates", "target", "others_left",  # what stands behind the name
     "attempt", "attempt_kind", "span",  # where it is
 }  # fmt: skip
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"

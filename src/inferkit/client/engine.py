@@ -76,7 +76,7 @@ class Engine:
             prices=self._prices,
             transport=settings.get("transport"),
         )
-        self.steering = Steering(self.catalog, settings.get("routes"))
+        self.steering = Steering(self.catalog, settings.get("routes"), settings.get("failover"))
         self._scopes = tuple(map(Scope, cast("Sequence[Budget]", settings["budget"])))
         self._found: set[tuple[str, bool]] = set()
         budgets = [each for scope in self._scopes for each in with_larger(scope.budget)]
@@ -123,7 +123,7 @@ class Engine:
             hedge=settings.get("hedge"),
             limits=settings.get("limits"),
             follow_limits=settings["follow_limits"],
-            retry=Retry(settings["max_retries"], health=settings.get("health")),
+            retry=Retry(settings["max_retries"], health=settings.get("health"), failover=self.steering.failover),
             telemetry=settings.get("telemetry"),
             on_store_error=settings["on_store_error"],
             estimates=settings["estimates"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError, NoRoute
@@ -10,10 +11,11 @@ from inferkit.routing.combining import Routes
 from inferkit.runtime import clock, imports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from inferkit.client.catalog import Catalog
     from inferkit.core.request import Layer, Request
+    from inferkit.resilience.failover import Failover
     from inferkit.resilience.health import Health
     from inferkit.routing.explanation import Explanation
 
@@ -26,11 +28,15 @@ class Steering:
     Raises `ConfigurationError` for policies that make no sense.
     """
 
-    def __init__(self, catalog: Catalog, routes: Any) -> None:
+    def __init__(
+        self, catalog: Catalog, routes: Any, failover: Failover | Mapping[str, Failover] | None = None
+    ) -> None:
         self._catalog = catalog
         self._health: Health | None = None
         self.routes = Routes(routes)
+        self.failover = failover
         self._check(self.routes.names)
+        self._check(failover if isinstance(failover, Mapping) else (), "failover=")
 
     def find_health(self, layers: Iterable[Layer]) -> None:
         """Take what the retry layer of a stack knows of models that fail."""
@@ -71,9 +77,9 @@ class Steering:
         health, now = self._health, clock.now()
         return {name: ModelHealth(name) if health is None else health.of(name, now) for name in names}
 
-    def _check(self, names: Iterable[str]) -> None:
+    def _check(self, names: Iterable[str], where: str = "routes=") -> None:
         for name in names:
             try:
                 self._catalog.names(name)
             except NoRoute as error:
-                raise ConfigurationError(f'routes= has a policy for "{name}", but {error}') from error
+                raise ConfigurationError(f'{where} has a policy for "{name}", but {error}') from error
