@@ -12,11 +12,12 @@ from typing import Any
 
 from benchmarks.figures import Figure
 from inferkit import Client, Local
-from inferkit.local.engines.capacity import available_memory, choose_sizes
+from inferkit.local.engines.capacity import choose_sizes
 from inferkit.local.engines.ctransformers.library import find_library
 from inferkit.local.engines.ctransformers.llama import Llama
 from inferkit.local.engines.ctransformers.preflight import inspect
 from inferkit.local.engines.ctransformers.tokens import SentencePieceTokens
+from inferkit.local.engines.machine import available_memory
 from inferkit.local.engines.session import Session
 
 __all__ = ["local_model"]

@@ -172,4 +172,9 @@ def test_the_trace_says_which_engine_served(local):
         llm.complete("fast", "Hello", max_output_tokens=2)
     (span,) = recorded.named("inferkit.call")
     (event,) = [event for event in span.events if event.name == "local"]
-    assert dict(event.attributes) == {"engine": "xllamacpp", "quantisation": "Q4_1", "context_length": 2048}
+    assert dict(event.attributes) == {
+        "engine": "xllamacpp",
+        "quantisation": "Q4_1",
+        "context_length": 2048,
+        "gpu_layers": 0,
+    }

@@ -9,6 +9,7 @@ import typer
 from inferkit.cli.demo import demo
 from inferkit.cli.doctor import doctor
 from inferkit.cli.ledger import commands as ledger
+from inferkit.cli.models import commands as models
 from inferkit.cli.report import report
 
 __all__ = ["app", "main"]
@@ -43,6 +44,7 @@ app.command()(demo)
 app.command()(doctor)
 app.command()(report)
 app.add_typer(ledger, name="ledger")
+app.add_typer(models, name="models")
 
 
 def main() -> None:

@@ -98,6 +98,9 @@ class Engine:
                     self._check_smaller_models(list(with_larger(allowance)), f'the allowance of plan "{name}"')
             self.layers = tuple(self._stack(settings, home))
             self.steering.find_health(self.layers)
+            watch = getattr(telemetry, "watch", None)  # one of somebody's own may have no more than a tracer
+            if watch is not None:
+                watch(self.steering)
         except BaseException:
             self._close_ledger()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError, NoRoute
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from inferkit.client.catalog import Catalog
     from inferkit.core.request import Layer, Request
+    from inferkit.layers.limit import LimitLayer
     from inferkit.resilience.failover import Failover
     from inferkit.resilience.health import Health
     from inferkit.routing.explanation import Explanation
@@ -33,14 +35,18 @@ class Steering:
     ) -> None:
         self._catalog = catalog
         self._health: Health | None = None
+        self._limits: LimitLayer | None = None
         self.routes = Routes(routes)
         self.failover = failover
         self._check(self.routes.names)
         self._check(failover if isinstance(failover, Mapping) else (), "failover=")
 
     def find_health(self, layers: Iterable[Layer]) -> None:
-        """Take what the retry layer of a stack knows of models that fail."""
-        self._health = next((layer.health for layer in layers if hasattr(layer, "health")), None)
+        """Take what the layers of a stack know of models that fail, and of their limits."""
+        for layer in layers:
+            self._health = self._health or getattr(layer, "health", None)
+            if getattr(layer, "role", None) == "limit" and hasattr(layer, "standing"):
+                self._limits = layer
 
     def reroute(self, models: Mapping[str, str | Sequence[str]] | None, routes: Any) -> None:
         """Take other models and policies. Raises as they do at first, and changes nothing then."""
@@ -70,12 +76,16 @@ class Steering:
         if self._health is None:
             return {}
         listed = [target for name in self._catalog.names_known for target in self._catalog.names(name)]
-        names = [f"{provider}:{model}" if model else provider for provider, model in listed]
-        return self._stand([*names, *self._health.troubled])
+        names = [self._catalog.name_of(provider, model) for provider, model in listed]
+        limited = [] if self._limits is None else self._limits.names
+        return self._stand([*names, *self._health.troubled, *limited])
 
     def _stand(self, names: Iterable[str]) -> dict[str, ModelHealth]:
         health, now = self._health, clock.now()
-        return {name: ModelHealth(name) if health is None else health.of(name, now) for name in names}
+        stand = {name: ModelHealth(name) if health is None else health.of(name, now) for name in names}
+        if self._limits is None:
+            return stand
+        return {name: replace(one, **self._limits.standing(name)) for name, one in stand.items()}
 
     def _check(self, names: Iterable[str], where: str = "routes=") -> None:
         for name in names:

@@ -6,7 +6,7 @@ What may go is what the application states, and what the provider says of its ow
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ProviderError, RateLimited
 from inferkit.layers.turns import Door, Passing
@@ -86,6 +86,21 @@ class LimitLayer:
         if lane.is_looked_at():
             self._hear(response.headers, lane, request, target, passing)
         return response
+
+    @property
+    def names(self) -> list[str]:
+        """The models whose limits are known."""
+        with self._lock:
+            return [name for name, lane in self._lanes.items() if lane.doors]
+
+    def standing(self, name: str) -> dict[str, Any]:
+        """Say how a model stands with its limits: fields of `ModelHealth`."""
+        with self._lock:
+            lane = self._lanes.get(name)
+        facts: dict[str, Any] = {}
+        for door in () if lane is None else lane.doors:
+            door.add_standing(facts)
+        return facts
 
     async def _enter(self, lane: _Lane, request: Request, target: Target, passing: list[Passing]) -> None:
         """Go through the doors, one after another; `passing` is where it goes through."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import (
     DeadlineExceeded,
@@ -76,6 +76,19 @@ class Door:
                     bucket.observe(quota, now, sent_at=own.in_at, mark=own.marks[place], refused=refused)
             limiter.advance(now)
 
+    def add_standing(self, facts: dict[str, Any]) -> None:
+        """Add how it stands to fields of `ModelHealth`: of several limits, the one that lets least through counts."""
+        limiter, now = self.limiter, clock.now()
+        with self.lock:
+            facts["waiting"] = facts.get("waiting", 0) + len(limiter)
+            if self._limit is not None and self._limit.concurrent is not None:
+                facts["running"] = max(facts.get("running", 0), limiter.running)
+                facts["concurrent"] = min(facts.get("concurrent", limiter.concurrent), limiter.concurrent)
+            for bucket in limiter.quotas:
+                bucket.fill(now)
+                left = facts.setdefault("left", {})
+                left[bucket.unit] = min(left.get(bucket.unit, bucket.level), max(0.0, bucket.level))
+
     def unheard(self, own: Passing) -> None:
         """Take in that a request was answered without a word of limits, or not at all."""
         if own.marks:
@@ -116,7 +129,7 @@ class Passing(Ticket):
         while not self.is_in:
             if self.is_turned_away or turn is None:
                 self._left = True
-                raise self._refused(target, f"{len(limiter)} calls wait for it already")
+                raise self._refused(target, "full", f"{len(limiter)} calls wait for it already")
             with self.door.lock:
                 seconds = limiter.seconds_left(self, runtime.now())
                 if seconds is not None and seconds <= _NEAR:
@@ -134,12 +147,13 @@ class Passing(Ticket):
         """Give the instant at which to look again, unless somebody wakes it. Raises where it is not to wait so long."""
         request = self._request
         if self.door.is_told and request.others_left and (seconds is None or seconds > _PATIENCE):
-            raise self._refused(target, "another model can be asked at once", retry_after=seconds or _PATIENCE)
+            wait = seconds or _PATIENCE
+            raise self._refused(target, "elsewhere", "another model can be asked at once", retry_after=wait)
         if seconds is None:
             return request.deadline
         until = request.runtime.now() + seconds
         if request.deadline is not None and until > request.deadline:
-            raise self._refused(target, f"its turn comes in {seconds:.3g} s, after the call's deadline")
+            raise self._refused(target, "late", f"its turn comes in {seconds:.3g} s, after the call's deadline")
         return until
 
     def wake(self) -> None:
@@ -170,7 +184,8 @@ class Passing(Ticket):
         with self.door.lock:
             self.door.limiter.leave(self, self._request.runtime.now(), tokens=tokens, overloaded=overloaded)
 
-    def _refused(self, target: Target, why: str, *, retry_after: float | None = None) -> Overloaded:
+    def _refused(self, target: Target, kind: str, why: str, *, retry_after: float | None = None) -> Overloaded:
+        self._request.record.note("limit", target=target.name, refused=kind)
         if self.door.is_told:
             what = f"{target.name} has nothing left of its limit, as its provider says"
         else:

@@ -16,6 +16,7 @@ from inferkit.local.engines.interface import PREFIX_MEMORY, EngineSettings
 from inferkit.local.errors import PROVIDER
 from inferkit.local.finding import find_model
 from inferkit.local.gguf.head import check_place
+from inferkit.local.worker.pulse import HANG_SECONDS, check_hang_seconds
 from inferkit.local.worker.supervisor import WorkerSupervisor
 from inferkit.pricing.terms import CostRules, WireField
 from inferkit.providers.wires.capabilities import Capabilities
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from inferkit.core.messages import Message, Messages
     from inferkit.core.request import Request
+    from inferkit.local.engines.gpu import GpuLayers
     from inferkit.local.gguf.model_file import ModelFile
     from inferkit.local.grammar import Rules
     from inferkit.local.worker.supervisor import WorkerCall
@@ -45,17 +47,23 @@ _COST_RULES = CostRules({name: WireField("free") for name in sorted(_EXTRA)})
 class Local:
     """A quantised GGUF model on this machine's CPU or GPU. Without `model`, the small one inside the package.
 
-    `model` is the path of a GGUF file, or the name of an installed package that holds one. It runs in a worker process,
+    `model` is the path of a GGUF file, the name of an installed package that holds one, or
+    `hf:owner/repository/file.gguf@commit` for one that `inferkit models add` fetched. It runs in a worker process,
     which is started by the first call and serves calls in turn; whatever happens to it, the application lives on.
     `engine` is "ctransformers" (in the core: llama models with SentencePiece vocabularies) or "xllamacpp" (the extra
     `inferkit[llama]`: what llama.cpp runs today); by default the one that the file's header asks for.
 
-    `gpu_layers` is how many layers a GPU takes (0: none), `context_length` how many tokens prompt and reply share (by
-    default what the model was trained for, up to 2,048), `threads` how many threads compute token after token (by
-    default the usable cores less one), `prompt_threads` how many compute a prompt (xllamacpp; by default all usable
-    cores). `prompt_format` is how a conversation is written down: the name of a form, or a Jinja template (by default
-    as the file says; see `inferkit.local.prompts`). `prefix_memory` is in how many bytes the state of earlier prompts
-    is kept, so that what a new one begins with is not computed again (by default 64 MiB; 0: only the last one's).
+    `gpu_layers` is how many layers a GPU takes: a number (0: none), "all", or "auto" (as many as fit, and none without
+    a GPU). `context_length` is how many tokens prompt and reply share (by default what the model was trained for, up to
+    2,048), `threads` how many threads compute token after token (by default the usable cores less one),
+    `prompt_threads` how many compute a prompt (xllamacpp; by default all usable cores). `prompt_format` is how a
+    conversation is written down: the name of a form, or a Jinja template (by default as the file says; see
+    `inferkit.local.prompts`). `prefix_memory` is in how many bytes the state of earlier prompts is kept, so that what a
+    new one begins with is not computed again (by default 64 MiB; 0: only the last one's).
+
+    `memory_limit` is how many bytes the worker may take besides the weights, which are mapped from the file (by default
+    what is free when it starts). `hang_timeout` is in seconds: a worker that uses no processor's time for so long, or
+    computes a single step for ten times as long, is ended (by default 60).
 
     A request with a schema is held to it by a grammar; see `inferkit.local.grammar`.
     A request without `temperature` always takes the best token. `extra` may hold `top_k` (1 to 1,000, by default 40),
@@ -71,13 +79,15 @@ class Local:
         self,
         model: str | os.PathLike[str] | None = None,
         *,
-        gpu_layers: int = 0,
+        gpu_layers: GpuLayers = 0,
         context_length: int | None = None,
         threads: int | None = None,
         prompt_threads: int | None = None,
         prompt_format: str | None = None,
         engine: str | None = None,
         prefix_memory: int = PREFIX_MEMORY,
+        memory_limit: int | None = None,
+        hang_timeout: float = HANG_SECONDS,
     ) -> None:
         path = EMBEDDED if model is None else find_model(model)
         if model is None and not path.is_file():
@@ -87,9 +97,17 @@ class Local:
         status = check_place(path)
         self.model = path.stem
         self._settings = EngineSettings(
-            str(path), gpu_layers, context_length, threads, prompt_format, engine, prompt_threads, prefix_memory
+            str(path),
+            gpu_layers,
+            context_length,
+            threads,
+            prompt_format,
+            engine,
+            prompt_threads,
+            prefix_memory,
+            memory_limit,
         )
-        self._supervisor = WorkerSupervisor(self._settings)
+        self._supervisor = WorkerSupervisor(self._settings, hang_seconds=check_hang_seconds(hang_timeout))
         facts = (self._settings, status.st_size, status.st_mtime_ns)
         self.cost_rules = _COST_RULES
         self.capabilities = Capabilities()
@@ -107,7 +125,11 @@ class Local:
             await body.aclose()
             raise
         request.record.note(
-            "local", engine=start["engine"], quantisation=start["quantisation"], context_length=start["context"]
+            "local",
+            engine=start["engine"],
+            quantisation=start["quantisation"],
+            context_length=start["context"],
+            gpu_layers=start["gpu_layers"],
         )
         return Response(body, runtime=request.runtime, model=start["name"])
 
@@ -176,8 +198,10 @@ class _Body:
             found = self._call.receive()
             if found:
                 self._frames.extend(found)
-            else:
-                await self._runtime.wait_readable(self._call.sock, left)
+                continue
+            pause = self._call.interval if left is None else min(self._call.interval, left)
+            if not await self._runtime.wait_readable(self._call.sock, pause) and pause == self._call.interval:
+                self._call.look()
         return self._frames.popleft()
 
     async def aclose(self) -> None:

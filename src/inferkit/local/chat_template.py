@@ -1,7 +1,8 @@
 """A model's own chat template, the Jinja program in its file, written out so that no message can forge a turn.
 
 The templates are made for Hugging Face's `apply_chat_template`, and are given here what it gives them. They are
-somebody else's programs: they run in Jinja's sandbox, and inside of the worker process.
+somebody else's programs: they run in Jinja's sandbox, and inside of the worker process (or of a command that was asked
+what a file is).
 
 Each message is stood in for by a mark that no template knows, so what the template wrote can be told from what a user
 did: only in the template's own words do control pieces count as such. Where a template strips a message's ends, its
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from jinja2 import Environment
+
     from inferkit.local.gguf.vocabulary import Vocabulary
     from inferkit.local.prompts import Segment, Turn
 
-__all__ = ["ChatTemplate", "is_template"]
+__all__ = ["ChatTemplate", "is_template", "named_variables"]
 
 _EDGE = "\u2003"
 """A space that every template strips where it strips, and that none writes."""
@@ -41,6 +44,28 @@ def is_template(text: str) -> bool:
     return "{{" in text or "{%" in text
 
 
+def named_variables(source: str) -> frozenset[str]:
+    """Give what a template asks for, such as `tools`; nothing for what is no template."""
+    from jinja2 import TemplateError, meta
+
+    try:
+        return frozenset(meta.find_undeclared_variables(_environment().parse(source)))
+    except TemplateError:
+        return frozenset()
+
+
+def _environment() -> Environment:
+    from jinja2 import sandbox
+
+    environment = sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _refuse
+    environment.globals["strftime_now"] = _now
+    return environment
+
+
 class _Refusal(Exception):
     """What a template raises where it cannot write a conversation down."""
 
@@ -49,18 +74,12 @@ class ChatTemplate:
     """Writes conversations down as a model's template does. Raises `ModelFileError` for a template that is none."""
 
     def __init__(self, source: str, vocabulary: Vocabulary, path: Path) -> None:
-        from jinja2 import TemplateError, sandbox
+        from jinja2 import TemplateError
 
-        environment = sandbox.ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
-        environment.filters["tojson"] = _to_json
-        environment.globals["raise_exception"] = _refuse
-        environment.globals["strftime_now"] = _now
         self._vocabulary = vocabulary
         self._path = path
         try:
-            self._template = environment.from_string(source)
+            self._template = _environment().from_string(source)
         except TemplateError as error:
             raise ModelFileError(
                 f"{path}: its chat template is no Jinja template ({type(error).__name__}); state the form of its "

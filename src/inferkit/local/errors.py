@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from inferkit.core.errors import ContextOverflow, LocalModelError, Unavailable
 
 __all__ = [
     "PROVIDER",
     "ContextOverflow",
+    "DeathCause",
+    "DownloadFailed",
     "EngineUnavailable",
+    "JobDied",
     "WorkerDied",
     "context_overflow",
 ]
@@ -22,11 +25,29 @@ class EngineUnavailable(LocalModelError):
     """A model cannot be run on this machine as configured; the message says what to install or to change."""
 
 
-class WorkerDied(Unavailable):
-    """The process that runs the model ended in the middle of a call. The next call starts a new one."""
+class DownloadFailed(LocalModelError):
+    """A model could not be fetched, or is not what its repository says; the message says what to do."""
 
-    def __init__(self, message: str, *, provider: str = PROVIDER, **details: Any) -> None:
-        super().__init__(message, provider=provider, **details)
+
+class JobDied(LocalModelError):
+    """A process that made or measured a model file ended before it was done; the message says how."""
+
+
+DeathCause: TypeAlias = Literal["aborted", "closed", "crashed", "exited", "failed", "hung", "killed", "out_of_memory"]
+"""What ended a worker: its library (aborted), an invalid instruction or address (crashed), an error in Python (failed),
+somebody's signal (killed), its limit or the system's want of memory, inferkit itself where nothing was computed any
+more (hung), the application (closed), or itself (exited)."""
+
+
+class WorkerDied(Unavailable):
+    """The process that runs the model ended in the middle of a call. The next call starts a new one.
+
+    `cause` says why. Retryable, unless the application closed the model.
+    """
+
+    def __init__(self, message: str, *, cause: DeathCause = "exited", provider: str = PROVIDER, **details: Any) -> None:
+        self.cause: DeathCause = cause
+        super().__init__(message, provider=provider, code=cause, **details)
 
 
 def context_overflow(prompt_tokens: int, context_length: int) -> ContextOverflow:

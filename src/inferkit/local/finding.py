@@ -1,4 +1,4 @@
-"""Finds the file that a model's name stands for: a path, or the GGUF file inside an installed package."""
+"""Finds the file that a model's name stands for: a path, one fetched from Hugging Face, or one in a package."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from inferkit.core.errors import ModelFileError
+from inferkit.local.hub.name import HubName, is_hub_name
 
 __all__ = ["find_model"]
 
@@ -17,11 +18,16 @@ _PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 def find_model(name: str | os.PathLike[str]) -> Path:
     """Give the absolute path of a model. What looks like a path, or is a file here, is one; else it is a package.
 
-    The package is not imported, so nothing of it runs, and what it depends on need not be installed. Raises
-    `ModelFileError` where a package holds no GGUF file, or several.
+    `hf:owner/repository/file.gguf@commit` is a file that was fetched before: nothing is fetched here. The package is
+    not imported, so nothing of it runs, and what it depends on need not be installed. Raises `ModelFileError` where
+    there is no such file, or where a package holds no GGUF file, or several.
     """
-    path = Path(name).expanduser()
     text = os.fspath(name)
+    if isinstance(name, str) and is_hub_name(name):
+        from inferkit.local.hub.cache import find
+
+        return find(HubName.parse(name))
+    path = Path(name).expanduser()
     if isinstance(name, Path) or text.endswith(".gguf") or not _PACKAGE.fullmatch(text) or path.exists():
         return path.absolute()
     package = re.sub(r"[-.]+", "_", text)

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 
 import tiny_gguf
-from inferkit.core.errors import ConfigurationError
+from inferkit.core.errors import ConfigurationError, ModelFileError
 from inferkit.local.engines import capacity
-from inferkit.local.engines.capacity import available_memory, choose_sizes, memory_needed, usable_cores
+from inferkit.local.engines.capacity import choose_sizes, load_failure, memory_needed
 from inferkit.local.engines.ctransformers.preflight import inspect
+from inferkit.local.engines.machine import usable_cores
+from inferkit.local.errors import EngineUnavailable
 
 
 @pytest.fixture
@@ -48,25 +48,16 @@ def test_memory_grows_with_context_by_the_keys_and_values(model):
     assert memory_needed(model, 2000, 1) - memory_needed(model, 1000, 1) == 1000 * (2 * 2 * 2 * 16 + 4 * 3 * 4)
 
 
-def test_a_containers_share_of_time_counts_as_cores(monkeypatch, tmp_path):
-    quota = tmp_path / "cpu.max"
-    monkeypatch.setattr(capacity, "_CGROUP_QUOTA", quota)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    assert usable_cores() == 8
-    quota.write_text("max 100000\n")
-    assert usable_cores() == 8
-    quota.write_text("250000 100000\n")
-    assert usable_cores() == 2
-    quota.write_text("50000 100000\n")
-    assert usable_cores() == 1
-    quota.write_text("rubbish\n")
-    assert usable_cores() == 8
+def test_a_limit_that_was_set_counts_where_more_is_free(model):
+    with pytest.raises(
+        EngineUnavailable, match=r"needs about \d+ MiB of memory, and memory_limit allows 65 MiB; raise"
+    ):
+        choose_sizes(model, context_length=100_000, threads=None, memory=1 << 40, memory_limit=65 << 20)
+    sizes = choose_sizes(model, context_length=100, threads=None, memory=None, memory_limit=80 << 20)
+    assert sizes.context_length == 100
 
 
-def test_free_memory_is_what_the_kernel_says(monkeypatch, tmp_path):
-    monkeypatch.setattr(capacity, "_MEMORY", tmp_path / "meminfo")
-    assert available_memory() is None
-    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   2048 kB\n")
-    assert available_memory() == 2 << 20
-    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\n")
-    assert available_memory() is None
+def test_why_a_library_loaded_nothing_decides_what_to_do(tmp_path):
+    assert isinstance(load_failure(tmp_path, "cannot allocate memory"), EngineUnavailable)
+    assert isinstance(load_failure(tmp_path, "a tensor is missing"), ModelFileError)
+    assert "it gave no reason" in str(load_failure(tmp_path, None))

@@ -215,7 +215,15 @@ class TestRefusals:
             pytest.skip("there is a GPU")
         remedy = {
             "ctransformers": "install the driver or run on the CPU with gpu_layers=0",
-            "xllamacpp": "install its CUDA, ROCm or Vulkan build .* or use gpu_layers=0",
+            "xllamacpp": r"pip install --force-reinstall --no-deps xllamacpp==.*/cu128 .* or use gpu_layers=0",
         }
-        with pytest.raises(EngineUnavailable, match=remedy[engine]):
-            ask(start(tiny_path, gpu_layers=1), "hello")
+        for wanted in (1, "all"):
+            with pytest.raises(EngineUnavailable, match=remedy[engine]):
+                ask(start(tiny_path, gpu_layers=wanted), "hello")
+
+    def test_as_many_layers_as_fit_are_none_without_a_gpu(self, start, tiny_path):
+        if Path("/proc/driver/nvidia").exists():
+            pytest.skip("there is a GPU")
+        reply = ask(start(tiny_path, gpu_layers="auto"), "hello", max_tokens=2)
+        assert reply.start["start"]["gpu_layers"] == 0
+        assert reply.text == ask(start(tiny_path), "hello", max_tokens=2).text

@@ -46,6 +46,18 @@ def test_an_application_that_ends_leaves_no_worker_and_no_words(endless_path, bo
         assert err == b""
 
 
+def test_a_worker_that_hangs_does_not_outlive_its_application(endless_path):
+    body = """
+from inferkit.local.worker import process
+process._EXIT_SECONDS = 0.1
+os.kill(supervisor.pid, signal.SIGSTOP)
+"""
+    with program(body, endless_path) as parent:
+        out, err = parent.communicate(timeout=SECONDS)
+        wait_until_dead(int(out))
+        assert err == b""
+
+
 def test_a_fork_uses_the_same_worker_and_mixes_nothing_up(endless_path):
     body = """
 call.close()

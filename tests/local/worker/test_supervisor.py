@@ -34,7 +34,7 @@ def test_a_prompt_larger_than_any_frame_is_refused(start, tiny_path):
         start(tiny_path).open({"prompt": "x" * FRAME_LIMIT})
 
 
-@pytest.mark.parametrize("name", ["gpu_layers", "context_length", "threads"])
+@pytest.mark.parametrize("name", ["context_length", "threads", "memory_limit"])
 @pytest.mark.parametrize("value", [-1, True, 1.5, "2"])
 def test_a_setting_that_is_no_count_is_refused(name, value):
     with pytest.raises(ConfigurationError, match=f"{name} is a whole number from"):

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inferkit.core.errors import ConfigurationError
+from inferkit.core.errors import ConfigurationError, LocalModelError, ModelFileError
+from inferkit.local.engines.machine import tells_of_memory, usable_cores
 from inferkit.local.errors import EngineUnavailable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from inferkit.local.gguf.model_file import ModelFile
 
-__all__ = ["Sizes", "available_memory", "choose_sizes", "usable_cores"]
+__all__ = ["DEFAULT_CONTEXT", "Sizes", "choose_batch", "choose_sizes", "load_failure", "memory_needed"]
 
 DEFAULT_CONTEXT = 2048
 _BATCH = 256
 _TINY_PARAMETERS = 20_000_000
 _SPARE = 64 << 20
-_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-_MEMORY = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +31,15 @@ class Sizes:
     threads: int
 
 
-def choose_sizes(model: ModelFile, *, context_length: int | None, threads: int | None, memory: int | None) -> Sizes:
-    """Choose the sizes for a model, within `memory` bytes.
+def choose_sizes(
+    model: ModelFile,
+    *,
+    context_length: int | None,
+    threads: int | None,
+    memory: int | None,
+    memory_limit: int | None = None,
+) -> Sizes:
+    """Choose the sizes for a model, within the `memory` bytes that are free, and the limit that was set.
 
     Raises `ConfigurationError`, or `EngineUnavailable` where memory is short; both say what to change.
 
@@ -49,14 +54,21 @@ def choose_sizes(model: ModelFile, *, context_length: int | None, threads: int |
         )
     if threads is None:
         threads = 1 if model.parameters < _TINY_PARAMETERS else max(1, usable_cores() - 1)
-    batch = min(_BATCH, context)
+    batch = choose_batch(context)
     needed = memory_needed(model, context, batch)
+    needs = f"{model.name!r} with a context of {context} tokens needs about {needed >> 20} MiB of memory, and"
     if memory is not None and needed > memory:
+        raise EngineUnavailable(f"{needs} {memory >> 20} MiB are free; lower context_length, or use a smaller model")
+    if memory_limit is not None and needed > memory_limit:
         raise EngineUnavailable(
-            f"{model.name!r} with a context of {context} tokens needs about {needed >> 20} MiB of memory, and "
-            f"{memory >> 20} MiB are free; lower context_length, or use a smaller model"
+            f"{needs} memory_limit allows {memory_limit >> 20} MiB; raise it, or lower context_length"
         )
     return Sizes(context, batch, threads)
+
+
+def choose_batch(context: int) -> int:
+    """Give how many tokens of a prompt are computed at once, in a context of so many tokens."""
+    return min(_BATCH, context)
 
 
 def memory_needed(model: ModelFile, context: int, batch: int) -> int:
@@ -70,21 +82,14 @@ def memory_needed(model: ModelFile, context: int, batch: int) -> int:
     return cache + 4 * batch * (row + attention) + _SPARE
 
 
-def usable_cores() -> int:
-    """Count the cores this process may use: its affinity, and its container's share of time."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = _CGROUP_QUOTA.read_text(encoding="ascii").split()
-        if quota != "max":
-            cores = min(cores, max(1, int(quota) // int(period)))
-    return cores
-
-
-def available_memory() -> int | None:
-    """Give the bytes that can be had without swapping; None where the system does not tell."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in _MEMORY.read_text(encoding="ascii").splitlines():
-            name, _, value = line.partition(":")
-            if name == "MemAvailable":
-                return int(value.split()[0]) << 10
-    return None
+def load_failure(path: Path, reason: str | None) -> LocalModelError:
+    """Make the error for a checked file that an engine did not load, for the reason that it gave."""
+    if reason is not None and tells_of_memory(reason):
+        return EngineUnavailable(
+            f"{path}: too little memory is left for it ({reason}); lower context_length, or raise memory_limit where "
+            "it is set"
+        )
+    return ModelFileError(
+        f"{path}: the engine could not load it ({reason or 'it gave no reason'}); lower context_length, or get it in "
+        "another form"
+    )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from inferkit.local.gguf.container import Container
     from inferkit.local.gguf.model_file import ModelFile
 
-__all__ = ["inspect", "load"]
+__all__ = ["choose", "inspect", "load"]
 
 
 def inspect(path: str | os.PathLike[str], engine: str | None = None) -> ModelFile:
@@ -31,7 +31,11 @@ def inspect(path: str | os.PathLike[str], engine: str | None = None) -> ModelFil
     it, and `EngineUnavailable` where one could that is not installed; both say what to do.
     """
     place = Path(path)
-    container = read_container(place)
+    return choose(place, read_container(place), engine)
+
+
+def choose(place: Path, container: Container, engine: str | None = None) -> ModelFile:
+    """Do what `inspect` does with a head that was read already."""
     if engine is not None:
         check = ctransformers.check if engine == ctransformers.NAME else xllamacpp.check
         try:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.local.engines.gpu import GpuLayers, check_gpu_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENGINES",
     "PREFIX_MEMORY",
+    "SMALLEST_LIMIT",
     "Caller",
     "Constraint",
     "EngineSettings",
@@ -37,31 +39,38 @@ ENGINES = ("ctransformers", "xllamacpp")
 PREFIX_MEMORY = 64 << 20
 """Bytes in which earlier prompts are kept, where nobody says otherwise."""
 
+SMALLEST_LIMIT = 64 << 20
+"""Bytes that a worker needs before it loads anything, and what it may be limited to at least."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """What an engine loads, and how. Lengths are in tokens; None leaves a choice to the engine.
 
+    `gpu_layers` is how many layers a GPU takes, "all", or "auto": as many as fit, and none without a GPU.
+
     `engine` is the one to use (None: as the file's header says), `threads` compute token after token and
-    `prompt_threads` a prompt. `prefix_memory` is in bytes.
+    `prompt_threads` a prompt. `prefix_memory` and `memory_limit` are in bytes.
     """
 
     model: str
-    gpu_layers: int = 0
+    gpu_layers: GpuLayers = 0
     context_length: int | None = None
     threads: int | None = None
     prompt_format: str | None = None
     engine: str | None = None
     prompt_threads: int | None = None
     prefix_memory: int = PREFIX_MEMORY
+    memory_limit: int | None = None
 
     def __post_init__(self) -> None:
+        check_gpu_layers(self.gpu_layers)
         for name, low in (
-            ("gpu_layers", 0),
             ("context_length", 1),
             ("threads", 1),
             ("prompt_threads", 1),
             ("prefix_memory", 0),
+            ("memory_limit", SMALLEST_LIMIT),
         ):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < low):
@@ -113,12 +122,14 @@ class InferenceEngine(Protocol):
 
     `batch` is how many tokens it computes at once at most. With `exact_batches`, what it computes for a single token
     differs in its last bits from what it computes for the same token among others: so no prompt is left to a single
-    token, and what a reply left in the context is computed again as a part of the next prompt.
+    token, and what a reply left in the context is computed again as a part of the next prompt. `gpu_layers` is how
+    many layers lie on a GPU.
     """
 
     context_length: int
     batch: int
     exact_batches: bool
+    gpu_layers: int
 
     def keep(self, length: int) -> int:
         """Forget all but the first `length` tokens of the context; return how many it could really keep."""

@@ -65,6 +65,7 @@ class Session:
             "engine": self._model.engine,
             "quantisation": self._model.quantisation,
             "context": self._engine.context_length,
+            "gpu_layers": self._engine.gpu_layers,
             "format": self._format.name,
             "fingerprint": self._model.fingerprint,
         }

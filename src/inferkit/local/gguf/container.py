@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from inferkit.local.gguf.packing import TensorType
 
-__all__ = ["Array", "Container", "Tensor", "Value", "read_container"]
+__all__ = ["Array", "Container", "PackingShare", "Tensor", "Value", "read_container"]
 
 _DIMENSIONS_LIMIT = 4
 _NAME_LIMIT = 127
@@ -75,15 +74,36 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class PackingShare:
+    """What of a model is packed in one way: how many tensors, numbers and bytes."""
+
+    packing: str
+    tensors: int
+    parameters: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
-    """What a GGUF file says about itself. `header` is the bytes of metadata and table, for a fingerprint."""
+    """What a GGUF file says about itself.
+
+    `header` is the bytes of metadata and table, for a fingerprint; in it `spans` has the place of each metadata value,
+    with its key. `alignment` is what places in the data are multiples of.
+    """
 
     version: int
     metadata: dict[str, Value]
+    spans: dict[str, slice]
     tensors: dict[str, Tensor]
+    alignment: int
     header: bytes
     file_size: int
     modified_ns: int
+
+    @property
+    def data_start(self) -> int:
+        """Where the weights begin, in bytes; the offset of a tensor counts from there."""
+        return -(-len(self.header) // self.alignment) * self.alignment
 
     @property
     def parameters(self) -> int:
@@ -91,12 +111,26 @@ class Container:
         return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
 
     @property
-    def quantisation(self) -> str:
-        """The packing that most bytes of the weights are in."""
-        sizes: Counter[str] = Counter()
+    def packings(self) -> tuple[PackingShare, ...]:
+        """How the weights are packed, the packing that most bytes are in first."""
+        kinds: dict[str, list[Tensor]] = {}
         for tensor in self.tensors.values():
-            sizes[tensor.type.name] += tensor.nbytes
-        return sizes.most_common(1)[0][0]
+            kinds.setdefault(tensor.type.name, []).append(tensor)
+        shares = (
+            PackingShare(name, len(those), sum(math.prod(one.shape) for one in those), sum(one.nbytes for one in those))
+            for name, those in kinds.items()
+        )
+        return tuple(sorted(shares, key=lambda share: -share.size))
+
+    @property
+    def quantisation(self) -> str:
+        """The packing that most bytes of the weights are in; "none" in a file without weights."""
+        return self.packings[0].packing if self.tensors else "none"
+
+    def text(self, key: str) -> str | None:
+        """Give a text of the metadata, None where there is none."""
+        found = self.metadata.get(key)
+        return found.value if found is not None and found.kind == "string" else None
 
     @property
     def fingerprint(self) -> str:
@@ -120,11 +154,14 @@ def read_container(path: Path) -> Container:
 def _read(head: Head, path: Path, status: os.stat_result) -> Container:
     version, tensor_count, value_count = _preamble(head, path)
     metadata: dict[str, Value] = {}
+    spans: dict[str, slice] = {}
     for _ in range(value_count):
+        start = head.position
         key = _name(head, "a metadata key")
         if key in metadata:
             raise head.damaged(f"the metadata key {key!r} occurs twice")
         metadata[key] = _value(head, key)
+        spans[key] = slice(start, head.position)
     alignment = _alignment(head, metadata)
     tensors: dict[str, Tensor] = {}
     for _ in range(tensor_count):
@@ -133,7 +170,7 @@ def _read(head: Head, path: Path, status: os.stat_result) -> Container:
             raise head.damaged(f"the tensor {tensor.name!r} occurs twice")
         tensors[tensor.name] = tensor
     _check_places(head, tensors, alignment)
-    return Container(version, metadata, tensors, head.taken(), status.st_size, status.st_mtime_ns)
+    return Container(version, metadata, spans, tensors, alignment, head.taken(), status.st_size, status.st_mtime_ns)
 
 
 def _preamble(head: Head, path: Path) -> tuple[int, int, int]:

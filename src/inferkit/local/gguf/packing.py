@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["TENSOR_TYPES", "TensorType"]
+__all__ = ["TENSOR_TYPES", "TYPE_NUMBERS", "TensorType"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +54,6 @@ TENSOR_TYPES = {
     42: TensorType("Q2_0", 64, 18),
 }
 """The packings by their number in the file. Which of them an engine computes with, it says itself."""
+
+TYPE_NUMBERS = {kind.name: number for number, kind in TENSOR_TYPES.items()}
+"""The number in the file of each packing, by its name."""

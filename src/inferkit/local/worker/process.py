@@ -16,16 +16,22 @@ import sys
 import tempfile
 import weakref
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from inferkit.local.engines.machine import killed_for_memory, tells_of_memory
 from inferkit.local.errors import EngineUnavailable
 from inferkit.local.worker.protocol import encode
+from inferkit.local.worker.pulse import Pulse
 from inferkit.runtime import forks
 
-__all__ = ["WorkerProcess"]
+if TYPE_CHECKING:
+    from inferkit.local.errors import DeathCause
+
+__all__ = ["WorkerProcess", "exit_story", "memory_file", "worker_environment"]
 
 _EXIT_SECONDS = 2.0
 _TAIL_BYTES = 600
+_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 _ROOT = Path(__file__).resolve().parents[3]
 """Where the package lies that the worker must find too."""
 
@@ -41,12 +47,15 @@ class WorkerProcess:
         if not hasattr(socket, "send_fds"):
             raise EngineUnavailable("the local engine needs Linux; on this system use another provider")
         with contextlib.ExitStack() as undo:
-            self._errors = undo.enter_context(_memory_file())
+            self._errors = undo.enter_context(memory_file())
             ours, theirs = socket.socketpair()
             undo.enter_context(ours)
-            with theirs:
-                self._process = _start(theirs, self._errors)
+            with theirs, memory_file() as shared:
+                self.pulse = Pulse.on(shared)
+                self._process = _start(theirs, self._errors, shared)
             undo.pop_all()
+        self._killed_before = killed_for_memory()
+        self._verdict: tuple[DeathCause, str] | None = None
         self._control = ours
         self._owner = os.getpid()
         self.pid = self._process.pid
@@ -68,14 +77,41 @@ class WorkerProcess:
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
 
-    def obituary(self) -> str:
+    def kill(self, cause: DeathCause, story: str) -> None:
+        """End it at once, whatever it does, for the reason that all of its callers shall be told."""
+        self._verdict = (cause, story)
+        with contextlib.suppress(OSError):
+            if os.getpid() == self._owner:
+                self._process.kill()
+            else:
+                os.kill(self.pid, signal.SIGKILL)  # of a fork: it holds a socket that only the living hold open
+
+    def obituary(self) -> tuple[DeathCause, str]:
         """Say how the process ended, with the last it wrote. Waits a moment for a process that is just ending."""
-        cause = "it ended"
+        cause: DeathCause = "exited"
+        story = "it ended"
+        tail = self._tail()
         if os.getpid() == self._owner:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                cause = _cause(self._process.wait(_EXIT_SECONDS))
-        tail = self._tail()
-        return f"{cause}; its last words: {tail}" if tail else cause
+                code = self._process.wait(_EXIT_SECONDS)
+                tail = self._tail()
+                cause, story = self._cause(code, tail), exit_story(code)
+        if self._verdict is not None:
+            return self._verdict
+        if cause == "out_of_memory":
+            story += " for want of memory"
+        return cause, f"{story}; its last words: {tail}" if tail else story
+
+    def _cause(self, code: int, tail: str) -> DeathCause:
+        if code == -signal.SIGKILL:
+            return "out_of_memory" if killed_for_memory() > self._killed_before else "killed"
+        if tells_of_memory(tail):
+            return "out_of_memory"
+        if code >= 0:
+            return "exited"
+        if code == -signal.SIGABRT:
+            return "aborted"
+        return "crashed" if -code in _FAULTS else "killed"
 
     def _tail(self) -> str:
         try:
@@ -87,31 +123,31 @@ class WorkerProcess:
         return " | ".join(line.strip() for line in raw.decode("utf-8", "replace").splitlines() if line.strip())
 
 
-def _memory_file() -> IO[bytes]:
-    """Make a file for the worker's last words, in memory where the system has such files."""
+def memory_file() -> IO[bytes]:
+    """Make a file for what the worker leaves, in memory where the system has such files."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("inferkit-worker"), "r+b", buffering=0)
     return tempfile.TemporaryFile(buffering=0)
 
 
-def _start(theirs: socket.socket, errors: Any) -> subprocess.Popen[bytes]:
+def _start(theirs: socket.socket, errors: IO[bytes], shared: IO[bytes]) -> subprocess.Popen[bytes]:
     if not sys.executable:
         raise EngineUnavailable("the local engine starts a Python process, and sys.executable does not name one")
     try:
         return subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-P", "-m", "inferkit.local.worker", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", "inferkit.local.worker", str(theirs.fileno()), str(shared.fileno())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            pass_fds=(theirs.fileno(),),
-            env=_environment(),
+            pass_fds=(theirs.fileno(), shared.fileno()),
+            env=worker_environment(),
             start_new_session=True,
         )
     except OSError as error:
         raise EngineUnavailable(f"the local engine cannot start {sys.executable} ({error.strerror})") from error
 
 
-def _environment() -> dict[str, str]:
+def worker_environment() -> dict[str, str]:
     """Give the worker what Python and the engine read, and none of the application's keys and secrets."""
     environment = {k: v for k, v in os.environ.items() if k in _NEEDED or k.startswith(_NEEDED_PREFIXES)}
     root = str(_ROOT)
@@ -138,7 +174,8 @@ def _stop(process: subprocess.Popen[bytes], control: socket.socket, errors: Any,
             _unreaped.append(process)  # a fork of the application may still use it
 
 
-def _cause(code: int) -> str:
+def exit_story(code: int) -> str:
+    """Say how a process ended."""
     if code >= 0:
         return f"it exited with status {code}"
     try:

@@ -63,7 +63,7 @@ _KINDS: dict[str, type[Exception]] = {
 
 
 def to_frame(error: Exception) -> dict[str, Any]:
-    """Describe an error for the other process. What is not foreseen travels as its type alone."""
+    """Describe an error for the other process. What is not foreseen travels as its type alone, and is fatal."""
     if isinstance(error, ContextOverflow):
         return {"error": "overflow", "prompt": error.prompt_tokens, "context": error.context_length}
     if isinstance(error, ProviderError):
@@ -71,7 +71,9 @@ def to_frame(error: Exception) -> dict[str, Any]:
     for name, kind in _KINDS.items():
         if isinstance(error, kind):
             return {"error": name, "message": str(error)}
-    return {"error": "fault", "message": f"the engine failed with {type(error).__name__}"}
+    cause = "out_of_memory" if isinstance(error, MemoryError) else "failed"
+    message = f"the engine failed with {type(error).__name__}; the next call starts another"
+    return {"error": "fault", "message": message, "cause": cause, "fatal": True}
 
 
 def from_frame(frame: dict[str, Any]) -> Exception:
@@ -84,4 +86,4 @@ def from_frame(frame: dict[str, Any]) -> Exception:
         return wanted(frame["message"], provider=PROVIDER, code=frame["code"])
     if kind in _KINDS:
         return _KINDS[kind](frame["message"])
-    return WorkerDied(frame["message"])
+    return WorkerDied(frame["message"], cause=frame["cause"])

@@ -8,9 +8,12 @@ import queue
 import selectors
 import socket
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inferkit.local.worker.protocol import FrameDecoder, encode
+
+if TYPE_CHECKING:
+    from inferkit.local.worker.pulse import Pulse
 
 __all__ = ["IncomingCall", "Reception"]
 
@@ -19,10 +22,14 @@ _GONE = (BrokenPipeError, ConnectionResetError)
 
 
 class IncomingCall:
-    """One caller's socket. Nothing here waits for the caller: what it does not read yet is kept."""
+    """One caller's socket. Nothing here waits for the caller: what it does not read yet is kept.
 
-    def __init__(self, sock: socket.socket) -> None:
+    The model asks before each step whether the caller is still there, so that is where steps are counted.
+    """
+
+    def __init__(self, sock: socket.socket, pulse: Pulse) -> None:
         self._sock = sock
+        self._pulse = pulse
         self._unsent = bytearray()
         self._decoder = FrameDecoder()
         self.request: dict[str, Any] = {}
@@ -48,6 +55,7 @@ class IncomingCall:
 
     def gone(self) -> bool:
         """Say whether the caller closed its end."""
+        self._pulse.beat()
         try:
             return not self._sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
@@ -82,8 +90,9 @@ class Reception:
     are answered first, and None after them ends it.
     """
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, pulse: Pulse) -> None:
         self._control = control
+        self._pulse = pulse
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ)
         self.calls: queue.SimpleQueue[IncomingCall | None] = queue.SimpleQueue()
@@ -107,7 +116,7 @@ class Reception:
         if not data and not self.outlives_application:
             os._exit(0)  # at once, also out of the middle of a computation
         for descriptor in descriptors:
-            self._selector.register(IncomingCall(socket.socket(fileno=descriptor)), selectors.EVENT_READ)
+            self._selector.register(IncomingCall(socket.socket(fileno=descriptor), self._pulse), selectors.EVENT_READ)
         return bool(data)
 
     def _take_the_last(self) -> None:

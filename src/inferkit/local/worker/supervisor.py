@@ -18,6 +18,7 @@ from inferkit.core.errors import ConfigurationError, InvalidRequest, LocalModelE
 from inferkit.local.errors import PROVIDER, WorkerDied
 from inferkit.local.worker.process import WorkerProcess
 from inferkit.local.worker.protocol import FRAME_LIMIT, FrameDecoder, encode, from_frame, to_frame
+from inferkit.local.worker.pulse import HANG_SECONDS, Watch
 from inferkit.runtime import clock
 from inferkit.runtime.forks import renew_after_fork
 
@@ -34,7 +35,8 @@ _REFUSAL_SECONDS = 30.0
 class WorkerCall:
     """One request under way. Wait until the socket is readable, then take what came with `receive`.
 
-    Closing it, at any time, stops the model before its next token; so does dropping it.
+    Where nothing came for `interval` seconds, `look` at the worker. Closing it, at any time, stops the model before its
+    next token; so does dropping it.
     """
 
     def __init__(self, sock: socket.socket, worker: WorkerProcess, supervisor: WorkerSupervisor) -> None:
@@ -42,6 +44,8 @@ class WorkerCall:
         self._worker = worker
         self._supervisor = supervisor
         self._decoder = FrameDecoder()
+        self._watch = Watch(worker.pulse, worker.pid, supervisor.hang_seconds)
+        self.interval = self._watch.interval
         self.close = weakref.finalize(self, _hang_up, sock, os.getpid())
         sock.setblocking(False)
 
@@ -73,6 +77,12 @@ class WorkerCall:
                 raise error
         return frames
 
+    def look(self) -> None:
+        """See whether the worker still computes. Raises `WorkerDied` where it hangs, after ending it."""
+        if self._watch.hangs():
+            self._supervisor.end(self._worker)
+            raise self._supervisor.bury(self._worker)
+
     def __enter__(self) -> Self:
         return self
 
@@ -83,8 +93,9 @@ class WorkerCall:
 class WorkerSupervisor:
     """A model file and the worker that runs it. Safe to use from any thread, task and fork."""
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, *, hang_seconds: float = HANG_SECONDS) -> None:
         self._settings = settings
+        self.hang_seconds = hang_seconds
         self._lock = threading.Lock()
         self._worker: WorkerProcess | None = None
         self._leaving: list[WorkerProcess] = []
@@ -173,15 +184,21 @@ class WorkerSupervisor:
 
     def bury(self, worker: WorkerProcess) -> WorkerDied:
         """Let go of a worker that died, and give the error that its callers get."""
-        story = worker.obituary()
+        cause, story = worker.obituary()
         with self._lock:
             if self._closed:
-                return WorkerDied("the local model was closed during the call", retryable=False)
+                return WorkerDied("the local model was closed during the call", cause="closed", retryable=False)
             if self._worker is worker:
                 self._worker = None
                 self._deaths = 0 if worker.proven else self._deaths + 1
                 self._dead_file = self._stamp()
-        return WorkerDied(f"the process that runs {self._settings.model} died: {story}; the next call starts another")
+        return WorkerDied(
+            f"the process that runs {self._settings.model} died: {story}; the next call starts another", cause=cause
+        )
+
+    def end(self, worker: WorkerProcess) -> None:
+        """End a worker that hangs."""
+        worker.kill("hung", f"it computed nothing for {self.hang_seconds:g} seconds, and was ended")
 
     def dismiss(self, worker: WorkerProcess, error: Exception) -> None:
         """Let go of a worker that could not load the file, so that a later call looks at the file again."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from inferkit.local.errors import EngineUnavailable
 
-__all__ = ["VERSION", "cpu_features", "find_library", "load_cuda", "variant"]
+__all__ = ["VERSION", "cpu_features", "find_library", "free_cuda_memory", "load_cuda", "variant"]
 
 VERSION = "0.2.27"
 """The release whose library is bound; the layout of its structures belongs to it alone."""
@@ -114,6 +114,20 @@ def load_cuda() -> None:
                 f"gpu_layers needs {name}, which cannot be loaded; install nvidia-cuda-runtime-cu12 and "
                 f"nvidia-cublas-cu12 (or the CUDA 12 toolkit) {_WITHOUT_GPU}"
             )
+
+
+def free_cuda_memory() -> int:
+    """Give the free bytes of the first device, after `load_cuda`; 0 where the driver does not tell."""
+    driver = ctypes.CDLL("libcuda.so.1")
+    device, context = ctypes.c_int(), ctypes.c_void_p()
+    if driver.cuDeviceGet(ctypes.byref(device), 0) or driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device):
+        return 0
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    if not driver.cuCtxPushCurrent_v2(context):
+        driver.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+        driver.cuCtxPopCurrent_v2(ctypes.byref(context))
+    driver.cuDevicePrimaryCtxRelease_v2(device)
+    return free.value
 
 
 def _load_global(name: str) -> bool:

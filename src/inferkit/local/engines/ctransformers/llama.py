@@ -11,7 +11,7 @@ import ctypes
 import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from inferkit.core.errors import ModelFileError
+from inferkit.local.engines.capacity import load_failure
 from inferkit.local.errors import EngineUnavailable
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class CandidatesOf2023(ctypes.Structure):
 
 
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "ggml_cpu_has_cublas": (ctypes.c_int, []),
     "llama_backend_init": (None, [ctypes.c_bool]),
     "llama_context_default_params": (_ContextParams, []),
     "llama_load_model_from_file": (ctypes.c_void_p, [ctypes.c_char_p, _ContextParams]),
@@ -109,6 +110,13 @@ class Llama:
         self, library: Path, model: Path, *, context_length: int, batch: int, threads: int, gpu_layers: int = 0
     ) -> None:
         self.library = _bind(library)
+        self.gpu_layers = gpu_layers
+        if gpu_layers and not self.library.ggml_cpu_has_cublas():
+            raise EngineUnavailable(
+                f"gpu_layers={gpu_layers} needs a build of ctransformers with GPU support, and {library} computes on "
+                "the CPU alone; run: CT_CUBLAS=1 pip install --no-binary ctransformers ctransformers, or use "
+                "gpu_layers=0"
+            )
         self._errors: list[str] = []
         self._callback = _LogCallback(self._log)  # kept: the library holds only its address
         self.library.llama_log_set(self._callback, None)
@@ -136,11 +144,8 @@ class Llama:
         if self._model:
             self.context = self.library.llama_new_context_with_model(self._model, params)
         if not self.context:
-            reason = self._errors[0] if self._errors else "it gave no reason"
             self.close()
-            raise ModelFileError(
-                f"{path}: the engine could not load it ({reason}); lower context_length, or convert it"
-            )
+            raise load_failure(path, self._errors[0] if self._errors else None)
 
     def _prepare_candidates(self) -> None:
         size = self.vocabulary_size

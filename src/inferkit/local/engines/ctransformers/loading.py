@@ -6,39 +6,68 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inferkit.local.engines.capacity import available_memory, choose_sizes
+from inferkit.local.engines.capacity import choose_sizes
 from inferkit.local.engines.ctransformers.constraint import ElementConstraint
-from inferkit.local.engines.ctransformers.library import find_library, load_cuda
+from inferkit.local.engines.ctransformers.library import find_library, free_cuda_memory, load_cuda
 from inferkit.local.engines.ctransformers.llama import Llama
 from inferkit.local.engines.ctransformers.tokens import SentencePieceTokens
+from inferkit.local.engines.gpu import layers_that_fit
+from inferkit.local.engines.machine import available_memory
 from inferkit.local.engines.session import Session
+from inferkit.local.errors import EngineUnavailable
 
 if TYPE_CHECKING:
+    from inferkit.local.engines.capacity import Sizes
+    from inferkit.local.engines.gpu import GpuLayers
     from inferkit.local.engines.interface import EngineSettings
     from inferkit.local.gguf.model_file import ModelFile
 
 __all__ = ["load"]
 
 
+_BESIDES = 3
+"""What this library counts as layers besides a model's blocks: the scores, the keys and the values."""
+
+
 def load(settings: EngineSettings, model: ModelFile) -> Session:
     """Give a session with a checked model. Raises `ModelFileError`, `EngineUnavailable` or `ConfigurationError`."""
-    on_gpu = settings.gpu_layers > 0
-    library = find_library(gpu=on_gpu)
-    if on_gpu:
-        load_cuda()
     sizes = choose_sizes(
-        model, context_length=settings.context_length, threads=settings.threads, memory=available_memory()
+        model,
+        context_length=settings.context_length,
+        threads=settings.threads,
+        memory=available_memory(),
+        memory_limit=settings.memory_limit,
     )
+    library, gpu_layers = _library(settings.gpu_layers, model, sizes)
     llama = Llama(
         library,
         Path(settings.model),
         context_length=sizes.context_length,
         batch=sizes.batch,
         threads=sizes.threads,
-        gpu_layers=settings.gpu_layers,
+        gpu_layers=gpu_layers,
     )
     tokens = SentencePieceTokens(model.vocabulary, llama.tokenize)
     constrain = partial(ElementConstraint, llama)
     return Session(
         model, llama, tokens, settings.prompt_format, constrain=constrain, prefix_memory=settings.prefix_memory
     )
+
+
+def _library(wanted: GpuLayers, model: ModelFile, sizes: Sizes) -> tuple[Path, int]:
+    """Choose the library, and how many layers a GPU takes. Raises `EngineUnavailable`."""
+    if wanted == 0:
+        return find_library(gpu=False), 0
+    try:
+        library = find_library(gpu=True)
+        load_cuda()
+    except EngineUnavailable:
+        if wanted != "auto":
+            raise
+        return find_library(gpu=False), 0
+    if wanted != "auto":
+        return library, model.block_count + _BESIDES if wanted == "all" else wanted
+    fitting = layers_that_fit(model, sizes, free_cuda_memory())
+    if not fitting:
+        return find_library(gpu=False), 0
+    return library, fitting if fitting <= model.block_count else model.block_count + _BESIDES

@@ -115,6 +115,10 @@ class Candidates(ctypes.Structure):
 
 
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "ggml_backend_dev_count": (_size, []),
+    "ggml_backend_dev_get": (_pointer, [_size]),
+    "ggml_backend_dev_type": (_int, [_pointer]),
+    "ggml_backend_dev_memory": (None, [_pointer, _pointer, _pointer]),
     "llama_backend_init": (None, []),
     "llama_log_set": (None, [LogCallback, _pointer]),
     "llama_supports_gpu_offload": (_bool, []),

@@ -14,9 +14,8 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.errors import ModelFileError
+from inferkit.local.engines.capacity import load_failure
 from inferkit.local.engines.xllamacpp.binding import Batch, Candidate, Candidates, LogCallback, bind
-from inferkit.local.errors import EngineUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,11 +51,7 @@ class LlamaCpp:
         self._callback = LogCallback(self._log)  # kept: the library holds only its address
         self.library.llama_log_set(self._callback, None)
         self.library.llama_backend_init()
-        if gpu_layers and not self.library.llama_supports_gpu_offload():
-            raise EngineUnavailable(
-                "gpu_layers needs a build of xllamacpp with GPU support, and the one that is installed computes on the "
-                "CPU alone; install its CUDA, ROCm or Vulkan build (its page says from where), or use gpu_layers=0"
-            )
+        self.gpu_layers = gpu_layers
         self._model: int | None = None
         self._context: int | None = None
         self._samplers: list[int] = []
@@ -90,11 +85,8 @@ class LlamaCpp:
         elif self._model:
             self._context = self.library.llama_init_from_model(self._model, params)
         if not self._context:
-            reason = self._errors[0] if self._errors else "it gave no reason"
             self.close()
-            raise ModelFileError(
-                f"{path}: the engine could not load it ({reason}); lower context_length, or get it in another form"
-            )
+            raise load_failure(path, self._errors[0] if self._errors else None)
 
     def _sampler(self, kind: str, *arguments: Any) -> int:
         made: int = getattr(self.library, f"llama_sampler_init_{kind}")(*arguments)

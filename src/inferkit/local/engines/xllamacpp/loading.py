@@ -5,9 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from inferkit.local.engines.capacity import available_memory, choose_sizes, usable_cores
+from inferkit.local.engines.capacity import choose_sizes
+from inferkit.local.engines.machine import available_memory, usable_cores
 from inferkit.local.engines.session import Session
+from inferkit.local.engines.xllamacpp.binding import bind
 from inferkit.local.engines.xllamacpp.constraint import LibraryConstraint
+from inferkit.local.engines.xllamacpp.devices import gpu_layers_for
 from inferkit.local.engines.xllamacpp.library import find_library
 from inferkit.local.engines.xllamacpp.llama_cpp import LlamaCpp
 from inferkit.local.engines.xllamacpp.tokens import LibraryTokens
@@ -26,7 +29,11 @@ def load(settings: EngineSettings, model: ModelFile) -> Session:
     """Give a session with a checked model. Raises `ModelFileError`, `EngineUnavailable` or `ConfigurationError`."""
     library = find_library()
     sizes = choose_sizes(
-        model, context_length=settings.context_length, threads=settings.threads, memory=available_memory()
+        model,
+        context_length=settings.context_length,
+        threads=settings.threads,
+        memory=available_memory(),
+        memory_limit=settings.memory_limit,
     )
     llama = LlamaCpp(
         library,
@@ -35,7 +42,7 @@ def load(settings: EngineSettings, model: ModelFile) -> Session:
         batch=min(_BATCH, sizes.batch),
         threads=sizes.threads,
         prompt_threads=settings.prompt_threads or settings.threads or usable_cores(),
-        gpu_layers=settings.gpu_layers,
+        gpu_layers=gpu_layers_for(settings.gpu_layers, bind(library), model, sizes),
     )
     tokens = LibraryTokens(model, llama)
     constrain = partial(LibraryConstraint, llama)

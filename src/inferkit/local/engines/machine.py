@@ -1,0 +1,85 @@
+"""What this machine has for a model: cores, and memory, as far as the process's control groups let it use them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["available_memory", "killed_for_memory", "tells_of_memory", "usable_cores"]
+
+_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUP = Path("/proc/self/cgroup")
+_MEMORY = Path("/proc/meminfo")
+_EVENTS = Path("/proc/vmstat")
+_WANT_OF_MEMORY = re.compile(r"(?i)memory|bad_alloc|failed to allocate|mem_buffer != NULL|llama\.cpp:453: data")
+
+
+def usable_cores() -> int:
+    """Count the cores this process may use: its affinity, and its container's share of time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for group in _groups():
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
+            if quota != "max":
+                cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
+
+
+def available_memory() -> int | None:
+    """Give the bytes that can be had without swapping; None where the system does not tell."""
+    found = [room for group in _groups() if (room := _room(group)) is not None]
+    free = _number(_MEMORY, "MemAvailable:")
+    if free is not None:
+        found.append(free << 10)
+    return min(found, default=None)
+
+
+def killed_for_memory() -> int:
+    """Count the processes that the system ended since it started because memory ran out; 0 where it does not tell."""
+    return _number(_EVENTS, "oom_kill") or 0
+
+
+def tells_of_memory(words: str) -> bool:
+    """Say whether the last words of Python, or of one of the libraries, mean that it was given no memory."""
+    return _WANT_OF_MEMORY.search(words) is not None
+
+
+def _groups() -> Iterator[Path]:
+    """Give the control group (version 2) of this process, and those that it lies in."""
+    inner = ""
+    with contextlib.suppress(OSError):
+        for line in _OWN_GROUP.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("0::/"):
+                inner = line.removeprefix("0::/")
+    group = _GROUPS / inner
+    while True:
+        yield group
+        if group == _GROUPS or _GROUPS not in group.parents:
+            return
+        group = group.parent
+
+
+def _room(group: Path) -> int | None:
+    """Give what a group may still use. Files that it read and no longer needs are given up for it."""
+    try:
+        limit = int((group / "memory.max").read_text(encoding="ascii"))
+        used = int((group / "memory.current").read_text(encoding="ascii"))
+    except (OSError, ValueError):  # no such group, or "max"
+        return None
+    return max(0, limit - used + (_number(group / "memory.stat", "inactive_file") or 0))
+
+
+def _number(table: Path, name: str) -> int | None:
+    """Give the number behind a name in one of the kernel's tables."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in table.read_text(encoding="ascii").splitlines():
+            words = line.split()
+            if words and words[0] == name:
+                return int(words[1])
+    return None

@@ -1,0 +1,1 @@
+"""Makes smaller files of a model: its weights packed in fewer bits."""
