@@ -85,7 +85,9 @@ class Engine:
         for budget in budgets:
             self._limits.check(budget)
         self.timeout = settings.get("timeout")
-        self._telemetry = settings.get("telemetry")
+        from inferkit.telemetry.instruments import Telemetry
+
+        self._telemetry = settings.get("telemetry") or Telemetry()
         self._closed = False
         if self._scopes and settings["ledger"] is False:
             raise ConfigurationError("a budget needs a ledger to keep count in; leave ledger=False out")
@@ -98,9 +100,8 @@ class Engine:
                     self._check_smaller_models(list(with_larger(allowance)), f'the allowance of plan "{name}"')
             self.layers = tuple(self._stack(settings, home))
             self.steering.find_health(self.layers)
-            watch = getattr(telemetry, "watch", None)  # one of somebody's own may have no more than a tracer
-            if watch is not None:
-                watch(self.steering)
+            if hasattr(self._telemetry, "watch"):  # one of somebody's own may have no more than a tracer
+                self._telemetry.watch(self.steering)
         except BaseException:
             self._close_ledger()
             raise
@@ -127,7 +128,7 @@ class Engine:
             limits=settings.get("limits"),
             follow_limits=settings["follow_limits"],
             retry=Retry(settings["max_retries"], health=settings.get("health"), failover=self.steering.failover),
-            telemetry=settings.get("telemetry"),
+            telemetry=self._telemetry,
             on_store_error=settings["on_store_error"],
             estimates=settings["estimates"],
             on_interrupt=settings["on_interrupt"],
@@ -208,9 +209,7 @@ class Engine:
 
     def tracer(self) -> Tracer:
         """Give what spans are begun with."""
-        from inferkit.telemetry.instruments import Telemetry
-
-        return (self._telemetry or Telemetry()).tracer
+        return self._telemetry.tracer
 
     def known_ledger(self) -> Ledger:
         """Give the ledger that calls are entered in."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.resilience.health import ModelHealth
@@ -45,8 +45,8 @@ class Steering:
         """Take what the layers of a stack know of models that fail, and of their limits."""
         for layer in layers:
             self._health = self._health or getattr(layer, "health", None)
-            if getattr(layer, "role", None) == "limit" and hasattr(layer, "standing"):
-                self._limits = layer
+            if hasattr(layer, "standing"):
+                self._limits = cast("LimitLayer", layer)
 
     def reroute(self, models: Mapping[str, str | Sequence[str]] | None, routes: Any) -> None:
         """Take other models and policies. Raises as they do at first, and changes nothing then."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import (
@@ -60,7 +59,7 @@ class ModelHealth:
     waiting: int = 0
     running: int = 0
     concurrent: float | None = None
-    left: Mapping[str, float] = MappingProxyType({})
+    left: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_asked(self) -> bool:

@@ -54,7 +54,7 @@ class RateLimit:
 class Ticket:
     """One request that wants through, or is: `tokens` is what it is counted as, of which so many are `input_tokens`.
 
-    `wake()` tells whoever waits to look. It went in at `in_at`, when so much had been taken of each quota (`marks`).
+    `wake()` tells whoever waits to look. It went in at `in_at`; `marks` are for its quotas (see `observe`).
     """
 
     __slots__ = ("in_at", "input_tokens", "is_in", "is_turned_away", "marks", "priority", "tenant", "tokens")
@@ -212,7 +212,7 @@ class Limiter:
         if self.quotas:
             for quota in self.quotas:
                 quota.take(_amount(quota, ticket))
-            ticket.marks = [quota.taken for quota in self.quotas]
+            ticket.marks = [quota.answered + _amount(quota, ticket) for quota in self.quotas]
 
     def _remove(self, ticket: Ticket) -> None:
         left = [each for each in self._waiting if each[3] is not ticket]

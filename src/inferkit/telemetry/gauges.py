@@ -1,4 +1,4 @@
-"""How models stand, measured whenever somebody collects: circuits, retries that are left, limits and who waits there."""
+"""How models stand, measured whenever somebody collects: circuits, retries that are left, limits and who waits."""
 
 from __future__ import annotations
 
