@@ -103,7 +103,7 @@ def test_calls_wait_for_a_limit_that_the_provider_tells_instead_of_being_refused
 
 
 def test_without_following_most_of_them_are_refused(world):
-    server = Limited()
+    server = Limited(burst=6, per_second=40.0)
     plain = Health(breaker=None, retries=None)
     with Wire(server) as wire:
         errors = world.run(lambda world: load(world, client(world, wire, follow_limits=False, health=plain)))
