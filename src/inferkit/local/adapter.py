@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.chunks import Chunk
-from inferkit.core.errors import DeadlineExceeded, InvalidRequest, ModelFileError, StreamError
+from inferkit.core.errors import DeadlineExceeded, InferkitError, InvalidRequest, ModelFileError, StreamError
 from inferkit.core.messages import ReasoningPart, TextPart
 from inferkit.core.response import Response
 from inferkit.core.usage import Usage
@@ -21,10 +23,10 @@ from inferkit.local.worker.supervisor import WorkerSupervisor
 from inferkit.pricing.terms import CostRules, WireField
 from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.providers.wires.messages import as_messages
+from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime, drive
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Mapping
 
     from inferkit.core.messages import Message, Messages
@@ -40,6 +42,8 @@ __all__ = ["EMBEDDED", "Local"]
 EMBEDDED = Path(__file__).parent / "models" / "triage-q8_0.gguf"
 """The model that ships inside the package."""
 
+_SAVE_SECONDS = 10.0
+_log = logging.getLogger("inferkit")
 _EXTRA = frozenset({"top_k", "repeat_penalty", "repeat_window"})
 _COST_RULES = CostRules({name: WireField("free") for name in sorted(_EXTRA)})
 
@@ -49,7 +53,7 @@ class Local:
 
     `model` is the path of a GGUF file, the name of an installed package that holds one, or
     `hf:owner/repository/file.gguf@commit` for one that `inferkit models add` fetched. It runs in a worker process,
-    which is started by the first call and serves calls in turn; whatever happens to it, the application lives on.
+    which is started by the first call and serves callers by turns; whatever happens to it, the application lives on.
     `engine` is "ctransformers" (in the core: llama models with SentencePiece vocabularies) or "xllamacpp" (the extra
     `inferkit[llama]`: what llama.cpp runs today); by default the one that the file's header asks for.
 
@@ -60,6 +64,10 @@ class Local:
     conversation is written down: the name of a form, or a Jinja template (by default as the file says; see
     `inferkit.local.prompts`). `prefix_memory` is in how many bytes the state of earlier prompts is kept, so that what a
     new one begins with is not computed again (by default 64 MiB; 0: only the last one's).
+
+    `prefix_disk` is in how many bytes of the user's cache folder prompts outlive the process: `close` saves them, as
+    does `save_prefixes`, and the next process begins with them (by default 0: none). Prompts can be read from these
+    files, which only their user may open.
 
     `memory_limit` is how many bytes the worker may take besides the weights, which are mapped from the file (by default
     what is free when it starts). `hang_timeout` is in seconds: a worker that uses no processor's time for so long, or
@@ -86,6 +94,7 @@ class Local:
         prompt_format: str | None = None,
         engine: str | None = None,
         prefix_memory: int = PREFIX_MEMORY,
+        prefix_disk: int = 0,
         memory_limit: int | None = None,
         hang_timeout: float = HANG_SECONDS,
     ) -> None:
@@ -106,6 +115,8 @@ class Local:
             prompt_threads,
             prefix_memory,
             memory_limit,
+            prefix_disk,
+            str(_prefix_folder()) if prefix_disk else "",
         )
         self._supervisor = WorkerSupervisor(self._settings, hang_seconds=check_hang_seconds(hang_timeout))
         facts = (self._settings, status.st_size, status.st_mtime_ns)
@@ -144,17 +155,41 @@ class Local:
 
     def count_tokens(self, messages: Messages) -> int:
         """Count the tokens of a prompt, marks of the prompt's form included. Waits its turn behind running calls."""
-        call = self._supervisor.open({"op": "count", "messages": _turns(as_messages(messages))})
-        body = _Body(call, DirectRuntime(), None)
+        counted: int = self._ask({"op": "count", "messages": _turns(as_messages(messages))})["count"]
+        return counted
+
+    def save_prefixes(self) -> int:
+        """Save the prompts that are warm, for other processes; give how many that are. Waits its turn."""
+        saved: int = self._ask({"op": "save"})["saved"]
+        return saved
+
+    def _ask(self, question: dict[str, Any], seconds: float | None = None) -> dict[str, Any]:
+        """Ask the worker what is answered in one frame."""
+        call = self._supervisor.open(question)
+        body = _Body(call, DirectRuntime(), None if seconds is None else clock.now() + seconds)
         try:
-            counted: int = drive(body.frame())["count"]
+            return drive(body.frame())
         finally:
             call.close()
-        return counted
 
     def close(self) -> None:
         """End the worker process. Further calls raise `ConfigurationError`."""
+        if self._settings.prefix_disk and self._supervisor.pid is not None:
+            try:
+                self._ask({"op": "save"}, _SAVE_SECONDS)
+            except InferkitError as error:
+                _log.warning("the prompts of %s that are warm could not be saved: %s", self.model, error)
         self._supervisor.close()
+
+
+def _prefix_folder() -> Path:
+    """Give the folder of saved prompts: the user's for caches, or the one that `INFERKIT_HOME` names."""
+    home = os.environ.get("INFERKIT_HOME")
+    if home:
+        return Path(home).expanduser().absolute() / "prefixes"
+    import platformdirs
+
+    return platformdirs.user_cache_path("inferkit") / "prefixes"
 
 
 class _Body:

@@ -20,7 +20,7 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.local.engines.gpu import GpuLayers, check_gpu_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
 __all__ = [
     "ENGINES",
@@ -50,7 +50,8 @@ class EngineSettings:
     `gpu_layers` is how many layers a GPU takes, "all", or "auto": as many as fit, and none without a GPU.
 
     `engine` is the one to use (None: as the file's header says), `threads` compute token after token and
-    `prompt_threads` a prompt. `prefix_memory` and `memory_limit` are in bytes.
+    `prompt_threads` a prompt. `prefix_memory` and `memory_limit` are in bytes, as is
+    `prefix_disk`: with it, earlier prompts are saved in `prefix_folder`, and restored from there.
     """
 
     model: str
@@ -62,6 +63,8 @@ class EngineSettings:
     prompt_threads: int | None = None
     prefix_memory: int = PREFIX_MEMORY
     memory_limit: int | None = None
+    prefix_disk: int = 0
+    prefix_folder: str = ""
 
     def __post_init__(self) -> None:
         check_gpu_layers(self.gpu_layers)
@@ -71,6 +74,7 @@ class EngineSettings:
             ("prompt_threads", 1),
             ("prefix_memory", 0),
             ("memory_limit", SMALLEST_LIMIT),
+            ("prefix_disk", 0),
         ):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < low):
@@ -90,10 +94,26 @@ class Caller(Protocol):
 
 
 class LoadedModel(Protocol):
-    """A model that answers one request after another."""
+    """A model that answers requests, one or several at a time by turns."""
 
-    def serve(self, request: dict[str, Any], caller: Caller) -> None:
-        """Answer one request with frames, and stop where the caller is gone. Raises `InvalidRequest`."""
+    @property
+    def turn(self) -> int:
+        """How many tokens to compute for the request under way before another that waits gets its turn."""
+
+    def steps(self, request: dict[str, Any], caller: Caller) -> Generator[int]:
+        """Answer one request with frames, and stop where the caller is gone. Raises `InvalidRequest`.
+
+        Gives the number of tokens before each step that computes them; there the request may be parked.
+        """
+
+    def park(self) -> Any | None:
+        """Give what is needed to go on with the request under way after others; None where that takes too much."""
+
+    def resume(self, parked: Any) -> None:
+        """Prepare for the next step of a request that was parked."""
+
+    def drop(self, parked: Any) -> None:
+        """Forget a request that was parked."""
 
 
 class Tokens(Protocol):

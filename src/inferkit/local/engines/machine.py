@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["available_memory", "killed_for_memory", "tells_of_memory", "usable_cores"]
+__all__ = ["available_memory", "cpu_features", "killed_for_memory", "tells_of_memory", "usable_cores"]
 
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUP = Path("/proc/self/cgroup")
+_PROCESSOR = Path("/proc/cpuinfo")
 _MEMORY = Path("/proc/meminfo")
 _EVENTS = Path("/proc/vmstat")
 _WANT_OF_MEMORY = re.compile(r"(?i)memory|bad_alloc|failed to allocate|mem_buffer != NULL|llama\.cpp:453: data")
@@ -29,6 +30,16 @@ def usable_cores() -> int:
             if quota != "max":
                 cores = min(cores, max(1, int(quota) // int(period)))
     return cores
+
+
+def cpu_features() -> frozenset[str]:
+    """Read the processor's features from the kernel; none where it does not tell."""
+    with contextlib.suppress(OSError), _PROCESSOR.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            name, _, value = line.partition(":")
+            if name.strip() == "flags":
+                return frozenset(value.split())
+    return frozenset()
 
 
 def available_memory() -> int | None:

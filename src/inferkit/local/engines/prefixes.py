@@ -29,6 +29,11 @@ class KeptPrefixes:
         """How many bytes are kept."""
         return sum(len(prefix.state) for prefix in self._kept)
 
+    @property
+    def all(self) -> list[Prefix]:
+        """What is kept, the newest last."""
+        return list(self._kept)
+
     def has(self, tokens: Sequence[int]) -> bool:
         """Say whether these tokens are kept, perhaps as the beginning of more."""
         return any(shared_length(prefix.tokens, tokens) == len(tokens) for prefix in self._kept)

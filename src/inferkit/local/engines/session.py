@@ -6,8 +6,9 @@ state was kept, is evaluated only from where they part. Which engine computes is
 
 from __future__ import annotations
 
+import contextlib
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inferkit.core.errors import InvalidRequest, ModelFileError
 from inferkit.local.engines.interface import PREFIX_MEMORY
@@ -19,17 +20,38 @@ from inferkit.local.prompts import FORMATS, Mark, checked_turns
 from inferkit.local.text import ReplyText
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from inferkit.local.engines.interface import Caller, Constraint, InferenceEngine, Tokens
+    from inferkit.local.engines.prefix_files import PrefixFiles
     from inferkit.local.gguf.model_file import ModelFile
     from inferkit.local.grammar import Rules
     from inferkit.local.prompts import PromptFormat, Segment
 
-__all__ = ["Session"]
+__all__ = ["Parked", "Session", "Step"]
 
 _WORTH_KEEPING = 32
 """Tokens that are worth the milliseconds that it takes to keep them, or to bring them back."""
+
+_TURN, _TURN_SHARE = 16, 32
+"""Tokens of a turn at least, where several callers want replies at once, and the part of what is held that it is."""
+
+_CONTEXTS_PARKED = 4
+"""How many whole contexts' worth of memory replies may take that wait for their next turn."""
+
+
+class Step(NamedTuple):
+    """Comes before so many tokens are computed."""
+
+    tokens: int
+
+
+class Parked(NamedTuple):
+    """What a context held of a reply that waits for its next turn: tokens, how many are exact, and their state."""
+
+    tokens: list[int]
+    exact: int
+    state: bytearray
 
 
 class Session:
@@ -44,6 +66,7 @@ class Session:
         *,
         constrain: Callable[[Rules], Constraint] | None = None,
         prefix_memory: int = PREFIX_MEMORY,
+        files: PrefixFiles | None = None,
     ) -> None:
         self._model = model
         self._engine = engine
@@ -56,6 +79,11 @@ class Session:
         self._exact = 0
         self._prefix_memory = prefix_memory
         self._prefixes = KeptPrefixes(prefix_memory)
+        self._files = files
+        for prefix in files.load(prefix_memory) if files is not None else ():
+            self._prefixes.keep(*prefix)
+        self._parked = False
+        self._parked_bytes = 0
 
     @property
     def description(self) -> dict[str, Any]:
@@ -71,18 +99,30 @@ class Session:
         }
 
     def serve(self, request: dict[str, Any], caller: Caller) -> None:
-        """Answer one request with frames: a start, texts, and an end; or a count."""
+        """Answer one request to its end."""
+        for _ in self.steps(request, caller):
+            pass
+
+    def steps(self, request: dict[str, Any], caller: Caller) -> Generator[int]:
+        """Answer one request with frames: a start, texts, and an end; or a count.
+
+        Before each step, gives the number of tokens that it computes; there another request may be served, between
+        `park` and `resume`.
+        """
+        if request.get("op") == "save":
+            caller.send({"saved": self._save()})
+            return
         tokens = self.prompt_tokens(request)
         if request.get("op") == "count":
             caller.send({"count": len(tokens)})
             return
         rules = request.get("grammar")
         if rules is None or self._constrain is None:
-            self._generate(tokens, request, caller, None)
+            yield from self._generate(tokens, request, caller, None)
             return
         constraint = self._constrain(rules)
         try:
-            self._generate(tokens, request, caller, constraint)
+            yield from self._generate(tokens, request, caller, constraint)
         finally:
             constraint.close()
 
@@ -112,7 +152,7 @@ class Session:
 
     def _generate(
         self, prompt: list[int], request: dict[str, Any], caller: Caller, constraint: Constraint | None
-    ) -> None:
+    ) -> Generator[int]:
         room = self._engine.context_length - len(prompt)
         if room < 1:
             raise context_overflow(len(prompt), self._engine.context_length)
@@ -126,6 +166,9 @@ class Session:
         made = 0
         reason = "length"
         for token in self._computed(prompt, cached, limit, self._chooser(sampling, list(prompt), constraint), caller):
+            if isinstance(token, Step):
+                yield token.tokens
+                continue
             made += 1
             if token in self._ends:
                 reason = "stop"
@@ -150,16 +193,16 @@ class Session:
     def _rewind(self, prompt: list[int]) -> int:
         """Forget what the prompt does not share, or bring back what was kept of an earlier one and shares more.
 
-        The last token is computed anew: its scores are what is needed. What is about to be lost is kept, if it is much.
+        The last token is computed anew: its scores are what is needed. What is about to be lost is kept, if it is much,
+        and not parked.
         """
-        known, anew = self._evaluated, 1
-        if self._engine.exact_batches:
-            known, anew = known[: self._exact], 2
-        wanted = prompt[:-anew]
+        known = self._known()
+        wanted = prompt[: -2 if self._engine.exact_batches else -1]
         shared = shared_length(known, wanted)
         longest, prefix = self._prefixes.longest(wanted)
-        if len(known) - shared >= _WORTH_KEEPING:
+        if len(known) - shared >= _WORTH_KEEPING and not self._parked:
             self._keep(known)
+        self._parked = False
         if prefix is not None and longest - shared >= _WORTH_KEEPING:
             self._prefixes.used(prefix)
             restored = self._engine.restore(prefix.state)
@@ -168,11 +211,65 @@ class Session:
         del self._evaluated[shared:]
         return shared
 
+    @property
+    def turn(self) -> int:
+        """See `LoadedModel`: so many that changing callers takes a small part of the time that computing does."""
+        return max(_TURN, len(self._evaluated) // _TURN_SHARE)
+
+    def park(self) -> Parked | None:
+        """Give what the context holds of a reply under way, for `resume`; None where there is no memory for it."""
+        tokens = self._evaluated
+        if self._parked_bytes + self._size(len(tokens)) > _CONTEXTS_PARKED * self._size(self._engine.context_length):
+            return None
+        try:
+            state = self._engine.save() if tokens else bytearray()
+        except MemoryError:
+            return None
+        self._parked = True
+        self._parked_bytes += len(state)
+        return Parked(list(tokens), self._exact, state)
+
+    def resume(self, parked: Parked) -> None:
+        """Have the context hold what was parked, in place of what is there, which is kept where that is much."""
+        known = self._known()
+        if len(known) >= _WORTH_KEEPING and not self._parked:
+            self._keep(known)
+        self.drop(parked)
+        self._parked = False
+        self._evaluated, self._exact = list(parked.tokens), parked.exact
+        if not parked.tokens:
+            self._engine.keep(0)
+        elif not self._engine.restore(parked.state):
+            raise RuntimeError("the engine did not take back what it had saved")
+
+    def drop(self, parked: Parked) -> None:
+        """Forget what was parked: its caller is gone."""
+        self._parked_bytes -= len(parked.state)
+
+    def _save(self) -> int:
+        """Save what is kept, and what the context holds besides; give how many prefixes that are."""
+        if self._files is None:
+            return 0
+        known = self._known()
+        if len(known) >= _WORTH_KEEPING:
+            self._keep(known)
+            del self._evaluated[len(known) :]
+        return self._files.save(self._prefixes.all)
+
+    def _known(self) -> list[int]:
+        """Give the tokens of the context that may begin another prompt."""
+        return self._evaluated[: self._exact] if self._engine.exact_batches else self._evaluated
+
+    def _size(self, tokens: int) -> int:
+        """Bound the bytes that the context takes for so many tokens: keys and values in half precision."""
+        return 2 * self._model.block_count * self._model.key_value_width * tokens
+
     def _keep(self, tokens: list[int]) -> None:
         """Keep what the context holds of these tokens, which it begins with, where it is not too much."""
-        size = 2 * self._model.block_count * self._model.key_value_width * len(tokens)
-        if size <= self._prefix_memory and not self._prefixes.has(tokens) and self._engine.keep(len(tokens)):
-            self._prefixes.keep(list(tokens), self._engine.save())
+        fits = self._size(len(tokens)) <= self._prefix_memory
+        if fits and not self._prefixes.has(tokens) and self._engine.keep(len(tokens)):
+            with contextlib.suppress(MemoryError):
+                self._prefixes.keep(list(tokens), self._engine.save())
 
     def _evaluate(self, tokens: Sequence[int]) -> None:
         past = len(self._evaluated)
@@ -181,12 +278,13 @@ class Session:
 
     def _computed(
         self, prompt: list[int], cached: int, limit: int, choose: Callable[[], int], caller: Caller
-    ) -> Iterator[int]:
+    ) -> Iterator[int | Step]:
         """Compute the prompt and then token after token, until the limit, or until the caller is gone."""
         self._exact = cached
         for start, end in _batches(cached, len(prompt), self._engine.batch, exact=self._engine.exact_batches):
             if caller.gone():
                 return
+            yield Step(end - start)
             self._evaluate(prompt[start:end])
             self._exact = end
         for made in range(1, limit + 1):
@@ -195,6 +293,7 @@ class Session:
             token = choose()
             yield token
             if made < limit:
+                yield Step(1)
                 self._evaluate([token])
 
     def _chooser(self, sampling: Sampling, seen: list[int], constraint: Constraint | None) -> Callable[[], int]:

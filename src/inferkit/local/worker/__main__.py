@@ -1,4 +1,4 @@
-"""The worker process: owns the model, and answers calls in turn, each over a socket of its own.
+"""The worker process: owns the model, and answers calls by turns, each over a socket of its own.
 
 Started by `inferkit.local.worker.process` with two numbers, the descriptors of its control socket and of the memory in
 which it counts its steps. The first frame on the socket says what to load; each byte after it brings the socket of a
@@ -22,29 +22,20 @@ from inferkit.local.engines.machine import available_memory
 from inferkit.local.worker.protocol import FrameDecoder, to_frame
 from inferkit.local.worker.pulse import Pulse
 from inferkit.local.worker.reception import Reception
+from inferkit.local.worker.turns import Turns
 
 if TYPE_CHECKING:
-    from inferkit.local.engines.interface import LoadedModel
+    from queue import SimpleQueue
+
     from inferkit.local.worker.reception import IncomingCall
 
 
-def answer(model: LoadedModel | Exception, call: IncomingCall) -> bool:
-    """Answer one call; False where what the model holds can no longer be trusted. Refusals are told to the caller."""
-    sound = True
-    try:
-        if call.gone():
-            return True
-        if isinstance(model, Exception):
-            call.send({**to_frame(model), "fatal": True})
-        else:
-            model.serve(call.request, call)
-    except Exception as error:
-        frame = to_frame(error)
-        sound = "fatal" not in frame
+def refuse(calls: SimpleQueue[IncomingCall | None], error: Exception) -> None:
+    """Tell every caller why the model could not be loaded."""
+    frame = {**to_frame(error), "fatal": True}
+    while (call := calls.get()) is not None:
         call.send(frame)
-    finally:
         call.close()
-    return sound
 
 
 def limit_memory(settings: EngineSettings) -> None:
@@ -81,15 +72,14 @@ def main() -> None:
     limit_memory(settings)
     reception = Reception(control, pulse)
     threading.Thread(target=reception.run, daemon=True).start()
-    model: LoadedModel | Exception
     try:
         model = load(settings)
     except Exception as error:
-        model = error
         reception.outlives_application = True
-    while (call := reception.calls.get()) is not None:
-        if not answer(model, call):
-            sys.exit(1)
+        refuse(reception.calls, error)
+        return
+    if not Turns(model, reception.calls).run():
+        sys.exit(1)
 
 
 if __name__ == "__main__":

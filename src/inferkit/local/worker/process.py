@@ -36,7 +36,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 """Where the package lies that the worker must find too."""
 
 _NEEDED = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "TEMP", "TMP", "TZ", "VIRTUAL_ENV"})
-_NEEDED_PREFIXES = ("PYTHON", "LC_", "LD_", "CUDA_", "NVIDIA_", "COVERAGE_")
+_NEEDED_PREFIXES = ("PYTHON", "LC_", "LD_", "OMP_", "GOMP_", "CUDA_", "NVIDIA_", "COVERAGE_")
 _unreaped: list[subprocess.Popen[bytes]] = []
 
 

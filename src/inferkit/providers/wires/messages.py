@@ -10,6 +10,8 @@ from inferkit.core.messages import Message, Messages, TextPart
 
 __all__ = ["as_messages"]
 
+_PLAIN_ROLES, _PLAIN_FIELDS = ("user", "system", "assistant"), 2
+
 
 def as_messages(given: Messages) -> tuple[Message, ...]:
     """Accept a question, a message, or a conversation of messages, and dictionaries in a provider's form.
@@ -34,6 +36,10 @@ def as_messages(given: Messages) -> tuple[Message, ...]:
 
 
 def _read(given: Any, place: int) -> Message:
+    if type(given) is dict and len(given) == _PLAIN_FIELDS:  # as nearly all are, whatever the wire
+        role, content = given.get("role"), given.get("content")
+        if type(content) is str and role in _PLAIN_ROLES:
+            return Message(role, (TextPart(content),))
     if not isinstance(given, Mapping):
         raise ConfigurationError(
             f'message {place} is a {type(given).__name__}; use Message.user("...") or {{"role": ..., "content": ...}}'

@@ -113,8 +113,14 @@ class ReplyReader:
         if parser is None:
             return self._feed_unknown(data)
         chunks: list[Chunk] = []
-        if self._texts is not None:
-            data = self._read_plain(parser, data, self._texts, chunks)
+        texts = self._texts
+        if texts is not None:
+            if parser.between and not self._waits_for_text:
+                found = texts.read(data)
+                if found is not None:  # as nearly always
+                    self._room -= len(data) + texts.size * len(found)
+                    return self._stop() if self._room < 0 else found
+            data = self._read_plain(parser, data, texts, chunks)
         if data and not self.done and self.failure is None:
             self._decode(parser, data, chunks)
         return self._stop() if self._room < 0 else chunks

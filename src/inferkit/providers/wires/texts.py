@@ -35,6 +35,7 @@ _ALLOWED = {
     "padding": rb'[^"\\\x00-\x1f]*',
     "blanks": b" *",
 }
+_PLAIN = {kind: re.compile(allowed).fullmatch for kind, allowed in _ALLOWED.items()}
 _STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*')
 _NOWHERE = re.compile(rb"(?!)")
 _MARKS = [bytes([number]) for number in range(8)]
@@ -87,7 +88,8 @@ class Texts:
     """
 
     __slots__ = (
-        "_after", "_are_alike", "_before", "_between", "_form", "_head", "_places", "_tries", "_usages", "size",
+        "_after", "_are_alike", "_before", "_between", "_form", "_head", "_places", "_steps", "_tries", "_two",
+        "_usages", "size",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +101,8 @@ class Texts:
         self._head = self._before = self._after = b""
         self._between: list[tuple[bytes, bytes]] = []  # what stands there, and the mark in its place
         self._places: list[_TextPlace] = []
+        self._two = 0  # events take at least so many bytes
+        self._steps: list[tuple[_TextPlace, Callable[[bytes], object], bytes]] = []  # and what stands after the place
         self._are_alike: Callable[[bytes], object] = _NOWHERE.fullmatch
         self._tries = _TRIES
 
@@ -113,6 +117,8 @@ class Texts:
 
     def read(self, data: bytes) -> list[Chunk] | None:
         """Read whole events, if all of them bring text alone and are like the one that was learned from."""
+        if len(data) < self._two:
+            return self._read_one(data)
         found = self._taken_apart(data)
         if found is None:
             return None
@@ -124,6 +130,31 @@ class Texts:
             _new(Chunk, (text, "", (), None, usage, (before, event, after), (), None, ()))
             for event, text, usage in zip(events, texts, usages)  # noqa: B905 - of nothing there is no end
         ]
+
+    def _read_one(self, data: bytes) -> list[Chunk] | None:
+        """Read one event, as most reads bring, in a third of the time that `_taken_apart` takes."""
+        head, after = self._head, self._after
+        rest = data.removesuffix(b"\r\n\r\n" if data.endswith(b"\r\n\r\n") else b"\n\n")
+        around = len(head) + len(after)
+        if not (head and data.startswith(head) and rest is not data and rest.endswith(after) and len(rest) > around):
+            return None
+        event = rest = rest[len(head) : len(rest) - len(after)]
+        text, counts = b"", {}
+        for place, is_plain, constant in self._steps:
+            piece, found, rest = rest.partition(constant) if constant else (rest, b"", b"")
+            if found != constant or not is_plain(piece):
+                return None
+            if place.name:
+                counts[place.name] = [int(piece)]
+            elif place.kind == "text":
+                text = piece
+        try:
+            words = text.decode()
+        except UnicodeDecodeError:
+            return None
+        self._tries = _TRIES
+        usage = None if self._usages is None else next(iter(self._usages(counts, 1)))
+        return [_new(Chunk, (words, "", (), None, usage, (self._before, event, after), (), None, ()))]
 
     def _taken_apart(self, data: bytes) -> _Brought | None:
         """Give what events bring, or None where one of them is not like the one that was learned from."""
@@ -170,7 +201,9 @@ class Texts:
         self._before, self._after, self._places = before, after, places
         self._between = list(zip(between, _MARKS[1:], strict=False))
         self._are_alike = _alike(tuple([place.kind for place in places]))
+        self._steps = [(at, _PLAIN[at.kind], follows) for at, follows in zip(places, [*between, b""], strict=True)]
         self._head = self._form.lead + before
+        self._two = 2 * len(self._head + after + b"\n\n")
 
     def _others(self, event: bytes, text: tuple[int, int]) -> Iterable[_TextPlace]:
         """Find what else varies, outside of the text."""

@@ -11,8 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from inferkit.local.engines import machine
 from inferkit.local.engines.ctransformers import library
-from inferkit.local.engines.ctransformers.library import VERSION, cpu_features, find_library, load_cuda, variant
+from inferkit.local.engines.ctransformers.library import VERSION, find_library, load_cuda, variant
+from inferkit.local.engines.machine import cpu_features
 from inferkit.local.errors import EngineUnavailable
 
 FAST = frozenset({"avx", "avx2", "fma", "f16c"})
@@ -68,7 +70,7 @@ def test_features_are_read_from_the_kernel():
 
 
 def test_a_kernel_that_tells_nothing_gets_the_build_that_runs_anywhere(monkeypatch, tmp_path):
-    monkeypatch.setattr(library, "_PROCESSOR", tmp_path / "cpuinfo")
+    monkeypatch.setattr(machine, "_PROCESSOR", tmp_path / "cpuinfo")
     assert variant(cpu_features(), gpu=False) == "basic"
     (tmp_path / "cpuinfo").write_text("model name: x\n")
     assert variant(cpu_features(), gpu=False) == "basic"

@@ -12,14 +12,14 @@ import platform
 import sys
 from pathlib import Path
 
+from inferkit.local.engines.machine import cpu_features
 from inferkit.local.errors import EngineUnavailable
 
-__all__ = ["VERSION", "cpu_features", "find_library", "free_cuda_memory", "load_cuda", "variant"]
+__all__ = ["VERSION", "find_library", "free_cuda_memory", "load_cuda", "variant"]
 
 VERSION = "0.2.27"
 """The release whose library is bound; the layout of its structures belongs to it alone."""
 
-_PROCESSOR = Path("/proc/cpuinfo")
 _FILE = "libctransformers.so"
 _CUDA_LIBRARIES = ("libcudart.so.12", "libcublasLt.so.12", "libcublas.so.12")
 _WITHOUT_GPU = "or run on the CPU with gpu_layers=0"
@@ -78,16 +78,6 @@ def variant(features: frozenset[str], *, gpu: bool) -> str:
     if fast:
         return "avx2"
     return "avx" if {"avx", "f16c"} <= features else "basic"
-
-
-def cpu_features() -> frozenset[str]:
-    """Read the processor's features from the kernel; none where it does not tell."""
-    with contextlib.suppress(OSError), _PROCESSOR.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            name, _, value = line.partition(":")
-            if name.strip() == "flags":
-                return frozenset(value.split())
-    return frozenset()
 
 
 def load_cuda() -> None:

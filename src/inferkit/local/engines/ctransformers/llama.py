@@ -209,7 +209,8 @@ class Llama:
         view = (ctypes.c_char * len(state)).from_buffer(state)
         written = self.library.llama_copy_state_data(self.context, ctypes.addressof(view))
         del view
-        return state[:written]
+        del state[written:]
+        return state
 
     def restore(self, state: bytearray) -> bool:
         """See `InferenceEngine`."""

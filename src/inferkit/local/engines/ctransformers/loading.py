@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from inferkit.local.engines.capacity import choose_sizes
 from inferkit.local.engines.ctransformers.constraint import ElementConstraint
-from inferkit.local.engines.ctransformers.library import find_library, free_cuda_memory, load_cuda
+from inferkit.local.engines.ctransformers.library import VERSION, find_library, free_cuda_memory, load_cuda
 from inferkit.local.engines.ctransformers.llama import Llama
 from inferkit.local.engines.ctransformers.tokens import SentencePieceTokens
 from inferkit.local.engines.gpu import layers_that_fit
 from inferkit.local.engines.machine import available_memory
+from inferkit.local.engines.prefix_files import files_for
 from inferkit.local.engines.session import Session
 from inferkit.local.errors import EngineUnavailable
 
@@ -50,7 +51,13 @@ def load(settings: EngineSettings, model: ModelFile) -> Session:
     tokens = SentencePieceTokens(model.vocabulary, llama.tokenize)
     constrain = partial(ElementConstraint, llama)
     return Session(
-        model, llama, tokens, settings.prompt_format, constrain=constrain, prefix_memory=settings.prefix_memory
+        model,
+        llama,
+        tokens,
+        settings.prompt_format,
+        constrain=constrain,
+        prefix_memory=settings.prefix_memory,
+        files=files_for(settings, model, sizes, version=VERSION, gpu_layers=gpu_layers),
     )
 
 

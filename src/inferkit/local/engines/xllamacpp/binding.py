@@ -162,9 +162,15 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 """What these structures hold by default, where the layout is the one above."""
 
 
+_SPINS = "1000"
+"""How often a thread of OpenMP looks for work before it sleeps. Its own default, 300,000, keeps a core for itself, and
+where another process wants that core, each step then waits for a turn of the system's scheduler."""
+
+
 def bind(path: Path) -> Any:
     """Load the library and give it its functions' types. Raises `EngineUnavailable`."""
     os.environ["GGML_NO_BACKTRACE"] = "1"  # or a failed assertion starts a debugger that looks into this process
+    os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
     try:
         library = ctypes.CDLL(str(path))
         for name, (result, arguments) in _SIGNATURES.items():

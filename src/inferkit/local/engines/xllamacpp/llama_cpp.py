@@ -195,7 +195,8 @@ class LlamaCpp:
         view = (ctypes.c_char * len(state)).from_buffer(state)
         written = self.library.llama_state_seq_get_data(self._context, ctypes.addressof(view), len(state), 0)
         del view
-        return state[:written]
+        del state[written:]
+        return state
 
     def restore(self, state: bytearray) -> bool:
         """See `InferenceEngine`."""

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from inferkit.local.engines.capacity import choose_sizes
 from inferkit.local.engines.machine import available_memory, usable_cores
+from inferkit.local.engines.prefix_files import files_for
 from inferkit.local.engines.session import Session
 from inferkit.local.engines.xllamacpp.binding import bind
 from inferkit.local.engines.xllamacpp.constraint import LibraryConstraint
 from inferkit.local.engines.xllamacpp.devices import gpu_layers_for
-from inferkit.local.engines.xllamacpp.library import find_library
+from inferkit.local.engines.xllamacpp.library import VERSION, find_library
 from inferkit.local.engines.xllamacpp.llama_cpp import LlamaCpp
 from inferkit.local.engines.xllamacpp.tokens import LibraryTokens
 
@@ -47,5 +48,11 @@ def load(settings: EngineSettings, model: ModelFile) -> Session:
     tokens = LibraryTokens(model, llama)
     constrain = partial(LibraryConstraint, llama)
     return Session(
-        model, llama, tokens, settings.prompt_format, constrain=constrain, prefix_memory=settings.prefix_memory
+        model,
+        llama,
+        tokens,
+        settings.prompt_format,
+        constrain=constrain,
+        prefix_memory=settings.prefix_memory,
+        files=files_for(settings, model, sizes, version=VERSION, gpu_layers=llama.gpu_layers),
     )

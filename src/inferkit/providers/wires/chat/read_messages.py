@@ -43,7 +43,6 @@ _FORMS = {
     "document_url": '{"type": "document_url", "document_url": ...}',
     "thinking": '{"type": "thinking", "thinking": [{"type": "text", "text": ...}]}',
 }
-_PLAIN_ROLES, _PLAIN_FIELDS = ("user", "system", "assistant"), 2
 _READ = frozenset({"role", "content", "tool_calls", "tool_call_id", "refusal", "audio", FIELD, DETAILS, *_REASONING})
 
 
@@ -51,8 +50,6 @@ def read_message(given: Mapping[str, Any], place: int) -> Message:
     """Read a message; `place` is where it stands in the conversation. Raises `ConfigurationError` for what is none."""
     role = given.get("role")
     content = given.get("content")
-    if type(content) is str and len(given) == _PLAIN_FIELDS and role in _PLAIN_ROLES:
-        return Message(role, (TextPart(content),))
     extra = {name: value for name, value in others(given, _READ).items() if value not in ([], {})} or None
     if role == "tool":
         return Message("tool", (_tool_result(given, place),), extra)
