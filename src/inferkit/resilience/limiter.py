@@ -88,6 +88,7 @@ class Limiter:
         self._tokens = None if tokens is None else Bucket(tokens, now)
         concurrent = None if limit is None else limit.concurrent
         self._counts_running = concurrent is not None
+        self._highest = 0.0 if limit is None or concurrent is None or not limit.adaptive else float(concurrent)
         self._most = math.inf if concurrent is None else float(concurrent)
         self._waiting: list[tuple[int, float, int, Ticket]] = []
         self._turns: dict[str, float] = {}
@@ -116,9 +117,30 @@ class Limiter:
         """How many may run at the same time at present."""
         return self._most
 
+    def slip_in(self, now: float) -> bool:
+        """Let a request in without a ticket, where nobody waits and nothing but its number counts; False elsewhere."""
+        if self._waiting or self.quotas or (self.running + 1 > self._most and self.running):
+            return False
+        requests = self._requests
+        if requests is not None:
+            if requests.wait(1.0, now):
+                return False
+            requests.level -= 1
+        if self._counts_running:
+            self.running += 1
+        return True
+
+    def slip_out(self, *, overloaded: bool | None) -> bool:
+        """Take back what was let in, with or without a ticket; see `leave`. True where somebody waits for that."""
+        if self._counts_running:
+            self.running -= 1
+            if self._highest and (overloaded or (overloaded is False and self._most < self._highest)):
+                self._adapt(overloaded=overloaded)
+        return bool(self._waiting)
+
     def enter(self, ticket: Ticket, now: float) -> None:
         """Let a ticket in, have it wait, or turn it away, or another one for it; see what became of it there."""
-        if not self._waiting and self._wait(ticket, now) == 0:
+        if not self._waiting and not self._wait(ticket, now):
             self._let_in(ticket, now)
             return
         if len(self._waiting) >= self._queue:
@@ -171,29 +193,22 @@ class Limiter:
             ticket.is_in = False
             if tokens is not None and self._tokens is not None:
                 self._tokens.give_back(ticket.tokens - tokens)
-            if self._counts_running:
-                self.running -= 1
-                if overloaded is not None:
-                    self._adapt(overloaded=overloaded)
+            self.slip_out(overloaded=overloaded)
         if self._waiting or self._turns:
             self.advance(now)
 
     def _adapt(self, *, overloaded: bool) -> None:
-        limit = self._limit
-        if limit is None or limit.concurrent is None or not limit.adaptive:
-            return
+        """Let fewer run at once where the model is overloaded, and more again for each round of replies."""
         if overloaded:
             self._most = max(_LEAST, min(self._most, self.running + 1) * _LESS)
-        elif self._most < limit.concurrent:
-            self._most = min(float(limit.concurrent), self._most + 1 / self._most)
+        else:
+            self._most = min(self._highest, self._most + 1 / self._most)
 
     def _wait(self, ticket: Ticket, now: float) -> float:
         """Give the seconds until a ticket may go by time alone; infinity while too many run."""
         if self.running + 1 > self._most and self.running:
             return math.inf
-        wait = 0.0
-        if self._requests is not None:
-            wait = self._requests.wait(1.0, now)
+        wait = 0.0 if self._requests is None else self._requests.wait(1.0, now)
         if self._tokens is not None:
             wait = max(wait, self._tokens.wait(ticket.tokens, now))
         for quota in self.quotas:
