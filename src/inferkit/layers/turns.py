@@ -127,7 +127,7 @@ class Passing(Ticket):
     __slots__ = ("_left", "_request", "_turn", "door")
 
     def __init__(self, door: Door, request: Request, tokens: int, input_tokens: int) -> None:
-        super().__init__(request.priority, request.tenant or "", tokens, input_tokens)
+        super().__init__(request.priority, request.tenant or "", tokens, input_tokens, request.deadline)
         self.door = door
         self._request = request
         self._turn: Lock | None = None
@@ -146,6 +146,9 @@ class Passing(Ticket):
         runtime, turn = request.runtime, self._turn
         began = runtime.now()
         while not self.is_in:
+            if self.is_late:
+                self._left = True
+                raise self._refused(target, "late", "its turn came too late for the call's deadline")
             if self.is_turned_away or turn is None:
                 self._left = True
                 raise self._refused(target, "full", f"{len(limiter)} calls wait for it already")
