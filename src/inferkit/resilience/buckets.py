@@ -35,8 +35,10 @@ class Bucket:
 
     def wait(self, amount: float, now: float) -> float:
         """Give the seconds until an amount may go; one that is more than there ever is goes when it is full."""
-        self.fill(now)
-        if self.level + _GRAIN >= min(amount, self.most):
+        if now > self.at:  # as `fill` does: every request comes by here
+            self.level = min(self.most, self.level + (now - self.at) * self.per_second)
+            self.at = now
+        if self.level + _GRAIN >= amount or self.level >= self.most:
             return 0.0
         return (min(amount, self.most) - self.level) / self.per_second
 
