@@ -33,6 +33,8 @@ class LoopbackHub:
         self.cuts: list[int] = []
         self.claimed_size: int | None = None
         self.knows_ranges = True
+        self.page = 1000
+        self.next_server: str | None = None
         self._stored: dict[str, bytes] = {}
         self._front = Wire(self._answer)
         self._store = Wire(self._send)
@@ -73,7 +75,8 @@ class LoopbackHub:
         parts = path.partition("?")[0].strip("/").split("/")
         if "resolve" not in parts:
             known = parts[:2] == ["api", "models"] and parts[4:5] == ["tree"]
-            yield self._tree("/".join(parts[2:4]), unquote(parts[5])) if known else _head(404)
+            cursor = path.partition("&cursor=")[2]
+            yield self._tree("/".join(parts[2:4]), unquote(parts[5]), int(cursor or 0)) if known else _head(404)
             return
         repo, revision, file = "/".join(parts[:2]), unquote(parts[3]), unquote("/".join(parts[4:]))
         commits = self.repos.get(repo)
@@ -98,13 +101,18 @@ class LoopbackHub:
                 etag='"of-the-redirect"',
             )
 
-    def _tree(self, repo: str, revision: str) -> bytes:
+    def _tree(self, repo: str, revision: str, start: int) -> bytes:
         commit = self.branches.get((repo, revision), revision)
         files = self.repos.get(repo, {}).get(commit)
         if files is None:
             return _head(404, x_error_code="RepoNotFound")
-        body = json.dumps([{"type": "file", "path": name, "size": len(data)} for name, data in files.items()])
-        return _head(200, length=len(body)) + body.encode()
+        listed = [{"type": "file", "path": name, "size": len(data)} for name, data in files.items()]
+        further: dict[str, str] = {}
+        if start + self.page < len(listed):
+            address = f"/api/models/{repo}/tree/{revision}?recursive=true&cursor={start + self.page}"
+            further["link"] = f'<{self.next_server or self.url}{address}>; rel="next"'
+        body = json.dumps(listed[start : start + self.page])
+        return _head(200, length=len(body), **further) + body.encode()
 
     def _send(self, request: Received) -> Iterator[Any]:
         data = self._stored[request.line.split(" ")[1].strip("/")]

@@ -11,6 +11,8 @@ from inferkit.cli.doctor import doctor
 from inferkit.cli.ledger import commands as ledger
 from inferkit.cli.models import commands as models
 from inferkit.cli.report import report
+from inferkit.cli.route import commands as route
+from inferkit.cli.simulate import simulate
 
 __all__ = ["app", "main"]
 
@@ -43,7 +45,9 @@ def _root(
 app.command()(demo)
 app.command()(doctor)
 app.command()(report)
+app.command()(simulate)
 app.add_typer(ledger, name="ledger")
+app.add_typer(route, name="route")
 app.add_typer(models, name="models")
 
 

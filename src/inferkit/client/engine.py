@@ -99,7 +99,7 @@ class Engine:
                 for name, allowance in self.plans.allowances.items():
                     self._check_smaller_models(list(with_larger(allowance)), f'the allowance of plan "{name}"')
             self.layers = tuple(self._stack(settings, home))
-            self.steering.find_health(self.layers)
+            self.steering.find_knowledge(self.layers)
             if hasattr(self._telemetry, "watch"):  # one of somebody's own may have no more than a tracer
                 self._telemetry.watch(self.steering)
         except BaseException:

@@ -10,9 +10,10 @@ from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.resilience.health import ModelHealth
 from inferkit.routing.combining import Routes
 from inferkit.runtime import clock, imports
+from inferkit.runtime.direct import drive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from inferkit.client.catalog import Catalog
     from inferkit.core.request import Layer, Request
@@ -36,16 +37,18 @@ class Steering:
         self._catalog = catalog
         self._health: Health | None = None
         self._limits: LimitLayer | None = None
+        self._standing: Callable[[Request], Coroutine[Any, Any, Request]] | None = None
         self.routes = Routes(routes)
         self.failover = failover
         self._check(self.routes.names)
         self._check(failover if isinstance(failover, Mapping) else (), "failover=")
 
-    def find_health(self, layers: Iterable[Layer]) -> None:
-        """Take what the layers of a stack know of models that fail, and of their limits."""
+    def find_knowledge(self, layers: Iterable[Layer]) -> None:
+        """Take what the layers of a stack know: of models that fail, of their limits, and of customers."""
         for layer in layers:
             self._health = self._health or getattr(layer, "health", None)
-            if hasattr(layer, "standing"):
+            self._standing = self._standing or getattr(layer, "standing", None)
+            if hasattr(layer, "limits_of"):
                 self._limits = cast("LimitLayer", layer)
 
     def reroute(self, models: Mapping[str, str | Sequence[str]] | None, routes: Any) -> None:
@@ -62,14 +65,20 @@ class Steering:
             self.routes.become(routes)
 
     def explain(self, request: Request) -> Explanation:
-        """Say whom a request would be sent to, and why. Raises `NoRoute` for a name that nothing stands behind."""
+        """Say whom a request would be sent to, and why. Raises `NoRoute` for a name that nothing stands behind.
+
+        Where the policy goes by how budgets and customers stand, the ledger is asked: it raises `LedgerError`.
+        """
         with imports.lock:
             from inferkit.routing.explanation import explain
 
         self._catalog.refuse_text(request.model)
         candidates = self._catalog.resolve(request.model)
         stands = self._stand([target.name for target in candidates])
-        return explain(request.replace(candidates=candidates), self.routes, stands)
+        request = request.replace(candidates=candidates)
+        if self._standing is not None and self.routes.needs(request.model):
+            request = drive(self._standing(request))
+        return explain(request, self.routes, stands)
 
     def health(self) -> dict[str, ModelHealth]:
         """Say how each model stands that is listed, or that lately failed. Empty in a stack without retries."""
@@ -85,7 +94,7 @@ class Steering:
         stand = {name: ModelHealth(name) if health is None else health.of(name, now) for name in names}
         if self._limits is None:
             return stand
-        return {name: replace(one, **self._limits.standing(name)) for name, one in stand.items()}
+        return {name: replace(one, **self._limits.limits_of(name)) for name, one in stand.items()}
 
     def _check(self, names: Iterable[str], where: str = "routes=") -> None:
         for name in names:

@@ -30,9 +30,13 @@ class Event:
     attributes: Mapping[str, Any]
 
 
+entropy = urandom
+"""Gives random bytes for ids. A simulation puts its own here, so that it can be repeated."""
+
+
 def _new_id(at: float) -> str:
     """Give an id that sorts by time, so that the ledger's index grows at one end: milliseconds, then chance."""
-    return (int(at * 1000).to_bytes(6, "big") + urandom(8)).hex()
+    return (int(at * 1000).to_bytes(6, "big") + entropy(8)).hex()
 
 
 @dataclass(slots=True)

@@ -100,7 +100,7 @@ class LimitLayer:
         with self._lock:
             return [name for name, lane in self._lanes.items() if lane.doors]
 
-    def standing(self, name: str) -> dict[str, Any]:
+    def limits_of(self, name: str) -> dict[str, Any]:
         """Say how a model stands with its limits: fields of `ModelHealth`."""
         with self._lock:
             lane = self._lanes.get(name)

@@ -53,7 +53,8 @@ class Route:
             request.record.note("route", policy="ordered", candidates=len(plan), chosen=plan[0].name)
             return await call_next(request)
         policy = routes.find(request.model)
-        request.record.note("route", policy=policy.name, candidates=len(plan), chosen=plan[0].name)
+        facts = _reasons(policy, request) if request.span is not None and request.span.is_recording() else {}
+        request.record.note("route", policy=policy.name, candidates=len(plan), chosen=plan[0].name, **facts)
         judging = getattr(policy, "cascade_for", None) if len(plan) > 1 and request.operation == "chat" else None
         cascade = None if judging is None else judging(request)
         if cascade is not None:
@@ -71,6 +72,15 @@ class Route:
             learn(None)
             raise
         return response.map(on_close=learn)
+
+
+def _reasons(policy: Policy, request: Request) -> dict[str, str]:
+    """Say for the trace why the candidate that goes first does, and why this policy was the one to say so."""
+    from inferkit.routing.explanation import Reasons
+
+    reasons = Reasons(policy, request)
+    why, because = reasons.of[request.candidates[0].name], reasons.because
+    return {name: "; ".join(each) for name, each in (("because", because), ("why", why)) if each}
 
 
 def _teaching(policy: Policy, request: Request) -> Callable[[End | None], None] | None:

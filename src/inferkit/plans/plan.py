@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from inferkit.budgets.budget import Budget
+from inferkit.budgets.limits import MOST
 from inferkit.budgets.scope import Scope
 from inferkit.budgets.windows import zone_named
 from inferkit.core.errors import ConfigurationError
@@ -23,6 +24,7 @@ __all__ = ["Billing", "Plan"]
 Billing = Literal["day", "week", "month", "year"]
 _MOST_SEATS = 1_000_000
 _OWN, _POOLED = "allowance", "pooled-allowance"  # accounts: a user and a tenant may have the same id
+_BOOKED, _BOOKED_BY_TENANT = "booked", "booked-by-tenant"
 _NOT_IN_ALLOWANCES = {"name", "each", "within", "on_threshold"}
 
 
@@ -159,6 +161,20 @@ class Plan:
                 'own too: put user="internal" on a plan with allowance="unlimited")'
             )
         return Scope(budget, user)
+
+    def books(self, seats: int, *, user: str | None, tenant: str | None) -> Scope:
+        """Give the account of what a customer costs in a billing period: the tenant, or without one the user.
+
+        It is the allowance where that is the customer's own, and for this period; or else one that has no limit.
+        """
+        budget = self.allowance_for(seats)
+        is_own = tenant is None or self.pooled
+        if budget is not None and is_own and (budget.per, budget.zone, budget.anchor_day) == (self.per, self.zone, 1):
+            scope = self.scope(seats, user=user, tenant=tenant)
+            assert scope is not None
+            return scope
+        name, key = (_BOOKED, user) if tenant is None else (_BOOKED_BY_TENANT, tenant)
+        return Scope(Budget(calls=MOST, per=self.per, zone=self.zone, name=name), key)
 
     def revenue(self, seats: int) -> int:
         """What a customer pays for a whole period, in nano-dollars."""

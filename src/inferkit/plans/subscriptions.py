@@ -70,6 +70,7 @@ class Plans:
         self._changes = 0
         self._known: dict[tuple[str | None, str | None], tuple[float, Subscription]] = {}
         self._scopes: dict[tuple[str | None, str | None], tuple[Subscription, tuple[Scope, ...]]] = {}
+        self._books: dict[tuple[str | None, str | None], tuple[Subscription, Scope]] = {}
         ledger.define({plan.name: plan.definition() for plan in given}, at=clock.time())
 
     def named(self, name: str) -> Plan:
@@ -186,6 +187,24 @@ class Plans:
             self._scopes.clear()
         self._scopes[user, tenant] = (subscription, scopes)
         return scopes
+
+    def books(self, subscription: Subscription, user: str | None, tenant: str | None) -> Scope | None:
+        """Give the account that says what the customer of a call has cost in the billing period that runs.
+
+        That is the allowance where it is the customer's own and for that period, or else an account without a limit,
+        which counts what is charged to it. None without a plan, and for a call that names nobody.
+        """
+        plan = subscription.plan
+        if plan is None or (user is None and tenant is None):
+            return None
+        known = self._books.get((user, tenant))
+        if known is None or known[0] is not subscription:
+            pays_alone = user is not None and (subscription.own or subscription is self._default or tenant is None)
+            scope = plan.books(subscription.seats, user=user, tenant=None if pays_alone else tenant)
+            if len(self._books) >= _MOST_REMEMBERED:
+                self._books.clear()
+            known = self._books[user, tenant] = (subscription, scope)
+        return known[1]
 
     def _allowance(self, user: str | None, tenant: str | None) -> Scope | None:
         return self._scope(self.of(user=user, tenant=tenant), user, tenant)

@@ -13,10 +13,13 @@ from inferkit._lazy import lazily
 if TYPE_CHECKING:
     from inferkit.routing.cascade import Calibration, Cascade, calibrate, confidence, is_valid
     from inferkit.routing.combining import During, InTurn, When
+    from inferkit.routing.economics import ByBudgetLeft, ByMargin
     from inferkit.routing.explanation import Considered, Explanation
     from inferkit.routing.fitting import Fits, Only
+    from inferkit.routing.learned.policy import Learned
     from inferkit.routing.policy import Narrowing, Ordered, Policy, Ranking
     from inferkit.routing.ranking import Best, Cheapest, Fastest, Sticky, Weighted
+    from inferkit.routing.standing import STANDING, BudgetStanding, MarginStanding, Standing
 
 __getattr__ = lazily(
     "inferkit.routing",
@@ -24,14 +27,21 @@ __getattr__ = lazily(
         "explanation": ("Considered", "Explanation"),
         "cascade": ("Calibration", "Cascade", "calibrate", "confidence", "is_valid"),
         "combining": ("During", "InTurn", "When"),
+        "economics": ("ByBudgetLeft", "ByMargin"),
         "fitting": ("Fits", "Only"),
+        "learned.policy": ("Learned",),
         "policy": ("Narrowing", "Ordered", "Policy", "Ranking"),
         "ranking": ("Best", "Cheapest", "Fastest", "Sticky", "Weighted"),
+        "standing": ("STANDING", "BudgetStanding", "MarginStanding", "Standing"),
     },
 )
 
 __all__ = [
+    "STANDING",
     "Best",
+    "BudgetStanding",
+    "ByBudgetLeft",
+    "ByMargin",
     "Calibration",
     "Cascade",
     "Cheapest",
@@ -41,11 +51,14 @@ __all__ = [
     "Fastest",
     "Fits",
     "InTurn",
+    "Learned",
+    "MarginStanding",
     "Narrowing",
     "Only",
     "Ordered",
     "Policy",
     "Ranking",
+    "Standing",
     "Sticky",
     "Weighted",
     "When",

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from inferkit.core.attempt import Attempt
     from inferkit.core.reply import Reply
     from inferkit.core.request import Request, Target
+    from inferkit.routing.policy import Policy
 
-__all__ = ["Calibration", "Cascade", "Judge", "calibrate", "confidence", "is_valid"]
+__all__ = ["Calibration", "Cascade", "Judge", "at_most_wrong", "calibrate", "confidence", "is_valid"]
 
 _CANDIDATES = 20  # thresholds among which a calibration chooses
 
@@ -84,6 +85,7 @@ class Cascade:
         self.keep = keep
         self.fields: Fields = dict(getattr(judge, "asks_for", {}))
         self.name = f"cascade({self._policy.name})"
+        self.needs: frozenset[str] = getattr(self._policy, "needs", frozenset())
         self.learns = getattr(self._policy, "learn", None)
 
     def plan(self, request: Request) -> tuple[Target, ...]:
@@ -94,6 +96,15 @@ class Cascade:
         """See `Learns`."""
         if self.learns is not None:
             self.learns(request, attempt)
+
+    def chosen(self, _: Request) -> Policy:
+        """Give the policy by whose order the candidates are asked."""
+        return self._policy
+
+    def because(self, _: Request) -> str:
+        """Say what becomes of the first replies."""
+        worth = "" if self.threshold is None else f" (worth {self.threshold:g})"
+        return f"each reply but the last is judged, and the next is asked where it is not good enough{worth}"
 
     def cascade_for(self, _: Request) -> Cascade:
         """Give what judges the replies of a call."""
@@ -159,7 +170,12 @@ def calibrate(labelled: Iterable[tuple[float, bool]], *, wrong: float, certainty
         )
     size, mistakes = found
     return Calibration(
-        pairs[size - 1][0], len(pairs), size / len(pairs), mistakes / size, _bound(mistakes, size, level), certainty
+        pairs[size - 1][0],
+        len(pairs),
+        size / len(pairs),
+        mistakes / size,
+        at_most_wrong(mistakes, size, level),
+        certainty,
     )
 
 
@@ -180,7 +196,7 @@ def _at_most(mistakes: int, size: int, share: float) -> float:
     return min(1.0, total)
 
 
-def _bound(mistakes: int, size: int, level: float) -> float:
+def at_most_wrong(mistakes: int, size: int, level: float) -> float:
     """Give the largest share of mistakes that so few of them leave possible (Clopper and Pearson's)."""
     if mistakes == size:
         return 1.0

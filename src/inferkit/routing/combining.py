@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from inferkit.core.request import Request, Target
     from inferkit.routing.policy import Policy
 
-__all__ = ["During", "InTurn", "Route", "Routes", "When", "as_policy"]
+__all__ = ["During", "InTurn", "Route", "Routes", "Switch", "When", "as_policy"]
 
 Route: TypeAlias = "str | Policy | Callable[[Request], Sequence[Target]] | Sequence[Route]"
 """What a policy may be given as."""
+_NOTHING: frozenset[str] = frozenset()
 
 
 class InTurn:
@@ -28,6 +29,7 @@ class InTurn:
     def __init__(self, policies: Sequence[Policy]) -> None:
         self.policies = tuple(policies)
         self.name = "+".join(policy.name for policy in self.policies)
+        self.needs = needs_of(self.policies)
         self._learn = [policy.learn for policy in self.policies if hasattr(policy, "learn")]
 
     def plan(self, request: Request) -> tuple[Target, ...]:
@@ -47,20 +49,22 @@ class InTurn:
             learn(request, attempt)
 
 
-class When:
-    """Takes one policy for the calls of which `holds(request)` is true, and another one for all others."""
+class Switch:
+    """Several policies, one of which applies to a call. What it is derived for is `chosen`, and `because` says why."""
 
-    def __init__(self, holds: Callable[[Request], bool], then: Any, otherwise: Any = "ordered") -> None:
-        if not callable(holds):
-            raise ConfigurationError("When takes a function of a request first, which says whether the policy applies")
-        self._holds = holds
-        self._then, self._otherwise = as_policy(then), as_policy(otherwise)
-        self.name = f"when({self._then.name},{self._otherwise.name})"
-        self._learn = [policy.learn for policy in (self._then, self._otherwise) if hasattr(policy, "learn")]
+    def __init__(self, name: str, policies: Sequence[Policy], needs: frozenset[str] = _NOTHING) -> None:
+        self.name = name
+        self.needs = needs | needs_of(policies)
+        self._learn = [policy.learn for policy in policies if hasattr(policy, "learn")]
 
     def chosen(self, request: Request) -> Policy:
         """Give the policy that applies to a call."""
-        return self._then if self._holds(request) else self._otherwise
+        raise NotImplementedError
+
+    def because(self, request: Request) -> str | None:
+        """Say in a few words why that policy applies; None where the switch's name says it all."""
+        del request
+        return None
 
     def plan(self, request: Request) -> tuple[Target, ...]:
         """See `Policy`."""
@@ -72,9 +76,24 @@ class When:
         return policy.cascade_for(request) if hasattr(policy, "cascade_for") else None
 
     def learn(self, request: Request, attempt: Attempt) -> None:
-        """See `Learns`. Both learn, since what was measured holds for either."""
+        """See `Learns`. All of them learn, since what was measured holds for each."""
         for learn in self._learn:
             learn(request, attempt)
+
+
+class When(Switch):
+    """Takes one policy for the calls of which `holds(request)` is true, and another one for all others."""
+
+    def __init__(self, holds: Callable[[Request], bool], then: Any, otherwise: Any = "ordered") -> None:
+        if not callable(holds):
+            raise ConfigurationError("When takes a function of a request first, which says whether the policy applies")
+        self._holds = holds
+        self._then, self._otherwise = as_policy(then), as_policy(otherwise)
+        super().__init__(f"when({self._then.name},{self._otherwise.name})", (self._then, self._otherwise))
+
+    def chosen(self, request: Request) -> Policy:
+        """See `Switch`."""
+        return self._then if self._holds(request) else self._otherwise
 
 
 class During(When):
@@ -105,6 +124,7 @@ class _Own:
     def __init__(self, function: Callable[[Request], Sequence[Target]]) -> None:
         self._function = function
         self.name = getattr(function, "__name__", type(function).__name__)
+        self.needs = frozenset(getattr(function, "needs", ()))
 
     def plan(self, request: Request) -> tuple[Target, ...]:
         """See `Policy`. Raises `ConfigurationError` where the function gives what was not among the candidates."""
@@ -150,6 +170,11 @@ def _named() -> Mapping[str, Callable[[], Policy]]:
     return {"ordered": Ordered, "fits": Fits, "cheapest": Cheapest, "fastest": Fastest}
 
 
+def needs_of(policies: Sequence[Policy]) -> frozenset[str]:
+    """Give what some policies want to know of how a call's customer and budgets stand: see `Standing`."""
+    return _NOTHING.union(*(getattr(policy, "needs", ()) for policy in policies))
+
+
 class Routes:
     """The policies of a client: one for each name that callers use, and one for all others.
 
@@ -182,6 +207,11 @@ class Routes:
     def find(self, name: str) -> Policy:
         """Give the policy for a name."""
         return self._of.get(name, self._otherwise)
+
+    def needs(self, name: str) -> frozenset[str]:
+        """Give what the policy for a name wants to know of how a call stands (see `Standing`); mostly nothing."""
+        needs: frozenset[str] = getattr(self.find(name), "needs", _NOTHING)
+        return needs
 
     def plan(self, request: Request) -> tuple[Target, ...]:
         """Give the candidates to ask, the first one first. Raises `NoRoute` where a policy leaves none."""

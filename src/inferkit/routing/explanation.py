@@ -10,7 +10,8 @@ from inferkit.core.errors import NoRoute
 from inferkit.core.money import NANOS_PER_USD
 from inferkit.core.usage import Usage
 from inferkit.pricing.likely import LikelyTokens
-from inferkit.routing.combining import InTurn, When
+from inferkit.routing.cascade import Cascade
+from inferkit.routing.combining import InTurn, Switch
 from inferkit.routing.policy import Narrowing, Ranking
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from inferkit.routing.combining import Routes
     from inferkit.routing.policy import Policy
 
-__all__ = ["Considered", "Explanation", "explain"]
+__all__ = ["Considered", "Explanation", "Reasons", "explain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,14 @@ class Explanation:
 
     `chosen` is who would be asked first, None where nobody would be; `candidates` are all that the name stands for, in
     the order in which they would be asked, and then those that would not be. `input_tokens` is how long the prompt is
-    likely to be. As a text, it is a table.
+    likely to be. `because` is why this policy and no other, where one chooses among several. As a text, it is a table.
     """
 
     name: str
     policy: str
     input_tokens: int
     candidates: tuple[Considered, ...]
+    because: tuple[str, ...] = ()
 
     @property
     def chosen(self) -> str | None:
@@ -74,41 +76,52 @@ class Explanation:
             "  ".join([*(cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)), row[3]]).rstrip()
             for row in rows
         ]
-        return "\n".join([title, *(f"  {line}" for line in lines)])
+        return "\n".join([title, *(f"  {line}" for line in (*self.because, *lines))])
+
+
+class Reasons:
+    """Why a policy plans what it plans: `because` says which of several policies, `of` what they say of candidates."""
+
+    def __init__(self, policy: Policy, request: Request) -> None:
+        self.because: list[str] = []
+        self.of: dict[str, list[str]] = {target.name: [] for target in request.candidates}
+        self.plan = self._walk(policy, request).candidates
+
+    def _walk(self, policy: Policy, request: Request) -> Request:
+        """Give the request as a policy leaves it, and note what the policy says."""
+        if isinstance(policy, InTurn):
+            for each in policy.policies:
+                request = self._walk(each, request)
+            return request
+        if isinstance(policy, Switch | Cascade):
+            chosen = policy.chosen(request)
+            why = policy.because(request)
+            if why is not None:
+                self.because.append(f"{policy.name}: {why}")
+            return self._walk(chosen, request)
+        for target in request.candidates:
+            says = None
+            if isinstance(policy, Narrowing):
+                says = policy.refuses(request, target)
+            elif isinstance(policy, Ranking):
+                says = policy.tells(request, target)
+            if says is not None:
+                self.of[target.name].append(f"{policy.name}: {says}")
+        try:
+            return request.replace(candidates=policy.plan(request))
+        except NoRoute:
+            return request.replace(candidates=())
 
 
 def explain(request: Request, routes: Routes, health: Mapping[str, ModelHealth]) -> Explanation:
     """Say what would become of a request whose candidates were resolved. `health` is that of each of them, by name."""
     policy = routes.find(request.model)
-    why: dict[str, list[str]] = {target.name: [] for target in request.candidates}
-    plan = _walk(policy, request, why).candidates
-    tokens = LikelyTokens().input(request)
+    reasons = Reasons(policy, request)
+    plan, tokens = reasons.plan, LikelyTokens().input(request)
     found = []
     for target in (*plan, *(target for target in request.candidates if target not in plan)):
         cost = None if target.price is None else target.price.cost(Usage(tokens, 0))
         place = plan.index(target) + 1 if target in plan else None
         usd = None if cost is None else Decimal(cost) / NANOS_PER_USD
-        found.append(Considered(target.name, place, tuple(why[target.name]), usd, health[target.name]))
-    return Explanation(request.model, policy.name, tokens, tuple(found))
-
-
-def _walk(policy: Policy, request: Request, why: Mapping[str, list[str]]) -> Request:
-    """Give the request as a policy leaves it, and add to `why` what the policy says of each candidate."""
-    if isinstance(policy, InTurn):
-        for each in policy.policies:
-            request = _walk(each, request, why)
-        return request
-    if isinstance(policy, When):
-        return _walk(policy.chosen(request), request, why)
-    for target in request.candidates:
-        says = None
-        if isinstance(policy, Narrowing):
-            says = policy.refuses(request, target)
-        elif isinstance(policy, Ranking):
-            says = policy.tells(request, target)
-        if says is not None:
-            why[target.name].append(f"{policy.name}: {says}")
-    try:
-        return request.replace(candidates=policy.plan(request))
-    except NoRoute:
-        return request.replace(candidates=())
+        found.append(Considered(target.name, place, tuple(reasons.of[target.name]), usd, health[target.name]))
+    return Explanation(request.model, policy.name, tokens, tuple(found), tuple(reasons.because))

@@ -155,15 +155,23 @@ class Best(_ByMeasure):
     """Asks first who is worth most: quality, less what a dollar and a second are worth.
 
     `quality` says by `provider:model` name what a good answer of a model is worth, in dollars, for example the share of
-    right answers times the worth of one; `a_second` what it is worth in dollars to have it a second sooner.
+    right answers times the worth of one; `a_second` what it is worth in dollars to have it a second sooner. Whoever has
+    the beginning of the prompt in its cache is counted with what that saves, as by `Cheapest`.
     """
 
     name = "best"
 
     def __init__(
-        self, quality: Mapping[str, float], *, a_second: float = 0.0, memory: float = 300.0, explore: float = 0.02
+        self,
+        quality: Mapping[str, float],
+        *,
+        a_second: float = 0.0,
+        memory: float = 300.0,
+        explore: float = 0.02,
+        warm_for: float = 300.0,
     ) -> None:
         super().__init__(memory=memory, explore=explore)
+        self._prefixes = Prefixes(warm_for)
         if not isinstance(quality, Mapping) or not quality or a_second < 0:
             raise ConfigurationError(
                 'Best takes what an answer of each model is worth, in dollars: Best({"openai:gpt-5": 0.05, "local": '
@@ -175,12 +183,17 @@ class Best(_ByMeasure):
     def rank(self, request: Request, target: Target) -> float:
         """See `Ranking`."""
         seconds = self.measured.of(target.name).seconds(self._output(request, target)) or 0.0
-        cost = self._cost(request, target, 0.0)
+        cost = self._cost(request, target, self._prefixes.warm_share(request, target.name))
         return cost + self._a_second * seconds - self._quality.get(target.name, 0.0)
 
     def tells(self, request: Request, target: Target) -> str:
         """See `Ranking`."""
         return f"worth ${-self.rank(request, target):.6f}"
+
+    def learn(self, request: Request, attempt: Attempt) -> None:
+        """See `Learns`."""
+        super().learn(request, attempt)
+        self._prefixes.learn(request, attempt)
 
 
 class Sticky(Ranking):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from inferkit.runtime.protocol import Lock, Runtime, Threads
 
-__all__ = ["AsyncRuntime", "current_runtime", "import_loops"]
+__all__ = ["AsyncRuntime", "become_current", "current_runtime", "import_loops"]
 
 T = TypeVar("T")
 _log = logging.getLogger("inferkit")
@@ -288,6 +288,14 @@ def current_runtime() -> AsyncRuntime:
     import_loops()
     _current.runtime = runtime
     return runtime
+
+
+def become_current(runtime: AsyncRuntime) -> None:
+    """Have a runtime serve the event loop that it was made for, as long as that runs in this thread.
+
+    For one of a kind of its own: a simulation's, whose time is not the machine's.
+    """
+    _current.runtime = runtime
 
 
 def _trio_token() -> Any:

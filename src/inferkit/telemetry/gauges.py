@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from inferkit.resilience.health import ModelHealth
 
-__all__ = ["Standing", "watch"]
+__all__ = ["Watchable", "watch"]
 
 
-class Standing(Protocol):
+class Watchable(Protocol):
     """What knows how models stand."""
 
     def health(self) -> Mapping[str, ModelHealth]:
@@ -60,7 +60,7 @@ _GAUGES: tuple[tuple[str, str, str, Callable[[ModelHealth], Iterator[Observation
     (names.LIMIT_RUNNING, "{request}", "Requests that run, where their number is limited", _running),
     (names.LIMIT_LEFT, "1", "What a provider has left of its limits, by unit", _left),
 )
-_watched: WeakKeyDictionary[object, WeakSet[Standing]] = WeakKeyDictionary()
+_watched: WeakKeyDictionary[object, WeakSet[Watchable]] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -71,7 +71,7 @@ class _Default:
 _default = _Default()
 
 
-def watch(standing: Standing, provider: MeterProvider | None) -> None:
+def watch(standing: Watchable, provider: MeterProvider | None) -> None:
     """Have this measured too, as long as it is there. A provider has one gauge of a name, whoever asks for it first."""
     key = provider or _default
     with _lock:
@@ -86,7 +86,7 @@ def watch(standing: Standing, provider: MeterProvider | None) -> None:
 
 
 def _observer(
-    watched: WeakSet[Standing], tell: Callable[[ModelHealth], Iterator[Observation]]
+    watched: WeakSet[Watchable], tell: Callable[[ModelHealth], Iterator[Observation]]
 ) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def observe(_: CallbackOptions) -> Iterable[Observation]:
         return [each for one in list(watched) for stands in one.health().values() for each in tell(stands)]

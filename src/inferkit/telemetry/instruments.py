@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from inferkit.core.attempt import Attempt
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Request
-    from inferkit.telemetry.gauges import Standing
+    from inferkit.telemetry.gauges import Watchable
 
 __all__ = ["Telemetry"]
 
@@ -114,6 +114,6 @@ class Telemetry:
         elif "skipped" in facts:
             self._passed_over.add(1, {names.TARGET: target, names.REASON: facts["skipped"]})
 
-    def watch(self, standing: Standing) -> None:
+    def watch(self, standing: Watchable) -> None:
         """Have how the models of a client stand measured whenever somebody collects, as long as the client is there."""
         watch(standing, self._meter_provider)

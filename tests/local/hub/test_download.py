@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 import tiny_gguf
-from hub import COMMIT, OTHER, hub, offline_cache
+from hub import COMMIT, OTHER, LoopbackHub, hub, offline_cache
 from inferkit import Client, Local
 from inferkit.core.errors import ModelFileError
 from inferkit.local.errors import DownloadFailed
 from inferkit.local.hub.cache import RepoCache, cached_files, find, remove
 from inferkit.local.hub.download import fetch
 from inferkit.local.hub.name import HubName
+from inferkit.local.hub.remote import Hub
 
 __all__ = ["hub", "offline_cache"]
 
@@ -228,6 +229,20 @@ def test_what_the_hub_has_not_or_gives_not_to_everybody_is_said(hub, model, name
     hub.gated.add("owner/gated")
     with pytest.raises(DownloadFailed, match=message):
         fetch(name, quietly)
+
+
+def test_long_lists_are_read_to_their_end_and_on_no_other_server(hub, model, monkeypatch):
+    for number in range(7):
+        hub.add(REPO, f"{number}.gguf", model[: 100 - number])
+    hub.page = 3
+    with Hub() as asked:
+        assert asked.models(NAME) == [(f"{number}.gguf", 100 - number) for number in reversed(range(7))]
+    with LoopbackHub().running() as elsewhere:
+        hub.next_server = elsewhere.url
+        monkeypatch.setenv("HF_TOKEN", "hf_secret")
+        with Hub() as asked:
+            assert len(asked.models(NAME)) == 3
+        assert elsewhere.asked == []
 
 
 @pytest.mark.parametrize("place", ["environment", "file"])

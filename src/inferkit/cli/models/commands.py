@@ -97,3 +97,31 @@ def quantise(
     from inferkit.cli.models.quantising import quantise_model
 
     quantise_model(model, to, folder=folder, force=force, requantise=requantise, threads=threads)
+
+
+@commands.command()
+def bench(
+    models: Annotated[list[str], typer.Argument(help="GGUF files, or names as in `inspect`.")],
+    *,
+    against: Annotated[str | None, typer.Option(help="What they are compared to: the same model in 16 bits.")] = None,
+    text: Annotated[str | None, typer.Option(help="A file of your own text, to measure what is lost on it.")] = None,
+    tokens: Annotated[int, typer.Option(min=64, help="How many tokens of the text are read at most.")] = 2048,
+    threads: Annotated[str, typer.Option(help="With how many threads: 1,2 (default: as a client).")] = "",
+    batch: Annotated[str, typer.Option(help="How many tokens of a prompt at once: 32,128.")] = "128",
+    prompt: Annotated[int, typer.Option(min=1, help="Tokens of the prompt.")] = 256,
+    generate: Annotated[int, typer.Option(min=1, help="Tokens of the reply.")] = 64,
+    repeats: Annotated[int, typer.Option(min=1, help="How often each is measured, after once for nothing.")] = 3,
+    json: _Json = False,
+    plot: Annotated[str | None, typer.Option(help="An SVG file to draw it into.")] = None,
+) -> None:
+    """Measure speed and memory of model files, and on a text of yours what smaller ones lose.
+
+    Each is loaded in a process of its own, one after another; a quiet machine gives figures that mean something.
+    """
+    from inferkit.cli.models.benching import numbers_of, run_bench
+    from inferkit.local.measuring.bench import SpeedPlan
+
+    plan = SpeedPlan(
+        prompt, generate, repeats, numbers_of(threads, "--threads"), numbers_of(batch, "--batch") or (128,)
+    )
+    run_bench(models, against=against, text=text, tokens=tokens, plan=plan, as_json=json, plot=plot)

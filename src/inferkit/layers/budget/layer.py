@@ -15,6 +15,7 @@ from inferkit.layers.budget.hold import Hold
 from inferkit.layers.budget.quote import Quote, quote_of
 from inferkit.layers.budget.refusal import exceeded
 from inferkit.layers.budget.settlement import Settlement
+from inferkit.layers.budget.standing import with_standing
 from inferkit.layers.budget.sweeper import Sweeper
 from inferkit.layers.budget.thresholds import tell_of_thresholds
 from inferkit.layers.budget.truncation import Truncated
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from inferkit.core.response import Response
     from inferkit.ledger.amounts import Refusal
     from inferkit.ledger.protocols import Accounts
-    from inferkit.plans.subscriptions import Plans
+    from inferkit.plans.subscriptions import Plans, Subscription
     from inferkit.pricing.estimates import LearnedEstimates
     from inferkit.pricing.price_book import PriceBook
     from inferkit.routing.combining import Routes
@@ -89,10 +90,13 @@ class BudgetLayer:
             if request.scopes:
                 raise ConfigurationError("a budget needs a ledger to keep count in; pass ledger=SqliteLedger(path)")
             return await call_next(request)
+        subscription = None
         if self._plans is not None:
-            request = await self._under_plan(self._plans, request)
+            subscription, request = await self._under_plan(self._plans, request)
         if not request.candidates:
             request = resolved(request)
+        if self._routes is not None and not self._routes.are_plain:
+            request = await self._with_standing(accounts, request, self._routes.needs(request.model), subscription)
         settlement = Settlement(accounts, request, self._prices, sweeper)
         try:
             if request.scopes:
@@ -108,12 +112,21 @@ class BudgetLayer:
                 settlement.abandon()
             raise
 
+    async def standing(self, request: Request) -> Request:
+        """Give a request, which is not going to be sent, with how it stands. Raises `LedgerError`."""
+        if self._accounts is None or self._routes is None:
+            return request
+        subscription, needs = None, self._routes.needs(request.model)
+        if self._plans is not None:
+            subscription, request = await self._under_plan(self._plans, request)
+        return await self._with_standing(self._accounts, request, needs, subscription)
+
     def close(self) -> None:
         """Leave the ledger alone from now on, as far as no call needs it."""
         if self._sweeper is not None:
             self._sweeper.close()
 
-    async def _under_plan(self, plans: Plans, request: Request) -> Request:
+    async def _under_plan(self, plans: Plans, request: Request) -> tuple[Subscription | None, Request]:
         """Add the allowance of the customer's plan to what pays."""
         user, tenant = request.user, request.tenant
         try:
@@ -122,12 +135,26 @@ class BudgetLayer:
             if self._blocks:
                 raise
             _log.warning("a call goes ahead without its plan, as configured: %s", error)
-            return request
+            return None, request
         if subscription.plan is None:
-            return request
+            return None, request
         request.record.plan = subscription.plan.name
         scopes = plans.scopes(subscription, user, tenant)
-        return request.replace(scopes=(*request.scopes, *scopes)) if scopes else request
+        return subscription, request.replace(scopes=(*request.scopes, *scopes)) if scopes else request
+
+    async def _with_standing(
+        self, accounts: Accounts, request: Request, needs: frozenset[str], subscription: Subscription | None
+    ) -> Request:
+        """Add how the call stands, for a policy that goes by it."""
+        if not needs:
+            return request
+        try:
+            return await with_standing(accounts, request, needs, plans=self._plans, subscription=subscription)
+        except LedgerError as error:
+            if self._blocks:
+                raise
+            _log.warning("a call is routed without what its budgets have left, as configured: %s", error)
+            return request
 
     async def _reserve(self, accounts: Accounts, asked: Request, settlement: Settlement) -> Request:
         """Reserve, or refuse with `BudgetExceeded`; give the request as it may be sent."""

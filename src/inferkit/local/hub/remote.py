@@ -97,7 +97,8 @@ class Hub:
             response = self._ask("GET", address, name)
             with contextlib.suppress(ValueError, TypeError, KeyError):
                 found += [(each["path"], int(each["size"])) for each in response.json() if _is_model(each)]
-            address = response.links.get("next", {}).get("url", "")
+            further = urljoin(address, response.links.get("next", {}).get("url", ""))
+            address = further if further != address and _same_server(further, address) else ""
         return sorted(found, key=lambda each: each[1])
 
     def stream(self, file: RemoteFile, start: int) -> Any:
@@ -119,7 +120,7 @@ class Hub:
             except (httpx.TransportError, httpx.InvalidURL) as error:
                 raise self.unreachable(error) from error
             further = urljoin(address, response.headers.get("Location", ""))
-            if not response.is_redirect or urlsplit(further).netloc != urlsplit(address).netloc:
+            if not response.is_redirect or not _same_server(further, address):
                 break
             address = further
         if response.status_code != _OK and not response.is_redirect:
@@ -149,6 +150,11 @@ class Hub:
         else:
             problem = f"{self._endpoint} answers with status {status}; try again later"
         return DownloadFailed(f"{name}: {problem}")
+
+
+def _same_server(one: str, other: str) -> bool:
+    """Say whether two addresses are of one server, so that the token may go to both."""
+    return urlsplit(one)[:2] == urlsplit(other)[:2]
 
 
 def _is_model(entry: Any) -> bool:

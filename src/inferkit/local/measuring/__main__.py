@@ -62,7 +62,7 @@ def _loss(engine: InferenceEngine, tokens: Tokens, wanted: dict[str, Any], repor
         context=min(wanted["context"], engine.context_length - wanted["count"] - len(begin)),
         count=wanted["count"],
         ends=tokens.ends,
-        progress=lambda done: report({"continuations": done}),
+        progress=lambda done: report({"continuations": done, "of": len(text)}),
     )
     return {"tokens": len(text), "surprise": likelihoods, "continuations": replies}
 

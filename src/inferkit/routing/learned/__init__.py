@@ -1,0 +1,1 @@
+"""A router fitted from recorded outcomes: which model suffices for a call, by what can be seen of its prompt."""
