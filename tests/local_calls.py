@@ -18,6 +18,7 @@ SECONDS = 30
 class Reply:
     start: dict[str, Any] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
+    logprobs: list[Any] = field(default_factory=list)
     end: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -43,6 +44,7 @@ def finish(call: WorkerCall) -> Reply:
                     reply.start = frame
                 elif "text" in frame:
                     reply.texts.append(frame["text"])
+                    reply.logprobs += frame.get("logprobs", ())
                 else:
                     reply.end = frame
                     return reply

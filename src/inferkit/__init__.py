@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from inferkit.local import Local
     from inferkit.plans.plan import Plan
     from inferkit.plans.subscriptions import Plans, Subscription
+    from inferkit.pricing.local_cost import LocalCost
     from inferkit.pricing.prices import Price
     from inferkit.providers.anthropic import Anthropic
     from inferkit.providers.gemini import Gemini
@@ -158,6 +159,7 @@ _load = lazily(
         "budgets.decorator": ("budgeted",),
         "plans.plan": ("Plan",),
         "plans.subscriptions": ("Plans", "Subscription"),
+        "pricing.local_cost": ("LocalCost",),
         "pricing.prices": ("Price",),
         "ledger.ledger": ("Ledger",),
         "ledger.sqlite.ledger": ("SqliteLedger",),
@@ -221,6 +223,7 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "Local",
+    "LocalCost",
     "LocalModelError",
     "Message",
     "ModelFileError",

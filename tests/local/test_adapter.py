@@ -20,6 +20,7 @@ from inferkit.core.errors import (
     Unavailable,
 )
 from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart
+from inferkit.core.reply import Reply
 from inferkit.local import ContextOverflow, Local, WorkerDied, adapter
 from inferkit.runtime.direct import drive
 from inferkit.testing import make_request, settled
@@ -178,8 +179,12 @@ def test_a_deadline_ends_a_reply_that_would_take_longer(run, local):
 def test_a_deadline_ends_the_wait_for_a_turn(run, local):
     async def body(runtime):
         busy = await in_mid_stream(local, runtime)
-        with pytest.raises(DeadlineExceeded):
-            await local(a_request("a", runtime, deadline=runtime.now() + 0.1))
+        os.kill(worker_pid(), signal.SIGSTOP)
+        try:
+            with pytest.raises(DeadlineExceeded):
+                await local(a_request("a", runtime, deadline=runtime.now() + 0.1))
+        finally:
+            os.kill(worker_pid(), signal.SIGCONT)
         await busy.aclose()
 
     run(body)
@@ -228,7 +233,10 @@ def test_a_killed_worker_is_an_error_that_may_be_retried(run, local):
         ({"messages": (Message.tool("1", "x"),)}, "ToolResultPart in a message"),
         ({"tools": (Tool("f"),)}, "not tools"),
         ({"response_schema": {"enum": []}}, "cannot be held to this schema: an enumeration is empty"),
-        ({"extra": {"mirostat": 2}}, "not mirostat in extra=; it takes repeat_penalty, repeat_window, top_k"),
+        (
+            {"extra": {"mirostat": 2}},
+            "not mirostat in extra=; it takes logit_bias, repeat_penalty, repeat_window, top_k",
+        ),
         ({"extra": {"top_k": 5000}}, "top_k is a whole number from 1 to 1000; got 5000"),
     ],
 )
@@ -238,6 +246,28 @@ def test_what_only_other_models_can_do_is_refused(local, changes, reason):
             await local(a_request("a", runtime, **changes))
 
     run_in("direct", body)
+
+
+def test_a_reply_says_how_sure_the_model_was_where_that_was_asked(run, local):
+    async def body(runtime):
+        replies = []
+        for asked in ({}, {"logprobs": True}, {"top_logprobs": 2}):
+            request = a_request("a", runtime, max_output_tokens=3, **asked)
+            replies.append(Reply.of(await (await local(request)).read(), request.record))
+        return replies
+
+    silent, sure, others = run(body)
+    assert (silent.confidence, silent.logprobs) == (None, ())
+    assert [one.token for one in sure.logprobs] == ["b", "c", "c"]
+    assert 0.99 < sure.confidence < 1
+    assert sure.confidence == others.confidence
+    assert [(len(one.top), one.top[0]) for one in others.logprobs] == [(2, one[:2]) for one in others.logprobs]
+
+
+def test_what_a_route_may_ask_of_it_is_stated(local):
+    assert local.capabilities.schema
+    assert local.capabilities.logprobs
+    assert not local.capabilities.tools
 
 
 def test_a_models_own_reasoning_is_left_out_of_the_conversation(tmp_path):

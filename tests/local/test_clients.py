@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
-from inferkit import Budget, Client, Local, Price, StreamInterrupted
+from inferkit import Budget, BudgetExceeded, Client, Local, LocalCost, Price, StreamInterrupted
 from inferkit.local import ContextOverflow
 from inferkit.testing import FakeProvider
+from layers.test_trace import Recorded
 from local_calls import wait_until_dead, worker_pid
 from worlds import closing
 
@@ -61,6 +62,66 @@ def test_once_a_budget_is_used_up_the_local_model_answers_and_costs_nothing(worl
         assert (entry.charge.usd, entry.charge.provider, entry.charge.output_tokens) == (0, "local", 4)
         assert [account for account, _ in entry.accounts] == ["all"]
     assert big.requests == []
+
+
+def test_a_local_call_is_charged_for_the_time_that_it_computed(world, endless_path):
+    second = 1_000_000_000  # nano-dollars
+
+    async def body(world):
+        client = world.client(
+            models={"small": f"local:{endless_path}"},
+            prices={"local:*": LocalCost(hardware_per_hour="3600")},
+            budget=Budget(usd="1000", per="month", name="all"),
+            ledger=True,
+        )
+        async with closing(client) as llm:
+            replies = [await llm.complete("small", "a", max_output_tokens=9) for _ in range(2)]
+            entries = list(getattr(llm, "inner", llm).ledger.entries())
+        return replies, entries
+
+    replies, entries = world.run(body)
+    for reply, entry in zip(replies, entries, strict=True):
+        details = reply.usage.details
+        assert 0 < reply.cost_nanos == details.prompt_nanoseconds + details.reply_nanoseconds < 60 * second
+        assert reply.attempts[0].price_source == "compute time"
+        assert (entry.charge.usd, entry.charge.estimated) == (reply.cost_nanos, False)
+        assert entry.charge.details == details
+
+
+def test_a_budget_of_money_limits_local_calls_too(world, endless_path):
+    budget = Budget(usd="0.05", per="month", name="all")
+
+    async def body(world):
+        client = world.client(
+            models={"small": f"local:{endless_path}"},
+            prices={"local:*": LocalCost(hardware_per_hour="3.60")},
+            budget=budget,
+            ledger=True,
+        )
+        async with closing(client) as llm:
+            first = await llm.complete("small", "a", max_output_tokens=20)
+            with pytest.raises(BudgetExceeded):
+                await llm.complete("small", "a b " * 5_000, max_output_tokens=20_000)
+            return first
+
+    first = world.run(body)
+    assert 0 < first.cost_nanos < 50_000_000
+
+
+def test_the_trace_says_how_long_was_computed(endless_path):
+    recorded = Recorded()
+    settings = {
+        "ledger": False,
+        "cache": False,
+        "telemetry": recorded.telemetry,
+        "models": {"m": f"local:{endless_path}"},
+    }
+    with Client(prices={"local:endless": LocalCost(hardware_per_hour="3600")}, **settings) as llm:
+        cost = llm.complete("m", "a", max_output_tokens=4).cost_nanos
+    (call,) = recorded.named("inferkit.call")
+    seconds = [span.attributes.get("inferkit.compute_seconds", 0) for span in recorded.collector.spans]
+    assert sum(seconds) == call.attributes["inferkit.cost.amount"] == cost / 1e9
+    assert call.attributes["inferkit.cost.source"] == "compute time"
 
 
 def test_a_stream_that_is_left_stops_the_model_and_closing_the_client_ends_it(world, endless_path):

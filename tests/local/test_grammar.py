@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 import tiny_gguf
 from inferkit import Client, Local
 from inferkit.core.errors import InvalidRequest
-from inferkit.local.grammar import grammar_for, write_gbnf
+from inferkit.local.grammar import grammar_for
 from inferkit.typed.json_schema import check
 from local_calls import finish
 from smollm import NAME, need_smollm
@@ -152,11 +152,6 @@ def test_a_schema_that_nothing_fits_or_that_goes_round_is_refused_before_the_mod
         return
     with pytest.raises(InvalidRequest, match=f"cannot be held to this schema: .*({reason})"):
         grammar_for(schema)
-
-
-def test_a_grammar_is_written_in_the_notation_of_llama_cpp():
-    text = write_gbnf({"root": [[["text", 'a"é😀'], ["rule", "r1"]], []], "r1": [[["not", [[0, 31], [92, 92]]]]]})
-    assert text == 'root ::= "a\\x22\\xE9\\U0001F600" r1 | ""\nr1 ::= [^\\x00-\\x1F\\x5C]'
 
 
 class Person(BaseModel):

@@ -29,6 +29,7 @@ NOT_IN_KEY = frozenset(
         "feature",  # what the reply is for
         "plan",
         "priority",
+        "others_left",  # whether somebody else would be asked
         "prompt_cache_key",  # where the provider looks for the beginning of the prompt
         "prompt_cache_retention",
         "attempt",

@@ -85,6 +85,15 @@ class _ReplyOptions(TypedDict, total=False):
             otherwise=PROVIDER,
         ),
     ]
+    grammar: Annotated[
+        str,
+        Declared(
+            checks.is_text,
+            'a text in the notation GBNF, for example \'root ::= "yes" | "no"\'',
+            "What a local model has to keep to while it writes. Others refuse the call.",
+            otherwise="free text",
+        ),
+    ]
     repair: Annotated[
         int,
         Declared(

@@ -97,6 +97,7 @@ class Request:
     tools: tuple[Tool | CustomTool, ...] = ()
     tool_choice: str | None = None
     response_schema: Mapping[str, Any] | None = None
+    grammar: str | None = None
     reasoning_effort: str | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None

@@ -22,7 +22,8 @@ class UsageDetails(NamedTuple):
     `service_tier`, `speed` and `region` are the provider's words for how it was served; None where it said nothing.
     An `Attempt` has None for the standard too, and where the provider said nothing, what was asked for.
     `reported_nanos` is what the provider itself says that it cost, in nano-dollars. `operation` is "embed" for what
-    vectors took, and None for what a reply did.
+    vectors took, and None for what a reply did. `prompt_nanoseconds` and `reply_nanoseconds` are how long a model on
+    this machine computed.
     """
 
     cache_write_30m_tokens: int = 0
@@ -42,6 +43,8 @@ class UsageDetails(NamedTuple):
     region: str | None = None
     reported_nanos: int | None = None
     operation: str | None = None
+    prompt_nanoseconds: int = 0
+    reply_nanoseconds: int = 0
 
     def and_then(self, other: UsageDetails) -> UsageDetails:
         """Add those of a later attempt, whose tier, speed and region hold. What was reported is added where it was."""
@@ -53,7 +56,8 @@ class UsageDetails(NamedTuple):
         reported = [each for each in (self.reported_nanos, other.reported_nanos) if each is not None]
         total = sum(reported) if reported else None
         ways = other[_COUNTS + 1 : _REPORTED]
-        return UsageDetails._make((*counts, tuple(sorted(tools.items())), *ways, total, other.operation))
+        times = self.prompt_nanoseconds + other.prompt_nanoseconds, self.reply_nanoseconds + other.reply_nanoseconds
+        return UsageDetails._make((*counts, tuple(sorted(tools.items())), *ways, total, other.operation, *times))
 
     def as_json(self) -> dict[str, Any]:
         """Give what is not as usual, as plain values."""

@@ -216,6 +216,8 @@ class _Running:
             leave(models, request, usage, seen, seconds=now - self.started, waited=self._waited())
             if self.learned is not None:
                 self.learned.learn(request, usage.input_tokens)
+            if usage.details is not NO_DETAILS and self.price is not None:
+                self.price.learn(usage)
         self._record(end.outcome, end.error, usage)
 
     def _waited(self) -> float:

@@ -9,11 +9,12 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.chunks import Chunk
+from inferkit.core.chunks import Chunk, TokenLogprob
 from inferkit.core.errors import DeadlineExceeded, InferkitError, InvalidRequest, ModelFileError, StreamError
 from inferkit.core.messages import ReasoningPart, TextPart
+from inferkit.core.request import WIRES
 from inferkit.core.response import Response
-from inferkit.core.usage import Usage
+from inferkit.core.usage import Usage, UsageDetails
 from inferkit.local.engines.interface import PREFIX_MEMORY, EngineSettings
 from inferkit.local.errors import PROVIDER
 from inferkit.local.finding import find_model
@@ -27,13 +28,13 @@ from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime, drive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from inferkit.core.messages import Message, Messages
     from inferkit.core.request import Request
     from inferkit.local.engines.gpu import GpuLayers
     from inferkit.local.gguf.model_file import ModelFile
-    from inferkit.local.grammar import Rules
+    from inferkit.local.rules import Rules
     from inferkit.local.worker.supervisor import WorkerCall
     from inferkit.runtime.protocol import Runtime
 
@@ -44,7 +45,7 @@ EMBEDDED = Path(__file__).parent / "models" / "triage-q8_0.gguf"
 
 _SAVE_SECONDS = 10.0
 _log = logging.getLogger("inferkit")
-_EXTRA = frozenset({"top_k", "repeat_penalty", "repeat_window"})
+_EXTRA = frozenset({"logit_bias", "repeat_penalty", "repeat_window", "top_k"})
 _COST_RULES = CostRules({name: WireField("free") for name in sorted(_EXTRA)})
 
 
@@ -73,11 +74,13 @@ class Local:
     what is free when it starts). `hang_timeout` is in seconds: a worker that uses no processor's time for so long, or
     computes a single step for ten times as long, is ended (by default 60).
 
-    A request with a schema is held to it by a grammar; see `inferkit.local.grammar`.
-    A request without `temperature` always takes the best token. `extra` may hold `top_k` (1 to 1,000, by default 40),
-    `repeat_penalty` and `repeat_window`. The seed of a reply is in the `raw` of its last chunk. Raises
-    `ModelFileError` where the file is missing, damaged or of another kind, `EngineUnavailable` where the machine lacks
-    something, `ContextOverflow` where a prompt is too long, `WorkerDied` (retryable) where the worker ended.
+    A request with a schema is held to it by a grammar, and one with a `grammar` to that; see `inferkit.local.grammar`
+    and `inferkit.local.gbnf`. A request without `temperature` always takes the best token. `extra` may hold `top_k` (1
+    to 1,000, by default 40), `repeat_penalty`, `repeat_window` and `logit_bias`, which maps the number of a token, or a
+    text and so all its tokens, to what is added to its score (-100 to 100). The seed of a reply is in the `raw` of its
+    last chunk. Raises `ModelFileError` where the file is missing, damaged or of another kind, `EngineUnavailable` where
+    the machine lacks something, `ContextOverflow` where a prompt is too long, `WorkerDied` (retryable) where the worker
+    ended.
     """
 
     keeps_limit = True
@@ -121,7 +124,7 @@ class Local:
         self._supervisor = WorkerSupervisor(self._settings, hang_seconds=check_hang_seconds(hang_timeout))
         facts = (self._settings, status.st_size, status.st_mtime_ns)
         self.cost_rules = _COST_RULES
-        self.capabilities = Capabilities()
+        self.capabilities = Capabilities(schema=True, grammar=True, logprobs=True)
         self.fingerprint = hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
     def __repr__(self) -> str:
@@ -214,10 +217,12 @@ class _Body:
             raise StopAsyncIteration
         frame = await self.frame()
         if "text" in frame:
-            return Chunk(text=frame["text"])
+            told = frame.get("logprobs", ())
+            return Chunk(text=frame["text"], logprobs=tuple([_logprob(*one) for one in told]))
         self._ended = True
         self._call.close()
-        usage = Usage(input_tokens=frame["prompt"], output_tokens=frame["output"], cache_read_tokens=frame["cached"])
+        details = UsageDetails(prompt_nanoseconds=frame["prompt_ns"], reply_nanoseconds=frame["reply_ns"])
+        usage = Usage(frame["prompt"], frame["output"], cache_read_tokens=frame["cached"], details=details)
         return Chunk(finish_reason=frame["end"], usage=usage, event=frame)
 
     async def frame(self) -> dict[str, Any]:
@@ -248,15 +253,18 @@ class _Body:
             self._call.close()
 
 
+def _logprob(token: str, logprob: float, likeliest: list[tuple[str, float]]) -> TokenLogprob:
+    return TokenLogprob(token, logprob, tuple([(text, value) for text, value in likeliest]))
+
+
 def _question(request: Request) -> dict[str, Any]:
     """Write a request down for the worker. Raises `InvalidRequest` for what only other models can do."""
-    unknown = request.extra.keys() - _EXTRA
+    extra = {name: value for name, value in request.extra.items() if name not in WIRES}  # those are for other servers
+    unknown = extra.keys() - _EXTRA
     if unknown:
         raise _not_here(f"{', '.join(sorted(unknown))} in extra=; it takes {', '.join(sorted(_EXTRA))}")
     if request.tools:
         raise _not_here("tools; send the call to a model that does, or leave them out")
-    if request.logprobs or request.top_logprobs is not None:
-        raise _not_here("log-probabilities")
     question: dict[str, Any] = {
         "messages": _turns(request.messages),
         "max_tokens": request.max_output_tokens,
@@ -264,16 +272,30 @@ def _question(request: Request) -> dict[str, Any]:
         "top_p": request.top_p,
         "seed": request.seed,
         "stop": list(request.stop),
-        "grammar": None if request.response_schema is None else _grammar(request.response_schema),
-        **request.extra,
+        "top_logprobs": (request.top_logprobs or 0) if _wants_logprobs(request) else None,
+        "grammar": _rules(request),
+        **extra,
     }
     return {key: value for key, value in question.items() if value is not None}
 
 
-def _grammar(schema: Mapping[str, Any]) -> Rules:
-    from inferkit.local.grammar import grammar_for
+def _wants_logprobs(request: Request) -> bool:
+    return bool(request.logprobs) or request.top_logprobs is not None
 
-    return grammar_for(schema)
+
+def _rules(request: Request) -> Rules | None:
+    """Give the rules that a reply has to keep to: those of its schema, or the caller's own."""
+    if request.response_schema is None and request.grammar is None:
+        return None
+    if request.grammar is None:
+        from inferkit.local.grammar import grammar_for
+
+        return grammar_for(request.response_schema or {})
+    if request.response_schema is not None:
+        raise InvalidRequest("a reply is held to a schema= or to a grammar=, and not to both", provider=PROVIDER)
+    from inferkit.local.gbnf import read_gbnf
+
+    return read_gbnf(request.grammar)
 
 
 def _turns(messages: Iterable[Message]) -> list[tuple[str, str]]:

@@ -1,8 +1,4 @@
-"""A grammar that holds a model to a JSON schema while it writes: rules that both engines can follow.
-
-A grammar is a dictionary of rules. A rule is a list of alternatives, each a list of items: `["text", "true"]`,
-`["chars", [[97, 122]]]` for one character of some ranges of code points, `["not", [[0, 31]]]` for one of none of them,
-and `["rule", name]`. It travels to the worker as JSON.
+"""A grammar that holds a model to a JSON schema while it writes: rules that both engines can follow (see `rules`).
 
 What is written under a grammar fits the schema's types, properties, enumerations, lengths and most bounds. Keywords
 that it cannot hold (`pattern`, `multipleOf`, sums of choices) are left to the check that every reply with a schema
@@ -16,20 +12,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from graphlib import CycleError, TopologicalSorter
-from typing import Any, TypeAlias
+from typing import Any
 
 from inferkit.core.errors import InvalidRequest
 from inferkit.local.errors import PROVIDER
+from inferkit.local.rules import RULES_LIMIT, RuleBook, Rules, begins_with_itself
 from inferkit.typed.json_schema import referenced
 
-__all__ = ["Rules", "grammar_for", "write_gbnf"]
-
-Rules: TypeAlias = dict[str, list[list[list[Any]]]]
+__all__ = ["grammar_for"]
 
 _COUNT_LIMIT = 1000
 _SPAN_LIMIT = 200
-_RULES_LIMIT = 20_000
 _DIGITS = 15
 
 _DIGIT: list[Any] = ["chars", [[48, 57]]]
@@ -46,7 +39,9 @@ def grammar_for(schema: Mapping[str, Any]) -> Rules:
         rules["root"].append([compiler.value(schema)])
     except RecursionError:
         raise _impossible("it goes round in a circle") from None
-    if len(rules) > _RULES_LIMIT or _begins_with_itself(rules):
+    except OverflowError:
+        raise _impossible("it is too large") from None
+    if len(rules) > RULES_LIMIT or begins_with_itself(rules):
         raise _impossible("it is too large, or goes round in a circle")
     return rules
 
@@ -63,19 +58,11 @@ def _text(words: str) -> list[Any]:
     return ["text", words]
 
 
-class _Compiler:
+class _Compiler(RuleBook):
     def __init__(self, root: Mapping[str, Any]) -> None:
-        self.rules: Rules = {}
+        super().__init__()
         self._root = root
         self._references: dict[str, str] = {}
-
-    def rule(self, *alternatives: list[list[Any]]) -> list[Any]:
-        """Add a rule and give the item that stands for it."""
-        if len(self.rules) > _RULES_LIMIT:
-            raise _impossible("it is too large")
-        name = f"r{len(self.rules)}"
-        self.rules[name] = list(alternatives)
-        return ["rule", name]
 
     def shared(self, name: str, *alternatives: list[list[Any]]) -> list[Any]:
         """Add a rule that has a name, once."""
@@ -83,22 +70,10 @@ class _Compiler:
         return ["rule", name]
 
     def times(self, item: list[Any], least: int, most: int | None) -> list[Any]:
-        """Give an item that stands for another one from `least` to `most` times (None: any number)."""
-        if most is not None and (most < least or most > _COUNT_LIMIT):
-            if most < least:
-                raise _impossible("a length's lower bound is above its upper one")
-            most = None
-        least = min(least, _COUNT_LIMIT)
-        if most is None:
-            name = f"r{len(self.rules)}"
-            self.rules[name] = []
-            self.rules[name] += [[item, ["rule", name]], []]
-            tail: list[Any] = ["rule", name]
-        else:
-            tail = self.rule([])
-            for _ in range(most - least):
-                tail = self.rule([item, tail], [])
-        return self.rule([*[item] * least, tail])
+        """See `RuleBook`. What is longer than a grammar can count is left to the check of the reply."""
+        if most is not None and most < least:
+            raise _impossible("a length's lower bound is above its upper one")
+        return super().times(item, min(least, _COUNT_LIMIT), None if most is None or most > _COUNT_LIMIT else most)
 
     def value(self, schema: Any) -> list[Any]:
         """Give the item of a schema."""
@@ -325,61 +300,3 @@ def _bounds(schema: Mapping[str, Any], *, whole: bool) -> tuple[float | None, fl
     lows = [one for one in (low, None if above is None else above + step) if one is not None]
     highs = [one for one in (high, None if below is None else below - step) if one is not None]
     return max(lows, default=None), min(highs, default=None)
-
-
-def _begins_with_itself(rules: Rules) -> bool:
-    """Whether a rule can begin with itself, which no engine could follow."""
-    empty: set[str] = set()
-    while True:
-        found = {
-            name
-            for name, alternatives in rules.items()
-            if any(all(item[0] == "rule" and item[1] in empty for item in one) for one in alternatives)
-        }
-        if found == empty:
-            break
-        empty = found
-    begins: dict[str, set[str]] = {}
-    for name, alternatives in rules.items():
-        firsts = begins[name] = set()
-        for one in alternatives:
-            for item in one:
-                if item[0] != "rule":
-                    break
-                firsts.add(item[1])
-                if item[1] not in empty:
-                    break
-    try:
-        TopologicalSorter(begins).prepare()
-    except CycleError:
-        return True
-    return False
-
-
-def write_gbnf(rules: Rules) -> str:
-    """Write a grammar down in llama.cpp's notation.
-
-    https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md
-    """
-    return "\n".join(
-        f"{name} ::= " + " | ".join(" ".join(map(_written, one)) or '""' for one in alternatives)
-        for name, alternatives in rules.items()
-    )
-
-
-def _written(item: list[Any]) -> str:
-    kind, what = item
-    if kind == "rule":
-        return str(what)
-    if kind == "text":
-        return '"' + "".join(_escaped(ord(character)) for character in what) + '"'
-    ranges = "".join(_escaped(low) if low == high else f"{_escaped(low)}-{_escaped(high)}" for low, high in what)
-    return f"[{'^' if kind == 'not' else ''}{ranges}]"
-
-
-def _escaped(point: int) -> str:
-    if chr(point).isascii() and chr(point).isalnum():
-        return chr(point)
-    if point <= 0xFF:  # noqa: PLR2004 - what two digits hold
-        return f"\\x{point:02X}"
-    return f"\\u{point:04X}" if point <= 0xFFFF else f"\\U{point:08X}"  # noqa: PLR2004

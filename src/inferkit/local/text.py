@@ -15,7 +15,8 @@ class ReplyText:
     """Collects a reply. `add` and `end` return the text that is certain; `stopped` says a stop sequence was met.
 
     Bytes that may become a character, and text that may become a stop sequence, are held back until that is decided.
-    With `strip_space`, one space at the very start is left out: SentencePiece puts it before every text.
+    With `strip_space`, one space at the very start is left out: SentencePiece puts it before every text. `taken` is how
+    many characters came, and `shown` how many of them were returned.
     """
 
     def __init__(self, stops: Sequence[str] = (), *, strip_space: bool = False) -> None:
@@ -25,6 +26,12 @@ class ReplyText:
         self._strip = strip_space
         self._held = ""
         self.stopped = False
+        self.shown = 0
+
+    @property
+    def taken(self) -> int:
+        """How many characters came, those included that are held back."""
+        return self.shown + len(self._held)
 
     def add(self, piece: bytes) -> str:
         """Take the bytes of a token."""
@@ -45,9 +52,11 @@ class ReplyText:
         if found:
             self.stopped = True
             self._held = ""
+            self.shown += min(found)
             return text[: min(found)]
         keep = 0 if final else self._undecided(text)
         self._held = text[len(text) - keep :]
+        self.shown += len(text) - keep
         return text[: len(text) - keep]
 
     def _undecided(self, text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from inferkit.core.errors import ConfigurationError, UnpricedModel
+from inferkit.pricing.local_cost import LocalCost
 from inferkit.pricing.prices import Price
 from inferkit.runtime import imports
 
@@ -33,9 +34,9 @@ class PriceBook:
     `own` maps "provider:model", "model" or "provider:*" (looked up in this order) to a `Price`, which takes the place
     of all that the list says about the model, sizes and dates too. What is said of "openai" holds for
     "openai-responses" where nothing is said of that, and what is said of a cloud for another API of it. A model that
-    runs in this process (provider "local") costs nothing unless `own` says otherwise. `on_unpriced` is "block", or the
-    price to assume for a model that nobody lists, and for a service tier, a speed, a region or a kind of tokens or
-    requests without a price; `otherwise` is that price.
+    runs on this machine (provider "local") costs nothing unless `own` says otherwise, as by a `LocalCost`.
+    `on_unpriced` is "block", or the price to assume for a model that nobody lists, and for a service tier, a speed, a
+    region or a kind of tokens or requests without a price; `otherwise` is that price.
     """
 
     def __init__(
@@ -121,7 +122,8 @@ class PriceBook:
         exact = [f"{each}:{model}" for each in providers]
         for name in (*exact, model, *(f"{each}:*" for each in providers)):
             if name in self._own:
-                return self._own[name]
+                own = self._own[name]
+                return own.of_model(exact[0]) if isinstance(own, LocalCost) else own
         if provider == "local":
             return _LOCAL
         with imports.lock:

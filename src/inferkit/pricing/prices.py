@@ -20,7 +20,7 @@ from inferkit.pricing.terms import AUTO, STANDARD, Terms
 if TYPE_CHECKING:
     from inferkit.core.usage import Usage
 
-__all__ = ["Price"]
+__all__ = ["Amount", "Price"]
 
 Amount = str | int | Decimal
 _ALL = -1  # every input exceeds it
@@ -145,6 +145,9 @@ class Price:
             return self.rates(usage.input_tokens, at).cost(usage)
         price = self._way(usage.details)
         return None if price is None else price.rates(usage.input_tokens, at).cost(usage)
+
+    def learn(self, usage: Usage) -> None:
+        """Take in what an attempt took. A price of tokens learns nothing from it."""
 
     def cache_saved(self, usage: Usage) -> int:
         """What the provider's prompt cache saved, in nano-dollars: below zero where it cost more than plain input."""

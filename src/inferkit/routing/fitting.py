@@ -22,8 +22,8 @@ class Fits(Narrowing):
 
     A context window is what the price list, or the `Price` that was stated for the model, says. The prompt is counted
     as it is likely to be, and what the reply may have (`max_output_tokens`) is added. What an API has a form for
-    (tools, images, sound, files, schemas, log-probabilities) is what its endpoint says of itself. Of what is not known
-    nothing is held against a model.
+    (tools, images, sound, files, schemas, grammars, log-probabilities) is what its endpoint says of itself. Of what is
+    not known nothing is held against a model.
     """
 
     name = "fits"
@@ -55,6 +55,8 @@ def _needs(request: Request, can: Any) -> Iterator[tuple[str, bool]]:
         yield ("tools", can.tools) if isinstance(tool, Tool) else ("tools written to in plain text", can.text_tools)
     if request.response_schema is not None:
         yield "schema", can.schema or can.tools
+    if request.grammar is not None:
+        yield "grammar", can.grammar
     if request.logprobs:
         yield "log-probabilities", can.logprobs
     for part in (part for message in request.messages for part in message.parts):

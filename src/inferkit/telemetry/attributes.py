@@ -67,6 +67,9 @@ def _details(details: UsageDetails, cost: int | None) -> dict[str, Any]:
             facts[ways[name]] = value
         elif name.endswith("_tokens"):
             facts[f"{names.USAGE_DETAIL}{name}"] = value
+    computed = details.prompt_nanoseconds + details.reply_nanoseconds
+    if computed:
+        facts[names.COMPUTE_SECONDS] = computed / NANOS
     for kind, requests in details.server_tools:
         facts[f"{names.SERVER_TOOLS}{kind}"] = requests
     reported = details.reported_nanos

@@ -52,6 +52,7 @@ SERVICE_TIER = "inferkit.service_tier"
 SPEED = "inferkit.speed"
 REGION = "inferkit.region"
 USAGE_DETAIL = "inferkit.usage."  # and the name of a count
+COMPUTE_SECONDS = "inferkit.compute_seconds"
 SERVER_TOOLS = "inferkit.server_tools."  # and the kind of request
 TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - the conventions' name
 ERROR_TYPE = "error.type"

@@ -96,6 +96,24 @@ class TestReplies:
         assert counts[0] < counts[1] <= counts[0] + letters
 
 
+class TestBias:
+    def test_a_token_is_made_likelier_or_left_out_by_its_number_or_its_text(self, start, tmp_path):
+        spec = tiny_gguf.scripted(["▁a", "b", "c", "d", "</s>"])
+        supervisor = start(spec.write(tmp_path / "m.gguf"))
+        number = str(spec.token("d"))
+        assert ask(supervisor, "a").text == "bcd"
+        assert ask(supervisor, "a", logit_bias={number: 50}, max_tokens=3).text == "ddd"
+        assert ask(supervisor, "a", logit_bias={number: 50}, max_tokens=3, temperature=0.5, seed=1).text == "ddd"
+        without = ask(supervisor, "a", logit_bias={"b": -100}, max_tokens=20).text
+        assert "b" not in without
+        assert without != "cd"
+
+    @pytest.mark.parametrize("bias", [{"999999": 1}, {"1": 101}, {"1": "x"}, [1]])
+    def test_a_bias_that_makes_no_sense_is_refused(self, tiny_supervisor, bias):
+        with pytest.raises(InvalidRequest, match="logit_bias"):
+            ask(tiny_supervisor, "a", logit_bias=bias)
+
+
 class TestPrefix:
     def test_a_follow_up_reuses_what_was_computed_and_says_the_same(self, start, tiny_path):
         fresh = ask(start(tiny_path), "hello the world of", max_tokens=20)

@@ -1,11 +1,13 @@
 """What the worker and an engine are to each other: settings and requests go in, frames come out.
 
 A request holds `messages` ([role, text] pairs) or a raw `prompt`, and options: `max_tokens`, `temperature`, `top_p`,
-`top_k`, `seed`, `stop`, `repeat_penalty`, `repeat_window` and `grammar` (see `inferkit.local.grammar`); with `op`
-"count" it only asks for the number of its tokens.
+`top_k`, `seed`, `stop`, `repeat_penalty`, `repeat_window`, `logit_bias`, `top_logprobs` and `grammar` (see
+`inferkit.local.rules`); with `op` "count" it only asks for the number of its tokens.
 
-It is answered with a frame that holds `start` (what the model is), frames with `text`, and one with `end` (the finish
-reason), `prompt`, `cached` and `output` (tokens) and `seed`; or with one that holds `count`.
+It is answered with a frame that holds `start` (what the model is), frames with `text` (and `logprobs`, a list of a
+token's text, its log-probability, and the likeliest in its place with theirs, where `top_logprobs` says how many), and
+one with `end` (the finish reason), `prompt`, `cached` and `output` (tokens), `prompt_ns` and `reply_ns` (how long the
+engine computed these, in nanoseconds) and `seed`; or with one that holds `count`.
 
 How a request is answered is the same for every engine (`engines.session`). What differs stands behind two protocols:
 `InferenceEngine` computes with tokens, and `Tokens` knows what they spell.
@@ -166,6 +168,9 @@ class InferenceEngine(Protocol):
 
     def top(self, count: int) -> list[tuple[int, float]]:
         """Give the `count` tokens with the highest scores, the highest first."""
+
+    def log_sum_exp(self) -> float:
+        """Give the logarithm of the sum of e to the power of each score: a score less this is a log-probability."""
 
     def save(self) -> bytearray:
         """Give what the context holds, to be brought back by `restore`."""

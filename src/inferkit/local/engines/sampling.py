@@ -14,13 +14,15 @@ from inferkit.core.errors import InvalidRequest
 from inferkit.local.errors import PROVIDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["CANDIDATES_LIMIT", "Sampling", "draw", "penalise"]
+__all__ = ["CANDIDATES_LIMIT", "Sampling", "add_bias", "draw", "penalise", "read_bias", "whole_number"]
 
 CANDIDATES_LIMIT = 1000
 _DEFAULT_TOP_K = 40
 _SEED_LIMIT = 1 << 63
+_BIAS_LIMIT = 100.0
+_DIGITS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,12 @@ class Sampling:
         return cls(
             temperature=_number(options, "temperature", 0.0, 0.0, 100.0),
             top_p=_number(options, "top_p", 1.0, 0.0, 1.0),
-            top_k=int(_number(options, "top_k", _DEFAULT_TOP_K, 1, CANDIDATES_LIMIT, whole=True)),
+            top_k=whole_number(options, "top_k", _DEFAULT_TOP_K, 1, CANDIDATES_LIMIT),
             repeat_penalty=_number(options, "repeat_penalty", 1.0, 0.1, 10.0),
-            repeat_window=int(_number(options, "repeat_window", 64, 0, 1 << 20, whole=True)),
+            repeat_window=whole_number(options, "repeat_window", 64, 0, 1 << 20),
             seed=secrets.randbits(53)
             if seed is None
-            else int(_number(options, "seed", 0, -_SEED_LIMIT, _SEED_LIMIT - 1, whole=True)),
+            else whole_number(options, "seed", 0, -_SEED_LIMIT, _SEED_LIMIT - 1),
         )
 
 
@@ -68,6 +70,11 @@ def _number(
     return number
 
 
+def whole_number(options: dict[str, Any], name: str, default: int, low: int, high: int) -> int:
+    """Give an option that is a whole number, or its default. Raises `InvalidRequest` where it is out of range."""
+    return int(_number(options, name, default, low, high, whole=True))
+
+
 def penalise(logits: Any, recent: Iterable[int], penalty: float) -> None:
     """Lower the scores of recent tokens in place (Keskar et al. 2019, CTRL, section 4.1)."""
     if penalty == 1.0:
@@ -75,6 +82,32 @@ def penalise(logits: Any, recent: Iterable[int], penalty: float) -> None:
     for token in set(recent):
         score = logits[token]
         logits[token] = score / penalty if score > 0 else score * penalty
+
+
+def read_bias(options: dict[str, Any], spell: Callable[[str], Sequence[int]], size: int) -> dict[int, float]:
+    """Give what is added to the scores of tokens: by their number, or by a text, whose tokens `spell` gives.
+
+    `size` is how many tokens there are. Raises `InvalidRequest`.
+    """
+    given = options.get("logit_bias")
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise InvalidRequest("logit_bias maps tokens, by number or text, to what is added", provider=PROVIDER)
+    found: dict[int, float] = {}
+    for key in given:
+        bias = _number({"logit_bias": given[key]}, "logit_bias", 0.0, -_BIAS_LIMIT, _BIAS_LIMIT)
+        for token in [int(key)] if key.isdecimal() and len(key) < _DIGITS else spell(key):
+            if token >= size:
+                raise InvalidRequest(f"logit_bias: the vocabulary has no token {token}", provider=PROVIDER)
+            found[token] = bias
+    return found
+
+
+def add_bias(logits: Any, bias: Mapping[int, float]) -> None:
+    """Add to the scores of tokens in place."""
+    for token, more in bias.items():
+        logits[token] += more
 
 
 def draw(candidates: Sequence[tuple[int, float]], sampling: Sampling, fortune: float) -> int | None:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inferkit.core.errors import InvalidRequest, ModelFileError
 from inferkit.local.engines.interface import PREFIX_MEMORY
+from inferkit.local.engines.likelihood import Likelihoods
 from inferkit.local.engines.prefixes import KeptPrefixes, shared_length
-from inferkit.local.engines.sampling import Sampling, draw, penalise
+from inferkit.local.engines.sampling import Sampling, add_bias, draw, penalise, read_bias, whole_number
 from inferkit.local.errors import PROVIDER, context_overflow
 from inferkit.local.prompt_choice import format_of
 from inferkit.local.prompts import FORMATS, Mark, checked_turns
 from inferkit.local.text import ReplyText
+from inferkit.runtime import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -25,13 +27,16 @@ if TYPE_CHECKING:
     from inferkit.local.engines.interface import Caller, Constraint, InferenceEngine, Tokens
     from inferkit.local.engines.prefix_files import PrefixFiles
     from inferkit.local.gguf.model_file import ModelFile
-    from inferkit.local.grammar import Rules
     from inferkit.local.prompts import PromptFormat, Segment
+    from inferkit.local.rules import Rules
 
 __all__ = ["Parked", "Session", "Step"]
 
 _WORTH_KEEPING = 32
 """Tokens that are worth the milliseconds that it takes to keep them, or to bring them back."""
+
+_TOP_LIMIT = 20
+"""How many of the likeliest tokens are named in each place at most, as OpenAI has it."""
 
 _TURN, _TURN_SHARE = 16, 32
 """Tokens of a turn at least, where several callers want replies at once, and the part of what is held that it is."""
@@ -157,25 +162,32 @@ class Session:
         if room < 1:
             raise context_overflow(len(prompt), self._engine.context_length)
         sampling = Sampling.of(request)
+        bias = read_bias(request, self._tokens.spell, self._model.vocabulary_size)
         limit = _token_limit(request, room)
         form = self._format_of(request)
         strip = form.strip_space and self._tokens.leading_space
         text = ReplyText([*_stops(request), *form.stops], strip_space=strip)
+        told = self._likelihoods(request)
+        started = read = clock.now()
+        away = 0.0  # seconds in which others were served
         cached = self._rewind(prompt)
         caller.send({"start": self.description, "prompt": len(prompt), "cached": cached})
         made = 0
         reason = "length"
-        for token in self._computed(prompt, cached, limit, self._chooser(sampling, list(prompt), constraint), caller):
+        choose = self._chooser(sampling, list(prompt), constraint, told, bias)
+        for token in self._computed(prompt, cached, limit, choose, caller):
             if isinstance(token, Step):
+                paused = clock.now()
                 yield token.tokens
+                away += clock.now() - paused
                 continue
             made += 1
+            if made == 1:
+                read = clock.now() - away
             if token in self._ends:
                 reason = "stop"
                 break
-            new = text.add(self._tokens.piece(token))
-            if new:
-                caller.send({"text": new})
+            self._write(token, text, told, caller)
             if text.stopped:
                 reason = "stop"
                 break
@@ -184,11 +196,20 @@ class Session:
                 return  # the caller is gone
         rest = text.end()
         if rest:
-            caller.send({"text": rest})
+            caller.send(_text_frame(rest, text, told))
         caller.send(
             {"end": "stop" if text.stopped else reason, "output": made, "prompt": len(prompt), "cached": cached}
-            | {"seed": sampling.seed}
+            | {"seed": sampling.seed, "prompt_ns": _nanoseconds(started, read)}
+            | {"reply_ns": _nanoseconds(read, clock.now() - away)}
         )
+
+    def _write(self, token: int, text: ReplyText, told: Likelihoods | None, caller: Caller) -> None:
+        """Add what a token spells to a reply's text, and send what of that is certain."""
+        if told is not None:
+            told.wrote(token, text.taken)
+        new = text.add(self._tokens.piece(token))
+        if new:
+            caller.send(_text_frame(new, text, told))
 
     def _rewind(self, prompt: list[int]) -> int:
         """Forget what the prompt does not share, or bring back what was kept of an earlier one and shares more.
@@ -296,13 +317,30 @@ class Session:
                 yield Step(1)
                 self._evaluate([token])
 
-    def _chooser(self, sampling: Sampling, seen: list[int], constraint: Constraint | None) -> Callable[[], int]:
+    def _likelihoods(self, request: dict[str, Any]) -> Likelihoods | None:
+        """Give what keeps the log-probabilities that a request asks for, if it does."""
+        if request.get("top_logprobs") is None:
+            return None
+        return Likelihoods(self._engine, self._tokens.piece, whole_number(request, "top_logprobs", 0, 0, _TOP_LIMIT))
+
+    def _chooser(
+        self,
+        sampling: Sampling,
+        seen: list[int],
+        constraint: Constraint | None,
+        told: Likelihoods | None,
+        bias: dict[int, float],
+    ) -> Callable[[], int]:
         engine = self._engine
         fortune = random.Random(sampling.seed)  # noqa: S311 - repeatable, not secret
 
         def choose() -> int:
+            if told is not None:
+                told.look()
             if sampling.repeat_window:
                 penalise(engine.logits, seen[-sampling.repeat_window :], sampling.repeat_penalty)
+            if bias:
+                add_bias(engine.logits, bias)
             if constraint is not None:
                 token = self._constrained(sampling, constraint, fortune.random())
             elif sampling.temperature > 0:
@@ -344,6 +382,14 @@ def _batches(start: int, end: int, most: int, *, exact: bool) -> Iterator[tuple[
             stop -= 1
         yield start, stop
         start = stop
+
+
+def _nanoseconds(start: float, end: float) -> int:
+    return max(1, round((end - start) * 1e9))
+
+
+def _text_frame(new: str, text: ReplyText, told: Likelihoods | None) -> dict[str, Any]:
+    return {"text": new} if told is None else {"text": new, "logprobs": told.shown(text.shown)}
 
 
 def _token_limit(request: dict[str, Any], room: int) -> int:

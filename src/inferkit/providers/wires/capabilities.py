@@ -16,9 +16,10 @@ class Capabilities(NamedTuple):
     `images` and `files` say how they may come: as "data", by their "url", by the "file_id" of an upload. `tools` are
     functions of the application, of which a reply may call several at once (`parallel_tools`), `text_tools` those that
     take plain text, and `server_tools` the kinds that the provider runs itself. `schema` says that a reply can be held
-    to one by the API. `reasoning` comes back where the model tells any, and `reasoning_back` says that it can be sent
-    back with the next turn. `prompt_cache` says what a caller can do about the provider's cache: "marks" where a prefix
-    ends, a "key" for calls that begin alike, or the name of a "prefix" that was made before.
+    to one by the API, and `grammar` that it can be held to a grammar of the caller's. `reasoning` comes back where the
+    model tells any, and `reasoning_back` says that it can be sent back with the next turn. `prompt_cache` says what a
+    caller can do about the provider's cache: "marks" where a prefix ends, a "key" for calls that begin alike, or the
+    name of a "prefix" that was made before.
     """
 
     streaming: bool = True
@@ -32,5 +33,6 @@ class Capabilities(NamedTuple):
     reasoning: bool = False
     reasoning_back: bool = False
     logprobs: bool = False
+    grammar: bool = False
     prompt_cache: tuple[str, ...] = ()
     server_tools: tuple[str, ...] = ()

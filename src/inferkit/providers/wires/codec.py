@@ -47,13 +47,18 @@ class Codec:
     def write_request(self, request: Request, endpoint: Endpoint) -> bytes:
         """See `Wire`. Raises `InvalidRequest` for what this wire or server has no place for."""
         try:
-            return write(self.payload(request, endpoint.quirks or self.plain))
+            return write(self._taken(request, endpoint.quirks or self.plain))
         except NotTakenError as what:
             raise InvalidRequest(
                 f"{endpoint.name} does not take {what}; leave it out, or name another model",
                 provider=endpoint.name,
                 code="unsupported",
             ) from None
+
+    def _taken(self, request: Request, quirks: Any) -> dict[str, Any]:
+        if request.grammar is not None:
+            raise NotTakenError("a grammar=")
+        return self.payload(request, quirks)
 
     def lighten(self, request: Request, endpoint: Endpoint, status: int, body: bytes) -> Endpoint | None:
         """See `Lightening`."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inferkit.local.engines.ctransformers.llama import Llama
-    from inferkit.local.grammar import Rules
+    from inferkit.local.rules import Rules
 
 __all__ = ["ElementConstraint"]
 

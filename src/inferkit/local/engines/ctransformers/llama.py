@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import ctypes
+import math
 import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -77,6 +78,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
         [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_bool],
     ),
     "llama_sample_token_greedy": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_void_p]),
+    "llama_sample_softmax": (None, [ctypes.c_void_p, ctypes.c_void_p]),
     "llama_sample_top_k": (None, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]),
     "llama_grammar_init": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]),
     "llama_grammar_free": (None, [ctypes.c_void_p]),
@@ -202,6 +204,16 @@ class Llama:
         self._candidates.size, self._candidates.sorted = self.vocabulary_size, False
         self._table_ids[:] = self._ids
         return found
+
+    def log_sum_exp(self) -> float:
+        """See `InferenceEngine`. The library's softmax takes the first score for the highest where all are sorted."""
+        best, scores = self.best(), self._table_logits
+        scores[0], scores[best] = scores[best], scores[0]
+        self._candidates.size, self._candidates.sorted = self.vocabulary_size, True
+        self.library.llama_sample_softmax(None, ctypes.byref(self._candidates))
+        self._candidates.sorted = False
+        highest = self._table[0]
+        return float(highest.logit - math.log(highest.p)) if highest.p > 0 else math.nan
 
     def save(self) -> bytearray:
         """See `InferenceEngine`."""

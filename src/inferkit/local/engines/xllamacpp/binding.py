@@ -148,6 +148,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "llama_state_seq_get_data": (_size, [_pointer, _pointer, _size, _int]),
     "llama_state_seq_set_data": (_size, [_pointer, _pointer, _size, _int]),
     "llama_sampler_init_greedy": (_pointer, []),
+    "llama_sampler_init_dist": (_pointer, [_uint]),
     "llama_sampler_init_top_k": (_pointer, [_int]),
     "llama_sampler_sample": (_int, [_pointer, _pointer, _int]),
     "llama_sampler_apply": (None, [_pointer, _pointer]),

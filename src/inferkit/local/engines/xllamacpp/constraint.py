@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from inferkit.core.errors import InvalidRequest
 from inferkit.local.engines.xllamacpp.binding import Candidate, Candidates
 from inferkit.local.errors import PROVIDER
-from inferkit.local.grammar import write_gbnf
+from inferkit.local.gbnf import write_gbnf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inferkit.local.engines.xllamacpp.llama_cpp import LlamaCpp
-    from inferkit.local.grammar import Rules
+    from inferkit.local.rules import Rules
 
 __all__ = ["LibraryConstraint"]
 

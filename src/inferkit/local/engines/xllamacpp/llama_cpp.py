@@ -69,6 +69,7 @@ class LlamaCpp:
         self.vocabulary = self.library.llama_model_get_vocab(self._model)
         self.vocabulary_size: int = self.library.llama_vocab_n_tokens(self.vocabulary)
         self._greedy = self._sampler("greedy")
+        self._softmax: int | None = None
         self._top: tuple[int, int] = (0, 0)
         self._table: Any = None
 
@@ -175,6 +176,16 @@ class LlamaCpp:
         found = [(row.id, row.logit) for row in best if row.logit > -math.inf]
         found.sort(key=lambda one: -one[1])
         return found
+
+    def log_sum_exp(self) -> float:
+        """See `InferenceEngine`. The sampler that draws by the probabilities of all tokens writes them down."""
+        if self._softmax is None:
+            self._softmax = self._sampler("dist", 0)
+        best = self.best()
+        candidates = self._candidates()
+        self.library.llama_sampler_apply(self._softmax, ctypes.byref(candidates))
+        highest = self._table[best]
+        return float(highest.logit - math.log(highest.p)) if highest.p > 0 else math.nan
 
     def _candidates(self) -> Candidates:
         """Give every token with its score."""
