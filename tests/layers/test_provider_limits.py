@@ -103,11 +103,11 @@ def test_calls_wait_for_a_limit_that_the_provider_tells_instead_of_being_refused
 
 
 def test_without_following_most_of_them_are_refused(world):
-    server = Limited(burst=6, per_second=40.0)
+    server = Limited(burst=12, per_second=0.1, style="silent")
     plain = Health(breaker=None, retries=None)
     with Wire(server) as wire:
         errors = world.run(lambda world: load(world, client(world, wire, follow_limits=False, health=plain)))
-    assert len(errors) > 0.3 * CALLS, "refused, or left alone for as long as a refusal asks for"
+    assert len(errors) > 0.8 * CALLS
 
 
 def test_limits_are_followed_as_anthropic_tells_them(world):
