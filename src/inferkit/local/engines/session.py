@@ -11,6 +11,7 @@ import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inferkit.core.errors import InvalidRequest, ModelFileError
+from inferkit.local.answer_schema import answer_rules
 from inferkit.local.engines.interface import PREFIX_MEMORY
 from inferkit.local.engines.likelihood import Likelihoods
 from inferkit.local.engines.prefixes import KeptPrefixes, shared_length
@@ -78,6 +79,7 @@ class Session:
         self._tokens = tokens
         self._constrain = constrain
         self._format = format_of(model, prompt_format)
+        self._answer_rules = answer_rules(model) if prompt_format is None else None
         stops = (tokens.special(stop) for stop in self._format.stops)
         self._ends = tokens.ends.union(token for token in stops if token is not None)
         self._evaluated: list[int] = []
@@ -121,7 +123,7 @@ class Session:
         if request.get("op") == "count":
             caller.send({"count": len(tokens)})
             return
-        rules = request.get("grammar")
+        rules = request.get("grammar") or self._rules_of(request)
         if rules is None or self._constrain is None:
             yield from self._generate(tokens, request, caller, None)
             return
@@ -143,6 +145,10 @@ class Session:
         if not found:
             raise InvalidRequest("the prompt is empty; send some text", provider=PROVIDER)
         return found
+
+    def _rules_of(self, request: dict[str, Any]) -> Rules | None:
+        """Give the rules that the file states for answers to prompts in its own form."""
+        return None if "prompt" in request else self._answer_rules
 
     def _format_of(self, request: dict[str, Any]) -> PromptFormat:
         return FORMATS["plain"] if "prompt" in request else self._format
