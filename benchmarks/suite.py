@@ -16,6 +16,7 @@ _PLACES = {
     "miss-async": ("benchmarks.calls", "miss_async"),
     "miss-sync": ("benchmarks.calls", "miss_sync"),
     "fallback": ("benchmarks.calls", "fallback"),
+    "under-sdk": ("benchmarks.under_sdk", "under_sdk"),
     "chunks": ("benchmarks.streams", "chunks"),
     "wires": ("benchmarks.streams", "wire_chunks"),
     "first-token": ("benchmarks.streams", "first_token"),

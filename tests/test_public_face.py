@@ -17,6 +17,7 @@ import pytest
 
 import inferkit
 import inferkit.economics
+import inferkit.integrations
 import inferkit.ledger
 import inferkit.local
 import inferkit.routing
@@ -121,6 +122,7 @@ FACE = [
     "compose",
     "default_stack",
 ]
+INTEGRATIONS = ["async_http_client", "cause_of", "http_client", "transport", "wrap"]
 TELEMETRY = ["Export", "SpanCollector", "Telemetry", "export_to_jaeger", "trace_tree"]
 TESTING = [
     "CutOff",
@@ -184,13 +186,20 @@ ALSO_IN_THE_DOCS = {
     "inferkit.providers.wires.chat.wire": {"CHAT"},
     "inferkit.testing.ledger": {"LedgerContract"},
 }
+PUBLIC = {"inferkit", "inferkit.integrations", "inferkit.routing", "inferkit.telemetry", "inferkit.testing"}
 ROOT = Path(__file__).parent.parent
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize(
     ("package", "names"),
-    [(inferkit, FACE), (inferkit.routing, ROUTING), (inferkit.telemetry, TELEMETRY), (inferkit.testing, TESTING)],
+    [
+        (inferkit, FACE),
+        (inferkit.integrations, INTEGRATIONS),
+        (inferkit.routing, ROUTING),
+        (inferkit.telemetry, TELEMETRY),
+        (inferkit.testing, TESTING),
+    ],
 )
 def test_the_public_names_are_these_and_each_can_be_had(package, names):
     assert package.__all__ == names
@@ -206,7 +215,15 @@ def test_the_package_knows_its_version():
 
 @pytest.mark.parametrize(
     "package",
-    [inferkit, inferkit.economics, inferkit.ledger, inferkit.local, inferkit.routing, inferkit.telemetry],
+    [
+        inferkit,
+        inferkit.economics,
+        inferkit.integrations,
+        inferkit.ledger,
+        inferkit.local,
+        inferkit.routing,
+        inferkit.telemetry,
+    ],
 )
 def test_a_type_checker_finds_each_name_where_it_is_loaded_from(package):
     """The imports that only checkers see, the names that are public and the places they are loaded from agree."""
@@ -222,7 +239,7 @@ def test_the_docs_and_the_examples_use_what_is_public():
     for file, code in python_of_the_docs():
         for module, name in imported(code):
             assert hasattr(import_module(module), name), f"{file}: from {module} import {name}"
-            if module not in {"inferkit", "inferkit.routing", "inferkit.telemetry", "inferkit.testing"}:
+            if module not in PUBLIC:
                 assert name in ALSO_IN_THE_DOCS.get(module, ()), f"{file}: from {module} import {name}"
                 also[module, name] += 1
     assert set(also) == {(module, name) for module, names in ALSO_IN_THE_DOCS.items() for name in names}

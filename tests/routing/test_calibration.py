@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from inferkit import ConfigurationError
 from inferkit.routing import calibrate
-from inferkit.routing.cascade import _at_most, _bound
+from inferkit.routing.cascade import _at_most, at_most_wrong
 
 
 def labelled(chance, count, *, skill=1.0):
@@ -84,8 +84,8 @@ def test_what_makes_no_sense_is_refused(make, what):
 def test_the_bound_is_the_share_at_which_so_few_mistakes_become_unlikely(size, data):
     mistakes = data.draw(st.integers(0, size))
     level = data.draw(st.floats(0.001, 0.5))
-    bound = _bound(mistakes, size, level)
+    bound = at_most_wrong(mistakes, size, level)
     assert mistakes / size <= bound <= 1.0
     if mistakes < size:
         assert _at_most(mistakes, size, bound) == pytest.approx(level, rel=1e-3, abs=1e-6)
-        assert _bound(mistakes + 1, size, level) >= bound
+        assert at_most_wrong(mistakes + 1, size, level) >= bound

@@ -17,6 +17,8 @@ from inferkit.providers.wires.messages import as_messages
 from inferkit.runtime import clock
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from inferkit.client.engine import Engine
     from inferkit.client.options import CallOptions
     from inferkit.client.tools import Readers
@@ -55,11 +57,19 @@ def call_for(  # noqa: PLR0917 - as they were passed
 class Call:
     """One call: opened once, read step by step, closed once. What both kinds of stream are made of.
 
-    `chunks` holds those that the caller was given, `ready` what was read with the last of them, its end first.
+    `chunks` holds those that the caller was given, `ready` what was read with the last of them, its end first. `fields`
+    are of the request, and were read and checked elsewhere.
     """
 
     def __init__(
-        self, engine: Engine, model: str | None, messages: Messages, options: CallOptions, *, stream: bool
+        self,
+        engine: Engine,
+        model: str | None,
+        messages: Messages,
+        options: CallOptions,
+        *,
+        stream: bool,
+        fields: Mapping[str, Any] | None = None,
     ) -> None:
         self.record = CallRecord(clock)
         self.chunks: list[Chunk] = []
@@ -76,7 +86,7 @@ class Call:
             from inferkit.client.tools import take
 
             self._readers = take(asked)
-        self._asked = model, messages, asked
+        self._asked = model, messages, {**asked, **fields} if fields else asked
         self._stream = stream
         self._response: Response | None = None
         self._deadline: float | None = None
@@ -146,6 +156,18 @@ class Call:
     async def read_on(self) -> None:
         """Have the chunks of the next read ready; raise `StopAsyncIteration` at the end."""
         self.ready = (await self._next_batch())[::-1]
+
+    async def read_batch(self) -> Batch:
+        """Give the chunks of the next read, and keep them; raise `StopAsyncIteration` at the end."""
+        batch = await self._next_batch()
+        self.chunks += batch
+        return batch
+
+    @property
+    def response(self) -> Response:
+        """The reply that has begun."""
+        assert self._response is not None
+        return self._response
 
     async def _next_batch(self) -> Batch:
         response = self._response

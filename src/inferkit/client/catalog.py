@@ -44,7 +44,7 @@ class Catalog:
         self.aliases: Mapping[str, tuple[str, ...]] = {}
         self._providers: dict[str, Handler] = dict(providers or {})
         self._prices = prices
-        self._transport = transport
+        self.transport = transport
         self._made: dict[str, Handler] = {}
         self._resolved: dict[str, tuple[Target, ...]] = {}
         self._default = default
@@ -152,21 +152,22 @@ class Catalog:
         """Make the target for a name. A local model that is not there is passed by, unless it is `alone`."""
         provider, _, model = name.partition(":")
         if provider in self._providers:
-            return self._priced(provider, model, self._providers[provider])
+            return self.priced(provider, model, self._providers[provider])
         made_name = name if provider == "local" else provider
         adapter = self._made.get(made_name)
         if adapter is None:
             try:
-                adapter = self._made[made_name] = _make(provider, model, self._transport)
+                adapter = self._made[made_name] = _make(provider, model, self.transport)
             except LocalModelError as error:
                 if alone:
                     raise
                 return Target(provider, model, _CannotRun(error))  # made anew each time: it may be there by then
         if provider == "local":
             model = getattr(adapter, "model", model)
-        return self._priced(provider, model, adapter)
+        return self.priced(provider, model, adapter)
 
-    def _priced(self, provider: str, model: str, adapter: Handler) -> Target:
+    def priced(self, provider: str, model: str, adapter: Handler) -> Target:
+        """Make the target for a model of an adapter, with what is known of its price."""
         prices = self._prices
         if prices is None:
             return Target(provider, model, adapter)

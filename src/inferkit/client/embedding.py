@@ -31,9 +31,19 @@ _CONCURRENCY = 4
 
 
 class EmbeddingCall:
-    """One call: made in the caller's own context, and run once. Raises `ConfigurationError` for what makes no sense."""
+    """One call: made in the caller's own context, and run once. Raises `ConfigurationError` for what makes no sense.
 
-    def __init__(self, engine: Engine, model: str, texts: str | Iterable[str], options: EmbedOptions) -> None:
+    `fields` are of the request, and were read and checked elsewhere.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        model: str,
+        texts: str | Iterable[str],
+        options: EmbedOptions,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
         if not isinstance(model, str) or not model:
             raise ConfigurationError('pass the model first and the texts second: embed("docs", ["...", "..."])')
         self.record = CallRecord(clock)
@@ -41,6 +51,7 @@ class EmbeddingCall:
         self._model = model
         self._asked = engine.read(options, self.record, read_embed_options)
         self._parting = Parting(self._asked.pop("concurrency", _CONCURRENCY))
+        self._asked |= fields or {}
         given = _checked(texts)
         places = {text: place for place, text in enumerate(dict.fromkeys(given))}
         self._texts = tuple(places)

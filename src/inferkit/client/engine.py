@@ -18,6 +18,7 @@ from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.stack import check_order, compose, insert
 from inferkit.pricing.price_book import PriceBook
 from inferkit.runtime import clock, imports
+from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.runtime.loops import current_runtime
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.plan import Plan
     from inferkit.plans.subscriptions import Plans
+    from inferkit.providers.http.transport import Transport
 
 GRACE = 0.1
 """Adapters keep the deadline themselves and say what they had received; this much later, in seconds, they are cut."""
@@ -87,6 +89,7 @@ class Engine:
         self.timeout = settings.get("timeout")
         self._telemetry = settings.get("telemetry")
         self._closed = False
+        self._to_close: list[Any] = []
         if self._scopes and settings["ledger"] is False:
             raise ConfigurationError("a budget needs a ledger to keep count in; leave ledger=False out")
         self.ledger, self._own_ledger = _open_ledger(settings["ledger"], home)
@@ -227,9 +230,20 @@ class Engine:
 
         return inventory(self.catalog)
 
+    @property
+    def has_budgets(self) -> bool:
+        """Whether budgets of the client's own pay for every call."""
+        return bool(self._scopes)
+
+    def close_too(self, transport: Transport) -> None:
+        """Have a transport closed with this engine that was opened for its calls."""
+        self._to_close.append(transport)
+
     def close(self) -> None:
         """Close what this engine opened itself; what the caller passed in stays open."""
         self._closed = True
+        for transport in self._to_close:
+            drive(transport.aclose(DirectRuntime()))
         for adapter in self.catalog.adapters_made():
             if hasattr(adapter, "close"):
                 adapter.close()
@@ -248,6 +262,8 @@ class Engine:
         for adapter in self.catalog.adapters_made():
             if hasattr(adapter, "aclose"):
                 await adapter.aclose()
+        for transport in self._to_close:
+            await transport.aclose(current_runtime())
         await current_runtime().run_blocking(self.close)  # it writes what waits for the disk
 
 

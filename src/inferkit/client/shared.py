@@ -8,7 +8,8 @@ from inferkit.client.call import call_for
 from inferkit.client.declarations import documents
 from inferkit.client.options import AllOptions
 from inferkit.client.question import NOT_GIVEN
-from inferkit.runtime.direct import DirectRuntime
+from inferkit.core.errors import ConfigurationError
+from inferkit.runtime.direct import DirectRuntime, directly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from inferkit.client.engine import Engine
     from inferkit.client.inventory import ModelInfo
     from inferkit.client.options import CallOptions
+    from inferkit.client.streams import Run
     from inferkit.core.messages import Messages
     from inferkit.core.request import Layer
     from inferkit.ledger.ledger import Ledger
@@ -25,7 +27,20 @@ if TYPE_CHECKING:
     from inferkit.routing.combining import Route
     from inferkit.routing.explanation import Explanation
 
-__all__ = ["Shared"]
+__all__ = ["Shared", "engine_of", "run_of"]
+
+
+def engine_of(client: Shared) -> Engine:
+    """Give what makes the calls of a client. Raises `ConfigurationError` for what is none."""
+    if not isinstance(client, Shared):
+        raise ConfigurationError(f"pass an inferkit.Client or an inferkit.AsyncClient; got a {type(client).__name__}")
+    return client._engine  # noqa: SLF001 - its own module
+
+
+def run_of(client: Shared) -> Run:
+    """Give what runs the stack where there is no event loop: as the client would itself, where it is for that."""
+    run: Run = getattr(client, "_run", directly)
+    return run
 
 
 class Shared:

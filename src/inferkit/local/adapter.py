@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.core.embeddings import BatchLimits
 from inferkit.core.errors import InferkitError, InvalidRequest, ModelFileError
 from inferkit.core.messages import ReasoningPart, TextPart
+from inferkit.core.request import WIRES
 from inferkit.core.response import Response
 from inferkit.local.engines.interface import PREFIX_MEMORY, EngineSettings
 from inferkit.local.errors import PROVIDER
@@ -235,7 +236,8 @@ def _texts(request: Request) -> list[str]:
 
 def _question(request: Request) -> dict[str, Any]:
     """Write a request down for the worker. Raises `InvalidRequest` for what only other models can do."""
-    unknown = request.extra.keys() - _EXTRA
+    extra = {name: value for name, value in request.extra.items() if name not in WIRES}  # those are for other servers
+    unknown = extra.keys() - _EXTRA
     if unknown:
         raise _not_here(f"{', '.join(sorted(unknown))} in extra=; it takes {', '.join(sorted(_EXTRA))}")
     if request.tools:
@@ -249,7 +251,7 @@ def _question(request: Request) -> dict[str, Any]:
         "stop": list(request.stop),
         "top_logprobs": (request.top_logprobs or 0) if _wants_logprobs(request) else None,
         "grammar": _rules(request),
-        **request.extra,
+        **extra,
     }
     return {key: value for key, value in question.items() if value is not None}
 

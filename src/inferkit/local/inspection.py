@@ -13,6 +13,7 @@ from inferkit.local.chat_template import is_template, named_variables
 from inferkit.local.engines.capacity import DEFAULT_CONTEXT, choose_batch, memory_needed
 from inferkit.local.engines.choice import choose
 from inferkit.local.gguf.container import Array, read_container
+from inferkit.local.gguf.packing import FILE_TYPES
 from inferkit.local.prompt_choice import format_of
 
 if TYPE_CHECKING:
@@ -66,8 +67,9 @@ class TemplateFacts:
 class Inspection:
     """What a file is. What it does not say is None; sizes are in bytes, `context_length` is in tokens.
 
-    `engine` runs it; where none does, `problem` says why and what to do. `template_problem` is why its conversations
-    cannot be written down, and `memory` what it takes with contexts up to the trained one.
+    `quantisation` is the packing of most bytes, `file_type` the mixture that the file calls itself. `engine` runs it;
+    where none does, `problem` says why and what to do. `template_problem` is why its conversations cannot be written
+    down, and `memory` what it takes with contexts up to the trained one.
     """
 
     path: Path
@@ -76,6 +78,7 @@ class Inspection:
     architecture: str | None
     tokeniser: str | None
     quantisation: str
+    file_type: str | None
     packings: tuple[PackingShare, ...]
     parameters: int
     vocabulary_size: int | None
@@ -113,6 +116,7 @@ def inspect_file(path: Path, engine: str | None = None) -> Inspection:
         architecture=architecture,
         tokeniser=container.text("tokenizer.ggml.model"),
         quantisation=container.quantisation,
+        file_type=_file_type(container),
         packings=container.packings,
         parameters=container.parameters,
         vocabulary_size=_length(container, "tokenizer.ggml.tokens"),
@@ -133,6 +137,11 @@ def _length(container: Container, key: str) -> int | None:
 def _number(container: Container, key: str) -> int | None:
     found = container.metadata.get(key)
     return found.value if found is not None and isinstance(found.value, int) else None
+
+
+def _file_type(container: Container) -> str | None:
+    number = _number(container, "general.file_type")
+    return None if number is None else FILE_TYPES.get(number)
 
 
 def _memory(model: ModelFile) -> tuple[MemoryNeed, ...]:

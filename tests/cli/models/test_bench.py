@@ -42,9 +42,7 @@ def test_speed_memory_and_loss_are_shown_in_eighty_columns_and_drawn(command, fi
     assert rows[3][-1] == "%"
     drawing = ET.parse(plot).getroot()
     said = ["".join(text.itertext()) for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"F16", "Q8_0", "reply, tokens a second", "prompt, tokens a second", "memory at most", "perplexity"} < set(
-        said
-    )
+    assert {"F16", "Q8_0", "reply, tokens/s", "prompt, tokens/s", "memory at most", "perplexity"} < set(said)
     bars = list(drawing.iter("{http://www.w3.org/2000/svg}rect"))
     assert len(bars) == 2 * 4 + 1, "what the first has nothing to compare to is left out"
     assert {bar.get("class") for bar in bars} == {"first", "bar"}

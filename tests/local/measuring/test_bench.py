@@ -124,6 +124,9 @@ class Certain:
         likely = (self.context[-1] + 1) % 4
         return [math.log(1000) if token == likely else 0.0 for token in range(4)]
 
+    def log_sum_exp(self):
+        return math.log(1003)
+
     def best(self):
         return (self.context[-1] + 1) % 4
 

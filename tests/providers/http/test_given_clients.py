@@ -15,7 +15,7 @@ from inferkit.providers.http.transport import Timeouts
 from inferkit.providers.openai_chat import OpenAIChat
 from inferkit.runtime.direct import DirectRuntime, drive
 from ways import close, over_httpx, text
-from wire import CLOSE, SSE_HEAD_UNTIL_CLOSE, endless, reply, sse
+from wire import CLOSE, SSE_HEAD_UNTIL_CLOSE, Wire, endless, reply, sse
 
 
 @over_httpx
@@ -128,3 +128,11 @@ def test_timeouts_of_a_client_are_kept_where_somebody_chose_them(library):
             Timeouts(7, 7, 7, 7, 7),
             Timeouts(inf, inf, inf, inf, inf),
         ]
+
+
+def test_a_thread_may_wait_for_ever_for_a_connection():
+    """A socket itself takes no infinity."""
+    with Wire(lambda _: sse(HELLO)) as wire:
+        adapter = OpenAIChat(base_url=wire.url, timeouts=Timeouts(inf, inf, inf, inf, inf))
+        assert drive(text(adapter, DirectRuntime())) == "Hello"
+        adapter.close()

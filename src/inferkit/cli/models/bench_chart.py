@@ -6,7 +6,7 @@ import html
 from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit.cli.models.naming import bytes_of
-from inferkit.economics.formatting import printable
+from inferkit.economics.formatting import plural, printable
 from inferkit.local.measuring.bench import labels
 
 if TYPE_CHECKING:
@@ -33,10 +33,11 @@ text { fill: #24292f; } .small { fill: #57606a; font-size: 12px; } .title { font
 
 
 class _Column(NamedTuple):
-    """A figure of each row, with how it is written; None leaves a row empty."""
+    """A figure of each row, with how it is written; None leaves a row empty. `whole` is what a full bar is."""
 
     title: str
     values: tuple[tuple[float, str] | None, ...]
+    whole: float | None = None
 
 
 def draw(found: Bench) -> str:
@@ -62,15 +63,17 @@ def draw(found: Bench) -> str:
 
 def _columns(found: Bench) -> Iterator[_Column]:
     rows = found.speeds
-    yield _Column("reply, tokens a second", tuple((row.generate, _rate(row.generate)) for row in rows))
-    yield _Column("prompt, tokens a second", tuple((row.prompt, _rate(row.prompt)) for row in rows))
+    yield _Column("reply, tokens/s", tuple((row.generate, _rate(row.generate)) for row in rows))
+    yield _Column("prompt, tokens/s", tuple((row.prompt, _rate(row.prompt)) for row in rows))
     if all(row.memory for row in rows):
         yield _Column("memory at most", tuple((row.memory or 0, bytes_of(row.memory or 0)) for row in rows))
     losses = {loss.model.path: loss for loss in found.losses}
     if losses:
         yield _Column("perplexity", tuple(_of_loss(found, place, losses, "perplexity") for place in range(len(rows))))
     if any(loss.same_tokens is not None for loss in losses.values()):
-        yield _Column("same words", tuple(_of_loss(found, place, losses, "same_tokens") for place in range(len(rows))))
+        yield _Column(
+            "same words", tuple(_of_loss(found, place, losses, "same_tokens") for place in range(len(rows))), 1
+        )
 
 
 def _of_loss(found: Bench, place: int, losses: dict[Path, Loss], what: str) -> tuple[float, str] | None:
@@ -85,7 +88,7 @@ def _of_loss(found: Bench, place: int, losses: dict[Path, Loss], what: str) -> t
 
 
 def _bars(found: Bench, column: _Column, left: float, width: float) -> Iterator[str]:
-    most = max((value[0] for value in column.values if value is not None), default=1.0) or 1.0
+    most = column.whole or max((value[0] for value in column.values if value is not None), default=1.0) or 1.0
     bottom = _TOP + _ROW * len(column.values) - 8
     yield f'<text class="small" x="{left:.1f}" y="{_TOP - 18:.0f}">{column.title}</text>'
     yield f'<line class="axis" x1="{left:.1f}" x2="{left:.1f}" y1="{_TOP - 8:.0f}" y2="{bottom:.0f}"/>'
@@ -105,7 +108,7 @@ def _label(found: Bench, row: Speed) -> str:
     name = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
     parts = [name]
     if len({one.threads for one in found.speeds}) > 1:
-        parts.append(f"{row.threads} thr.")
+        parts.append(plural(row.threads, "thread"))
     if len({one.batch for one in found.speeds}) > 1:
         parts.append(f"batch {row.batch}")
     return ", ".join(parts)

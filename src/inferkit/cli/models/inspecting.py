@@ -71,7 +71,8 @@ def figures_table(first: str, *others: str) -> Table:
 
 def _lines(found: Inspection) -> Iterator[tuple[str, str]]:
     yield "architecture", f"{found.architecture or 'not said'}, {many(found.parameters)} parameters"
-    yield "quantisation", f"{found.quantisation} mostly, {found.bits_per_weight:.1f} bits a number"
+    called = "" if found.file_type in (None, found.quantisation) else f"{found.file_type}: "
+    yield "quantisation", f"{called}{found.quantisation} mostly, {found.bits_per_weight:.1f} bits a number"
     yield "file", bytes_of(found.size)
     words = "" if found.vocabulary_size is None else f", {found.vocabulary_size:,} tokens"
     yield "tokeniser", f"{found.tokeniser or 'not said'}{words}"

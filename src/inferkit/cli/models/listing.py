@@ -37,10 +37,10 @@ def show_models(folders: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([_facts(one) for one in found], indent=2, ensure_ascii=False))
         return
-    table = figures_table("Model", "parameters", "packing", "size", "engine")
+    table = figures_table("Model", "parameters", "kind", "size", "engine")
     for one in found:
         what = one.inspection
-        numbers = ("-", "-") if what is None else (many(what.parameters), what.quantisation)
+        numbers = ("-", "-") if what is None else (many(what.parameters), what.file_type or what.quantisation)
         engine = "none" if what is None or what.engine is None else what.engine
         table.add_row(Text(printable(_COMMIT.sub(r"@\1", one.name))), *numbers, bytes_of(one.size), engine)
     out = Console(highlight=False)

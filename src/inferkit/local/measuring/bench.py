@@ -15,6 +15,7 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.local.engines import choice
 from inferkit.local.engines.capacity import choose_sizes
 from inferkit.local.engines.machine import usable_cores
+from inferkit.local.gguf.packing import FILE_TYPES
 from inferkit.local.jobs import run_job
 
 if TYPE_CHECKING:
@@ -241,11 +242,14 @@ def _agreeing(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def labels(found: Bench) -> dict[Path, str]:
-    """Give a short name for each file: its packing, or where two have the same, the file's name."""
-    models = {row.model.path: row.model for row in found.speeds}
-    kinds = [model.quantisation for model in models.values()]
-    distinct = len(set(kinds)) == len(kinds)
-    return {path: model.quantisation if distinct else path.stem for path, model in models.items()}
+    """Give a short name for each file: the kind that it calls itself, or where two do so, the file's name."""
+    kinds = {row.model.path: _kind(row.model) for row in found.speeds}
+    distinct = len(set(kinds.values())) == len(kinds)
+    return {path: kind if distinct else path.stem for path, kind in kinds.items()}
+
+
+def _kind(model: ModelFile) -> str:
+    return FILE_TYPES.get(model.metadata.get("general.file_type", -1), model.quantisation)
 
 
 def speed_up(found: Bench, row: Speed) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from inferkit.local.measuring.speed import generate, read
@@ -32,16 +31,11 @@ def surprise(
         engine.keep(0)
         read(engine, part[:middle])
         for place in range(middle, len(part)):
-            found.append(_surprise_at(engine.logits, part[place]))
+            found.append(engine.log_sum_exp() - engine.logits[part[place]])
             if place + 1 < len(part):
                 engine.evaluate([part[place]], place)
         progress(start + length)
     return found
-
-
-def _surprise_at(logits: memoryview[float], token: int) -> float:
-    highest = max(logits)
-    return math.log(sum(map(math.exp, (score - highest for score in logits)))) + highest - logits[token]
 
 
 def continuations(

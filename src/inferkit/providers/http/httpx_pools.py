@@ -147,9 +147,12 @@ def _left_by(transport: Any, http: Http) -> Callable[[], Iterable[Callable[[], A
     return functools.partial(left_unsaid, transport) if http.http2 else tuple
 
 
+_FOREVER = 1e9  # seconds; a socket takes no infinity
+
+
 def until(timeouts: Timeouts, remaining: float | None) -> dict[str, float]:
     """Give httpx's form of the timeouts, none longer than the time that remains."""
-    limit = float("inf") if remaining is None else max(0.001, remaining)
+    limit = _FOREVER if remaining is None else max(0.001, remaining)
     return {
         "connect": min(timeouts.connect, limit),
         "read": min(timeouts.read, limit),
@@ -169,7 +172,7 @@ def _build(url: str, headers: Mapping[str, str], body: bytes, extensions: dict[s
 
 def _build_with(client: Any, url: str, headers: Mapping[str, str], body: bytes, extensions: dict[str, Any]) -> Any:
     timeouts = extensions.pop("timeout")
-    waits = tuple(None if timeouts[name] == float("inf") else timeouts[name] for name in _TIMEOUT_ORDER)
+    waits = tuple(None if timeouts[name] >= _FOREVER else timeouts[name] for name in _TIMEOUT_ORDER)
     return client.build_request("POST", url, content=body, headers=headers, timeout=waits, extensions=extensions)
 
 

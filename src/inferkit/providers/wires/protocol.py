@@ -132,8 +132,20 @@ class TwoWayWire(Wire, Protocol):
     def read_message(self, given: Mapping[str, Any], place: int) -> Message:
         """Read one message in the wire's form, the one at `place`. Raises `ConfigurationError` with what is wrong."""
 
-    def writer(self, *, model: str, id: str, created: int, streamed: bool) -> Writer:  # noqa: A002 - the wires' name
-        """Make what writes a reply; `created` is in seconds since the epoch."""
+    def writer(
+        self,
+        *,
+        model: str,
+        id: str,  # noqa: A002 - the wires' name
+        created: int,
+        streamed: bool,
+        asked: Mapping[str, Any] | None = None,
+    ) -> Writer:
+        """Make what writes a reply; `created` is in seconds since the epoch.
+
+        `asked` is the JSON of the request that it is for, which says on some wires what the reply is to hold, and parts
+        of which others repeat. Without it, the reply holds all that there is to say.
+        """
 
     def read_usage(self, counts: Any) -> Usage | None:
         """Read an object that counts tokens; None where it counts nothing."""
@@ -143,3 +155,6 @@ class TwoWayWire(Wire, Protocol):
 
     def write_error(self, error: InferkitError) -> tuple[int, dict[str, str], bytes]:
         """Write an error as a status, headers and a body."""
+
+    def write_failure(self, error: InferkitError) -> bytes:
+        """Write the event that ends a stream which broke, in place of its end."""

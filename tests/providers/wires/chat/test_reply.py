@@ -492,3 +492,36 @@ def test_blanks_without_end_under_the_label_of_a_stream_are_not_held():
 )
 def test_usage_is_read_as_it_was_written(usage):
     assert CHAT.read_usage(CHAT.write_usage(usage)) == usage
+
+
+def events_for(asked, *chunks):
+    writer = CHAT.writer(model="m", id="r-1", created=7, streamed=True, asked=asked)
+    body = b"".join([writer.write([chunk]) for chunk in chunks]) + writer.end()
+    return [json.loads(line[6:]) for line in body.split(b"\n\n") if line[6:] not in {b"", b"[DONE]"}]
+
+
+def test_a_stream_says_what_it_took_once_at_its_end_and_only_to_who_asked():
+    chunks = [
+        Chunk("Hel", usage=Usage(5, 1)),
+        Chunk("lo"),
+        Chunk(finish_reason="stop", usage=Usage(5, 2), extra={"fingerprint": "f"}),
+        Chunk(extra={"late": 1}),
+    ]
+    asked = events_for({"stream_options": {"include_usage": True}}, *chunks)
+    assert [each.get("usage", {}).get("completion_tokens") for each in asked] == [None, None, None, 2]
+    assert asked[-1]["choices"] == []
+    assert asked[-1]["late"] == 1
+    silent = events_for({}, *chunks)
+    assert all(each["choices"] for each in silent)
+    assert "usage" not in str(silent)
+    assert [each["choices"][0]["delta"] for each in silent] == [
+        {"role": "assistant", "content": "Hel"},
+        {"content": "lo"},
+        {},
+    ]
+
+
+@pytest.mark.parametrize(("reason", "word"), [("budget", "length"), ("refusal", "content_filter"), ("stop", "stop")])
+def test_an_end_is_said_in_the_wires_own_words(reason, word):
+    (last,) = events_for({}, Chunk(finish_reason=reason))
+    assert last["choices"][0]["finish_reason"] == word

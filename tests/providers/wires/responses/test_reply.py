@@ -557,3 +557,34 @@ def test_an_empty_reply_is_a_reply():
     for streamed in (True, False):
         body = write([], streamed=streamed)
         assert read(body, headers=STREAM if streamed else JSON, streamed=streamed)[1] is None
+
+
+def test_calls_one_after_the_other_are_written_one_after_the_other():
+    calls = [call("find", '{"id": 7}', 1), call("find", '{"id": 8}', 2)]
+    written = write(list(reply(*stream(*calls)).chunks), streamed=True, batch=1)
+    assert written.index(b"function_call_arguments.done") < written.rindex(b"output_item.added")
+
+
+def test_calls_that_come_in_turns_stay_whole():
+    pieces = [
+        ToolCallDelta(0, "c0", "find", '{"a"'),
+        ToolCallDelta(1, "c1", "find", '{"b"'),
+        ToolCallDelta(0, arguments=": 1}"),
+        ToolCallDelta(1, arguments=": 2}"),
+        ToolCallDelta(2, "c2", "find", "{}"),
+        ToolCallDelta(0, arguments="\n"),
+    ]
+    chunks = [Chunk(tool_calls=(piece,)) for piece in pieces] + [Chunk(finish_reason="tool_calls")]
+    again, failure = read(write(chunks, streamed=True, batch=1))
+    assert failure is None
+    found = [(one.id, one.arguments) for one in Reply.of(again, CallRecord(clock)).tool_calls]
+    assert found == [("c0", '{"a": 1}'), ("c1", '{"b": 2}'), ("c2", "{}")]
+
+
+def test_a_reply_repeats_what_was_asked():
+    asked = {"model": "m", "input": "Hi", "instructions": "Be brief.", "temperature": 0.5, "stream": False}
+    writer = RESPONSES_WIRE.writer(model="m", id="i", created=0, streamed=False, asked=asked)
+    writer.write([Chunk("Hello", finish_reason="stop")])
+    whole = json.loads(writer.end())
+    assert (whole["instructions"], whole["temperature"], whole["status"]) == ("Be brief.", 0.5, "completed")
+    assert "input" not in whole

@@ -88,9 +88,17 @@ class AnthropicBedrockWire(AnthropicWire):
             error = {"code": _kind(kind), "message": content.get("message", content.get("Message"))}
         return refusal(provider, status, headers, error, text=body.decode("utf-8", "replace"))
 
-    def writer(self, *, model: str, id: str, created: int, streamed: bool) -> Writer:  # type: ignore[override]  # noqa: A002 - the wires' name
+    def writer(  # type: ignore[override]
+        self,
+        *,
+        model: str,
+        id: str,  # noqa: A002 - the wires' name
+        created: int,
+        streamed: bool,
+        asked: Mapping[str, Any] | None = None,
+    ) -> Writer:
         """See `TwoWayWire`."""
-        plain = super().writer(model=model, id=id, created=created, streamed=streamed)
+        plain = super().writer(model=model, id=id, created=created, streamed=streamed, asked=asked)
         return _PackedWriter(plain) if streamed else plain
 
 

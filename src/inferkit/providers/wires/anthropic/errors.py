@@ -24,7 +24,7 @@ from inferkit.providers.wires.payload import write
 if TYPE_CHECKING:
     from inferkit.core.errors import InferkitError
 
-__all__ = ["error_in", "read_error", "write_error"]
+__all__ = ["error_in", "read_error", "write_error", "write_failure"]
 
 _MEANINGS: tuple[tuple[type[InferkitError], int, str], ...] = (
     (BudgetExceeded, 402, "billing_error"),
@@ -60,3 +60,8 @@ def write_error(error: InferkitError) -> tuple[int, dict[str, str], bytes]:
     )
     status, headers = status_of(error, status)
     return status, headers, write({"type": "error", "error": {"type": type_, "message": str(error)}})
+
+
+def write_failure(error: InferkitError) -> bytes:
+    """Write the event of a stream that broke: the body of the error."""
+    return b"event: error\ndata: " + write_error(error)[2] + b"\n\n"

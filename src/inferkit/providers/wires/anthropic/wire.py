@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from inferkit.providers.wires.anthropic.errors import error_in, read_error, write_error
+from inferkit.providers.wires.anthropic.errors import error_in, read_error, write_error, write_failure
 from inferkit.providers.wires.anthropic.events import AnthropicEvents, plain_text
 from inferkit.providers.wires.anthropic.fields import COST_RULES
 from inferkit.providers.wires.anthropic.lighter import lighter
@@ -51,6 +51,7 @@ class AnthropicWire(Codec):
     error_in = staticmethod(error_in)
     read_error = staticmethod(read_error)
     write_error = staticmethod(write_error)
+    write_failure = staticmethod(write_failure)
 
     def path(self, request: Request) -> str:  # noqa: ARG002 - the same for all
         """See `Wire`."""
@@ -92,7 +93,15 @@ class AnthropicWire(Codec):
             texts=Texts(_TEXT),
         )
 
-    def writer(self, *, model: str, id: str, created: int, streamed: bool) -> AnthropicWriter:  # noqa: A002, ARG002 - the wires' name, and not said here
+    def writer(
+        self,
+        *,
+        model: str,
+        id: str,  # noqa: A002 - the wires' name
+        created: int,  # noqa: ARG002 - not said here
+        streamed: bool,
+        asked: Mapping[str, Any] | None = None,  # noqa: ARG002 - nor is this
+    ) -> AnthropicWriter:
         """See `TwoWayWire`."""
         return AnthropicWriter(model=model, id=id, streamed=streamed)
 

@@ -21,7 +21,7 @@ from inferkit.providers.wires.payload import write
 if TYPE_CHECKING:
     from inferkit.core.errors import InferkitError
 
-__all__ = ["error_in", "read_error", "write_error"]
+__all__ = ["error_in", "read_error", "write_error", "write_failure"]
 
 _MEANINGS: tuple[tuple[type[InferkitError], int, str, str], ...] = (
     (BudgetExceeded, 402, "budget_exceeded", "budget_exceeded"),
@@ -63,3 +63,8 @@ def write_error(error: InferkitError) -> tuple[int, dict[str, str], bytes]:
         code = error.code or code
     body = {"error": {"message": str(error), "type": type_, "param": None, "code": code}}
     return status, headers, write(body)
+
+
+def write_failure(error: InferkitError) -> bytes:
+    """Write the event of a stream that broke: the body of the error."""
+    return b"data: " + write_error(error)[2] + b"\n\n"

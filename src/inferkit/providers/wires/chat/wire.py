@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inferkit.providers.wires.capabilities import Capabilities
-from inferkit.providers.wires.chat.errors import read_error, write_error
+from inferkit.providers.wires.chat.errors import read_error, write_error, write_failure
 from inferkit.providers.wires.chat.fields import COST_RULES
 from inferkit.providers.wires.chat.lighter import lighter
 from inferkit.providers.wires.chat.quirks import ChatQuirks
@@ -41,6 +41,7 @@ class ChatWire(Codec):
     write_usage = staticmethod(write_usage)
     read_error = staticmethod(read_error)
     write_error = staticmethod(write_error)
+    write_failure = staticmethod(write_failure)
 
     def path(self, request: Request) -> str:  # noqa: ARG002 - the same for all
         """See `Wire`."""
@@ -85,9 +86,17 @@ class ChatWire(Codec):
             endpoint.name, headers, streamed=streamed, max_kept_bytes=self.max_kept_bytes, reasoning_tags=tags
         )
 
-    def writer(self, *, model: str, id: str, created: int, streamed: bool) -> ChatWriter:  # noqa: A002 - the wire's name
-        """See `TwoWayWire`."""
-        return ChatWriter(model=model, id=id, created=created, streamed=streamed)
+    def writer(
+        self,
+        *,
+        model: str,
+        id: str,  # noqa: A002 - the wire's name
+        created: int,
+        streamed: bool,
+        asked: Mapping[str, Any] | None = None,
+    ) -> ChatWriter:
+        """See `TwoWayWire`. Of what was asked, it is whether a stream is to say how much it took."""
+        return ChatWriter(model=model, id=id, created=created, streamed=streamed, asked=asked)
 
 
 CHAT: TwoWayWire = ChatWire()

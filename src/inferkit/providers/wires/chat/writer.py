@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from inferkit.core.chunks import Chunk
 from inferkit.core.messages import ImagePart, OpaquePart, ReasoningPart, RefusalPart, TextPart
 from inferkit.core.reply import tool_calls
 from inferkit.providers.wires.chat.images import FIELD, write_image
@@ -13,9 +15,9 @@ from inferkit.providers.wires.chat.write_messages import DETAILS, write_tool_cal
 from inferkit.providers.wires.payload import write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from inferkit.core.chunks import Chunk, ToolCallDelta
+    from inferkit.core.chunks import ToolCallDelta
     from inferkit.core.messages import Part
     from inferkit.core.usage import Usage
 
@@ -23,12 +25,24 @@ __all__ = ["ChatWriter"]
 
 _OF_CHOICE = frozenset({"logprobs", "content_filter_results", "native_finish_reason", "stop_reason"})
 _OF_MESSAGE = frozenset({"annotations", FIELD})
+_WORDS = {"budget": "length", "refusal": "content_filter"}
+"""The wire's own words for ends that it knows under others."""
+_EVENT = Chunk._fields.index("event")
+_WORDS_ALONE = Chunk()[1:_EVENT]
 
 
 class ChatWriter:
     """Writes one reply; see `Writer`."""
 
-    def __init__(self, *, model: str, id: str, created: int, streamed: bool) -> None:  # noqa: A002 - the wire's name
+    def __init__(
+        self,
+        *,
+        model: str,
+        id: str,  # noqa: A002 - the wire's name
+        created: int,
+        streamed: bool,
+        asked: Mapping[str, Any] | None = None,
+    ) -> None:
         self._head = {
             "id": id,
             "object": f"chat.completion{'.chunk' if streamed else ''}",
@@ -36,6 +50,10 @@ class ChatWriter:
             "model": model,
         }
         self._streamed = streamed
+        self._about: _About | None = None if asked is None else _About(asked)
+        before = write(self._head | {"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": None}]})
+        self._before, _, after = (b"data: " + before).rpartition(b'""')
+        self._after = after + b"\n\n"
         self._chunks: list[Chunk] = []
         self._begun = False
         self._refused = False
@@ -46,11 +64,20 @@ class ChatWriter:
         if not self._streamed:
             self._chunks += chunks
             return b""
-        return b"".join([event for chunk in chunks for event in self._events(chunk)])
+        written: list[bytes] = []
+        for chunk in chunks:
+            if self._begun and chunk.text and chunk[1:_EVENT] == _WORDS_ALONE and not any(chunk[_EVENT + 1 :]):
+                written += (self._before, write(chunk.text), self._after)  # as nearly all are
+            else:
+                written += self._events(chunk)
+        return b"".join(written)
 
     def end(self) -> bytes:
         """Give the bytes that end the reply."""
-        return b"data: [DONE]\n\n" if self._streamed else write(self._whole())
+        if not self._streamed:
+            return write(self._whole())
+        about = None if self._about is None else self._about.last()
+        return (b"" if about is None else self._event(about)) + b"data: [DONE]\n\n"
 
     def _events(self, chunk: Chunk) -> Iterable[bytes]:
         of_choice, of_message, of_reply = _sorted_out(chunk.extra or {})
@@ -64,12 +91,15 @@ class ChatWriter:
         self._refused = self._refused or "refusal" in delta
         if not self._begun:
             self._begun = True
-            delta = {"role": "assistant", **delta}
+            empty = {} if self._about is None else {"content": None if chunk.tool_calls else ""}
+            delta = {"role": "assistant", **empty, **delta}
         if delta or chunk.finish_reason or of_choice:
             reason = _reason(chunk.finish_reason, refused=self._refused)
             choice = {"index": 0, "delta": delta, "finish_reason": reason, **of_choice}
             yield self._event({"choices": [choice], **of_reply})
-        if chunk.usage is not None or (of_reply and not chunk.finish_reason):
+        if self._about is not None:
+            self._about.take(chunk.usage, of_reply)
+        elif chunk.usage is not None or (of_reply and not chunk.finish_reason):
             usage = {} if chunk.usage is None else {"usage": write_usage(chunk.usage)}
             yield self._event({"choices": [], **usage, **of_reply})
 
@@ -98,6 +128,30 @@ class ChatWriter:
         choice = {"index": 0, "message": message | of_message, "finish_reason": reason, **of_choice}
         whole = self._head | {"choices": [choice], **of_reply}
         return whole if usage is None else whole | {"usage": write_usage(usage)}
+
+
+class _About:
+    """What a stream says of the whole reply: at its end, in an event without choices, and only where it was asked for.
+
+    Programs that did not ask for it look into the choices of every event.
+    """
+
+    def __init__(self, asked: Mapping[str, Any]) -> None:
+        options = asked.get("stream_options")
+        self._wanted = isinstance(options, Mapping) and options.get("include_usage") is True
+        self._usage: Usage | None = None
+        self._more: dict[str, Any] = {}
+
+    def take(self, usage: Usage | None, more: dict[str, Any]) -> None:
+        """Take what a chunk says; the last that is said of the tokens holds."""
+        self._usage = usage or self._usage
+        self._more |= more
+
+    def last(self) -> dict[str, Any] | None:
+        """Give the fields of that event, if there is to be one."""
+        if not self._wanted or self._usage is None:
+            return None
+        return {"choices": [], "usage": write_usage(self._usage), **self._more}
 
 
 def _delta(chunk: Chunk) -> dict[str, Any]:
@@ -150,7 +204,9 @@ def _piece(call: ToolCallDelta) -> dict[str, Any]:
 
 
 def _reason(reason: str | None, *, refused: bool) -> str | None:
-    return "stop" if refused and reason == "refusal" else reason
+    if refused and reason == "refusal":
+        return "stop"
+    return _WORDS.get(reason, reason) if reason else reason
 
 
 def _sorted_out(extra: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

@@ -24,7 +24,7 @@ from inferkit.providers.wires.payload import write
 if TYPE_CHECKING:
     from inferkit.core.errors import InferkitError
 
-__all__ = ["error_in", "read_error", "write_error"]
+__all__ = ["error_in", "read_error", "write_error", "write_failure"]
 
 _STATUSES = {
     "INVALID_ARGUMENT": 400,
@@ -91,3 +91,8 @@ def write_error(error: InferkitError) -> tuple[int, dict[str, str], bytes]:
         wait = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{headers['retry-after']}s"}
         said["details"] = [wait]
     return status, headers, write({"error": said})
+
+
+def write_failure(error: InferkitError) -> bytes:
+    """Write the event of a stream that broke: the body of the error."""
+    return b"data: " + write_error(error)[2] + b"\n\n"

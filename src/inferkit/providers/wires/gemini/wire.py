@@ -10,7 +10,7 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import GEMINI
-from inferkit.providers.wires.gemini.errors import error_in, read_error, write_error
+from inferkit.providers.wires.gemini.errors import error_in, read_error, write_error, write_failure
 from inferkit.providers.wires.gemini.events import GeminiEvents, plain_text
 from inferkit.providers.wires.gemini.fields import COST_RULES
 from inferkit.providers.wires.gemini.lighter import lighter
@@ -57,6 +57,7 @@ class GeminiWire(Codec):
     write_usage = staticmethod(write_usage)
     read_error = staticmethod(read_error)
     write_error = staticmethod(write_error)
+    write_failure = staticmethod(write_failure)
 
     def path(self, request: Request) -> str:
         """See `Wire`. A model may be named with its collection, as in "tunedModels/mine"."""
@@ -117,7 +118,15 @@ class GeminiWire(Codec):
             texts=Texts(_TEXT, events.counts.grow),
         )
 
-    def writer(self, *, model: str, id: str, created: int, streamed: bool) -> GeminiWriter:  # noqa: A002, ARG002 - the wires' name, and not said here
+    def writer(
+        self,
+        *,
+        model: str,
+        id: str,  # noqa: A002 - the wires' name
+        created: int,  # noqa: ARG002 - not said here
+        streamed: bool,
+        asked: Mapping[str, Any] | None = None,  # noqa: ARG002 - nor is this
+    ) -> GeminiWriter:
         """See `TwoWayWire`."""
         return GeminiWriter(model=model, id=id, streamed=streamed)
 

@@ -5,12 +5,15 @@ https://platform.openai.com/docs/api-reference/responses/object
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inferkit.providers.wires.chat.errors import error_in as plain_error_in, write_error
 from inferkit.providers.wires.codec import error_reader
 
-__all__ = ["error_in", "read_error", "typed", "write_error"]
+if TYPE_CHECKING:
+    from inferkit.core.errors import InferkitError
+
+__all__ = ["error_in", "read_error", "typed", "write_error", "write_failure"]
 
 _INVALID = "invalid_request_error"
 _FILTERED = "content_policy_violation"
@@ -56,3 +59,8 @@ def typed(error: Any) -> Any:
 
 read_error = error_reader(error_in)
 """Say what a refusal means."""
+
+
+def write_failure(error: InferkitError) -> bytes:
+    """Write the event of a stream that broke, with the error's object in it: OpenAI's SDK raises nothing else."""
+    return b'event: error\ndata: {"type":"error",' + write_error(error)[2].removeprefix(b"{") + b"\n\n"

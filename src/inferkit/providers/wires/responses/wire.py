@@ -9,7 +9,7 @@ from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.providers.wires.codec import Codec
 from inferkit.providers.wires.extras import RESPONSES
 from inferkit.providers.wires.reply_reader import ReplyReader
-from inferkit.providers.wires.responses.errors import error_in, read_error, write_error
+from inferkit.providers.wires.responses.errors import error_in, read_error, write_error, write_failure
 from inferkit.providers.wires.responses.events import ResponsesEvents, plain_text
 from inferkit.providers.wires.responses.fields import COST_RULES
 from inferkit.providers.wires.responses.lighter import lighter
@@ -50,6 +50,7 @@ class ResponsesWire(Codec):
     write_usage = staticmethod(write_usage)
     read_error = staticmethod(read_error)
     write_error = staticmethod(write_error)
+    write_failure = staticmethod(write_failure)
 
     def path(self, request: Request) -> str:  # noqa: ARG002 - the same for all
         """See `Wire`."""
@@ -92,9 +93,17 @@ class ResponsesWire(Codec):
             texts=Texts(_TEXT),
         )
 
-    def writer(self, *, model: str, id: str, created: int, streamed: bool) -> ResponsesWriter:  # noqa: A002 - the wires' name
-        """See `TwoWayWire`."""
-        return ResponsesWriter(model=model, id=id, created=created, streamed=streamed)
+    def writer(
+        self,
+        *,
+        model: str,
+        id: str,  # noqa: A002 - the wires' name
+        created: int,
+        streamed: bool,
+        asked: Mapping[str, Any] | None = None,
+    ) -> ResponsesWriter:
+        """See `TwoWayWire`. A reply repeats what was asked."""
+        return ResponsesWriter(model=model, id=id, created=created, streamed=streamed, asked=asked)
 
 
 RESPONSES_WIRE: TwoWayWire = ResponsesWire()

@@ -21,7 +21,7 @@ from inferkit.providers.wires.responses.written_items import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from inferkit.core.chunks import ToolCallDelta
     from inferkit.core.messages import Part
@@ -43,7 +43,16 @@ class _Ids(NamedTuple):
 class ResponsesWriter:
     """Writes one reply; see `Writer`."""
 
-    def __init__(self, *, model: str, id: str, created: int, streamed: bool) -> None:  # noqa: A002 - the wire's name
+    def __init__(
+        self,
+        *,
+        model: str,
+        id: str,  # noqa: A002 - the wire's name
+        created: int,
+        streamed: bool,
+        asked: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._repeated = {name: value for name, value in (asked or {}).items() if name in ECHOED and value is not None}
         self._head = {"id": id, "object": "response", "created_at": created, "model": model}
         self._streamed = streamed
         self._chunks: list[Chunk] = []
@@ -53,6 +62,7 @@ class ResponsesWriter:
         self._message: WrittenMessage | None = None
         self._reasoning: WrittenReasoning | None = None
         self._calls: dict[int, WrittenCall] = {}
+        self._ended: set[int] = set()  # calls that others have followed
         self._count = 0
         self._usage: Usage | None = None
         self._reason: str | None = None
@@ -155,7 +165,10 @@ class ResponsesWriter:
     def _call(self, piece: ToolCallDelta) -> Iterator[Event]:
         call = self._calls.get(piece.index)
         if call is None:
-            if self._message is not None or self._reasoning is not None:
+            if piece.index in self._ended and not (piece.name or piece.arguments.strip()):
+                return
+            if all(open_.is_whole for open_ in self._calls.values()):  # those of some servers come in turns
+                self._ended |= self._calls.keys()
                 yield from self._close()
             id_ = own(piece.extra, RESPONSES).get("id")
             prefix = "ctc" if piece.kind == "custom" else "fc"
@@ -204,6 +217,7 @@ class ResponsesWriter:
             "tools": [],
             "top_p": None,
             "usage": None if self._usage is None else write_usage(self._usage),
+            **self._repeated,
             **said,
             "incomplete_details": incomplete,
         }

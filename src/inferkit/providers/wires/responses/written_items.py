@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from inferkit.core.messages import ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from inferkit.providers.wires.extras import RESPONSES, own
-from inferkit.providers.wires.payload import others
+from inferkit.providers.wires.payload import Malformed, others, parse
 from inferkit.providers.wires.responses.write_messages import MESSAGE, words_block, write_call, write_reasoning
 from inferkit.providers.wires.token_logprobs import write_tokens
 
@@ -189,6 +189,16 @@ class WrittenCall(_Item):
             self._arguments.append(piece.arguments)
             if self._begun:
                 yield self._delta(piece.arguments)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its arguments are an object that nothing can follow."""
+        if self._call.kind == "custom":
+            return False
+        try:
+            return isinstance(parse("".join(self._arguments).encode()), dict)
+        except (Malformed, UnicodeError):
+            return False
 
     def end(self) -> Iterator[Event]:
         """End it."""

@@ -1,0 +1,291 @@
+"""One request of an SDK, answered by the stack in the words of the SDK's own provider. It knows no HTTP library.
+
+The wire is run backwards: the request's JSON becomes a call, and what the call gives becomes the bytes that the
+provider's server would have sent.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from inferkit.client.call import Call
+from inferkit.client.embed_options import read_embed_options
+from inferkit.client.options import read_options
+from inferkit.core.errors import ConfigurationError, InferkitError, ProviderError
+from inferkit.integrations.addresses import wire_named
+from inferkit.providers.wires.payload import Malformed, parse
+from inferkit.runtime import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inferkit.client.engine import Engine
+    from inferkit.core.chunks import Chunk
+    from inferkit.core.record import CallRecord
+    from inferkit.core.request import Target
+    from inferkit.integrations.addresses import Incoming
+    from inferkit.integrations.servers import Servers
+    from inferkit.providers.wires.protocol import TwoWayWire, Writer
+    from inferkit.runtime.protocol import Runtime
+
+__all__ = ["Answered", "Served", "refused"]
+
+_PREFIX = "x-inferkit-"
+_NUMBERS = {"priority": int, "timeout": float}
+_OPTIONS = frozenset({"user", "tenant", "feature", "plan", "cache", *_NUMBERS})
+_IDS = {"chat": "chatcmpl-", "responses": "resp_", "anthropic": "msg_", "gemini": ""}
+_OF_CONNECTION = frozenset(
+    {
+        "connection", "content-encoding", "content-length", "content-type", "date", "keep-alive", "set-cookie",
+        "transfer-encoding",
+    }
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Answered:
+    """What the SDK is given: `body` is None for a stream, which `Served.next` gives; `error` is what it tells of."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes | None
+    error: InferkitError | None = None
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request, read: its `payload`, and what of it is the call's."""
+
+    payload: dict[str, Any]
+    model: str
+    messages: Any
+    stream: bool
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+def refused(wire: TwoWayWire, error: InferkitError) -> Answered:
+    """Give the answer that tells an error."""
+    status, headers, body = wire.write_error(_as_said(error))
+    return Answered(status, headers, body, error)
+
+
+def _as_said(error: InferkitError) -> InferkitError:
+    """Give an error with what the provider said of it as its text: whoever reads it had that from the provider before.
+
+    Errors of inferkit's own do not quote it, since they get into logs.
+    """
+    if not isinstance(error, ProviderError) or not error.detail:
+        return error
+    said = copy(error)
+    said.args = (error.detail,)
+    return said
+
+
+class Served:
+    """One request on its way through the stack. Made in the caller's own context; answered once."""
+
+    def __init__(self, engine: Engine, servers: Servers, incoming: Incoming, options: Mapping[str, Any]) -> None:
+        self.wire = wire_named(incoming.address.wire)
+        self.failure: InferkitError | None = None
+        self._engine = engine
+        self._incoming = incoming
+        self._call: Call | None = None
+        self._embedding: Any = None
+        self._writer: Writer | None = None
+        self._over = False
+        try:
+            self._begin(servers, {**options, **_options_in(incoming)})
+        except InferkitError as error:
+            self.failure = error
+
+    def _begin(self, servers: Servers, options: dict[str, Any]) -> None:
+        incoming = self._incoming
+        self._asked = asked = _read(self.wire, incoming)
+        if not self._engine.catalog.is_name(asked.model):
+            target = servers.target(self.wire, incoming, asked.payload, asked.model)
+            asked.fields["candidates"] = (target,)
+        if incoming.address.operation == "embed":
+            from inferkit.client.embedding import EmbeddingCall
+
+            texts = [message.text for message in asked.messages]
+            read_embed_options(options)
+            self._embedding = EmbeddingCall(self._engine, asked.model, texts, options, asked.fields)  # type: ignore[arg-type]
+            return
+        if not asked.stream:
+            _bound(options, incoming.timeout, self._engine.timeout)
+        read_options(options)
+        self._call = Call(
+            self._engine,
+            asked.model,
+            asked.messages,
+            options,  # type: ignore[arg-type]  # they were read just before
+            stream=asked.stream,
+            fields=asked.fields,
+        )
+
+    async def answer(self, runtime: Runtime) -> Answered:
+        """Give the reply, or the beginning of a stream."""
+        try:
+            if self.failure is not None:
+                raise self.failure
+            if self._embedding is not None:
+                return await self._vectors(runtime)
+            return await self._reply(runtime)
+        except InferkitError as error:
+            self.failure = error
+            return refused(self.wire, error)
+
+    async def next(self) -> bytes | None:
+        """Give the next piece of a stream, and None after its end.
+
+        What ends it comes last, after the call was settled: some readers stop there.
+        """
+        assert self._call is not None
+        assert self._writer is not None
+        while not self._over:
+            try:
+                data = self._writer.write(await self._call.read_batch())
+            except StopAsyncIteration:
+                self._over = True
+                return self._writer.end()
+            except InferkitError as error:
+                self._over = True
+                self.failure = error
+                return self.wire.write_failure(_as_said(error))
+            if data:
+                return data
+        return None
+
+    async def close(self, error: BaseException | None = None) -> None:
+        """Leave a stream, wherever it is."""
+        if self._call is not None:
+            await self._call.close(error)
+
+    async def _reply(self, runtime: Runtime) -> Answered:
+        call, asked = self._call, self._asked
+        assert call is not None
+        if asked.stream:
+            await call.open(runtime)
+        else:
+            reply = await call.read(runtime)
+        served = self._served_by(call.record)
+        own = served is not None and getattr(served.adapter, "wire_name", None) == self._incoming.address.wire
+        if not own:
+            for name in asked.fields.get("extra", {}).get(self._incoming.address.wire, {}):
+                call.record.leave_out(name)
+        headers = _told(call.record, call.response.headers if own else {})
+        if asked.stream:
+            self._writer = self._writing(call, own=own)
+            return Answered(200, {**headers, "content-type": "text/event-stream; charset=utf-8"}, None)
+        if reply.cost is not None:
+            headers["x-inferkit-cost"] = f"{reply.cost:f}"
+        body = _as_it_came(self.wire, served, call.chunks) if own else None
+        if body is None:
+            writer = self._writing(call, own=own)
+            writer.write(call.chunks)
+            body = writer.end()
+        return Answered(200, {**headers, "content-type": "application/json"}, body)
+
+    def _writing(self, call: Call, *, own: bool) -> Writer:
+        """Make what writes the reply, under the names that the provider gave it where it speaks this wire."""
+        response, record = call.response, call.record
+        id_ = response.id if own else None
+        return self.wire.writer(
+            model=(response.model if own else None) or record.model,
+            id=id_ or f"{_IDS[self._incoming.address.wire]}{record.id}",
+            created=int(clock.time()),
+            streamed=self._asked.stream,
+            asked=self._asked.payload,
+        )
+
+    def _served_by(self, record: CallRecord) -> Target | None:
+        found = [*self._asked.fields.get("candidates", ()), *_all_in(record.names)]
+        return next((one for one in found if (one.provider, one.model) == (record.provider, record.model)), None)
+
+    async def _vectors(self, runtime: Runtime) -> Answered:
+        from inferkit.integrations.vectors import written
+
+        embeddings = await self._embedding.run(runtime)
+        headers = _told(self._embedding.record, {})
+        if embeddings.cost is not None:
+            headers["x-inferkit-cost"] = f"{embeddings.cost:f}"
+        body = written(self._incoming.address.wire, embeddings, self._asked.payload)
+        return Answered(200, {**headers, "content-type": "application/json"}, body)
+
+
+def _read(wire: TwoWayWire, incoming: Incoming) -> _Asked:
+    """Read a request. Raises `ConfigurationError` for what is none."""
+    address = incoming.address
+    try:
+        payload = parse(incoming.body)
+    except Malformed as why:
+        raise ConfigurationError(f"the body of the request cannot be read: {why}") from None
+    if not isinstance(payload, dict):
+        raise ConfigurationError("the body of the request is not an object")
+    if address.operation == "embed":
+        from inferkit.integrations.vectors import read
+
+        fields = read(address.wire, payload)
+    else:
+        fields = wire.read_request(
+            {**payload, **{name: address.said[name] for name in address.said if name != "stream"}}
+        )
+    fields.pop("operation", None)
+    stream = fields.pop("stream", False)
+    if fields.get("extra"):  # means something to servers that speak this wire, whoever else serves the call
+        fields["extra"] = {address.wire: fields["extra"]}
+    return _Asked(
+        payload, fields.pop("model"), fields.pop("messages"), bool(address.said.get("stream", stream)), fields
+    )
+
+
+def _options_in(incoming: Incoming) -> dict[str, Any]:
+    """Read who asks and what for from headers. Raises `ConfigurationError` for what makes no sense."""
+    options: dict[str, Any] = {}
+    for header, value in incoming.headers.items():
+        if not header.startswith(_PREFIX):
+            continue
+        name = header.removeprefix(_PREFIX)
+        if name not in _OPTIONS:
+            known = ", ".join(f"{_PREFIX}{each}" for each in sorted(_OPTIONS))
+            raise ConfigurationError(f"there is no header {header}; there are {known}")
+        try:
+            options[name] = _NUMBERS.get(name, str)(value)
+        except ValueError:
+            raise ConfigurationError(f"the header {header} is a number") from None
+    return options
+
+
+def _bound(options: dict[str, Any], timeout: Mapping[str, float | None] | None, client: float | None) -> None:
+    """Have a whole reply come within the SDK's own patience, which is for one read, and a whole reply is one."""
+    read = None if timeout is None else timeout.get("read")
+    if read is not None and read > 0 and "timeout" not in options:
+        options["timeout"] = read if client is None else min(read, client)
+
+
+def _told(record: CallRecord, headers: Mapping[str, str]) -> dict[str, str]:
+    """Give the headers of an answer: what the provider said in its own, and what is to be said of the call."""
+    told = {name.lower(): value for name, value in headers.items() if name.lower() not in _OF_CONNECTION}
+    told["x-inferkit-call"] = record.id
+    told["x-inferkit-served-by"] = f"{record.provider}:{record.model}"
+    if record.cache is not None:
+        told["x-inferkit-cache"] = record.cache
+    if record.left_out:
+        told["x-inferkit-left-out"] = ", ".join(record.left_out)
+    return told
+
+
+def _all_in(names: Any) -> list[Target]:
+    return [target for targets in names.values() for target in targets] if names else []
+
+
+def _as_it_came(wire: TwoWayWire, served: Target | None, chunks: list[Chunk]) -> bytes | None:
+    """Give a whole reply as its provider sent it, where it means what is to be said: no layer has changed a word."""
+    events = [chunk.event for chunk in chunks if chunk.event is not None]
+    if served is None or len(events) != 1 or type(events[0]) is not bytes:
+        return None
+    reader = wire.reader(served.adapter.endpoint, {"content-type": "application/json"}, streamed=False)  # type: ignore[attr-defined]
+    again = [*reader.feed(events[0]), *reader.end()]
+    return events[0] if reader.failure is None and again == chunks else None
