@@ -459,7 +459,7 @@ def test_the_cache_is_bypassed_or_written_anew_where_that_is_asked_for():
         assert llm.embed("docs", ["a"]).cache == "miss"
         assert llm.embed("docs", ["a"], cache="refresh").cache == "miss"
         assert llm.embed("docs", ["a"]).cache == "hit"
-        with pytest.raises(ConfigurationError, match="a local model"):
+        with pytest.raises(InvalidRequest, match="gives no embeddings"):
             llm.embed("local", ["a"], cache="bypass")
     assert len(provider.requests) == 3
 
