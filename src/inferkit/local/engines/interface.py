@@ -18,7 +18,7 @@ How a request is answered is the same for every engine (`engines.session`). What
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.local.engines.gpu import GpuLayers, check_gpu_layers
@@ -33,9 +33,11 @@ __all__ = [
     "Caller",
     "Constraint",
     "EngineSettings",
+    "GivesVectors",
     "InferenceEngine",
     "LoadedModel",
     "Tokens",
+    "Vector",
 ]
 
 ENGINES = ("ctransformers", "xllamacpp")
@@ -188,6 +190,20 @@ class InferenceEngine(Protocol):
 
     def close(self) -> None:
         """Free what it holds."""
+
+
+class Vector(NamedTuple):
+    """A text's vector of length 1, as float32 values one after the other, and how many tokens the text has."""
+
+    data: bytes
+    tokens: int
+
+
+class GivesVectors(Protocol):
+    """What makes vectors of texts."""
+
+    def vector(self, text: str) -> Vector:
+        """Give the vector of a text. Raises `InvalidRequest` where it is too long, or the model computes no numbers."""
 
 
 class Constraint(Protocol):

@@ -24,10 +24,9 @@ from inferkit.runtime import clock
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from inferkit.local.engines.interface import Caller, Constraint, InferenceEngine, Tokens
+    from inferkit.local.engines.interface import Caller, Constraint, GivesVectors, InferenceEngine, Tokens
     from inferkit.local.engines.prefix_files import PrefixFiles
     from inferkit.local.engines.speculation import Guesses, Speculation
-    from inferkit.local.engines.xllamacpp.embedding import Embedder
     from inferkit.local.gguf.model_file import ModelFile
     from inferkit.local.prompts import PromptFormat
     from inferkit.local.rules import Rules
@@ -74,7 +73,7 @@ class Session:
         constrain: Callable[[Rules], Constraint] | None = None,
         prefix_memory: int = PREFIX_MEMORY,
         files: PrefixFiles | None = None,
-        embedder: Callable[[], Embedder] | None = None,
+        embedder: Callable[[], GivesVectors] | None = None,
         speculation: Speculation | None = None,
     ) -> None:
         self._model = model
@@ -92,7 +91,7 @@ class Session:
         self._parked = False
         self._parked_bytes = 0
         self._make_embedder = embedder
-        self._embedder: Embedder | None = None
+        self._embedder: GivesVectors | None = None
         self._speculation = speculation
 
     def _described(self, form: PromptFormat) -> dict[str, Any]:

@@ -5,28 +5,22 @@ from __future__ import annotations
 import array
 import ctypes
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from inferkit.core.errors import InvalidRequest
+from inferkit.local.engines.interface import Vector
 from inferkit.local.engines.xllamacpp.binding import Batch
 from inferkit.local.errors import PROVIDER, EngineUnavailable, context_overflow
 
 if TYPE_CHECKING:
     from inferkit.local.engines.xllamacpp.llama_cpp import LlamaCpp
 
-__all__ = ["Embedder", "Vector"]
+__all__ = ["Embedder"]
 
 _POOLED = -1
 """As the file says; what says nothing is not pooled."""
 _MEAN = 1
 _WITHOUT_FLASH = 0
-
-
-class Vector(NamedTuple):
-    """A text's vector of length 1, as float32 values one after the other, and how many tokens the text has."""
-
-    data: bytes
-    tokens: int
 
 
 class Embedder:
