@@ -127,9 +127,9 @@ _WIRES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 NAMES = list(_WIRES)
 
 
-def adapter(name: str, url: str) -> Any:
+def adapter(name: str, url: str, **options: Any) -> Any:
     """Give what speaks a wire with the server at an address."""
-    return _WIRES[name][1](base_url=url, api_key="sk-test")
+    return _WIRES[name][1](base_url=url, api_key="sk-test", **options)
 
 
 def answer(

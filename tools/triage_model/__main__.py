@@ -1,64 +1,105 @@
-"""Rebuilds the model from nothing: `python -m triage_model`, or one step of it by name."""
+"""Rebuilds the model: `python -m triage_model`, or some steps of it by name.
 
+With `--start FILE.gguf` training goes on from that file's weights, with its vocabulary.
+"""
+
+import argparse
+import json
 import random
-import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from distil.evaluate import answers, in_engine, in_torch, served
+from distil.export import About, load, read, write
+from distil.train import Plan, train
+from distil.vocabulary import Vocabulary, learn
 from gguf import GGMLQuantizationType as Kind
 
-from . import evaluate, export, handwritten, train, vocabulary
+from . import evaluate, handwritten
 from .generate import ticket
-from .places import F32, SHIPPED, VOCABULARY, WORK
+from .labels import FRAME
+from .places import CHECKPOINT, F32, SHIPPED, VOCABULARY, WORK
 from .replies import table
+from .slots import order_number
+from .sources import Mixed, coder, known_answers
 
 PIECES = 1520
+LONGEST = {"order_id": 20, "reply": 240}
+"""How many characters an order number and a reply have at most: the file says it, and `Local` holds the model to it."""
 
 
-def learn_vocabulary() -> None:
-    """Trains the vocabulary on generated and varied messages and on the replies."""
-    rng = random.Random(1)
-    hand, _ = handwritten.split()
-    texts = [ticket(rng, noise=rng.random() < 0.5).message for _ in range(25_000)]
-    texts += [handwritten.vary(rng.choice(hand), hand, rng).message for _ in range(25_000)]
-    texts += [one.message for one in hand] * 6
-    texts += [text.replace("{ID}", "") for pair in table().values() for text in pair] * 60
-    learned = vocabulary.Vocabulary(vocabulary.learn(texts, PIECES))
-    learned.check()
+def learn_vocabulary(options: argparse.Namespace) -> None:
+    """Trains the vocabulary on generated and varied messages and on the replies, or takes the one of a file."""
     WORK.mkdir(exist_ok=True)
-    learned.save(VOCABULARY)
-    print(f"{len(learned)} pieces")
+    if options.start is not None:
+        words = read(options.start, FRAME)[1]
+    else:
+        rng = random.Random(1)
+        hand, _ = handwritten.split()
+        texts = [ticket(rng, noise=rng.random() < 0.5).message for _ in range(25_000)]
+        texts += [handwritten.vary(rng.choice(hand), hand, rng).message for _ in range(25_000)]
+        texts += [one.message for one in hand] * 6
+        texts += [text.replace("{ID}", "") for pair in table().values() for text in pair] * 60
+        words = Vocabulary(learn(texts, PIECES), FRAME)
+    words.check(known_answers())
+    words.save(VOCABULARY)
+    print(f"{len(words)} pieces")
 
 
-def train_network() -> None:
+def train_network(options: argparse.Namespace) -> None:
     """Trains with the settings of the shipped model."""
-    train.train(train.Plan())
+    plan = Plan(seconds=options.minutes and 60 * options.minutes, start=options.start)
+    if options.start is not None:
+        plan = Plan(seconds=plan.seconds, start=plan.start, rate=plan.rate / 2, rate_adam=plan.rate_adam / 2)
+    dev = [one.example() for one in handwritten.split()[1]]
+    train(plan, coder(json.loads(VOCABULARY.read_text("utf-8"))), Mixed(), dev, CHECKPOINT, invent=order_number)
 
 
-def write_files() -> None:
+def write_files(_: argparse.Namespace) -> None:
     """Writes the file that ships, and the full-precision one to compare it with."""
-    export.export(F32, Kind.F32)
-    export.export(SHIPPED, Kind.Q8_0)
+    about = About(
+        "inferkit-triage",
+        "Customer-support triage: a message in, one line of JSON out",
+        "MIT",
+        FRAME.schema(LONGEST),
+    )
+    words = Vocabulary.load(VOCABULARY, FRAME)
+    write(load(CHECKPOINT), words, F32, Kind.F32, about)
+    write(load(CHECKPOINT), words, SHIPPED, Kind.Q8_0, about)
     print(f"{SHIPPED.name}: {SHIPPED.stat().st_size:,} bytes")
 
 
-def measure_files() -> None:
-    """Prints the figures of the model card."""
-    words = vocabulary.Vocabulary.load(VOCABULARY)
-    print(f"messages cut differently by the engine: {evaluate.differences_in_tokens(SHIPPED, words, 4000)}")
-    shipped = evaluate.in_engine(SHIPPED)
-    evaluate.measure("torch", evaluate.in_torch(export.load(), shipped), words)
-    evaluate.measure("q8_0", shipped, words)
+def measure_files(options: argparse.Namespace) -> None:
+    """Prints the figures of the model card; with `--blind`, those of the blind set alone."""
+    words = read(SHIPPED, FRAME)[1]
+    among = {"blind": evaluate.blind()} if options.blind else evaluate.sets()
+    if not options.blind:
+        print(f"messages cut differently by the engine: {evaluate.tokens_that_differ(SHIPPED, words, 4000)}")
+    if CHECKPOINT.exists():
+        exact = in_torch(load(CHECKPOINT), in_engine(SHIPPED))
+        evaluate.measure("before quantising:", lambda messages: answers(exact, messages, words), among)
+    evaluate.measure("after quantising:", lambda messages: served(SHIPPED, messages), among)
 
 
-STEPS: dict[str, Callable[[], None]] = {
+STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
     "vocabulary": learn_vocabulary,
     "train": train_network,
     "export": write_files,
     "evaluate": measure_files,
 }
 
+
+def main() -> None:
+    """Runs the steps that are asked for, or all."""
+    parser = argparse.ArgumentParser(prog="python -m triage_model", description=__doc__)
+    parser.add_argument("steps", nargs="*", choices=[*STEPS, []], help="which steps to run, by default all in turn")
+    parser.add_argument("--start", type=Path, help="the GGUF file to train further")
+    parser.add_argument("--minutes", type=float, help="train for so long, instead of a fixed number of steps")
+    parser.add_argument("--blind", action="store_true", help="measure on the blind set, and on nothing else")
+    options = parser.parse_args()
+    for name in options.steps or STEPS:
+        STEPS[name](options)
+
+
 if __name__ == "__main__":  # the process that makes batches imports this file too
-    for name in sys.argv[1:] or STEPS:
-        if name not in STEPS:
-            sys.exit(f"unknown step {name!r}; the steps are {', '.join(STEPS)}")
-        STEPS[name]()
+    main()

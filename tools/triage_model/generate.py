@@ -21,16 +21,13 @@ JOINERS = (
     "Also,", "And", "Another thing:", "By the way,", "Plus", "Also", "Second:", "Secondly,", "Oh and",
     "And one more:", "Then:", "Besides,", "On another note,", "And while I'm here,", "2)", "At the same time",
 )  # fmt: skip
-# What the fine intents of one kind of high priority are answered with.
-REPLY_INTENT = {
-    "where_high": "where", "problem_high": "lost", "refund_high": "refund", "change_high": "item",
-    "payment_high": "charge_query", "account_high": "profile", "product_high": "stock", "tech_high": "page",
-}  # fmt: skip
+MATTER = " => "
+"""In the sections of urgent messages a line names its matter: `Cancel it now! => cancel`."""
 
 
 @cache
 def cores(category: str) -> dict[str, list[str]]:
-    """Intent and priority to templates, of one category."""
+    """Matter and priority to templates, of one category."""
     return sections(GRAMMAR / f"{category}.txt")
 
 
@@ -76,19 +73,21 @@ class Filler:
 
 def _core(category: str, filler: Filler, rng: random.Random) -> tuple[str, str, str]:
     heading = rng.choice(list(cores(category)))
-    intent, priority = heading.split()
-    templates = cores(category)[heading]
-    text = expand(rng.choice(templates), filler, rng)
+    matter, priority = heading.split()
+    template, _, own = rng.choice(cores(category)[heading]).partition(MATTER)
+    matter = own or matter
+    text = expand(template, filler, rng)
     if rng.random() < 0.22 and category != "unknown":
-        text += " " + expand(rng.choice(templates), filler, rng)
-    return text, intent, priority
+        more = [line for line in cores(category)[heading] if not own or line.endswith(MATTER + own)]
+        text += " " + expand(rng.choice(more).partition(MATTER)[0], filler, rng)
+    return text, f"{category}.{matter}", priority
 
 
 def _two_requests(rng: random.Random) -> tuple[str, str, str]:
     filler = Filler(wants_number=rng.random() < 0.3)
     first, second = rng.sample([name for name in CATEGORIES if name != "feedback"], 2)
     head, tail = _core(first, filler, rng)[0], _core(second, filler, rng)[0]
-    return f"{head} {rng.choice(JOINERS)} {tail}", "unknown", "low"
+    return f"{head} {rng.choice(JOINERS)} {tail}", "unknown.unknown", "low"
 
 
 def around(text: str, rng: random.Random, *, rate: float) -> str:
@@ -109,14 +108,14 @@ def threaten(text: str, rng: random.Random) -> str:
 
 
 def ticket(rng: random.Random, *, noise: bool = True) -> Ticket:
-    """One generated message with its labels and its intent."""
+    """One generated message with its labels and its matter."""
     category = rng.choice((*CATEGORIES, "unknown"))
     wants = rng.random() < (0.55 if category in ORDERED else 0.03 if category == "unknown" else 0.12)
     filler = Filler(wants_number=wants)
     if category == "unknown" and rng.random() < 0.2:
-        text, intent, priority = _two_requests(rng)
+        text, matter, priority = _two_requests(rng)
     else:
-        text, intent, priority = _core(category, filler, rng)
+        text, matter, priority = _core(category, filler, rng)
     if filler.pending:
         where = filler.number_sentence(rng)
         text = f"{where} {text}" if rng.random() < 0.3 else f"{text} {where}"
@@ -132,5 +131,4 @@ def ticket(rng: random.Random, *, noise: bool = True) -> Ticket:
     text = text.replace(MARK, number or "")
     if noise and rng.random() < 0.6:
         text, number = roughen(text, number, rng)
-    fine = f"{category}.{REPLY_INTENT.get(intent, intent)}"
-    return Ticket(one_line(text)[:700], category, priority, number, fine)
+    return Ticket(one_line(text)[:700], category, priority, number, matter)

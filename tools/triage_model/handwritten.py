@@ -1,19 +1,14 @@
-"""The hand-written messages: loaded, split, given an intent, and varied for training."""
+"""The hand-written messages: loaded, split, and varied for training."""
 
 import json
-import math
 import random
 import re
-from collections import Counter, defaultdict
-from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
-from .generate import MARK, ORDERED, THREATENED, Filler, around, threaten, ticket
+from .generate import MARK, ORDERED, THREATENED, Filler, around, threaten
 from .labels import Ticket, one_line
 from .noise import roughen, swap_synonyms
 from .places import DATA
-from .replies import table
 from .slots import order_number, words
 
 DEV_SHARE = 0.08
@@ -22,7 +17,10 @@ DEV_SHARE = 0.08
 def load(path: Path) -> list[Ticket]:
     """The messages of one file."""
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-    return [Ticket(one_line(row["message"]), row["category"], row["priority"], row["order_id"]) for row in rows]
+    return [
+        Ticket(one_line(row["message"]), row["category"], row["priority"], row["order_id"], row.get("matter"))
+        for row in rows
+    ]
 
 
 def split() -> tuple[list[Ticket], list[Ticket]]:
@@ -37,34 +35,6 @@ def split() -> tuple[list[Ticket], list[Ticket]]:
         dev += rows[:cut]
         train += rows[cut:]
     return train, dev
-
-
-def _tokens(text: str) -> set[str]:
-    plain = re.findall(r"[a-z']+", text.lower())
-    return {*plain, *(f"{a} {b}" for a, b in pairwise(plain))}
-
-
-class Intents:
-    """Naive Bayes over generated messages: which intent a hand-written message has within its category."""
-
-    def __init__(self, rng: random.Random, samples: int = 30_000) -> None:
-        self.counts: dict[str, Counter[str]] = defaultdict(Counter)
-        self.totals: Counter[str] = Counter()
-        for _ in range(samples):
-            row = ticket(rng, noise=False)
-            if row.intent:
-                self.counts[row.intent].update(_tokens(row.message))
-                self.totals[row.intent] += 1
-
-    def of(self, row: Ticket) -> Ticket:
-        """The message with its most likely intent."""
-        found = _tokens(row.message)
-
-        def score(intent: str) -> float:
-            total, counts = self.totals[intent], self.counts[intent]
-            return sum(math.log((counts[word] + 0.2) / (total + 1)) for word in found)
-
-        return replace(row, intent=max((n for n in table() if n.startswith(row.category + ".")), key=score))
 
 
 def _swap_product(text: str, rng: random.Random) -> str:
@@ -92,7 +62,7 @@ def _joined(text: str, row: Ticket, others: list[Ticket], rng: random.Random) ->
     """The message, followed now and then by another of the same labels."""
     if rng.random() < 0.1 and row.category != "unknown":
         other = rng.choice(others)
-        if (other.category, other.priority, other.order_id) == (row.category, row.priority, None):
+        if (other.matter, other.priority, other.order_id) == (row.matter, row.priority, None):
             text = f"{text} {other.message}"
     return text
 
@@ -125,4 +95,4 @@ def vary(row: Ticket, others: list[Ticket], rng: random.Random) -> Ticket:
         text = text.replace(MARK, new)
     if rng.random() < 0.5:
         text, new = roughen(text, new, rng)
-    return Ticket(one_line(text)[:700], row.category, priority, new, row.intent)
+    return Ticket(one_line(text)[:700], row.category, priority, new, row.matter)

@@ -121,7 +121,7 @@ def test_reply_and_trace_say_how_the_guesses_did(target):
 
 def test_the_embedded_model_says_the_same_with_itself_for_a_draft():
     questions = ["Where is my parcel 48213?", "I was charged twice!", "The lid is cracked, send a new one."]
-    plain, helped = Local(), Local(draft=EMBEDDED, draft_tokens=4)
+    plain, helped = [Local(prompt_format="triage", draft=draft, draft_tokens=4) for draft in (None, EMBEDDED)]
     accepted = 0
     with Client(providers={"a": plain, "b": helped}, ledger=False, cache=False) as llm:
         for question in questions:

@@ -12,6 +12,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inferkit.core.errors import InvalidRequest, ModelFileError
+from inferkit.local.answer_schema import answer_rules
 from inferkit.local.engines.interface import PREFIX_MEMORY
 from inferkit.local.engines.likelihood import Likelihoods
 from inferkit.local.engines.prefixes import KeptPrefixes, shared_length
@@ -81,6 +82,7 @@ class Session:
         self._tokens = tokens
         self._constrain = constrain
         self._prompts = PromptTokens(model, tokens, prompt_format)
+        self._answer_rules = answer_rules(model) if prompt_format is None else None
         self._evaluated: list[int] = []
         self._exact = 0
         self._prefix_memory = prefix_memory
@@ -127,7 +129,7 @@ class Session:
         if request.get("op") == "count":
             caller.send({"count": len(tokens)})
             return
-        rules = request.get("grammar")
+        rules = request.get("grammar") or self._rules_of(request)
         if rules is None or self._constrain is None:
             yield from self._generate(tokens, request, caller, None)
             return
@@ -163,6 +165,10 @@ class Session:
     def prompt_tokens(self, request: dict[str, Any]) -> list[int]:
         """See `PromptTokens.of`."""
         return self._prompts.of(request)
+
+    def _rules_of(self, request: dict[str, Any]) -> Rules | None:
+        """Give the rules that the file states for answers to prompts in its own form."""
+        return None if "prompt" in request else self._answer_rules
 
     def _generate(
         self, prompt: list[int], request: dict[str, Any], caller: Caller, constraint: Constraint | None

@@ -1,27 +1,29 @@
 """Writes the trained network as GGUF, in full precision or quantised."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import gguf
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Kind, LlamaFileType, TokenType
-from gguf.quants import quantize
+from gguf.quants import dequantize, quantize
 
+from .frame import Frame
 from .network import Network, Shape
-from .places import CHECKPOINT, VOCABULARY
 from .vocabulary import BOS, EOS, FIRST_BYTE, UNK, Vocabulary
 
 FILE_TYPES = {
     Kind.F32: LlamaFileType.ALL_F32,
+    Kind.F16: LlamaFileType.MOSTLY_F16,
     Kind.Q8_0: LlamaFileType.MOSTLY_Q8_0,
     Kind.Q5_1: LlamaFileType.MOSTLY_Q5_1,
     Kind.Q4_0: LlamaFileType.MOSTLY_Q4_0,
 }
 
 
-def load(path: Path = CHECKPOINT) -> Network:
+def load(path: Path) -> Network:
     """The network of a training run, ready to answer."""
     with np.load(path, allow_pickle=False) as kept:
         model = Network(Shape(**json.loads(str(kept["shape"]))))
@@ -29,10 +31,32 @@ def load(path: Path = CHECKPOINT) -> Network:
     return model.eval()
 
 
-def save(model: Network, path: Path = CHECKPOINT) -> None:
+def save(model: Network, path: Path) -> None:
     """Writes a network as plain arrays."""
     weights = {name: weight.numpy() for name, weight in model.state_dict().items()}
     np.savez(path, allow_pickle=False, shape=json.dumps(model.shape.record()), **weights)
+
+
+def read(path: Path, frame: Frame, dropout: float = 0.0) -> tuple[Network, Vocabulary]:
+    """The network and the vocabulary of a file, to train it further or to measure it."""
+    file = gguf.GGUFReader(path)
+    weights = {
+        tensor.name: torch.from_numpy(np.array(dequantize(tensor.data, tensor.tensor_type), np.float32))
+        for tensor in file.tensors
+    }
+
+    def number(name: str) -> int:
+        return int(file.fields[f"llama.{name}"].contents())
+
+    size, width = weights["token_embd.weight"].shape
+    shape = Shape(
+        size, width,
+        number("feed_forward_length"), number("block_count"), number("attention.head_count"),
+        number("context_length"), dropout,
+    )  # fmt: skip
+    model = Network(shape)
+    model.load_state_dict(weights)
+    return model, Vocabulary.of(file.fields["tokenizer.ggml.tokens"].contents(), frame)
 
 
 def _token_type(token: int, vocabulary: Vocabulary) -> TokenType:
@@ -43,14 +67,25 @@ def _token_type(token: int, vocabulary: Vocabulary) -> TokenType:
     return TokenType.BYTE if FIRST_BYTE <= token < FIRST_BYTE + 256 else TokenType.NORMAL
 
 
-def write(model: Network, vocabulary: Vocabulary, path: Path, kind: Kind) -> None:
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a file says of itself. `schema` is that of its answers, to which `Local` then holds it."""
+
+    name: str
+    description: str
+    licence: str | None = None
+    schema: dict[str, object] | None = None
+
+
+def write(model: Network, vocabulary: Vocabulary, path: Path, kind: Kind, about: About) -> None:
     """Writes one file; norms stay in full precision."""
     shape = model.shape
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(path, "llama")
-    writer.add_name("inferkit-triage")
-    writer.add_description("Customer-support triage: a message in, one line of JSON out")
-    writer.add_license("MIT")
+    writer.add_name(about.name)
+    writer.add_description(about.description)
+    if about.licence is not None:
+        writer.add_license(about.licence)
     writer.add_file_type(FILE_TYPES[kind])
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.width)
@@ -63,6 +98,8 @@ def write(model: Network, vocabulary: Vocabulary, path: Path, kind: Kind) -> Non
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(len(vocabulary))
     writer.add_string("inferkit.prompt_format", "triage")
+    if about.schema is not None:
+        writer.add_string("inferkit.answer_schema", json.dumps(about.schema))
     tokens = range(len(vocabulary))
     writer.add_tokenizer_model("llama")
     writer.add_token_list([vocabulary.pieces[token].encode() for token in tokens])
@@ -83,8 +120,3 @@ def write(model: Network, vocabulary: Vocabulary, path: Path, kind: Kind) -> Non
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-
-
-def export(path: Path, kind: Kind) -> None:
-    """Writes the trained network to `path`."""
-    write(load(), Vocabulary.load(VOCABULARY), path, kind)

@@ -2,45 +2,38 @@
 
 SentencePiece trains the pieces. The library then ignores SentencePiece and joins, again and again, the
 leftmost adjacent pair whose join has the best score; training must see those very tokens, so that the
-same procedure stands here. Pieces of the JSON frame are out of its reach: no two pieces join to them.
+same procedure stands here. Fixed parts of the answers are single pieces out of its reach: no two pieces join to them.
 """
 
 import io
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import sentencepiece
-
-from .labels import CATEGORIES, PRIORITIES, answer
+from .dataset import Answer
+from .frame import Frame, Part
 
 SPACE = "\u2581"
 UNK, BOS, EOS, FIRST_BYTE = 0, 1, 2, 3
 ANSWER = "<|answer|>"
-OPEN = '{"category": "'
-PRIORITY = '", "priority": "'
-NUMBER = '", "order_id": "'
-NO_NUMBER = '", "order_id": null, "reply": "'
-REPLY = '", "reply": "'
-CLOSE = '"}'
-FRAME = (OPEN, PRIORITY, NUMBER, NO_NUMBER, REPLY, CLOSE)
 
 
 class Vocabulary:
     """Pieces with scores, and the two ways between text and tokens."""
 
-    def __init__(self, pieces: list[str]) -> None:
-        self.learned = pieces
-        frame = [piece.replace(" ", SPACE) for piece in FRAME]
-        labels = [f"{name}" for name in (*CATEGORIES, *PRIORITIES) if name not in pieces]
+    def __init__(self, pieces: list[str], frame: Frame) -> None:
+        self.learned, self.frame = pieces, frame
+        known = set(pieces)
+        literals = [piece.replace(" ", SPACE) for piece in frame.literals()]
+        labels = [name for name in frame.labels() if name not in known]
         head = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-        self.pieces = [*head, *pieces, *labels, *frame, ANSWER]
+        self.pieces = [*head, *pieces, *labels, *literals, ANSWER]
         self.ids = {piece: at for at, piece in enumerate(self.pieces)}
         self.rank = {piece: at for at, piece in enumerate(pieces)}
         # Labels are learned after all merges, so that they never change how a message is cut.
-        self.rank.update({piece: len(pieces) + at for at, piece in enumerate([*labels, *frame])})
+        self.rank.update({piece: len(pieces) + at for at, piece in enumerate([*labels, *literals])})
         self.answer_id = self.ids[ANSWER]
         self.word = lru_cache(200_000)(self._word)
 
@@ -85,18 +78,32 @@ class Vocabulary:
                 tokens += self.word(SPACE + word)
         return tokens
 
-    def encode_answer(self, category: str, priority: str, order_id: str | None, reply: str) -> list[int]:
-        """Tokens of the JSON line, the frame in whole pieces."""
-        frame = {piece: self.ids[piece.replace(" ", SPACE)] for piece in FRAME}
-        number = [frame[NO_NUMBER]]
-        if order_id is not None:
-            number = [frame[NUMBER], *self.spelled(order_id), frame[REPLY]]
-        first, _, rest = reply.partition(" ")
-        words = list(self.word(first))
-        for word in rest.split(" "):
-            words += self.spelled(word, SPACE) if word.rstrip(".") == order_id else self.word(SPACE + word)
-        tokens = [frame[OPEN], self.ids[category], frame[PRIORITY], self.ids[priority], *number, *words]
-        return [*tokens, frame[CLOSE], EOS]
+    def encode_answer(self, answer: Answer) -> list[int]:
+        """Tokens of the JSON line, its fixed parts in whole pieces."""
+        return [*(token for part in self.frame.parts(answer) for token in self.encode_part(part, answer)), EOS]
+
+    def encode_part(self, part: Part, answer: Answer) -> list[int]:
+        """Tokens of one part of the answer."""
+        if part.field is None:
+            return [self.ids[part.text.replace(" ", SPACE)]]
+        if part.field.kind == "label" and part.text in self.ids:
+            return [self.ids[part.text]]
+        if part.field.kind == "copied":
+            return self.spelled(part.text)
+        return [token for word in self.words_of(part.text, self.copied(answer)) for token in word]
+
+    def copied(self, answer: Answer) -> frozenset[str]:
+        """What the answer copies from the message."""
+        return frozenset(answer[field.name] or "" for field in self.frame.fields if field.kind == "copied") - {""}
+
+    def words_of(self, text: str, copied: Iterable[str]) -> list[list[int]]:
+        """Tokens of a text by its words; what was copied is spelled here too."""
+        first, *rest = text.split(" ")
+        words = [list(self.word(first))]
+        for word in rest:
+            spelled = word.rstrip(".,") in copied
+            words.append(self.spelled(word, SPACE) if spelled else list(self.word(SPACE + word)))
+        return words
 
     def spelled(self, text: str, before: str = "") -> list[int]:
         """One token a character, so that copying an order number never depends on how it was cut."""
@@ -118,7 +125,7 @@ class Vocabulary:
 
     def words(self) -> frozenset[int]:
         """The tokens that are words or large parts of one, and never part of an order number."""
-        plain = ((at, piece.lstrip(SPACE)) for at, piece in enumerate(self.pieces[: -len(FRAME) - 1]))
+        plain = ((at, piece.lstrip(SPACE)) for at, piece in enumerate(self.pieces[: -len(self.frame.literals()) - 1]))
         return frozenset(at for at, piece in plain if len(piece) > 2 and piece.isalpha())
 
     def save(self, path: Path) -> None:
@@ -126,33 +133,46 @@ class Vocabulary:
         path.write_text(json.dumps(self.learned, ensure_ascii=False, indent=0), "utf-8")
 
     @classmethod
-    def load(cls, path: Path) -> "Vocabulary":
+    def load(cls, path: Path, frame: Frame) -> "Vocabulary":
         """Reads what `save` wrote."""
-        return cls(json.loads(path.read_text("utf-8")))
+        return cls(json.loads(path.read_text("utf-8")), frame)
 
-    def check(self) -> None:
-        """Makes sure that no message can be cut into pieces of the JSON frame, and that answers read back."""
-        for piece in FRAME:
+    @classmethod
+    def of(cls, pieces: Sequence[str], frame: Frame) -> "Vocabulary":
+        """The vocabulary with exactly these pieces, as a file lists them."""
+        learned = list(pieces[FIRST_BYTE + 256 : -len(frame.literals()) - 1])
+        while learned and learned[-1] in frame.labels():
+            learned.pop()
+        found = cls(learned, frame)
+        if found.pieces != list(pieces):
+            msg = "the file's vocabulary is not one for these answers"
+            raise ValueError(msg)
+        return found
+
+    def check(self, answers: Iterable[Answer]) -> None:
+        """Makes sure that no message can be cut into fixed parts of an answer, and that answers read back."""
+        for piece in self.frame.literals():
             text = piece.replace(" ", SPACE)
             if SPACE in text and any(text[:at] in self.rank and text[at:] in self.rank for at in range(1, len(text))):
                 msg = f"{piece!r} can be reached by a merge"
                 raise ValueError(msg)
-        reply = "Thank you for A-20817."
-        for number in ("A-20817", None):
-            tokens = self.encode_answer("payment", "high", number, reply)
-            if self.decode(tokens) != answer("payment", "high", number, reply):
-                msg = f"an answer reads back as {self.decode(tokens)!r}"
+        for answer in answers:
+            read = self.decode(self.encode_answer(answer))
+            if read != json.dumps(answer, ensure_ascii=False):
+                msg = f"an answer reads back as {read!r}"
                 raise ValueError(msg)
 
 
 def learn(texts: Iterable[str], size: int) -> list[str]:
-    """Trains the pieces: digits apart, capitals only at their head, so that numbers are copied as typed."""
+    """Trains at most `size` pieces: digits apart, capitals only at their head, so that numbers are copied as typed."""
+    import sentencepiece
+
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts), model_writer=model, model_type="bpe", vocab_size=size + 420,
         split_digits=True, byte_fallback=True, character_coverage=0.9998, normalization_rule_name="identity",
         required_chars="".join(map(chr, range(33, 127))), max_sentencepiece_length=16, num_threads=2,
-        minloglevel=1, add_dummy_prefix=True,
+        minloglevel=1, add_dummy_prefix=True, hard_vocab_limit=False,
     )  # fmt: skip
     trained = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     pieces = [trained.id_to_piece(at) for at in range(FIRST_BYTE + 256, trained.get_piece_size())]
