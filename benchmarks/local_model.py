@@ -20,7 +20,7 @@ from benchmarks.figures import Figure
 from inferkit import Client, Local
 from inferkit.local.adapter import EMBEDDED
 from inferkit.local.engines.choice import load
-from inferkit.local.engines.interface import ENGINES, EngineSettings
+from inferkit.local.engines.interface import ENGINES, EngineSettings, LoadedModel
 from inferkit.local.engines.session import Session
 from inferkit.local.engines.xllamacpp.library import is_installed
 from inferkit.local.finding import find_model
