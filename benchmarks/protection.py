@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.figures import Figure
+from benchmarks.overload import tenfold_load
 from benchmarks.timing import interleave_async
 from inferkit import AsyncClient, Chunk, Hedge, RateLimit, Response, RetryRules, Unavailable, Usage
 
@@ -64,7 +65,7 @@ def protection(*, quick: bool) -> list[Figure]:
             Figure("added by a hedge that is not sent", times.difference("hedged", "plain"), "µs"),
         ]
 
-    return asyncio.run(measure())
+    return [*asyncio.run(measure()), *tenfold_load(quick=quick)]
 
 
 def _client(*, failures: int = 0, **settings: Any) -> AsyncClient:

@@ -32,6 +32,7 @@ _PLACES = {
     "walk": ("benchmarks.walk", "walk"),
     "protection": ("benchmarks.protection", "protection"),
     "local": ("benchmarks.local_model", "local_model"),
+    "local-words": ("benchmarks.local_model", "local_words"),
 }
 NAMES = tuple(_PLACES)
 

@@ -49,6 +49,7 @@ FACE = [
     "DeadlineExceeded",
     "Embeddings",
     "End",
+    "Failover",
     "FilePart",
     "Gemini",
     "Handler",

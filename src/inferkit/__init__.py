@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from inferkit.providers.openai_chat import OpenAIChat
     from inferkit.providers.openai_responses import OpenAIResponses
     from inferkit.resilience.breaker import BreakerRules
+    from inferkit.resilience.failover import Failover
     from inferkit.resilience.health import Health, ModelHealth
     from inferkit.resilience.limiter import RateLimit
     from inferkit.resilience.retry_budget import RetryRules
@@ -167,6 +168,7 @@ _load = lazily(
         "layers.retry": ("Retry",),
         "local": ("Local",),
         "resilience.breaker": ("BreakerRules",),
+        "resilience.failover": ("Failover",),
         "resilience.health": ("Health", "ModelHealth"),
         "resilience.limiter": ("RateLimit",),
         "resilience.retry_budget": ("RetryRules",),
@@ -204,6 +206,7 @@ __all__ = [
     "DeadlineExceeded",
     "Embeddings",
     "End",
+    "Failover",
     "FilePart",
     "Gemini",
     "Handler",

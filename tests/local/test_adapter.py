@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -45,6 +46,10 @@ async def ask(local, runtime, text="a", **changes):
     response = await local(a_request(text, runtime, **changes))
     chunks = await response.read()
     return "".join(chunk.text for chunk in chunks), chunks[-1]
+
+
+def ask_directly(local, text):
+    return run_in("direct", lambda runtime: ask(local, runtime, text, max_output_tokens=2))
 
 
 async def in_mid_stream(local, runtime):
@@ -294,6 +299,29 @@ def test_tokens_of_a_conversation_can_be_counted(tmp_path):
     local = Local(tiny_gguf.tiny(prompt_format="triage").write(tmp_path / "m.gguf"))
     assert local.count_tokens("a") == 3
     assert local.count_tokens([Message.user("hello the"), Message.assistant("x"), Message.user("a")]) == 3
+    local.close()
+
+
+def test_tokens_are_counted_with_the_vocabulary_alone_and_wait_for_nobody(local, tmp_path, engine):
+    spec = tiny_gguf.scripted(["▁a", "b", "c"], context=200_000)
+    other = Local(spec.write(tmp_path / "m.gguf"), engine=engine, context_length=100_000)
+
+    async def body(runtime):
+        busy = await in_mid_stream(other, runtime)
+        counted = other.count_tokens("a hello the")
+        await busy.aclose()
+        return counted
+
+    assert run_in("direct", body) == local.count_tokens("a hello the") > 3
+    other.close()
+
+
+def test_counting_reads_no_weights(tiny_path, engine):
+    local = Local(tiny_path, engine=engine)
+    for supervisor, ask in ((local._counter, local.count_tokens), (local._supervisor, partial(ask_directly, local))):
+        ask("hello")
+        mapped = str(tiny_path) in Path(f"/proc/{supervisor.pid}/maps").read_text(encoding="utf-8")
+        assert mapped == (supervisor is local._supervisor)
     local.close()
 
 

@@ -111,6 +111,51 @@ def test_a_full_queue_turns_away_the_lowest_priority():
     assert len(limiter) == 2
 
 
+def test_a_full_queue_turns_away_the_tenant_that_has_the_most_in_it():
+    limiter = Limiter(RateLimit(concurrent=1, queue=4), 0.0)
+    running = Woken()
+    limiter.enter(running, 0.0)
+    greedy = [Woken(tenant="greedy") for _ in range(9)]
+    modest = [Woken(tenant="modest") for _ in range(2)]
+    for ticket in (*greedy, *modest):
+        limiter.enter(ticket, 0.0)
+    assert [ticket.is_turned_away for ticket in greedy] == [False, False, *[True] * 7]
+    assert not any(ticket.is_turned_away for ticket in modest)
+    limiter.leave(running, 0.0)
+    order = served(limiter, 0.0, [*greedy[:2], *modest])
+    assert [ticket.tenant for ticket in order] == ["greedy", "modest", "greedy", "modest"]
+
+
+def test_what_a_tenant_was_refused_is_not_held_against_it():
+    limiter = Limiter(RateLimit(concurrent=1, queue=2), 0.0)
+    running = Woken()
+    limiter.enter(running, 0.0)
+    for _ in range(100):
+        limiter.enter(Woken(tenant="greedy"), 0.0)
+    gone = [entry[3] for entry in limiter._waiting]
+    for ticket in gone:
+        limiter.leave(ticket, 0.0)
+    greedy, modest = Woken(tenant="greedy"), Woken(tenant="modest")
+    for ticket in (greedy, modest):
+        limiter.enter(ticket, 0.0)
+    limiter.leave(running, 0.0)
+    assert greedy.is_in, "it came first"
+
+
+def test_one_that_could_not_end_in_time_any_more_leaves_its_turn_to_others():
+    limiter = Limiter(RateLimit(concurrent=1), 0.0)
+    long, running = Woken(), Woken()
+    limiter.enter(long, 0.0)
+    limiter.leave(long, 100.0, overloaded=False)
+    hurried, patient = Woken(), Woken()
+    hurried.deadline, patient.deadline = 105.0, 200.0
+    for ticket in (running, hurried, patient):
+        limiter.enter(ticket, 100.0)
+    limiter.leave(running, 101.0)
+    assert (hurried.is_in, hurried.is_late, hurried.woken) == (False, True, 1)
+    assert patient.is_in
+
+
 def test_overload_lowers_what_may_run_and_replies_raise_it_again():
     limiter = Limiter(RateLimit(concurrent=16), 0.0)
     tickets = [Woken() for _ in range(16)]

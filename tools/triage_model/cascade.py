@@ -17,9 +17,9 @@ import math
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from inferkit import Client, ConfigurationError, LocalCost, OpenAIChat, Price
+from inferkit import Client, ConfigurationError, LocalCost, OpenAIChat, Price, Reply, Request
 from inferkit.routing import Cascade, calibrate, confidence
 
 from .handwritten import load, split
@@ -28,6 +28,8 @@ from .places import DATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from inferkit.routing.cascade import Judge
 
 PRICE = Price("0.25", "2.00")
 """Of the larger model, in dollars per million tokens: that of a small model of a large provider in 2026."""
@@ -156,7 +158,21 @@ def category_of(text: str) -> str | None:
     return found.get("category") if isinstance(found, dict) else None
 
 
-def measure(rows: Sequence[Ticket], *, accuracy: float, wrong: float) -> list[Asked]:
+def sure_of_category(_: Request, reply: Reply) -> float | None:
+    """Judge a reply by the probability of its category: how sure the model is of its wording says little of that."""
+    text, total = "", 0.0
+    for one in reply.logprobs:
+        text, total = text + one.token, total + one.logprob
+        if '"priority"' in text:
+            return math.exp(total)
+    return None
+
+
+sure_of_category.asks_for = {"logprobs": True}  # type: ignore[attr-defined]  # what a request needs for it
+JUDGES: dict[str, Judge] = {"category": sure_of_category, "confidence": confidence}
+
+
+def measure(rows: Sequence[Ticket], *, accuracy: float, wrong: float, judge: Judge = sure_of_category) -> list[Asked]:
     """Ask both models and the cascade each message."""
     with larger_model(rows, accuracy) as url, contextlib.ExitStack() as clients:
 
@@ -174,13 +190,13 @@ def measure(rows: Sequence[Ticket], *, accuracy: float, wrong: float) -> list[As
         small = [plain.complete("local", one.message, logprobs=True, max_output_tokens=LONGEST) for one in rows]
         alone = [plain.complete("larger:m", one.message, max_output_tokens=LONGEST) for one in rows]
         rights = [category_of(reply.text) == one.category for reply, one in zip(small, rows, strict=True)]
-        worths = [reply.confidence or 0.0 for reply in small]
+        worths = [worth_of(judge, reply) for reply in small]
         cascades = []
         for half in (0, 1):
             labelled = list(zip(worths, rights, strict=True))[1 - half :: 2]
             threshold = threshold_for(labelled, wrong)
             print(f"threshold from the other half: {threshold:.4f}")
-            cascades.append(client(routes={"auto": Cascade(confidence, threshold=threshold)}))
+            cascades.append(client(routes={"auto": Cascade(judge, threshold=threshold)}))
         found = []
         for place, one in enumerate(rows):
             reply = cascades[place % 2].complete("auto", one.message, max_output_tokens=LONGEST)
@@ -197,6 +213,12 @@ def measure(rows: Sequence[Ticket], *, accuracy: float, wrong: float) -> list[As
                 )
             )
     return found
+
+
+def worth_of(judge: Judge, reply: Reply) -> float:
+    """Give what a reply is worth to a judge that looks at nothing else; 0 where nothing can be said."""
+    found: Any = judge(cast("Request", None), reply)
+    return 0.0 if found is None else float(found)
 
 
 def threshold_for(labelled: Sequence[tuple[float, bool]], wrong: float) -> float:
@@ -220,7 +242,7 @@ def report(found: Sequence[Asked]) -> str:
         "answered by the embedded model": _share([not one.escalated for one in found]),
         "saved of the larger model's cost": f"{100 * (1 - paid / alone):.1f} %",
         "cost of a call, embedded / larger": f"${small / len(found) / 1e9:.8f} / ${alone / len(found) / 1e9:.8f}",
-        "AUC of the embedded model's confidence": f"{auc([(one.worth, one.small) for one in found]):.3f}",
+        "AUC of the judge": f"{auc([(one.worth, one.small) for one in found]):.3f}",
     }
     return "\n".join(f"{what:<40}{value}" for what, value in facts.items())
 
@@ -234,9 +256,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--accuracy", type=float, default=0.97, help="share that the larger model gets right")
     parser.add_argument("--wrong", type=float, default=0.05, help="share of accepted replies that may be wrong")
+    parser.add_argument("--judge", choices=JUDGES, default="category", help="what the small model's reply goes by")
     parser.add_argument("--most", type=int, help="only the first so many messages")
     options = parser.parse_args()
-    print(report(measure(messages()[: options.most], accuracy=options.accuracy, wrong=options.wrong)))
+    found = measure(
+        messages()[: options.most], accuracy=options.accuracy, wrong=options.wrong, judge=JUDGES[options.judge]
+    )
+    print(report(found))
 
 
 if __name__ == "__main__":

@@ -112,6 +112,12 @@ class Catalog:
             known = (name,)
         return tuple((provider, model) for provider, _, model in (one.partition(":") for one in known))
 
+    def name_of(self, provider: str, model: str) -> str:
+        """Give what a target is called: a local model is called by its file, once that is known."""
+        if provider == "local" and provider not in self._providers:
+            model = getattr(self._made.get(f"local:{model}" if model else provider), "model", model)
+        return f"{provider}:{model}" if model else provider
+
     def adapters_made(self) -> list[Any]:
         """Give the adapters that this catalog made itself, and therefore closes."""
         return list(self._made.values())

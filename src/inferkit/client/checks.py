@@ -27,6 +27,7 @@ __all__ = [
     "are_tools",
     "is_budget",
     "is_cache",
+    "is_failover",
     "is_health",
     "is_hedge",
     "is_ledger",
@@ -195,6 +196,12 @@ def are_limits(value: Any) -> bool:
 def is_hedge(value: Any) -> bool:
     """Say whether this says when a second request is sent."""
     return _is_a("Hedge", "inferkit.layers.hedge", value)
+
+
+def is_failover(value: Any) -> bool:
+    """Say whether this says what follows from failures, for all names or for each."""
+    each = value.values() if isinstance(value, Mapping) else [value]
+    return all(_is_a("Failover", "inferkit.resilience.failover", one) for one in each)
 
 
 def is_health(value: Any) -> bool:

@@ -78,7 +78,7 @@ class Engine:
             prices=self._prices,
             transport=settings.get("transport"),
         )
-        self.steering = Steering(self.catalog, settings.get("routes"))
+        self.steering = Steering(self.catalog, settings.get("routes"), settings.get("failover"))
         self._scopes = tuple(map(Scope, cast("Sequence[Budget]", settings["budget"])))
         self._found: set[tuple[str, bool]] = set()
         budgets = [each for scope in self._scopes for each in with_larger(scope.budget)]
@@ -87,7 +87,9 @@ class Engine:
         for budget in budgets:
             self._limits.check(budget)
         self.timeout = settings.get("timeout")
-        self._telemetry = settings.get("telemetry")
+        from inferkit.telemetry.instruments import Telemetry
+
+        self._telemetry = settings.get("telemetry") or Telemetry()
         self._closed = False
         self._to_close: list[Any] = []
         if self._scopes and settings["ledger"] is False:
@@ -101,6 +103,8 @@ class Engine:
                     self._check_smaller_models(list(with_larger(allowance)), f'the allowance of plan "{name}"')
             self.layers = tuple(self._stack(settings, home))
             self.steering.find_knowledge(self.layers)
+            if hasattr(self._telemetry, "watch"):  # one of somebody's own may have no more than a tracer
+                self._telemetry.watch(self.steering)
         except BaseException:
             self._close_ledger()
             raise
@@ -126,8 +130,8 @@ class Engine:
             hedge=settings.get("hedge"),
             limits=settings.get("limits"),
             follow_limits=settings["follow_limits"],
-            retry=Retry(settings["max_retries"], health=settings.get("health")),
-            telemetry=settings.get("telemetry"),
+            retry=Retry(settings["max_retries"], health=settings.get("health"), failover=self.steering.failover),
+            telemetry=self._telemetry,
             on_store_error=settings["on_store_error"],
             estimates=settings["estimates"],
             on_interrupt=settings["on_interrupt"],
@@ -208,9 +212,7 @@ class Engine:
 
     def tracer(self) -> Tracer:
         """Give what spans are begun with."""
-        from inferkit.telemetry.instruments import Telemetry
-
-        return (self._telemetry or Telemetry()).tracer
+        return self._telemetry.tracer
 
     def known_ledger(self) -> Ledger:
         """Give the ledger that calls are entered in."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from inferkit.pricing.prices import Price
     from inferkit.providers.http.settings import Http, Library
     from inferkit.providers.http.transport import Transport
+    from inferkit.resilience.failover import Failover
     from inferkit.resilience.health import Health
     from inferkit.resilience.limiter import RateLimit
     from inferkit.routing.combining import Route
@@ -188,6 +189,15 @@ class Settings(TypedDict, total=False):
             "What becomes of a reply whose stream breaks in the middle: it ends with `StreamInterrupted`, or the rest "
             "is asked for, at the price of another attempt.",
             default="raise",
+        ),
+    ]
+    failover: Annotated[
+        "Failover | Mapping[str, Failover]",
+        Declared(
+            checks.is_failover,
+            'a Failover, or a dictionary of one for each name, for example {"fast": Failover(filtered="elsewhere")}',
+            "What follows from each kind of failure: whether the next model is asked, the same one again, or nobody.",
+            otherwise="`Failover()`",
         ),
     ]
     health: Annotated[

@@ -63,6 +63,7 @@ def default_stack(
     from inferkit.pricing.price_book import PriceBook
     from inferkit.telemetry.instruments import Telemetry
 
+    retry = retry or Retry()
     telemetry, book = telemetry or Telemetry(), prices or PriceBook()
     learned = LearnedEstimates() if estimates == "learned" else None
     meter = Meter(book, learned)
@@ -79,9 +80,9 @@ def default_stack(
             on_store_error=on_store_error,
         ),
         Repair(),
-        Route(routes),
+        Route(routes, retry.failovers),
         _continuation() if on_interrupt == "continue" else None,
-        retry or Retry(),
+        retry,
         hedge,
         LimitLayer(limits, follow=follow_limits, likely=meter.likely) if limits or follow_limits else None,
         TraceAttempt(telemetry),

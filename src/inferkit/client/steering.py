@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.resilience.health import ModelHealth
@@ -11,10 +13,12 @@ from inferkit.runtime import clock, imports
 from inferkit.runtime.direct import drive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from inferkit.client.catalog import Catalog
     from inferkit.core.request import Layer, Request
+    from inferkit.layers.limit import LimitLayer
+    from inferkit.resilience.failover import Failover
     from inferkit.resilience.health import Health
     from inferkit.routing.explanation import Explanation
 
@@ -27,18 +31,25 @@ class Steering:
     Raises `ConfigurationError` for policies that make no sense.
     """
 
-    def __init__(self, catalog: Catalog, routes: Any) -> None:
+    def __init__(
+        self, catalog: Catalog, routes: Any, failover: Failover | Mapping[str, Failover] | None = None
+    ) -> None:
         self._catalog = catalog
         self._health: Health | None = None
+        self._limits: LimitLayer | None = None
         self._standing: Callable[[Request], Coroutine[Any, Any, Request]] | None = None
         self.routes = Routes(routes)
+        self.failover = failover
         self._check(self.routes.names)
+        self._check(failover if isinstance(failover, Mapping) else (), "failover=")
 
     def find_knowledge(self, layers: Iterable[Layer]) -> None:
-        """Take what the layers of a stack know: the retry layer of models that fail, the budget layer of customers."""
-        layers = tuple(layers)
-        self._health = next((layer.health for layer in layers if hasattr(layer, "health")), None)
-        self._standing = next((layer.standing for layer in layers if hasattr(layer, "standing")), None)
+        """Take what the layers of a stack know: of models that fail, of their limits, and of customers."""
+        for layer in layers:
+            self._health = self._health or getattr(layer, "health", None)
+            self._standing = self._standing or getattr(layer, "standing", None)
+            if hasattr(layer, "limits_of"):
+                self._limits = cast("LimitLayer", layer)
 
     def reroute(self, models: Mapping[str, str | Sequence[str]] | None, routes: Any) -> None:
         """Take other models and policies. Raises as they do at first, and changes nothing then."""
@@ -74,16 +85,20 @@ class Steering:
         if self._health is None:
             return {}
         listed = [target for name in self._catalog.names_known for target in self._catalog.names(name)]
-        names = [f"{provider}:{model}" if model else provider for provider, model in listed]
-        return self._stand([*names, *self._health.troubled])
+        names = [self._catalog.name_of(provider, model) for provider, model in listed]
+        limited = [] if self._limits is None else self._limits.names
+        return self._stand([*names, *self._health.troubled, *limited])
 
     def _stand(self, names: Iterable[str]) -> dict[str, ModelHealth]:
         health, now = self._health, clock.now()
-        return {name: ModelHealth(name) if health is None else health.of(name, now) for name in names}
+        stand = {name: ModelHealth(name) if health is None else health.of(name, now) for name in names}
+        if self._limits is None:
+            return stand
+        return {name: replace(one, **self._limits.limits_of(name)) for name, one in stand.items()}
 
-    def _check(self, names: Iterable[str]) -> None:
+    def _check(self, names: Iterable[str], where: str = "routes=") -> None:
         for name in names:
             try:
                 self._catalog.names(name)
             except NoRoute as error:
-                raise ConfigurationError(f'routes= has a policy for "{name}", but {error}') from error
+                raise ConfigurationError(f'{where} has a policy for "{name}", but {error}') from error

@@ -35,10 +35,14 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request as it came. `headers` have names in lower case, `timeout` is httpx's: seconds by what is waited for."""
+    """A request as it came. `headers` have names in lower case, and `sent` are those that go on to its server.
+
+    `timeout` is httpx's: seconds by what is waited for.
+    """
 
     address: Address
     headers: Mapping[str, str]
+    sent: tuple[tuple[str, str], ...]
     body: bytes
     timeout: Mapping[str, float | None] | None = None
 

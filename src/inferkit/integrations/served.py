@@ -35,6 +35,7 @@ __all__ = ["Answered", "Served", "refused"]
 _PREFIX = "x-inferkit-"
 _NUMBERS = {"priority": int, "timeout": float}
 _OPTIONS = frozenset({"user", "tenant", "feature", "plan", "cache", *_NUMBERS})
+_USUAL_SECONDS = 600.0
 _IDS = {"chat": "chatcmpl-", "responses": "resp_", "anthropic": "msg_", "gemini": ""}
 _OF_CONNECTION = frozenset(
     {
@@ -259,9 +260,12 @@ def _options_in(incoming: Incoming) -> dict[str, Any]:
 
 
 def _bound(options: dict[str, Any], timeout: Mapping[str, float | None] | None, client: float | None) -> None:
-    """Have a whole reply come within the SDK's own patience, which is for one read, and a whole reply is one."""
+    """Have a whole reply come within the SDK's own patience, which is for one read, and a whole reply is one.
+
+    What SDKs have by themselves was nobody's choice, and is kept to by each attempt alone.
+    """
     read = None if timeout is None else timeout.get("read")
-    if read is not None and read > 0 and "timeout" not in options:
+    if read is not None and 0 < read < _USUAL_SECONDS and "timeout" not in options:
         options["timeout"] = read if client is None else min(read, client)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from inferkit.providers.http.transport import Transport
     from inferkit.providers.wires.protocol import TwoWayWire
 
-__all__ = ["Servers", "servers_of"]
+__all__ = ["Servers", "going_on", "servers_of"]
 
 _REMEMBERED = 128
 _KEYS = {"authorization": "Bearer ", "x-api-key": "", "api-key": "", "x-goog-api-key": ""}
@@ -80,14 +80,13 @@ class Servers:
         """Give the model of the SDK's own server that a request is for. `asked` is its JSON."""
         address = incoming.address
         limit = next((name for name in _LIMITS if name in asked), None) if address.wire == "chat" else None
-        sent = tuple(sorted((name, value) for name, value in incoming.headers.items() if _goes_on(name)))
         times = _timeouts(incoming.timeout)
-        key = (address.wire, address.base_url, sent, times, limit)
+        key = (address.wire, address.base_url, incoming.sent, times, limit)
         adapter = self._adapters.get(key)
         if adapter is None:
             if len(self._adapters) >= _REMEMBERED:
                 self._adapters.pop(next(iter(tuple(self._adapters))), None)
-            endpoint = _endpoint(address, dict(sent), limit)
+            endpoint = _endpoint(address, dict(incoming.sent), limit)
             adapter = self._adapters[key] = Adapter(wire, endpoint, self._transport(times))
         return self._catalog.priced(adapter.name, model, adapter)
 
@@ -105,8 +104,11 @@ class Servers:
         return known
 
 
-def _goes_on(header: str) -> bool:
-    return header not in _OWN and not header.startswith(_OWN_FAMILIES)
+def going_on(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Give those of a request's headers that its server is to see too, in the order of their names."""
+    return tuple(
+        sorted(each for each in headers.items() if each[0] not in _OWN and not each[0].startswith(_OWN_FAMILIES))
+    )
 
 
 def _timeouts(given: Mapping[str, float | None] | None) -> Timeouts | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from inferkit.budgets.context import current_scopes
@@ -18,7 +19,7 @@ from inferkit.core.errors import ConfigurationError
 from inferkit.integrations.addresses import Incoming, is_free, read_address, wire_named
 from inferkit.integrations.causes import NOTE, never_answered, sdk_of
 from inferkit.integrations.served import Answered, Served, refused
-from inferkit.integrations.servers import servers_of
+from inferkit.integrations.servers import going_on, servers_of
 from inferkit.runtime import imports
 from inferkit.runtime.loops import current_runtime
 
@@ -226,8 +227,16 @@ def library_named(name: Library) -> Any:
 
 
 def _incoming(address: Address, request: Any, body: bytes) -> Incoming:
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    return Incoming(address, headers, body, request.extensions.get("timeout"))
+    given = tuple([each for each in request.headers.raw if each[0].lower() != b"content-length"])
+    headers, sent = _read_headers(given)
+    return Incoming(address, headers, sent, body, request.extensions.get("timeout"))
+
+
+@functools.lru_cache(maxsize=64)
+def _read_headers(given: tuple[tuple[bytes, bytes], ...]) -> tuple[Mapping[str, str], tuple[tuple[str, str], ...]]:
+    """Give headers by their names, and those that go on to a server; an SDK sends the same ones with every call."""
+    headers = {name.lower().decode("latin-1"): value.decode("utf-8", "replace") for name, value in given}
+    return MappingProxyType(headers), going_on(headers)
 
 
 def _plain(request: Any) -> Any:

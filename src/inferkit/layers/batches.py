@@ -108,8 +108,6 @@ def _together(quotes: Sequence[Quote]) -> Quote:
 
 def _check(candidates: Sequence[Target]) -> None:
     for target in candidates:
-        if target.provider == "local":
-            raise ConfigurationError("a local model gives no embeddings; name a model of a provider that does")
         if "embed" not in getattr(target.adapter, "operations", ()):
             raise ConfigurationError(f"{target.name} gives no embeddings; name a model of a server that does")
     models = {target.model.rpartition("/")[2].lower() for target in candidates}

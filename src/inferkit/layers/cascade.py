@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from inferkit.core.errors import BudgetExceeded, ContentFiltered, LocalModelError, ProviderError
+from inferkit.core.errors import BudgetExceeded, LocalModelError, ProviderError
 from inferkit.core.reply import Reply
 from inferkit.core.request import sent_to
 from inferkit.core.response import Response
@@ -16,6 +16,7 @@ from inferkit.core.response import Response
 if TYPE_CHECKING:
     from inferkit.core.chunks import Chunk
     from inferkit.core.request import Handler, Request
+    from inferkit.resilience.failover import Failover
     from inferkit.routing.cascade import Cascade
 
 __all__ = ["cascaded"]
@@ -23,7 +24,7 @@ __all__ = ["cascaded"]
 _log = logging.getLogger("inferkit")
 
 
-async def cascaded(request: Request, call_next: Handler, cascade: Cascade) -> Response:
+async def cascaded(request: Request, call_next: Handler, cascade: Cascade, failover: Failover) -> Response:
     """Hand on the first reply that is good enough, or that of the last candidate."""
     record, kind = request.record, request.attempt_kind
     kept: tuple[list[Chunk], str, str] | None = None
@@ -34,7 +35,7 @@ async def cascaded(request: Request, call_next: Handler, cascade: Cascade) -> Re
             model, name, headers = response.model, response.id, response.headers
             chunks = await response.read()
         except (ProviderError, LocalModelError) as error:
-            if isinstance(error, ContentFiltered):
+            if failover.action(error) == "raise":
                 raise
             record.note("cascade", target=target.name, error=type(error).__name__)
             level, why = logging.WARNING, type(error).__name__

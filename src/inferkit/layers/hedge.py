@@ -82,7 +82,11 @@ class Hedge:
             record.hedges += 1
             record.note("hedge", target=other.name, after=runtime.now() - began)
             again = request.replace(
-                provider=other.provider, model=other.model, target=other, attempt=request.attempt + record.hedges
+                provider=other.provider,
+                model=other.model,
+                target=other,
+                attempt=request.attempt + record.hedges,
+                attempt_kind="hedge",
             )
             response = await begin(again, call_next)
             hedged.append(response)

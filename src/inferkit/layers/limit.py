@@ -6,7 +6,7 @@ What may go is what the application states, and what the provider says of its ow
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ProviderError, RateLimited
 from inferkit.layers.turns import Door, Passing
@@ -63,23 +63,30 @@ class LimitLayer:
         """Renew the lock in a forked child."""
         self._lock = threading.Lock()
 
-    async def __call__(self, request: Request, call_next: Handler) -> Response:
+    async def __call__(self, request: Request, call_next: Handler) -> Response:  # noqa: C901 - each of these steps counts
         """Wait for the turn of a request, and send it."""
         target = request.target
         if target is None:
             return await call_next(request)
         lane = self._lanes.get(target.name) or self._lane(target)
+        plain = lane.plain  # nearly every call slips through the one door that there is
         passing: list[Passing] = []
         try:
-            if lane.doors:
-                await self._enter(lane, request, target, passing)
+            if plain is None or not plain.slip_in(request.runtime):
+                plain = None
+                while len(passing) < len(lane.doors) and not self._enter(lane, request, passing):
+                    await self._wait(lane, target, passing[-1])
             response = await call_next(request)
         except BaseException as error:
+            if plain is not None:
+                plain.slip_out(error, request.runtime)
             for one in passing:
                 one.leave(None, error)
             headers = error.quota_headers if isinstance(error, ProviderError) else {}
             self._hear(headers, lane, request, target, passing, refused=isinstance(error, RateLimited))
             raise
+        if plain is not None and plain.wants_back:
+            response.at_end(plain.end)
         for one in passing:
             if one.door.wants_back:
                 response.at_end(one.end)
@@ -87,17 +94,39 @@ class LimitLayer:
             self._hear(response.headers, lane, request, target, passing)
         return response
 
-    async def _enter(self, lane: _Lane, request: Request, target: Target, passing: list[Passing]) -> None:
-        """Go through the doors, one after another; `passing` is where it goes through."""
-        tokens, sent = self._tokens(lane, request)
-        for door in lane.doors:
+    @property
+    def names(self) -> list[str]:
+        """The models whose limits are known."""
+        with self._lock:
+            return [name for name, lane in self._lanes.items() if lane.doors]
+
+    def limits_of(self, name: str) -> dict[str, Any]:
+        """Say how a model stands with its limits: fields of `ModelHealth`."""
+        with self._lock:
+            lane = self._lanes.get(name)
+        facts: dict[str, Any] = {}
+        for door in () if lane is None else lane.doors:
+            door.add_standing(facts)
+        return facts
+
+    def _enter(self, lane: _Lane, request: Request, passing: list[Passing]) -> bool:
+        """Go through the doors that are open; False at one where it has to wait."""
+        doors = lane.doors
+        tokens = sent = 0
+        if lane.counts_tokens:
+            tokens, sent = self._tokens(doors, request)
+        for door in doors[len(passing) :] if passing else doors:
             one = Passing(door, request, tokens, sent)
             passing.append(one)
-            if one.is_in:
-                continue
-            if door.is_told and lane.key != _key(target):  # of the key that it has now nothing is known
-                passing.pop().leave(None, None)
-                continue
+            if not one.is_in:
+                return False
+        return True
+
+    async def _wait(self, lane: _Lane, target: Target, one: Passing) -> None:
+        """Wait at a door, unless it is for another key than the one that is used by now."""
+        if one.door.is_told and lane.key != _key(target):
+            one.skip()
+        else:
             await one.wait(target)
 
     def _hear(
@@ -126,15 +155,14 @@ class LimitLayer:
                 door = _kept(self._told, key, lambda: Door(target.name, None))
             lane.follow(door, key)
         door.see(headers, request.runtime, told, refused=refused)
+        lane.counts_tokens = lane.counts_tokens or door.counts_tokens
 
-    def _tokens(self, lane: _Lane, request: Request) -> tuple[int, int]:
+    def _tokens(self, doors: tuple[Door, ...], request: Request) -> tuple[int, int]:
         """Give how many tokens a request is likely to come to, and how many of them are sent.
 
         As good as a guess will do where there is plenty.
         """
-        left = min([door.limiter.tokens_left for door in lane.doors if door.counts_tokens], default=None)
-        if left is None:
-            return 0, 0
+        left = min(door.limiter.tokens_left for door in doors)
         sent = sum([len(message.text) for message in request.messages]) // _CHARACTERS
         if sent > left * _SMALL or len(request.messages) > 1 or request.tools:
             sent = self._likely.input(request)
@@ -165,18 +193,20 @@ def _kept(known: dict[K, T], key: K, make: Callable[[], T]) -> T:
 class _Lane:
     """The way to one model: the doors on it. `told` is the one that its provider's headers speak of."""
 
-    __slots__ = ("_looks", "_stated", "doors", "key", "told")
+    __slots__ = ("_looks", "_stated", "counts_tokens", "doors", "key", "plain", "told")
 
     def __init__(self, stated: list[Door]) -> None:
         self._stated = stated
         self._looks = 0
         self.doors = tuple(stated)
+        self.counts_tokens = any(door.counts_tokens for door in stated)
+        self.plain = stated[0] if len(stated) == 1 and not self.counts_tokens else None
         self.told: Door | None = None
         self.key: tuple[str, str] | None = None
 
     def follow(self, door: Door, key: tuple[str, str]) -> None:
         """Have requests pass this door too."""
-        self.told, self.key = door, key
+        self.told, self.key, self.plain = door, key, None
         self.doors = (*self._stated, door)
 
     def is_looked_at(self) -> bool:

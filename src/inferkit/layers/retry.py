@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 from inferkit.core.errors import (
     BudgetExceeded,
     ConfigurationError,
-    ContentFiltered,
-    DeadlineExceeded,
     LocalModelError,
     Overloaded,
     ProviderError,
@@ -21,22 +19,21 @@ from inferkit.core.errors import (
     Unavailable,
 )
 from inferkit.layers.resolve import resolved
-from inferkit.layers.retry_log import tell_of_next
+from inferkit.layers.setbacks import Setbacks, note_end
 from inferkit.resilience.backoff import backoff, ceiling
+from inferkit.resilience.failover import Failovers
 from inferkit.resilience.health import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from inferkit.core.attempt import AttemptKind
     from inferkit.core.body import Batch, Explain
     from inferkit.core.request import Handler, Request, Target
     from inferkit.core.response import Response
-    from inferkit.layers.retry_log import Failure
+    from inferkit.resilience.failover import Action, Failover, Failure
 
 __all__ = ["Retry", "begin"]
-
-_SLOW = 10.0  # seconds without a first chunk, after which even a deadline speaks against the model
 
 
 class Retry:
@@ -45,11 +42,9 @@ class Retry:
     It says what kind each attempt is: the first one of the first candidate is "primary", or what the request says that
     it is, its others are a "retry", and those of all other candidates a "fallback".
 
-    At most `1 + max_retries` requests are sent, or one a candidate where there are more candidates than that. A
-    candidate that refused for good (wrong key, invalid request), that the budget does not cover, or that is a local
-    model which cannot run here, is not asked again, the others are. Refused content is not taken to another model. A
-    wait that would pass the call's deadline, or is longer than `longest_wait` seconds, is not begun: the last error is
-    raised at once.
+    At most `1 + max_retries` requests are sent, or one a candidate where there are more candidates than that. What
+    follows from each kind of failure is what `failover` says, a policy for all names or one for each. A wait that would
+    pass the call's deadline, or is longer than `longest_wait` seconds, is not begun: the last error is raised at once.
 
     `health` is what all calls know together. A candidate that keeps failing, or that asked for time, is left alone by
     every call for a while, and retries may not exceed a share of the calls, so that they cannot multiply an outage.
@@ -65,6 +60,7 @@ class Retry:
         longest: float = 8.0,
         longest_wait: float = 60.0,
         health: Health | None = None,
+        failover: Failover | Mapping[str, Failover] | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
         if not isinstance(max_retries, int) or max_retries < 0:
@@ -72,6 +68,7 @@ class Retry:
         if base <= 0 or longest < base or longest_wait < 0:
             raise ConfigurationError("base and longest are in seconds, base above 0 and longest at least as much")
         self.health = health or Health()
+        self.failovers = Failovers(failover)
         self._max_retries = max_retries
         self._base = base
         self._longest = longest
@@ -82,7 +79,7 @@ class Retry:
         """Return the first response that begins, or raise the last error."""
         if not request.candidates:
             request = resolved(request)
-        walk = _Walk(request, self.health, 1 + self._max_retries)
+        walk = _Walk(request, self.health, self.failovers, 1 + self._max_retries)
         round_number = 0
         try:
             while True:
@@ -90,19 +87,25 @@ class Retry:
                 if response is not None:
                     return response
                 round_number += 1
-                if walk.is_over or not await self._wait(request, round_number, walk):
-                    raise walk.failure or walk.refusal()
+                setbacks = walk.setbacks
+                if walk.is_over or not await self._wait(request, round_number, setbacks):
+                    stays = setbacks.stays
+                    if stays is None or walk.is_over:
+                        raise setbacks.failure or setbacks.refusal()
+                    setbacks.leave_out(stays)  # the others may have the time that it would take
+                    setbacks.stays = None
         finally:
-            walk.failure = None  # its traceback holds this frame: a cycle that would keep the call alive
+            walk.forget()
 
-    async def _wait(self, request: Request, round_number: int, walk: _Walk) -> bool:
+    async def _wait(self, request: Request, round_number: int, setbacks: Setbacks) -> bool:
         """Wait until a candidate may be asked again; False where that would take too long."""
         if round_number > max(1, self._max_retries):
             return False
         now = request.runtime.now()
         rounds = range(round_number, self._max_retries + 1)
         patience = sum(ceiling(each, self._base, self._longest) for each in rounds)
-        waits = [wait for target in walk.remaining if (wait := walk.wait_for(target, now, patience)) is not None]
+        targets = setbacks.remaining if setbacks.stays is None else [setbacks.stays]
+        waits = [wait for target in targets if (wait := setbacks.wait_for(target, now, patience)) is not None]
         if not waits:
             return False
         delay = backoff(
@@ -116,20 +119,19 @@ class Retry:
 
 
 class _Walk:
-    """The candidates of one call on its way: who may still be asked, and when, and how many requests were sent."""
+    """The candidates of one call on its way: who may still be asked, and how many requests were sent."""
 
-    __slots__ = ("_asked", "_before", "_begins", "_era", "_failed", "_health", "_most", "_not_before", "_request",
-                 "_sent", "failure", "remaining")  # fmt: skip
+    __slots__ = ("_asked", "_before", "_begins", "_era", "_failovers", "_health", "_most", "_request", "_sent",
+                 "_setbacks", "remaining")  # fmt: skip
 
-    def __init__(self, request: Request, health: Health, most: int) -> None:
+    def __init__(self, request: Request, health: Health, failovers: Failovers, most: int) -> None:
         self.remaining = list(request.candidates)
-        self.failure: Failure | None = None
-        self._failed: Target | None = None
+        self._setbacks: Setbacks | None = None
         self._most = max(most, len(self.remaining))
         self._sent = 0
         self._health = health
+        self._failovers = failovers
         self._era = 0
-        self._not_before: dict[str, float] = {}
         self._request = request
         self._asked: set[str] = set()
         self._before = len(request.record.attempts)  # a budget may have taken the call to a smaller model after these
@@ -140,30 +142,60 @@ class _Walk:
         """Whether nobody may be asked any more, however long one waits."""
         return self._sent == self._most or not self.remaining
 
+    @property
+    def setbacks(self) -> Setbacks:
+        """What it has learned of candidates that fail; nearly every call learns nothing."""
+        if self._setbacks is None:
+            failover = self._failovers.find(self._request.model)
+            self._setbacks = Setbacks(self._request, self._health, failover, self.remaining)
+        return self._setbacks
+
+    def forget(self) -> None:
+        """Let go of the last error: its traceback holds the frame of the call, a cycle that would keep that alive."""
+        if self._setbacks is not None:
+            self._setbacks.failure = None
+
     async def round(self, call_next: Handler) -> Response | None:
         """Ask each candidate that may be asked now, until one begins to answer."""
-        asked_now = list(self.remaining)
-        for place, target in enumerate(asked_now):
-            if not self.may_ask(target):
+        order = list(self.remaining)
+        if self._setbacks is not None and self._setbacks.stays is not None:
+            order.sort(key=lambda target: target is not self.setbacks.stays)
+            self._setbacks.stays = None
+        for place, target in enumerate(order):
+            if target not in self.remaining or not self.may_ask(target):
                 continue
             try:
-                attempt = self.attempt(target, asked_now[place + 1 :])
-                if self.failure is not None:
-                    tell_of_next(attempt, self._failed, self.failure)
+                attempt = self.attempt(target, order[place + 1 :])
+                if self._setbacks is not None:
+                    self._setbacks.tell_of_next(attempt)
                 response = await begin(attempt, call_next)
             except (ProviderError, BudgetExceeded, LocalModelError) as error:
-                self.note_failure(target, error)
-                if _is_final(error):
+                action = self._take(target, error)
+                if action == "raise":
                     raise
-                self.failure, self._failed = error, target
-                if self.is_over:
+                if action == "stay" or self.is_over:
                     return None
             except BaseException as error:
-                self.note_end(target, error)
+                note_end(self._request, self._health, target, error, self._era)
                 raise
             else:
                 return self._handed_on(attempt, target, response)
         return None
+
+    def _take(self, target: Target, error: Failure) -> Action:
+        """Take in how a candidate failed, and say what follows."""
+        note_end(self._request, self._health, target, error, self._era)
+        action = self.setbacks.take(target, error, number=self._before + self._sent)
+        if not isinstance(error, ProviderError) or isinstance(error, Overloaded):
+            self._sent -= 1  # refused before it was sent
+        if isinstance(error, BudgetExceeded) and not error.others_may_do:
+            return "raise"
+        if action == "stay":
+            others = sum(1 for one in self.remaining if one.name not in self._asked)
+            if self._most - self._sent <= others:  # each of them has a request of its own
+                return "retry"
+            self.setbacks.stays = target
+        return action
 
     def _handed_on(self, attempt: Request, target: Target, response: Response) -> Response:
         """Say who answers, and what it means if that breaks from here on."""
@@ -180,7 +212,7 @@ class _Walk:
     def may_ask(self, target: Target) -> bool:
         """Say whether a candidate is asked now. One that has no retry left in its budget is not asked again at all."""
         name = target.name
-        if self._not_before and self._not_before.get(name, 0.0) > self._request.runtime.now():
+        if self._setbacks is not None and self._setbacks.is_too_early(target):
             return False
         self._era = 0
         trouble = self._health.troubled.get(name)
@@ -192,7 +224,7 @@ class _Walk:
             return True
         facts: dict[str, object] = {"target": name}
         if admission.until == float("inf"):
-            self.remaining.remove(target)
+            self.setbacks.leave_out(target)
             facts["skipped"] = "retry_budget"
         else:
             facts["skipped"] = "paused" if admission.asked_for else "circuit_open"
@@ -219,58 +251,8 @@ class _Walk:
     def _may_follow(self, others: list[Target]) -> bool:
         """Whether one of these would be asked at once if somebody else were not."""
         now = self._request.runtime.now()
-        waits = [self.wait_for(target, now, 0.0) for target in others]
+        waits = [self.setbacks.wait_for(target, now, 0.0) for target in others]
         return any(wait is not None and wait <= 0 for wait in waits)
-
-    def note_end(self, target: Target, error: BaseException) -> None:
-        """Say how a candidate's request ended, where it did not end well. A deadline that was soon is no sign of it."""
-        if isinstance(error, Overloaded):
-            self._health.given_up(target.name, self._era)
-            return
-        if isinstance(error, DeadlineExceeded):
-            attempts = self._request.record.attempts
-            if not attempts or attempts[-1].seconds < _SLOW:
-                self._health.given_up(target.name, self._era)
-                return
-        self._health.failed(target.name, error, self._era, self._request.runtime.now())
-
-    def note_failure(self, target: Target, error: Failure) -> None:
-        """Leave a candidate out for good, or for as long as it asked for."""
-        self.note_end(target, error)
-        facts = {"attempt": self._before + self._sent, "target": target.name, "error": type(error).__name__}
-        if not isinstance(error, ProviderError) or isinstance(error, Overloaded):
-            self._sent -= 1  # refused before it was sent
-        if not isinstance(error, ProviderError) or not error.retryable:
-            self.remaining.remove(target)
-        elif error.retry_after is not None:
-            self._not_before[target.name] = self._request.runtime.now() + error.retry_after
-        if isinstance(error, ProviderError) and error.status is not None:
-            facts["status"] = error.status
-        self._request.record.note("retry", **facts)
-
-    def wait_for(self, target: Target, now: float, patience: float) -> float | None:
-        """Give the seconds until a candidate may be asked; None where an open circuit takes longer than `patience`."""
-        wait = self._not_before.get(target.name, 0.0) - now
-        trouble = self._health.troubled.get(target.name)
-        if trouble is not None:
-            admission = trouble.refused_until(now)
-            if not admission.asked_for and admission.until - now > patience:
-                return None
-            wait = max(wait, admission.until - now)
-        return wait
-
-    def refusal(self) -> ProviderError:
-        """Give the error of a call for which nobody was asked: the first candidate's."""
-        first = self._request.candidates[0]
-        trouble = self._health.troubled.get(first.name)
-        if trouble is None:  # it worked again, for another call, this very moment
-            return Unavailable(f"{first.name} was left alone until now; try again", provider=first.provider)
-        return trouble.refusal(self._request.runtime.now(), first.provider)
-
-
-def _is_final(error: Failure) -> bool:
-    """Whether no other candidate is asked. A budget that takes the call to a smaller model does that at once."""
-    return isinstance(error, ContentFiltered) or (isinstance(error, BudgetExceeded) and not error.others_may_do)
 
 
 async def begin(request: Request, call_next: Handler) -> Response:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from inferkit.layers.resolve import resolved
+from inferkit.resilience.failover import Failovers
 from inferkit.runtime import imports
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ class Route:
 
     role = "route"
 
-    def __init__(self, routes: Routes | None = None) -> None:
+    def __init__(self, routes: Routes | None = None, failovers: Failovers | None = None) -> None:
         self.routes = routes
+        self._failovers = failovers or Failovers()
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Plan and pass on."""
@@ -59,7 +61,8 @@ class Route:
             with imports.lock:
                 from inferkit.layers.cascade import cascaded
 
-            call_next = partial(cascaded, call_next=call_next, cascade=cascade)
+            failover = self._failovers.find(request.model)
+            call_next = partial(cascaded, call_next=call_next, cascade=cascade, failover=failover)
         learn = _teaching(policy, request)
         if learn is None:
             return await call_next(request)

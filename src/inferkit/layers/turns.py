@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import (
     DeadlineExceeded,
@@ -76,6 +76,36 @@ class Door:
                     bucket.observe(quota, now, sent_at=own.in_at, mark=own.marks[place], refused=refused)
             limiter.advance(now)
 
+    def slip_in(self, runtime: Runtime) -> bool:
+        """Let a request in without more ado, where nobody waits; then `slip_out` or `end` lets it out."""
+        now = runtime.now()
+        with self.lock:
+            return self.limiter.slip_in(now)
+
+    def slip_out(self, error: BaseException | None, runtime: Runtime) -> None:
+        """Let out what slipped in."""
+        overloaded = False if error is None else _overloaded(error)
+        with self.lock:
+            if self.limiter.slip_out(overloaded=overloaded):
+                self.limiter.advance(runtime.now())
+
+    def end(self, end: End) -> None:
+        """Let out what slipped in, and whose stream has ended."""
+        self.slip_out(end.error, end.runtime)
+
+    def add_standing(self, facts: dict[str, Any]) -> None:
+        """Add how it stands to fields of `ModelHealth`: of several limits, the one that lets least through counts."""
+        limiter, now = self.limiter, clock.now()
+        with self.lock:
+            facts["waiting"] = facts.get("waiting", 0) + len(limiter)
+            if self._limit is not None and self._limit.concurrent is not None:
+                facts["running"] = max(facts.get("running", 0), limiter.running)
+                facts["concurrent"] = min(facts.get("concurrent", limiter.concurrent), limiter.concurrent)
+            for bucket in limiter.quotas:
+                bucket.fill(now)
+                left = facts.setdefault("left", {})
+                left[bucket.unit] = min(left.get(bucket.unit, bucket.level), max(0.0, bucket.level))
+
     def unheard(self, own: Passing) -> None:
         """Take in that a request was answered without a word of limits, or not at all."""
         if own.marks:
@@ -97,15 +127,17 @@ class Passing(Ticket):
     __slots__ = ("_left", "_request", "_turn", "door")
 
     def __init__(self, door: Door, request: Request, tokens: int, input_tokens: int) -> None:
-        super().__init__(request.priority, request.tenant or "", tokens, input_tokens)
+        super().__init__(request.priority, request.tenant or "", tokens, input_tokens, request.deadline)
         self.door = door
         self._request = request
         self._turn: Lock | None = None
         self._left = False
+        runtime = request.runtime
+        now = runtime.now()
         with door.lock:
-            door.limiter.enter(self, request.runtime.now())
+            door.limiter.enter(self, now)
             if not self.is_in and not self.is_turned_away:
-                turn = self._turn = request.runtime.lock()  # nobody can wake it before the door's lock is given back
+                turn = self._turn = runtime.lock()  # nobody can wake it before the door's lock is given back
                 turn.acquire_nowait()
 
     async def wait(self, target: Target) -> None:
@@ -114,9 +146,12 @@ class Passing(Ticket):
         runtime, turn = request.runtime, self._turn
         began = runtime.now()
         while not self.is_in:
+            if self.is_late:
+                self._left = True
+                raise self._refused(target, "late", "its turn came too late for the call's deadline")
             if self.is_turned_away or turn is None:
                 self._left = True
-                raise self._refused(target, f"{len(limiter)} calls wait for it already")
+                raise self._refused(target, "full", f"{len(limiter)} calls wait for it already")
             with self.door.lock:
                 seconds = limiter.seconds_left(self, runtime.now())
                 if seconds is not None and seconds <= _NEAR:
@@ -134,12 +169,13 @@ class Passing(Ticket):
         """Give the instant at which to look again, unless somebody wakes it. Raises where it is not to wait so long."""
         request = self._request
         if self.door.is_told and request.others_left and (seconds is None or seconds > _PATIENCE):
-            raise self._refused(target, "another model can be asked at once", retry_after=seconds or _PATIENCE)
+            wait = seconds or _PATIENCE
+            raise self._refused(target, "elsewhere", "another model can be asked at once", retry_after=wait)
         if seconds is None:
             return request.deadline
         until = request.runtime.now() + seconds
         if request.deadline is not None and until > request.deadline:
-            raise self._refused(target, f"its turn comes in {seconds:.3g} s, after the call's deadline")
+            raise self._refused(target, "late", f"its turn comes in {seconds:.3g} s, after the call's deadline")
         return until
 
     def wake(self) -> None:
@@ -166,11 +202,17 @@ class Passing(Ticket):
         if self._left or (self.is_in and not self.door.wants_back):
             return
         self._left = True
-        overloaded = isinstance(error, _OVERLOAD) if error is None or isinstance(error, ProviderError) else None
-        with self.door.lock:
-            self.door.limiter.leave(self, self._request.runtime.now(), tokens=tokens, overloaded=overloaded)
+        door, overloaded = self.door, _overloaded(error)
+        with door.lock:
+            door.limiter.leave(self, self._request.runtime.now(), tokens=tokens, overloaded=overloaded)
 
-    def _refused(self, target: Target, why: str, *, retry_after: float | None = None) -> Overloaded:
+    def skip(self) -> None:
+        """Go past the door, whatever it says."""
+        self.leave(None, None)
+        self.is_in = self._left = True
+
+    def _refused(self, target: Target, kind: str, why: str, *, retry_after: float | None = None) -> Overloaded:
+        self._request.record.note("limit", target=target.name, refused=kind)
         if self.door.is_told:
             what = f"{target.name} has nothing left of its limit, as its provider says"
         else:
@@ -191,6 +233,13 @@ _REMEDY = {
     False: "raise its limits=, send fewer calls, or list another model behind it",
     True: "allow more time, send fewer calls, or list another model behind it",
 }
+
+
+def _overloaded(error: BaseException | None) -> bool | None:
+    """Say whether a request ended with too much for its model; None where that is not known."""
+    if error is None:
+        return False
+    return isinstance(error, _OVERLOAD) if isinstance(error, ProviderError) else None
 
 
 def _taken(request: Request) -> int | None:

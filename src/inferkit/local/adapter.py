@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.chunks import Chunk, TokenLogprob
-from inferkit.core.errors import DeadlineExceeded, InferkitError, InvalidRequest, ModelFileError, StreamError
+from inferkit.core.embeddings import BatchLimits
+from inferkit.core.errors import InferkitError, InvalidRequest, ModelFileError
 from inferkit.core.messages import ReasoningPart, TextPart
 from inferkit.core.request import WIRES
 from inferkit.core.response import Response
-from inferkit.core.usage import Usage, UsageDetails
 from inferkit.local.engines.interface import PREFIX_MEMORY, EngineSettings
 from inferkit.local.errors import PROVIDER
 from inferkit.local.finding import find_model
+from inferkit.local.frames import Frames, ReplyBody, VectorBody
 from inferkit.local.gguf.head import check_place
 from inferkit.local.worker.pulse import HANG_SECONDS, check_hang_seconds
 from inferkit.local.worker.supervisor import WorkerSupervisor
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from inferkit.local.gguf.model_file import ModelFile
     from inferkit.local.rules import Rules
     from inferkit.local.worker.supervisor import WorkerCall
-    from inferkit.runtime.protocol import Runtime
 
 __all__ = ["EMBEDDED", "Local"]
 
@@ -46,6 +45,7 @@ EMBEDDED = Path(__file__).parent / "models" / "triage-q8_0.gguf"
 _SAVE_SECONDS = 10.0
 _log = logging.getLogger("inferkit")
 _EXTRA = frozenset({"logit_bias", "repeat_penalty", "repeat_window", "top_k"})
+_TEXTS_AT_ONCE = 64
 _COST_RULES = CostRules({name: WireField("free") for name in sorted(_EXTRA)})
 
 
@@ -74,6 +74,11 @@ class Local:
     what is free when it starts). `hang_timeout` is in seconds: a worker that uses no processor's time for so long, or
     computes a single step for ten times as long, is ended (by default 60).
 
+    `draft` is a smaller model with the same vocabulary, a path or a package: it guesses up to `draft_tokens` at a time,
+    and `model` checks them all at once, in replies without temperature. On ctransformers they stay the same, word for
+    word; on xllamacpp a batch computes other last bits than a single token. Where guessing does not pay, it stops by
+    itself. The last chunk's `raw` and the trace say how it went.
+
     A request with a schema is held to it by a grammar, and one with a `grammar` to that; see `inferkit.local.grammar`
     and `inferkit.local.gbnf`. A request without `temperature` always takes the best token. `extra` may hold `top_k` (1
     to 1,000, by default 40), `repeat_penalty`, `repeat_window` and `logit_bias`, which maps the number of a token, or a
@@ -82,6 +87,8 @@ class Local:
     the machine lacks something, `ContextOverflow` where a prompt is too long, `WorkerDied` (retryable) where the worker
     ended.
     """
+
+    operations = ("embed",)
 
     keeps_limit = True
     """No reply runs past its `max_output_tokens`, which is counted here: an estimate has nothing to cut by."""
@@ -100,6 +107,8 @@ class Local:
         prefix_disk: int = 0,
         memory_limit: int | None = None,
         hang_timeout: float = HANG_SECONDS,
+        draft: str | os.PathLike[str] | None = None,
+        draft_tokens: int = 8,
     ) -> None:
         path = EMBEDDED if model is None else find_model(model)
         if model is None and not path.is_file():
@@ -120,8 +129,12 @@ class Local:
             memory_limit,
             prefix_disk,
             str(_prefix_folder()) if prefix_disk else "",
+            draft=None if draft is None else str(find_model(draft)),
+            draft_tokens=draft_tokens,
         )
         self._supervisor = WorkerSupervisor(self._settings, hang_seconds=check_hang_seconds(hang_timeout))
+        counting = replace(self._settings, vocabulary_only=True, gpu_layers=0, draft=None, prefix_disk=0)
+        self._counter = WorkerSupervisor(counting)
         facts = (self._settings, status.st_size, status.st_mtime_ns)
         self.cost_rules = _COST_RULES
         self.capabilities = Capabilities(schema=True, grammar=True, logprobs=True)
@@ -132,7 +145,11 @@ class Local:
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request; see `Handler`. Returns when it is this request's turn and its prompt was accepted."""
-        body = _Body(self._supervisor.open(_question(request)), request.runtime, request.deadline)
+        if request.operation == "embed":
+            call = self._supervisor.open({"op": "embed", "texts": _texts(request)})
+            vectors = VectorBody(call, request.runtime, request.deadline)
+            return Response(vectors, runtime=request.runtime, model=self.model)
+        body = ReplyBody(self._supervisor.open(_question(request)), request)
         try:
             start = await body.start()
         except BaseException:
@@ -149,40 +166,52 @@ class Local:
 
     def describe(self) -> ModelFile:
         """Say what the file is and which engine runs it, from its header alone. Raises what the first call would."""
-        from inferkit.local.engines.choice import inspect
+        from inferkit.local.engines.choice import inspect, inspect_draft
         from inferkit.local.prompt_choice import format_of
 
         model = inspect(self._settings.model, self._settings.engine)
-        format_of(model, self._settings.prompt_format)
+        if not model.embeds:
+            format_of(model, self._settings.prompt_format)
+        if self._settings.draft is not None:
+            inspect_draft(self._settings.draft, model)
         return model
 
     def count_tokens(self, messages: Messages) -> int:
-        """Count the tokens of a prompt, marks of the prompt's form included. Waits its turn behind running calls."""
-        counted: int = self._ask({"op": "count", "messages": _turns(as_messages(messages))})["count"]
+        """Count the tokens of a prompt, marks of the prompt's form included, without reading the model's weights.
+
+        It takes a process of its own, which holds the vocabulary, and waits for no call.
+        """
+        question = {"op": "count", "messages": _turns(as_messages(messages))}
+        counted: int = _answer(self._counter.open(question))["count"]
         return counted
 
     def save_prefixes(self) -> int:
         """Save the prompts that are warm, for other processes; give how many that are. Waits its turn."""
-        saved: int = self._ask({"op": "save"})["saved"]
+        saved: int = _answer(self._supervisor.open({"op": "save"}))["saved"]
         return saved
 
-    def _ask(self, question: dict[str, Any], seconds: float | None = None) -> dict[str, Any]:
-        """Ask the worker what is answered in one frame."""
-        call = self._supervisor.open(question)
-        body = _Body(call, DirectRuntime(), None if seconds is None else clock.now() + seconds)
-        try:
-            return drive(body.frame())
-        finally:
-            call.close()
+    def batch_limits(self, dimensions: int | None) -> BatchLimits:  # noqa: ARG002 - they do not matter here
+        """Give what one request for embeddings holds: a reply to another call waits for no more texts than this."""
+        return BatchLimits(_TEXTS_AT_ONCE)
 
     def close(self) -> None:
         """End the worker process. Further calls raise `ConfigurationError`."""
         if self._settings.prefix_disk and self._supervisor.pid is not None:
             try:
-                self._ask({"op": "save"}, _SAVE_SECONDS)
+                _answer(self._supervisor.open({"op": "save"}), _SAVE_SECONDS)
             except InferkitError as error:
                 _log.warning("the prompts of %s that are warm could not be saved: %s", self.model, error)
         self._supervisor.close()
+        self._counter.close()
+
+
+def _answer(call: WorkerCall, seconds: float | None = None) -> dict[str, Any]:
+    """Give what a worker answers in one frame."""
+    body = Frames(call, DirectRuntime(), None if seconds is None else clock.now() + seconds)
+    try:
+        return drive(body.frame())
+    finally:
+        call.close()
 
 
 def _prefix_folder() -> Path:
@@ -195,66 +224,14 @@ def _prefix_folder() -> Path:
     return platformdirs.user_cache_path("inferkit") / "prefixes"
 
 
-class _Body:
-    """Reads one call, waiting through the runtime only."""
-
-    def __init__(self, call: WorkerCall, runtime: Runtime, deadline: float | None) -> None:
-        self._call = call
-        self._runtime = runtime
-        self._deadline = deadline
-        self._frames: deque[dict[str, Any]] = deque()
-        self._ended = False
-        self._closed = False
-
-    async def start(self) -> dict[str, Any]:
-        """Wait for the first frame, which comes once the prompt was accepted."""
-        frame = await self.frame()
-        start: dict[str, Any] = frame["start"]
-        return start
-
-    async def __anext__(self) -> Chunk:
-        if self._ended:
-            raise StopAsyncIteration
-        frame = await self.frame()
-        if "text" in frame:
-            told = frame.get("logprobs", ())
-            return Chunk(text=frame["text"], logprobs=tuple([_logprob(*one) for one in told]))
-        self._ended = True
-        self._call.close()
-        details = UsageDetails(prompt_nanoseconds=frame["prompt_ns"], reply_nanoseconds=frame["reply_ns"])
-        usage = Usage(frame["prompt"], frame["output"], cache_read_tokens=frame["cached"], details=details)
-        return Chunk(finish_reason=frame["end"], usage=usage, event=frame)
-
-    async def frame(self) -> dict[str, Any]:
-        """Give the next frame. Raises `DeadlineExceeded` when the request's time is up."""
-        while not self._frames:
-            if self._closed:
-                raise StreamError("the stream was closed while it was being read")
-            left = None if self._deadline is None else self._deadline - self._runtime.now()
-            if left is not None and left <= 0:
-                raise DeadlineExceeded(
-                    "the local model did not finish in time; pass a longer timeout= or a lower max_output_tokens="
-                )
-            found = self._call.receive()
-            if found:
-                self._frames.extend(found)
-                continue
-            pause = self._call.interval if left is None else min(self._call.interval, left)
-            if not await self._runtime.wait_readable(self._call.sock, pause) and pause == self._call.interval:
-                self._call.look()
-        return self._frames.popleft()
-
-    async def aclose(self) -> None:
-        """Hang up, which stops the model before its next token; from any task or thread."""
-        if not self._closed:
-            self._closed = True
-            if not self._ended:
-                self._runtime.wake(self._call.sock)
-            self._call.close()
-
-
-def _logprob(token: str, logprob: float, likeliest: list[tuple[str, float]]) -> TokenLogprob:
-    return TokenLogprob(token, logprob, tuple([(text, value) for text, value in likeliest]))
+def _texts(request: Request) -> list[str]:
+    """Give the texts that vectors are asked for. Raises `InvalidRequest` for what a local model cannot do."""
+    for what, given in (("dimensions=", request.dimensions), ("task=", request.task)):
+        if given is not None:
+            raise InvalidRequest(f"a local model cannot be told {what}; leave it out", provider=PROVIDER)
+    if request.extra:
+        raise _not_here(f"{', '.join(sorted(request.extra))} in extra= of a call for embeddings")
+    return [text for _, text in _turns(request.messages)]
 
 
 def _question(request: Request) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from hashlib import blake2b
 from typing import TYPE_CHECKING, cast
 
 from inferkit.core.embeddings import BatchLimits
@@ -100,6 +101,9 @@ class Adapter:
             endpoint = tried[-1]
             body = wire.write_request(request, endpoint)
             url = endpoint.url(wire.path(request), request.model)
+            again = endpoint.idempotency_header
+            if again is not None:
+                headers = {**headers, again: _chain(request, body)}
             exchange = await self.transport.post(
                 url, headers, body, provider=self.name, runtime=runtime, deadline=request.deadline
             )
@@ -199,6 +203,12 @@ class Adapter:
         if known is None or known[0] != key:
             known = self._headers = (key, self.endpoint.headers_with(key))
         return known[1]
+
+
+def _chain(request: Request, body: bytes) -> str:
+    """Give what a request and its retries have in common, and no other request: a hedge is to be answered itself."""
+    key = f"{request.record.id} {request.attempt_kind == 'hedge'} "
+    return blake2b(body, digest_size=16, key=key.encode()[:64]).hexdigest()
 
 
 class _Receiving:

@@ -65,7 +65,9 @@ class Endpoint:
     `path` is where requests go under it, if not where the wire says; `{model}` in it stands for the model's name.
     `quirks` are of the wire's own kind. `embeddings` are its ways of giving embeddings; None where it gives none.
     `free_fields` are fields of `extra=` that only this server knows and that move no cost, so that they may go with
-    calls that a budget pays for. Raises `ConfigurationError` for an address or a header that makes no sense.
+    calls that a budget pays for. `idempotency_header` is where the server takes a key by which it knows a request that
+    is sent again, and answers it once; None where it takes none. Raises `ConfigurationError` for an address or a header
+    that makes no sense.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Endpoint:
     quirks: Any = None
     free_fields: tuple[str, ...] = ()
     embeddings: EmbeddingQuirks | None = None
+    idempotency_header: str | None = None
     query: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +86,8 @@ class Endpoint:
         object.__setattr__(self, "base_url", base_url)
         object.__setattr__(self, "query", query)
         object.__setattr__(self, "headers", checked_headers(self.headers))
+        if self.idempotency_header is not None:
+            checked_headers({self.idempotency_header: "key"})
 
     def __repr__(self) -> str:
         """Name the server, without what is secret of it."""

@@ -38,6 +38,7 @@ class OpenAIChat(Adapter):
     server differs; `max_tokens_field` and `reasoning_field` are two of them by themselves. `embeddings` say the same of
     its embeddings, or with False that it gives none. `preset` makes the adapter for a well-known server. `free_fields`
     names fields of `extra=` that move no cost on this server: a budget refuses those that it does not know.
+    `idempotency_header` is for servers that answer a request once however often it is sent, as some gateways do.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class OpenAIChat(Adapter):
         quirks: ChatQuirks | None = None,
         embeddings: EmbeddingQuirks | bool = True,
         free_fields: Sequence[str] = (),
+        idempotency_header: str | None = None,
         max_kept_bytes: int | None = None,
     ) -> None:
         openai = PRESETS["openai"]
@@ -78,6 +80,7 @@ class OpenAIChat(Adapter):
             quirks=quirks,
             embeddings=ways,
             free_fields=tuple(free_fields),
+            idempotency_header=idempotency_header,
         )
         wire = CHAT if max_kept_bytes is None else ChatWire(max_kept_bytes=max_kept_bytes)
         super().__init__(wire, endpoint, make_transport(transport, http_client=http_client, timeouts=timeouts))

@@ -11,11 +11,14 @@ __all__ = ["Bucket", "QuotaBucket"]
 
 _MINUTE = 60.0
 _UNKNOWN = float("inf")
+_GRAIN = 1e-6  # of one: what sums of small numbers lose
 _BURST = 10.0  # seconds' worth that may go at once
 _LONGEST_HELD = 60.0
+_EARLIER = 0.25  # seconds by which a request may arrive sooner than others did
 _TELLING = 2.0  # seconds by which an instant has to move, or not, to say something: some are rounded to one
 _STOOD, _MOVED = 0.25, 0.5  # of what a bucket's would have
 _ENOUGH = 50
+_LESS, _MORE, _LEAST_SHARE = 0.8, 0.005, 0.05
 _LEFT_OUT = 0.5  # of one, which is rounded down when it says what remains
 
 
@@ -32,8 +35,10 @@ class Bucket:
 
     def wait(self, amount: float, now: float) -> float:
         """Give the seconds until an amount may go; one that is more than there ever is goes when it is full."""
-        self.fill(now)
-        if self.level >= amount or self.level >= self.most:
+        if now > self.at:  # as `fill` does: every request comes by here
+            self.level = min(self.most, self.level + (now - self.at) * self.per_second)
+            self.at = now
+        if self.level + _GRAIN >= amount or self.level >= self.most:
             return 0.0
         return (min(amount, self.most) - self.level) / self.per_second
 
@@ -59,11 +64,25 @@ class QuotaBucket(Bucket):
     Most providers fill their limits little by little, and say when all is back. Some give all of it back at one
     instant, and nothing before: their instant stands still while what remains goes down, and so they are told apart.
 
+    Where others use the same key, not all that comes back is for this one: a share of it is, which refusals lower and
+    replies raise.
+
     It never holds anybody for longer than a minute: what takes longer is asked for, and the provider may refuse it. So
     headers that make no sense slow calls down for a while, and stop none.
     """
 
-    __slots__ = ("_before", "_refused_at", "all_at_once", "answered", "full_at", "period", "taken", "unit")
+    __slots__ = (
+        "_before",
+        "_refused_at",
+        "_share",
+        "_told",
+        "all_at_once",
+        "answered",
+        "full_at",
+        "period",
+        "taken",
+        "unit",
+    )
 
     def __init__(self, unit: Unit, period: float, now: float) -> None:
         self.unit = unit
@@ -77,6 +96,8 @@ class QuotaBucket(Bucket):
         self.all_at_once = False
         self._before: tuple[float, float] | None = None  # what remained, and when all would be back
         self._refused_at: float | None = None
+        self._told = 0.0  # a second, as its provider says
+        self._share = 1.0  # of that, where others use the same key
 
     @property
     def is_ample(self) -> bool:
@@ -86,17 +107,18 @@ class QuotaBucket(Bucket):
     def wait(self, amount: float, now: float) -> float:
         """Give the seconds until an amount may go; none where that is more than a minute."""
         self.fill(now)
-        if self.level >= amount or self.level >= self.most:
+        needed = min(self.most, amount + (0.0 if self.all_at_once else _EARLIER * self.per_second))
+        if self.level + _GRAIN >= needed:
             return 0.0
         if self.all_at_once or not self.per_second:
-            wait = self.full_at - now
+            wait = self.full_at + _EARLIER - now
         else:
-            wait = (min(amount, self.most) - self.level) / self.per_second
+            wait = (needed - self.level) / self.per_second
         return wait if 0.0 < wait <= _LONGEST_HELD else 0.0
 
     def fill(self, now: float) -> None:
         """Add what time has brought."""
-        if now >= self.full_at and self.all_at_once:
+        if now >= self.full_at + _EARLIER and self.all_at_once:
             self.level, self.at, self.all_at_once = self.most, now, False
         elif self.all_at_once:
             self.at = now
@@ -113,9 +135,10 @@ class QuotaBucket(Bucket):
     ) -> None:
         """Take in what the reply to a request said.
 
-        It was sent at `sent_at`, when `mark` had been taken in all, itself included; None where that is not known.
-        Requests arrive in another order than they are sent in: what it says may include all that was taken since and
-        is under way, or nothing of it. So the level, which is kept by what is sent, stays as it is between the two.
+        It was sent at `sent_at`; `mark` is how much had been answered by then, with itself, and None where that is not
+        known. Requests arrive in another order than they are sent in: of what was not answered when it was sent, and of
+        what was sent since, what it says may include all or nothing. So the level, which is kept by what is sent, stays
+        as it is between the two.
         """
         remaining, limit, reset = quota
         known = self.most != _UNKNOWN
@@ -125,7 +148,7 @@ class QuotaBucket(Bucket):
             self.fill(now)
         self._tell(remaining, limit, reset, now, sent_at, refused=refused)
         most = remaining + (0.0 if self.all_at_once else (now - sent_at) * self.per_second)
-        least = most if mark is None else most - (self.taken - mark) - (self.taken - self.answered)
+        least = most if mark is None else most - (self.taken - mark)
         if not known:
             self.level = least
         elif mark is None:
@@ -133,31 +156,41 @@ class QuotaBucket(Bucket):
         else:
             self.level = max(least, min(most, self.level))
         self.most = limit
-        self.level = min(limit, self.level)
+        self.level = min(0.0 if refused else limit, self.level)
         self.at = now
 
     def _tell(
         self, remaining: float, limit: float, reset: float | None, now: float, sent_at: float, *, refused: bool
     ) -> None:
         """Say how fast it comes back, and whether it does so all at once."""
-        if reset is None:
-            self.per_second, self.full_at = limit / self.period, now + self.period
-            return
-        if remaining >= limit or not reset:
-            self.per_second, self.full_at = max(self.per_second, limit / self.period), now
-            return
-        self.full_at = now + reset
         used = limit - remaining
-        if used >= min(limit / 2, _ENOUGH) or not self.per_second:  # of little, what is left out of a number is much
-            self.per_second = (used - _LEFT_OUT) / reset
-        before, self._before = self._before, (remaining, self.full_at)
-        if before is not None and before[0] > remaining:
-            due = (before[0] - remaining) / self.per_second
+        self.full_at = now + (self.period if reset is None else reset)
+        if reset is None:
+            self._told = limit / self.period
+        elif not reset or not used:
+            self._told = max(self._told, limit / self.period)
+        elif used >= min(limit / 2, _ENOUGH) or not self._told:  # of little, what is left out of a number is much
+            self._told = (used - _LEFT_OUT) / reset
+        if reset and used:
+            self._tell_windows(remaining)
+        if not refused:
+            self._refused_at = None
+            self._share = min(1.0, self._share + _MORE)
+        elif self._refused_at is None or sent_at > self._refused_at:  # and not one of those that went with it
+            if self._refused_at is not None:
+                self.all_at_once = True  # it was sent when enough should have come back, and had not
+            self._refused_at = now
+            self._share = max(_LEAST_SHARE, self._share * _LESS)
+        self.per_second = self._told * self._share
+
+    def _tell_windows(self, remaining: float) -> None:
+        """Say whether the instant at which all is back stands still while what remains goes down."""
+        before = self._before
+        if before is None or remaining >= before[0]:
+            self._before = remaining, self.full_at
+            return
+        due = (before[0] - remaining) / self._told
+        if due >= _TELLING:
             moved = self.full_at - before[1]
-            if due >= _TELLING and moved < _STOOD * due:
-                self.all_at_once = True
-            elif moved > _MOVED * due:
-                self.all_at_once = False
-        if refused and self._refused_at is not None and sent_at > self._refused_at:
-            self.all_at_once = True  # it was sent when enough should have come back, and had not
-        self._refused_at = now if refused else None
+            self._before = remaining, self.full_at
+            self.all_at_once = moved < _STOOD * due or (self.all_at_once and moved < _MOVED * due)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import (
@@ -24,6 +24,8 @@ from inferkit.resilience.retry_budget import RetryBudget, RetryRules
 from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from inferkit.resilience.breaker import BreakerState
 
 __all__ = ["Admission", "Health", "ModelHealth", "Trouble"]
@@ -41,6 +43,10 @@ class ModelHealth:
     `seconds_left` is how long it is left alone for yet, because its `circuit` is open or because it asked for time
     (`paused`); `retries_left` how often it may be asked again before others have asked it for the first time, None
     while nothing limits that. `failures` counts those since it last worked.
+
+    Of its limits, those that the application states and the provider's own: how many calls are `waiting` for their
+    turn and how many are `running`, counted where `concurrent` limits them, which is how many may at present; `left`
+    is what the provider has left, by "requests", "tokens", "input_tokens" and "output_tokens", as far as it tells.
     """
 
     name: str
@@ -50,6 +56,10 @@ class ModelHealth:
     retries_left: int | None = None
     failures: int = 0
     last_error: str | None = None
+    waiting: int = 0
+    running: int = 0
+    concurrent: float | None = None
+    left: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_asked(self) -> bool:

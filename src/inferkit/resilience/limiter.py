@@ -3,7 +3,7 @@
 Requests and tokens are let through as fast as a minute's worth allows, with a burst of a sixth of it, or as a provider
 says of its own limits; so many may run at the same time. What does not get through waits: the highest priority first,
 and within one priority each tenant in turn, however much another one sends. Where the queue is full, the lowest
-priority is turned away.
+priority is turned away, and of that the tenant with the most in it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Limiter", "RateLimit", "Ticket"]
 
 _LESS = 0.75
+_NEW = 0.1  # of how long they take
 _COUNTED_BEFORE = {"tokens", "input_tokens"}
 _LEAST = 1.0
 
@@ -54,20 +55,36 @@ class RateLimit:
 class Ticket:
     """One request that wants through, or is: `tokens` is what it is counted as, of which so many are `input_tokens`.
 
-    `wake()` tells whoever waits to look. It went in at `in_at`, when so much had been taken of each quota (`marks`).
+    `wake()` tells whoever waits to look. With a `deadline` it is not let in so late that it could not end before.
+    It went in at `in_at`; `marks` are for its quotas (see `observe`).
     """
 
-    __slots__ = ("in_at", "input_tokens", "is_in", "is_turned_away", "marks", "priority", "tenant", "tokens")
+    __slots__ = (
+        "deadline",
+        "in_at",
+        "input_tokens",
+        "is_in",
+        "is_late",
+        "is_turned_away",
+        "marks",
+        "priority",
+        "tenant",
+        "tokens",
+    )
 
-    def __init__(self, priority: int, tenant: str, tokens: int, input_tokens: int = 0) -> None:
+    def __init__(
+        self, priority: int, tenant: str, tokens: int, input_tokens: int = 0, deadline: float | None = None
+    ) -> None:
         self.priority = priority
         self.tenant = tenant
         self.tokens = tokens
         self.input_tokens = input_tokens
         self.in_at = 0.0
         self.marks: list[float] = []
+        self.deadline = deadline
         self.is_in = False
         self.is_turned_away = False
+        self.is_late = False
 
     def wake(self) -> None:
         """Have whoever waits look what became of it."""
@@ -88,11 +105,14 @@ class Limiter:
         self._tokens = None if tokens is None else Bucket(tokens, now)
         concurrent = None if limit is None else limit.concurrent
         self._counts_running = concurrent is not None
+        self._highest = 0.0 if limit is None or concurrent is None or not limit.adaptive else float(concurrent)
         self._most = math.inf if concurrent is None else float(concurrent)
         self._waiting: list[tuple[int, float, int, Ticket]] = []
         self._turns: dict[str, float] = {}
         self._turn = 0.0
         self._number = count()
+        self._takes = 0.0  # seconds, as those take of late that wait
+        self._unheard = 0  # of those that run, how many ran with one that was too much
         self.quotas: tuple[QuotaBucket, ...] = ()
         self.running = 0
 
@@ -116,20 +136,41 @@ class Limiter:
         """How many may run at the same time at present."""
         return self._most
 
+    def slip_in(self, now: float) -> bool:
+        """Let a request in without a ticket, where nobody waits and nothing but its number counts; False elsewhere."""
+        if self._waiting or self.quotas or (self.running + 1 > self._most and self.running):
+            return False
+        requests = self._requests
+        if requests is not None:
+            if requests.wait(1.0, now):
+                return False
+            requests.level -= 1
+        if self._counts_running:
+            self.running += 1
+        return True
+
+    def slip_out(self, *, overloaded: bool | None) -> bool:
+        """Take back what was let in, with or without a ticket; see `leave`. True where somebody waits for that."""
+        if self._counts_running:
+            self.running -= 1
+            if self._highest and (overloaded or self._most < self._highest):
+                self._adapt(overloaded=overloaded)
+        return bool(self._waiting)
+
     def enter(self, ticket: Ticket, now: float) -> None:
         """Let a ticket in, have it wait, or turn it away, or another one for it; see what became of it there."""
-        if not self._waiting and self._wait(ticket, now) == 0:
+        if not self._waiting and not self._wait(ticket, now):
             self._let_in(ticket, now)
             return
+        turn = max(self._turn, self._turns.get(ticket.tenant, 0.0)) + 1
         if len(self._waiting) >= self._queue:
             last = max(self._waiting, default=None)
-            if last is None or last[3].priority >= ticket.priority:
+            if last is None or last[:2] <= (-ticket.priority, turn):
                 ticket.is_turned_away = True
                 return
             self._remove(last[3])
             last[3].is_turned_away = True
             last[3].wake()
-        turn = max(self._turn, self._turns.get(ticket.tenant, 0.0)) + 1
         self._turns[ticket.tenant] = turn
         heapq.heappush(self._waiting, (-ticket.priority, turn, next(self._number), ticket))
 
@@ -137,6 +178,11 @@ class Limiter:
         """Let in all that may go, and wake them; wake the next one too, which then waits for its time."""
         while self._waiting:
             _, turn, _, ticket = self._waiting[0]
+            if ticket.deadline is not None and now + self._takes > ticket.deadline:  # others will have more of it
+                heapq.heappop(self._waiting)
+                ticket.is_turned_away = ticket.is_late = True
+                ticket.wake()
+                continue
             if self._wait(ticket, now) > 0:
                 ticket.wake()
                 return
@@ -171,29 +217,29 @@ class Limiter:
             ticket.is_in = False
             if tokens is not None and self._tokens is not None:
                 self._tokens.give_back(ticket.tokens - tokens)
-            if self._counts_running:
-                self.running -= 1
-                if overloaded is not None:
-                    self._adapt(overloaded=overloaded)
+            if overloaded is False:
+                self._takes += _NEW * (now - ticket.in_at - self._takes)
+            self.slip_out(overloaded=overloaded)
         if self._waiting or self._turns:
             self.advance(now)
 
-    def _adapt(self, *, overloaded: bool) -> None:
-        limit = self._limit
-        if limit is None or limit.concurrent is None or not limit.adaptive:
-            return
-        if overloaded:
+    def _adapt(self, *, overloaded: bool | None) -> None:
+        """Let fewer run at once where the model is overloaded, and more again for each round of replies.
+
+        What ran with the one that was too much says no more than it: only what goes in afterwards does.
+        """
+        self._unheard = max(0, self._unheard - 1)
+        if overloaded is False:
+            self._most = min(self._highest, self._most + 1 / self._most)
+        elif overloaded and not self._unheard:
             self._most = max(_LEAST, min(self._most, self.running + 1) * _LESS)
-        elif self._most < limit.concurrent:
-            self._most = min(float(limit.concurrent), self._most + 1 / self._most)
+            self._unheard = self.running
 
     def _wait(self, ticket: Ticket, now: float) -> float:
         """Give the seconds until a ticket may go by time alone; infinity while too many run."""
         if self.running + 1 > self._most and self.running:
             return math.inf
-        wait = 0.0
-        if self._requests is not None:
-            wait = self._requests.wait(1.0, now)
+        wait = 0.0 if self._requests is None else self._requests.wait(1.0, now)
         if self._tokens is not None:
             wait = max(wait, self._tokens.wait(ticket.tokens, now))
         for quota in self.quotas:
@@ -212,13 +258,18 @@ class Limiter:
         if self.quotas:
             for quota in self.quotas:
                 quota.take(_amount(quota, ticket))
-            ticket.marks = [quota.taken for quota in self.quotas]
+            ticket.marks = [quota.answered + _amount(quota, ticket) for quota in self.quotas]
 
     def _remove(self, ticket: Ticket) -> None:
-        left = [each for each in self._waiting if each[3] is not ticket]
-        if len(left) < len(self._waiting):
-            heapq.heapify(left)
-            self._waiting = left
+        place = next((place for place, each in enumerate(self._waiting) if each[3] is ticket), None)
+        if place is None:
+            return
+        turn = self._waiting[place][1]
+        if self._turns.get(ticket.tenant) == turn:  # its tenant's last: that turn is free again
+            self._turns[ticket.tenant] = turn - 1
+        self._waiting[place] = self._waiting[-1]
+        self._waiting.pop()
+        heapq.heapify(self._waiting)
 
 
 def _amount(quota: QuotaBucket, ticket: Ticket) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.metrics import get_meter
 
 from inferkit.telemetry import names
+from inferkit.telemetry.gauges import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from opentelemetry.metrics import Histogram, MeterProvider
     from opentelemetry.trace import TracerProvider
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from inferkit.core.attempt import Attempt
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Request
+    from inferkit.telemetry.gauges import Watchable
 
 __all__ = ["Telemetry"]
+
+_OF_PROTECTION = {"limit", "retry"}  # events on a call's record
 
 # The bucket boundaries that the conventions ask for.
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -51,6 +55,17 @@ class Telemetry:
         self._call_duration = histogram(names.CALL_DURATION, "s", "Duration of a call with all attempts", _SECONDS)
         self._cache = meter.create_counter(names.CACHE_REQUESTS, unit="{request}", description="Look-ups by result")
         self._cost = meter.create_counter(names.COST, unit="{USD}", description="Cost of attempts in US dollars")
+        self._more_attempts = meter.create_counter(
+            names.MORE_ATTEMPTS, unit="{attempt}", description="Retries, fallbacks, hedges and others after the first"
+        )
+        self._passed_over = meter.create_counter(
+            names.PASSED_OVER, unit="{candidate}", description="Candidates that were not asked, by reason"
+        )
+        self._limit_wait = histogram(names.LIMIT_WAIT, "s", "Time that a request waited for a limit", _SECONDS)
+        self._limit_refused = meter.create_counter(
+            names.LIMIT_REFUSED, unit="{request}", description="Requests that a limit turned away, by reason"
+        )
+        self._meter_provider = meter_provider
         self._rejections = meter.create_counter(
             names.BUDGET_REJECTIONS, unit="{call}", description="Calls that a budget refused or cut"
         )
@@ -82,3 +97,23 @@ class Telemetry:
             self._cache.add(1, {names.CACHE_RESULT: record.cache})
         if error == "BudgetExceeded":
             self._rejections.add(1, {names.MODEL: model})
+        if len(record.attempts) > 1:
+            for attempt in record.attempts[1:]:
+                self._more_attempts.add(1, {names.ATTEMPT_KIND: attempt.kind, names.TARGET: attempt.name})
+        for event in record.events:
+            if event.name in _OF_PROTECTION:
+                self._count(event.attributes)
+
+    def _count(self, facts: Mapping[str, Any]) -> None:
+        """Count what protection did with a request."""
+        target = facts.get("target")
+        if "waited" in facts:
+            self._limit_wait.record(facts["waited"], {names.TARGET: target})
+        elif "refused" in facts:
+            self._limit_refused.add(1, {names.TARGET: target, names.REASON: facts["refused"]})
+        elif "skipped" in facts:
+            self._passed_over.add(1, {names.TARGET: target, names.REASON: facts["skipped"]})
+
+    def watch(self, standing: Watchable) -> None:
+        """Have how the models of a client stand measured whenever somebody collects, as long as the client is there."""
+        watch(standing, self._meter_provider)

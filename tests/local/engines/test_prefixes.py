@@ -38,6 +38,19 @@ def test_a_prefix_takes_the_place_of_its_own_beginnings():
     assert shared_length([1, 2, 3], [1, 2, 4, 5]) == 2
 
 
+def test_one_that_was_dropped_since_it_was_found_can_still_be_used():
+    kept = KeptPrefixes(10)
+    kept.keep([1, 2], bytearray(6))
+    _, prefix = kept.longest([1, 2])
+    kept.keep([3], bytearray(6))
+    assert not kept.has([1, 2])
+    kept.used(prefix)
+    assert kept.all == [prefix]
+    kept.keep([1, 2, 3], bytearray(9))
+    kept.used(prefix)
+    assert [one.tokens for one in kept.all] == [[1, 2, 3]]
+
+
 @pytest.fixture
 def path(tmp_path):
     return tiny_gguf.tiny(context=2048).write(tmp_path / "m.gguf")
@@ -65,6 +78,12 @@ def test_prompts_under_several_rules_are_all_warm_and_say_the_same(start, path):
             assert reply.end["cached"] > 100
         seen.add(rules)
     assert again > 10
+
+
+def test_where_keeping_one_drops_another_that_is_wanted_all_goes_on(start, path, engine):
+    tight = start(path, prefix_memory={"ctransformers": 120_000, "xllamacpp": 40_000}[engine])
+    replies = [ask(tight, RULES[number % 2] + "abcdefg"[number], max_tokens=4) for number in range(6)]
+    assert replies[2].end["cached"] > 100
 
 
 def test_without_memory_for_it_only_the_last_prompt_is_warm(start, path):

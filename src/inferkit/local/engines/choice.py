@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.errors import ModelFileError
+from inferkit.core.errors import ConfigurationError, ModelFileError
 from inferkit.local.engines.ctransformers import preflight as ctransformers
 from inferkit.local.engines.xllamacpp import preflight as xllamacpp
 from inferkit.local.engines.xllamacpp.library import INSTALL, find_library
@@ -16,12 +16,11 @@ from inferkit.local.gguf.facts import NotForThisEngine
 if TYPE_CHECKING:
     import os
 
-    from inferkit.local.engines.interface import EngineSettings
-    from inferkit.local.engines.session import Session
+    from inferkit.local.engines.interface import EngineSettings, LoadedModel
     from inferkit.local.gguf.container import Container
     from inferkit.local.gguf.model_file import ModelFile
 
-__all__ = ["choose", "inspect", "load"]
+__all__ = ["choose", "inspect", "inspect_draft", "load"]
 
 
 def inspect(path: str | os.PathLike[str], engine: str | None = None) -> ModelFile:
@@ -64,6 +63,18 @@ def choose(place: Path, container: Container, engine: str | None = None) -> Mode
     return model
 
 
+def inspect_draft(path: str | os.PathLike[str], model: ModelFile) -> ModelFile:
+    """Check a file that is to guess for a model. Raises as `inspect` does, and `ConfigurationError` where it cannot."""
+    draft = inspect(path, model.engine)
+    mine, other = model.vocabulary, draft.vocabulary
+    if list(mine.texts) != list(other.texts) or (mine.bos, mine.eos) != (other.bos, other.eos):
+        raise ConfigurationError(
+            f"{path} cannot guess for {model.path}: their vocabularies differ ({len(other)} tokens and {len(mine)}); "
+            "take a smaller model of the same family as the draft"
+        )
+    return draft
+
+
 def _refusal(place: Path, container: Container, problem: str, remedy: str) -> ModelFileError:
     return ModelFileError(f"{place}: {_summary(container)}: {problem}; {remedy}")
 
@@ -79,11 +90,19 @@ def _summary(container: Container) -> str:
     return f"architecture {architecture}, tokeniser {tokeniser}, quantisation {container.quantisation}"
 
 
-def load(settings: EngineSettings) -> Session:
-    """Load a model with the engine for it. Raises `ModelFileError`, `EngineUnavailable` or `ConfigurationError`."""
+def load(settings: EngineSettings) -> LoadedModel:
+    """Load a model, or its vocabulary alone, with the engine for it.
+
+    Raises `ModelFileError`, `EngineUnavailable` or `ConfigurationError`.
+    """
     model = inspect(settings.model, settings.engine)
+    draft = None if settings.draft is None else inspect_draft(settings.draft, model)
     if model.engine == xllamacpp.NAME:
-        from inferkit.local.engines.xllamacpp.loading import load as load_with
-    else:
-        from inferkit.local.engines.ctransformers.loading import load as load_with
-    return load_with(settings, model)
+        from inferkit.local.engines.xllamacpp import loading as newer
+
+        return (
+            newer.load_vocabulary(settings, model) if settings.vocabulary_only else newer.load(settings, model, draft)
+        )
+    from inferkit.local.engines.ctransformers import loading as older
+
+    return older.load_vocabulary(settings, model) if settings.vocabulary_only else older.load(settings, model, draft)

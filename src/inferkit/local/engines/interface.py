@@ -2,12 +2,14 @@
 
 A request holds `messages` ([role, text] pairs) or a raw `prompt`, and options: `max_tokens`, `temperature`, `top_p`,
 `top_k`, `seed`, `stop`, `repeat_penalty`, `repeat_window`, `logit_bias`, `top_logprobs` and `grammar` (see
-`inferkit.local.rules`); with `op` "count" it only asks for the number of its tokens.
+`inferkit.local.rules`); with `op` "count" it only asks for the number of its tokens, with `op` "embed" for the vectors
+of its `texts`.
 
 It is answered with a frame that holds `start` (what the model is), frames with `text` (and `logprobs`, a list of a
 token's text, its log-probability, and the likeliest in its place with theirs, where `top_logprobs` says how many), and
 one with `end` (the finish reason), `prompt`, `cached` and `output` (tokens), `prompt_ns` and `reply_ns` (how long the
-engine computed these, in nanoseconds) and `seed`; or with one that holds `count`.
+engine computed these, in nanoseconds) and `seed`; with one that holds `count`; or with one for each `vector` (float32
+values in base64) that says the `place` of its text, and one with `end`, `prompt` and `prompt_ns`.
 
 How a request is answered is the same for every engine (`engines.session`). What differs stands behind two protocols:
 `InferenceEngine` computes with tokens, and `Tokens` knows what they spell.
@@ -16,7 +18,7 @@ How a request is answered is the same for every engine (`engines.session`). What
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.local.engines.gpu import GpuLayers, check_gpu_layers
@@ -31,9 +33,11 @@ __all__ = [
     "Caller",
     "Constraint",
     "EngineSettings",
+    "GivesVectors",
     "InferenceEngine",
     "LoadedModel",
     "Tokens",
+    "Vector",
 ]
 
 ENGINES = ("ctransformers", "xllamacpp")
@@ -53,7 +57,9 @@ class EngineSettings:
 
     `engine` is the one to use (None: as the file's header says), `threads` compute token after token and
     `prompt_threads` a prompt. `prefix_memory` and `memory_limit` are in bytes, as is
-    `prefix_disk`: with it, earlier prompts are saved in `prefix_folder`, and restored from there.
+    `prefix_disk`: with it, earlier prompts are saved in `prefix_folder`, and restored from there. With
+    `vocabulary_only`, no weights are read, and tokens of prompts can be counted alone. `draft` is the file of a draft
+    model, which guesses up to `draft_tokens` at a time.
     """
 
     model: str
@@ -67,6 +73,9 @@ class EngineSettings:
     memory_limit: int | None = None
     prefix_disk: int = 0
     prefix_folder: str = ""
+    vocabulary_only: bool = False
+    draft: str | None = None
+    draft_tokens: int = 8
 
     def __post_init__(self) -> None:
         check_gpu_layers(self.gpu_layers)
@@ -77,6 +86,7 @@ class EngineSettings:
             ("prefix_memory", 0),
             ("memory_limit", SMALLEST_LIMIT),
             ("prefix_disk", 0),
+            ("draft_tokens", 1),
         ):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < low):
@@ -180,6 +190,20 @@ class InferenceEngine(Protocol):
 
     def close(self) -> None:
         """Free what it holds."""
+
+
+class Vector(NamedTuple):
+    """A text's vector of length 1, as float32 values one after the other, and how many tokens the text has."""
+
+    data: bytes
+    tokens: int
+
+
+class GivesVectors(Protocol):
+    """What makes vectors of texts."""
+
+    def vector(self, text: str) -> Vector:
+        """Give the vector of a text. Raises `InvalidRequest` where it is too long, or the model computes no numbers."""
 
 
 class Constraint(Protocol):

@@ -55,9 +55,12 @@ class KeptPrefixes:
         return most, best
 
     def used(self, prefix: Prefix) -> None:
-        """Take note that a prefix was used just now."""
-        self._kept.remove(prefix)
-        self._kept.append(prefix)
+        """Take note that a prefix was used just now, also one that has been dropped since it was found."""
+        kept = [one for one in self._kept if one is not prefix]
+        if len(kept) < len(self._kept):
+            self._kept = [*kept, prefix]
+        elif not self.has(prefix.tokens):
+            self.keep(*prefix)
 
 
 def shared_length(one: Sequence[int], other: Sequence[int]) -> int:

@@ -40,6 +40,11 @@ class Sampling:
     repeat_window: int = 64
     seed: int = 0
 
+    @property
+    def plain(self) -> bool:
+        """Whether the best token is taken as the model has it."""
+        return self.temperature <= 0 and (self.repeat_penalty == 1.0 or not self.repeat_window)
+
     @classmethod
     def of(cls, options: dict[str, Any]) -> Sampling:
         """Check the options of a request. Without a seed, takes a random one. Raises `InvalidRequest`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inferkit.core.errors import InvalidRequest, ModelFileError
@@ -15,20 +16,20 @@ from inferkit.local.answer_schema import answer_rules
 from inferkit.local.engines.interface import PREFIX_MEMORY
 from inferkit.local.engines.likelihood import Likelihoods
 from inferkit.local.engines.prefixes import KeptPrefixes, shared_length
+from inferkit.local.engines.prompt_tokens import PromptTokens
 from inferkit.local.engines.sampling import Sampling, add_bias, draw, penalise, read_bias, whole_number
 from inferkit.local.errors import PROVIDER, context_overflow
-from inferkit.local.prompt_choice import format_of
-from inferkit.local.prompts import FORMATS, Mark, checked_turns
 from inferkit.local.text import ReplyText
 from inferkit.runtime import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from inferkit.local.engines.interface import Caller, Constraint, InferenceEngine, Tokens
+    from inferkit.local.engines.interface import Caller, Constraint, GivesVectors, InferenceEngine, Tokens
     from inferkit.local.engines.prefix_files import PrefixFiles
+    from inferkit.local.engines.speculation import Guesses, Speculation
     from inferkit.local.gguf.model_file import ModelFile
-    from inferkit.local.prompts import PromptFormat, Segment
+    from inferkit.local.prompts import PromptFormat
     from inferkit.local.rules import Rules
 
 __all__ = ["Parked", "Session", "Step"]
@@ -73,15 +74,15 @@ class Session:
         constrain: Callable[[Rules], Constraint] | None = None,
         prefix_memory: int = PREFIX_MEMORY,
         files: PrefixFiles | None = None,
+        embedder: Callable[[], GivesVectors] | None = None,
+        speculation: Speculation | None = None,
     ) -> None:
         self._model = model
         self._engine = engine
         self._tokens = tokens
         self._constrain = constrain
-        self._format = format_of(model, prompt_format)
+        self._prompts = PromptTokens(model, tokens, prompt_format)
         self._answer_rules = answer_rules(model) if prompt_format is None else None
-        stops = (tokens.special(stop) for stop in self._format.stops)
-        self._ends = tokens.ends.union(token for token in stops if token is not None)
         self._evaluated: list[int] = []
         self._exact = 0
         self._prefix_memory = prefix_memory
@@ -91,17 +92,19 @@ class Session:
             self._prefixes.keep(*prefix)
         self._parked = False
         self._parked_bytes = 0
+        self._make_embedder = embedder
+        self._embedder: GivesVectors | None = None
+        self._speculation = speculation
 
-    @property
-    def description(self) -> dict[str, Any]:
-        """What the application may want to know about the model."""
+    def _described(self, form: PromptFormat) -> dict[str, Any]:
+        """Say what the application may want to know about the model."""
         return {
             "name": self._model.name,
             "engine": self._model.engine,
             "quantisation": self._model.quantisation,
             "context": self._engine.context_length,
             "gpu_layers": self._engine.gpu_layers,
-            "format": self._format.name,
+            "format": form.name,
             "fingerprint": self._model.fingerprint,
         }
 
@@ -111,13 +114,16 @@ class Session:
             pass
 
     def steps(self, request: dict[str, Any], caller: Caller) -> Generator[int]:
-        """Answer one request with frames: a start, texts, and an end; or a count.
+        """Answer one request with frames: a start, texts, and an end; vectors, and an end; or a count.
 
         Before each step, gives the number of tokens that it computes; there another request may be served, between
         `park` and `resume`.
         """
         if request.get("op") == "save":
             caller.send({"saved": self._save()})
+            return
+        if request.get("op") == "embed":
+            yield from self._embed(request, caller)
             return
         tokens = self.prompt_tokens(request)
         if request.get("op") == "count":
@@ -133,33 +139,36 @@ class Session:
         finally:
             constraint.close()
 
+    def _embed(self, request: dict[str, Any], caller: Caller) -> Iterator[int]:
+        if self._make_embedder is None:
+            raise InvalidRequest(
+                f"the engine {self._model.engine} gives no embeddings; install inferkit[llama], and state "
+                'engine="xllamacpp" or name another model',
+                provider=PROVIDER,
+                code="unsupported",
+            )
+        started = clock.now()
+        if self._embedder is None:
+            self._embedder = self._make_embedder()
+        tokens = 0
+        for place, text in enumerate(request["texts"]):
+            if caller.gone():
+                return
+            paused = clock.now()
+            yield len(text) // 4 + 1
+            started += clock.now() - paused
+            vector = self._embedder.vector(text)
+            tokens += vector.tokens
+            caller.send({"vector": b64encode(vector.data).decode("ascii"), "place": place})
+        caller.send({"end": "stop", "prompt": tokens, "prompt_ns": _nanoseconds(started, clock.now())})
+
     def prompt_tokens(self, request: dict[str, Any]) -> list[int]:
-        """Give the tokens of a request's `messages` (role and text) or raw `prompt`. Raises `InvalidRequest`."""
-        form = self._format_of(request)
-        found: list[int] = []
-        for segment in form.write(checked_turns(request.get("messages") or [["user", request.get("prompt", "")]])):
-            found += self._segment_tokens(segment)
-        bos = self._tokens.bos
-        if bos is not None and (not found or (self._tokens.add_bos and found[0] != bos)):
-            found.insert(0, bos)
-        if not found:
-            raise InvalidRequest("the prompt is empty; send some text", provider=PROVIDER)
-        return found
+        """See `PromptTokens.of`."""
+        return self._prompts.of(request)
 
     def _rules_of(self, request: dict[str, Any]) -> Rules | None:
         """Give the rules that the file states for answers to prompts in its own form."""
         return None if "prompt" in request else self._answer_rules
-
-    def _format_of(self, request: dict[str, Any]) -> PromptFormat:
-        return FORMATS["plain"] if "prompt" in request else self._format
-
-    def _segment_tokens(self, segment: Segment) -> list[int]:
-        if isinstance(segment, Mark):
-            token = self._tokens.special(segment.text)
-            if token is not None:
-                return [token]
-            segment = segment.text
-        return self._tokens.spell(segment)
 
     def _generate(
         self, prompt: list[int], request: dict[str, Any], caller: Caller, constraint: Constraint | None
@@ -170,18 +179,21 @@ class Session:
         sampling = Sampling.of(request)
         bias = read_bias(request, self._tokens.spell, self._model.vocabulary_size)
         limit = _token_limit(request, room)
-        form = self._format_of(request)
+        form = self._prompts.form(request)
         strip = form.strip_space and self._tokens.leading_space
         text = ReplyText([*_stops(request), *form.stops], strip_space=strip)
         told = self._likelihoods(request)
         started = read = clock.now()
         away = 0.0  # seconds in which others were served
         cached = self._rewind(prompt)
-        caller.send({"start": self.description, "prompt": len(prompt), "cached": cached})
+        caller.send({"start": self._described(form), "prompt": len(prompt), "cached": cached})
         made = 0
         reason = "length"
         choose = self._chooser(sampling, list(prompt), constraint, told, bias)
-        for token in self._computed(prompt, cached, limit, choose, caller):
+        guesses = None
+        if self._speculation is not None and sampling.plain and not (constraint or told or bias):
+            guesses = self._speculation.begin()
+        for token in self._computed(prompt, cached, limit, choose, caller, guesses=guesses):
             if isinstance(token, Step):
                 paused = clock.now()
                 yield token.tokens
@@ -190,7 +202,7 @@ class Session:
             made += 1
             if made == 1:
                 read = clock.now() - away
-            if token in self._ends:
+            if token in self._prompts.ends:
                 reason = "stop"
                 break
             self._write(token, text, told, caller)
@@ -207,6 +219,7 @@ class Session:
             {"end": "stop" if text.stopped else reason, "output": made, "prompt": len(prompt), "cached": cached}
             | {"seed": sampling.seed, "prompt_ns": _nanoseconds(started, read)}
             | {"reply_ns": _nanoseconds(read, clock.now() - away)}
+            | ({} if guesses is None else {"draft": guesses.facts(made)})
         )
 
     def _write(self, token: int, text: ReplyText, told: Likelihoods | None, caller: Caller) -> None:
@@ -304,7 +317,14 @@ class Session:
         self._evaluated += tokens
 
     def _computed(
-        self, prompt: list[int], cached: int, limit: int, choose: Callable[[], int], caller: Caller
+        self,
+        prompt: list[int],
+        cached: int,
+        limit: int,
+        choose: Callable[[], int],
+        caller: Caller,
+        *,
+        guesses: Guesses | None,
     ) -> Iterator[int | Step]:
         """Compute the prompt and then token after token, until the limit, or until the caller is gone."""
         self._exact = cached
@@ -314,6 +334,9 @@ class Session:
             yield Step(end - start)
             self._evaluate(prompt[start:end])
             self._exact = end
+        if guesses is not None:
+            yield from self._guessed(guesses, prompt, limit, choose, caller)
+            return
         for made in range(1, limit + 1):
             if caller.gone():
                 return
@@ -322,6 +345,30 @@ class Session:
             if made < limit:
                 yield Step(1)
                 self._evaluate([token])
+
+    def _guessed(
+        self, guesses: Guesses, prompt: list[int], limit: int, choose: Callable[[], int], caller: Caller
+    ) -> Iterator[int | Step]:
+        """Compute token after token, or several at once where they were guessed right."""
+        sequence = list(prompt)
+        last = len(prompt) + limit
+        coming = [choose()]
+        while not caller.gone():
+            sequence.append(coming.pop(0))
+            yield sequence[-1]
+            if len(sequence) == last:
+                return
+            if coming:
+                continue
+            yield Step(1)
+            coming = guesses.round(sequence, last - len(sequence))
+            held = [*sequence, *coming][:-1]
+            self._evaluated[len(prompt) :] = held[len(prompt) :]
+            if not coming:
+                started = clock.now()
+                self._evaluate(sequence[-1:])
+                coming = [choose()]
+                guesses.took_alone(clock.now() - started)
 
     def _likelihoods(self, request: dict[str, Any]) -> Likelihoods | None:
         """Give what keeps the log-probabilities that a request asks for, if it does."""
@@ -375,7 +422,7 @@ class Session:
             likely = [(best, engine.logits[best])]
         fitting = constraint.fitting(likely) or constraint.top(sampling.top_k if sampling.temperature > 0 else 1)
         token = draw(fitting, sampling, fortune)
-        if token is not None and token not in self._ends:
+        if token is not None and token not in self._prompts.ends:
             constraint.accept(token)
         return token
 

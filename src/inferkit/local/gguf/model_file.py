@@ -41,3 +41,8 @@ class ModelFile:
     key_value_width: int
     metadata: Mapping[str, Any] = field(repr=False)
     vocabulary: Vocabulary = field(repr=False)
+
+    @property
+    def embeds(self) -> bool:
+        """Whether it was made to give embeddings: it says how the vectors of its tokens become one."""
+        return bool(self.metadata.get(f"{self.architecture}.pooling_type"))

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -158,14 +154,3 @@ def test_a_file_that_the_engine_would_trip_over_is_refused_with_its_reason(tmp_p
     change(spec)
     with pytest.raises(ModelFileError, match=reason):
         inspect(spec.write(tmp_path / "m.gguf"))
-
-
-def test_no_damaged_file_kills_or_stalls_the_engine(tmp_path):
-    """A few of the mutations; run fuzz_models.py by hand for thousands."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, str(Path(__file__).with_name("fuzz_models.py")), str(tmp_path), "0", "240"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    found = json.loads(run.stdout)
-    assert found["seeds"] == {}
-    assert found["verdicts"]["refused"] > 100
-    assert found["verdicts"]["ran"] > 30

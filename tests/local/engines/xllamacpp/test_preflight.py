@@ -52,12 +52,17 @@ WRONG = {
         value("llama.attention.layer_norm_rms_epsilon", "float32", float("nan")),
         "is not a finite number",
     ),
+    "a negative epsilon": (
+        value("llama.attention.layer_norm_rms_epsilon", "float32", -1.0),
+        "is -1.0, and not a small positive number",
+    ),
     "an array with an absurd number": (
         value("llama.attention.head_count_kv", "array", ("uint32", [2, 1 << 31])),
         "is 2147483648, and not from 0",
     ),
     "another embedding": (value("llama.embedding_length", "uint32", 64), r"shape \[32, \d+\], and not \[64"),
     "no tokens": (value(TOKENS, "array", ("string", [])), "has no tokens"),
+    "a token twice": (column(TOKENS, None, lambda items: [*items[:-1], items[-2]]), "two tokens .* have one text"),
     "too few scores": (column(SCORES, None, lambda items: items[:-1]), "tokens, and .* of tokenizer.ggml.scores"),
     "too many types": (column(TYPES, None, lambda items: [*items, 1]), "tokens, and .* of tokenizer.ggml.token_type"),
     "an unknown type": (column(TYPES, None, lambda items: [9, *items[1:]]), "a token has an unknown type"),

@@ -104,12 +104,26 @@ def _bind(path: Path) -> Any:
 
 
 class Llama:
-    """A loaded model with its context. One call at a time; `close` frees both."""
+    """A loaded model with its context. One call at a time; `close` frees both.
+
+    Where `context_length` is None, nothing is read but what splits texts into tokens. With `each` it keeps the scores
+    behind every token of a batch, and not just behind the last: then it is a `Verifier` too. What it computes for a
+    token is the same to the last bit in any batch.
+    """
 
     exact_batches = False
+    narrow = 0.0
 
     def __init__(
-        self, library: Path, model: Path, *, context_length: int, batch: int, threads: int, gpu_layers: int = 0
+        self,
+        library: Path,
+        model: Path,
+        *,
+        context_length: int | None,
+        batch: int = 1,
+        threads: int = 1,
+        gpu_layers: int = 0,
+        each: bool = False,
     ) -> None:
         self.library = _bind(library)
         self.gpu_layers = gpu_layers
@@ -128,14 +142,19 @@ class Llama:
         self._threads = threads
         self.batch = batch
         params = self.library.llama_context_default_params()
-        params.n_ctx = context_length
+        params.n_ctx = context_length or 1
+        params.vocab_only = context_length is None
+        params.logits_all = each
+        self._keeps_each = each
+        self._last = 0
         params.n_batch = batch
         params.n_gpu_layers = gpu_layers
         params.mul_mat_q = True
         self._load(model, params)
         self.context_length: int = self.library.llama_n_ctx(self.context)
         self.vocabulary_size: int = self.library.llama_n_vocab(self.context)
-        self._prepare_candidates()
+        if context_length is not None:
+            self._prepare_candidates()
 
     def _log(self, level: int, text: bytes | None, _data: Any) -> None:
         if level == _ERROR_LEVEL and text:
@@ -180,12 +199,26 @@ class Llama:
         given = (ctypes.c_int32 * count)(*tokens)
         if self.library.llama_eval(self.context, given, count, past, self._threads):
             raise RuntimeError("the engine could not compute the tokens")
+        self._last = count - 1 if self._keeps_each else 0
+
+    def evaluate_each(self, tokens: Sequence[int], past: int) -> None:
+        """See `Verifier`."""
+        self.evaluate(tokens, past)
+
+    def best_at(self, place: int) -> tuple[int, float]:
+        """See `Verifier`."""
+        (token, best), (_, second) = self.top(2, place=place)[:2]
+        return token, best - second
 
     @property
     def logits(self) -> memoryview[float]:
         """The scores of every token as the next one. They may be changed, and are gone after the next `evaluate`."""
-        address = self.library.llama_get_logits(self.context)
-        row = (ctypes.c_float * self.vocabulary_size).from_address(address)
+        return self._row(self._last)
+
+    def _row(self, place: int) -> memoryview[float]:
+        row_type = ctypes.c_float * self.vocabulary_size
+        address = self.library.llama_get_logits(self.context) + place * ctypes.sizeof(row_type)
+        row = row_type.from_address(address)
         view: memoryview[float] = memoryview(row).cast("B").cast("f")
         return view
 
@@ -195,9 +228,9 @@ class Llama:
         token: int = self.library.llama_sample_token_greedy(None, ctypes.byref(self._candidates))
         return token
 
-    def top(self, count: int) -> list[tuple[int, float]]:
-        """Give the `count` tokens with the highest scores, the highest first."""
-        self._table_logits[:] = self.logits
+    def top(self, count: int, *, place: int | None = None) -> list[tuple[int, float]]:
+        """See `InferenceEngine`. `place` is that of a token of the last batch (None: its last)."""
+        self._table_logits[:] = self._row(self._last if place is None else place)
         self._candidates.size, self._candidates.sorted = self.vocabulary_size, False
         self.library.llama_sample_top_k(None, ctypes.byref(self._candidates), min(count, self.vocabulary_size - 1), 1)
         found = [(row.id, row.logit) for row in self._table[: self._candidates.size]]

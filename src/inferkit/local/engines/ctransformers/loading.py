@@ -14,7 +14,9 @@ from inferkit.local.engines.ctransformers.tokens import SentencePieceTokens
 from inferkit.local.engines.gpu import layers_that_fit
 from inferkit.local.engines.machine import available_memory
 from inferkit.local.engines.prefix_files import files_for
+from inferkit.local.engines.prompt_tokens import PromptCounter, PromptTokens
 from inferkit.local.engines.session import Session
+from inferkit.local.engines.speculation import Draft, Speculation
 from inferkit.local.errors import EngineUnavailable
 
 if TYPE_CHECKING:
@@ -30,7 +32,15 @@ _BESIDES = 3
 """What this library counts as layers besides a model's blocks: the scores, the keys and the values."""
 
 
-def load(settings: EngineSettings, model: ModelFile) -> Session:
+def load_vocabulary(settings: EngineSettings, model: ModelFile) -> PromptCounter:
+    """Give what counts the tokens of prompts, without the weights. Raises as `load` does."""
+    llama = Llama(find_library(gpu=False), Path(settings.model), context_length=None)
+    return PromptCounter(
+        PromptTokens(model, SentencePieceTokens(model.vocabulary, llama.tokenize), settings.prompt_format)
+    )
+
+
+def load(settings: EngineSettings, model: ModelFile, draft: ModelFile | None = None) -> Session:
     """Give a session with a checked model. Raises `ModelFileError`, `EngineUnavailable` or `ConfigurationError`."""
     sizes = choose_sizes(
         model,
@@ -47,8 +57,20 @@ def load(settings: EngineSettings, model: ModelFile) -> Session:
         batch=sizes.batch,
         threads=sizes.threads,
         gpu_layers=gpu_layers,
+        each=draft is not None,
     )
     tokens = SentencePieceTokens(model.vocabulary, llama.tokenize)
+    speculation = None
+    if draft is not None:
+        guesser = Llama(
+            library,
+            draft.path,
+            context_length=min(draft.context_length, llama.context_length),
+            batch=sizes.batch,
+            threads=sizes.threads,
+            gpu_layers=gpu_layers,
+        )
+        speculation = Speculation(llama, Draft(guesser, tokens.ends), settings.draft_tokens)
     constrain = partial(ElementConstraint, llama)
     return Session(
         model,
@@ -56,8 +78,9 @@ def load(settings: EngineSettings, model: ModelFile) -> Session:
         tokens,
         settings.prompt_format,
         constrain=constrain,
-        prefix_memory=settings.prefix_memory,
-        files=files_for(settings, model, sizes, version=VERSION, gpu_layers=gpu_layers),
+        prefix_memory=0 if speculation else settings.prefix_memory,  # a state holds scores of a whole context then
+        files=None if speculation else files_for(settings, model, sizes, version=VERSION, gpu_layers=gpu_layers),
+        speculation=speculation,
     )
 
 

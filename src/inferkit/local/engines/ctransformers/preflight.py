@@ -58,6 +58,8 @@ class _Llama(Facts):
         parts = self.value("split.count", "uint16", default=1)
         if parts > 1:
             raise self.refused(f"it is one of {parts} parts of a model", "join them with llama-gguf-split --merge")
+        if "llama.pooling_type" in self.container.metadata:
+            raise self.refused("it gives embeddings", "this engine runs models that chat")
         blocks = self.count("llama.block_count", _BLOCKS_LIMIT)
         width = self.count("llama.embedding_length", _WIDTH_LIMIT)
         hidden = self.count("llama.feed_forward_length", _WIDTH_LIMIT * 8)

@@ -31,20 +31,25 @@ _WITHOUT_FLASH = 0
 
 
 class LlamaCpp:
-    """A loaded model with its context. One call at a time; `close` frees both."""
+    """A loaded model with its context (without one where `context_length` is None). One call at a time.
+
+    With `vocabulary_only` nothing is read but what splits texts into tokens. `close` frees both.
+    """
 
     exact_batches = True
+    narrow = 0.05  # many times what a batch was seen to change in a score
 
     def __init__(
         self,
         library: Path,
         model: Path,
         *,
-        context_length: int,
-        batch: int,
-        threads: int,
+        context_length: int | None,
+        batch: int = 1,
+        threads: int = 1,
         prompt_threads: int | None = None,
         gpu_layers: int = 0,
+        vocabulary_only: bool = False,
     ) -> None:
         self.library = bind(library)
         self._errors: list[str] = []
@@ -52,22 +57,27 @@ class LlamaCpp:
         self.library.llama_log_set(self._callback, None)
         self.library.llama_backend_init()
         self.gpu_layers = gpu_layers
-        self._model: int | None = None
+        self.model: int | None = None
         self._context: int | None = None
         self._samplers: list[int] = []
         self.batch = batch
         params = self.library.llama_context_default_params()
-        params.n_ctx = context_length
+        params.n_ctx = context_length or 0
         params.n_batch = params.n_ubatch = batch
         params.n_threads = threads
         params.n_threads_batch = prompt_threads or threads
         params.flash_attn_type = _WITHOUT_FLASH
         params.swa_full = True  # or a model with a sliding window cannot go back
-        self._load(model, params, gpu_layers)
-        self.context_length: int = min(self.library.llama_n_ctx(self._context), context_length)
-        self._memory = self.library.llama_get_memory(self._context)
-        self.vocabulary = self.library.llama_model_get_vocab(self._model)
+        how = self.library.llama_model_default_params()
+        how.n_gpu_layers, how.vocab_only = gpu_layers, vocabulary_only
+        self._load(model, how, None if context_length is None else params)
+        self.vocabulary = self.library.llama_model_get_vocab(self.model)
         self.vocabulary_size: int = self.library.llama_vocab_n_tokens(self.vocabulary)
+        self.context_length = 0
+        self._memory: int | None = None
+        if context_length is not None:
+            self.context_length = min(self.library.llama_n_ctx(self._context), context_length)
+            self._memory = self.library.llama_get_memory(self._context)
         self._greedy = self._sampler("greedy")
         self._softmax: int | None = None
         self._top: tuple[int, int] = (0, 0)
@@ -77,15 +87,16 @@ class LlamaCpp:
         if level == _ERROR_LEVEL and text and len(self._errors) < _REASONS_LIMIT:
             self._errors.append(text.decode("utf-8", "replace").strip())
 
-    def _load(self, path: Path, params: Any, gpu_layers: int) -> None:
-        how = self.library.llama_model_default_params()
-        how.n_gpu_layers = gpu_layers
-        self._model = self.library.llama_model_load_from_file(os.fsencode(path), how)
-        if self._model and self.library.llama_model_has_encoder(self._model):
+    def _load(self, path: Path, how: Any, params: Any) -> None:
+        """Load the model, with a context of these parameters (None: without one)."""
+        self.model = self.library.llama_model_load_from_file(os.fsencode(path), how)
+        if self.model and self.library.llama_model_has_encoder(self.model):
             self._errors.insert(0, "it has an encoder, and is no chat model")
-        elif self._model:
-            self._context = self.library.llama_init_from_model(self._model, params)
-        if not self._context:
+            params = None
+            self.close()
+        elif self.model and params is not None:
+            self._context = self.library.llama_init_from_model(self.model, params)
+        if not (self.model if params is None else self._context):
             self.close()
             raise load_failure(path, self._errors[0] if self._errors else None)
 
@@ -94,11 +105,14 @@ class LlamaCpp:
         self._samplers.append(made)
         return made
 
-    def tokenize(self, text: bytes) -> list[int]:
-        """Split UTF-8 text into tokens. Control pieces are no such to it, but pieces that are user-defined are."""
+    def tokenize(self, text: bytes, *, add_special: bool = False) -> list[int]:
+        """Split UTF-8 text into tokens. Control pieces are no such to it, but pieces that are user-defined are.
+
+        With `add_special`, those that begin and end a text are put around it, where the model has them.
+        """
         room = len(text) + 16
         found = (ctypes.c_int32 * room)()
-        count: int = self.library.llama_tokenize(self.vocabulary, text, len(text), found, room, False, False)
+        count: int = self.library.llama_tokenize(self.vocabulary, text, len(text), found, room, add_special, False)
         return list(found[: max(count, 0)])
 
     def piece(self, token: int) -> bytes:
@@ -110,6 +124,12 @@ class LlamaCpp:
             if count >= 0:
                 return found.raw[:count]
             room = -count
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether its state can be cut back to fewer tokens: that of a recurrent model cannot."""
+        library = self.library
+        return not (library.llama_model_is_recurrent(self.model) or library.llama_model_is_hybrid(self.model))
 
     def ends_reply(self, token: int) -> bool:
         """Say whether a token ends a reply."""
@@ -135,25 +155,38 @@ class LlamaCpp:
 
     def keep(self, length: int) -> int:
         """See `InferenceEngine`. A model whose state cannot go back (a recurrent one) begins anew."""
-        if self.library.llama_memory_seq_rm(self._memory, 0, length, -1):
+        if self._memory is None or self.library.llama_memory_seq_rm(self._memory, 0, length, -1):
             return length
         self.library.llama_memory_seq_rm(self._memory, 0, -1, -1)
         return 0
 
-    def evaluate(self, tokens: Sequence[int], past: int) -> None:
-        """See `InferenceEngine`. The library knows itself what came before."""
+    def evaluate(self, tokens: Sequence[int], past: int, *, each: bool = False) -> None:
+        """See `InferenceEngine`. The library knows itself what came before. With `each`, see `Verifier`."""
         count = len(tokens)
         if not 0 < count <= self.batch or not 0 <= past <= self.context_length - count:
             raise ValueError(f"{count} tokens after {past} exceed the batch or the context")
         given = (ctypes.c_int32 * count)(*tokens)
-        batch = Batch(count, ctypes.addressof(given), None, None, None, None, None)
+        flags = (ctypes.c_int8 * count)(*[1] * count) if each else None
+        batch = Batch(count, ctypes.addressof(given), None, None, None, None, flags and ctypes.addressof(flags))
         if self.library.llama_decode(self._context, batch):
             raise RuntimeError("the engine could not compute the tokens")
+
+    def evaluate_each(self, tokens: Sequence[int], past: int) -> None:
+        """See `Verifier`."""
+        self.evaluate(tokens, past, each=True)
+
+    def best_at(self, place: int) -> tuple[int, float]:
+        """See `Verifier`."""
+        (token, best), (_, second) = self.top(2, place=place)
+        return token, best - second
 
     @property
     def logits(self) -> memoryview[float]:
         """See `InferenceEngine`."""
-        address = self.library.llama_get_logits_ith(self._context, _LAST)
+        return self._row(_LAST)
+
+    def _row(self, place: int) -> memoryview[float]:
+        address = self.library.llama_get_logits_ith(self._context, place)
         row = (ctypes.c_float * self.vocabulary_size).from_address(address)
         view: memoryview[float] = memoryview(row).cast("B").cast("f")
         return view
@@ -163,12 +196,12 @@ class LlamaCpp:
         token: int = self.library.llama_sampler_sample(self._greedy, self._context, _LAST)
         return token
 
-    def top(self, count: int, grammar: int | None = None) -> list[tuple[int, float]]:
-        """See `InferenceEngine`. With a grammar's sampler, only of the tokens that it takes."""
+    def top(self, count: int, grammar: int | None = None, *, place: int = _LAST) -> list[tuple[int, float]]:
+        """See `InferenceEngine`. With a grammar's sampler, only of the tokens that it takes. `place` is of a batch."""
         count = min(count, self.vocabulary_size)
         if self._top[0] != count:
             self._top = (count, self._sampler("top_k", count))
-        candidates = self._candidates()
+        candidates = self._candidates(place)
         if grammar is not None:
             self.library.llama_sampler_apply(grammar, ctypes.byref(candidates))
         self.library.llama_sampler_apply(self._top[1], ctypes.byref(candidates))
@@ -187,7 +220,7 @@ class LlamaCpp:
         highest = self._table[best]
         return float(highest.logit - math.log(highest.p)) if highest.p > 0 else math.nan
 
-    def _candidates(self) -> Candidates:
+    def _candidates(self, place: int = _LAST) -> Candidates:
         """Give every token with its score."""
         size = self.vocabulary_size
         if self._table is None:
@@ -197,7 +230,7 @@ class LlamaCpp:
             self._table_logits = words.cast("f")[1::_CANDIDATE_WORDS]
             self._ids = memoryview(array.array("i", range(size)))
         self._table_ids[:] = self._ids
-        self._table_logits[:] = self.logits
+        self._table_logits[:] = self._row(place)
         return Candidates(ctypes.addressof(self._table), size, -1, False)
 
     def save(self) -> bytearray:
@@ -222,7 +255,7 @@ class LlamaCpp:
         for sampler in samplers:
             self.library.llama_sampler_free(sampler)
         context, self._context = self._context, None
-        model, self._model = self._model, None
+        model, self.model = self.model, None
         if context:
             self.library.llama_free(context)
         if model:

@@ -121,6 +121,8 @@ class _Any(Facts):
                 self._check_limits(key, kind, items, limits)
             elif kind in ("float32", "float64") and not all(map(math.isfinite, items)):
                 raise self.damaged(f"{key} is not a finite number")
+            elif key.endswith("epsilon") and min(items, default=0) < 0:
+                raise self.damaged(f"{key} is {min(items)}, and not a small positive number")
         if self._number("expert_used_count", 0) > self._number("expert_count", 0):
             raise self.damaged("it uses more experts than it has")
         heads, heads_kv = self._number("attention.head_count", 1), self._number("attention.head_count_kv", 0)
@@ -153,6 +155,9 @@ class _Any(Facts):
         texts = self.array(_TOKENS, "string")
         if not texts:
             raise self.damaged("the vocabulary has no tokens")
+        named = [text for text in texts if text]
+        if len(set(named)) < len(named):
+            raise self.damaged("two tokens of the vocabulary have one text")
         types = self._column("token_type", "int32", len(texts)) or [1] * len(texts)
         if min(types) < 0 or max(types) > BYTE:
             raise self.damaged("a token has an unknown type")

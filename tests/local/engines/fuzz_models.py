@@ -1,11 +1,12 @@
 """Damages a small model file in many ways, and runs whatever the checks let through.
 
-Run as a program: `fuzz_models.py FOLDER FIRST_SEED COUNT`. Each accepted file is loaded and run in a fork of its own,
-as the worker does it. Prints, as JSON, how many were refused, ran, were refused while running, died and hung.
+Run as a program: `fuzz_models.py FOLDER ENGINE FIRST_SEED COUNT`. Each accepted file is loaded and run in a fork of its
+own, as the worker does it. Prints, as JSON, how many were refused, ran, were refused while running, died and hung.
 """
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import functools
 import json
@@ -19,12 +20,11 @@ from pathlib import Path
 
 import tiny_gguf
 from inferkit import InferkitError
-from inferkit.local.engines.capacity import choose_sizes
-from inferkit.local.engines.ctransformers.library import find_library
-from inferkit.local.engines.ctransformers.llama import Llama
-from inferkit.local.engines.ctransformers.preflight import inspect
-from inferkit.local.engines.ctransformers.tokens import SentencePieceTokens
-from inferkit.local.engines.session import Session
+from inferkit.local.engines.choice import inspect, load
+from inferkit.local.engines.ctransformers import library
+from inferkit.local.engines.interface import EngineSettings
+from inferkit.local.engines.xllamacpp.binding import bind
+from inferkit.local.engines.xllamacpp.library import find_library
 
 EDGES = (0, 1, 2, 3, 255, 1 << 15, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 40, (1 << 63) - 1, (1 << 64) - 1)
 SECONDS = 20
@@ -44,11 +44,11 @@ def sound_model(kind: int) -> tiny_gguf.Spec:
 
 
 def damaged(seed: int) -> bytes:
-    """Make a file and damage it: bytes anywhere, words at the head, values of the metadata, shapes, the length."""
+    """Make a file and damage it: bytes and bits anywhere, words at the head, values, shapes, the length."""
     chance = random.Random(seed)
     whole = sound_model(chance.choice((tiny_gguf.F32, tiny_gguf.F16, tiny_gguf.Q8_0)))
     spec = dataclasses.replace(whole, metadata=dict(whole.metadata), tensors=dict(whole.tensors))
-    way = chance.randrange(6)
+    way = chance.randrange(8)
     if way in (0, 1):
         damage_metadata(spec, chance)
     elif way == 2:
@@ -67,6 +67,10 @@ def damaged(seed: int) -> bytes:
             raw[chance.randrange(head, len(raw))] = chance.randrange(256)
         if chance.random() < 0.3:
             del raw[chance.randrange(len(raw)) :]
+    elif way == 6:
+        del raw[chance.randrange(head) :]
+    elif way == 7:
+        raw[chance.randrange(head)] ^= 1 << chance.randrange(8)
     return bytes(raw)
 
 
@@ -110,20 +114,16 @@ def damage_tensor(spec: tiny_gguf.Spec, chance: random.Random) -> None:
     spec.tensors[name] = (shape, kind, raw + bytes(chance.choice((0, 0, len(raw)))))
 
 
-def run(path: Path) -> None:
+def run(path: Path, engine: str) -> None:
     """Load and run a file as the worker does."""
-    model = inspect(path)
-    sizes = choose_sizes(model, context_length=None, threads=1, memory=1 << 30)
-    llama = Llama(find_library(gpu=False), path, context_length=sizes.context_length, batch=sizes.batch, threads=1)
-    session = Session(model, llama, SentencePieceTokens(model.vocabulary, llama.tokenize))
+    session = load(EngineSettings(str(path), engine=engine, threads=1, prompt_threads=1))
     for options in ({}, {"temperature": 1.0, "seed": 1}, {"repeat_penalty": 1.3, "temperature": 0.5}):
         session.serve({"prompt": "hello <s> the 😀 Q Z \0 <0x41>", "max_tokens": 8, **options}, Nobody())
-    llama.close()
 
 
-def verdict(path: Path) -> str:
+def verdict(path: Path, engine: str) -> str:
     try:
-        inspect(path)
+        inspect(path, engine)
     except InferkitError:
         return "refused"
     child = os.fork()
@@ -131,7 +131,7 @@ def verdict(path: Path) -> str:
         signal.alarm(SECONDS)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         try:
-            run(path)
+            run(path, engine)
         except InferkitError:
             os._exit(3)
         os._exit(0)
@@ -142,13 +142,17 @@ def verdict(path: Path) -> str:
 
 
 def main() -> None:
-    folder, first, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    folder, engine, first, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    if engine == "xllamacpp":
+        bind(find_library())  # once, and not in each fork
+    else:
+        ctypes.CDLL(str(library.find_library(gpu=False)))
     verdicts: Counter[str] = Counter()
     seeds: dict[str, list[int]] = {}
     for seed in range(first, first + count):
         path = folder / "mutant.gguf"
         path.write_bytes(damaged(seed))
-        result = verdict(path)
+        result = verdict(path, engine)
         verdicts[result] += 1
         if result in ("died", "hung"):
             seeds.setdefault(result, []).append(seed)
