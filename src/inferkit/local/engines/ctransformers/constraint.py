@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from inferkit.local.engines.ctransformers.llama import Llama
     from inferkit.local.rules import Rules
 
-__all__ = ["ElementConstraint"]
+__all__ = ["ElementConstraint", "ElementConstraints"]
 
 _END, _ALTERNATIVE, _RULE, _CHARACTER, _NOT_CHARACTER, _UP_TO, _OR = range(7)
 
@@ -45,20 +45,41 @@ def _elements(alternatives: list[list[list[Any]]], places: dict[str, int]) -> li
     return [*found, (_END, 0)]
 
 
+class _Arrays:
+    """Rules as the library takes them. It keeps copies, but only once a grammar was made."""
+
+    def __init__(self, rules: Rules) -> None:
+        places = {name: place for place, name in enumerate(rules)}
+        self.root = places["root"]
+        self.rules = []
+        for alternatives in rules.values():
+            found = _elements(alternatives, places)
+            self.rules.append((_Element * len(found))(*[_Element(*one) for one in found]))
+        self.pointers = (ctypes.c_void_p * len(self.rules))(*map(ctypes.addressof, self.rules))
+
+
+class ElementConstraints:
+    """Makes constraints for a model. What was made of the last rules is kept: a file's own come with every call."""
+
+    def __init__(self, llama: Llama) -> None:
+        self._llama = llama
+        self._last: tuple[Rules, _Arrays] | None = None
+
+    def __call__(self, rules: Rules) -> ElementConstraint:
+        """Give a constraint by these rules."""
+        if self._last is None or self._last[0] is not rules:
+            self._last = rules, _Arrays(rules)
+        return ElementConstraint(self._llama, self._last[1])
+
+
 class ElementConstraint:
     """See `Constraint`."""
 
-    def __init__(self, llama: Llama, rules: Rules) -> None:
+    def __init__(self, llama: Llama, arrays: _Arrays) -> None:
         self._lib = llama.library
         self._context = llama.context
         self._llama = llama
-        places = {name: place for place, name in enumerate(rules)}
-        self._rules = []  # the library keeps copies, but only once it was made
-        for alternatives in rules.values():
-            found = _elements(alternatives, places)
-            self._rules.append((_Element * len(found))(*[_Element(*one) for one in found]))
-        pointers = (ctypes.c_void_p * len(self._rules))(*map(ctypes.addressof, self._rules))
-        self._grammar = self._lib.llama_grammar_init(pointers, len(self._rules), places["root"])
+        self._grammar = self._lib.llama_grammar_init(arrays.pointers, len(arrays.rules), arrays.root)
 
     def fitting(self, tokens: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
         """See `Constraint`."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferkit.local.engines.capacity import choose_sizes
-from inferkit.local.engines.ctransformers.constraint import ElementConstraint
+from inferkit.local.engines.ctransformers.constraint import ElementConstraints
 from inferkit.local.engines.ctransformers.library import VERSION, find_library, free_cuda_memory, load_cuda
 from inferkit.local.engines.ctransformers.llama import Llama
 from inferkit.local.engines.ctransformers.tokens import SentencePieceTokens
@@ -71,7 +70,7 @@ def load(settings: EngineSettings, model: ModelFile, draft: ModelFile | None = N
             gpu_layers=gpu_layers,
         )
         speculation = Speculation(llama, Draft(guesser, tokens.ends), settings.draft_tokens)
-    constrain = partial(ElementConstraint, llama)
+    constrain = ElementConstraints(llama)
     return Session(
         model,
         llama,
