@@ -7,6 +7,7 @@ import json
 import pytest
 
 import tiny_gguf
+from inferkit import Client
 from inferkit.core.errors import ModelFileError
 from local_calls import finish
 
@@ -47,3 +48,11 @@ def test_other_prompts_than_the_files_own_are_answered_freely(start, tmp_path):
 def test_what_is_no_schema_is_said_of_the_file(start, tmp_path, schema):
     with pytest.raises(ModelFileError, match="what it states as the schema of its answers is none"):
         finish(start(stating(tmp_path, schema)).open({"messages": HELLO}))
+
+
+def test_the_embedded_model_copies_no_long_number_without_end():
+    with Client(models={"triage": "local"}, ledger=False, cache=False) as llm:
+        for number in ("JD" + "0123456789" * 4, "9" * 60, "1Z999AA10123456784 " * 6):
+            answer = json.loads(llm.complete("triage", f"Where is my order {number}?").text)
+            assert list(answer) == ["category", "priority", "order_id", "reply"]
+            assert len(answer["order_id"] or "") <= 20
