@@ -158,7 +158,7 @@ def test_a_candidate_that_is_not_known_yet_counts_with_its_strict_bound(world, l
         client = Client(world, ledger, "learned", {"any": ["fake:m", "fake:spare"]})
         await client.learn("fake:m")
         assert (await client.ask(LONG)).model == "m"
-        client.model.failure, client.model.failing = AuthenticationFailed("no", provider="fake", status=401), "m"
+        client.model.failure, client.model.failing = AuthenticationFailed("no", provider="fake", status=403), "m"
         with pytest.raises(BudgetExceeded):
             await client.ask(LONG)
         await client.learn("fake:spare")
