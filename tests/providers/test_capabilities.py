@@ -194,6 +194,8 @@ def _embeddings(name):
     adapter = make(name, None) if name in NAMES else Local()
     if "embed" not in getattr(adapter, "operations", ()):
         return ""
+    if name == "local":
+        return "yes"
     takes = adapter.endpoint.embeddings
     return f"{takes.max_inputs:,} texts" + ("" if takes.max_tokens is None else f", {takes.max_tokens:,} tokens")
 

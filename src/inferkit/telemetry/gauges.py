@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from opentelemetry.metrics import Observation, get_meter
 
+from inferkit.runtime.forks import renew_after_fork
 from inferkit.telemetry import names
 
 if TYPE_CHECKING:
@@ -60,8 +61,32 @@ _GAUGES: tuple[tuple[str, str, str, Callable[[ModelHealth], Iterator[Observation
     (names.LIMIT_RUNNING, "{request}", "Requests that run, where their number is limited", _running),
     (names.LIMIT_LEFT, "1", "What a provider has left of its limits, by unit", _left),
 )
-_watched: WeakKeyDictionary[object, WeakSet[Watchable]] = WeakKeyDictionary()
-_lock = threading.Lock()
+
+
+class _Watched:
+    """Whom the gauges of each provider measure."""
+
+    def __init__(self) -> None:
+        self._by_provider: WeakKeyDictionary[object, WeakSet[Watchable]] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+        renew_after_fork(self)
+
+    def add(self, standing: Watchable, provider: object) -> WeakSet[Watchable] | None:
+        """Add one; give all of its provider where it is the first."""
+        with self._lock:
+            known = self._by_provider.get(provider)
+            if known is None:
+                first = self._by_provider[provider] = WeakSet([standing])
+                return first
+            known.add(standing)
+            return None
+
+    def renew(self) -> None:
+        """Start with a fresh lock in a fork: another thread of the parent may have held it."""
+        self._lock = threading.Lock()
+
+
+_watched = _Watched()
 
 
 class _Default:
@@ -73,13 +98,9 @@ _default = _Default()
 
 def watch(standing: Watchable, provider: MeterProvider | None) -> None:
     """Have this measured too, as long as it is there. A provider has one gauge of a name, whoever asks for it first."""
-    key = provider or _default
-    with _lock:
-        known = _watched.get(key)
-        if known is not None:
-            known.add(standing)
-            return
-        watched = _watched[key] = WeakSet([standing])
+    watched = _watched.add(standing, provider or _default)
+    if watched is None:
+        return
     meter = get_meter(names.SCOPE, meter_provider=provider, schema_url=names.SCHEMA_URL)
     for name, unit, description, tell in _GAUGES:
         meter.create_observable_gauge(name, [_observer(watched, tell)], unit=unit, description=description)
