@@ -132,9 +132,10 @@ class Local:
             draft=None if draft is None else str(find_model(draft)),
             draft_tokens=draft_tokens,
         )
-        self._supervisor = WorkerSupervisor(self._settings, hang_seconds=check_hang_seconds(hang_timeout))
+        hang_seconds = check_hang_seconds(hang_timeout)
+        self._supervisor = WorkerSupervisor(self._settings, hang_seconds=hang_seconds)
         counting = replace(self._settings, vocabulary_only=True, gpu_layers=0, draft=None, prefix_disk=0)
-        self._counter = WorkerSupervisor(counting)
+        self._counter = WorkerSupervisor(counting, hang_seconds=hang_seconds)
         facts = (self._settings, status.st_size, status.st_mtime_ns)
         self.cost_rules = _COST_RULES
         self.capabilities = Capabilities(schema=True, grammar=True, logprobs=True)
