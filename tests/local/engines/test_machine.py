@@ -71,6 +71,8 @@ def test_processes_that_were_ended_for_memory_are_counted(kernel):
         ("ggml.c:1644: GGML_ASSERT(ctx->mem_buffer != NULL) failed", True),
         ("MemoryError", True),
         ("cannot allocate memory for thread-local data: ABORT", True),
+        ("ImportError: _struct.so: failed to map segment from shared object", True),
+        ("ImportError: _struct.so: failed to map segment from shared object: Operation not permitted", False),
         ("GGML_ASSERT(n > 0) failed", False),
         ("", False),
     ],

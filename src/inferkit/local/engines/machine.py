@@ -18,7 +18,10 @@ _OWN_GROUP = Path("/proc/self/cgroup")
 _PROCESSOR = Path("/proc/cpuinfo")
 _MEMORY = Path("/proc/meminfo")
 _EVENTS = Path("/proc/vmstat")
-_WANT_OF_MEMORY = re.compile(r"(?i)memory|bad_alloc|failed to allocate|mem_buffer != NULL|llama\.cpp:453: data")
+_WANT_OF_MEMORY = re.compile(
+    r"(?i)memory|bad_alloc|failed to allocate|mem_buffer != NULL|llama\.cpp:453: data"
+    r"|failed to map segment from shared object(?!: Operation not permitted)"  # which is a folder mounted "noexec"
+)
 
 
 def usable_cores() -> int:
