@@ -74,6 +74,7 @@ def test_processes_that_were_ended_for_memory_are_counted(kernel):
         ("ImportError: _struct.so: failed to map segment from shared object", True),
         ("ImportError: _struct.so: failed to map segment from shared object: Operation not permitted", False),
         ("RuntimeError: can't start new thread", True),
+        ("ImportError: Frozen object named 'site' is invalid", True),
         ("GGML_ASSERT(n > 0) failed", False),
         ("", False),
     ],

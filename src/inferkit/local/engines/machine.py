@@ -21,7 +21,7 @@ _EVENTS = Path("/proc/vmstat")
 _WANT_OF_MEMORY = re.compile(
     r"(?i)memory|bad_alloc|failed to allocate|mem_buffer != NULL|llama\.cpp:453: data"
     r"|failed to map segment from shared object(?!: Operation not permitted)"  # which is a folder mounted "noexec"
-    r"|can't start new thread"  # there is no room for its stack
+    r"|can't start new thread|Frozen object named"  # no room for its stack; for a module of Python itself
 )
 
 
