@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["free_gpu_memory", "gpu_layers_for"]
 
-_INDEX = "https://xorbitsai.github.io/xllamacpp/whl"
 _GPU_KINDS = (1, 2)
 """Of ggml's kinds of devices those with memory of their own, and those that share the CPU's."""
 
@@ -44,8 +43,8 @@ def gpu_layers_for(wanted: GpuLayers, library: Any, model: ModelFile, sizes: Siz
     if not built:
         raise EngineUnavailable(
             f"gpu_layers={wanted!r} needs a build of xllamacpp with GPU support, and the one that is installed "
-            f"computes on the CPU alone; run: pip install --force-reinstall --no-deps xllamacpp=={VERSION} "
-            f"--index-url {_INDEX}/cu128 (or cu132, vulkan, rocm-7.2.4 in its place), or use gpu_layers=0"
+            f"computes on the CPU alone; run: pip install --force-reinstall --no-deps xllamacpp=={VERSION} --index-url "
+            "URL, with the URL that the page of xllamacpp gives for CUDA, Vulkan or ROCm, or use gpu_layers=0"
         )
     if not free:
         raise EngineUnavailable(
