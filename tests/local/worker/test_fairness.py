@@ -96,7 +96,7 @@ def test_each_of_eight_gets_the_words_that_it_gets_alone(model, prefix_memory):
     for _ in range(2):
         callers = serve(session, requests())
         assert [callers.text(number) for number in range(CALLERS)] == alone
-    assert session._parked_bytes == 0
+    assert session.context.parked_bytes == 0
 
 
 def test_what_callers_share_is_computed_once_also_by_turns(model):
@@ -124,13 +124,13 @@ def test_no_more_is_parked_than_a_few_contexts_hold(model):
     def park():
         nonlocal most
         parked = real()
-        most = max(most, session._parked_bytes)
+        most = max(most, session.context.parked_bytes)
         return parked
 
     session.park = park
     serve(session, prompts)
     assert 0 < most < 5 * (1 << 20)
-    assert session._parked_bytes == 0
+    assert session.context.parked_bytes == 0
 
 
 def test_callers_that_leave_and_callers_that_err_hold_nobody_up(model):
@@ -143,4 +143,4 @@ def test_callers_that_leave_and_callers_that_err_hold_nobody_up(model):
     assert any("count" in frame for _, frame in callers.frames)
     assert {number for number, frame in callers.frames if "end" in frame} == {1, 2, 5, 6, 7}
     assert callers.text(6) == serve(model(), [asked[6]]).text(0)
-    assert session._parked_bytes == 0
+    assert session.context.parked_bytes == 0

@@ -1,21 +1,20 @@
 """One loaded model answering one request after another.
 
-What the context holds is remembered as tokens. A prompt that begins like the last one, or like one before it whose
-state was kept, is evaluated only from where they part. Which engine computes is nothing to it: see `engines.interface`.
+Of a prompt only what the context does not hold is evaluated: see `engines.context`. Which engine computes is nothing to
+it: see `engines.interface`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import random
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inferkit.core.errors import InvalidRequest, ModelFileError
 from inferkit.local.answer_schema import answer_rules
+from inferkit.local.engines.context import HeldContext, Parked
 from inferkit.local.engines.interface import PREFIX_MEMORY
 from inferkit.local.engines.likelihood import Likelihoods
-from inferkit.local.engines.prefixes import KeptPrefixes, shared_length
 from inferkit.local.engines.prompt_tokens import PromptTokens
 from inferkit.local.engines.sampling import Sampling, add_bias, draw, penalise, read_bias, whole_number
 from inferkit.local.errors import PROVIDER, context_overflow
@@ -23,7 +22,7 @@ from inferkit.local.text import ReplyText
 from inferkit.runtime import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator
 
     from inferkit.local.engines.interface import Caller, Constraint, GivesVectors, InferenceEngine, Tokens
     from inferkit.local.engines.prefix_files import PrefixFiles
@@ -32,33 +31,16 @@ if TYPE_CHECKING:
     from inferkit.local.prompts import PromptFormat
     from inferkit.local.rules import Rules
 
-__all__ = ["Parked", "Session", "Step"]
-
-_WORTH_KEEPING = 32
-"""Tokens that are worth the milliseconds that it takes to keep them, or to bring them back."""
+__all__ = ["Session", "Step"]
 
 _TOP_LIMIT = 20
 """How many of the likeliest tokens are named in each place at most, as OpenAI has it."""
-
-_TURN, _TURN_SHARE = 16, 32
-"""Tokens of a turn at least, where several callers want replies at once, and the part of what is held that it is."""
-
-_CONTEXTS_PARKED = 4
-"""How many whole contexts' worth of memory replies may take that wait for their next turn."""
 
 
 class Step(NamedTuple):
     """Comes before so many tokens are computed."""
 
     tokens: int
-
-
-class Parked(NamedTuple):
-    """What a context held of a reply that waits for its next turn: tokens, how many are exact, and their state."""
-
-    tokens: list[int]
-    exact: int
-    state: bytearray
 
 
 class Session:
@@ -83,15 +65,7 @@ class Session:
         self._constrain = constrain
         self._prompts = PromptTokens(model, tokens, prompt_format)
         self._answer_rules = answer_rules(model) if prompt_format is None else None
-        self._evaluated: list[int] = []
-        self._exact = 0
-        self._prefix_memory = prefix_memory
-        self._prefixes = KeptPrefixes(prefix_memory)
-        self._files = files
-        for prefix in files.load(prefix_memory) if files is not None else ():
-            self._prefixes.keep(*prefix)
-        self._parked = False
-        self._parked_bytes = 0
+        self.context = HeldContext(model, engine, prefix_memory, files)
         self._make_embedder = embedder
         self._embedder: GivesVectors | None = None
         self._speculation = speculation
@@ -120,7 +94,7 @@ class Session:
         `park` and `resume`.
         """
         if request.get("op") == "save":
-            caller.send({"saved": self._save()})
+            caller.send({"saved": self.context.save()})
             return
         if request.get("op") == "embed":
             yield from self._embed(request, caller)
@@ -185,7 +159,7 @@ class Session:
         told = self._likelihoods(request)
         started = read = clock.now()
         away = 0.0  # seconds in which others were served
-        cached = self._rewind(prompt)
+        cached = self.context.rewind(prompt)
         caller.send({"start": self._described(form), "prompt": len(prompt), "cached": cached})
         made = 0
         reason = "length"
@@ -230,91 +204,22 @@ class Session:
         if new:
             caller.send(_text_frame(new, text, told))
 
-    def _rewind(self, prompt: list[int]) -> int:
-        """Forget what the prompt does not share, or bring back what was kept of an earlier one and shares more.
-
-        The last token is computed anew: its scores are what is needed. What is about to be lost is kept, if it is much,
-        and not parked.
-        """
-        known = self._known()
-        wanted = prompt[: -2 if self._engine.exact_batches else -1]
-        shared = shared_length(known, wanted)
-        longest, prefix = self._prefixes.longest(wanted)
-        if len(known) - shared >= _WORTH_KEEPING and not self._parked:
-            self._keep(known)
-        self._parked = False
-        if prefix is not None and longest - shared >= _WORTH_KEEPING:
-            self._prefixes.used(prefix)
-            restored = self._engine.restore(prefix.state)
-            self._evaluated, shared = (list(prefix.tokens), longest) if restored else ([], 0)
-        shared = self._engine.keep(shared)
-        del self._evaluated[shared:]
-        return shared
-
     @property
     def turn(self) -> int:
-        """See `LoadedModel`: so many that changing callers takes a small part of the time that computing does."""
-        return max(_TURN, len(self._evaluated) // _TURN_SHARE)
+        """See `HeldContext`."""
+        return self.context.turn
 
     def park(self) -> Parked | None:
-        """Give what the context holds of a reply under way, for `resume`; None where there is no memory for it."""
-        tokens = self._evaluated
-        if self._parked_bytes + self._size(len(tokens)) > _CONTEXTS_PARKED * self._size(self._engine.context_length):
-            return None
-        try:
-            state = self._engine.save() if tokens else bytearray()
-        except MemoryError:
-            return None
-        self._parked = True
-        self._parked_bytes += len(state)
-        return Parked(list(tokens), self._exact, state)
+        """See `HeldContext`."""
+        return self.context.park()
 
     def resume(self, parked: Parked) -> None:
-        """Have the context hold what was parked, in place of what is there, which is kept where that is much."""
-        known = self._known()
-        if len(known) >= _WORTH_KEEPING and not self._parked:
-            self._keep(known)
-        self.drop(parked)
-        self._parked = False
-        self._evaluated, self._exact = list(parked.tokens), parked.exact
-        if not parked.tokens:
-            self._engine.keep(0)
-        elif not self._engine.restore(parked.state):
-            raise RuntimeError("the engine did not take back what it had saved")
+        """See `HeldContext`."""
+        self.context.resume(parked)
 
     def drop(self, parked: Parked) -> None:
-        """Forget what was parked: its caller is gone."""
-        self._parked_bytes -= len(parked.state)
-
-    def _save(self) -> int:
-        """Save what is kept, and what the context holds besides; give how many prefixes that are."""
-        if self._files is None:
-            return 0
-        known = self._known()
-        if len(known) >= _WORTH_KEEPING:
-            self._keep(known)
-            del self._evaluated[len(known) :]
-        return self._files.save(self._prefixes.all)
-
-    def _known(self) -> list[int]:
-        """Give the tokens of the context that may begin another prompt."""
-        return self._evaluated[: self._exact] if self._engine.exact_batches else self._evaluated
-
-    def _size(self, tokens: int) -> int:
-        """Bound the bytes that the context takes for so many tokens: keys and values in half precision."""
-        return 2 * self._model.block_count * self._model.key_value_width * tokens
-
-    def _keep(self, tokens: list[int]) -> None:
-        """Keep what the context holds of these tokens, which it begins with, where it is not too much."""
-        fits = self._size(len(tokens)) <= self._prefix_memory
-        if fits and not self._prefixes.has(tokens) and self._engine.keep(len(tokens)):
-            with contextlib.suppress(MemoryError):
-                self._prefixes.keep(list(tokens), self._engine.save())
-
-    def _evaluate(self, tokens: Sequence[int]) -> None:
-        past = len(self._evaluated)
-        self._engine.evaluate(tokens, past)
-        self._evaluated += tokens
+        """See `HeldContext`."""
+        self.context.drop(parked)
 
     def _computed(
         self,
@@ -327,13 +232,13 @@ class Session:
         guesses: Guesses | None,
     ) -> Iterator[int | Step]:
         """Compute the prompt and then token after token, until the limit, or until the caller is gone."""
-        self._exact = cached
+        self.context.exact = cached
         for start, end in _batches(cached, len(prompt), self._engine.batch, exact=self._engine.exact_batches):
             if caller.gone():
                 return
             yield Step(end - start)
-            self._evaluate(prompt[start:end])
-            self._exact = end
+            self.context.evaluate(prompt[start:end])
+            self.context.exact = end
         if guesses is not None:
             yield from self._guessed(guesses, prompt, limit, choose, caller)
             return
@@ -344,7 +249,7 @@ class Session:
             yield token
             if made < limit:
                 yield Step(1)
-                self._evaluate([token])
+                self.context.evaluate([token])
 
     def _guessed(
         self, guesses: Guesses, prompt: list[int], limit: int, choose: Callable[[], int], caller: Caller
@@ -363,10 +268,10 @@ class Session:
             yield Step(1)
             coming = guesses.round(sequence, last - len(sequence))
             held = [*sequence, *coming][:-1]
-            self._evaluated[len(prompt) :] = held[len(prompt) :]
+            self.context.tokens[len(prompt) :] = held[len(prompt) :]
             if not coming:
                 started = clock.now()
-                self._evaluate(sequence[-1:])
+                self.context.evaluate(sequence[-1:])
                 coming = [choose()]
                 guesses.took_alone(clock.now() - started)
 
@@ -402,8 +307,7 @@ class Session:
                 token = engine.best()
                 token = token if engine.logits[token] == engine.logits[token] else None
             if token is None:
-                self._evaluated.clear()
-                self._exact = 0
+                self.context.forget()
                 raise ModelFileError(
                     f"{self._model.path}: the model computes no numbers any more; its weights are damaged"
                 )
