@@ -99,6 +99,14 @@ def test_few_tokens_say_nothing_of_the_pace_and_slow_calls_more_than_fast_ones()
     assert cost.pace.prompt == (1 + 9 * 28) // 10
 
 
+def test_nothing_was_saved_by_warm_prompts_as_long_as_it_is_not_known_how_long_a_cold_one_takes():
+    cost = LocalCost(hardware_per_hour=1)
+    warm = Usage(400, 4, cache_read_tokens=398)
+    assert cost.cache_saved(warm) == 0
+    cost.learn(took(10**9, 10**9, tokens=1000, output=20))
+    assert cost.cache_saved(warm) == cost.time(398 * 10**6) > 0
+
+
 def test_each_model_has_a_pace_of_its_own():
     book = PriceBook({"local:*": LocalCost(hardware_per_hour=1)})
     slow, fast = book.price("local", "slow"), book.price("local", "fast")

@@ -50,6 +50,11 @@ class Pace:
         """Renew the lock in a forked child."""
         self._lock = threading.Lock()
 
+    @property
+    def knows_prompts(self) -> bool:
+        """Whether the pace of prompts was measured."""
+        return self._measured_prompt
+
     def learn(self, usage: Usage) -> None:
         """Take in what a call took."""
         details = usage.details
@@ -158,8 +163,8 @@ class LocalCost(Price):
         return self.time(spent)
 
     def cache_saved(self, usage: Usage) -> int:
-        """See `Price`: what the tokens that stayed warm would have taken."""
-        return self.time(usage.cache_read_tokens * self.pace.prompt)
+        """See `Price`: what the tokens that stayed warm would have taken, once it was measured how long one takes."""
+        return self.time(usage.cache_read_tokens * self.pace.prompt) if self.pace.knows_prompts else 0
 
     def on(self, terms: Terms) -> LocalCost:
         """See `Price`. A machine of one's own knows one way to serve."""
