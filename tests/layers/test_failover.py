@@ -22,21 +22,9 @@ from inferkit import (
 )
 from inferkit.client.engine import dispatch
 from inferkit.routing import Cascade, is_valid
-from inferkit.runtime.direct import DirectRuntime, drive
+from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider, make_request
-
-
-class Clock(DirectRuntime):
-    def __init__(self):
-        self.slept = []
-        self.at = 1000.0
-
-    def now(self):
-        return self.at
-
-    async def sleep(self, seconds):
-        self.slept.append(seconds)
-        self.at += seconds
+from worlds import Clock
 
 
 def call(*targets, failover=None, max_retries=2, clock=None, **changes):

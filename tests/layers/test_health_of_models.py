@@ -33,27 +33,13 @@ from inferkit import (
 from inferkit.client.engine import dispatch
 from inferkit.core.attempt import Attempt
 from inferkit.core.usage import Usage
-from inferkit.runtime.direct import DirectRuntime, drive
+from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider, make_request
 from wire import RESET, Wire, reply
+from worlds import Clock
 
 RULES = BreakerRules(failures=3, cooldown=2.0)
 CALLERS = 64
-
-
-class Clock(DirectRuntime):
-    """A runtime whose sleeping costs no time."""
-
-    def __init__(self):
-        self.at = 1000.0
-        self.slept = []
-
-    def now(self):
-        return self.at
-
-    async def sleep(self, seconds):
-        self.slept.append(seconds)
-        self.at += seconds
 
 
 class Application:

@@ -19,23 +19,9 @@ from inferkit import (
 )
 from inferkit.client.engine import dispatch
 from inferkit.resilience.backoff import backoff
-from inferkit.runtime.direct import DirectRuntime, drive
+from inferkit.runtime.direct import drive
 from inferkit.testing import FakeProvider, make_request
-
-
-class Clock(DirectRuntime):
-    """A runtime whose sleeping costs no time but is remembered."""
-
-    def __init__(self):
-        self.slept = []
-        self.at = 1000.0
-
-    def now(self):
-        return self.at
-
-    async def sleep(self, seconds):
-        self.slept.append(seconds)
-        self.at += seconds
+from worlds import Clock
 
 
 def down(**details):
