@@ -1,6 +1,7 @@
 """Trains the network: Muon for the matrices, AdamW for the rest, an average of the weights for keeps."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,24 +83,23 @@ def accuracy(model: Network, coder: Coder, dev: list[Example]) -> tuple[float, f
     return right / len(dev), fitting / len(dev)
 
 
-def _optimizers(model: Network, guess: nn.Linear, plan: Plan) -> list[torch.optim.Optimizer]:
+def optimizers_for(model: Network, plan: Plan, more: Iterable[nn.Parameter] = ()) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW for the rest of the network and for `more`."""
     matrices = [weight for name, weight in model.named_parameters() if weight.dim() == 2 and name.startswith("blk")]
     chosen = {id(weight) for weight in matrices}
     others = [weight for weight in model.parameters() if id(weight) not in chosen]
     return [
         torch.optim.Muon(matrices, lr=plan.rate, weight_decay=plan.decay, momentum=0.95),
-        torch.optim.AdamW(
-            [*others, *guess.parameters()], lr=plan.rate_adam, betas=(0.9, 0.98), weight_decay=plan.decay
-        ),
+        torch.optim.AdamW([*others, *more], lr=plan.rate_adam, betas=(0.9, 0.98), weight_decay=plan.decay),
     ]
 
 
-def _warmth(step: int, done: float) -> float:
-    """Up over the first hundred steps or the first tenth, level, and down to nothing over the last half."""
+def warmth(step: int, done: float) -> float:
+    """The share of the rate: up over a hundred steps or a tenth, level, and down to nothing over the last half."""
     return max(0.0, min(1.0, max(step / 100, 10 * done), 2.0 * (1.0 - done)))
 
 
-def _started(plan: Plan, coder: Coder, invent: Invent | None) -> Network:
+def started(plan: Plan, coder: Coder, invent: Invent | None) -> Network:
     """The network to begin with: a file's, or a new one that has learned to copy."""
     vocabulary = coder.vocabulary
     if plan.start is not None:
@@ -124,12 +124,12 @@ def train(
     """
     torch.manual_seed(plan.seed)
     torch.set_num_threads(plan.threads)
-    model = _started(plan, coder, invent).train()
+    model = started(plan, coder, invent).train()
     kept = Network(model.shape)
     kept.load_state_dict(model.state_dict())
     print(f"{sum(weight.numel() for weight in model.parameters()):,} parameters", flush=True)
     guess = nn.Linear(model.shape.width, len(coder.material.kinds))
-    optimizers = _optimizers(model, guess, plan)
+    optimizers = optimizers_for(model, plan, guess.parameters())
     mean, done = 0.0, 0.0
     start = time.monotonic()
     for step, batch in enumerate(streamed(source, coder, plan.seed, plan.batch), 1):
@@ -139,7 +139,7 @@ def train(
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, rate in zip(optimizers, (plan.rate, plan.rate_adam), strict=True):
-            optimizer.param_groups[0]["lr"] = rate * _warmth(step, done)
+            optimizer.param_groups[0]["lr"] = rate * warmth(step, done)
             optimizer.step()
         mean = 0.98 * mean + 0.02 * loss.item()
         with torch.no_grad():

@@ -1,16 +1,18 @@
 """Rebuilds the model: `python -m triage_model`, or some steps of it by name.
 
-With `--start FILE.gguf` training goes on from that file's weights, with its vocabulary.
+With `--start FILE.gguf` training goes on from that file's weights, with its vocabulary. The steps `teacher`, `lessons`,
+`teach` and `blend` are done only where they are named; they take what `requirements.txt` here names.
 """
 
 import argparse
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from distil.evaluate import answers, in_engine, in_torch, served
-from distil.export import About, load, read, write
+from distil.export import About, load, read, save, write
 from distil.train import Plan, train
 from distil.vocabulary import Vocabulary, learn
 from gguf import GGMLQuantizationType as Kind
@@ -18,12 +20,16 @@ from gguf import GGMLQuantizationType as Kind
 from . import evaluate, handwritten
 from .generate import ticket
 from .labels import FRAME
-from .places import CHECKPOINT, F32, SHIPPED, VOCABULARY, WORK
+from .places import CHECKPOINT, F32, LESSONS, SHIPPED, TEACHER, VOCABULARY, WORK
 from .replies import table
 from .slots import order_number
 from .sources import Mixed, coder, known_answers
 
 PIECES = 1520
+HARD, COUNT = 828, 30_000
+"""Messages to train on in the last, hard file; lessons to prepare."""
+TAUGHT = 0.6
+"""How much the taught weights count against those that were there before."""
 LONGEST = {"order_id": 20, "reply": 240}
 """How many characters an order number and a reply have at most: the file says it, and `Local` holds the model to it."""
 
@@ -55,6 +61,50 @@ def train_network(options: argparse.Namespace) -> None:
     train(plan, coder(json.loads(VOCABULARY.read_text("utf-8"))), Mixed(), dev, CHECKPOINT, invent=order_number)
 
 
+def tune_teacher(_: argparse.Namespace) -> None:
+    """Fine-tunes the teacher on the messages to train on."""
+    from . import teacher
+
+    teacher.fine_tune(*handwritten.split(), TEACHER)
+
+
+def prepare_lessons(_: argparse.Namespace) -> None:
+    """Has the teacher label messages that nobody wrote, those of the hard file twice as often as others."""
+    from . import lessons, teacher
+
+    hand = handwritten.split()[0]
+    lessons.prepare(teacher.load(TEACHER), hand + hand[-HARD:], COUNT, seed=1).save(LESSONS)
+
+
+def teach_network(options: argparse.Namespace) -> None:
+    """Trains a file's network further, on the lessons. Raises `ValueError` where no file is given."""
+    from . import lessons, student
+
+    if options.start is None:
+        msg = "teach goes on from a file: name it with --start"
+        raise ValueError(msg)
+    plan = Plan(
+        seconds=options.minutes and 60 * options.minutes, start=options.start, average=0.996, threads=1, seed=13
+    )
+    plan = replace(plan, rate=plan.rate / 2, rate_adam=plan.rate_adam / 2)
+    words, dev = coder(json.loads(VOCABULARY.read_text("utf-8"))), handwritten.split()[1]
+    student.teach(plan, words, lessons.Lessons.load(LESSONS), dev, CHECKPOINT)
+
+
+def blend_networks(options: argparse.Namespace) -> None:
+    """Takes the mean of the file's weights and the taught ones, which count for more: better than either alone."""
+    words, taught = Vocabulary.load(VOCABULARY, FRAME), load(CHECKPOINT)
+    before, known = read(options.start, FRAME)
+    if known.pieces != words.pieces:
+        msg = f"{options.start} has another vocabulary than the network that was taught"
+        raise ValueError(msg)
+    old = before.state_dict()
+    taught.load_state_dict({
+        name: (1 - TAUGHT) * old[name] + TAUGHT * weight for name, weight in taught.state_dict().items()
+    })  # fmt: skip
+    save(taught, CHECKPOINT)
+
+
 def write_files(_: argparse.Namespace) -> None:
     """Writes the file that ships, and the full-precision one to compare it with."""
     about = About(
@@ -84,15 +134,23 @@ def measure_files(options: argparse.Namespace) -> None:
 STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
     "vocabulary": learn_vocabulary,
     "train": train_network,
+    "teacher": tune_teacher,
+    "lessons": prepare_lessons,
+    "teach": teach_network,
+    "blend": blend_networks,
     "export": write_files,
     "evaluate": measure_files,
 }
 
+BY_DEFAULT = ("vocabulary", "train", "export", "evaluate")
+
 
 def main() -> None:
-    """Runs the steps that are asked for, or all."""
+    """Runs the steps that are asked for."""
     parser = argparse.ArgumentParser(prog="python -m triage_model", description=__doc__)
-    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"{', '.join(STEPS)}; by default all in turn")
+    parser.add_argument(
+        "steps", nargs="*", metavar="STEP", help=f"{', '.join(STEPS)}; by default {', '.join(BY_DEFAULT)}"
+    )
     parser.add_argument("--start", type=Path, help="the GGUF file to train further")
     parser.add_argument("--minutes", type=float, help="train for so long, instead of a fixed number of steps")
     parser.add_argument("--blind", action="store_true", help="measure on the blind set, and on nothing else")
@@ -100,7 +158,7 @@ def main() -> None:
     unknown = [name for name in options.steps if name not in STEPS]
     if unknown:
         parser.error(f"unknown step {unknown[0]!r}; the steps are {', '.join(STEPS)}")
-    for name in options.steps or STEPS:
+    for name in options.steps or BY_DEFAULT:
         STEPS[name](options)
 
 

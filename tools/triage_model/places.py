@@ -11,3 +11,5 @@ SHIPPED = HERE.parents[1] / "src" / "inferkit" / "local" / "models" / "triage-q8
 VOCABULARY = WORK / "vocabulary.json"
 CHECKPOINT = WORK / "model.npz"
 F32 = WORK / "triage-f32.gguf"
+TEACHER = WORK / "teacher.safetensors"
+LESSONS = WORK / "lessons.npz"

@@ -25,13 +25,17 @@ class Mixed:
 
     def __call__(self, rng: random.Random) -> Example:
         """The next message with its answer."""
+        return self.ticket(rng).example()
+
+    def ticket(self, rng: random.Random) -> Ticket:
+        """The next message with its labels."""
         if rng.random() > self.share:
-            return ticket(rng).example()
+            return ticket(rng)
         if not self._hand:
             self._hand = split()[0]
         if not self._queue:
             self._queue = rng.sample(self._hand, len(self._hand))
-        return vary(self._queue.pop(), self._hand, rng).example()
+        return vary(self._queue.pop(), self._hand, rng)
 
 
 def known_answers() -> list[Answer]:
