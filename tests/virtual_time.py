@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 
+from inferkit.providers.http import connection
 from inferkit.runtime import clock
 
 
@@ -35,9 +36,26 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.at
 
 
+class LoopTimer:
+    """Stands for the timers of the process's own thread, which waits for the machine's clock."""
+
+    def __init__(self, at, due):
+        self.at = at
+        self._due = due
+
+    def start(self):
+        self._timer = asyncio.get_running_loop().call_at(self.at, self._due)
+        return True
+
+    def stop(self):
+        self._timer.cancel()
+        return True
+
+
 def run_in_virtual_time(monkeypatch, body):
     """Run a coroutine function on a loop whose time is its own; give its result."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         loop = runner.get_loop()
         monkeypatch.setattr(clock, "now", loop.time)
+        monkeypatch.setattr(connection, "Timer", LoopTimer)
         return runner.run(body())

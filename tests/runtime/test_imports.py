@@ -50,7 +50,7 @@ def call():
 
 sys.meta_path.insert(0, Slow())
 os.register_at_fork(before=forking.set)  # runs before those that were registered earlier
-llm = Client(providers={"p": OpenAIChat(base_url="http://127.0.0.1:1", api_key="k", name="p")}, models={"m": "p:m"},
+llm = Client(providers={"p": OpenAIChat(base_url=sys.argv[2], api_key="k", name="p")}, models={"m": "p:m"},
              prices={}, ledger=False, cache=False, max_retries=0)
 thread = threading.Thread(target=call)
 thread.start()
@@ -65,9 +65,15 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-@pytest.mark.parametrize("module", ["pydantic_core", "httpx", "httpcore", "encodings.idna"])
-def test_a_child_forked_while_another_thread_makes_its_first_call_makes_calls_too(module):
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING, module]
+PLAIN, OVER_HTTPX = "http://127.0.0.1:1", "http://[::1]:1"  # an address that httpx writes
+
+
+@pytest.mark.parametrize(
+    ("module", "url"),
+    [("pydantic_core", PLAIN), ("httpx", OVER_HTTPX), ("httpcore", PLAIN), ("encodings.idna", PLAIN)],
+)
+def test_a_child_forked_while_another_thread_makes_its_first_call_makes_calls_too(module, url):
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING, module, url]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ran.stdout, ran.stderr) == ("0\n", "")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import pytest
 
 from inferkit.runtime import clock
-from inferkit.runtime.yielding import Pauses
+from inferkit.runtime.yielding import Pauses, without_collections
 
 
 @pytest.fixture
@@ -41,3 +42,32 @@ def test_a_thread_that_is_alone_never_pauses(monkeypatch, slept):
     now = 200.0
     pause()
     assert slept == []
+
+
+@pytest.fixture
+def collecting():
+    gc.enable()
+    yield
+    gc.enable()
+
+
+def test_collections_wait_for_a_thread_that_is_alone_and_go_on_after_it(monkeypatch, collecting):
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    with pytest.raises(ZeroDivisionError), without_collections():
+        assert not gc.isenabled()
+        1 / 0  # noqa: B018
+    assert gc.isenabled()
+
+
+def test_collections_do_not_wait_where_others_run(monkeypatch, collecting):
+    monkeypatch.setattr(threading, "active_count", lambda: 2)
+    with without_collections():
+        assert gc.isenabled()
+
+
+def test_collections_that_the_application_had_stopped_stay_so(monkeypatch, collecting):
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    gc.disable()
+    with without_collections():
+        assert not gc.isenabled()
+    assert not gc.isenabled()

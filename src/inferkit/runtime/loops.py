@@ -1,4 +1,7 @@
-"""Runs the stack on an event loop: asyncio or trio, through anyio."""
+"""Runs the stack on an event loop: asyncio or trio, through anyio.
+
+It is longer than other modules, since it is `Runtime` whole: a class with one short method for each way of waiting.
+"""
 
 from __future__ import annotations
 
