@@ -60,3 +60,10 @@ def test_a_name_is_given_only_to_a_budget_without_one():
 def test_equal_budgets_are_one_payer():
     assert Scope(Budget(usd="5", name="x"), "a") == Scope(Budget(usd="5", name="x"), "a")
     assert len({Scope(Budget(usd="5", name="x"), "a"), Scope(Budget(usd="5", name="x"), "a")}) == 1
+
+
+@pytest.mark.parametrize("step", ["usage", "remaining", "top_up"])
+def test_a_path_is_no_ledger(step):
+    given = {"usd": "1"} if step == "top_up" else {}
+    with pytest.raises(ConfigurationError, match=r"ledger= is a ledger: llm.ledger, or .* got 'ledger.db'"):
+        getattr(Budget(usd="1", per="month", name="all"), step)(ledger="ledger.db", **given)

@@ -4,12 +4,11 @@ import gc
 import inspect
 import json
 from queue import SimpleQueue
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Annotated
 
 import anyio
 import anyio.lowlevel
-import django
 import fastapi
 import flask
 import pytest
@@ -17,21 +16,13 @@ import starlette.applications
 import starlette.background
 import starlette.responses
 import starlette.routing
-from django.conf import settings as django_settings
-from django.core.asgi import get_asgi_application
-from django.core.wsgi import get_wsgi_application
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
-from django.urls import clear_url_caches, path
 
+from django_site import django_app
 from inferkit import AsyncClient, Budget, BudgetExceeded, Client, Price, budgeted
 from inferkit.testing import FakeProvider
 from web_servers import accounts, get, served_asgi, served_wsgi
 from worlds import SECONDS, Gate, in_threads, on_a_loop
-
-urls = ModuleType("urls_of_tests")
-urls.urlpatterns = []  # tests put their views here, since Django is set up once a process
-django_settings.configure(SECRET_KEY="test", ALLOWED_HOSTS=["*"], ROOT_URLCONF=urls, LOGGING_CONFIG=None, MIDDLEWARE=[])
-django.setup()
 
 BUDGET = Budget(calls=2, per="total", name="views")
 budgeted_view = budgeted(BUDGET, key=lambda *args, **kwargs: "ana")
@@ -343,12 +334,6 @@ def test_a_file_that_flask_sends_is_left_to_the_server(tmp_path):
         assert response is given[0]
         assert response.response is given[1]
         response.close()
-
-
-def django_app(view, *, asgi):
-    urls.urlpatterns[:] = [path("", view)]
-    clear_url_caches()
-    return get_asgi_application() if asgi else get_wsgi_application()
 
 
 @pytest.mark.parametrize("kind", ["sync", "iterable"])

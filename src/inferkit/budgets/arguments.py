@@ -29,8 +29,9 @@ class BudgetFields(TypedDict, total=False):
     name: str | None
     zone: str
     anchor_day: int
-    on_exceed: Literal["raise", "truncate", "degrade"]
+    on_exceed: Literal["raise", "truncate", "degrade", "land"]
     degrade_to: str | None
+    land_with: str | None
     each: Literal["user", "tenant"] | None
     within: Budget | None
     warn_at: Share | Sequence[Share]

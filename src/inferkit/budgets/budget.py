@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from inferkit.budgets.keys import key_text
 from inferkit.budgets.limits import MOST, limits_of
-from inferkit.budgets.windows import Period, Window, rolling_window, window, window_before
+from inferkit.budgets.windows import Period, Window, rolling_window, window, window_before, zone_named
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.money import to_nanos, to_usd
+from inferkit.core.shown import fields_shown, html_of, table_html
 from inferkit.ledger.amounts import Amounts, Line
 from inferkit.runtime import clock
 
@@ -48,6 +49,15 @@ class Spent(NamedTuple):
     held_tokens: int
     held_calls: int
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        rows = [
+            ("dollars", self.usd, self.held_usd),
+            ("tokens", self.tokens, self.held_tokens),
+            ("calls", self.calls, self.held_calls),
+        ]
+        return html_of("Spent", table_html(rows, ("", "spent", "held by running calls")))
+
 
 class Remaining(NamedTuple):
     """What a budget has left, in each unit that it limits, and when its period ends (None: never, or it rolls)."""
@@ -57,8 +67,13 @@ class Remaining(NamedTuple):
     calls: int | None
     resets_at: datetime | None
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        said = [("dollars", self.usd), ("tokens", self.tokens), ("calls", self.calls), ("begins anew", self.resets_at)]
+        return html_of("Remaining", table_html([(what, f"{each}") for what, each in said if each is not None]))
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Budget:
     """A limit in dollars, tokens or calls (any of them, at least one) for each period.
 
@@ -78,7 +93,9 @@ class Budget:
     `on_exceed` says what happens when the limit is reached. "raise": calls are refused with `BudgetExceeded`, and a
     running stream is cut with it. "truncate": a running stream ends with the finish reason "budget". "degrade": calls
     go to `degrade_to`, an alias or "provider:model", for example "local"; there they are held to what is left of the
-    money, and to no other limit of this budget. A running stream ends as with "truncate".
+    money, and to no other limit of this budget. A running stream ends as with "truncate". "land": a reply that is cut
+    ends as with "truncate", and before that a local model ends its sentence, or the object of its schema, in a few
+    tokens: `land_with`, an alias or "local:...", or else the call's local candidate, or the embedded model.
     """
 
     usd: str | int | Decimal | None = None
@@ -88,8 +105,9 @@ class Budget:
     name: str | None = None
     zone: str = "UTC"
     anchor_day: int = 1
-    on_exceed: Literal["raise", "truncate", "degrade"] = "raise"
+    on_exceed: Literal["raise", "truncate", "degrade", "land"] = "raise"
     degrade_to: str | None = None
+    land_with: str | None = None
     each: Literal["user", "tenant"] | None = None
     within: Budget | None = None
     warn_at: Share | Sequence[Share] = ()
@@ -102,6 +120,24 @@ class Budget:
         given: tuple[Any, ...] = (self.warn_at,) if one else tuple(self.warn_at)  # type: ignore[arg-type]
         object.__setattr__(self, "warn_at", given)  # hashable, as a frozen dataclass is
         object.__setattr__(self, "_limits", limits_of(self))
+
+    def __repr__(self) -> str:
+        """Write it as whoever makes it would."""
+        return fields_shown(self)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: what may be used, and of which period. What is used, `remaining(ledger=...)` says."""
+        units = {"dollars": self.usd, "tokens": self.tokens, "calls": self.calls}
+        limits = [f"{limit:,}" if type(limit) is int else str(limit) for limit in units.values()]
+        rows = [(unit, limit) for (unit, given), limit in zip(units.items(), limits, strict=True) if given is not None]
+        window = None if self.per == "call" else self.window(clock.time())
+        end = None if window is None or isinstance(self.per, timedelta) else window.end
+        rows.append(("period", f"{self.period} ({self.zone})"))
+        rows += [] if end is None else [("begins anew", f"{end.astimezone(zone_named(self.zone)):%Y-%m-%d %H:%M}")]
+        rows += [] if self.each is None else [("for each", self.each)]
+        rows.append(("when it is used up", f"{self.on_exceed} {self.degrade_to or ''}".strip()))
+        rows += [] if self.within is None else [("within", self.within.name or "")]
+        return html_of(f"Budget {self.name or ''}".strip(), table_html(rows))
 
     @property
     def nanos(self) -> int | None:
@@ -163,7 +199,7 @@ class Budget:
         Raises `ConfigurationError` for a budget per call, which keeps no account, and `LedgerError`.
         """
         line = self._account_line(key, at)
-        balance = ledger.balance(line.account, line.window, since=line.since)
+        balance = _kept(ledger).balance(line.account, line.window, since=line.since)
         posted, held = balance.posted, balance.pending
         return Spent(to_usd(posted.usd), posted.tokens, posted.calls, to_usd(held.usd), held.tokens, held.calls)
 
@@ -174,7 +210,7 @@ class Budget:
         `usage`.
         """
         line = self._account_line(key, at)
-        balance = ledger.balance(line.account, line.window, since=line.since)
+        balance = _kept(ledger).balance(line.account, line.window, since=line.since)
         left: list[int | None] = [
             None if limit is None else max(0, limit + extra - posted - held)
             for limit, extra, posted, held in zip(
@@ -208,7 +244,7 @@ class Budget:
         for unit, limit, amount in zip(Amounts._fields, line[2:5], amounts, strict=True):
             if amount and limit is None:
                 raise ConfigurationError(f"budget {self.name} does not limit {unit}; top up what it limits")
-        ledger.top_up(line, amounts, at=clock.time() if at is None else at)
+        _kept(ledger).top_up(line, amounts, at=clock.time() if at is None else at)
 
     def _account_line(self, key: KeyValue | None, at: float | None) -> Line:
         if self.per == "call":
@@ -216,6 +252,14 @@ class Budget:
         if key is None and self.each is not None:
             raise ConfigurationError(f"budget {self.name} is kept for each {self.each}; say which: key=...")
         return self.line(self.account(key), clock.time() if at is None else at)
+
+
+def _kept(ledger: Any) -> Ledger:
+    """Give a ledger. Raises `ConfigurationError` for what is none, such as its path."""
+    if not hasattr(ledger, "balance"):
+        raise ConfigurationError(f'ledger= is a ledger: llm.ledger, or SqliteLedger("path"); got {ledger!r}')
+    found: Ledger = ledger
+    return found
 
 
 _known: dict[tuple[Period, str, int], tuple[float, float, Window]] = {}

@@ -1,4 +1,4 @@
-"""Which budgets pay for the calls made just now: the one context variable of the library."""
+"""Which budgets pay for the calls made just now, and whom they are for: the one context variable of the library."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Token
 
-    from inferkit.budgets.scope import Scope
+    from inferkit.budgets.scope import ForWhom, Scope, Scopes
 
 __all__ = ["Entered", "current_scopes", "join", "leave"]
 
-_scopes: ContextVar[tuple[Scope, ...]] = ContextVar("inferkit_scopes", default=())
+_scopes: ContextVar[Scopes] = ContextVar("inferkit_scopes", default=())
 
 
-current_scopes: Callable[[], tuple[Scope, ...]] = _scopes.get
-"""Gives the budgets that pay for a call made here: of the functions and blocks around it, outermost first."""
+current_scopes: Callable[[], Scopes] = _scopes.get
+"""Gives what the functions and blocks around a call made here say of it, outermost first: who pays, and whom it is for.
+"""
 
 
-def join(scope: Scope) -> None:
-    """Have a scope pay too, until it leaves."""
+def join(scope: Scope | ForWhom) -> None:
+    """Have a scope hold too, until it leaves."""
     _scopes.set((*_scopes.get(), scope))
 
 
-def leave(scope: Scope) -> None:
-    """Have a scope that joined pay no more, wherever it stands by now.
+def leave(scope: Scope | ForWhom) -> None:
+    """Have a scope that joined hold no more, wherever it stands by now.
 
     A block that was held across a `yield` may end after others have joined, which must stay, and in another context,
     which has nothing to leave. So this takes out the one scope, and does not put back what was there before.
@@ -47,9 +48,9 @@ class Entered:
 
     __slots__ = ("_token", "scopes")
 
-    def __init__(self, scopes: tuple[Scope, ...]) -> None:
+    def __init__(self, scopes: Scopes) -> None:
         self.scopes = scopes
-        self._token: Token[tuple[Scope, ...]] | None = None
+        self._token: Token[Scopes] | None = None
 
     def __enter__(self) -> None:
         self._token = _scopes.set(self.scopes)

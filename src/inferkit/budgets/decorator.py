@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from inferkit.budgets.arguments import BudgetFields
     from inferkit.budgets.budget import Budget
+    from inferkit.budgets.scope import Scopes
 
 __all__ = ["budgeted"]
 
@@ -94,7 +95,7 @@ def _decorated(function: Callable[P, R], given: Budget, key: Key) -> Callable[P,
     signature = inspect.signature(function)
     whose = f"budget {budget.name} is kept by key, and {repr(key) if isinstance(key, str) else 'its callable'}"
 
-    def scopes_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Scope, ...]:
+    def scopes_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Scopes:
         value = find(args, kwargs)
         if value is None or value == "":
             signature.bind(*args, **kwargs)  # a wrong call fails as it would without a budget
@@ -106,7 +107,7 @@ def _decorated(function: Callable[P, R], given: Budget, key: Key) -> Callable[P,
 def _in_scope(
     function: Callable[P, R],
     unnamed: str | None,
-    scopes_of: Callable[[tuple[Any, ...], dict[str, Any]], tuple[Scope, ...]],
+    scopes_of: Callable[[tuple[Any, ...], dict[str, Any]], Scopes],
 ) -> Callable[P, R]:
     """Wrap a function of any kind so that what it runs, and what it returns, runs under its scopes.
 

@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import AsyncGeneratorType, GeneratorType
 
-    from inferkit.budgets.scope import Scope
+    from inferkit.budgets.scope import Scopes
 
     Generator = GeneratorType[Any, Any, Any]
     AsyncGenerator = AsyncGeneratorType[Any, Any]
     Coroutine = CoroutineType[Any, Any, Any]
-    Scopes = tuple[Scope, ...]
 
 __all__ = ["Keeper", "async_generator_in_scopes", "coroutine_in_scopes", "generator_in_scopes"]
 

@@ -62,6 +62,8 @@ class _Budget(Protocol):
     @property
     def degrade_to(self) -> str | None: ...
     @property
+    def land_with(self) -> str | None: ...
+    @property
     def each(self) -> str | None: ...
     @property
     def within(self) -> _Budget | None: ...
@@ -103,8 +105,8 @@ def _limits(budget: _Budget) -> tuple[int | None, int | None, int | None]:
 
 
 def _check_choices(budget: _Budget) -> None:
-    if budget.on_exceed not in ("raise", "truncate", "degrade"):
-        raise ConfigurationError(f'on_exceed is "raise", "truncate" or "degrade"; got {budget.on_exceed!r}')
+    if budget.on_exceed not in ("raise", "truncate", "degrade", "land"):
+        raise ConfigurationError(f'on_exceed is "raise", "truncate", "degrade" or "land"; got {budget.on_exceed!r}')
     _check_smaller_model(budget)
     if budget.name is not None and not _is_name(budget.name):
         raise ConfigurationError(f"a budget's name is a short text without a colon; got {budget.name!r}")
@@ -122,6 +124,10 @@ def _check_choices(budget: _Budget) -> None:
 
 
 def _check_smaller_model(budget: _Budget) -> None:
+    if budget.land_with is not None and budget.on_exceed != "land":
+        raise ConfigurationError('land_with goes with on_exceed="land"; add that, or leave land_with out')
+    if budget.land_with is not None and not (isinstance(budget.land_with, str) and budget.land_with.strip()):
+        raise ConfigurationError('land_with is the name of a local model: "local", an alias, or "local:some-package"')
     if budget.on_exceed != "degrade":
         if budget.degrade_to is not None:
             raise ConfigurationError('degrade_to goes with on_exceed="degrade"; add that, or leave degrade_to out')

@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inferkit.budgets.generators import Keeper
-    from inferkit.budgets.scope import Scope
+    from inferkit.budgets.scope import Scopes
 
-    Scopes = tuple[Scope, ...]
 
-__all__ = ["carried"]
+__all__ = ["carried", "carried_body"]
 
 _ContextManager: Any = contextlib._GeneratorContextManagerBase  # noqa: SLF001
 _PLAIN = frozenset({NoneType, bool, int, float, str, bytes})
@@ -87,7 +86,7 @@ def _works_later(kind: type) -> bool:
     )
 
 
-def _body(body: Any, scopes: Scopes, keeper: Keeper | None) -> Any:
+def carried_body(body: Any, scopes: Scopes, keeper: Keeper | None) -> Any:
     """Give the body of a response; an iterable that is no iterator gives iterators that carry the scopes."""
     kind = type(body)
     if kind in _PLAIN or kind in _COLLECTIONS:
@@ -100,7 +99,7 @@ def _body(body: Any, scopes: Scopes, keeper: Keeper | None) -> Any:
 def _carry_in_starlette(response: Any, scopes: Scopes, keeper: Keeper | None) -> None:
     if hasattr(response, "body_iterator"):
         body = response.body_iterator
-        response.body_iterator = _in_threads(body, scopes, keeper) or _body(body, scopes, keeper)
+        response.body_iterator = _in_threads(body, scopes, keeper) or carried_body(body, scopes, keeper)
     if response.background is not None:
         response.background = stand_in(response.background, scopes, carried)
 
@@ -114,7 +113,7 @@ def _in_threads(body: Any, scopes: Scopes, keeper: Keeper | None) -> Any:
     if type(body) is not AsyncGeneratorType or body.ag_code is not getattr(iterate, "__code__", None):
         return None
     iterable = None if body.ag_frame is None else body.ag_frame.f_locals.get("iterator")
-    return None if iterable is None else iterate(_body(iterable, scopes, keeper))
+    return None if iterable is None else iterate(carried_body(iterable, scopes, keeper))
 
 
 def _carry_in_django(response: Any, scopes: Scopes, keeper: Keeper | None) -> None:
@@ -137,7 +136,7 @@ class _Closer:
 
 def _carry_in_werkzeug(response: Any, scopes: Scopes, keeper: Keeper | None) -> None:
     if not response.direct_passthrough:  # or else it is a file, which the server may want to send itself
-        response.response = _body(response.response, scopes, keeper)
+        response.response = carried_body(response.response, scopes, keeper)
 
 
 _FRAMEWORKS: tuple[tuple[str, str, Callable[[Any, Scopes, Keeper | None], None]], ...] = (

@@ -14,7 +14,23 @@ if TYPE_CHECKING:
     from inferkit.core.record import CallRecord
     from inferkit.ledger.amounts import Line
 
-__all__ = ["Scope", "all_scopes", "attribute"]
+__all__ = ["ForWhom", "Scope", "all_scopes", "attribute"]
+
+
+class ForWhom:
+    """Whom the calls made here are for, as somebody around them said; each is None where nobody did.
+
+    It stands among the scopes, goes wherever they go, and pays for nothing. It may be told more as a request goes on,
+    and then holds for all that it is around. `block` is what put it there.
+    """
+
+    __slots__ = ("block", "feature", "tenant", "user")
+
+    def __init__(self, user: str | None, tenant: str | None, feature: str | None, block: object) -> None:
+        self.user = user
+        self.tenant = tenant
+        self.feature = feature
+        self.block = block
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,10 @@ class Scope:
         return line
 
 
+if TYPE_CHECKING:
+    Scopes = tuple[Scope | ForWhom, ...]
+
+
 def all_scopes(scopes: Sequence[Scope], user: str | None, tenant: str | None) -> tuple[Scope, ...]:
     """Give the scopes with a share for each budget that is divided, and with the budgets that they lie within.
 
@@ -73,21 +93,26 @@ def all_scopes(scopes: Sequence[Scope], user: str | None, tenant: str | None) ->
 
 
 def attribute(
-    asked: Mapping[str, Any], record: CallRecord, around: Sequence[Scope], first: Sequence[Scope] = ()
+    asked: Mapping[str, Any], record: CallRecord, around: Sequence[Scope | ForWhom], first: Sequence[Scope] = ()
 ) -> dict[str, Any]:
     """Give a request's fields `user`, `tenant`, `feature` and `scopes`, and put `key` on the record.
 
     Those who pay are the budgets `first`, those of the functions `around` the call, and the call's own. Whom the call
-    is for, it says itself; or else the innermost key of a budget that is for `each` user or tenant does. `key` is the
-    outermost of the others, which may be anything. Raises `ConfigurationError` where a budget is for each user or
-    tenant, and nobody says whom the call is for.
+    is for, it says itself; or else the innermost caller, or key of a budget that is for `each` user or tenant. `key` is
+    the outermost of the other keys, which may be anything. Raises `ConfigurationError` where a budget is for each user
+    or tenant, and nobody says whom the call is for.
     """
     own = asked.get("budget")
     if not around and not first and own is None:
         return {}
     user, tenant, feature = asked.get("user"), asked.get("tenant"), asked.get("feature")
+    payers = []
     for scope in reversed(around):  # the innermost is the last
         feature = feature or scope.feature
+        if isinstance(scope, ForWhom):
+            user, tenant = user or scope.user, tenant or scope.tenant
+            continue
+        payers.append(scope)
         each = scope.budget.each
         if each == "user":
             user = user or scope.key
@@ -95,5 +120,6 @@ def attribute(
             tenant = tenant or scope.key
         else:
             record.key = scope.key or record.key
-    scopes = (*first, *around) if own is None else (*first, *around, Scope(own))
+    payers.reverse()
+    scopes = (*first, *payers) if own is None else (*first, *payers, Scope(own))
     return {"user": user, "tenant": tenant, "feature": feature, "scopes": all_scopes(scopes, user, tenant)}

@@ -16,9 +16,8 @@ from inferkit.budgets.generators import Keeper, coroutine_in_scopes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inferkit.budgets.scope import Scope
+    from inferkit.budgets.scope import Scopes
 
-    Scopes = tuple[Scope, ...]
     Carry = Callable[[Any, Scopes, Keeper], Any]
 
 __all__ = ["stand_in"]

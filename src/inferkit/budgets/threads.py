@@ -10,7 +10,6 @@ context.
 from __future__ import annotations
 
 import functools
-import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.budgets.context import Entered, current_scopes
 from inferkit.runtime.forks import in_child
+from inferkit.runtime.variables import read_variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from inferkit.budgets.scope import Scope
+    from inferkit.budgets.scope import Scopes
 
 __all__ = ["carry_into_threads"]
 
@@ -44,7 +44,7 @@ def carry_into_threads() -> None:
 def _carry() -> None:
     global _carried  # noqa: PLW0603 - a fact about this process
     with _lock:
-        if _carried or os.environ.get("INFERKIT_CARRY_INTO_THREADS") == "0":
+        if _carried or read_variable("CARRY_INTO_THREADS") == "0":
             return
         if not getattr(sys.flags, "thread_inherit_context", False):
             _carry_into_started_threads()
@@ -77,7 +77,7 @@ def _carrying_start(start: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _run(
-    scopes: tuple[Scope, ...],
+    scopes: Scopes,
     thread: threading.Thread,
     given: Callable[[], None] | None,
     *_: object,  # some libraries call the `run` that they wrap with the thread, as if it were a function of the class
@@ -106,7 +106,7 @@ def _carrying_submit(submit: Callable[..., Future[Any]]) -> Callable[..., Future
     return carrying
 
 
-def _in_scopes(scopes: tuple[Scope, ...], fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+def _in_scopes(scopes: Scopes, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     with Entered(scopes):
         return fn(*args, **kwargs)
 

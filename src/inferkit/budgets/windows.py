@@ -20,6 +20,7 @@ __all__ = [
     "PERIODS",
     "Period",
     "Window",
+    "end_of_label",
     "rolling_end",
     "rolling_window",
     "window",
@@ -30,6 +31,7 @@ __all__ = [
 Period = Literal["call", "hour", "day", "week", "month", "year", "total"]
 PERIODS: tuple[str, ...] = get_args(Period)
 _HOUR = 3600
+_CALENDAR = ("day", "week", "month", "year")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,22 @@ def window_before(per: Period, start: datetime, zone: str, anchor_day: int) -> W
     return window(per, start.timestamp() - 1, zone, anchor_day)
 
 
+def end_of_label(label: str, anchor_day: int = 1) -> datetime | None:
+    """Give when the calendar window of this label ends, as its own zone's clocks show it; None: never, or it rolls.
+
+    A label says no zone, so that of the result is only known for an hour: UTC. `anchor_day` counts for a month that
+    begins on one of the last days, which are not in every month. Raises `ValueError` for what is no label.
+    """
+    per, _, start = label.partition(":")
+    if per == "hour":
+        return datetime.strptime(start, "%Y-%m-%dT%HZ").replace(tzinfo=UTC) + timedelta(hours=1)
+    if per not in _CALENDAR:
+        return None
+    first = date.fromisoformat(start)
+    following = _next(per, first, max(anchor_day, first.day))
+    return datetime(following.year, following.month, following.day)  # noqa: DTZ001 - the zone is not known
+
+
 def _first_day(per: Period, day: date, anchor_day: int) -> date:
     if per == "day":
         return day
@@ -95,7 +113,7 @@ def _first_day(per: Period, day: date, anchor_day: int) -> date:
     return _anchored(before.year, before.month, anchor_day)
 
 
-def _next(per: Period, first: date, anchor_day: int) -> date:
+def _next(per: str, first: date, anchor_day: int) -> date:
     if per == "day":
         return first + timedelta(days=1)
     if per == "week":
