@@ -27,6 +27,7 @@ from inferkit.core.usage import Usage
 from inferkit.economics.report.report import Period
 from inferkit.layers.retry import Retry
 from inferkit.plans.plan import Plan
+from inferkit.routing import Cascade
 from inferkit.testing import FakeProvider, make_request, settled
 from layers.test_hedges import Hedge
 from worlds import Gate
@@ -251,6 +252,32 @@ def test_a_hedge_that_lost_is_waste():
     assert some(found.waste.kinds) == {"lost hedges": (1, wasted)}
     assert {row.name: row.calls for row in found.by("model")} == {"dear:m": 1, "cheap:m": 0}
     llm.ledger.close()
+
+
+def test_a_reply_that_a_larger_model_was_asked_for_is_no_failure_of_the_smaller_one():
+    cascade = Cascade(lambda _, reply: len(reply.text) > 20)
+    with client(routes={"fast": cascade}, cache=False) as llm:
+        assert llm.complete("fast", "Hi").provider == "dear"
+        with llm.stream("fast", "Hi") as stream:
+            next(iter(stream))
+    found = report(llm)
+    left = found.total.cost - 2 * AT_CHEAP - AT_DEAR  # by what the first call taught
+    assert 0 < left < AT_DEAR
+    assert some(found.waste.kinds) == {"abandoned streams": (1, left)}
+    assert some(found.savings.kinds) == {"escalated": (2, -2 * AT_CHEAP)}
+    assert some(found.more_requests.kinds) == {"escalation": (2, AT_DEAR + left)}
+    assert {row.name: row.calls for row in found.by("model")} == {"dear:m": 2, "cheap:m": 0}
+
+
+def test_a_stream_that_breaks_and_goes_on_was_not_wasted():
+    rest = [Chunk("Hello"), Chunk(" world", finish_reason="stop", usage=Usage(100, 10))]
+    with client(dear=(["Hello", Unavailable("gone", provider="dear")], rest), on_interrupt="continue") as llm:
+        assert llm.complete("smart", "Hi").text == "Hello world"
+    found = report(llm)
+    broken = INPUT * 4_000 + HELLO * 20_000
+    assert found.total.cost == broken + AT_DEAR
+    assert some(found.waste.kinds) == {}
+    assert some(found.more_requests.kinds) == {"continuation": (1, AT_DEAR)}
 
 
 def test_calls_under_plans_bring_their_customers_price():

@@ -239,8 +239,8 @@ def test_what_the_fourth_version_wrote_is_found_by_its_time(tmp_path):
             assert list(ledger.entries(since=since, until=until, kind="expired")) == lost
             summary = ledger.journal.summary([since, until])
             calls = sum(total.calls for total in summary.totals)
-            usd = sum(sum(models.values()) for models in summary.spent)
-            apart = list(summary.apart)
+            (stretch,) = summary.stretches
+            usd, apart = sum(stretch.spent.values()), stretch.apart
             assert calls + len(apart) == len(among)
             assert usd + sum(entry.charge.usd or 0 for entry in apart) == sum(each.charge.usd or 0 for each in among)
     assert [each.level for each in check_up(path, 0) if each.about == "hours"] == []

@@ -114,8 +114,9 @@ def test_a_ledger_of_an_older_format_is_read_and_keeps_it(tmp_path):
     records = SqliteRecords(path)
     summary = records.summary([0, 100])
     assert list(summary.totals) == []
-    assert list(summary.spent) == [{}]
-    assert [entry.call for entry in summary.apart] == ["done", "late"]
+    (stretch,) = summary.stretches
+    assert stretch.spent == {}
+    assert [entry.call for entry in stretch.apart] == ["done", "late"]
     records.close()
     assert path.read_bytes() == before
 

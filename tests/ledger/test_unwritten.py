@@ -82,6 +82,45 @@ def test_what_is_read_is_what_was_left(path):
     assert files(path) == []
 
 
+def test_what_a_system_lacks_for_files_beside_the_ledger_is_done_without(path, monkeypatch):
+    """Nothing sets room aside on macOS. It says nothing of whether all the rest works there."""
+    monkeypatch.delattr("os.posix_fallocate")
+    spill = Spill(path)
+    spill.prepare()
+    (given,) = settlements("a")
+    assert spill.keep(given)
+    spill.sync()
+    spill.close()
+    found = []
+    replay(path, found.append)
+    assert found == [given]
+
+
+def test_a_system_without_file_locks_has_no_ledger_in_a_file_and_calls_all_the_same(path):
+    """As it is on Windows, where none of this was tried."""
+    script = f"""
+import sys
+sys.modules["fcntl"] = None
+from inferkit import Client, ConfigurationError, SqliteLedger
+from inferkit.testing import FakeProvider
+for make in (lambda: SqliteLedger({str(path)!r}), lambda: Client(ledger={str(path)!r}, cache=False)):
+    try:
+        make()
+    except ConfigurationError as error:
+        print(error)
+with Client(providers={{"f": FakeProvider("Hello")}}, models={{"a": "f:m"}}, ledger=False, cache=False) as llm:
+    print(llm.complete("a", "Hi").text)
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    refused, again, answered = done.stdout.splitlines()
+    assert refused == again
+    assert refused.startswith("the ledger's file needs the file locks of POSIX")
+    assert "pass ledger=False" in refused
+    assert answered == "Hello"
+    assert not path.exists()
+
+
 def test_only_its_owner_may_read_the_file(path):
     place = leave(path, settlements("a"))
     assert files(path) == [place]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from inferkit.core.money import NANOS_PER_USD, to_usd
+from inferkit.core.printable import printable
 
 if TYPE_CHECKING:
     from datetime import date
@@ -65,13 +66,6 @@ def plural(number: int, one: str, many: str | None = None) -> str:
 def name(value: str | None, otherwise: str = "(none)") -> str:
     """Write a name that came from outside: what cannot be printed as its escape, so that it can do nothing."""
     return otherwise if value is None else printable(value)
-
-
-def printable(text: str) -> str:
-    """Write control characters, marks that turn a line's direction, and half characters as their escapes."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == _JOINED else ascii(c)[1:-1] for c in text)
 
 
 def day(date: date) -> str:

@@ -9,12 +9,14 @@ from inferkit._lazy import lazily
 if TYPE_CHECKING:
     from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Grant, Line, Refusal, Settled
     from inferkit.ledger.journal import NOBODY, Assignment, Attribution, Charge, Entry, EntryKind, Tally
-    from inferkit.ledger.protocols import Accounts, Journal, Records, Store, Summing
+    from inferkit.ledger.notices import MOST_NOTICES, Notice
+    from inferkit.ledger.protocols import Accounts, Journal, Noticeboard, Records, Store, Summing
     from inferkit.ledger.state import Held, LedgerState
     from inferkit.ledger.summary import Pending, Summary, Total
     from inferkit.ledger.unwritten import Unwritten
 
 __all__ = [
+    "MOST_NOTICES",
     "NOBODY",
     "NOTHING",
     "Accounts",
@@ -32,6 +34,8 @@ __all__ = [
     "Journal",
     "LedgerState",
     "Line",
+    "Notice",
+    "Noticeboard",
     "Pending",
     "Records",
     "Refusal",
@@ -50,7 +54,8 @@ __getattr__ = lazily(
         "amounts": ("NOTHING", "Amounts", "Balance", "Credit", "Crossing", "Grant", "Line", "Refusal", "Settled"),
         "state": ("LedgerState", "Held"),
         "journal": ("NOBODY", "Assignment", "Attribution", "Charge", "Entry", "EntryKind", "Tally"),
-        "protocols": ("Accounts", "Journal", "Records", "Store", "Summing"),
+        "notices": ("MOST_NOTICES", "Notice"),
+        "protocols": ("Accounts", "Journal", "Noticeboard", "Records", "Store", "Summing"),
         "summary": ("Pending", "Summary", "Total"),
         "unwritten": ("Unwritten",),
     },

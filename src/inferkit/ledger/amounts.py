@@ -14,6 +14,7 @@ __all__ = [
     "Crossing",
     "Grant",
     "Line",
+    "NotedLimit",
     "Refusal",
     "Settled",
     "Unit",
@@ -52,6 +53,20 @@ class Line(NamedTuple):
     previous: str | None = None
     carry: Amounts | None = None
     warn_at: tuple[int, ...] = ()
+
+
+class NotedLimit(NamedTuple):
+    """What an account was last held to in its windows of a kind, from the instant `at` on; None: not limited.
+
+    `period` is what the labels of these windows begin with: "month", "total", "rolling-3600s".
+    """
+
+    account: str
+    period: str
+    usd: int | None
+    tokens: int | None
+    calls: int | None
+    at: float
 
 
 @dataclass(frozen=True, slots=True)

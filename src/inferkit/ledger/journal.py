@@ -10,7 +10,18 @@ from typing import Literal, NamedTuple
 
 from inferkit.core.usage import NO_DETAILS, UsageDetails
 
-__all__ = ["NOBODY", "Assignment", "Attribution", "Charge", "Entry", "EntryKind", "Part", "Tally", "TallyKind"]
+__all__ = [
+    "GONE_ON",
+    "NOBODY",
+    "Assignment",
+    "Attribution",
+    "Charge",
+    "Entry",
+    "EntryKind",
+    "Part",
+    "Tally",
+    "TallyKind",
+]
 
 EntryKind = Literal["settled", "expired", "corrected"]
 TallyKind = Literal["hit", "coalesced", "refused"]
@@ -26,10 +37,15 @@ class Attribution(NamedTuple):
 
 
 NOBODY = Attribution()
+GONE_ON = "continued"
+"""The outcome of an attempt that broke and was gone on with: what it gave was handed on."""
 
 
 class Part(NamedTuple):
-    """One of several attempts of a call. `usd` in nano-dollars; None where the model has no known price."""
+    """One of several attempts of a call. `usd` in nano-dollars; None where the model has no known price.
+
+    `kind` and `outcome` are those of `Attempt`, or `GONE_ON`.
+    """
 
     kind: str
     provider: str

@@ -35,6 +35,12 @@ class Ledger:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._store!r})"
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: what was entered in the last day, and what its accounts have spent and hold."""
+        from inferkit.ledger.shown import ledger_html
+
+        return ledger_html(repr(self), self.journal)
+
     def reserve(
         self,
         call: str,

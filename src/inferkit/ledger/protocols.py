@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
     from inferkit.ledger.amounts import Amounts, Balance, Credit, Crossing, Grant, Line, Refusal, Settled
     from inferkit.ledger.journal import Assignment, Charge, Entry, EntryKind, Tally
-    from inferkit.ledger.summary import Pending, Summary, Total
+    from inferkit.ledger.notices import Notice
+    from inferkit.ledger.summary import OneCall, Pending, Summary, Total
     from inferkit.ledger.unwritten import Unwritten
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["Accounts", "Journal", "Records", "Store", "Summing"]
+__all__ = ["Accounts", "Journal", "Noticeboard", "Records", "Store", "Summing"]
 
 
 class Accounts(Protocol):
@@ -164,14 +165,30 @@ class Summing(Protocol):
     def summary(self, bounds: Sequence[float]) -> Summary:
         """Give what was entered from the first of the bounds until before the last, which ascend."""
 
-    def calls(self, keys: Collection[int], since: float, until: float) -> Iterator[tuple[int, Entry]]:
-        """Go through the calls of totals that have these keys, in the order of their instants, each with its key."""
+    def calls(self, keys: Collection[int], since: float, until: float) -> Iterator[OneCall]:
+        """Go through the calls of totals that have these keys, in the order of their instants."""
 
     def by_model(self, keys: Collection[int], bounds: Sequence[float]) -> Iterator[list[Total]]:
         """Give what the calls of totals that have these keys come to by model, between each two of the bounds."""
 
     def pending(self, at: float) -> Pending:
         """Give what calls hold at an instant."""
+
+
+@runtime_checkable
+class Noticeboard(Protocol):
+    """What a store may do beside, so that the processes that share it know together how models stand."""
+
+    def exchange(
+        self, notices: Sequence[Notice], *, teller: str, since: int, at: float, patience: float
+    ) -> tuple[list[Notice], int]:
+        """Put up notices of a teller, and give those that others put up since, with the mark for the next time.
+
+        `since` is the mark that was given last, 0 at first. What is worth nothing any more at the instant `at` (seconds
+        since the epoch) is not given, nor what claims to be from more than a minute after it. A store may drop both and
+        the oldest of more than `MOST_NOTICES`. It blocks, for `patience` seconds at most where the store is
+        locked; it raises `LedgerError`. Never called on an event loop, or by a call. Safe in any thread and process.
+        """
 
 
 class Store(Accounts, Journal, Protocol):

@@ -10,32 +10,34 @@ The file is lines of JSON, up to the first zero byte. A line without an end was 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import glob
 import json
 import logging
 import os
 import secrets
+import sys
 import threading
 from typing import IO, TYPE_CHECKING, Any
 
-from inferkit.core.errors import LedgerError
+from inferkit.core.errors import ConfigurationError, LedgerError
 from inferkit.core.usage import NO_DETAILS, UsageDetails
 from inferkit.ledger.journal import Attribution, Charge, Part
 from inferkit.ledger.unwritten import Unwritten
 from inferkit.runtime.dropped import when_dropped
 from inferkit.runtime.forks import renew_after_fork
+from inferkit.runtime.posix import fcntl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Left", "Spill", "left_beside", "replay"]
+__all__ = ["Left", "Spill", "check_locks", "left_beside", "replay"]
 
 _log = logging.getLogger("inferkit")
 _ROOM = 64 * 1024  # bytes: some eighty calls
 _VERSION = 1
+_to_disk = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
 class Left(list[Unwritten]):
@@ -91,7 +93,7 @@ class Spill:
         """Wait until what was written down is on the disk. Raises `OSError`."""
         with self._lock:
             if self._end and self._file is not None:
-                os.fdatasync(self._file.fileno())
+                _to_disk(self._file.fileno())
 
     def close(self) -> Path | None:
         """Give the file up. It stays, and is the answer, if there is something in it."""
@@ -117,9 +119,18 @@ class Spill:
             file, self._place = _create(self._path)
             self._closes_when_dropped = when_dropped(functools.partial(_give_up, file, self._place))
             self._file = file
-            with contextlib.suppress(OSError):  # then there is no room, and perhaps there will be
+            with contextlib.suppress(OSError, AttributeError):  # no room, or macOS, which cannot set any aside
                 os.posix_fallocate(file.fileno(), 0, _ROOM)
         return self._file
+
+
+def check_locks() -> None:
+    """Raise `ConfigurationError` where files cannot be locked as the files beside a ledger are."""
+    if fcntl is None:
+        raise ConfigurationError(
+            f"the ledger's file needs the file locks of POSIX, which {sys.platform} does not have; pass ledger=False, "
+            "which leaves budgets and plans out, or Ledger(store) with a store of your own"
+        )
 
 
 def replay(path: Path, write: Callable[[Unwritten], object]) -> int:
@@ -146,7 +157,7 @@ def left_beside(path: Path) -> Iterator[Left]:
     """Look at what is left beside the ledger at `path`, and leave it. Raises `OSError`."""
     for place in _places(path):
         with contextlib.suppress(FileNotFoundError), place.open("rb", buffering=0) as file:
-            free = _take(file, place, fcntl.LOCK_SH)
+            free = _take(file, place, shared=True)
             found, unreadable = _read(file)
             left = Left(place, in_use=not free, unreadable=unreadable)
             left.extend(found)
@@ -167,10 +178,10 @@ def _create(path: Path) -> tuple[IO[bytes], Path]:
         file.close()
 
 
-def _take(file: IO[bytes], place: Path, kind: int = fcntl.LOCK_EX) -> bool:
+def _take(file: IO[bytes], place: Path, *, shared: bool = False) -> bool:
     """Lock a file, unless its process lives or somebody else is at it."""
     try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return _is_at(file, place)
@@ -190,7 +201,7 @@ def _give_up(file: IO[bytes], place: Path) -> None:
         if os.pread(file.fileno(), 1, 0) in (b"", b"\0") and _is_at(file, place):
             place.unlink(missing_ok=True)
         else:
-            os.fdatasync(file.fileno())
+            _to_disk(file.fileno())
     except OSError as error:
         _log.debug("%s: %s", place, error)
     finally:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from inferkit.ledger.journal import NOBODY, Attribution
+from inferkit.core.usage import NO_DETAILS, UsageDetails
+from inferkit.ledger.journal import NOBODY, Attribution, Charge, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inferkit.ledger.journal import Entry
-
-__all__ = ["ModelName", "Pending", "Summary", "Total"]
+__all__ = ["AMOUNTS", "ModelName", "OneCall", "Pending", "Stretch", "Summary", "Total"]
 
 ModelName = tuple[str | None, str | None]
 """Provider and model; None where it is not known."""
@@ -52,16 +51,48 @@ class Total(NamedTuple):
     key: int = 0
 
 
-class Summary(NamedTuple):
-    """All entries of a period, to be gone through once and in this order.
+AMOUNTS = (
+    "calls", "usd", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
+    "prompt_cache_saved", "routing_saved",
+)  # fmt: skip
+"""What each call of a total has an amount of, by the names of `Total`."""
 
-    `totals` are of those that are alike. `spent` is what they cost by model, in nano-dollars, between each two of the
-    bounds that were given. `apart` are the other entries.
+
+class OneCall(NamedTuple):
+    """What a call of the total that has this key does not have in common with the others; `amounts` are `AMOUNTS`."""
+
+    key: int
+    at: float
+    amounts: tuple[int, ...]
+    details: UsageDetails = NO_DETAILS
+
+    def entry(self, total: Total) -> Entry:
+        """Give it as a line of the journal, but for its name and what it asked for."""
+        calls, usd, input_tokens, output_tokens, cache_read, cache_write, reasoning, cache_saved, saved = self.amounts
+        charge = Charge(
+            usd if total.priced else None, total.provider, total.model, input_tokens, output_tokens, cache_read,
+            cache_write, reasoning, 1, total.estimated, total.outcome, total.finish_reason, None, total.degraded,
+            cache_saved, saved, 0, (), total.attribution, self.details,
+        )  # fmt: skip
+        return Entry("", "settled", self.at, calls, charge)
+
+
+class Stretch(NamedTuple):
+    """What was entered between two of the bounds: `spent` is what totals cost by model, `apart` are other entries."""
+
+    spent: dict[ModelName, int]
+    apart: list[Entry]
+
+
+class Summary(NamedTuple):
+    """All entries of a period, to be gone through once; who begins with the stretches may find the totals added up.
+
+    `totals` are of those that are alike, `stretches` lie between each two of the bounds that were given. Money is in
+    nano-dollars.
     """
 
     totals: Iterator[Total]
-    spent: Iterator[dict[ModelName, int]]
-    apart: Iterator[Entry]
+    stretches: Iterator[Stretch]
 
 
 class Pending(NamedTuple):

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import random
+import threading
 from datetime import UTC, datetime
+
+import pytest
 
 from economics.bookkeeping import NOVEMBER, USD, assign, at, charge, enter, lose, period, report_of
 from inferkit import Price
+from inferkit.core.errors import LedgerError
 from inferkit.core.usage import UsageDetails
 from inferkit.economics.render.document import document_of
 from inferkit.economics.report.waste import Reported, Subtotal
 from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Part
+from inferkit.ledger.sqlite import hours, totals
 from inferkit.ledger.summary import Pending
 from inferkit.plans.plan import Plan
+from inferkit.runtime import yielding
 
 PLANS = (Plan("pro", price="30", allowance="unlimited", target_margin="0.7"), Plan("free", allowance="unlimited"))
 
@@ -146,3 +152,59 @@ def test_entries_of_a_period_are_found_wherever_they_were_written(ledger):
     found = list(ledger.entries(since=at("2026-10-01"), until=at("2026-10-02")))
     assert [entry.call for entry in found] == ["written late", "first", "last"], "in the order they were written"
     assert list(ledger.entries(since=at("2027-01-01"))) == []
+
+
+def adding_up():
+    return [thread for thread in threading.enumerate() if thread.name == "inferkit-sums"]
+
+
+def test_who_stops_reading_stops_the_thread_that_adds_up(ledger, monkeypatch):
+    fill(ledger, 3)
+    monkeypatch.setattr(hours, "_MANY", 0)
+    monkeypatch.setattr(yielding, "is_alone", lambda: True)  # as where a command makes a report
+    began, goes_on, added, add = threading.Event(), threading.Event(), [], totals._Filling._fill
+
+    def slowly(filling, since, until, connection):
+        began.set()
+        assert goes_on.wait(20)
+        added.append((since, until))
+        add(filling, since, until, connection)
+
+    monkeypatch.setattr(totals._Filling, "_fill", slowly)
+    others = adding_up()
+    summary = ledger.journal.summary([at("2026-11-01"), at("2026-11-10"), at("2026-11-20")])
+    assert began.wait(20)
+    (thread,) = [each for each in adding_up() if each not in others]
+    next(summary.stretches)
+    del summary
+    goes_on.set()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert added == [(at("2026-11-01"), at("2026-11-10"))]
+
+
+def test_sums_that_cannot_be_made_beside_are_an_error_of_who_asks_for_them(ledger, monkeypatch):
+    fill(ledger, 3)
+    monkeypatch.setattr(hours, "_MANY", 0)
+    monkeypatch.setattr(yielding, "is_alone", lambda: True)  # as where a command makes a report
+    monkeypatch.setattr(totals, "_ADD", "SELECT nothing FROM nowhere")
+    summary = ledger.journal.summary([at("2026-11-01"), at("2026-12-01")])
+    assert next(summary.stretches).spent
+    with pytest.raises(LedgerError):
+        next(summary.totals)
+    assert all(thread.join(20) is None and not thread.is_alive() for thread in adding_up())
+
+
+def test_no_thread_adds_up_beside_those_of_an_application(ledger, monkeypatch):
+    fill(ledger, 3)
+    monkeypatch.setattr(hours, "_MANY", 0)
+    others, ends = adding_up(), threading.Event()
+    application = threading.Thread(target=ends.wait)
+    application.start()
+    try:
+        summary = ledger.journal.summary([at("2026-11-01"), at("2026-12-01")])
+        assert [thread for thread in adding_up() if thread not in others] == []
+        assert sum(total.calls for total in summary.totals) > 100
+    finally:
+        ends.set()
+        application.join()

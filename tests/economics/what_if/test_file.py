@@ -10,8 +10,9 @@ import pytest
 
 from inferkit import Budget, Price
 from inferkit.core.errors import ConfigurationError
-from inferkit.economics.what_if.file import PriceTable, read_scenario
+from inferkit.economics.what_if.file import read_scenario
 from inferkit.plans.plan import Plan
+from inferkit.plans.price_tables import PriceTable
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_a_file_can_say_of_a_price_all_that_a_price_is():
         (b"\xff", "plan.toml is not a TOML file"),
         pytest.param("default_plan = " + "9" * 5000, "plan.toml is not a TOML file", id="long"),
         pytest.param("limits = " + "[" * 5000 + "]" * 5000, "plan.toml is not a TOML file", id="deep"),
-        ("[limit]\nusd = 5", "unknown tables: limit; known are: default_plan, limits, plans"),
+        ("[limit]\nusd = 5", r"unknown tables: limit \(did you mean limits\?\); known are: default_plan, limits"),
         ("default_plan = 5", "default_plan is the name of a plan"),
         ("[users]\nana = 5", r"\[users\] is a table of names"),
         ("tenants = 'acme'", r"\[tenants\] is a table of names"),

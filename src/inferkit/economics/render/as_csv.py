@@ -24,7 +24,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(report: Report, by: Sequence[Dimension]) -> str:
-    """Write a line for each plan, customer, ... of each of `by`, and one for the total, under one line of names."""
+    """Write a line for each plan, customer, ... of each of `by`, and one for the total, under one line of names.
+
+    A line for each kind of waste and of requests beyond the first of a call follows: a part of the cost each.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -32,6 +35,11 @@ def as_csv(report: Report, by: Sequence[Dimension]) -> str:
     for dimension in by:
         for row in report.by(dimension):
             writer.writerow(_cells(dimension, row, named=_plain(row.name or "")))
+    for by_kind, kinds in (("waste", report.waste.kinds), ("request beyond the first", report.more_requests.kinds)):
+        for kind, subtotal in kinds.items():
+            if subtotal.calls or subtotal.usd:
+                usd = f"{to_usd(subtotal.usd):.9f}"
+                writer.writerow([by_kind, kind, "", str(subtotal.calls), "", "", usd, "", "", ""])
     return text.getvalue()
 
 

@@ -76,6 +76,10 @@ def _report(report: Report) -> dict[str, Any]:
         },
         "savings": _subtotals(report.savings.kinds),
         "waste": _subtotals(report.waste.kinds),
+        "requests_beyond_the_first": {
+            kind: {"requests": subtotal.calls, "usd": _usd(subtotal.usd)}
+            for kind, subtotal in report.more_requests.kinds.items()
+        },
         "refused": dict(report.refused),
         "unpriced_calls": report.unpriced,
         "estimated": {"calls": report.estimated.calls, "usd": _usd(report.estimated.usd)},

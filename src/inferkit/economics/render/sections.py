@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from inferkit.economics.report.rows import Dimension
     from inferkit.economics.report.waste import Subtotal
 
-__all__ = ["MEANINGS", "sections", "tables_by"]
+__all__ = ["MEANINGS", "MORE_REQUESTS", "sections", "tables_by"]
 
 _PLANS_DRAWN = 8
 
@@ -28,15 +28,29 @@ MEANINGS = {
     "coalesced": "replies shared with an identical call under way",
     "prompt cache": "the provider's discount on input it had kept, less what keeping it cost",
     "routing": "calls served by a cheaper model than the dearest behind the name",
+    "escalated": "replies of a smaller model that were not good enough: what they cost",
     "degraded": "calls taken to a smaller model by a budget",
     "local models": "calls served on your own machine",
     "failed attempts": "attempts that failed before another one served the reply",
     "lost hedges": "attempts that another one was faster than",
+    "repaired replies": "replies that were no valid object, and were asked for again",
     "abandoned streams": "replies whose reader left before the end",
     "broken streams": "calls that failed after something had been paid for",
     "truncated replies": "replies cut at their longest length or at a budget",
     "died": "calls whose process died, at the amount held for them",
 }
+"""What each kind of saving and of waste is."""
+
+MORE_REQUESTS = {
+    "retry": "the same model again, after a failure",
+    "fallback": "another model, after a failure",
+    "hedge": "a second one beside one that was slow",
+    "repair": "the same model again, since its reply was no valid object",
+    "escalation": "a larger model, since a smaller one's reply was not good enough",
+    "continuation": "went on with a stream that broke",
+    "landing": "a local model ended a reply that a budget cut",
+}
+"""What each kind of attempt is for."""
 
 
 def sections(report: Report, shown: int = SHOWN) -> Iterator[Section]:
@@ -58,13 +72,18 @@ def tables_by(report: Report, by: Sequence[Dimension], shown: int) -> Iterator[S
 
 
 def savings_and_waste(report: Report, shown: int) -> Iterator[Section]:
-    """Say what was saved, wasted and refused."""
+    """Say what was saved, wasted and refused, and what requests beyond the first were for."""
     if any(subtotal.calls or subtotal.usd for subtotal in report.savings.kinds.values()):
-        saved = f"Without these the calls would have cost {money(report.savings.usd)} more."
+        usd = report.savings.usd
+        saved = f"Without these the calls would have cost {money(abs(usd))} {'less' if usd < 0 else 'more'}."
         yield _kinds("What was saved", saved, ("Saved by", "Calls", "Saved"), report.savings.kinds)
     if any(subtotal.calls for subtotal in report.waste.kinds.values()):
         wasted = f"{money(report.waste.usd)} of the cost was for what was not used as it was meant to be."
         yield _kinds("What was wasted", wasted, ("Wasted on", "Times", "Cost"), report.waste.kinds)
+    more = report.more_requests.kinds
+    if any(subtotal.calls for subtotal in more.values()):
+        what = "Why calls took more than one request, and what the others cost. It is in the cost of these calls."
+        yield _kinds("Requests beyond the first", what, ("Kind", "Requests", "Cost"), more)
     if report.refused:
         yield _refused(report, shown)
 
@@ -183,7 +202,10 @@ def _models(report: Report, shown: int) -> Section:
 def _kinds(title: str, paragraph: str, heads: tuple[str, str, str], kinds: Mapping[str, Subtotal]) -> Section:
     some = [(kind, subtotal) for kind, subtotal in kinds.items() if subtotal.calls or subtotal.usd]
     ranked = sorted(some, key=lambda kind: -kind[1].usd)
-    rows = [(kind, MEANINGS.get(kind, ""), count(subtotal.calls), money(subtotal.usd)) for kind, subtotal in ranked]
+    rows = [
+        (kind, (MEANINGS | MORE_REQUESTS).get(kind, ""), count(subtotal.calls), money(subtotal.usd))
+        for kind, subtotal in ranked
+    ]
     columns = (heads[0], "What it is", *heads[1:])
     return Section(title, paragraph, Table(columns, rows, words=2, bars=[subtotal.usd for _, subtotal in ranked]))
 

@@ -8,15 +8,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict, deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from inferkit.core.attempt import LEFT, gave_the_reply
+from inferkit.ledger.journal import GONE_ON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from inferkit.ledger.journal import Charge, Entry
+    from inferkit.ledger.journal import Charge, Entry, Part
     from inferkit.ledger.protocols import Records
 
-__all__ = ["AttemptCost", "as_recorded", "attempt_costs", "name_of", "recorded_calls", "served_by"]
+__all__ = [
+    "AttemptCost",
+    "Fate",
+    "as_recorded",
+    "attempt_costs",
+    "costs_by_model",
+    "fates",
+    "name_of",
+    "recorded_calls",
+]
 
 
 class AttemptCost(NamedTuple):
@@ -99,31 +111,61 @@ def _if_anything(entry: Entry) -> Iterator[Entry]:
         yield entry
 
 
-def attempt_costs(charge: Charge, calls: int) -> list[AttemptCost]:
-    """Divide a call's cost by its attempts."""
-    if not charge.parts:
-        return [
-            AttemptCost(
-                charge.provider, charge.model, charge.usd or 0, charge.input_tokens, charge.output_tokens,
-                charge.cache_read_tokens, charge.cache_write_tokens, charge.reasoning_tokens, calls,
-            )
-        ]  # fmt: skip
-    served = served_by(charge)
-    return [
+def attempt_costs(charge: Charge, calls: int) -> tuple[list[AttemptCost], int]:
+    """Divide a call's cost by its attempts, and give the index of the one whose reply the caller got."""
+    parts = charge.parts
+    if not parts:
+        one = AttemptCost(
+            charge.provider, charge.model, charge.usd or 0, charge.input_tokens, charge.output_tokens,
+            charge.cache_read_tokens, charge.cache_write_tokens, charge.reasoning_tokens, calls,
+        )  # fmt: skip
+        return [one], 0
+    gone_on = [index for index, part in enumerate(parts) if part.outcome == GONE_ON]
+    served = gave_the_reply(parts, (charge.provider, charge.model), gone_on)
+    costs = [
         AttemptCost(
             part.provider, part.model, part.usd or 0, part.input_tokens, part.output_tokens,
             part.cache_read_tokens, part.cache_write_tokens, part.reasoning_tokens, calls if index == served else 0,
         )
-        for index, part in enumerate(charge.parts)
+        for index, part in enumerate(parts)
     ]  # fmt: skip
+    return costs, served
 
 
-def served_by(charge: Charge) -> int:
-    """Give the index of the attempt whose reply the caller got; 0 where there was only one."""
+def costs_by_model(charge: Charge) -> list[tuple[str | None, str | None, int]]:
+    """Give what each attempt of a call cost, with its provider and model."""
     if not charge.parts:
-        return 0
-    completed = [index for index, part in enumerate(charge.parts) if part.outcome == "completed"]
-    return completed[-1] if completed else len(charge.parts) - 1
+        return [(charge.provider, charge.model, charge.usd or 0)]
+    return [(part.provider, part.model, part.usd or 0) for part in charge.parts]
+
+
+Fate = Literal["given", "escalated", "repaired", "lost", "failed"]
+
+
+def fates(charge: Charge, served: int) -> list[Fate]:
+    """Say what became of each attempt of a call that had several, of which `served` is the one that ended its reply.
+
+    What the caller got is "given", in all its parts. A whole reply that it did not get was not good enough
+    ("escalated"), or no valid object ("repaired"). What another one was faster than is "lost".
+    """
+    return [
+        "given" if index == served or _is_part_of_the_reply(part) else _fate(part, charge.parts[index + 1 :])
+        for index, part in enumerate(charge.parts)
+    ]
+
+
+def _is_part_of_the_reply(part: Part) -> bool:
+    return part.outcome == GONE_ON or (part.kind == "landing" and part.outcome == "completed")
+
+
+def _fate(part: Part, later: Sequence[Part]) -> Fate:
+    if part.outcome == "completed":
+        after = next((each.kind for each in later if each.kind in _AFTER), None)
+        return "lost" if after is None else _AFTER[after]
+    return "lost" if part.outcome in LEFT and part.kind not in ("landing", "continuation") else "failed"
+
+
+_AFTER: dict[str, Fate] = {"escalation": "escalated", "repair": "repaired"}
 
 
 def name_of(provider: str | None, model: str | None) -> str | None:

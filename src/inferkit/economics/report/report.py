@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from inferkit.core.money import format_usd
+from inferkit.core.shown import html_of, table_html
 from inferkit.economics.report.calls import as_recorded, recorded_calls
 from inferkit.economics.report.customers import Customers, sort_customers
+from inferkit.economics.report.more_requests import MoreRequests
 from inferkit.economics.report.period import Period, days_of
 from inferkit.economics.report.revenue import subscription_periods
 from inferkit.economics.report.rows import DIMENSIONS, Dimension, Row, customer_rows, ranked, row_of, rows_by
@@ -21,14 +24,16 @@ from inferkit.economics.report.waste import Reported, Subtotal, saved_by_tallies
 from inferkit.ledger.protocols import Summing
 from inferkit.ledger.summary import Pending
 from inferkit.runtime import clock
+from inferkit.runtime.yielding import without_collections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from inferkit.economics.report.revenue import Customer, SubscriptionPeriod
     from inferkit.economics.report.waste import Savings, Waste
-    from inferkit.ledger.journal import Assignment, Tally
+    from inferkit.ledger.journal import Assignment, Entry, Tally
     from inferkit.ledger.protocols import Records
+    from inferkit.ledger.summary import Stretch
     from inferkit.plans.plan import Plan
     from inferkit.pricing.prices import Price
 
@@ -45,10 +50,11 @@ __all__ = [
     "store_of",
 ]
 
+_SHOWN = 10  # rows of each table in a notebook
 _NOW = 60.0  # seconds: a period that ends so long ago at most lasts until now
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """The economics of a period.
 
@@ -57,6 +63,7 @@ class Report:
     `pending` is what calls hold that are not settled, for a period that lasts until now. `revenue_since` is the instant
     from which revenue is known, in seconds since the epoch, where that lies within the period. `reported` are the
     calls whose provider says what they cost, `overrun` is what calls cost beyond what was held for them.
+    `more_requests` are those beyond the first one of a call, by the kind of attempt.
     """
 
     period: Period
@@ -73,6 +80,7 @@ class Report:
     revenue_since: float | None = None
     reported: Reported = field(default_factory=Reported)
     overrun: Subtotal = field(default_factory=Subtotal)
+    more_requests: MoreRequests = field(default_factory=MoreRequests)
 
     @functools.cached_property
     def total(self) -> Row:
@@ -103,11 +111,38 @@ class Report:
         """Whether anything is known of what the period brought in, be it that it is nothing."""
         return any(cell.plan in self.plans or sums.revenue for cell, sums in self.cells.items())
 
+    def __repr__(self) -> str:
+        total = self.total
+        return (
+            f"Report({_days(self.period)}: {total.calls:,} calls, cost {format_usd(total.cost)}, "
+            f"revenue {format_usd(total.revenue) if self.revenue_known else 'not known'})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Show the sums and the dearest customers and models in a notebook; `render_page` has all of it."""
+        heads = ("", "calls", "cost", "revenue", "margin")
+        parts = [table_html([_as_row("all", self.total)], heads)]
+        for dimension in ("customer", "model"):
+            rows = self.by(dimension)[:_SHOWN]
+            if rows:
+                named = [_as_row(row.name or "(none)", row) for row in rows]
+                parts.append(table_html(named, (f"by {dimension}", *heads[1:])))
+        return html_of(f"Report of {_days(self.period)}", *parts)
+
     @functools.cached_property
     def _customers(self) -> dict[Customer, Row]:
         return customer_rows(self.cells)
 
 
+def _as_row(name: str, row: Row) -> tuple[str, ...]:
+    return name, f"{row.calls:,}", format_usd(row.cost), format_usd(row.revenue), format_usd(row.margin)
+
+
+def _days(period: Period) -> str:
+    return f"{period.since:%Y-%m-%d} to {period.until:%Y-%m-%d}, {period.zone}"
+
+
+@without_collections()
 def build_report(ledger: Records, period: Period, *, plans: Iterable[Plan], baseline: Price | None = None) -> Report:
     """Read the journal of `ledger` and work out the economics of a period.
 
@@ -146,17 +181,22 @@ def _tabulated(
     store = store_of(ledger)
     if isinstance(store, Summing):
         days, bounds = days_of(period)
-        totals, spent, apart = store.summary(bounds)
+        totals, stretches = store.summary(bounds)
+        for entry in as_recorded(ledger, _apart(table, zip(days, stretches, strict=True)), since, until):
+            table.add(entry)
         for total in totals:
             table.add_total(total)
-        for day, costs in zip(days, spent, strict=True):
-            table.spend(day, costs)
-        calls = as_recorded(ledger, apart, since, until)
     else:
-        calls = recorded_calls(ledger, since, until)
-    for entry in calls:
-        table.add(entry)
+        for entry in recorded_calls(ledger, since, until):
+            table.add(entry)
     return table
+
+
+def _apart(table: Tabulation, days: Iterable[tuple[str, Stretch]]) -> Iterator[Entry]:
+    """Add what days cost to a table, and give the entries of each that are in no total."""
+    for day, (spent, apart) in days:
+        table.spend(day, spent)
+        yield from apart
 
 
 def known_since(assignments: Iterable[Assignment], table: Tabulation, since: float) -> float | None:
@@ -204,4 +244,5 @@ def report_of(
         revenue_since,
         table.reported,
         table.overrun,
+        table.more_requests,
     )

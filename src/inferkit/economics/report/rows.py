@@ -91,14 +91,23 @@ class _Added(Sums):
 def _grouped(cells: Mapping[Cell, Sums], key: Callable[[Cell], K]) -> dict[K, _Added]:
     groups: dict[K, _Added] = {}
     pause = Pauses()
+    pauses = pause.are_any
     for cell, sums in cells.items():
         name = key(cell)
         group = groups.get(name)
         if group is None:
             group = groups[name] = _Added()
-        group.add(sums)
+        group.calls += sums.calls  # written out: a report does so for each cell and dimension
+        group.input_tokens += sums.input_tokens
+        group.output_tokens += sums.output_tokens
+        group.cost += sums.cost
+        if sums.revenue:
+            group.revenue += sums.revenue
+        if sums.before:
+            group.before += sums.before
         plan = cell.plan
         if plan is not None and plan not in group.plans:
             group.plans += (plan,)
-        pause()
+        if pauses:
+            pause()
     return groups

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from inferkit.economics.report.calls import attempt_costs, name_of, served_by
+from inferkit.economics.report.calls import attempt_costs, costs_by_model, fates, name_of
+from inferkit.economics.report.more_requests import MoreRequests
 from inferkit.economics.report.revenue import Customer, SubscriptionPeriod, payer_of, revenue_of, unassigned_periods
 from inferkit.economics.report.waste import Reported, Savings, Subtotal, Waste
 from inferkit.runtime.yielding import Pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from zoneinfo import ZoneInfo
 
-    from inferkit.economics.report.calls import AttemptCost
     from inferkit.ledger.journal import Attribution, Entry
     from inferkit.ledger.summary import ModelName, Total
     from inferkit.plans.plan import Plan
@@ -50,15 +50,6 @@ class Sums:
     revenue: int = 0
     before: int = 0
 
-    def add(self, other: Sums) -> None:
-        """Add the amounts of another one."""
-        self.calls += other.calls
-        self.input_tokens += other.input_tokens
-        self.output_tokens += other.output_tokens
-        self.cost += other.cost
-        self.revenue += other.revenue
-        self.before += other.before
-
 
 class _Place:
     """The cell of calls that are alike, its sums, and when the first of them was entered."""
@@ -79,6 +70,7 @@ class Tabulation:
         self.days: dict[str, dict[str | None, int]] = defaultdict(lambda: defaultdict(int))
         self.waste = Waste()
         self.savings = Savings(baseline=baseline)
+        self.more_requests = MoreRequests()
         self.unpriced = 0
         self.estimated = Subtotal()
         self.overrun = Subtotal()
@@ -92,27 +84,30 @@ class Tabulation:
 
     def add(self, entry: Entry) -> None:
         """Add a call."""
-        attempts = attempt_costs(entry.charge, entry.calls)
-        self.add_apart_from_days(entry, attempts)
+        self.add_apart_from_days(entry)
         day = self.days[self._day_of(entry.at)]
-        for attempt in attempts:
-            day[name_of(attempt.provider, attempt.model)] += attempt.usd
+        for provider, model, usd in costs_by_model(entry.charge):
+            day[name_of(provider, model)] += usd
 
-    def add_apart_from_days(self, entry: Entry, attempts: Sequence[AttemptCost]) -> None:
-        """Add a call, divided into its attempts, whose day has it already."""
+    def add_apart_from_days(self, entry: Entry) -> None:
+        """Add a call whose day has it already."""
         charge, calls = entry.charge, entry.calls
+        attempts, served = attempt_costs(charge, calls)
         self._note(calls, charge.usd, charge.estimated, charge.overrun, charge.details.reported_nanos)
-        attribution, served = charge.attribution, served_by(charge)
         for attempt in attempts:
-            place = self._place(attribution, attempt.provider, attempt.model, entry.at)
+            place = self._place(charge.attribution, attempt.provider, attempt.model, entry.at)
             sums = place.sums
             sums.calls += attempt.calls
             sums.input_tokens += attempt.input_tokens
             sums.output_tokens += attempt.output_tokens
             sums.cost += attempt.usd
-        self.waste.add(entry, attempts, served)
-        self.savings.add(entry, attempts[served])
-        self._pause()
+        became = fates(charge, served) if charge.parts else ()
+        self.waste.add(entry, attempts, served, became)
+        self.savings.add(entry, attempts[served], became)
+        if charge.parts:
+            self.more_requests.add(charge)
+        if self._pause.are_any:
+            self._pause()
 
     def add_total(self, total: Total) -> None:
         """Add calls that are alike; `spend` adds what they cost to days."""
@@ -125,7 +120,8 @@ class Tabulation:
         sums.cost += total.usd
         self.waste.add_total(total)
         self.savings.add_total(total)
-        self._pause()
+        if self._pause.are_any:
+            self._pause()
 
     def _note(self, calls: int, usd: int | None, estimated: bool, overrun: int, reported: int | None) -> None:
         if usd is None:
@@ -146,10 +142,10 @@ class Tabulation:
     def take_back(self, entry: Entry) -> None:
         """Take back what a call added to its day."""
         day = self.days[self._day_of(entry.at)]
-        for attempt in attempt_costs(entry.charge, entry.calls):
-            name = name_of(attempt.provider, attempt.model)
-            day[name] -= attempt.usd
-            if not day[name] and attempt.usd:
+        for provider, model, usd in costs_by_model(entry.charge):
+            name = name_of(provider, model)
+            day[name] -= usd
+            if not day[name] and usd:
                 del day[name]
 
     def spend(self, day: str, costs: Mapping[ModelName, int]) -> None:
@@ -164,9 +160,8 @@ class Tabulation:
 
     def add_before(self, entry: Entry) -> None:
         """Note of a call that it is from before revenue was known."""
-        for attempt in attempt_costs(entry.charge, entry.calls):
-            place = self._place(entry.charge.attribution, attempt.provider, attempt.model, entry.at)
-            place.sums.before += attempt.usd
+        for provider, model, usd in costs_by_model(entry.charge):
+            self._place(entry.charge.attribution, provider, model, entry.at).sums.before += usd
 
     def _place(self, attribution: Attribution, provider: str | None, model: str | None, at: float) -> _Place:
         """Give where a call belongs, and note that it was entered at an instant."""
@@ -175,7 +170,8 @@ class Tabulation:
             user, tenant, feature, plan = attribution
             cell = Cell(self._payer(user, tenant), user, tenant, plan, feature, name_of(provider, model))
             place = self._places[attribution, provider, model] = _Place(cell, self.cells[cell])
-        place.first = min(place.first, at)
+        if at < place.first:  # noqa: PLR1730 - once a call
+            place.first = at
         return place
 
     def _payer(self, user: str | None, tenant: str | None) -> Customer:

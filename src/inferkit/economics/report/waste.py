@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from inferkit.core.attempt import LEFT
 from inferkit.core.usage import Usage
+from inferkit.ledger.journal import GONE_ON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from inferkit.economics.report.calls import AttemptCost
+    from inferkit.economics.report.calls import AttemptCost, Fate
     from inferkit.ledger.journal import Charge, Entry, Tally
     from inferkit.ledger.summary import Total
     from inferkit.pricing.prices import Price
 
 __all__ = ["Reported", "Savings", "Subtotal", "Waste", "saved_by_tallies"]
 
-_LEFT = ("closed", "cancelled", "abandoned")
 _CUT = ("length", "budget")
 
 
@@ -55,30 +56,40 @@ class Waste:
 
     - `failed_attempts`: attempts that failed before another one served the reply.
     - `lost_hedges`: attempts that another one was faster than.
+    - `repaired_replies`: replies that were no valid object, after which the model was asked again.
     - `abandoned_streams`: calls whose reader left before the end.
     - `broken_streams`: calls that failed after something had been paid for.
     - `truncated_replies`: replies that ended at `max_output_tokens` or at a budget.
     - `died`: calls whose process died; at the amount that was held for them.
+
+    What a call gave in several parts, since its stream broke and was gone on with or a local model ended it, is none.
     """
 
     failed_attempts: Subtotal = field(default_factory=Subtotal)
     lost_hedges: Subtotal = field(default_factory=Subtotal)
+    repaired_replies: Subtotal = field(default_factory=Subtotal)
     abandoned_streams: Subtotal = field(default_factory=Subtotal)
     broken_streams: Subtotal = field(default_factory=Subtotal)
     truncated_replies: Subtotal = field(default_factory=Subtotal)
     died: Subtotal = field(default_factory=Subtotal)
 
-    def add(self, entry: Entry, attempts: Sequence[AttemptCost], served: int) -> None:
-        """Sort the cost of a call, whose attempt number `served` is the one that the caller got."""
+    def add(self, entry: Entry, attempts: Sequence[AttemptCost], served: int, fates: Sequence[Fate]) -> None:
+        """Sort the cost of a call, whose attempt number `served` ended what the caller got, by what became of each."""
         if entry.kind == "expired":
             self.died.add(entry.calls, entry.charge.usd or 0)
             return
-        charge = entry.charge
-        for other, part in enumerate(charge.parts):
-            if other != served:
-                kind = self.lost_hedges if part.outcome in _LEFT else self.failed_attempts
-                kind.add(1, part.usd or 0)
-        self._end(charge.finish_reason, charge.outcome, entry.calls, attempts[served].usd)
+        charge, given = entry.charge, attempts[served].usd
+        for part, fate in zip(charge.parts, fates, strict=True):
+            if fate == "given":
+                given += (part.usd or 0) if part.outcome == GONE_ON else 0
+            elif fate != "escalated":
+                self._of(fate).add(1, part.usd or 0)
+        self._end(charge.finish_reason, charge.outcome, entry.calls, given)
+
+    def _of(self, fate: Fate) -> Subtotal:
+        if fate == "failed":
+            return self.failed_attempts
+        return self.lost_hedges if fate == "lost" else self.repaired_replies
 
     def add_total(self, total: Total) -> None:
         """Sort the cost of calls that are alike."""
@@ -87,7 +98,7 @@ class Waste:
     def _end(self, finish_reason: str | None, outcome: str | None, calls: int, usd: int) -> None:
         if finish_reason in _CUT:
             self.truncated_replies.add(calls, usd)
-        elif outcome in _LEFT:
+        elif outcome in LEFT:
             self.abandoned_streams.add(calls, usd)
         elif outcome == "error":
             self.broken_streams.add(calls, usd)
@@ -110,7 +121,8 @@ class Savings:
     - `cache`: replies from the cache, at what they had cost. `coalesced`: replies shared with an identical call.
     - `prompt_cache`: the provider's prompt cache; below zero where writing to it cost more than reading saved.
     - `routing`: calls served by a cheaper model than the dearest that stands behind the name. `degraded`: calls taken
-      to a smaller model by a budget.
+      to a smaller model by a budget. `escalated`: replies of a smaller model that were not good enough, so that a
+      larger one was asked; what they cost is taken off.
     - `local_models`: calls served on this machine, at the price of the dearest model behind the name, or else at
       `baseline`.
     """
@@ -119,13 +131,17 @@ class Savings:
     coalesced: Subtotal = field(default_factory=Subtotal)
     prompt_cache: Subtotal = field(default_factory=Subtotal)
     routing: Subtotal = field(default_factory=Subtotal)
+    escalated: Subtotal = field(default_factory=Subtotal)
     degraded: Subtotal = field(default_factory=Subtotal)
     local_models: Subtotal = field(default_factory=Subtotal)
     baseline: Price | None = None
 
-    def add(self, entry: Entry, served: AttemptCost) -> None:
-        """Add what a call of several attempts saved, one of which `served`."""
+    def add(self, entry: Entry, served: AttemptCost, fates: Sequence[Fate]) -> None:
+        """Add what a call of several attempts saved, one of which `served`, by what became of each."""
         self._add(entry.charge, served, entry.calls)
+        for part, fate in zip(entry.charge.parts, fates, strict=True):
+            if fate == "escalated":
+                self.escalated.add(1, -(part.usd or 0))
 
     def add_total(self, total: Total) -> None:
         """Add what calls that are alike saved."""
@@ -147,7 +163,7 @@ class Savings:
     @property
     def kinds(self) -> dict[str, Subtotal]:
         """All of it, by its name for people."""
-        names = ("cache", "coalesced", "prompt_cache", "routing", "degraded", "local_models")
+        names = ("cache", "coalesced", "prompt_cache", "routing", "escalated", "degraded", "local_models")
         return {name.replace("_", " "): getattr(self, name) for name in names}
 
     @property

@@ -40,14 +40,21 @@ class Balances:
             None if line.calls is None else line.calls + grace.calls - used.calls,
         )
 
-    def spares(self, line: Line, amounts: Amounts) -> bool:
-        """Whether a line has room for all of a call. What costs nothing is free, also after the limit."""
-        used, grace = self._used_of(line), line.grace
-        return (
-            (line.usd is None or amounts.usd <= max(0, line.usd + grace.usd - used.usd))
-            and (line.tokens is None or amounts.tokens <= max(0, line.tokens + grace.tokens - used.tokens))
-            and (line.calls is None or amounts.calls <= max(0, line.calls + grace.calls - used.calls))
-        )
+    def take(self, lines: Sequence[Line], amounts: Amounts) -> bool:
+        """Charge a call if all lines have room for all of it. What costs nothing is free, also after the limit."""
+        for line in lines:
+            used, grace = self._used_of(line), line.grace
+            if (
+                (line.usd is not None and 0 < amounts.usd > line.usd + grace.usd - used.usd)
+                or (line.tokens is not None and 0 < amounts.tokens > line.tokens + grace.tokens - used.tokens)
+                or (line.calls is not None and 0 < amounts.calls > line.calls + grace.calls - used.calls)
+            ):
+                return False
+        if len(lines) == 1 and line.since is None and line.window != _CALL:
+            self._used[line.account][line.window] = _added(used, amounts)
+        else:
+            self.charge(lines, amounts)
+        return True
 
     def charge(self, lines: Sequence[Line], amounts: Amounts) -> None:
         """Add to what is used, once on each account."""

@@ -18,6 +18,7 @@ from inferkit.economics.what_if.repricing import Repricing, cost_of
 from inferkit.economics.what_if.subscriptions import Subscriptions
 from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.journal import Entry
+from inferkit.ledger.summary import AMOUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
     from inferkit.economics.what_if.limits import Note
     from inferkit.economics.what_if.scenario import Scenario
     from inferkit.ledger.journal import Attribution, Charge
-    from inferkit.ledger.summary import Total
+    from inferkit.ledger.summary import OneCall, Total
     from inferkit.plans.plan import Plan
 
 __all__ = ["Effect", "Replay"]
 
 _NOBODY = Customer()
+_CALLS, _USD, _INPUT, _OUTPUT = map(AMOUNTS.index, ("calls", "usd", "input_tokens", "output_tokens"))
 
 
 @dataclass(slots=True)
@@ -59,6 +61,8 @@ class _Caller(NamedTuple):
 
     attribution: Attribution
     user: Customer
+    is_named: bool
+    is_moved: bool
     scopes: Sequence[tuple[str, Scope]]
     varies: bool
 
@@ -118,18 +122,27 @@ class Replay:
     def _held_by(self, recorded: Attribution, at: float) -> _Caller:
         caller = self._callers.get(recorded)
         if caller is None or caller.varies:
+            attribution, varies = recorded, False
+            scopes: Sequence[tuple[str, Scope]] = ()
             if self.subscriptions.may_differ:
                 attribution = self.subscriptions.attribution(recorded)
-                caller = _Caller(
-                    attribution,
-                    _user_of(attribution),
-                    self.subscriptions.limits(attribution, recorded, at),
-                    self.subscriptions.varies(recorded),
-                )
-            else:
-                caller = _Caller(recorded, _user_of(recorded), (), varies=False)
+                scopes = self.subscriptions.limits(attribution, recorded, at)
+                varies = self.subscriptions.varies(recorded)
+            user = _user_of(attribution)
+            caller = _Caller(attribution, user, user != _NOBODY, attribution != recorded, scopes, varies)
             self._callers[recorded] = caller
         return caller
+
+    def leaves(self, total: Total) -> bool:
+        """Whether calls that are alike stay as they are where no limit stops them, but perhaps for their plan."""
+        return self.together(total) is total and not self.varies(total.attribution)
+
+    def passes(self, scopes: Sequence[tuple[str, Scope]], call: OneCall) -> bool:
+        """Whether limits leave a call as it is. What it uses of them is noted then, and nothing otherwise."""
+        at, amounts = call.at, call.amounts
+        lines = [scope.line(at) for _, scope in scopes]
+        uses = Amounts(amounts[_USD], amounts[_INPUT] + amounts[_OUTPUT], amounts[_CALLS])
+        return self._balances.take(lines, uses)
 
     def priced(self, entry: Entry) -> Charge:
         """Give a call as the scenario prices it."""
@@ -144,12 +157,11 @@ class Replay:
         total = self.together(recorded)
         assert total is not None
         caller = self._held_by(total.attribution, total.first)
-        is_moved = caller.attribution != total.attribution
-        if caller.user != _NOBODY:
+        if caller.is_named:
             self.users.add(caller.user)
-            if is_moved or total is not recorded:
+            if caller.is_moved or total is not recorded:
                 self.met.add(caller.user)
-        return total._replace(attribution=caller.attribution) if is_moved else total
+        return total._replace(attribution=caller.attribution) if caller.is_moved else total
 
     def run(self, calls: Iterable[Entry]) -> Iterator[Entry]:
         """Give the calls as they would have been; refused ones are left out."""
@@ -160,26 +172,26 @@ class Replay:
 
     def call(self, entry: Entry) -> Entry | None:
         """Give one call as it would have been, the same object if nothing changes; None for one that is refused."""
-        caller = self._held_by(entry.charge.attribution, entry.at)
-        charge = self._repricing(entry.charge, entry.at)
-        if caller.attribution != charge.attribution:
+        recorded = entry.charge
+        caller = self._held_by(recorded.attribution, entry.at)
+        charge = self._repricing(recorded, entry.at)
+        if caller.is_moved:
             charge = charge._replace(attribution=caller.attribution)
         held = self._held(charge, caller, entry) if caller.scopes else charge
-        if caller.user != _NOBODY:
+        if caller.is_named:
             self.users.add(caller.user)
-            if held is not entry.charge:
+            if held is not recorded:
                 self.met.add(caller.user)
-        if held is entry.charge:
+        if held is recorded:
             return entry
         return None if held is None else Entry(entry.call, entry.kind, entry.at, entry.calls, held, entry.accounts)
 
     def _held(self, charge: Charge, caller: _Caller, entry: Entry) -> Charge | None:
         """Hold a call to all limits, and note what they do to it and what it uses of them."""
-        scopes, user = caller.scopes, caller.user
-        lines = [scope.line(entry.at) for _, scope in scopes]
-        whole = Amounts(cost_of(charge), charge.tokens, entry.calls)
-        if all(self._balances.spares(line, whole) for line in lines):
-            self._balances.charge(lines, whole)
+        scopes, user, at = caller.scopes, caller.user, entry.at
+        lines = [scope.line(at) for _, scope in scopes]
+        whole = Amounts(cost_of(charge), charge.input_tokens + charge.output_tokens, entry.calls)
+        if self._balances.take(lines, whole):
             return charge
         limits = [
             Limit(name, self._balances.room(line), scope.budget.degrade_to)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.usage import NO_DETAILS, Usage
-from inferkit.economics.report.calls import attempt_costs, name_of
+from inferkit.economics.report.calls import name_of
 
 if TYPE_CHECKING:
     from inferkit.economics.what_if.scenario import Scenario
@@ -22,7 +22,7 @@ T = TypeVar("T", "Charge", "Part")
 
 def cost_of(charge: Charge) -> int:
     """Nano-dollars of all attempts whose price is known, as a report counts them."""
-    return sum(attempt.usd for attempt in attempt_costs(charge, 1)) if charge.parts else charge.usd or 0
+    return sum([part.usd or 0 for part in charge.parts]) if charge.parts else charge.usd or 0
 
 
 class Repricing:
@@ -34,26 +34,33 @@ class Repricing:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._book = scenario.book()
+        self._is_idle = not (scenario.prices or scenario.reroute)
         self._known: dict[tuple[str | None, str | None], tuple[str, str, Price] | None] = {}
         for target in scenario.reroute.values():
             self.check(target, f"{scenario.name}, [reroute]")
 
     def __call__(self, charge: Charge, at: float) -> Charge:
         """Give a call as the scenario prices it. What it saved at other prices is not known any more."""
+        if self._is_idle:
+            return charge
         served = self._found(charge.provider, charge.model)
         if not charge.parts:
-            return charge if served is None else _repriced(_saving_unknown(charge), *served, at)
+            if served is None:
+                return charge
+            return _repriced(charge, *served, at, prompt_cache_saved=0, routing_saved=0)
         attempts = [(part, self._found(part.provider, part.model)) for part in charge.parts]
         if not any(found for _, found in attempts):
             return charge
         parts = tuple(part if found is None else _repriced(part, *found, at) for part, found in attempts)
         usd = None if any(part.usd is None for part in parts) else sum(part.usd or 0 for part in parts)
         provider, model = (charge.provider, charge.model) if served is None else served[:2]
-        return _saving_unknown(charge)._replace(parts=parts, usd=usd, provider=provider, model=model)
+        return charge._replace(
+            parts=parts, usd=usd, provider=provider, model=model, prompt_cache_saved=0, routing_saved=0
+        )
 
     def on(self, target: str, charge: Charge, at: float) -> Charge:
         """Give a call as the model `target` would have served it, in one attempt."""
-        one = _saving_unknown(charge)._replace(parts=(), attempts=1, degraded=True)
+        one = charge._replace(parts=(), attempts=1, degraded=True, prompt_cache_saved=0, routing_saved=0)
         return _repriced(one, *self._target(target), at)
 
     def check(self, target: str, what: str) -> None:
@@ -65,7 +72,7 @@ class Repricing:
 
     def together(self, total: Total) -> Total | None:
         """Price calls that are alike together, to a nano-dollar each; None where their price asks for each of them."""
-        found = self._found(total.provider, total.model)
+        found = None if self._is_idle else self._found(total.provider, total.model)
         if found is None:
             return total
         provider, model, price = found
@@ -123,23 +130,25 @@ class Repricing:
         return provider, model or "embedded", price
 
 
-def _saving_unknown(charge: Charge) -> Charge:
-    return charge._replace(prompt_cache_saved=0, routing_saved=0)
-
-
-def _repriced(used: T, provider: str, model: str, price: Price, at: float) -> T:
-    """Price one attempt; of one that was not billed nothing but the name changes.
+def _repriced(used: T, provider: str, model: str, price: Price, at: float, **more: Any) -> T:
+    """Price one attempt; of one that was not billed nothing but the name changes, and what `more` says.
 
     Where the price says nothing of the way it was served, or of a kind of tokens, it counts as served like any other.
     """
     if not (used.input_tokens or used.output_tokens):
-        return used._replace(provider=provider, model=model)
+        same = not more and (used.provider, used.model) == (provider, model)
+        return used if same else used._replace(provider=provider, model=model, **more)
+    details = used.details
     usage = Usage(
         used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens, used.reasoning_tokens,
-        details=used.details,
+        False, details,
     )  # fmt: skip
+    flat = price.schedule.flat
+    if flat is not None and details is NO_DETAILS:
+        return used._replace(provider=provider, model=model, usd=flat.cost(usage), **more)
     when = datetime.fromtimestamp(at, UTC)
     usd = price.cost(usage, when)
     if usd is None:
         usd = price.cost(usage._replace(details=NO_DETAILS), when)
-    return used._replace(provider=provider, model=model, usd=usd, details=used.details._replace(reported_nanos=None))
+    details = details._replace(reported_nanos=None)
+    return used._replace(provider=provider, model=model, usd=usd, details=details, **more)

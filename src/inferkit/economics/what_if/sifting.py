@@ -40,9 +40,11 @@ def touched(replay: Replay, totals: Iterable[Total], apart: Iterable[Entry]) -> 
         if uses:
             charged.append((total.key, uses))
     for entry in apart:
-        charge = replay.priced(entry)
-        for use in sums.of(entry.charge.attribution, entry.at)[0]:
-            use.add(abs(cost_of(charge)), abs(charge.tokens), abs(entry.calls))
+        roomy = [use for use in sums.of(entry.charge.attribution, entry.at)[0] if not use.is_reached]
+        if roomy:
+            charge = replay.priced(entry)
+            for use in roomy:
+                use.add(abs(cost_of(charge)), abs(charge.tokens), abs(entry.calls))
     return found.union(key for key, uses in charged if any(use.is_reached for use in uses))
 
 

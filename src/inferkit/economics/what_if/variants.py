@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from inferkit.economics.report.report import report_of
 from inferkit.economics.report.revenue import payer_of, revenue_of, unassigned_periods
 from inferkit.economics.report.tabulation import Tabulation
+from inferkit.economics.what_if.passing import Unstopped
 from inferkit.economics.what_if.replay import Replay
 from inferkit.economics.what_if.repricing import cost_of
 from inferkit.runtime.yielding import Pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from inferkit.economics.report.calls import AttemptCost
     from inferkit.economics.report.report import Report
     from inferkit.economics.report.revenue import SubscriptionPeriod
     from inferkit.economics.what_if.scenario import Scenario
@@ -46,12 +47,18 @@ class Variant(Protocol):
 
     replay: Replay
     touched: set[int]
+    passing: Unstopped
 
-    def add(self, entry: Entry, attempts: Sequence[AttemptCost]) -> None:
-        """Replay a call, which is divided into its attempts."""
+    def add(self, entry: Entry) -> None:
+        """Replay a call."""
 
     def add_totals(self, totals: Iterable[Total], early: Iterable[Total]) -> None:
         """Add calls that nothing changes, but perhaps the plan; `early` are those from before revenue was known."""
+
+
+def _left(totals: Iterable[Total], touched: Collection[int], passed: Iterable[Total]) -> Iterator[Total]:
+    """Give the totals whose calls nobody went through, and what came of the others that stayed as they were."""
+    return itertools.chain((total for total in totals if total.key not in touched), passed)
 
 
 class Whole:
@@ -62,6 +69,7 @@ class Whole:
     ) -> None:
         self.replay = Replay(scenario, before.plans, assigned)
         self.touched: set[int] = set()
+        self.passing = Unstopped(self.replay, before.revenue_since)
         self._before = before
         self._moved = self.replay.subscriptions.periods(assigned)
         self._table = Tabulation(self._moved, ZoneInfo(before.period.zone), baseline)
@@ -74,12 +82,10 @@ class Whole:
 
     def add_totals(self, totals: Iterable[Total], early: Iterable[Total]) -> None:
         """See `Variant`."""
-        for total in totals:
-            if total.key not in self.touched:
-                self._table.add_total(self.replay.moved(total))
-        for total in early:
-            if total.key not in self.touched:
-                self._table.add_total_before(self.replay.moved(total))
+        for total in _left(totals, self.touched, self.passing.totals()):
+            self._table.add_total(self.replay.moved(total))
+        for total in _left(early, self.touched, self.passing.early()):
+            self._table.add_total_before(self.replay.moved(total))
 
     def price_day(self, day: str, models: Iterable[Total]) -> None:
         """Price what a day's calls cost that nothing stops."""
@@ -89,11 +95,11 @@ class Whole:
             self._table.spend(day, {(model.provider, model.model): -model.usd})
             self._table.spend(day, {(priced.provider, priced.model): priced.usd})
 
-    def add(self, entry: Entry, attempts: Sequence[AttemptCost]) -> None:
+    def add(self, entry: Entry) -> None:
         """See `Variant`."""
         held = self.replay.call(entry)
         if held is entry and self._has_days:
-            self._table.add_apart_from_days(entry, attempts)
+            self._table.add_apart_from_days(entry)
         else:
             if self._has_days:
                 self._table.take_back(entry)
@@ -118,6 +124,7 @@ class Alone:
     def __init__(self, scenario: Scenario, before: Report, assigned: Sequence[SubscriptionPeriod]) -> None:
         self.replay = Replay(scenario, before.plans, assigned)
         self.touched: set[int] = set()
+        self.passing = Unstopped(self.replay)
         self._before = before
         self._moved = self.replay.subscriptions.periods(assigned)
         self._assigned = {subscription.customer for subscription in self._moved}
@@ -127,17 +134,15 @@ class Alone:
 
     def add_totals(self, totals: Iterable[Total], early: Iterable[Total]) -> None:  # noqa: ARG002 - no margin
         """See `Variant`."""
-        for total in totals:
-            if total.key not in self.touched:
-                moved = self.replay.moved(total)
-                self._add(moved.attribution, moved.usd, moved.first)
+        for total in _left(totals, self.touched, self.passing.totals()):
+            moved = self.replay.moved(total)
+            self._add(moved.attribution, moved.usd, moved.first)
 
-    def add(self, entry: Entry, attempts: Sequence[AttemptCost]) -> None:
+    def add(self, entry: Entry) -> None:
         """See `Variant`."""
         held = self.replay.call(entry)
         if held is not None:
-            cost = sum([attempt.usd for attempt in attempts]) if held is entry else cost_of(held.charge)
-            self._add(held.charge.attribution, cost, held.at)
+            self._add(held.charge.attribution, cost_of(held.charge), held.at)
 
     def _add(self, attribution: Attribution, cost: int, at: float) -> None:
         self._cost += cost
@@ -145,7 +150,8 @@ class Alone:
             first = self._first.get(attribution)
             if first is None or at < first:
                 self._first[attribution] = at
-        self._pause()
+        if self._pause.are_any:
+            self._pause()
 
     def change(self, what: str) -> Change:
         """Say what the change would have done without the others."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections import defaultdict
 from dataclasses import dataclass
@@ -10,24 +9,26 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from inferkit.economics.formatting import count, money, plural
-from inferkit.economics.report.calls import as_recorded, attempt_costs, recorded_calls
+from inferkit.economics.report.calls import as_recorded, recorded_calls
 from inferkit.economics.report.period import days_of
 from inferkit.economics.report.report import Report, store_of
 from inferkit.economics.report.revenue import Customer, subscription_periods
 from inferkit.economics.what_if.sifting import touched
 from inferkit.economics.what_if.subscriptions import allowance_of
 from inferkit.economics.what_if.variants import Alone, Change, Variant, Whole
+from inferkit.ledger.journal import Entry
 from inferkit.ledger.protocols import Summing
+from inferkit.ledger.summary import OneCall
+from inferkit.runtime.yielding import without_collections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from inferkit.economics.report.report import Dimension, Row
     from inferkit.economics.what_if.replay import Effect
     from inferkit.economics.what_if.scenario import Scenario
-    from inferkit.ledger.journal import Entry
     from inferkit.ledger.protocols import Records
-    from inferkit.ledger.summary import Total
+    from inferkit.ledger.summary import Summary, Total
     from inferkit.pricing.prices import Price
 
 __all__ = ["Change", "WhatIf", "play"]
@@ -129,6 +130,7 @@ class WhatIf:
         return name[:1].upper() + name[1:]
 
 
+@without_collections()
 def play(ledger: Records, before: Report, scenario: Scenario, *, baseline: Price | None = None) -> WhatIf:
     """Replay the calls of a report's period under a scenario, and under each of its changes alone.
 
@@ -146,7 +148,7 @@ def play(ledger: Records, before: Report, scenario: Scenario, *, baseline: Price
         _sift(ledger, before, whole, everything, begins)
     else:
         calls = itertools.chain(recorded_calls(ledger, begins, since), recorded_calls(ledger, since, until))
-        _go_through(((entry, everything) for entry in calls), everything, since)
+        _go_through(((entry, None, everything) for entry in calls), everything, since)
     tallies = list(ledger.tallies(since=since, until=until))
     after = whole.report(tallies)
     by_itself = [variant.change(what) for (what, _), variant in zip(changes, alone, strict=False)]
@@ -154,23 +156,55 @@ def play(ledger: Records, before: Report, scenario: Scenario, *, baseline: Price
     return WhatIf(scenario, before, after, replay.effects, len(replay.users), by_itself, len(replay.met))
 
 
-def _go_through(calls: Iterable[tuple[Entry, Iterable[Variant]]], everything: Sequence[Variant], since: float) -> None:
-    """Replay calls in each of their variants; what is from before `since` uses limits that the period begins within."""
+def _go_through(
+    calls: Iterable[tuple[Entry | OneCall, Total | None, Iterable[Variant]]],
+    everything: Sequence[Variant],
+    since: float,
+) -> None:
+    """Replay calls, with the totals that some are of, in each of their variants.
+
+    What is from before `since` uses limits that the period begins within.
+    """
     began = False
-    for entry, variants in calls:
-        if not began and entry.at >= since:
+    for call, total, variants in calls:
+        if not began and call.at >= since:
             began = True
             for variant in everything:
                 variant.replay.begin()
-        attempts = attempt_costs(entry.charge, entry.calls)
+        entry = call if isinstance(call, Entry) else None
         for variant in variants:
+            if entry is None or total is not None:
+                assert isinstance(call, OneCall)
+                assert total is not None
+                if variant.passing.take(call, total, counts=began):
+                    continue
+                entry = entry or call.entry(total)
             if began:
-                variant.add(entry, attempts)
+                variant.add(entry)
             else:
                 variant.replay.call(entry)
     if not began:
         for variant in everything:
             variant.replay.begin()
+
+
+def _apart(summary: Summary) -> Iterator[Entry]:
+    return itertools.chain.from_iterable(stretch.apart for stretch in summary.stretches)
+
+
+def _in_order(
+    calls: Iterable[tuple[OneCall, Total, Iterable[Variant]]], apart: Iterable[Entry], everything: Sequence[Variant]
+) -> Iterator[tuple[Entry | OneCall, Total | None, Iterable[Variant]]]:
+    """Put calls of some totals and those that are apart in one order of their instants."""
+    rest = iter(apart)
+    entry = next(rest, None)
+    for call in calls:
+        while entry is not None and entry.at < call[0].at:
+            yield entry, None, everything
+            entry = next(rest, None)
+        yield call
+    if entry is not None:
+        yield from ((each, None, everything) for each in (entry, *rest))
 
 
 def _sift(ledger: Records, before: Report, whole: Whole, everything: Sequence[Variant], begins: float) -> None:
@@ -179,12 +213,13 @@ def _sift(ledger: Records, before: Report, whole: Whole, everything: Sequence[Va
     assert isinstance(store, Summing)
     since, until = before.period.since.timestamp(), before.period.until.timestamp()
     summary = store.summary(days_of(before.period)[1])
-    totals, apart = list(summary.totals), list(as_recorded(ledger, summary.apart, since, until))
+    apart = list(as_recorded(ledger, _apart(summary), since, until))
+    totals = list(summary.totals)
     earlier: list[Total] = []
     if begins < since:
         summary = store.summary([begins, since])
+        apart += as_recorded(ledger, _apart(summary), begins, since)
         earlier = list(summary.totals)
-        apart += as_recorded(ledger, summary.apart, begins, since)
     apart.sort(key=lambda entry: entry.at)
     wanted: dict[int, list[Variant]] = defaultdict(list)
     whole.begin_days()
@@ -192,14 +227,15 @@ def _sift(ledger: Records, before: Report, whole: Whole, everything: Sequence[Va
         variant.touched = touched(variant.replay, [*earlier, *totals], apart)
         for key in variant.touched:
             wanted[key].append(variant)
-    some = ((entry, wanted[key]) for key, entry in store.calls(wanted.keys(), begins, until))
-    others = ((entry, everything) for entry in apart)
-    _go_through(heapq.merge(some, others, key=lambda each: each[0].at), everything, since)
+    days, bounds = days_of(before.period)
+    priced = [each.key for each in totals if each.key not in whole.touched and whole.replay.together(each) is not each]
+    by_day = store.by_model(priced, bounds) if priced else None
+    alike = {total.key: total for total in (*earlier, *totals) if total.key in wanted}
+    some = ((call, alike[call.key], wanted[call.key]) for call in store.calls(wanted.keys(), begins, until))
+    _go_through(_in_order(some, apart, everything), everything, since)
     early = [] if before.revenue_since is None else list(store.summary([since, before.revenue_since]).totals)
     for variant in everything:
         variant.add_totals(totals, early)
-    priced = [each.key for each in totals if each.key not in whole.touched and whole.replay.together(each) is not each]
-    if priced:
-        days, bounds = days_of(before.period)
-        for day, models in zip(days, store.by_model(priced, bounds), strict=True):
+    if by_day is not None:
+        for day, models in zip(days, by_day, strict=True):
             whole.price_day(day, models)

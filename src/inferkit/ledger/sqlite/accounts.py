@@ -31,6 +31,7 @@ T = TypeVar("T")
 _BATCH = 100  # holds that are ended in one transaction: a few milliseconds
 _PAUSE_SECONDS = 0.001  # between two of them
 _KNOWN_SECONDS = 1.0  # for how long it is taken for known when the first lease of all runs out
+_MOST_NOTED = 10_000
 _OWED_SECONDS = 2.0  # how long a call waits at its end, before what it owes is kept and it goes on
 
 
@@ -42,6 +43,7 @@ class SqliteAccounts:
     def __init__(self, database: Database) -> None:
         self.database = database
         self._none_due_before = 0.0  # no lease runs out before this instant
+        self._noted: set[tuple[object, ...]] = set()  # the limits that were noted; whoever looks has no others
 
     async def reserve(
         self,
@@ -62,6 +64,8 @@ class SqliteAccounts:
         held = left = due = False
         lease = at + lease_seconds
         self._none_due_before = min(self._none_due_before, lease)
+        noted = self._noted
+        new = [line for line in lines if _limits_in(line) not in noted]
 
         def make(cursor: sqlite3.Cursor) -> Grant | Refusal:
             nonlocal held, due
@@ -81,11 +85,15 @@ class SqliteAccounts:
             )
             held = isinstance(answer, Grant)
             due = not held and self._is_due(cursor, at)
+            if new:
+                balances.note_limits(cursor, new, at)
             return answer
 
         try:
             while True:
                 answer = self.database.write(make) if runtime.blocking else await self._on_loop(runtime, make)
+                if new:
+                    self._note(new)
                 if not due:
                     return answer
                 await self._end_leases(runtime, at)
@@ -95,6 +103,11 @@ class SqliteAccounts:
             left = True
             runtime.endings.take(lambda: self._take_back(call, at, was_held=lambda: held))
             raise
+
+    def _note(self, lines: Sequence[Line]) -> None:
+        if len(self._noted) >= _MOST_NOTED:  # names that come from callers must not fill the memory
+            self._noted = set()
+        self._noted.update(map(_limits_in, lines))
 
     def _take_back(self, call: str, at: float, *, was_held: Callable[[], bool]) -> None:
         """Void a call that was left: whether it is held, or will not be, is known when it is this step's turn."""
@@ -262,3 +275,8 @@ class SqliteAccounts:
             return write(step, begin=begin, since=since, patience=patience)
 
         return await runtime.shield(lambda: runtime.run_blocking(wait, apart=self.database.threads))
+
+
+def _limits_in(line: Line) -> tuple[object, ...]:
+    """Give what is noted of a line once: in each of its windows, or of one that rolls, in all of them."""
+    return line[:5] if line.since is None else (line.account, line.window.partition(":")[0], *line[2:5])

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Line, Refusal
+from inferkit.ledger.amounts import NOTHING, Amounts, Balance, Credit, Crossing, Line, NotedLimit, Refusal
 from inferkit.ledger.decisions import ALL_SHARES, Shortage, carried, crossed, refused
-from inferkit.ledger.sqlite.soundness import NUMBER, TEXT, TIME, sound
+from inferkit.ledger.sqlite.soundness import NUMBER, PERHAPS_NUMBER, TEXT, TIME, sound
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-__all__ = ["ALL", "CREDITS", "as_balance", "as_credit", "balance", "crossings", "refusal", "top_up", "used", "warn"]
+__all__ = [
+    "ALL", "BALANCES_OF", "CREDITS", "LIMITS", "LIMITS_OF", "as_balance", "as_credit", "as_limit", "balance",
+    "crossings", "names_of", "note_limits", "refusal", "top_up", "used", "warn",
+]  # fmt: skip
 
 _USED = (
     "SELECT usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra "
@@ -50,6 +53,21 @@ ALL = (
 CREDITS = (
     "SELECT id, at, kind, account, window, usd, tokens, calls FROM credits WHERE account = coalesce(?, account) "
     "AND id > ? ORDER BY id LIMIT ?"
+)
+LIMITS = (
+    "SELECT account, period, usd, tokens, calls, at FROM limits WHERE (account, period) > (?, ?) "
+    "ORDER BY account, period LIMIT ?"
+)
+_OF_BUDGET = "account >= ? AND account < ? AND (account = ? OR account >= ?)"
+BALANCES_OF = (
+    f"SELECT account, window, {_WHOLE} FROM balances WHERE {_OF_BUDGET} AND (account, window) > (?, ?) "  # noqa: S608
+    "ORDER BY account, window LIMIT ?"
+)
+LIMITS_OF = LIMITS.replace("WHERE", f"WHERE {_OF_BUDGET} AND")
+_NOTE_LIMIT = (
+    "INSERT INTO limits VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET usd = excluded.usd, "
+    "tokens = excluded.tokens, calls = excluded.calls, at = excluded.at "
+    "WHERE usd IS NOT excluded.usd OR tokens IS NOT excluded.tokens OR calls IS NOT excluded.calls"
 )
 
 
@@ -91,6 +109,22 @@ def _as_credit(row: Sequence[Any]) -> Credit:
 
 as_credit = sound(_as_credit, NUMBER, TIME, TEXT, TEXT, TEXT, NUMBER, NUMBER, NUMBER)
 """Read a row of `CREDITS`."""
+
+
+as_limit = sound(lambda row: NotedLimit(*row), TEXT, TEXT, PERHAPS_NUMBER, PERHAPS_NUMBER, PERHAPS_NUMBER, TIME)
+"""Read a row of `LIMITS`."""
+
+
+def names_of(budget: str) -> tuple[str, ...]:
+    """Give the parameters of `BALANCES_OF` and `LIMITS_OF`: the accounts of a budget are its name, or begin so."""
+    return budget, f"{budget};", budget, f"{budget}:"  # a semicolon is what comes after a colon
+
+
+def note_limits(cursor: sqlite3.Cursor, lines: Sequence[Line], at: float) -> None:
+    """Note what accounts are held to: calls bring their limits, and whoever looks into the ledger has none."""
+    for line in lines:
+        period, _, _ = line.window.partition(":")
+        cursor.execute(_NOTE_LIMIT, (line.account, period, *line[2:5], at))
 
 
 def top_up(cursor: sqlite3.Cursor, line: Line, amounts: Amounts, at: float) -> None:

@@ -12,7 +12,6 @@ no id of an entry is given twice.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import json
 import os
@@ -20,12 +19,14 @@ from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from inferkit.core.errors import LedgerError
+from inferkit.ledger.spill import check_locks
 from inferkit.ledger.sqlite.archive import ALWAYS, forget_drafts, write_archive
 from inferkit.ledger.sqlite.database import Database
 from inferkit.ledger.sqlite.failures import FAILURES
 from inferkit.ledger.sqlite.hours import BETWEEN, instants
 from inferkit.ledger.sqlite.schema import ENTERED_OR_ARCHIVED, MIGRATIONS
 from inferkit.runtime import clock
+from inferkit.runtime.posix import fcntl
 
 if TYPE_CHECKING:
     import sqlite3
@@ -100,8 +101,10 @@ def compact(path: Path, before: float, label: str, days: Callable[[float], Seque
     """Archive the entries from before an instant, and give what was done; first, what one that was killed has left.
 
     `label` is that instant in the archive's name. `days` gives the instants at which days begin, from the day of the
-    instant that it is asked for until `before`, which ends the last. Calls go on meanwhile. Raises `LedgerError`.
+    instant that it is asked for until `before`, which ends the last. Calls go on meanwhile. Raises `LedgerError`,
+    and `ConfigurationError` where files cannot be locked.
     """
+    check_locks()
     path = path.resolve()
     with _alone(path), contextlib.closing(Database(path, MIGRATIONS, "normal")) as database:
         for job in _jobs(database, path, before, label, days):

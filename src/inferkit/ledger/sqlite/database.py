@@ -46,12 +46,19 @@ _inherited: list[object] = []  # connections of another process: neither to be u
 
 
 class Database:
-    """A connection to the file at `path`, with its schema up to date.
+    """A connection to the file at `path`, with its schema up to date, opened now or by whoever comes first.
 
     `migrations` are scripts of statements; the file's version is the number of those that were applied.
     """
 
-    def __init__(self, path: str | os.PathLike[str], migrations: Sequence[str], durability: Durability) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        migrations: Sequence[str],
+        durability: Durability,
+        *,
+        open_now: bool = True,
+    ) -> None:
         if durability not in ("normal", "full"):
             raise ConfigurationError(f'durability is "normal" or "full"; got {durability!r}')
         self.path = Path(path).expanduser().absolute()
@@ -66,9 +73,8 @@ class Database:
         self._count = 0
         self.log = LogKeeper(self.path)
         self.threads = Threads(_THREADS[self.is_quick])
-        with self._translated():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.write(lambda _: None)
+        if open_now:
+            self.open()
         hold_across_fork(self)
         _all.add(self)
 
@@ -79,6 +85,10 @@ class Database:
     def is_quick(self) -> bool:
         """Whether a transaction takes microseconds: no commit waits for the disk."""
         return self._durability == "normal"
+
+    def open(self) -> None:
+        """Open the file now, and make it where there is none. Raises as `write` does, which does this where need be."""
+        self.write(lambda _: None)
 
     def write(
         self,
@@ -202,6 +212,8 @@ class Database:
             connection.close()
 
     def _open(self) -> sqlite3.Connection:
+        with self._translated():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = open_file(self.path, self._migrations, self._durability, PATIENCE)
         self._closes_when_dropped = when_dropped(connection.close)
         self._inode = self.path.stat().st_ino
@@ -234,8 +246,8 @@ class Database:
             yield
         except OSError as error:
             raise LedgerError(
-                f"the folder of the ledger {self.path} cannot be made ({error.strerror}); choose a folder that this "
-                "program may write to"
+                f"the folder of the ledger {self.path} cannot be made ({error.strerror}); name one that this "
+                "program may write to: INFERKIT_HOME in the environment, Client(home=...) or Client(ledger=...)"
             ) from error
 
     def explain(self, error: Exception) -> LedgerError:

@@ -12,11 +12,11 @@ from inferkit.ledger.journal import Attribution, Charge, Entry, Part
 from inferkit.ledger.sqlite.soundness import NUMBER, PERHAPS_TEXT, TEXT, TIME, sound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = [
-    "COLUMNS", "NO_ACCOUNTS", "WITHOUT_ACCOUNTS", "accounts_json", "accounts_of", "as_entry", "calls_reader",
-    "cell_number", "page", "part_as_json",
+    "COLUMNS", "NO_ACCOUNTS", "WITHOUT_ACCOUNTS", "accounts_json", "accounts_of", "as_entry",
+    "cell_number", "details_of", "page", "part_as_json",
 ]  # fmt: skip
 
 NO_ACCOUNTS = "[]"
@@ -35,7 +35,7 @@ def page(conditions: Sequence[str], index: str = "") -> str:
     return f"SELECT id, {COLUMNS} FROM entries {index} WHERE {where} ORDER BY id LIMIT ?"  # noqa: S608 - no value is in it
 
 
-def _as_entry(row: Sequence[Any], shared: Attribution | None = None) -> Entry:
+def _as_entry(row: Sequence[Any]) -> Entry:
     (
         _, call, kind, at, calls, usd, provider, model, input_tokens, output_tokens, cache_read, cache_write, reasoning,
         attempts, estimated, outcome, finish_reason, asked, degraded, prompt_cache_saved, routing_saved, overrun, parts,
@@ -44,13 +44,14 @@ def _as_entry(row: Sequence[Any], shared: Attribution | None = None) -> Entry:
     charge = Charge(
         usd, provider, model, input_tokens, output_tokens, cache_read, cache_write, reasoning, attempts,
         bool(estimated), outcome, finish_reason, asked, bool(degraded), prompt_cache_saved, routing_saved, overrun,
-        () if parts is None else _parts(parts), shared or Attribution(user, tenant, feature, plan),
-        NO_DETAILS if details is None else _details(details),
+        () if parts is None else _parts(parts), Attribution(user, tenant, feature, plan),
+        NO_DETAILS if details is None else details_of(details),
     )  # fmt: skip
     return Entry(call, kind, at, calls, charge, () if accounts == NO_ACCOUNTS else accounts_of(accounts))
 
 
-def _details(text: str) -> UsageDetails:
+def details_of(text: str) -> UsageDetails:
+    """Read the details of a usage."""
     return UsageDetails.from_json(json.loads(text))
 
 
@@ -82,19 +83,6 @@ def _types() -> Iterator[tuple[type, ...]]:
 
 as_entry = sound(_as_entry, *_types())
 """Read a row."""
-
-
-def calls_reader() -> Callable[[Sequence[Any]], tuple[int, Entry]]:
-    """Give what reads rows that begin with their cell; the calls of a cell share an attribution, to be found faster."""
-    shared: dict[int, Attribution] = {}
-
-    def read(row: Sequence[Any]) -> tuple[int, Entry]:
-        cell = row[0]
-        entry = _as_entry(row[1:], shared.get(cell))
-        shared.setdefault(cell, entry.charge.attribution)
-        return cell, entry
-
-    return sound(read, NUMBER, *_types())
 
 
 @functools.lru_cache(maxsize=1024)

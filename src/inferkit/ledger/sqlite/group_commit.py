@@ -44,9 +44,9 @@ class Write(Protocol):
 class GroupedDatabase(Database):
     """A database that has what it commits on the disk, and whose threads wait for that together."""
 
-    def __init__(self, path: str | os.PathLike[str], migrations: Sequence[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], migrations: Sequence[str], *, open_now: bool = True) -> None:
         self._group = GroupCommit()
-        super().__init__(path, migrations, "full")
+        super().__init__(path, migrations, "full", open_now=open_now)
 
     def write(
         self,

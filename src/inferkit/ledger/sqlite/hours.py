@@ -11,10 +11,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from inferkit.runtime import yielding
+
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["BETWEEN", "STRAYED", "ids_between", "instants", "stretch_of"]
+__all__ = ["BETWEEN", "STRAYED", "ids_between", "instants", "need_two", "stretch_of"]
 
 _NEXT = "SELECT min(n.first) FROM main.hours AS n WHERE n.first > h.first"
 _HOURS = "hour BETWEEN CAST(:since / 3600 AS INTEGER) AND CAST(:before / 3600 AS INTEGER)"
@@ -38,6 +40,7 @@ STRAYED = (
 )
 """How many of the entries between two ids would not be found by their hour: none, in a ledger that is sound."""
 _NEAR = 1000  # so many entries are read faster than found
+_MANY = 20_000
 
 
 def instants(since: float, until: float) -> dict[str, Any]:
@@ -54,6 +57,16 @@ def ids_between(connection: sqlite3.Connection, since: float, until: float) -> l
         else:
             ranges.append((first, last))
     return ranges
+
+
+def need_two(since: float, until: float, connection: sqlite3.Connection) -> bool:
+    """Say whether so many entries lie between two instants that a second thread to read them is worth its while.
+
+    It never is beside threads of an application: these would wait twice as long for a processor.
+    """
+    return (
+        yielding.is_alone() and sum(last - first + 1 for first, last in ids_between(connection, since, until)) >= _MANY
+    )
 
 
 def stretch_of(connection: sqlite3.Connection, since: float, until: float) -> tuple[float, float]:

@@ -8,23 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferkit.ledger.sqlite import balances, customers, entries
-from inferkit.ledger.sqlite.hours import ids_between
 from inferkit.ledger.sqlite.reader import LedgerReader
-from inferkit.ledger.sqlite.rollups import refuse_archived_call, refuse_calls
 from inferkit.ledger.sqlite.schema import MIGRATIONS
-from inferkit.ledger.sqlite.totals import by_model, calls_of, summarise
-from inferkit.ledger.summary import Pending, Summary, Total
+from inferkit.runtime import imports
 
 if TYPE_CHECKING:
     import os
     import sqlite3
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from inferkit.ledger.amounts import Balance, Credit
+    from inferkit.ledger.amounts import Balance, Credit, NotedLimit
     from inferkit.ledger.journal import Assignment, Entry, EntryKind, Tally
     from inferkit.ledger.sqlite.database import Database
+    from inferkit.ledger.summary import OneCall, Pending, Summary, Total
 
 __all__ = ["SqliteJournal", "SqliteRecords"]
+
+_TOTALS, _WANTED = "inferkit.ledger.sqlite.totals", "inferkit.ledger.sqlite.wanted"
+"""What reports alone need; they bring how hours and what was archived are found."""
 
 _PENDING = (
     "SELECT count(*), coalesce(sum(usd), 0), count(*) FILTER (WHERE lease <= ?), "
@@ -60,6 +61,9 @@ class SqliteRecords:
             query = entries.page([*conditions, "kind != 'settled'"], "" if call else "INDEXED BY entries_lost")
             yield from map(entries.as_entry, self.reader.pages(query, values, (0,)))
             return
+        imports.load(_TOTALS)
+        from inferkit.ledger.sqlite.hours import ids_between
+
         begin, end = -math.inf if since is None else since, math.inf if until is None else until
         refuse = functools.partial(_refuse, since=begin, until=end, call=call)
         self.reader.run(refuse)
@@ -80,6 +84,16 @@ class SqliteRecords:
         for name, window, *amounts in self.reader.pages(balances.ALL, (account,), ("", "")):
             yield name, window, balances.as_balance(amounts)
 
+    def limits(self, budget: str | None = None) -> Iterator[NotedLimit]:
+        """Go through what accounts (of one budget) were last held to, in the order of their names."""
+        query, names = (balances.LIMITS, ()) if budget is None else (balances.LIMITS_OF, balances.names_of(budget))
+        yield from map(balances.as_limit, self.reader.pages(query, names, ("", "")))
+
+    def balances_of(self, budget: str) -> Iterator[tuple[str, str, Balance]]:
+        """Go through the balances of one budget and of all its shares, as `balances` does."""
+        for name, window, *amounts in self.reader.pages(balances.BALANCES_OF, balances.names_of(budget), ("", "")):
+            yield name, window, balances.as_balance(amounts)
+
     def tallies(self, *, since: float | None = None, until: float | None = None) -> Iterator[Tally]:
         """See `Records`."""
         between = (-math.inf if since is None else since, math.inf if until is None else until)
@@ -95,18 +109,30 @@ class SqliteRecords:
 
     def summary(self, bounds: Sequence[float]) -> Summary:
         """See `Summing`."""
+        imports.load(_TOTALS)
+        from inferkit.ledger.sqlite.totals import summarise
+
         return summarise(self.reader.path, MIGRATIONS, bounds)
 
-    def calls(self, keys: Collection[int], since: float, until: float) -> Iterator[tuple[int, Entry]]:
+    def calls(self, keys: Collection[int], since: float, until: float) -> Iterator[OneCall]:
         """See `Summing`."""
+        imports.load(_WANTED)
+        from inferkit.ledger.sqlite.wanted import calls_of
+
         return calls_of(self.reader.path, MIGRATIONS, keys, since, until)
 
     def by_model(self, keys: Collection[int], bounds: Sequence[float]) -> Iterator[list[Total]]:
         """See `Summing`."""
+        imports.load(_WANTED)
+        from inferkit.ledger.sqlite.wanted import by_model
+
         return by_model(self.reader.path, MIGRATIONS, keys, bounds)
 
     def pending(self, at: float) -> Pending:
         """See `Summing`."""
+        imports.load(_TOTALS)
+        from inferkit.ledger.summary import Pending
+
         (row,) = self.reader.rows(_PENDING, (at, at))
         return Pending(*row)
 
@@ -116,6 +142,8 @@ class SqliteRecords:
 
 
 def _refuse(connection: sqlite3.Connection, since: float, until: float, call: str | None) -> None:
+    from inferkit.ledger.sqlite.rollups import refuse_archived_call, refuse_calls
+
     if call is not None:
         refuse_archived_call(connection, call)
     else:

@@ -74,7 +74,8 @@ def _make(path: Path, migrations: Sequence[str]) -> None:
                 draft.rename(path)
     except OSError as error:
         raise LedgerError(
-            f"the ledger {path} cannot be made ({error.strerror}); choose a folder that this program may write to"
+            f"the ledger {path} cannot be made ({error.strerror}); name a folder that this program may write to: "
+            "INFERKIT_HOME in the environment, Client(home=...) or Client(ledger=...)"
         ) from error
     finally:
         for suffix in ("", "-wal", "-shm", "-journal"):

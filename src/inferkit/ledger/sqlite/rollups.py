@@ -26,7 +26,7 @@ _WITHIN = (
 )
 _HAS_CALL = "SELECT 1 FROM archived WHERE call = ?"
 MODELS = (
-    "SELECT c.provider, c.model, sum(iif(c.priced, r.usd, NULL)) FROM main.rollups AS r "
+    "SELECT c.provider, c.model, sum(r.usd) FROM main.rollups AS r "
     "JOIN main.cells AS c ON c.cell = r.cell WHERE r.since >= ? AND r.since < ? GROUP BY c.provider, c.model"
 )
 """What the archived calls of some stretches cost, by model."""

@@ -117,4 +117,17 @@ MIGRATIONS = (
     WHEN (SELECT CAST(at / 3600 AS INTEGER) FROM entries WHERE id = new.id - 1) IS NOT CAST(new.at / 3600 AS INTEGER)
     BEGIN INSERT INTO hours VALUES (new.id, CAST(new.at / 3600 AS INTEGER)); END
     """,
+    """
+    CREATE TABLE limits (
+        account TEXT NOT NULL, period TEXT NOT NULL, usd INTEGER, tokens INTEGER, calls INTEGER, at REAL NOT NULL,
+        PRIMARY KEY (account, period)
+    ) WITHOUT ROWID, STRICT
+    """,
+    """
+    CREATE TABLE notices (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, teller TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+        at REAL NOT NULL, until REAL NOT NULL, facts TEXT NOT NULL,
+        UNIQUE (teller, kind, name)
+    ) STRICT
+    """,
 )

@@ -6,26 +6,30 @@ and the few entries that have to be looked at by themselves.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
+import operator
+import sqlite3
+import threading
 from typing import TYPE_CHECKING, Any
 
+from inferkit.core.errors import LedgerError
 from inferkit.ledger.journal import Attribution
-from inferkit.ledger.sqlite.entries import WITHOUT_ACCOUNTS, as_entry, calls_reader
-from inferkit.ledger.sqlite.hours import BETWEEN, instants, stretch_of
+from inferkit.ledger.sqlite.entries import WITHOUT_ACCOUNTS, as_entry
+from inferkit.ledger.sqlite.hours import BETWEEN, instants, need_two
 from inferkit.ledger.sqlite.reader import LedgerReader, at_once
-from inferkit.ledger.sqlite.rollups import MODELS, refuse_calls, refuse_cut
-from inferkit.ledger.summary import Summary, Total
+from inferkit.ledger.sqlite.rollups import MODELS, refuse_cut
+from inferkit.ledger.summary import Stretch, Summary, Total
+from inferkit.runtime.dropped import when_dropped
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from inferkit.ledger.journal import Entry
     from inferkit.ledger.summary import ModelName
 
-__all__ = ["by_model", "calls_of", "summarise"]
+__all__ = ["summarise"]
 
 _MOST_FILTERS = 8
 _AMOUNTS = (
@@ -62,31 +66,20 @@ _TOTALS = (
     f"SELECT {', '.join(_FACTS)}, s.{_AMOUNTS.replace(', ', ', s.')}, s.first, s.cell {_JOINED} "
     "WHERE s.cell > ? ORDER BY s.cell LIMIT ?"
 )
-_MODELS = f"SELECT DISTINCT {_FACTS[4]}, {_FACTS[5]} {_JOINED}"
-_SPENT = f"SELECT provider, model, sum(usd) {_WITHIN} GROUP BY provider, model"
-_FILTER = "sum(usd) FILTER (WHERE model IS :model{0} AND provider IS :provider{0})"
+_IDS_APART = "json_group_array(id) FILTER (WHERE cell IS NULL)"
+_ALL = f"FROM {BETWEEN} AND +id <= :last"
+_SPENT = (
+    f"SELECT {_IDS_APART}, provider, model, sum(coalesce(usd, 0)) FILTER (WHERE cell IS NOT NULL) {_ALL} "
+    "GROUP BY provider, model"
+)
+_IS = "(model IS :model{0} AND provider IS :provider{0})"
+_FILTER = "sum(coalesce(usd, 0)) FILTER (WHERE {0} AND cell IS NOT NULL)"
+_OTHERS = "count(*) FILTER (WHERE cell IS NOT NULL AND NOT ({0}))"
 _APART = (
-    f"SELECT id, {WITHOUT_ACCOUNTS} FROM {BETWEEN} "  # noqa: S608 - columns alone
-    "AND +id <= :last AND cell IS NULL ORDER BY id"
+    f"SELECT id, {WITHOUT_ACCOUNTS} FROM main.entries "  # noqa: S608 - columns alone
+    "WHERE id IN (SELECT value FROM json_each(?))"
 )
-_CALLS = (
-    f"SELECT cell, id, {WITHOUT_ACCOUNTS} FROM {BETWEEN} "  # noqa: S608 - columns alone
-    "AND cell IN (SELECT cell FROM temp.wanted) ORDER BY at, id"
-)
-_NAMES = (
-    "calls",
-    "usd",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-)
-_BY_MODEL = (
-    f"SELECT provider, model, {', '.join(f'coalesce(sum({name}), 0)' for name in _NAMES)} "  # noqa: S608
-    f"FROM {BETWEEN} AND cell IN (SELECT cell FROM temp.wanted) GROUP BY provider, model"
-)
-_STRETCH = 6 * 3600.0  # seconds
+_LAST = "SELECT coalesce(max(id), 0) FROM main.entries"
 _PAGE = 256
 _FLAGS_END = 13  # the columns before the amounts
 _LEAST = -(2**63)
@@ -95,126 +88,121 @@ _LEAST = -(2**63)
 def summarise(path: Path, migrations: Sequence[str], bounds: Sequence[float]) -> Summary:
     """Add up what was entered from the first of the bounds until before the last, for each two of them by model."""
     sums = _Sums(path, migrations, bounds)
-    return Summary(sums.totals(), sums.spent(), sums.apart())
-
-
-def by_model(
-    path: Path, migrations: Sequence[str], keys: Collection[int], bounds: Sequence[float]
-) -> Iterator[list[Total]]:
-    """Add up the calls of these cells by model, between each two of the bounds."""
-    reader = LedgerReader(path, migrations, _wanting(keys))
-    for since, until in itertools.pairwise(bounds):
-        yield [
-            Total(provider=provider, model=model, **dict(zip(_NAMES, amounts, strict=True)))
-            for provider, model, *amounts in _calls(reader, _BY_MODEL, since, until)
-        ]
-    reader.close()
-
-
-def _wanting(keys: Collection[int]) -> Callable[[sqlite3.Connection], None]:
-    def prepare(connection: sqlite3.Connection) -> None:
-        connection.execute("CREATE TEMP TABLE wanted (cell INTEGER PRIMARY KEY)")
-        connection.executemany("INSERT INTO wanted VALUES (?)", [(key,) for key in keys])
-
-    return prepare
-
-
-def calls_of(
-    path: Path, migrations: Sequence[str], keys: Collection[int], since: float, until: float
-) -> Iterator[tuple[int, Entry]]:
-    """Go through the calls of these cells from `since` until before `until`, in the order of their instants."""
-    reader = LedgerReader(path, migrations, _wanting(keys))
-    read = calls_reader()
-    reader.run(lambda connection: refuse_calls(connection, since, until))
-    at, end = reader.run(lambda connection: stretch_of(connection, since, until))
-    while at < end:
-        stop = min(end, at + _STRETCH)
-        yield from map(read, _calls(reader, _CALLS, at, stop))
-        at = stop
-    reader.close()
-
-
-def _calls(reader: LedgerReader, query: str, since: float, until: float) -> list[Any]:
-    """Give rows of a query of the entries between two instants, unless some of them were archived."""
-
-    def step(connection: sqlite3.Connection) -> list[Any]:
-        refuse_calls(connection, since, until)
-        return connection.execute(query, instants(since, until)).fetchall()
-
-    return reader.run_at_once(step)
+    return Summary(sums.totals(), sums.stretches())
 
 
 class _Filling:
     """Makes the table of sums on a connection; on another one it is made anew, of the same entries."""
 
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.stretches = list(itertools.pairwise(bounds))
-        self.last: int | None = None  # what is entered meanwhile does not count
+    def __init__(self, stretches: Sequence[tuple[float, float]], last: int) -> None:
+        self._stretches = stretches
+        self._last = last
+        self._connection: sqlite3.Connection | None = None
+        self._is_stopped = False
 
     def __call__(self, connection: sqlite3.Connection) -> None:
-        if self.last is None:
-            (self.last,) = connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()
-        connection.execute(_TABLE)
-        for since, until in self.stretches:
-            at_once(connection, functools.partial(self._fill, since, until))
-
-    def within(self, since: float, until: float) -> dict[str, Any]:
-        """Give the parameters of a query of the entries between two instants."""
-        return {**instants(since, until), "last": self.last}
+        self._connection = connection
+        try:
+            connection.execute(_TABLE)
+            for since, until in self._stretches:
+                if self._is_stopped:
+                    raise LedgerError("nobody asks for the sums any more")
+                at_once(connection, functools.partial(self._fill, since, until))
+        finally:
+            self._connection = None
 
     def _fill(self, since: float, until: float, connection: sqlite3.Connection) -> None:
         refuse_cut(connection, since, until)
-        connection.execute(_ADD, self.within(since, until))
+        connection.execute(_ADD, {**instants(since, until), "last": self._last})
         connection.execute(_ADD_ROLLUPS, (since, until))
+
+    def stop(self) -> None:
+        """Break off."""
+        self._is_stopped = True
+        connection = self._connection
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.interrupt()
 
 
 class _Sums:
-    """Reads them, over a connection that is closed when nobody reads any more."""
+    """Reads them over two connections, which are closed when nobody reads any more.
+
+    Both see the same: entries are only ever added, so those up to one id are the same for whoever looks; and where some
+    were archived meanwhile, each stretch is read at one instant, and comes to the same with what took their place.
+    """
 
     def __init__(self, path: Path, migrations: Sequence[str], bounds: Sequence[float]) -> None:
-        self._filling = _Filling(bounds)
-        self._reader = LedgerReader(path, migrations, self._filling)
-        self._reader.rows("SELECT 1")  # so that they are there, whatever is read first
+        self._bounds = list(itertools.pairwise(bounds))
+        self._reader = LedgerReader(path, migrations)
+        ((self._last,),) = self._reader.rows(_LAST)
+        filling = _Filling(self._bounds, self._last)
+        self._sums = LedgerReader(path, migrations, filling)
+        self._models: list[ModelName] = []
+        if self._reader.run(functools.partial(need_two, bounds[0], bounds[-1])):
+            self._stops_when_dropped = when_dropped(filling.stop)
+            threading.Thread(target=_fill, args=(self._sums,), name="inferkit-sums", daemon=True).start()
 
     def totals(self) -> Iterator[Total]:
         last = _LEAST
         while True:
-            rows = self._reader.rows(_TOTALS, (last, _PAGE))
+            rows = self._sums.rows(_TOTALS, (last, _PAGE))
             for row in rows:
                 yield _total(row)
             if len(rows) < _PAGE:
                 return
             last = rows[-1][-1]
 
-    def spent(self) -> Iterator[dict[ModelName, int]]:
-        models: list[ModelName] = self._reader.rows(_MODELS)
-        few = len(models) <= _MOST_FILTERS
-        sums = ", ".join(_FILTER.format(number) for number in range(len(models)))
-        query = f"SELECT {sums or 'count(*)'} {_WITHIN}" if few else _SPENT
+    def stretches(self) -> Iterator[Stretch]:
+        for since, until in self._bounds:
+            spent, apart = self._reader.run_at_once(functools.partial(self._read, since, until))
+            yield Stretch(spent, list(map(as_entry, apart)))
+
+    def _read(
+        self, since: float, until: float, connection: sqlite3.Connection
+    ) -> tuple[dict[ModelName, int], list[Any]]:
+        refuse_cut(connection, since, until)
+        within = {**instants(since, until), "last": self._last}
+        spent, ids = self._by_known_models(connection, within) or self._by_model(connection, within)
+        for provider, model, usd in connection.execute(MODELS, (since, until)).fetchall():
+            spent[provider, model] = spent.get((provider, model), 0) + usd
+        apart = [row for some in ids for row in connection.execute(_APART, (some,)).fetchall()]
+        apart.sort(key=operator.itemgetter(0))
+        return spent, apart
+
+    def _by_known_models(
+        self, connection: sqlite3.Connection, within: dict[str, Any]
+    ) -> tuple[dict[ModelName, int], list[str]] | None:
+        """Go by the models that were seen before: faster, where these are few. None where there are others."""
+        models = self._models
+        if not 0 < len(models) <= _MOST_FILTERS:
+            return None
+        each = [_IS.format(number) for number in range(len(models))]
+        columns = [_IDS_APART, _OTHERS.format(" OR ".join(each)), *map(_FILTER.format, each)]
         names = {
             f"{name}{number}": value
-            for number, (provider, model) in enumerate(models if few else ())
+            for number, (provider, model) in enumerate(models)
             for name, value in (("provider", provider), ("model", model))
         }
+        query = f"SELECT {', '.join(columns)} {_ALL}"
+        ids, others, *sums = connection.execute(query, within | names).fetchone()
+        if others:
+            return None
+        return {model: usd for model, usd in zip(models, sums, strict=True) if usd is not None}, [ids]
 
-        def spend(since: float, until: float, connection: sqlite3.Connection) -> dict[ModelName, int]:
-            refuse_cut(connection, since, until)
-            rows = connection.execute(query, self._filling.within(since, until) | names).fetchall()
-            if few:
-                found = {model: usd for model, usd in zip(models, rows[0], strict=False) if usd is not None}
-            else:
-                found = {(provider, model): usd or 0 for provider, model, usd in rows}
-            for provider, model, usd in connection.execute(MODELS, (since, until)).fetchall():
-                if usd is not None or not few:
-                    found[provider, model] = found.get((provider, model), 0) + (usd or 0)
-            return found
+    def _by_model(
+        self, connection: sqlite3.Connection, within: dict[str, Any]
+    ) -> tuple[dict[ModelName, int], list[str]]:
+        rows = connection.execute(_SPENT, within).fetchall()
+        spent = {(provider, model): usd for _, provider, model, usd in rows if usd is not None}
+        self._models = list({*self._models, *spent})
+        return spent, [ids for ids, *_ in rows]
 
-        for since, until in self._filling.stretches:
-            yield self._reader.run_at_once(functools.partial(spend, since, until))
 
-    def apart(self) -> Iterator[Entry]:
-        for since, until in self._filling.stretches:
-            yield from map(as_entry, self._reader.rows(_APART, self._filling.within(since, until)))
+def _fill(reader: LedgerReader) -> None:
+    """Have the sums made while somebody reads other things. Who asks for them meets himself what is wrong there."""
+    with contextlib.suppress(LedgerError):
+        reader.rows("SELECT 1")
 
 
 def _total(row: Sequence[Any]) -> Total:

@@ -22,7 +22,9 @@ def report(calls=(), *, revenue=(), days=30, plans=PLANS, start=START, zone="UTC
     """Make a report of calls (user, plan, model, day, nano-dollars) and of revenue (user, plan, nano-dollars)."""
     cells, costs = defaultdict(Sums), defaultdict(lambda: defaultdict(int))
     for user, plan, model, day, usd in calls:
-        cells[Cell(Customer(user), user, None, plan, "answer", model)].add(Sums(1, 100, 20, usd))
+        cell = Cell(Customer(user), user, None, plan, "answer", model)
+        of_it = cells[cell]
+        cells[cell] = Sums(of_it.calls + 1, of_it.input_tokens + 100, of_it.output_tokens + 20, of_it.cost + usd)
         costs[(start + timedelta(days=day)).date().isoformat()][model] += usd
     for user, plan, usd in revenue:
         mine = [cell for cell in cells if cell.customer.user == user]
