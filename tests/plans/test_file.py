@@ -92,7 +92,7 @@ def test_a_client_takes_the_path_of_a_file(write, tmp_path):
     ("text", "said"),
     [
         ("", 'plans.toml has no plans; add a table for each: [plans.pro], with price = "99"'),
-        ("[plan.pro]\nprice = 5", "plans.toml has unknown tables: plan; known are: plans"),
+        ("[plan.pro]\nprice = 5", "plans.toml has unknown tables: plan (did you mean plans?); known are: plans"),
         ("plans = 5", 'plans are tables: [plans.pro], with price = "99"'),
         ("[[plans]]\nname = 'pro'", "plans are tables: [plans.pro]"),
         ("[plans]\npro = 99", "plans are tables: [plans.pro]"),

@@ -3,6 +3,7 @@
 import copy
 import gc
 import pickle
+import re
 import subprocess
 import sys
 import weakref
@@ -16,6 +17,7 @@ from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ConditionalPrice, ModelPrice, TieredPrices
 from hypothesis import given, settings, strategies as st
 
+from inferkit import Client
 from inferkit.core.errors import ConfigurationError, UnpricedModel
 from inferkit.core.usage import Usage, UsageDetails
 from inferkit.pricing.genai_prices import listed_price
@@ -23,6 +25,7 @@ from inferkit.pricing.price_book import PriceBook
 from inferkit.pricing.prices import Price
 from inferkit.pricing.rates import Apart
 from inferkit.pricing.terms import Terms
+from inferkit.testing import FakeProvider
 from worlds import Watched
 
 TOKENS = st.integers(0, 10**6)
@@ -252,6 +255,16 @@ def test_an_unknown_model_is_an_error_that_says_what_to_do():
     assert PriceBook().find("openai", "ft:mine") is None
 
 
+def test_an_unknown_model_is_priced_by_the_lines_of_a_file_that_its_error_names(tmp_path):
+    with pytest.raises(UnpricedModel) as caught:
+        PriceBook().price("openai", "ft:mine")
+    table = re.search(r"\[prices[^]]+\]", str(caught.value)).group()
+    file = tmp_path / "inferkit.toml"
+    file.write_text(f'ledger = false\ncache = false\n{table}\ninput = "1"\noutput = "2"\n')
+    with Client.from_config(file, providers={"openai": FakeProvider("Hi")}) as llm:
+        assert llm.complete("openai:ft:mine", "Hello?").cost > 0
+
+
 def test_an_unknown_model_gets_the_stated_default():
     default = Price("5", "5")
     book = PriceBook(on_unpriced=default)
@@ -340,6 +353,12 @@ def test_a_price_changes_with_the_time_of_day_and_the_date():
     for at in days:
         listed = get_snapshot().calc(ListUsage(input_tokens=10**6), name[1], name[0], None, at)
         assert price.cost(Usage(10**6), at) == listed.total_price * 10**9
+
+
+@pytest.mark.parametrize("name", ["*", ":*", "openai:gpt-5*", "*:m", "openai:*:*"])
+def test_a_name_that_is_no_models_is_refused(name):
+    with pytest.raises(ConfigurationError, match=r"would be no model's.*on_unpriced="):
+        PriceBook({name: Price(1, 2)})
 
 
 def test_wrong_prices_are_refused():

@@ -7,6 +7,7 @@ where a file is read, and nowhere else, since pydantic takes its time.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -16,12 +17,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from inferkit.budgets.budget import Budget
 from inferkit.core.errors import ConfigurationError
+from inferkit.core.misspelt import near
 from inferkit.plans.plan import Plan
 
 if TYPE_CHECKING:
     from typing import Self
 
     from pydantic_core import ErrorDetails
+
+    from inferkit.plans.places import Path
 
 __all__ = [
     "AllowanceTable",
@@ -30,6 +34,8 @@ __all__ = [
     "FileTable",
     "PlanTable",
     "PlansFile",
+    "TableError",
+    "blamed",
     "budget_from",
     "optional",
     "plan_from",
@@ -43,6 +49,23 @@ def optional(says: str) -> Any:
     return Field(default=None, description=says)
 
 
+class TableError(ConfigurationError):
+    """A table says something wrong; `field` is the path to it from there, as far as one is to blame."""
+
+    def __init__(self, message: str, field: Path = ()) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def blamed(message: str, table: Mapping[str, Any]) -> Path:
+    """Give the field of a table that a message is about: what it names first, or what it says that it got."""
+    found = (match for name in table if (match := re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", message)))
+    first = min(found, key=lambda match: match.start(), default=None)
+    if first is not None:
+        return (first[0],)
+    return next(((name,) for name, value in table.items() if message.endswith(f"got {value!r}")), ())
+
+
 class FileTable(BaseModel):
     """A table of a file. Each field's description ends the sentence that refuses what cannot stand there."""
 
@@ -53,31 +76,30 @@ class FileTable(BaseModel):
 
     @classmethod
     def of(cls, table: Mapping[str, Any], what: str) -> Self:
-        """Read a table. Raises `ConfigurationError`, which names it by `what`, for what it cannot say."""
+        """Read a table. Raises `TableError`, which names it by `what`, for what it cannot say."""
         try:
             return cls.model_validate(dict(table))
         except ValidationError as error:
-            raise ConfigurationError(cls._explained(error.errors(), what)) from None
+            raise TableError(*cls._explained(error.errors(), what)) from None
 
     @classmethod
-    def _explained(cls, errors: list[ErrorDetails], what: str) -> str:
+    def _explained(cls, errors: list[ErrorDetails], what: str) -> tuple[str, Path]:
         def named(kind: str) -> list[str]:
             return sorted(str(error["loc"][0]) for error in errors if error["type"] == kind)
 
         if unknown := named("extra_forbidden"):
             fields = ", ".join(sorted(cls.model_fields))
-            return cls.unknown.format(what=what, names=", ".join(unknown), fields=fields)
+            names = ", ".join(unknown) + near(set(unknown), cls.model_fields)
+            return cls.unknown.format(what=what, names=names, fields=fields), (unknown[0],)
         if missing := named("missing"):
             who = "it" if len(missing) == 1 else "each"
-            return f"{what} says nothing of {' and '.join(missing)}; {who} {cls.model_fields[missing[0]].description}"
+            says = cls.model_fields[missing[0]].description
+            return f"{what} says nothing of {' and '.join(missing)}; {who} {says}", ()
         name = str(errors[0]["loc"][0])
         declared = cls.model_fields[name]
-        return cls.wrong.format(
-            what=what,
-            field=declared.title or name,
-            says=declared.description,
-            given=_as_written(errors[0]["input"]),
-        )
+        given = _as_written(errors[0]["input"])
+        said = cls.wrong.format(what=what, field=declared.title or name, says=declared.description, given=given)
+        return said, (name,)
 
     def given(self) -> dict[str, Any]:
         """Give what the table says, and nothing of what it leaves out."""
@@ -123,8 +145,9 @@ class BudgetTable(FileTable):
 class AllowanceTable(BudgetTable):
     """The allowance of a plan: a `Budget` but for what the plan itself says of it."""
 
-    on_exceed: Annotated[str, optional('is "raise", "truncate" or "degrade"')]
+    on_exceed: Annotated[str, optional('is "raise", "truncate", "degrade" or "land"')]
     degrade_to: Annotated[str, optional('is the model to go to: "local", an alias, or "provider:model"')]
+    land_with: Annotated[str, optional('is a local model that ends what was cut: "local", or an alias')]
     warn_at: Annotated[Exact | list[Exact], optional("is a share of the limit, or a list of them: [0.5, 0.8]")]
     rollover: Annotated[Exact, optional('is a share of the limit: 0.5 or "0.5"')]
 
@@ -154,17 +177,22 @@ class PlansFile(FileTable):
 
 
 def plan_from(name: str, table: Mapping[str, Any]) -> Plan:
-    """Make a plan of what a file says, or a definition in a ledger. Raises `ConfigurationError`."""
+    """Make a plan of what a file says, or a definition in a ledger. Raises `TableError`."""
     fields = PlanTable.of(table, f'plan "{name}"').given()
-    if isinstance(fields.get("allowance"), dict):
-        fields["allowance"] = budget_from(AllowanceTable, fields["allowance"], f'the allowance of plan "{name}"')
-    return Plan(name, **fields)
+    try:
+        if isinstance(fields.get("allowance"), dict):
+            fields["allowance"] = budget_from(AllowanceTable, fields["allowance"], f'the allowance of plan "{name}"')
+        return Plan(name, **fields)
+    except TableError as error:
+        raise TableError(str(error), ("allowance", *error.field)) from error
+    except ConfigurationError as error:
+        raise TableError(str(error), blamed(str(error), table)) from error
 
 
 def budget_from(model: type[BudgetTable], table: Mapping[str, Any], what: str) -> Budget:
-    """Make a budget of what a file says; `what` names it in the message of a `ConfigurationError`."""
+    """Make a budget of what a file says; `what` names it in the message of a `TableError`."""
     fields = model.of(table, what).given()
     try:
         return Budget(**fields)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{what}: {error}") from error
+        raise TableError(f"{what}: {error}", blamed(str(error), table)) from error

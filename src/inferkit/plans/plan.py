@@ -15,6 +15,7 @@ from inferkit.budgets.scope import Scope
 from inferkit.budgets.windows import zone_named
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.money import NANOS_PER_USD, to_nanos, to_usd
+from inferkit.core.shown import fields_shown, html_of, table_html
 
 if TYPE_CHECKING:
     from inferkit.budgets.limits import Share
@@ -28,7 +29,7 @@ _BOOKED, _BOOKED_BY_TENANT = "booked", "booked-by-tenant"
 _NOT_IN_ALLOWANCES = {"name", "each", "within", "on_threshold"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """An offer: its `price` in dollars for each `per`, and the `allowance` that each customer has for it.
 
@@ -69,6 +70,22 @@ class Plan:
                 )
         object.__setattr__(self, "_fixed", (price, self._margin(), self._checked_allowance()))
         self.check_seats(self.seats)
+
+    def __repr__(self) -> str:
+        """Write it as whoever makes it would."""
+        return fields_shown(self)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        allowance = self.budget
+        limits = () if allowance is None else ((unit, getattr(allowance, unit)) for unit in ("usd", "tokens", "calls"))
+        seats = f" for each of {self.seats} seats" if self.per_seat else ""
+        rows = [("price", f"{to_usd(self.price_nanos)} dollars per {self.per}{seats}")]
+        rows += [(f"allowance, {unit}", f"{limit} {allowance.period}") for unit, limit in limits if limit and allowance]
+        rows += [("allowance", "unlimited")] if allowance is None else []
+        rows += [("allowance is", "shared by all users of a tenant")] if self.pooled else []
+        rows += [] if self.margin is None else [("target margin", f"{self.margin:.1%}")]
+        return html_of(f"Plan {self.name}", table_html(rows))
 
     def check_seats(self, seats: int) -> None:
         """Raise `ConfigurationError` for what cannot be a number of seats."""

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit.budgets.scope import all_scopes
 from inferkit.core.errors import ConfigurationError
+from inferkit.core.shown import shown
 from inferkit.ledger.journal import Assignment
 from inferkit.plans.plan import Plan
 from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime, drive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from decimal import Decimal
 
     from inferkit.budgets.budget import Budget, Remaining, Spent
@@ -45,6 +46,7 @@ class Plans:
     A call is under the plan of its user, else of its tenant, else under `default`. Another process sees a new
     assignment within five seconds. The methods for plain code block until the ledger has answered: microseconds, unless
     another program locks it. A call's own question (`look_up`) waits through its runtime.
+    With `define=False` nothing is entered in the ledger before `define` is called.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Plans:
         ledger: Ledger,
         *,
         default: str | None = None,
+        define: bool = True,
     ) -> None:
         given = list(plans)
         for plan in given:
@@ -71,7 +74,20 @@ class Plans:
         self._known: dict[tuple[str | None, str | None], tuple[float, Subscription]] = {}
         self._scopes: dict[tuple[str | None, str | None], tuple[Subscription, tuple[Scope, ...]]] = {}
         self._books: dict[tuple[str | None, str | None], tuple[Subscription, Scope]] = {}
-        ledger.define({plan.name: plan.definition() for plan in given}, at=clock.time())
+        if define:
+            self.define()
+
+    def define(self) -> None:
+        """Enter in the ledger, for reports, what the plans are from now on, where it is not known yet."""
+        self._ledger.define({name: plan.definition() for name, plan in self._plans.items()}, at=clock.time())
+
+    def __repr__(self) -> str:
+        default = self._default.plan
+        return shown(self, list(self._plans), default=None if default is None else default.name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names of the plans."""
+        return iter(self._plans)
 
     def named(self, name: str) -> Plan:
         """Give the plan of this name. Raises `ConfigurationError` if there is none."""

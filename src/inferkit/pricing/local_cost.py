@@ -133,7 +133,7 @@ class LocalCost(Price):
         return _made, self.__dict__["_given"]
 
     def of_model(self, name: str) -> LocalCost:
-        """Give the same for one model, with a pace of its own."""
+        """See `Price`: the same for one model, with a pace of its own."""
         models: dict[str, LocalCost] = self.__dict__["_models"]
         if name not in models:
             if len(models) >= _MOST_MODELS:

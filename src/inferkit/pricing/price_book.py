@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from inferkit.core.errors import ConfigurationError, UnpricedModel
-from inferkit.pricing.local_cost import LocalCost
 from inferkit.pricing.prices import Price
 from inferkit.runtime import imports
 
@@ -44,6 +43,11 @@ class PriceBook:
     ) -> None:
         own = dict(own or {})
         for name, price in own.items():
+            if "*" in str(name).removesuffix(":*") or name == ":*":
+                raise ConfigurationError(
+                    f'the price of {name!r} would be no model\'s: a name is "provider:model", "model", or "provider:*" '
+                    "for all models of a provider; for all that nobody lists, pass on_unpriced=Price(...)"
+                )
             if not isinstance(price, Price):
                 raise ConfigurationError(
                     f'the price of {name!r} is a Price, for example Price(input="0.25", output="2.00"); '
@@ -93,8 +97,9 @@ class PriceBook:
         if price is None:
             raise UnpricedModel(
                 f'"{provider}:{model}" has no known price, so no budget can cover it; state one, '
-                f'prices={{"{provider}:{model}": Price(input="...", output="...")}} in dollars per million tokens, '
-                "or a default for such models with on_unpriced=Price(...)"
+                f'prices={{"{provider}:{model}": Price(input="...", output="...")}} in dollars per million tokens '
+                f'([prices."{provider}:{model}"] with input = "..." and output = "..." in a file of settings), '
+                "or a default for such models with on_unpriced=Price(...) ([on_unpriced] in a file)"
             )
         return price
 
@@ -112,8 +117,9 @@ class PriceBook:
             what = ", ".join([each for each in terms[:3] if each] + sorted(terms.kinds))
             raise UnpricedModel(
                 f'"{provider}:{model}" has no known price for what is asked of it ({what}), so no budget can cover it; '
-                f'state one, prices={{"{provider}:{model}": Price(..., service_tiers={{"priority": Price(...)}})}} or '
-                "whichever part it is, or a default for all such calls with on_unpriced=Price(...)"
+                f'state one, prices={{"{provider}:{model}": Price(..., service_tiers={{"priority": Price(...)}})}} '
+                f'([prices."{provider}:{model}".service_tiers.priority] in a file of settings) or whichever part it '
+                "is, or a default for all such calls with on_unpriced=Price(...) ([on_unpriced] in a file)"
             )
         return view
 
@@ -122,8 +128,7 @@ class PriceBook:
         exact = [f"{each}:{model}" for each in providers]
         for name in (*exact, model, *(f"{each}:*" for each in providers)):
             if name in self._own:
-                own = self._own[name]
-                return own.of_model(exact[0]) if isinstance(own, LocalCost) else own
+                return self._own[name].of_model(exact[0])
         if provider == "local":
             return _LOCAL
         with imports.lock:

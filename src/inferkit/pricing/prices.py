@@ -1,7 +1,4 @@
-"""What a model charges, by size and by date.
-
-Prices are dollars per million tokens, as providers quote them.
-"""
+"""What a model charges, by size and by date: dollars per million tokens, as providers quote them."""
 
 from __future__ import annotations
 
@@ -145,6 +142,10 @@ class Price:
             return self.rates(usage.input_tokens, at).cost(usage)
         price = self._way(usage.details)
         return None if price is None else price.rates(usage.input_tokens, at).cost(usage)
+
+    def of_model(self, name: str) -> Price:  # noqa: ARG002 - for prices that are measured
+        """Give the price of one of the models that this is stated for, by its "provider:model". Here it is the same."""
+        return self
 
     def learn(self, usage: Usage) -> None:
         """Take in what an attempt took. A price of tokens learns nothing from it."""

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from inferkit.core.errors import ConfigurationError
-from inferkit.core.messages import AudioPart, FilePart, OpaquePart
+from inferkit.core.messages import AudioPart, FilePart, OpaquePart, ReasoningPart
 from inferkit.core.request import extra_for
 from inferkit.core.usage import NO_DETAILS, UsageDetails
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from inferkit.core.messages import Part
     from inferkit.core.request import Request, Target
 
 __all__ = [
@@ -216,31 +217,40 @@ def _known_names(
         known = rules.fields.get(name)
         if known is not None:
             yield known, value, name
-    for extra in _extras(request):
+    for extra in _extras(request, stored=given.get("store") is True):
         for name, value in _names_in(extra):
             known = rules.within.get(name)
             if known is not None:
                 yield known, value, name
 
 
-def _extras(request: Request) -> Iterator[Mapping[str, Any]]:
-    """Go through what messages, parts and tools carry for the provider alone."""
+def _extras(request: Request, *, stored: bool) -> Iterator[Mapping[str, Any]]:
+    """Go through what messages, parts and tools carry for the provider alone.
+
+    `stored` says that the provider keeps its replies, and so finds reasoning that is named and not there.
+    """
     for message in request.messages:
         if message.extra:
             yield message.extra
         for part in message.parts:
-            if isinstance(part, OpaquePart):
-                yield {part.kind: part.value}
-                continue
-            if isinstance(part, AudioPart):
-                yield {"input_audio": True}
-            elif isinstance(part, FilePart):
-                yield {"file": True}
-            if part.extra:
-                yield part.extra
+            yield from _part_extras(part, stored=stored)
     for tool in request.tools:
         if tool.extra:
             yield {"tools": [tool.extra]}
+
+
+def _part_extras(part: Part, *, stored: bool) -> Iterator[Mapping[str, Any]]:
+    if isinstance(part, OpaquePart):
+        yield {part.kind: part.value}
+        return
+    if isinstance(part, AudioPart):
+        yield {"input_audio": True}
+    elif isinstance(part, FilePart):
+        yield {"file": True}
+    elif stored and isinstance(part, ReasoningPart) and part.signature is None:
+        yield {"reasoning": part.extra}
+    if part.extra:
+        yield part.extra
 
 
 def _names_in(value: Any) -> Iterator[tuple[str, Any]]:

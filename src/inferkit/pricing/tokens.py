@@ -105,7 +105,7 @@ def has_images(request: Request) -> bool:
 
 def is_plain(request: Request) -> bool:
     """Whether a request is made of nothing but what counts as its text here, as most are, and asks for nothing more."""
-    if request.extra:
+    if request.extra or request.prediction is not None:
         return False
     for message in request.messages:
         if message.extra:
