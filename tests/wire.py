@@ -74,6 +74,11 @@ class Wire:
         """How many connections were made so far."""
         return self._connections
 
+    @property
+    def closed(self) -> int:
+        """How many connections are closed."""
+        return self._closed
+
     def wait_until_closed(self, count: int = 1) -> bool:
         """Wait until that many connections are closed."""
         with self._changed:

@@ -9,7 +9,7 @@ import pytest
 from chat_wire import ask, completion, delta
 from inferkit import Client, Message
 from inferkit.core.chunks import Chunk
-from inferkit.core.errors import ConfigurationError
+from inferkit.core.errors import ConfigurationError, InvalidRequest
 from inferkit.core.messages import ImagePart, RefusalPart
 from inferkit.providers.adapter import Adapter
 from inferkit.providers.endpoints import Credential, Endpoint
@@ -102,6 +102,29 @@ def test_a_secret_is_not_shown():
         assert SECRET not in shown
     assert repr(one) == "Adapter(name='acme', base_url='https://acme.test/v1')"
     assert repr(Credential(env="MY_KEY")) == "Credential(env='MY_KEY')"
+
+
+def refused(said, *, key, code=None):
+    """Give the error of a server that refuses with these words."""
+    transport = Played(json.dumps({"error": {"message": said, "code": code}}).encode(), status=400)
+    with pytest.raises(InvalidRequest) as caught:
+        drive(adapter(transport, credential=Credential(key))(ask(DirectRuntime())))
+    return caught.value
+
+
+def test_a_key_that_a_server_repeats_is_taken_out_of_its_words():
+    error = refused(f"the key {SECRET} and x{SECRET}y are wrong", key=SECRET, code=SECRET)
+    assert error.detail == "the key [removed] and x[removed]y are wrong"
+    assert SECRET not in f"{error} {error.code}"
+
+
+@pytest.mark.parametrize("key", ["e", "key", "keys"])
+def test_a_very_short_key_is_taken_out_where_it_stands_by_itself_and_not_out_of_words(key):
+    said = "the monkeys of keyspace: {0}, '{0}' and Bearer {0}; everyone_{0}_here"
+    expected = "the monkeys of keyspace: {0}, '{0}' and Bearer {0}; everyone_KEY_here".format("[removed]")
+    assert refused(said.format(key), key=key).detail == expected.replace("KEY", key)
+    assert refused("no", key=key, code="model_keyed").code == "model_keyed"
+    assert refused("no", key=key, code=key).code is None
 
 
 def test_a_fingerprint_follows_the_key_and_the_way_it_is_sent(monkeypatch):

@@ -66,6 +66,14 @@ def test_a_cap_cannot_be_lifted_by_any_wires_name():
         assert one.requests == []
 
 
+def test_what_a_reply_will_be_like_is_not_asked_for_under_a_budget():
+    budget = Budget(usd="1", per="month", name="all")
+    with client(DOWN, reply(completion("Hi")), budget=budget) as (made, one, other):
+        with pytest.raises(ConfigurationError, match="cannot cover 'prediction'"):
+            made.complete("m", "Hi", max_output_tokens=10, prediction="Hello " * 1000)
+        assert one.requests == other.requests == []
+
+
 def test_an_adapter_that_names_no_wire_is_given_everything():
     request = make_request().replace(extra={"x": 1, "chat": {"y": 2}})
     assert extra_for(request, object()) is request.extra

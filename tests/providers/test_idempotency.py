@@ -5,19 +5,21 @@ from __future__ import annotations
 import pytest
 
 from chat_wire import completion
-from inferkit import Client, ConfigurationError, Health, Insert, OpenAIChat, Retry
+from four_wires import answer
+from inferkit import Anthropic, Client, ConfigurationError, Health, Insert, OpenAIChat, OpenAIResponses, Retry
 from wire import Wire, reply
 
 HEADER = "idempotency-key"
+KINDS = {"chat": OpenAIChat, "responses": OpenAIResponses, "anthropic": Anthropic}
 
 
 def keys(wire):
     return [request.headers.get(HEADER) for request in wire.requests]
 
 
-def client(*urls, header="Idempotency-Key", **settings):
+def client(*urls, header="Idempotency-Key", kind=OpenAIChat, **settings):
     providers = {
-        f"p{place}": OpenAIChat(base_url=url, api_key="k", name=f"p{place}", idempotency_header=header)
+        f"p{place}": kind(base_url=url, api_key="k", name=f"p{place}", idempotency_header=header)
         for place, url in enumerate(urls)
     }
     retry = Insert(Retry(2, base=0.001, health=Health(breaker=None, retries=None)), instead_of="retry")
@@ -25,18 +27,22 @@ def client(*urls, header="Idempotency-Key", **settings):
     return Client(providers=providers, models=models, layers=[retry], cache=False, ledger=False, **settings)
 
 
-def failing(times):
+def failing(times, name="chat"):
     left = [times]
 
-    def script(_):
+    def script(received):
         left[0] -= 1
-        yield reply({"error": {"message": "down"}}, 503) if left[0] >= 0 else reply(completion("hello"))
+        if left[0] >= 0:
+            yield reply({"error": {"message": "down"}}, 503)
+        else:
+            yield from [reply(completion("hello"))] if name == "chat" else answer(name, received, "hello")
 
     return script
 
 
-def test_the_retries_of_a_call_have_its_key_and_the_next_call_another_one():
-    with Wire(failing(2)) as wire, client(wire.url) as llm:
+@pytest.mark.parametrize("name", KINDS)
+def test_the_retries_of_a_call_have_its_key_and_the_next_call_another_one(name):
+    with Wire(failing(2, name)) as wire, client(wire.url, kind=KINDS[name]) as llm:
         llm.complete("fast", "Hello?")
         llm.complete("fast", "Hello?")
         first, second, third, other = keys(wire)
@@ -50,13 +56,15 @@ def test_another_server_is_told_no_key_that_was_used_elsewhere_and_asked_with_on
         assert None not in [*keys(down), *keys(up)]
 
 
-def test_without_a_header_that_a_server_is_known_to_take_no_key_is_sent():
-    with Wire(failing(1)) as wire, client(wire.url, header=None) as llm:
+@pytest.mark.parametrize("name", KINDS)
+def test_without_a_header_that_a_server_is_known_to_take_no_key_is_sent(name):
+    with Wire(failing(1, name)) as wire, client(wire.url, header=None, kind=KINDS[name]) as llm:
         llm.complete("fast", "Hello?")
         assert keys(wire) == [None, None]
 
 
+@pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("wrong", ["two words", "", "a:b"])
-def test_a_name_that_is_no_header_is_refused(wrong):
+def test_a_name_that_is_no_header_is_refused(wrong, name):
     with pytest.raises(ConfigurationError):
-        OpenAIChat(base_url="http://127.0.0.1:1/v1", api_key="k", idempotency_header=wrong)
+        KINDS[name](base_url="http://127.0.0.1:1/v1", api_key="k", idempotency_header=wrong)

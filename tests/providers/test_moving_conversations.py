@@ -64,10 +64,11 @@ def test_it_goes_on_with_what_both_understand_and_says_what_it_leaves(begun, to,
     for word in ("Where is it?", "Let me look.", "find_order", "A-20817", "at the harbour", "YSBwaG90bw=="):
         assert word in text, word
     same = WIRES[begun].name == WIRES[to].name
-    assert (SEAL in text) is (same and begun != "chat")
-    assert ("reasoning" in request.record.left_out) is not same
-    if to not in ("gemini", "chat"):
-        assert (THOUGHT in text) is same
+    kept = same and begun != "chat"  # of which no server is known here that takes reasoning back
+    assert (SEAL in text) is kept
+    assert ("reasoning" in request.record.left_out) is not kept
+    if to != "gemini":
+        assert (THOUGHT in text) is kept
     json.loads(sent)
 
 

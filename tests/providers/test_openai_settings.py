@@ -11,6 +11,7 @@ from chat_wire import ask, completion
 from inferkit.core.errors import AuthenticationFailed, ConfigurationError, InferkitError
 from inferkit.providers.openai_chat import OpenAIChat
 from inferkit.providers.presets import PRESETS
+from inferkit.providers.wires.chat.quirks import ChatQuirks
 from inferkit.runtime.direct import DirectRuntime, drive
 from wire import Wire, reply
 
@@ -75,6 +76,18 @@ def test_headers_and_organisation_are_sent(monkeypatch):
         sent = wire.requests[0]
         assert sent.line == "POST /v1/chat/completions?api-version=1 HTTP/1.1"
         assert [sent.headers[name] for name in ("openai-organization", "openai-project", "x-title")] == ["o", "p", "t"]
+
+
+@pytest.mark.parametrize("server", [name for name, preset in PRESETS.items() if preset.hosts])
+def test_a_well_known_server_is_known_by_its_address_too(server):
+    preset = PRESETS[server]
+    for host in preset.hosts:
+        adapter = OpenAIChat(base_url=f"https://{host.replace('*', 'acme')}/v1", api_key=SECRET, name="mine")
+        assert adapter.endpoint.quirks == preset.quirks
+        assert adapter.endpoint.embeddings == preset.embeddings
+        assert adapter.name == "mine"
+    own = OpenAIChat(base_url=f"https://{preset.hosts[0]}/v1", quirks=ChatQuirks("length"), embeddings=False)
+    assert (own.endpoint.quirks, own.endpoint.embeddings) == (ChatQuirks("length"), None)
 
 
 def test_a_secret_is_shown_nowhere(caplog):

@@ -53,6 +53,8 @@ def rows():
             notes.append("never says `logprobs`")
         elif quirks.logprobs == "number":
             notes.append("`logprobs` asked for by their number")
+        if quirks.thinks_beside:
+            notes.append(f"`thinking_budget` and `{quirks.max_tokens_field}` share `max_output_tokens`")
         if quirks.reasoning_tags is not None:
             notes.append(f"reasoning is read between `{quirks.reasoning_tags[0]}` and `{quirks.reasoning_tags[1]}`")
         cells = [

@@ -99,21 +99,23 @@ def test_what_messages_hold_for_another_provider_is_left_out_where_it_is_refused
     assert field == "reasoning_content" or "reasoning_content" in gone
 
 
+@pytest.mark.parametrize(("field", "value"), [("prompt_cache_key", "k"), ("prompt_cache_retention", "24h")])
 @pytest.mark.parametrize(
-    ("body", "status"),
+    ("words", "status"),
     [
-        ({"error": {"message": "property 'prompt_cache_key' is unsupported", "type": "invalid_request_error"}}, 400),
-        ([{"error": {"code": 400, "message": 'Unknown name "prompt_cache_key": Cannot find field.'}}], 400),
-        (pydantic("prompt_cache_key"), 422),
+        ({"error": {"message": "property 'FIELD' is unsupported", "type": "invalid_request_error"}}, 400),
+        ([{"error": {"code": 400, "message": 'Unknown name "FIELD": Cannot find field.'}}], 400),
+        (pydantic("FIELD"), 422),
     ],
 )
-def test_the_key_of_a_prompt_cache_that_a_server_has_not_is_left_out_from_then_on(body, status):
-    with Wire(refusing("prompt_cache_key", json.dumps(body).encode(), status)) as wire:
+def test_what_is_said_to_a_prompt_cache_that_a_server_has_not_is_left_out_from_then_on(field, value, words, status):
+    body = json.dumps(words).replace("FIELD", field).encode()
+    with Wire(refusing(f'"{field}"', body, status)) as wire:
         adapter = OpenAIChat(base_url=wire.url)
         for _ in range(2):
-            assert [chunk.text for chunk in call(adapter, prompt_cache_key="k")] == ["Hi", ""]
+            assert [chunk.text for chunk in call(adapter, **{field: value})] == ["Hi", ""]
         adapter.close()
-    assert [("prompt_cache_key" in sent.json) for sent in wire.requests] == [True, False, False]
+    assert [(field in sent.json) for sent in wire.requests] == [True, False, False]
 
 
 def test_thoughts_alone_are_left_out_where_they_are_refused():
@@ -172,7 +174,7 @@ def test_several_fields_that_are_refused_one_after_the_other_are_all_left_out():
         ({"extra": {"logprobs": True}}, pydantic("logprobs"), 422),
         ({"temperature": 0.5}, pydantic("temperature"), 422),
         ({"extra": {"prompt_cache_key": "k"}}, pydantic("prompt_cache_key"), 422),
-        ({"prompt_cache_retention": "24h"}, pydantic("prompt_cache_retention"), 422),
+        ({"extra": {"prompt_cache_retention": "24h"}}, pydantic("prompt_cache_retention"), 422),
         ({"prediction": "x"}, pydantic("prediction"), 422),
         ({"logprobs": True}, pydantic("logprobs"), 422),
         ({"stream": False}, pydantic("stream_options"), 422),  # not sent

@@ -10,7 +10,9 @@ from inferkit.core.embeddings import BatchLimits
 from inferkit.core.errors import ConfigurationError, DeadlineExceeded, Unavailable
 from inferkit.core.request import WIRES, extra_for
 from inferkit.core.response import Response
+from inferkit.providers.as_read import AS_READ
 from inferkit.providers.errors import redact
+from inferkit.providers.schema_by_tool import AnswerReader, ask_by_tool, asks_by_tool, learn
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.runtime.loops import current_runtime
 
@@ -50,6 +52,9 @@ class Adapter:
     A call raises `ConfigurationError` before anything is sent where the key is missing or the request cannot be
     written, and otherwise the kinds of `ProviderError`, or `DeadlineExceeded`.
     """
+
+    is_shared = True
+    """Whether what is known of it holds in other processes, too: there is one server, for all with the same key."""
 
     def __init__(self, wire: Wire, endpoint: Endpoint, transport: Transport) -> None:
         self.wire = wire
@@ -99,19 +104,23 @@ class Adapter:
         tried = [endpoint]
         while True:
             endpoint = tried[-1]
-            body = wire.write_request(request, endpoint)
+            asked, answer = ask_by_tool(request) if asks_by_tool(request, endpoint) else (request, None)
+            body = wire.write_request(asked, endpoint)
             url = endpoint.url(wire.path(request), request.model)
-            again = endpoint.idempotency_header
-            if again is not None:
+            if (again := endpoint.idempotency_header) is not None:
                 headers = {**headers, again: _chain(request, body)}
             exchange = await self.transport.post(
                 url, headers, body, provider=self.name, runtime=runtime, deadline=request.deadline
             )
             try:
                 if 200 <= exchange.status < 300:  # noqa: PLR2004 - HTTP
-                    reader = wire.reader(endpoint, exchange.headers, streamed=request.stream)
+                    reader: Reader = wire.reader(endpoint, exchange.headers, streamed=request.stream)
+                    if answer is not None:
+                        reader = AnswerReader(reader, answer)
                     reply = _Receiving(exchange, reader, self)
                     await reply.begin()
+                    if (kept := request.extensions.get(AS_READ)) is not None:
+                        kept.keep(wire, reader, reply.ready)
                     break
                 tried.append(await self._lighter(wire, exchange, request, tried))
             except BaseException:
@@ -173,7 +182,7 @@ class Adapter:
     def preload(self) -> None:
         """Make ready for a first call, without opening a connection."""
         if hasattr(self.transport, "preload"):
-            self.transport.preload(tls=self.endpoint.base_url.startswith("https:"))
+            self.transport.preload(self.endpoint.base_url)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
@@ -188,6 +197,8 @@ class Adapter:
         said = await exchange.read_error()
         lighten = getattr(wire, "lighten", None)
         lighter: Endpoint | None = lighten and lighten(request, tried[-1], exchange.status, said)
+        if lighter is None or lighter in tried:
+            lighter = learn(request, tried[-1], exchange.status, said)
         if lighter is None or lighter in tried:
             raise self.redact(wire.read_error(self.name, exchange.status, exchange.headers, said))
         return lighter
@@ -207,20 +218,20 @@ class Adapter:
 
 def _chain(request: Request, body: bytes) -> str:
     """Give what a request and its retries have in common, and no other request: a hedge is to be answered itself."""
-    key = f"{request.record.id} {request.attempt_kind == 'hedge'} "
-    return blake2b(body, digest_size=16, key=key.encode()[:64]).hexdigest()
+    key = f"{request.record.id} {request.attempt_kind == 'hedge'} ".encode()
+    return blake2b(body, digest_size=16, key=key[:64]).hexdigest()
 
 
 class _Receiving:
     """A reply as it comes: what each read of the exchange brought, and after that what went wrong."""
 
-    __slots__ = ("_adapter", "_closed", "_ending", "_exchange", "_over", "_reading", "_ready", "reader")
+    __slots__ = ("_adapter", "_closed", "_ending", "_exchange", "_over", "_reading", "reader", "ready")
 
     def __init__(self, exchange: Exchange, reader: Reader, adapter: Adapter) -> None:
         self.reader = reader
         self._adapter = adapter
         self._exchange = exchange
-        self._ready: Batch = []
+        self.ready: Batch = []
         self._over = False
         self._reading = False  # and still so where a read failed
         self._ending = False
@@ -228,23 +239,23 @@ class _Receiving:
 
     async def begin(self) -> None:
         """Wait for the first chunks, or the end."""
-        while not self._ready and not self._over:
+        while not self.ready and not self._over:
             await self._receive()
 
     async def __anext__(self) -> Batch:
-        while not self._ready:
+        while not self.ready:
             if self._over:
                 if not self._closed:
                     await self._exchange.finish()
                     self._closed = True
                 raise StopAsyncIteration
             await self._receive()
-        ready, self._ready = self._ready, []
+        ready, self.ready = self.ready, []
         return ready
 
     async def aclose(self) -> Batch:
         """Close the connection, whatever waits for it; give what had been received, and nobody read."""
-        late, self._ready = self._ready, []
+        late, self.ready = self.ready, []
         if not (self._closed or self._reading or self._over):
             await self._read_late(late)
         await self._close()
@@ -261,10 +272,9 @@ class _Receiving:
         exchange.end_within(_LATE_SECONDS)
         with contextlib.suppress(Exception):  # it is cut where no whole event has come, or broken
             while size < _LATE_BYTES and not (reader.done or reader.failure) and exchange.holds_more():
-                data = await exchange.read()
+                size += len(data := await exchange.read())
                 if not data:
                     break
-                size += len(data)
                 late += reader.feed(data)
 
     async def _receive(self) -> None:
@@ -283,8 +293,8 @@ class _Receiving:
             data = b""  # it broke, or went on and on, between the reply's end and the stream's
         self._reading = False
         if data:
-            self._ready = reader.feed(data)
+            self.ready = reader.feed(data)
         else:
-            self._ready = reader.end()
+            self.ready = reader.end()
             await self._close()
         self._over = reader.done

@@ -46,7 +46,8 @@ class Anthropic(Adapter):
     `ANTHROPIC_API_KEY`. It is never taken from there for another `base_url`, where it would leak. `version` and `betas`
     are the API's, `headers` are sent besides. The API demands a limit for every reply: `max_tokens` is the one of calls
     that set none; what a model takes at most is learned from its refusals. `http_client`, `transport`, `timeouts`,
-    `free_fields` and `max_kept_bytes` are those of `OpenAIChat`. `vertex` and `bedrock` make the adapters for clouds.
+    `free_fields`, `idempotency_header` and `max_kept_bytes` are those of `OpenAIChat`. `vertex` and `bedrock` make the
+    adapters for clouds.
 
     Raises `ConfigurationError` for what makes no sense.
     """
@@ -67,6 +68,7 @@ class Anthropic(Adapter):
         max_tokens: int | None = None,
         quirks: AnthropicQuirks | None = None,
         free_fields: Sequence[str] = (),
+        idempotency_header: str | None = None,
         max_kept_bytes: int | None = None,
     ) -> None:
         env = _ENV if api_key_env is None and base_url.rstrip("/") == _ADDRESS else api_key_env
@@ -78,6 +80,7 @@ class Anthropic(Adapter):
             {**own, **_in_header(betas), **(headers or {})},
             quirks=(quirks or AnthropicQuirks()).with_max_tokens(max_tokens),
             free_fields=tuple(free_fields),
+            idempotency_header=idempotency_header,
         )
         wire = ANTHROPIC_WIRE if max_kept_bytes is None else AnthropicWire(max_kept_bytes=max_kept_bytes)
         super().__init__(wire, endpoint, make_transport(transport, http_client=http_client, timeouts=timeouts))
@@ -162,6 +165,7 @@ class AnthropicVertex(OnVertex):
         max_tokens: int | None = None,
         quirks: AnthropicQuirks = VERTEX,
         free_fields: Sequence[str] = (),
+        idempotency_header: str | None = None,
         max_kept_bytes: int | None = None,
     ) -> None:
         place = VertexPlace(project, location, base_url, _OF_VERTEX)
@@ -171,6 +175,7 @@ class AnthropicVertex(OnVertex):
             headers={**_in_header(betas), **(headers or {})},
             quirks=_of_version(quirks, version).with_max_tokens(max_tokens),
             free_fields=tuple(free_fields),
+            idempotency_header=idempotency_header,
         )
         wire = VERTEX_WIRE if max_kept_bytes is None else AnthropicVertexWire(max_kept_bytes=max_kept_bytes)
         super().__init__(wire, endpoint, make_transport(transport, http_client=http_client, timeouts=timeouts))
@@ -202,6 +207,7 @@ class AnthropicBedrock(Adapter):
         max_tokens: int | None = None,
         quirks: AnthropicQuirks | None = None,
         free_fields: Sequence[str] = (),
+        idempotency_header: str | None = None,
         max_kept_bytes: int | None = None,
     ) -> None:
         if api not in ("invoke", "messages"):
@@ -228,6 +234,7 @@ class AnthropicBedrock(Adapter):
             {**own, **(headers or {})},
             quirks=quirks.with_max_tokens(max_tokens),
             free_fields=tuple(free_fields),
+            idempotency_header=idempotency_header,
         )
         self.account = AwsAccount(credentials, profile, name)
         service = "bedrock" if invokes or "bedrock-runtime" in base_url else "bedrock-mantle"

@@ -155,10 +155,10 @@ class SigningTransport:
             headers = self._account.sign(url, headers, body, service=self._service, region=self._region)
         return await self.inner.post(url, headers, body, provider=provider, runtime=runtime, deadline=deadline)
 
-    def preload(self, *, tls: bool) -> None:
+    def preload(self, url: str) -> None:
         """Make ready for a first call, as far as the transport inside can."""
         if hasattr(self.inner, "preload"):
-            self.inner.preload(tls=tls)
+            self.inner.preload(url)
 
     async def aclose(self, runtime: Runtime) -> None:
         """See `Transport`."""

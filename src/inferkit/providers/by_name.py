@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from inferkit.providers.http.settings import Http, Library
     from inferkit.providers.http.transport import Transport
 
-__all__ = ["NAMES", "make"]
+__all__ = ["KEYS", "NAMES", "make"]
 
 _GEMINI, _RESPONSES, _VERTEX = "gemini", "openai-responses", "vertex"
 _OF_ANTHROPIC = frozenset({"anthropic", "anthropic-bedrock", "anthropic-mantle", "anthropic-vertex"})
 NAMES = _OF_ANTHROPIC.union(PRESETS, {_GEMINI, _RESPONSES, _VERTEX})
 """The providers that are known."""
+KEYS = frozenset({"ANTHROPIC_API_KEY"}.union(preset.env for preset in PRESETS.values() if preset.env is not None))
+"""The environment variables that hold their keys."""
 
 
 def make(provider: str, transport: Library | Http | Transport | None) -> Adapter:

@@ -66,8 +66,9 @@ class Endpoint:
     `quirks` are of the wire's own kind. `embeddings` are its ways of giving embeddings; None where it gives none.
     `free_fields` are fields of `extra=` that only this server knows and that move no cost, so that they may go with
     calls that a budget pays for. `idempotency_header` is where the server takes a key by which it knows a request that
-    is sent again, and answers it once; None where it takes none. Raises `ConfigurationError` for an address or a header
-    that makes no sense.
+    is sent again, and answers it once; None where it takes none. `schema_by_tool` are models that take no schema for
+    their replies, and are asked for an object by a tool. Raises `ConfigurationError` for an address or a header that
+    makes no sense.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Endpoint:
     free_fields: tuple[str, ...] = ()
     embeddings: EmbeddingQuirks | None = None
     idempotency_header: str | None = None
+    schema_by_tool: frozenset[str] = frozenset()
     query: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
@@ -122,6 +124,10 @@ class Endpoint:
     def with_quirks(self, quirks: Any) -> Endpoint:
         """Give the same server with other ways."""
         return replace(self, base_url=self._address, quirks=quirks)
+
+    def with_schema_by_tool(self, model: str) -> Endpoint:
+        """Give the same server with one more model that is asked for objects by a tool."""
+        return replace(self, base_url=self._address, schema_by_tool=self.schema_by_tool | {model})
 
     def with_embeddings(self, quirks: EmbeddingQuirks | None) -> Endpoint:
         """Give the same server with other ways of giving embeddings, or none."""

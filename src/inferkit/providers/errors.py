@@ -17,9 +17,8 @@ from inferkit.core.errors import (
     RateLimited,
     Unavailable,
 )
-from inferkit.providers.waits import requested_wait, wait_in
 from inferkit.resilience.quotas import quota_headers
-from inferkit.runtime import clock
+from inferkit.runtime import clock, imports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,6 +29,7 @@ _CODE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _DETAIL_CHARACTERS = 2000
 
 _REMOVED = "[removed]"
+_TELLING = 8  # characters: what is shorter is in other words by chance
 
 _BY_CODE: dict[str, type[ProviderError]] = {
     "API_KEY_EXPIRED": AuthenticationFailed,
@@ -122,6 +122,9 @@ def refusal(
     own_words = " (its own words, which may quote the prompt, are in .detail)" if detail else ""
     wait = None
     if retryable:
+        imports.load("inferkit.providers.waits")
+        from inferkit.providers.waits import requested_wait, wait_in
+
         wait = requested_wait(headers, wall_clock=clock.time())
         if wait is None:
             wait = wait_in(error if fields else detail)
@@ -143,13 +146,17 @@ def refusal(
 
 
 def redact(error: ProviderError, secrets: Iterable[str]) -> ProviderError:
-    """Take what is secret out of an error that a server may have made of what was sent to it."""
+    """Take what is secret out of an error that a server may have made of what was sent to it.
+
+    What is so short that it is in many words by chance is taken out where it stands by itself.
+    """
     for secret in secrets:
+        found = re.compile(re.escape(secret) if len(secret) >= _TELLING else rf"(?<!\w){re.escape(secret)}(?!\w)")
         if error.detail is not None:
-            error.detail = error.detail.replace(secret, _REMOVED)
-        if error.code is not None and secret in error.code:
+            error.detail = found.sub(_REMOVED, error.detail)
+        if error.code is not None and found.search(error.code):
             error.code = None
-            error.args = (str(error).replace(secret, _REMOVED),)
+            error.args = (found.sub(_REMOVED, str(error)),)
     return error
 
 

@@ -35,10 +35,11 @@ class OpenAIChat(Adapter):
     fits the caller; it is not closed here. Without one, `transport` says how requests travel: "httpx", "aiohttp", an
     `Http` with more to say, or a transport of your own. `timeouts` are in seconds; the call's own deadline holds
     besides. `max_kept_bytes` is what one reply may take in memory, 64 MiB if nothing is said. `quirks` say how the
-    server differs; `max_tokens_field` and `reasoning_field` are two of them by themselves. `embeddings` say the same of
-    its embeddings, or with False that it gives none. `preset` makes the adapter for a well-known server. `free_fields`
-    names fields of `extra=` that move no cost on this server: a budget refuses those that it does not know.
-    `idempotency_header` is for servers that answer a request once however often it is sent, as some gateways do.
+    server differs, where its address does not say whose it is; `max_tokens_field` and `reasoning_field` are two of them
+    by themselves. `embeddings` say the same of its embeddings, or with False that it gives none. `preset` makes the
+    adapter for a well-known server. `free_fields` names fields of `extra=` that move no cost on this server: a budget
+    refuses those that it does not know. `idempotency_header` is for servers that answer a request once however often it
+    is sent, as some gateways do.
     """
 
     def __init__(
@@ -62,16 +63,16 @@ class OpenAIChat(Adapter):
         idempotency_header: str | None = None,
         max_kept_bytes: int | None = None,
     ) -> None:
-        openai = PRESETS["openai"]
-        is_openai = openai.owns(base_url)
-        quirks = quirks or (openai.quirks if is_openai else ChatQuirks())
+        known = next((preset for preset in PRESETS.values() if preset.owns(base_url)), None)
+        is_openai = known is not None and known.name == "openai"
+        quirks = quirks or (ChatQuirks() if known is None else known.quirks)
         if max_tokens_field is not None:
             quirks = replace(quirks, max_tokens_field=max_tokens_field)
         if reasoning_field is not None:
             quirks = replace(quirks, reasoning_field=reasoning_field)
         ways: EmbeddingQuirks | None = embeddings if isinstance(embeddings, EmbeddingQuirks) else None
         if embeddings is True:
-            ways = openai.embeddings if is_openai else EmbeddingQuirks()
+            ways = EmbeddingQuirks() if known is None else known.embeddings
         endpoint = Endpoint(
             name,
             base_url,

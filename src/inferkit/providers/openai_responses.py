@@ -46,6 +46,7 @@ class OpenAIResponses(Adapter):
         project: str | None = None,
         quirks: ResponsesQuirks | None = None,
         free_fields: Sequence[str] = (),
+        idempotency_header: str | None = None,
         max_kept_bytes: int | None = None,
     ) -> None:
         is_openai = PRESETS["openai"].owns(base_url)
@@ -56,6 +57,7 @@ class OpenAIResponses(Adapter):
             openai_headers(headers, organization, project),
             quirks=quirks or ResponsesQuirks(),
             free_fields=tuple(free_fields),
+            idempotency_header=idempotency_header,
         )
         wire = RESPONSES_WIRE if max_kept_bytes is None else ResponsesWire(max_kept_bytes=max_kept_bytes)
         super().__init__(wire, endpoint, make_transport(transport, http_client=http_client, timeouts=timeouts))

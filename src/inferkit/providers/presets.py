@@ -115,6 +115,14 @@ def _all() -> Iterable[Preset]:
         ("api.cerebras.ai",),
     )
     yield Preset(
+        "dashscope",
+        "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        "DASHSCOPE_API_KEY",
+        _text_only(reasoning_field="reasoning_content", thinks_beside=True),
+        ("dashscope-intl.aliyuncs.com", "dashscope-us.aliyuncs.com", "dashscope.aliyuncs.com"),
+        EmbeddingQuirks(max_inputs=10),
+    )
+    yield Preset(
         "deepseek",
         "https://api.deepseek.com/v1",
         "DEEPSEEK_API_KEY",
@@ -207,6 +215,14 @@ def _all() -> Iterable[Preset]:
         ChatQuirks(reasoning_field="reasoning", custom_tools=False),
         ("openrouter.ai",),
         EmbeddingQuirks(),
+    )
+    yield Preset(
+        "siliconflow",
+        "https://api.siliconflow.com/v1",
+        "SILICONFLOW_API_KEY",
+        _text_only(reasoning_field="reasoning_content", thinks_beside=True),
+        ("api.siliconflow.com", "api.siliconflow.cn"),
+        EmbeddingQuirks(max_inputs=32),
     )
     yield Preset(
         "together",

@@ -229,12 +229,12 @@ def test_a_transport_of_ones_own_is_used(way):
 def test_what_is_believed_without_a_word_is_certifis_list(library, monkeypatch):
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
-    make_transport(Http(library)).preload(tls=True)
-    make_transport(Http(library)).preload(tls=False)
+    make_transport(Http(library)).preload("https://x.example/v1")
+    make_transport(Http(library)).preload("http://x.example/v1")
     assert tls_context(None, http2=False).cert_store_stats()["x509_ca"] > 50
     monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
     with pytest.raises(ConfigurationError, match="SSL_CERT_FILE names a file that holds no certificates"):
-        make_transport(Http(library)).preload(tls=True)
+        make_transport(Http(library)).preload("https://x.example/v1")
 
 
 def test_http2_without_its_package_says_what_to_install(monkeypatch):

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import json
 import socket
+import sys
 import tempfile
 import threading
 
@@ -16,12 +17,12 @@ import hypercorn.config
 import pytest
 
 from chat_wire import HELLO, ask, completion, delta
-from inferkit import OpenAIChat
-from inferkit.core.errors import DeadlineExceeded, StreamError
+from inferkit import Message, OpenAIChat, Timeouts
+from inferkit.core.errors import DeadlineExceeded, StreamError, Unavailable
 from inferkit.runtime.direct import DirectRuntime, drive
 from ways import WAYS, authority, close, only, text
 from wire import event, sse
-from worlds import in_threads
+from worlds import in_threads, in_time
 
 HANG_SECONDS = 30  # a guard; no test waits this long
 over_http2 = only(*(way for way in WAYS if way.library == "httpx" and way.tls))
@@ -88,6 +89,13 @@ class Server:
     async def _pausing(self, send, left):
         await self._begin(send, b"text/event-stream")
         await send({"type": "http.response.body", "body": event(delta("Hel")), "more_body": True})
+        await left
+
+    async def _gated(self, send, left):
+        await self._begin(send, b"text/event-stream")
+        await send({"type": "http.response.body", "body": event(delta("Hel")), "more_body": True})
+        await asyncio.to_thread(self.go.wait, HANG_SECONDS)
+        await send({"type": "http.response.body", "body": event(delta("lo")), "more_body": True})
         await left
 
     async def _bursting(self, send, left):
@@ -308,12 +316,136 @@ def test_a_call_is_over_by_its_deadline_and_the_connection_serves_on(way, server
     way(call)
 
 
+@contextlib.contextmanager
+def threads_that_change_at_every_turn():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
 @in_threads_over_http2
-def test_threads_share_it_too(way, server):
+def test_threads_share_it_too_with_more_to_say_than_it_has_credit_for(way, server):
+    """With httpcore alone, numbers are taken twice, frames are lost, and TLS is broken by two at once."""
     adapter = adapter_for(way, server)
     drive(still_serves(adapter, DirectRuntime()))
-    in_threads(lambda _: drive(still_serves(adapter, DirectRuntime())), range(4))
+
+    async def calls(runtime):
+        for kind in ("streamed", "whole") * 4:
+            fields = {"model": kind, "stream": kind == "streamed", "deadline": runtime.now() + HANG_SECONDS}
+            assert await text(adapter, runtime, Message.user("x" * 60_000), **fields) == "Hello"
+
+    with threads_that_change_at_every_turn():
+        in_threads(lambda _: drive(calls(DirectRuntime())), range(8))
     adapter.close()
+    assert len(server.peers) == 1
+
+
+def in_a_thread(wait_for):
+    """Have a thread wait for something, and give it with what came of it."""
+    came = []
+
+    def wait():
+        try:
+            came.append(drive(wait_for))
+        except BaseException as error:
+            came.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread, came
+
+
+@in_threads_over_http2
+def test_a_thread_that_waits_holds_up_nobody_whose_answer_it_reads(way, server):
+    adapter, runtime = adapter_for(way, server), DirectRuntime()
+    drive(still_serves(adapter, runtime))
+    response = drive(adapter(ask(runtime, model="pausing")))
+    drive(anext(response))
+    thread, came = in_a_thread(anext(response))
+    for _ in range(20):
+        drive(still_serves(adapter, runtime))
+    assert not came
+    drive(response.aclose())
+    thread.join(HANG_SECONDS)
+    assert [type(each) for each in came] == [StreamError]
+    adapter.close()
+    assert len(server.peers) == 1
+
+
+@in_threads_over_http2
+def test_a_thread_whose_time_is_over_ends_no_call_but_its_own(way, server):
+    adapter, runtime = adapter_for(way, server), DirectRuntime()
+    drive(still_serves(adapter, runtime))
+    response = drive(adapter(ask(runtime, model="gated")))
+    assert drive(anext(response)).text == "Hel"
+    in_threads(lambda _: drive(_late(adapter, runtime)), range(3))
+    assert len(server.peers) < 4, "the first shared the connection; one on which a call was late takes no new ones"
+    server.go.set()
+    assert drive(anext(response)).text == "lo"
+    drive(response.aclose())
+    drive(still_serves(adapter, runtime))
+    adapter.close()
+
+
+@over_http2_on_loops
+def test_a_task_whose_time_is_over_ends_no_call_but_its_own(way, server):
+    async def calls(runtime):
+        adapter = adapter_for(way, server)
+        await still_serves(adapter, runtime)
+        response = await adapter(ask(runtime, model="gated"))
+        assert (await anext(response)).text == "Hel"
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(_late, adapter, runtime)
+        server.go.set()
+        assert (await anext(response)).text == "lo"
+        await response.aclose()
+        await still_serves(adapter, runtime)
+        await close(adapter, runtime)
+
+    way(calls)
+
+
+@over_http2_on_loops
+def test_a_stream_that_falls_silent_ends_no_other(way, server):
+    """Both wait for more: the one that reads for both gives up, and the other reads on."""
+
+    async def calls(runtime, seconds):
+        adapter = adapter_for(way, server, timeouts=Timeouts(between=seconds))
+        server.go.clear()
+        try:
+            await still_serves(adapter, runtime)
+            silent, other = [await adapter(ask(runtime, model=kind)) for kind in ("pausing", "gated")]
+            assert [(await anext(each)).text for each in (silent, other)] == ["Hel", "Hel"]
+
+            async def fails():
+                with pytest.raises(Unavailable, match="nothing came from it in time"):
+                    await anext(silent)
+                server.go.set()
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(fails)
+                await anyio.wait_all_tasks_blocked()
+                try:
+                    found = (await anext(other)).text == "lo"
+                finally:
+                    await other.aclose()
+        except* Unavailable:  # at another place: it is too short a time for this machine
+            found = False
+        finally:
+            server.go.set()
+            await close(adapter, runtime)
+        return found
+
+    in_time(lambda seconds: way(lambda runtime: calls(runtime, seconds)))
+
+
+async def _late(adapter, runtime):
+    with pytest.raises(DeadlineExceeded):
+        await text(adapter, runtime, model="silent", deadline=runtime.now() + 0.2)
 
 
 @over_http2

@@ -47,7 +47,7 @@ def _nothing_asked_for(monkeypatch):
         (lambda: OpenAIChat(timeouts=5), "timeouts= is a Timeouts"),
         (lambda: OpenAIChat(http_client=httpx.Client(), transport="httpx"), "not both"),
         (lambda: Client(transport="requests"), "transport"),
-        (lambda: make_transport(Http(ca="/nowhere.pem")).preload(tls=True), "ca= names a file"),
+        (lambda: make_transport(Http(ca="/nowhere.pem")).preload("https://x.example/v1"), "ca= names a file"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(made, named):
@@ -59,12 +59,12 @@ def test_a_file_without_certificates_is_refused(tmp_path):
     file = tmp_path / "ca.pem"
     file.write_text("nothing")
     with pytest.raises(ConfigurationError, match="holds no certificates"):
-        make_transport(Http(ca=file)).preload(tls=True)
+        make_transport(Http(ca=file)).preload("https://x.example/v1")
 
 
 def test_a_folder_and_a_context_are_believed(tmp_path):
-    make_transport(Http(ca=tmp_path)).preload(tls=True)
-    make_transport(Http(ca=ssl.create_default_context())).preload(tls=True)
+    make_transport(Http(ca=tmp_path)).preload("https://x.example/v1")
+    make_transport(Http(ca=ssl.create_default_context())).preload("https://x.example/v1")
 
 
 def test_httpx_is_taken_though_aiohttp_is_installed():

@@ -238,3 +238,24 @@ def test_an_event_that_begins_in_a_comment_is_none(wire):
     event = written(*PLAIN[wire]("Hi", 1), dense, "\n")
     chunks, *_ = read(wire, [event, b": ", event, event])
     assert len(chunks) == (2 if event.startswith(b"data") else 3)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_an_event_whose_places_are_empty_is_read_as_what_it_is(wire):
+    known, other = [written(*PLAIN[wire](text, 777, padding="x"), dense, "\n") for text in ("first", "TEXT")]
+    known, other = known.replace(b"1579", b"777"), other.replace(b"1579", b"777")  # where Gemini adds it up
+    empty = other.replace(b"TEXT", b"").replace(b"777", b"").replace(b'"x"', b'""')
+    alone = read(wire, [b": \n" + known] * 3 + [b": \n" + empty])
+    assert read(wire, [known, known + known + empty]) == alone
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_what_is_around_the_texts_may_hold_any_characters(wire, decoded):
+    events = [
+        written(*PLAIN[wire](f"word {number}", number), dense, "\n").replace(b'"index"', b'"%s%%%(a)b": 5, "index"')
+        for number in range(1, 60)
+    ]
+    events = [event.replace(b"msg_1", b"%d.*(%b") for event in events]
+    alone = read(wire, [b": \n" + event for event in events])
+    decoded.clear()
+    assert read(wire, [events[0], b"".join(events[1:])]) == alone

@@ -8,6 +8,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError, DeadlineExceeded, Unavailable
+from inferkit.providers.http import real_calls
 from inferkit.providers.http.aiohttp_exchange import AiohttpExchange
 from inferkit.providers.http.aiohttp_versions import check_aiohttp
 from inferkit.providers.http.certificates import tls_context
@@ -58,6 +59,8 @@ class AiohttpTransport:
         deadline: float | None = None,
     ) -> Exchange:
         """See `Transport`."""
+        if real_calls.forbidden:
+            real_calls.check(url, provider, body)
         if runtime.blocking or not isinstance(runtime.place, asyncio.AbstractEventLoop):
             return await self._from_elsewhere(runtime).post(
                 url, headers, body, provider=provider, runtime=runtime, deadline=deadline
@@ -92,10 +95,10 @@ class AiohttpTransport:
             late = f"{provider}: it did not take the request in time"
             raise Unavailable(late, provider=provider, code=NOT_SENT) from None
 
-    def preload(self, *, tls: bool) -> None:
-        """Import what a first request needs, and load the certificates for `tls`, without opening a connection."""
+    def preload(self, url: str) -> None:
+        """Import what a first request to `url` needs, and load its certificates, without opening a connection."""
         imports.load(*_MODULES)
-        if tls:
+        if url.startswith("https:"):
             tls_context(self._http.ca, http2=False)
 
     async def aclose(self, runtime: Runtime) -> None:

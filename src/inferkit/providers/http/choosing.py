@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.providers.http.httpx_transport import HttpxTransport
 from inferkit.providers.http.settings import LIBRARIES, Http, check_timeouts
+from inferkit.runtime.variables import read_variable
 
 if TYPE_CHECKING:
     from inferkit.providers.http.settings import Library
@@ -51,7 +51,7 @@ def make_transport(
 
 
 def _named_by_environment() -> str | None:
-    named = os.environ.get(VARIABLE, "").strip().lower()
+    named = (read_variable("TRANSPORT") or "").lower()
     if named and named not in LIBRARIES:
         raise ConfigurationError(f"the environment variable {VARIABLE} is one of: {', '.join(LIBRARIES)}")
     return named or None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from inferkit.providers.http.settings import Http
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["GivenClient", "HttpxPool", "InMemory", "Sender", "load", "make_pool", "until"]
+__all__ = ["GivenClient", "HttpxPool", "InMemory", "PostedBody", "Sender", "load", "make_pool", "most_idle", "until"]
 
 # httpcore looks every idle connection over at each call, in the square of their number; a TLS handshake costs more
 _MAX_IDLE_CONNECTIONS = {True: 100, False: 20}
@@ -67,8 +67,14 @@ class InMemory:
         return self._left.pop()
 
 
+_REAL = frozenset({"HTTPTransport", "AsyncHTTPTransport"})
+
+
 class GivenClient:
-    """A client that the application made and keeps: used as it is, and never closed here."""
+    """A client that the application made and keeps: used as it is, and never closed here.
+
+    `is_real` says that it opens connections, as far as that is known: its transport is no fake of a test.
+    """
 
     def __init__(self, client: Any) -> None:
         for name in ("build_request", "send"):
@@ -77,6 +83,8 @@ class GivenClient:
                     "http_client= takes an httpx.Client or httpx.AsyncClient (or httpx2's); "
                     f"got {type(client).__name__}"
                 )
+        transport = getattr(client, "_transport", None)
+        self.is_real = transport is None or type(transport).__name__ in _REAL
         self._blocking = not inspect.iscoroutinefunction(client.send)
         self._sender = Sender(
             functools.partial(_build_with, client),
@@ -107,18 +115,24 @@ def load(http: Http, *, tls: bool) -> None:
         tls_context(http.ca, http2=http.http2)
 
 
+def most_idle(http: Http, *, tls: bool) -> int:
+    """Say how many connections a pool keeps that wait for a next call."""
+    return _MAX_IDLE_CONNECTIONS[tls] if http.max_idle_connections is None else http.max_idle_connections
+
+
 def make_pool(http: Http, tls: bool, proxy: str | None, runtime: Runtime) -> HttpxPool:
     """Open a pool for one scheme of URLs, through a proxy or not. Raises `ConfigurationError` for what is missing."""
     load(http, tls=tls)
     import httpx
 
-    idle = _MAX_IDLE_CONNECTIONS[tls] if http.max_idle_connections is None else http.max_idle_connections
     settings: dict[str, Any] = {
         # a certificate store takes 40 ms to load, and plain HTTP (where no redirect is followed) needs none
         "verify": tls_context(http.ca, http2=http.http2) if tls else False,
         "http2": http.http2,
         "limits": httpx.Limits(
-            max_connections=http.max_connections, max_keepalive_connections=idle, keepalive_expiry=http.idle_seconds
+            max_connections=http.max_connections,
+            max_keepalive_connections=most_idle(http, tls=tls),
+            keepalive_expiry=http.idle_seconds,
         ),
     }
     try:
@@ -130,10 +144,13 @@ def make_pool(http: Http, tls: bool, proxy: str | None, runtime: Runtime) -> Htt
             secured = proxy.startswith("https:")
             context = tls_context(http.ca, http2=http.http2) if secured else None
             settings["proxy"] = httpx.Proxy(proxy, ssl_context=context)
+            settings["http2"] = http.http2 and not (secured and runtime.blocking)  # TLS in TLS is for one thread alone
         if runtime.blocking:
             transport = httpx.HTTPTransport(**settings)
+            _share(transport, http)
             return HttpxPool(_build, transport.handle_request, _left_by(transport, http), transport.close)
         of_a_loop = httpx.AsyncHTTPTransport(**settings)
+        _share(of_a_loop, http)
     except ImportError as error:
         if "socksio" in str(error):
             raise ConfigurationError(
@@ -141,6 +158,13 @@ def make_pool(http: Http, tls: bool, proxy: str | None, runtime: Runtime) -> Htt
             ) from None
         raise ConfigurationError("http2=True takes the package h2: pip install 'inferkit[h2]'") from None
     return HttpxPool(_build, of_a_loop.handle_async_request, _left_by(of_a_loop, http), of_a_loop.aclose)
+
+
+def _share(transport: Any, http: Http) -> None:
+    if http.http2:
+        from inferkit.providers.http.shared_http2 import share_safely
+
+        share_safely(transport)
 
 
 def _left_by(transport: Any, http: Http) -> Callable[[], Iterable[Callable[[], Any]]]:
@@ -187,25 +211,31 @@ def _timeouts_of(timeout: Any) -> Timeouts:
     return Timeouts(connect, read, write, pool, between=read)
 
 
+class PostedBody:
+    """A body without generators: one that is left in the middle waits for the collector."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.begun = False  # to be written
+
+    def __iter__(self) -> Any:
+        self.begun = True
+        return iter((self._body,))
+
+    def __aiter__(self) -> Any:
+        self.begun = True
+        return InMemory(self._body)
+
+
 @functools.lru_cache(maxsize=1)
 def _body_class() -> Any:
-    """Make httpx's kind of a body without generators: one that is left in the middle waits for the collector."""
+    """Make a body of the kind that httpx's transports take."""
     import httpx
 
-    class PostedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
-        def __init__(self, body: bytes) -> None:
-            self._body = body
-            self.begun = False  # to be written
+    class ForHttpx(PostedBody, httpx.SyncByteStream, httpx.AsyncByteStream):
+        pass
 
-        def __iter__(self) -> Any:
-            self.begun = True
-            return iter((self._body,))
-
-        def __aiter__(self) -> Any:
-            self.begun = True
-            return InMemory(self._body)
-
-    return PostedBody
+    return ForHttpx
 
 
 @functools.lru_cache(maxsize=64)

@@ -10,9 +10,11 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import DeadlineExceeded, mark_never_written
+from inferkit.providers.http import real_calls
 from inferkit.providers.http.connection import Connection, let_go
+from inferkit.providers.http.httpcore_pools import is_plain, load, make_pool
 from inferkit.providers.http.httpx_exchange import HttpxExchange
-from inferkit.providers.http.httpx_pools import GivenClient, HttpxPool, Sender, load, make_pool, until
+from inferkit.providers.http.httpx_pools import GivenClient, HttpxPool, Sender, until
 from inferkit.providers.http.network_errors import cause_of
 from inferkit.providers.http.pools import Pools
 from inferkit.providers.http.proxies import environment_proxies, proxy_for
@@ -45,7 +47,7 @@ class HttpxTransport:
         self._idle: dict[Any, int] = {}
         self._given = None if http_client is None else GivenClient(http_client)
         self._timeouts = timeouts or (self._http.timeouts if self._given is None else self._given.timeouts)
-        self._pools: dict[tuple[bool, str | None], Pools[HttpxPool]] = {}
+        self._pools: dict[tuple[bool, str | None, bool], Pools[HttpxPool]] = {}
         self._proxies: Mapping[str, str] | None = None
         self._by_url: dict[str, Pools[HttpxPool]] = {}
         if self._given is None:
@@ -66,21 +68,20 @@ class HttpxTransport:
         deadline: float | None = None,
     ) -> HttpxExchange:
         """See `Transport`."""
+        if real_calls.forbidden and (self._given is None or self._given.is_real):
+            real_calls.check(url, provider, body)
         pool = await (self._given or self._by_url.get(url) or self._pools_for(url)).here(runtime)
         remaining = _remaining(deadline, runtime)
         connection = Connection(runtime, deadline, self._idle)
         extensions: dict[str, Any] = {"timeout": until(self._timeouts, remaining)}
         request: Any = None
         try:
-            if runtime.blocking:
-                if deadline is not None:
-                    extensions["trace"] = connection.learn
-                    connection.watch(deadline + _HEADER_GRACE_SECONDS)
-                request = pool.build(url, headers, body, extensions)
-                response = pool.send(request)
-            else:
-                request = pool.build(url, headers, body, extensions)
-                response = await runtime.within(deadline, pool.send(request))
+            if runtime.blocking and deadline is not None:
+                extensions["trace"] = connection.learn
+                connection.watch(deadline + _HEADER_GRACE_SECONDS)
+            request = pool.build(url, headers, body, extensions)
+            sent = pool.send(request)
+            response = sent if runtime.blocking else await runtime.within(deadline, sent)
         except Exception as error:
             connection.unwatch()
             await _end_what_was_left(pool, runtime)
@@ -104,10 +105,10 @@ class HttpxTransport:
             response, connection, provider=provider, most=self._http.max_reply_bytes, tls=url.startswith("https:")
         )
 
-    def preload(self, *, tls: bool) -> None:
-        """Import what a first request needs, and load the certificates for `tls`, without opening a connection."""
+    def preload(self, url: str) -> None:
+        """Import what a first request to `url` needs, and load its certificates, without opening a connection."""
         if self._given is None:
-            load(self._http, tls=tls)
+            load(self._http, *_kind(url, environment_proxies()))
 
     async def aclose(self, runtime: Runtime) -> None:
         """Close the connections opened here."""
@@ -115,17 +116,22 @@ class HttpxTransport:
             await pools.aclose(runtime)
 
     def _pools_for(self, url: str) -> Pools[HttpxPool]:
-        """Find the pools for a URL's scheme and proxy. The environment is read at the first call."""
+        """Find the pools for a URL's scheme, proxy and form. The environment is read at the first call."""
         if self._proxies is None:
             self._proxies = environment_proxies()
-        tls, proxy = url.startswith("https:"), proxy_for(url, self._proxies)
-        pools = self._pools.get((tls, proxy))
+        kind = _kind(url, self._proxies)
+        pools = self._pools.get(kind)
         if pools is None:
-            made = Pools(functools.partial(make_pool, self._http, tls, proxy))
-            pools = self._pools.setdefault((tls, proxy), made)
+            made = Pools(functools.partial(make_pool, self._http, *kind))
+            pools = self._pools.setdefault(kind, made)
         if len(self._by_url) < _MOST_ADDRESSES:
             self._by_url[url] = pools
         return pools
+
+
+def _kind(url: str, proxies: Mapping[str, str]) -> tuple[bool, str | None, bool]:
+    """Say which pool a URL takes: over TLS or not, through which proxy, and whether it is plain."""
+    return url.startswith("https:"), proxy_for(url, proxies), is_plain(url)
 
 
 def _remaining(deadline: float | None, runtime: Runtime) -> float | None:

@@ -6,7 +6,7 @@ from inferkit.core.errors import ConfigurationError, InferkitError, Unavailable
 
 __all__ = ["NOT_SENT", "ReplyTooLong", "cause_of", "network_error"]
 
-_BROKEN = {"TransportError", "HTTPError", "StreamError", "ClientError", "OSError"}
+_BROKEN = {"TransportError", "HTTPError", "StreamError", "NetworkError", "ProtocolError", "ClientError", "OSError"}
 _WITH_WORDS = {
     "ProtocolError",
     "LocalProtocolError",
@@ -25,7 +25,8 @@ class ReplyTooLong(Exception):
 def network_error(error: Exception, provider: str) -> InferkitError | None:  # noqa: PLR0911 - one for each kind
     """Name what went wrong on the way, or None if it has nothing to do with the network.
 
-    What happened is told by the names of exceptions, which httpx and its forks share, and aiohttp has others for.
+    What happened is told by the names of exceptions, which httpx, what it
+    sends by, and its forks share, and aiohttp has others for.
     """
     if isinstance(error, InferkitError):
         return error

@@ -14,12 +14,13 @@ class Prefill(NamedTuple):
     """The ways of a server that goes on with such a message.
 
     `message` are fields that it wants on the message, `fields` those that it wants in the request. `echoes` says that
-    its reply begins with the message that it was given.
+    its reply begins with the message that it was given, `is_sure` that it never begins anew in place of going on.
     """
 
     message: Mapping[str, Any] = {}
     fields: Mapping[str, Any] = {}
     echoes: bool = False
+    is_sure: bool = False
 
 
 PLAIN = Prefill()

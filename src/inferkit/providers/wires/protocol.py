@@ -29,8 +29,13 @@ class Reader(Protocol):
     known with the first chunk.
     """
 
-    failure: ProviderError | None
-    done: bool
+    @property
+    def failure(self) -> ProviderError | None:
+        """What ended the reply before its end."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more is wanted."""
 
     @property
     def model(self) -> str | None:

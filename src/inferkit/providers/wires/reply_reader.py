@@ -2,6 +2,9 @@
 
 Which of the two it is, its first bytes say, since servers label either as the other. A reply that ends before its wire
 says that it is over was cut off, which a close-delimited connection does not tell, and is an error.
+
+It is longer than other modules: every byte of every reply passes here, and the ways through it (texts that are known by
+what is around them, events one by one, one whole object) leave each other in the middle of a read.
 """
 
 from __future__ import annotations
@@ -50,12 +53,17 @@ class BrokenReplyError(Exception):
         self.error = error
         self.usage = usage
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive copying between processes."""
+        return type(self), (self.error, self.usage), self.__dict__
+
 
 class ReplyReader:
     """Reads one reply; see `Reader`. What a wire's events mean, its `events` know.
 
     `error_in` gives the error object of a payload, or None, and `ending` says in words what a stream is known to be
     over by. `max_kept_bytes` bounds what a reply may take in memory. `texts` reads what brings pieces of text alone.
+    `whole` says that what comes is one object.
     """
 
     def __init__(
@@ -81,7 +89,7 @@ class ReplyReader:
         self._most = self._room = max_kept_bytes
         self._expects_stream = streamed
         self._parser: SSEParser | Any = None
-        self._whole = False
+        self.whole = False
         self._held: list[bytes] = []
         self._size = 0
 
@@ -172,7 +180,7 @@ class ReplyReader:
         """Say that there are no more bytes; give what they completed."""
         chunks: list[Chunk] = []
         try:
-            if self._whole or (self._parser is None and not self._is_labelled_stream):
+            if self.whole or (self._parser is None and not self._is_labelled_stream):
                 self._end_whole(chunks)
             elif not self.done:
                 self._end_stream(chunks)
@@ -199,10 +207,10 @@ class ReplyReader:
         """Hold what came until it is known what it is, and of a whole reply, everything."""
         self._held.append(data)
         self._size += len(data)
-        if not self._whole:
+        if not self.whole:
             begin = data.lstrip(_BLANKS)[:1]
             if begin and begin in _WHOLE:
-                self._whole = True
+                self.whole = True
             elif begin or (self._is_labelled_stream and self._size > _MAX_BLANK_BYTES):
                 self._parser = self.make_parser()
                 held, self._held = b"".join(self._held), []

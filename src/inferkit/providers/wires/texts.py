@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from inferkit.core.chunks import Chunk
 from inferkit.providers.wires.payload import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from inferkit.core.usage import Usage
 
@@ -29,21 +29,17 @@ NUMBER = rb"(?P<number>0|[1-9][0-9]{0,14})(?![0-9.eE])"
 PADDING = rb'"(?P<padding>[^"\\\x00-\x1f]*)"'
 """A place with a text that means nothing."""
 
-_ALLOWED = {
-    "text": rb'[^"\\\x00-\x1f]+',
-    "number": rb"(?:0|[1-9][0-9]{0,14})",
-    "padding": rb'[^"\\\x00-\x1f]*',
-    "blanks": b" *",
+_ALLOWED = {  # with quantifiers that give nothing back: nothing is read twice, whatever a server sends
+    "text": rb'[^"\\\x00-\x1f]++',
+    "number": rb"(?:0|[1-9][0-9]{0,14}+)",
+    "padding": rb'[^"\\\x00-\x1f]*+',
+    "blanks": b" *+",
 }
 _PLAIN = {kind: re.compile(allowed).fullmatch for kind, allowed in _ALLOWED.items()}
 _STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*')
 _NOWHERE = re.compile(rb"(?!)")
-_MARKS = [bytes([number]) for number in range(8)]
-"""Bytes that no JSON has, which are put where something known was: the first of them between two events."""
-
-_MARKS_ARE_ONE = bytes.maketrans(b"".join(_MARKS), _MARKS[0] * len(_MARKS))
 _OF_CHUNK, _OF_USAGE = 170, 180
-_LONG, _SOME = 100, 40  # of bytes to search for
+_MOST_PLACES = 8
 _TRIES = 4  # for a reply of which no two events are alike
 _PROBE, _FIRST_NUMBER = "probe", 900_000_001
 _new = tuple.__new__  # twice as fast as a named tuple's own, and used for every token
@@ -72,12 +68,19 @@ class _TextPlace(NamedTuple):
     name: str = ""
 
 
-class _Brought(NamedTuple):
-    """What events bring: of each what is not around its places, its text, and all that it counts."""
+class _AlikeEvents(NamedTuple):
+    """How events are taken apart that are alike but for their places.
 
-    events: list[bytes]
-    texts: list[str]
-    counts: dict[str, list[int]]
+    `take_apart` gives what is in the places of each. It goes by how long what is around them is; that it is the same
+    bytes is seen when they are put together again.
+    """
+
+    end: bytes
+    take_apart: Callable[[bytes], list[Any]]
+
+
+_Brought: TypeAlias = "tuple[list[tuple[bytes, ...]], list[str], dict[str, list[int]]]"
+"""What events bring: each of them in pieces, their texts, and all that they count."""
 
 
 class Texts:
@@ -88,8 +91,8 @@ class Texts:
     """
 
     __slots__ = (
-        "_after", "_are_alike", "_before", "_between", "_form", "_head", "_places", "_steps", "_tries", "_two",
-        "_usages", "size",
+        "_after", "_before", "_between", "_form", "_head", "_known", "_places", "_steps", "_tries", "_two", "_usages",
+        "size",
     )  # fmt: skip
 
     def __init__(
@@ -99,11 +102,11 @@ class Texts:
         self._form = form
         self._usages = usages
         self._head = self._before = self._after = b""
-        self._between: list[tuple[bytes, bytes]] = []  # what stands there, and the mark in its place
+        self._between: list[bytes] = []
         self._places: list[_TextPlace] = []
         self._two = 0  # events take at least so many bytes
         self._steps: list[tuple[_TextPlace, Callable[[bytes], object], bytes]] = []  # and what stands after the place
-        self._are_alike: Callable[[bytes], object] = _NOWHERE.fullmatch
+        self._known: _AlikeEvents | None = None
         self._tries = _TRIES
 
     @property
@@ -113,7 +116,7 @@ class Texts:
 
     def forget(self) -> None:
         """Know nothing any more: something else came, after which an event of the same bytes may mean another thing."""
-        self._head = b""
+        self._head, self._known = b"", None
 
     def read(self, data: bytes) -> list[Chunk] | None:
         """Read whole events, if all of them bring text alone and are like the one that was learned from."""
@@ -124,10 +127,9 @@ class Texts:
             return None
         events, texts, counts = found
         self._tries = _TRIES
-        before, after = self._before, self._after
         usages = repeat(None) if self._usages is None else self._usages(counts, len(events))
         return [
-            _new(Chunk, (text, "", (), None, usage, (before, event, after), (), None, ()))
+            _new(Chunk, (text, "", (), None, usage, event, (), None, ()))
             for event, text, usage in zip(events, texts, usages)  # noqa: B905 - of nothing there is no end
         ]
 
@@ -158,33 +160,45 @@ class Texts:
 
     def _taken_apart(self, data: bytes) -> _Brought | None:
         """Give what events bring, or None where one of them is not like the one that was learned from."""
-        head = self._head
-        if not head or not data.startswith(head):
+        if not self._head or not data.startswith(self._head):
             return None
-        tail = self._after + (b"\r\n\r\n" if data.endswith(b"\r\n\r\n") else b"\n\n")
-        if not data.endswith(tail) or len(data) < len(head) + len(tail) or _MARKS[0][0] in data:
+        known = self._known
+        if known is None or not data.endswith(known.end):
+            known = self._known = self._knowing(b"\r\n\r\n" if data.endswith(b"\r\n\r\n") else b"\n\n")
+        found = known.take_apart(data)
+        columns: list[Sequence[bytes]] = [found] if len(self._places) == 1 else list(zip(*found, strict=True))
+        pieces: list[Iterable[bytes]] = [repeat(self._before)]
+        for column, constant in zip(columns, [*self._between, self._after], strict=True):
+            pieces += [column, repeat(constant)]
+        events = list(zip(*pieces, strict=False))
+        lead, end = self._form.lead, known.end
+        if lead + (end + lead).join(map(b"".join, events)) + end != data:
             return None
-        events = _split(data[len(head) : -len(tail)], tail + head)
-        brought = _MARKS[0].join(events)
-        for between, mark in self._between:
-            if mark[0] in data:  # a number, which is found five times as fast
-                return None
-            brought = mark.join(_split(brought, between))
-        if not self._are_alike(brought + _MARKS[0]):
+        counts: dict[str, list[int]] = {}
+        texts: Sequence[bytes] = ()
+        for place, column in zip(self._places, columns, strict=True):
+            if place.kind == "text":
+                texts = column
+            elif place.name and b"" not in column:
+                counts[place.name] = list(map(int, column))
+        if not texts[-1]:  # of what is left
             return None
         try:
-            pieces = brought.translate(_MARKS_ARE_ONE).decode().split("\0")
+            return events, b"\0".join(texts).decode().split("\0"), counts
         except UnicodeDecodeError:
             return None
-        columns = [(place, pieces[number :: len(self._places)]) for number, place in enumerate(self._places)]
-        texts = next(column for place, column in columns if place.kind == "text")
-        return _Brought(events, texts, {place.name: list(map(int, column)) for place, column in columns if place.name})
+
+    def _knowing(self, end: bytes) -> _AlikeEvents:
+        """Say how events are taken apart that end with these line ends."""
+        around = [self._head, *self._between, self._after + end]
+        kinds = tuple([place.kind for place in self._places])
+        return _AlikeEvents(end, _taking_apart(tuple(map(len, around)), kinds))
 
     def learn(self, event: bytes) -> None:
         """Look what is around the text of an event that brought words, if it brought a text and nothing else."""
         if self._taken_apart(self._form.lead + event + b"\n\n") is not None:
             return
-        self._head = b""
+        self.forget()
         opening = self._form.opening.search(event) if self._tries > 0 else None
         if opening is None or b"\n" in event:
             return
@@ -196,11 +210,9 @@ class Texts:
         begins = [*[place.begin for place in places], len(event)]
         constants = [event[end:begin] for end, begin in zip(ends, begins, strict=True)]
         before, *between, after = constants
-        if len(places) > len(_MARKS) or b"" in between or not self._is_known_form(constants, places):
+        if len(places) > _MOST_PLACES or b"" in between or not self._is_known_form(constants, places):
             return
-        self._before, self._after, self._places = before, after, places
-        self._between = list(zip(between, _MARKS[1:], strict=False))
-        self._are_alike = _alike(tuple([place.kind for place in places]))
+        self._before, self._between, self._after, self._places = before, between, after, places
         self._steps = [(at, _PLAIN[at.kind], follows) for at, follows in zip(places, [*between, b""], strict=True)]
         self._head = self._form.lead + before
         self._two = 2 * len(self._head + after + b"\n\n")
@@ -226,23 +238,12 @@ class Texts:
         return found is not None and found[0] == _PROBE and counts.items() <= found[1].items()
 
 
-def _split(data: bytes, separator: bytes) -> list[bytes]:
-    """Split as bytes themselves do, which take five times as long by all of a long separator as by some of it."""
-    if len(separator) < _LONG:
-        return data.split(separator)
-    begin = min(max(1, separator.find(b"\n") - _SOME // 2), len(separator) - _SOME - 1)
-    rest = begin + _SOME - len(separator)
-    first, *others = data.split(separator[begin:rest])
-    if not others:
-        return [data]
-    *between, last = others
-    pieces = [first[:-begin], *[piece[-rest:-begin] for piece in between], last[-rest:]]
-    return pieces if separator.join(pieces) == data else data.split(separator)
-
-
 @lru_cache
-def _alike(kinds: tuple[str, ...]) -> Callable[[bytes], object]:
-    """Make what says whether all that events bring, each with a mark after it, is of these kinds."""
-    marks = [*_MARKS[1 : len(kinds)], _MARKS[0]]
-    event = b"".join([_ALLOWED[kind] + re.escape(mark) for kind, mark in zip(kinds, marks, strict=True)])
-    return re.compile(b"(?:%s)+" % event).fullmatch
+def _taking_apart(lengths: tuple[int, ...], kinds: tuple[str, ...]) -> Callable[[bytes], list[Any]]:
+    """Make what takes events apart in which so many bytes stand around and between places of these kinds.
+
+    Where an event is not like that, all that is left is taken for one with nothing in its places.
+    """
+    first, *others = [b".{%d}+" % length for length in lengths]
+    places = [b"(%s)%s" % (_ALLOWED[kind], skipped) for kind, skipped in zip(kinds, others, strict=True)]
+    return re.compile(b"%s%s|.+" % (first, b"".join(places)), re.DOTALL).findall

@@ -98,8 +98,21 @@ def test_what_is_not_understood_is_refused(extra):
         under_budget(extra)
 
 
-def test_what_nobody_here_can_measure_is_held_for():
-    document = OpaquePart("document", {"source": {"type": "content"}}, "anthropic")
-    assert under_budget({}, Message("user", (document,))).unmeasured == "source"
+@pytest.mark.parametrize(
+    ("kind", "block", "what"),
+    [
+        ("document", {"source": {"type": "url", "url": "https://a.test/x.pdf"}}, "source"),
+        ("document", {"source": {"type": "file", "file_id": "f"}}, "file_id"),
+        ("document", {"source": {"type": "content", "content": "It is all here."}}, None),
+        ("document", {"source": {"type": "content", "content": [{"source": {"type": "url"}}]}}, "source"),
+        ("search_result", {"source": "https://a.test", "content": [{"type": "text", "text": "It is all here."}]}, None),
+    ],
+)
+def test_what_nobody_here_can_measure_is_held_for(kind, block, what):
+    part = OpaquePart(kind, {"type": kind, **block}, "anthropic")
+    assert under_budget({}, Message("user", (part,))).unmeasured == what
+
+
+def test_an_image_that_is_in_the_request_is_measured():
     pixels = ImagePart(data=b"x", media_type="image/png", extra={"anthropic": {"source": {"type": "base64"}}})
     assert under_budget({}, Message("user", (pixels,))) is PLAIN

@@ -463,6 +463,32 @@ def test_hints_go_where_they_are_taken_and_change_nothing_elsewhere():
     assert "prompt_cache_key" not in write(ask(DirectRuntime(), **hints), PRESETS["cerebras"].endpoint())
 
 
+@pytest.mark.parametrize(
+    ("server", "left_out"),
+    [
+        ("openai", set()),
+        ("cerebras", {"prompt_cache_key", "prompt_cache_retention"}),
+        ("mistral", {"extra_content", "prompt_cache_key", "prompt_cache_retention", "reasoning"}),
+        ("gemini-openai", {"prediction", "prompt_cache_key", "prompt_cache_retention", "reasoning"}),
+        ("groq", {"extra_content", "prediction", "prompt_cache_key", "prompt_cache_retention", "reasoning"}),
+    ],
+)
+def test_what_a_server_is_not_sent_is_said(server, left_out):
+    thought = ReasoningPart("hm", None, {"field": "reasoning_content", "reasoning_details": [{"data": "x"}]})
+    turn = Message.assistant(thought, ToolCallPart("call_1", "find", "{}", {"extra_content": {"google": {}}}))
+    hints = {"prediction": "x", "prompt_cache_key": "k", "prompt_cache_retention": "24h"}
+    request = ask(DirectRuntime(), Message.user("hi"), turn, Message.tool("call_1", "found"), **hints)
+    write(request, PRESETS[server].endpoint())
+    assert set(request.record.left_out) == left_out
+
+
+def test_thoughts_that_no_field_is_known_for_are_said_to_stay_behind():
+    for part in (ReasoningPart("hm"), ReasoningPart("", None, {"reasoning_details": [{"data": "x"}]})):
+        request = ask(DirectRuntime(), Message.assistant(part, "Yes."), Message.user("Sure?"))
+        assert "hm" not in json.dumps(write(request))
+        assert request.record.left_out == ("reasoning",)
+
+
 def test_one_tool_that_must_be_called_is_given_alone_where_it_cannot_be_named():
     request = ask(DirectRuntime(), tools=(Tool("find"), Tool("mail")), tool_choice="mail")
     assert write(request)["tool_choice"] == {"type": "function", "function": {"name": "mail"}}
@@ -499,3 +525,34 @@ def test_thoughts_stand_among_the_parts_where_the_server_has_them_there():
         {"type": "text", "text": "Yes."},
     ]
     assert sent.keys() == {"role", "content"}
+
+
+SIDE_BY_SIDE = Endpoint("acme", "https://acme.test/v1", quirks=ChatQuirks(thinks_beside=True))
+
+
+@pytest.mark.parametrize(
+    ("extra", "limits"),
+    [
+        ({}, {"max_tokens": 1000}),
+        ({"thinking_budget": 300}, {"max_tokens": 700, "thinking_budget": 300}),
+        ({"enable_thinking": True}, {"max_tokens": 500, "thinking_budget": 500}),
+        ({"enable_thinking": True, "thinking_budget": 999}, {"max_tokens": 1, "thinking_budget": 999}),
+        ({"enable_thinking": False, "thinking_budget": 300}, {"max_tokens": 1000, "thinking_budget": 300}),
+        ({"thinking_budget": 0}, {"max_tokens": 1000, "thinking_budget": 0}),
+        ({"max_tokens": 50, "thinking_budget": 300}, {"max_tokens": 50, "thinking_budget": 300}),
+    ],
+)
+def test_where_a_server_counts_what_is_thought_apart_both_share_the_limit_of_the_reply(extra, limits):
+    request = ask(DirectRuntime(), Message.user("hello"), max_output_tokens=1000, extra=extra)
+    payload = write(request, SIDE_BY_SIDE)
+    assert {name: payload[name] for name in ("max_tokens", "thinking_budget") if name in payload} == limits
+    assert write(request)["max_tokens"] == extra.get("max_tokens", 1000)
+    without = write(replace(request, max_output_tokens=None), SIDE_BY_SIDE)
+    assert without == write(replace(request, max_output_tokens=None))
+
+
+def test_thinking_that_leaves_nothing_for_the_answer_is_refused_where_it_is_counted_apart():
+    request = ask(DirectRuntime(), Message.user("hello"), max_output_tokens=300, extra={"thinking_budget": 300})
+    with pytest.raises(ConfigurationError, match="leaves nothing of max_output_tokens=300"):
+        write(request, SIDE_BY_SIDE)
+    assert write(request)["max_tokens"] == 300

@@ -8,6 +8,7 @@ import pytest
 
 from chat_wire import completion, delta
 from inferkit.core.usage import NO_DETAILS, Usage, UsageDetails
+from inferkit.pricing.price_book import PriceBook
 from inferkit.pricing.prices import Price
 from inferkit.providers.wires.chat.reader import ChatReader
 from inferkit.providers.wires.chat.usage import read_usage
@@ -46,6 +47,43 @@ def test_writes_to_the_cache_are_counted_once_under_whatever_names(names):
     usage = read_usage({"prompt_tokens": 10032, "completion_tokens": 10, **names})
     assert usage == Usage(10032, 10, cache_write_tokens=10017)
     assert CLAUDE.cost(usage) == 37_758_750
+
+
+def counted(given, output, *, cached=0, reasoning=0):
+    return {
+        "prompt_tokens": given,
+        "completion_tokens": output,
+        "total_tokens": given + output,
+        "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": reasoning, "audio_tokens": 0, "accepted_prediction_tokens": 0,
+                                      "rejected_prediction_tokens": 0},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(
+    ("usage", "tier", "nanos"),
+    [  # the counts are those of examples in OpenAI's reference and guides
+        (counted(19, 10), "default", 19 * 1250 + 10 * 10_000),
+        (counted(1117, 46), None, 1117 * 1250 + 46 * 10_000),
+        (counted(82, 17), "default", 82 * 1250 + 17 * 10_000),
+        (counted(2006, 300, cached=1920), None, 86 * 1250 + 1920 * 125 + 300 * 10_000),
+        (counted(81, 1035, reasoning=832), "default", 81 * 1250 + 1035 * 10_000),
+        (counted(19, 10), "flex", 19 * 625 + 10 * 5000),
+        (counted(19, 10), "priority", 19 * 2500 + 10 * 20_000),
+    ],
+)
+def test_the_documented_examples_cost_what_the_list_says(usage, tier, nanos, streamed):
+    if streamed:
+        events = [delta("Hi"), delta(finish="stop"), {"choices": [], "usage": usage, "service_tier": tier}]
+        body = b"".join(map(event, events)) + event("[DONE]")
+    else:
+        body = json.dumps(completion() | {"usage": usage, "service_tier": tier}).encode()
+    reader = ChatReader("openai", {}, streamed=streamed)
+    chunks = reader.feed(body)
+    chunks += [] if reader.done else reader.end()
+    (read,) = [chunk.usage for chunk in chunks if chunk.usage]
+    assert PriceBook({}).find("openai", "gpt-5").cost(read) == nanos
 
 
 def test_more_is_not_cached_than_was_sent():

@@ -10,7 +10,7 @@ import pytest
 from inferkit import OpenAIResponses
 from inferkit.caching.keys import cache_key
 from inferkit.core.errors import ConfigurationError
-from inferkit.core.messages import FilePart, Message, OpaquePart, TextPart
+from inferkit.core.messages import FilePart, Message, OpaquePart, ReasoningPart, TextPart
 from inferkit.core.request import Target
 from inferkit.pricing.terms import PLAIN, Terms, refuse_always, terms_under_budget
 from inferkit.providers.wires.responses.fields import COST_RULES
@@ -118,6 +118,7 @@ def test_what_is_not_understood_is_refused(extra):
         (OpaquePart("item_reference", {"type": "item_reference", "id": "x"}, "responses"), "item_reference"),
         (OpaquePart("input_image", {"type": "input_image", "file_id": "x"}, "responses"), "file_id"),
         (FilePart(url="https://a.test/x.pdf"), "file"),
+        (OpaquePart("web_search_call", {"type": "web_search_call", "id": "ws_1"}, "responses"), "web_search_call"),
         (
             OpaquePart("computer_call_output", {"output": {"image_url": "https://a.test/x.png"}}, "responses"),
             "image_url",
@@ -130,6 +131,18 @@ def test_what_is_not_understood_is_refused(extra):
 )
 def test_what_nobody_here_can_measure_is_held_for(part, what):
     assert under_budget({}, Message("user", (part,))).unmeasured == what
+
+
+def test_reasoning_that_the_server_keeps_is_held_for_where_it_is_sent_by_its_id_alone():
+    by_id = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Hm."}]}
+    sealed, whole = by_id | {"encrypted_content": "x"}, by_id | {"content": [{"type": "reasoning_text", "text": "Hm."}]}
+    for extra in ({"store": True}, {"responses": {"store": True}}):
+        assert under_budget(extra, OPENAI.wire.read_message(by_id, 0)).unmeasured == "reasoning"
+        for item in (sealed, whole):
+            assert under_budget(extra, OPENAI.wire.read_message(item, 0)).unmeasured is None
+        assert under_budget(extra, Message("assistant", (ReasoningPart("Hm."),))).unmeasured is None
+    for extra in ({}, {"store": False}):  # it is left out then
+        assert under_budget(extra, OPENAI.wire.read_message(by_id, 0)).unmeasured is None
 
 
 def test_a_mark_in_the_prompt_is_priced_by_how_long_it_is_kept():

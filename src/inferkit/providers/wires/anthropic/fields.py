@@ -27,9 +27,10 @@ _EDITS = f"nobody can say before what the server takes out of the prompt, or add
 
 
 def _source(value: Any) -> Terms | None:
-    """Let what is in the request pass, since it is measured."""
+    """Let what is in the request pass, since it is measured; that of a search result is but its name."""
     kind = value.get("type") if isinstance(value, Mapping) else None
-    return PLAIN if kind in {"base64", "text"} else Terms(unmeasured="source")
+    inside = isinstance(value, str) or kind in {"base64", "text", "content"}
+    return PLAIN if inside else Terms(unmeasured="source")
 
 
 _FIELDS: dict[str, WireField] = {

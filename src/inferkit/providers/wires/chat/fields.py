@@ -1,6 +1,7 @@
 """What becomes of each field of the Chat Completions wire that a caller may pass in `extra=`, as far as cost goes.
 
 Those of OpenAI's reference, and what OpenRouter, Azure, vLLM, Groq, xAI, DeepSeek, Mistral, llama.cpp and Ollama add.
+A server that counts thinking beside the limit of the reply has `thinks_beside` among its quirks, which makes it capped.
 https://platform.openai.com/docs/api-reference/chat/create
 """
 

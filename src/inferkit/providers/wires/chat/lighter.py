@@ -1,8 +1,8 @@
 """What a Chat Completions server refused and can do without, told from the words of its refusal.
 
 Only what is sent of our own accord is left out: the request for usage, the name of the limit, and what messages hold
-for another provider alone; and the key of the prompt cache, which is a hint. What else the caller asked for is never
-left out.
+for another provider alone; and what is said to the prompt cache, which is a hint. What else the caller asked for is
+never left out.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ def _sent(request: Request, quirks: ChatQuirks) -> Iterator[str]:
     """Name what was sent and can be left out."""
     if request.stream and "stream_options" not in quirks.without and "stream_options" not in request.extra:
         yield "stream_options"
-    if request.prompt_cache_key is not None and not {"prompt_cache_key"} & (quirks.without | request.extra.keys()):
-        yield "prompt_cache_key"
+    for name in ("prompt_cache_key", "prompt_cache_retention"):
+        if getattr(request, name) is not None and name not in quirks.without and name not in request.extra:
+            yield name
     for message in request.messages:
         for part in message.parts:
             extra = getattr(part, "extra", None) or {}

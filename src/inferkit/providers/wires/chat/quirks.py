@@ -35,6 +35,9 @@ class ChatQuirks:
 
     `logprobs` says how it is asked how likely its tokens were: by a `switch`, by a `number` of them, or not at all.
 
+    `thinks_beside` is for one whose limit of the reply leaves out what the model thinks, and which limits that by a
+    field of its own, `thinking_budget`: the two share the call's `max_output_tokens` then.
+
     What comes back: `reasoning_tags` enclose the reasoning that it writes into the text.
     """
 
@@ -51,3 +54,4 @@ class ChatQuirks:
     logprobs: Literal["switch", "number"] | None = "switch"
     reasoning_tags: tuple[str, str] | None = None
     prefill: Prefill | None = None
+    thinks_beside: bool = False

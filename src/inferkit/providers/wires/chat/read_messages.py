@@ -43,6 +43,8 @@ _FORMS = {
     "document_url": '{"type": "document_url", "document_url": ...}',
     "thinking": '{"type": "thinking", "thinking": [{"type": "text", "text": ...}]}',
 }
+_SPEAKERS = ("user", "assistant", "system", "developer")
+_ROLE_AND_TEXT = 2
 _READ = frozenset({"role", "content", "tool_calls", "tool_call_id", "refusal", "audio", FIELD, DETAILS, *_REASONING})
 
 
@@ -50,6 +52,8 @@ def read_message(given: Mapping[str, Any], place: int) -> Message:
     """Read a message; `place` is where it stands in the conversation. Raises `ConfigurationError` for what is none."""
     role = given.get("role")
     content = given.get("content")
+    if type(content) is str and len(given) == _ROLE_AND_TEXT and role in _SPEAKERS:  # as nearly always
+        return Message("system" if role == "developer" else role, (TextPart(content),))
     extra = {name: value for name, value in others(given, _READ).items() if value not in ([], {})} or None
     if role == "tool":
         return Message("tool", (_tool_result(given, place),), extra)

@@ -31,6 +31,7 @@ _PLAIN = ("temperature", "top_p", "seed", "reasoning_effort")
 _LIMITS = ("max_completion_tokens", "max_tokens")
 _USAGE = {"include_usage": True}
 _CACHE = ("prompt_cache_key", "prompt_cache_retention")
+_THINKING = "thinking_budget"
 
 
 def write_request(request: Request, quirks: ChatQuirks) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def write_request(request: Request, quirks: ChatQuirks) -> dict[str, Any]:
     if request.response_schema is not None:
         payload["response_format"] = write_schema(request.response_schema)
     if request.extra:
-        _merge(payload, request.extra)
+        _merge(payload, request, quirks)
     return payload
 
 
@@ -84,11 +85,12 @@ def read_request(payload: Any) -> dict[str, Any]:
     for name in _PLAIN:
         if name in extra:
             fields[name] = extra.pop(name)
-    _read_hints(extra, fields)
-    read_wish(extra, fields)
-    _read_stop(extra, fields)
-    read_tools(extra, fields)
-    _read_schema(extra, fields)
+    if extra:
+        _read_hints(extra, fields)
+        read_wish(extra, fields)
+        _read_stop(extra, fields)
+        read_tools(extra, fields)
+        _read_schema(extra, fields)
     if extra:
         fields["extra"] = extra
     return fields
@@ -103,12 +105,35 @@ def _read_messages(given: Any) -> tuple[Message, ...]:
     return tuple([read_message(message, place) for place, message in enumerate(given)])
 
 
-def _merge(payload: dict[str, Any], extra: Mapping[str, Any]) -> None:
+def _merge(payload: dict[str, Any], request: Request, quirks: ChatQuirks) -> None:
+    extra = request.extra
     refuse_always(extra, COST_RULES)
     options = payload.get("stream_options")
     payload.update(extra)
     if options is not None and isinstance(extra.get("stream_options"), dict):
         payload["stream_options"] = options | extra["stream_options"]
+    if quirks.thinks_beside and request.max_output_tokens is not None:
+        _share_limit(payload, quirks.max_tokens_field, request.max_output_tokens)
+
+
+def _share_limit(payload: dict[str, Any], field: str, limit: int) -> None:
+    """Have what the model thinks and what it answers stay within one limit, where the server counts them apart.
+
+    What is thought without a limit of its own gets half.
+    """
+    if payload.get(field) != limit or payload.get("enable_thinking") is False:
+        return
+    thinking = payload.get(_THINKING)
+    if thinking is None and payload.get("enable_thinking") is True:
+        thinking = payload[_THINKING] = limit // 2
+    if type(thinking) is int and thinking > 0:
+        if thinking >= limit:
+            raise ConfigurationError(
+                f"{_THINKING}={thinking} leaves nothing of max_output_tokens={limit} for the answer: this server "
+                "counts the two apart, and together they have to stay within it; raise max_output_tokens, or lower "
+                f"{_THINKING}"
+            )
+        payload[field] = limit - thinking
 
 
 def _read_stop(extra: dict[str, Any], fields: dict[str, Any]) -> None:
@@ -121,13 +146,15 @@ def _read_stop(extra: dict[str, Any], fields: dict[str, Any]) -> None:
 
 
 def _write_hints(request: Request, quirks: ChatQuirks, payload: dict[str, Any]) -> None:
-    """Write what changes no reply; a server that takes no hint is given none."""
-    for name in _CACHE:
+    """Write what changes no reply; a server that takes no hint is given none, which the record says."""
+    for name in (*_CACHE, "prediction"):
         value = getattr(request, name)
-        if value is not None and name not in quirks.without:
-            payload[name] = value
-    if request.prediction is not None and "prediction" not in quirks.without:
-        payload["prediction"] = _predicted(request.prediction)
+        if value is None:
+            continue
+        if name in quirks.without:
+            request.record.leave_out(name)
+        else:
+            payload[name] = value if name in _CACHE else _predicted(value)
 
 
 def _predicted(text: str) -> dict[str, Any]:

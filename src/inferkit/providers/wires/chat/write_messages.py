@@ -47,7 +47,7 @@ def write_messages(
 ) -> Iterator[dict[str, Any]]:
     """Give a message's wire form; every tool result is a message of its own there.
 
-    `leave_out` is told what another wire wrote and only that understands.
+    `leave_out` is told what another wire wrote and only that understands, and what this server does not take back.
 
     Reasoning goes into the server's own field for it, or where it came from; without either, it is not taken back.
     Raises `ConfigurationError` for what the wire has no place for, `NotTakenError` for what this server does not take.
@@ -69,7 +69,7 @@ def write_messages(
         raise ConfigurationError("a tool message holds tool results only; use Message.tool(id, content)")
     wire: dict[str, Any] = {"role": message.role, "content": _content(message, quirks)}
     if message.role == "assistant":
-        wire |= _of_assistant(message, quirks)
+        wire |= _of_assistant(message, quirks, leave_out)
         if not wire["content"]:
             wire["content"] = None if len(wire) > 2 else ""  # noqa: PLR2004 - role and content
     yield {**wire, **extra}
@@ -131,7 +131,7 @@ def _of_model(part: object, quirks: ChatQuirks) -> dict[str, Any] | None:
     return {"type": "thinking", "thinking": [{"type": "text", "text": part.text}], **more}
 
 
-def _of_assistant(message: Message, quirks: ChatQuirks) -> dict[str, Any]:
+def _of_assistant(message: Message, quirks: ChatQuirks, leave_out: LeaveOut) -> dict[str, Any]:
     """Give the fields that only messages of the model's own have."""
     wire: dict[str, Any] = {}
     refusals = [part.text for part in message.parts if isinstance(part, RefusalPart)]
@@ -139,12 +139,12 @@ def _of_assistant(message: Message, quirks: ChatQuirks) -> dict[str, Any]:
         wire["refusal"] = "".join(refusals)
     for part in message.parts:
         if isinstance(part, ReasoningPart):
-            _add_reasoning(wire, part, quirks)
+            _add_reasoning(wire, part, quirks, leave_out)
         elif isinstance(part, ImagePart):
             wire.setdefault(FIELD, []).append(write_image(part))
         elif isinstance(part, OpaquePart):
             wire[part.kind] = _opaque(part)
-    calls = [_call(part, quirks) for part in message.parts if isinstance(part, ToolCallPart)]
+    calls = [_call(part, quirks, leave_out) for part in message.parts if isinstance(part, ToolCallPart)]
     if calls:
         wire["tool_calls"] = calls
     return wire
@@ -155,14 +155,15 @@ def _field_of(part: ReasoningPart, quirks: ChatQuirks) -> str | None:
     return None if into in quirks.without else into
 
 
-def _add_reasoning(wire: dict[str, Any], part: ReasoningPart, quirks: ChatQuirks) -> None:
-    into, extra = _field_of(part, quirks), part.extra or {}
-    if into is None:
-        return
-    if part.text and into not in {DETAILS, IN_CONTENT}:
+def _add_reasoning(wire: dict[str, Any], part: ReasoningPart, quirks: ChatQuirks, leave_out: LeaveOut) -> None:
+    into, details = _field_of(part, quirks), (part.extra or {}).get(DETAILS)
+    takes_details = into is not None and DETAILS not in quirks.without
+    if (part.text and into is None) or (details and not takes_details):
+        leave_out("reasoning")
+    if part.text and into not in {None, DETAILS, IN_CONTENT}:
         wire[into] = wire.get(into, "") + part.text
-    if extra.get(DETAILS) and DETAILS not in quirks.without:
-        wire[DETAILS] = [*wire.get(DETAILS, ()), *extra[DETAILS]]
+    if details and takes_details:
+        wire[DETAILS] = [*wire.get(DETAILS, ()), *details]
 
 
 def _opaque(part: OpaquePart) -> Any:
@@ -172,11 +173,11 @@ def _opaque(part: OpaquePart) -> Any:
     return {"id": part.value["id"]} if isinstance(part.value, dict) and "id" in part.value else part.value
 
 
-def _call(call: ToolCallPart, quirks: ChatQuirks) -> dict[str, Any]:
+def _call(call: ToolCallPart, quirks: ChatQuirks, leave_out: LeaveOut) -> dict[str, Any]:
     wire = write_tool_call(call)
     wire["id"] = _id(call.id, quirks)
-    if SIGNED in quirks.without:
-        wire.pop(SIGNED, None)
+    if SIGNED in quirks.without and wire.pop(SIGNED, None) is not None:
+        leave_out(SIGNED)
     return wire
 
 

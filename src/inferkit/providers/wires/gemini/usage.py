@@ -5,6 +5,8 @@ https://ai.google.dev/api/generate-content#UsageMetadata
 
 from __future__ import annotations
 
+from itertools import repeat
+from operator import add, sub
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.usage import NO_DETAILS, Usage, UsageDetails
@@ -59,13 +61,15 @@ class GeminiCounts:
             for name in ("candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount")
         ]
         given, _, cached, _, _, _, details = last
-        if "thoughtsTokenCount" not in known:
-            thought = [each - given - one if each > given + one else 0 for one, each in zip(said, total, strict=True)]
+        if "thoughtsTokenCount" in known:
+            output = list(map(add, said, thought))
+        else:
+            output = [each - given if each > given + one else one for one, each in zip(said, total, strict=True)]
+            thought = list(map(sub, output, said))
         known |= {name: column[-1] for name, column in counts.items()}
-        return [
-            _new(Usage, (given, one + more, cached, 0, more, False, details))
-            for one, more in zip(said, thought, strict=True)
-        ]
+        # one is made of every event: without a step of Python for any
+        every = zip(repeat(given), output, repeat(cached), repeat(0), thought, repeat(False), repeat(details))
+        return map(_new, repeat(Usage), every)
 
 
 def read_usage(counts: Any) -> Usage | None:

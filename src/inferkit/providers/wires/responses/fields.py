@@ -10,6 +10,7 @@ from typing import Any
 
 from inferkit.pricing.terms import PLAIN, CostRules, Terms, WireField
 from inferkit.providers.wires.cost_fields import LENGTH, OUTSIDE, all_of, lifetime, tier, tools_of, unmeasured
+from inferkit.providers.wires.extras import RESPONSES
 
 __all__ = ["COST_RULES"]
 
@@ -26,6 +27,12 @@ def _reasoning(value: Any) -> Terms | None:
     """Let all pass but modes that may think several times over."""
     mode = value.get("mode") if isinstance(value, Mapping) else None
     return PLAIN if mode in (None, "standard") else None
+
+
+def _kept(value: Any) -> Terms | None:
+    """Let reasoning pass that is in the request; what is there by its id alone, the server looks up."""
+    own = value.get(RESPONSES) if isinstance(value, Mapping) else None
+    return Terms(unmeasured="reasoning") if isinstance(own, Mapping) and "content" not in own else PLAIN
 
 
 def _address(value: Any) -> Terms | None:
@@ -73,9 +80,13 @@ COST_RULES = CostRules(
         "prompt_cache_breakpoint": WireField("priced", 'its ttl is "30m" or "12h"', lifetime),
         "tools": _FIELDS["tools"],
         "image_url": WireField("priced", "held for as much as fits into the model", _address),
+        "reasoning": WireField("priced", "held for as much as fits into the model where it is sent by its id", _kept),
         **{
             name: unmeasured(name)
-            for name in ("file", "file_id", "file_url", "item_reference", "encrypted_content", "container_id")
+            for name in (
+                *("file", "file_id", "file_url", "item_reference", "encrypted_content", "container_id"),
+                *("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"),
+            )
         },
     },
 )
