@@ -20,7 +20,7 @@ from inferkit.core.errors import (
     StreamError,
     Unavailable,
 )
-from inferkit.core.messages import ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart
+from inferkit.core.messages import CustomTool, ImagePart, Message, ReasoningPart, TextPart, Tool, ToolCallPart
 from inferkit.core.reply import Reply
 from inferkit.local import ContextOverflow, Local, WorkerDied, adapter
 from inferkit.runtime.direct import drive
@@ -234,9 +234,10 @@ def test_a_killed_worker_is_an_error_that_may_be_retried(run, local):
     ("changes", "reason"),
     [
         ({"messages": (Message.user("a", ImagePart(url="https://x.example/i.png")),)}, "ImagePart in a message"),
-        ({"messages": (Message.assistant(ToolCallPart("1", "f", "{}")),)}, "ToolCallPart in a message; send text"),
-        ({"messages": (Message.tool("1", "x"),)}, "ToolResultPart in a message"),
-        ({"tools": (Tool("f"),)}, "not tools"),
+        ({"messages": (Message.assistant(ToolCallPart("1", "f", "{}")),)}, "not tools: its chat template knows none"),
+        ({"messages": (Message.tool("1", "x"),)}, "not tools: its chat template knows none"),
+        ({"tools": (Tool("f"),)}, "not tools: its chat template knows none"),
+        ({"tools": (CustomTool("f"),)}, "not a CustomTool; send functions"),
         ({"response_schema": {"enum": []}}, "cannot be held to this schema: an enumeration is empty"),
         (
             {"extra": {"mirostat": 2}},
@@ -272,7 +273,8 @@ def test_a_reply_says_how_sure_the_model_was_where_that_was_asked(run, local):
 def test_what_a_route_may_ask_of_it_is_stated(local):
     assert local.capabilities.schema
     assert local.capabilities.logprobs
-    assert not local.capabilities.tools
+    assert local.capabilities.tools, "whether the model knows any is the model's matter"
+    assert not local.capabilities.text_tools
 
 
 def test_a_models_own_reasoning_is_left_out_of_the_conversation(tmp_path):

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+import tiny_gguf
 from inferkit import Budget, BudgetExceeded, Client, Local, LocalCost, Price, StreamInterrupted
 from inferkit.local import ContextOverflow
 from inferkit.testing import FakeProvider
@@ -166,6 +167,30 @@ def test_a_worker_killed_in_mid_stream_interrupts_it_with_what_was_said(world, e
     assert error.partial.startswith("b")
     assert text == "bc"
     local.close()
+
+
+def test_a_local_stream_whose_worker_is_killed_goes_on_with_the_same_words(world, tmp_path):
+    """It is told what it said, and goes on behind that."""
+    script = "bcdefghijklmnop"
+    local = Local(
+        tiny_gguf.scripted(["▁a", *script], context=3000).write(tmp_path / "script.gguf"), context_length=3000
+    )
+
+    async def body(world):
+        client = world.client(providers={"mine": local}, models={"m": "mine:m"}, on_interrupt="continue")
+        async with closing(client) as llm, llm.stream("a", max_output_tokens=800) as stream:
+            await anext(stream)
+            os.kill(worker_pid(), signal.SIGKILL)
+            async for _ in stream:
+                pass
+            return stream.reply
+
+    reply = world.run(body)
+    local.close()
+    assert reply.text.startswith(script)
+    assert set(reply.text[len(script) :]) == {"p"}
+    assert len(reply.seams) == 1
+    assert [attempt.kind for attempt in reply.attempts] == ["primary", "continuation"]
 
 
 START = """

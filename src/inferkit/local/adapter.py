@@ -4,37 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.embeddings import BatchLimits
-from inferkit.core.errors import InferkitError, InvalidRequest, ModelFileError
-from inferkit.core.messages import ReasoningPart, TextPart
-from inferkit.core.request import WIRES
+from inferkit.core.errors import InferkitError, ModelFileError
 from inferkit.core.response import Response
 from inferkit.local.engines.interface import PREFIX_MEMORY, EngineSettings
-from inferkit.local.errors import PROVIDER
 from inferkit.local.finding import find_model
 from inferkit.local.frames import Frames, ReplyBody, VectorBody
 from inferkit.local.gguf.head import check_place
+from inferkit.local.prompts import BEGUN
+from inferkit.local.question import EXTRA, question_of, texts_of, turns_of
 from inferkit.local.worker.pulse import HANG_SECONDS, check_hang_seconds
 from inferkit.local.worker.supervisor import WorkerSupervisor
 from inferkit.pricing.terms import CostRules, WireField
 from inferkit.providers.wires.capabilities import Capabilities
 from inferkit.providers.wires.messages import as_messages
+from inferkit.providers.wires.prefill import Prefill
 from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime, drive
+from inferkit.runtime.variables import read_variable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import os
 
-    from inferkit.core.messages import Message, Messages
+    from inferkit.core.messages import Messages
     from inferkit.core.request import Request
     from inferkit.local.engines.gpu import GpuLayers
     from inferkit.local.gguf.model_file import ModelFile
-    from inferkit.local.rules import Rules
+    from inferkit.local.landing import Landing
     from inferkit.local.worker.supervisor import WorkerCall
 
 __all__ = ["EMBEDDED", "Local"]
@@ -44,9 +44,8 @@ EMBEDDED = Path(__file__).parent / "models" / "triage-q8_0.gguf"
 
 _SAVE_SECONDS = 10.0
 _log = logging.getLogger("inferkit")
-_EXTRA = frozenset({"logit_bias", "repeat_penalty", "repeat_window", "top_k"})
 _TEXTS_AT_ONCE = 64
-_COST_RULES = CostRules({name: WireField("free") for name in sorted(_EXTRA)})
+_COST_RULES = CostRules({name: WireField("free") for name in sorted(EXTRA)})
 
 
 class Local:
@@ -93,6 +92,12 @@ class Local:
     keeps_limit = True
     """No reply runs past its `max_output_tokens`, which is counted here: an estimate has nothing to cut by."""
 
+    prefill = Prefill(message={BEGUN: True}, is_sure=True)
+    """How it is asked to go on with a reply that has begun."""
+
+    landing_tokens = 472, 128
+    """What a landing takes at most: tokens of its prompt, counted as a budget does, and of its reply."""
+
     def __init__(
         self,
         model: str | os.PathLike[str] | None = None,
@@ -108,7 +113,7 @@ class Local:
         memory_limit: int | None = None,
         hang_timeout: float = HANG_SECONDS,
         draft: str | os.PathLike[str] | None = None,
-        draft_tokens: int = 8,
+        draft_tokens: int = 16,
     ) -> None:
         path = EMBEDDED if model is None else find_model(model)
         if model is None and not path.is_file():
@@ -138,7 +143,7 @@ class Local:
         self._counter = WorkerSupervisor(counting, hang_seconds=hang_seconds)
         facts = (self._settings, status.st_size, status.st_mtime_ns)
         self.cost_rules = _COST_RULES
-        self.capabilities = Capabilities(schema=True, grammar=True, logprobs=True)
+        self.capabilities = Capabilities(tools=True, schema=True, grammar=True, logprobs=True)
         self.fingerprint = hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
     def __repr__(self) -> str:
@@ -147,10 +152,10 @@ class Local:
     async def __call__(self, request: Request) -> Response:
         """Answer a request; see `Handler`. Returns when it is this request's turn and its prompt was accepted."""
         if request.operation == "embed":
-            call = self._supervisor.open({"op": "embed", "texts": _texts(request)})
+            call = self._supervisor.open({"op": "embed", "texts": texts_of(request)})
             vectors = VectorBody(call, request.runtime, request.deadline)
             return Response(vectors, runtime=request.runtime, model=self.model)
-        body = ReplyBody(self._supervisor.open(_question(request)), request)
+        body = ReplyBody(self._supervisor.open(question_of(request)), request)
         try:
             start = await body.start()
         except BaseException:
@@ -164,6 +169,13 @@ class Local:
             gpu_layers=start["gpu_layers"],
         )
         return Response(body, runtime=request.runtime, model=start["name"])
+
+    def landing(self, request: Request, said: str) -> Landing:
+        """Say how a reply is ended that a budget cut. Raises `InvalidRequest` where it cannot be."""
+        from inferkit.local.landing import landing_of
+
+        embedded = self._settings.model == str(EMBEDDED) and self._settings.prompt_format is None
+        return landing_of(request, said, chats=not embedded)
 
     def describe(self) -> ModelFile:
         """Say what the file is and which engine runs it, from its header alone. Raises what the first call would."""
@@ -182,7 +194,7 @@ class Local:
 
         It takes a process of its own, which holds the vocabulary, and waits for no call.
         """
-        question = {"op": "count", "messages": _turns(as_messages(messages))}
+        question = {"op": "count", "messages": turns_of(as_messages(messages))}
         counted: int = _answer(self._counter.open(question))["count"]
         return counted
 
@@ -217,72 +229,9 @@ def _answer(call: WorkerCall, seconds: float | None = None) -> dict[str, Any]:
 
 def _prefix_folder() -> Path:
     """Give the folder of saved prompts: the user's for caches, or the one that `INFERKIT_HOME` names."""
-    home = os.environ.get("INFERKIT_HOME")
+    home = read_variable("HOME")
     if home:
         return Path(home).expanduser().absolute() / "prefixes"
     import platformdirs
 
     return platformdirs.user_cache_path("inferkit") / "prefixes"
-
-
-def _texts(request: Request) -> list[str]:
-    """Give the texts that vectors are asked for. Raises `InvalidRequest` for what a local model cannot do."""
-    for what, given in (("dimensions=", request.dimensions), ("task=", request.task)):
-        if given is not None:
-            raise InvalidRequest(f"a local model cannot be told {what}; leave it out", provider=PROVIDER)
-    if request.extra:
-        raise _not_here(f"{', '.join(sorted(request.extra))} in extra= of a call for embeddings")
-    return [text for _, text in _turns(request.messages)]
-
-
-def _question(request: Request) -> dict[str, Any]:
-    """Write a request down for the worker. Raises `InvalidRequest` for what only other models can do."""
-    extra = {name: value for name, value in request.extra.items() if name not in WIRES}  # those are for other servers
-    unknown = extra.keys() - _EXTRA
-    if unknown:
-        raise _not_here(f"{', '.join(sorted(unknown))} in extra=; it takes {', '.join(sorted(_EXTRA))}")
-    if request.tools:
-        raise _not_here("tools; send the call to a model that does, or leave them out")
-    question: dict[str, Any] = {
-        "messages": _turns(request.messages),
-        "max_tokens": request.max_output_tokens,
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        "seed": request.seed,
-        "stop": list(request.stop),
-        "top_logprobs": (request.top_logprobs or 0) if _wants_logprobs(request) else None,
-        "grammar": _rules(request),
-        **extra,
-    }
-    return {key: value for key, value in question.items() if value is not None}
-
-
-def _wants_logprobs(request: Request) -> bool:
-    return bool(request.logprobs) or request.top_logprobs is not None
-
-
-def _rules(request: Request) -> Rules | None:
-    """Give the rules that a reply has to keep to: those of its schema, or the caller's own."""
-    if request.response_schema is None and request.grammar is None:
-        return None
-    if request.grammar is None:
-        from inferkit.local.grammar import grammar_for
-
-        return grammar_for(request.response_schema or {})
-    if request.response_schema is not None:
-        raise InvalidRequest("a reply is held to a schema= or to a grammar=, and not to both", provider=PROVIDER)
-    from inferkit.local.gbnf import read_gbnf
-
-    return read_gbnf(request.grammar)
-
-
-def _turns(messages: Iterable[Message]) -> list[tuple[str, str]]:
-    for message in messages:
-        for part in message.parts:
-            if not isinstance(part, TextPart | ReasoningPart):
-                raise _not_here(f"a {type(part).__name__} in a message; send text")
-    return [(message.role, message.text) for message in messages]
-
-
-def _not_here(what: str) -> InvalidRequest:
-    return InvalidRequest(f"the local engine handles text only, and not {what}", provider=PROVIDER, code="unsupported")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-from inferkit.core.errors import ContextOverflow, LocalModelError, Unavailable
+from inferkit.core.errors import ContextOverflow, InvalidRequest, LocalModelError, Unavailable
 
 __all__ = [
     "PROVIDER",
@@ -15,6 +15,7 @@ __all__ = [
     "JobDied",
     "WorkerDied",
     "context_overflow",
+    "no_tools",
 ]
 
 PROVIDER = "local"
@@ -48,6 +49,15 @@ class WorkerDied(Unavailable):
     def __init__(self, message: str, *, cause: DeathCause = "exited", provider: str = PROVIDER, **details: Any) -> None:
         self.cause: DeathCause = cause
         super().__init__(message, provider=provider, code=cause, **details)
+
+
+def no_tools(why: str) -> InvalidRequest:
+    """Make the error for a model that cannot call functions."""
+    return InvalidRequest(
+        f"this local model handles text, and not tools: {why}; send the call to a model that does, or leave them out",
+        provider=PROVIDER,
+        code="unsupported",
+    )
 
 
 def context_overflow(prompt_tokens: int, context_length: int) -> ContextOverflow:

@@ -6,7 +6,8 @@ from base64 import b64decode
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from inferkit.core.chunks import Chunk, TokenLogprob
+from inferkit.core import record
+from inferkit.core.chunks import Chunk, TokenLogprob, ToolCallDelta
 from inferkit.core.embeddings import VectorPart, vectors_chunk
 from inferkit.core.errors import DeadlineExceeded, StreamError
 from inferkit.core.usage import Usage, UsageDetails
@@ -83,6 +84,9 @@ class ReplyBody(Frames):
         if "text" in frame:
             told = frame.get("logprobs", ())
             return Chunk(text=frame["text"], logprobs=tuple([_logprob(*one) for one in told]))
+        if "call" in frame:
+            name, arguments = frame["call"]
+            return Chunk(tool_calls=(ToolCallDelta(0, f"call_{record.entropy(8).hex()}", name, arguments),))
         self.end()
         if "draft" in frame:
             self._record.note("draft", **{name: value for name, value in frame["draft"].items() if value is not None})

@@ -11,39 +11,29 @@ It is longer than other modules, since the keywords of a schema are compiled by 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from inferkit.core.errors import InvalidRequest
 from inferkit.local.errors import PROVIDER
-from inferkit.local.rules import RULES_LIMIT, RuleBook, Rules, begins_with_itself
+from inferkit.local.rules import RULES_LIMIT, Item, RuleBook, Rules, begins_with_itself
 from inferkit.typed.json_schema import referenced
 
-__all__ = ["grammar_for"]
+__all__ = ["DIGIT", "FORMS", "HEX", "SchemaCompiler", "both", "bounds", "grammar_for"]
 
 _COUNT_LIMIT = 1000
 _SPAN_LIMIT = 200
 _DIGITS = 15
 
-_DIGIT: list[Any] = ["chars", [[48, 57]]]
-_HEX: list[Any] = ["chars", [[48, 57], [97, 102]]]
+DIGIT: list[Any] = ["chars", [[48, 57]]]
+HEX: list[Any] = ["chars", [[48, 57], [97, 102]]]
 _ANY = ("object", "array", "string", "number", "boolean", "null")
 
 
 def grammar_for(schema: Mapping[str, Any]) -> Rules:
     """Give the grammar of a JSON schema. Raises `InvalidRequest` where no value can fit it, or it is far too large."""
-    compiler = _Compiler(schema)
-    rules = compiler.rules
-    rules["root"] = []
-    try:
-        rules["root"].append([compiler.value(schema)])
-    except RecursionError:
-        raise _impossible("it goes round in a circle") from None
-    except OverflowError:
-        raise _impossible("it is too large") from None
-    if len(rules) > RULES_LIMIT or begins_with_itself(rules):
-        raise _impossible("it is too large, or goes round in a circle")
-    return rules
+    compiler = SchemaCompiler(schema)
+    return compiler.compiled(lambda: [compiler.value(schema)])
 
 
 def _impossible(why: str) -> InvalidRequest:
@@ -58,11 +48,27 @@ def _text(words: str) -> list[Any]:
     return ["text", words]
 
 
-class _Compiler(RuleBook):
+class SchemaCompiler(RuleBook):
+    """Makes rules of the parts of a schema."""
+
     def __init__(self, root: Mapping[str, Any]) -> None:
         super().__init__()
         self._root = root
         self._references: dict[str, str] = {}
+
+    def compiled(self, write: Callable[[], list[Item]]) -> Rules:
+        """Give the grammar of what is written. Raises `InvalidRequest` as `grammar_for` does."""
+        rules = self.rules
+        rules["root"] = []
+        try:
+            rules["root"].append(write())
+        except RecursionError:
+            raise _impossible("it goes round in a circle") from None
+        except OverflowError:
+            raise _impossible("it is too large") from None
+        if len(rules) > RULES_LIMIT or begins_with_itself(rules):
+            raise _impossible("it is too large, or goes round in a circle")
+        return rules
 
     def shared(self, name: str, *alternatives: list[list[Any]]) -> list[Any]:
         """Add a rule that has a name, once."""
@@ -114,12 +120,12 @@ class _Compiler(RuleBook):
             choices = schema.get(name)
             if isinstance(choices, Sequence) and choices:
                 rest = {key: one for key, one in schema.items() if key != name}
-                return self.rule(*([self.value(_both(rest, one)) if rest else self.value(one)] for one in choices))
+                return self.rule(*([self.value(both(rest, one)) if rest else self.value(one)] for one in choices))
         whole = schema.get("allOf")
         if isinstance(whole, Sequence) and whole:
             merged: Any = {key: one for key, one in schema.items() if key != "allOf"}
             for each in whole:
-                merged = _both(merged, referenced(each, self._root))
+                merged = both(merged, referenced(each, self._root))
             return self._plain(merged)
         return None
 
@@ -208,10 +214,10 @@ class _Compiler(RuleBook):
         return self.rule(full) if least else self.rule([_text("[]")], full)
 
     def _string(self, schema: Mapping[str, Any]) -> list[Any]:
-        form = _FORMS.get(str(schema.get("format")))
+        form = FORMS.get(str(schema.get("format")))
         if form is not None:
             return self.rule([_text('"'), *form, _text('"')])
-        four = [_HEX] * 4
+        four = [HEX] * 4
         escaped = self.shared(
             "escaped", [["chars", [[ord(one), ord(one)] for one in '"\\/bfnrt']]], [_text("u"), *four]
         )
@@ -224,7 +230,7 @@ class _Compiler(RuleBook):
         return self.rule([_text('"'), self.times(character, least, most), _text('"')])
 
     def _number(self, schema: Mapping[str, Any], *, whole: bool) -> list[Any]:
-        low, high = _bounds(schema, whole=whole)
+        low, high = bounds(schema, whole=whole)
         if whole and low is not None and high is not None:
             if low > high:
                 raise _impossible("a number's lower bound is above its upper one")
@@ -234,11 +240,11 @@ class _Compiler(RuleBook):
         digits = min(digits, _DIGITS)
         name = f"natural{digits}"
         if name not in self.rules:
-            self.shared(name, [_text("0")], [["chars", [[49, 57]]], self.times(_DIGIT, 0, digits - 1)])
+            self.shared(name, [_text("0")], [["chars", [[49, 57]]], self.times(DIGIT, 0, digits - 1)])
         parts: list[list[Any]] = [["rule", name]]
         if not whole:
             if "fraction" not in self.rules:
-                self.shared("fraction", [_text("."), self.times(_DIGIT, 1, _DIGITS)], [])
+                self.shared("fraction", [_text("."), self.times(DIGIT, 1, _DIGITS)], [])
             parts.append(["rule", "fraction"])
         if low is not None and low >= 0:
             return self.rule(parts)
@@ -246,20 +252,20 @@ class _Compiler(RuleBook):
 
 
 def _digits(count: int) -> list[list[Any]]:
-    return [_DIGIT] * count
+    return [DIGIT] * count
 
 
-_MONTH_AND_DAY: list[list[Any]] = [["chars", [[48, 49]]], _DIGIT, ["text", "-"], ["chars", [[48, 51]]], _DIGIT]
+_MONTH_AND_DAY: list[list[Any]] = [["chars", [[48, 49]]], DIGIT, ["text", "-"], ["chars", [[48, 51]]], DIGIT]
 _DATE: list[list[Any]] = [*_digits(4), ["text", "-"], *_MONTH_AND_DAY]
-_SIXTY: list[list[Any]] = [["text", ":"], ["chars", [[48, 53]]], _DIGIT]
-_TIME: list[list[Any]] = [["chars", [[48, 50]]], _DIGIT, *_SIXTY, *_SIXTY]
-_FORMS: dict[str, list[list[Any]]] = {
+_SIXTY: list[list[Any]] = [["text", ":"], ["chars", [[48, 53]]], DIGIT]
+_TIME: list[list[Any]] = [["chars", [[48, 50]]], DIGIT, *_SIXTY, *_SIXTY]
+FORMS: dict[str, list[list[Any]]] = {
     "date": _DATE,
     "time": [*_TIME, ["text", "Z"]],
     "date-time": [*_DATE, ["text", "T"], *_TIME, ["text", "Z"]],
     "uuid": [
-        *[_HEX] * 8,
-        *[part for count in (4, 4, 4, 12) for part in ([["text", "-"], *[_HEX] * count])],
+        *[HEX] * 8,
+        *[part for count in (4, 4, 4, 12) for part in ([["text", "-"], *[HEX] * count])],
     ],
 }
 """Forms of text whose values differ in their signs alone. Whether a date exists is for the check of the reply."""
@@ -269,7 +275,7 @@ def _literal(value: Any) -> list[Any]:
     return _text(json.dumps(value, ensure_ascii=False))
 
 
-def _both(one: Mapping[str, Any], other: Any) -> Any:
+def both(one: Mapping[str, Any], other: Any) -> Any:
     """Put two schemas together that must both hold, as far as a grammar can."""
     if not isinstance(other, Mapping):
         return one if other is not False else False
@@ -287,7 +293,7 @@ def _count(schema: Mapping[str, Any], name: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _bounds(schema: Mapping[str, Any], *, whole: bool) -> tuple[float | None, float | None]:
+def bounds(schema: Mapping[str, Any], *, whole: bool) -> tuple[float | None, float | None]:
     """Give the least and the greatest value; of numbers with a fraction about."""
 
     def number(name: str) -> float | None:

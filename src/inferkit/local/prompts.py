@@ -8,7 +8,7 @@ and can then be imitated.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from inferkit.core.errors import InvalidRequest
 from inferkit.local.errors import PROVIDER
@@ -16,10 +16,49 @@ from inferkit.local.errors import PROVIDER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["FORMATS", "MARKS", "Mark", "PromptFormat", "Segment", "Turn", "checked_turns"]
+    from inferkit.local.call_form import CallForm
+
+__all__ = [
+    "BEGUN",
+    "FORMATS",
+    "MARKS",
+    "Mark",
+    "PromptFormat",
+    "Segment",
+    "ToolTurn",
+    "Turn",
+    "WritesCalls",
+    "add_text",
+    "checked_turns",
+]
+
+BEGUN = "prefix"
+"""What the message of a reply that has begun says in its `extra`: the model goes on with it."""
 
 Turn: TypeAlias = tuple[str, str]
 """A role ("system", "user" or "assistant") and what was said."""
+
+
+class ToolTurn(NamedTuple):
+    """A turn that may call functions, or be what one gave: `calls` are ids, names and arguments as JSON text.
+
+    `answers` is the id of the call whose result it is.
+    """
+
+    role: str
+    text: str
+    calls: Sequence[Sequence[str]] = ()
+    answers: str | None = None
+
+
+class WritesCalls(Protocol):
+    """What can write down conversations with functions."""
+
+    def write_with(self, turns: Sequence[ToolTurn], tools: Sequence[dict[str, Any]]) -> list[Segment]:
+        """Write a conversation down, and which functions there are. Raises `InvalidRequest`."""
+
+    def call_form(self) -> CallForm:
+        """Say how the model writes a call. Raises `InvalidRequest` where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +73,17 @@ Segment: TypeAlias = str | Mark
 
 @dataclass(frozen=True, slots=True)
 class PromptFormat:
-    """How a conversation is written down. `stops` end a reply; `required` marks must be control tokens."""
+    """How a conversation is written down. `stops` end a reply; `required` marks must be control tokens.
+
+    `tools` writes those with functions, where the form knows such.
+    """
 
     name: str
     write: Callable[[Sequence[Turn]], list[Segment]]
     stops: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     strip_space: bool = True
+    tools: WritesCalls | None = None
 
 
 def _plain(turns: Sequence[Turn]) -> list[Segment]:
@@ -112,11 +155,19 @@ MARKS = frozenset(
 """Pieces that a text never spells with one token, whatever type a file gives them."""
 
 
-def checked_turns(turns: Iterable[Sequence[str]]) -> list[Turn]:
-    """Check the roles of a conversation. Raises `InvalidRequest`."""
+def checked_turns(turns: Iterable[Sequence[Any]]) -> list[Turn]:
+    """Check the roles of a conversation without functions. Raises `InvalidRequest`."""
     result: list[Turn] = []
-    for role, text in turns:
+    for role, text, *_ in turns:
         if role not in _ALPACA_TITLES:
             raise InvalidRequest(f"a local model takes no {role!r} messages; send text", provider=PROVIDER)
         result.append((role, text))
     return result
+
+
+def add_text(segments: list[Segment], text: str) -> None:
+    """Join text to the text before it: a vocabulary splits them together."""
+    if text and segments and isinstance(segments[-1], str):
+        segments[-1] += text
+    elif text:
+        segments.append(text)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from inferkit.local.inspection import Inspection
 
-__all__ = ["Shelved", "models_here"]
+__all__ = ["Shelved", "look_at", "models_here"]
 
 _SUFFIX = ".gguf"
 
@@ -43,7 +43,7 @@ def models_here(*folders: Path) -> Iterator[Shelved]:
         place = path.resolve()
         if place not in seen and path.is_file():
             seen.add(place)
-            yield _shelved(name, path)
+            yield look_at(name, path)
 
 
 def _named(folders: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
@@ -71,7 +71,8 @@ def _packaged() -> Iterator[tuple[str, Path]]:
             yield f"local:{package if alone else path}", path
 
 
-def _shelved(name: str, path: Path) -> Shelved:
+def look_at(name: str, path: Path) -> Shelved:
+    """Say of a file under its name what it is."""
     size = path.stat().st_size
     try:
         found = inspect_file(path)

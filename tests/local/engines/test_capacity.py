@@ -57,6 +57,14 @@ def test_a_limit_that_was_set_counts_where_more_is_free(model):
     assert sizes.context_length == 100
 
 
+def test_a_draft_needs_memory_too(model, tiny_path):
+    needed, more = memory_needed(model, 1000, 256), memory_needed(inspect(tiny_path), 128, 256)
+    sizes = {"context_length": 1000, "threads": None, "memory": None, "memory_limit": needed + more // 2}
+    assert choose_sizes(model, **sizes).context_length == 1000
+    with pytest.raises(EngineUnavailable, match=rf"1000 tokens and a draft needs about {needed + more >> 20} MiB"):
+        choose_sizes(model, **sizes, draft=inspect(tiny_path))
+
+
 def test_why_a_library_loaded_nothing_decides_what_to_do(tmp_path):
     assert isinstance(load_failure(tmp_path, "cannot allocate memory"), EngineUnavailable)
     assert isinstance(load_failure(tmp_path, "a tensor is missing"), ModelFileError)

@@ -19,7 +19,8 @@ def kernel(monkeypatch, tmp_path):
 
     def write(**tables):
         for name, text in tables.items():
-            place = tmp_path / name.replace("__", "/").replace("_", ".")
+            folder, _, file = name.rpartition("__")
+            place = tmp_path / folder.replace("__", "/") / file.replace("_", ".", 1)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
 
@@ -58,6 +59,28 @@ def test_a_group_that_lies_outside_of_what_is_seen_is_passed_by(kernel):
     assert available_memory() == 1024
 
 
+def test_groups_of_version_1_count_too(kernel):
+    """There each controller has a tree of its own, and a limit that is none is a very large number."""
+    kernel(
+        meminfo="MemAvailable: 4096 kB\n", own="9:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n1:name=systemd:/\n0::/\n"
+    )
+    kernel(groups__memory__memory_limit_in_bytes="9223372036854771712", groups__memory__memory_usage_in_bytes="5000")
+    kernel(groups__cpu__cpu_cfs_quota_us="-1\n", groups__cpu__cpu_cfs_period_us="100000\n")
+    assert (available_memory(), usable_cores()) == (4 << 20, 8)
+    inner = "groups__memory__docker__x__"
+    kernel(**{f"{inner}memory_limit_in_bytes": "3000000\n", f"{inner}memory_usage_in_bytes": "2000000\n"})
+    kernel(groups__cpu__docker__x__cpu_cfs_quota_us="250000\n", groups__cpu__docker__x__cpu_cfs_period_us="100000\n")
+    assert (available_memory(), usable_cores()) == (1_000_000, 2)
+    kernel(**{f"{inner}memory_stat": "inactive_file 1\ntotal_inactive_file 500000\n"})
+    assert available_memory() == 1_500_000
+
+
+def test_a_container_that_sees_its_own_group_of_version_1_as_the_root_is_limited(kernel):
+    kernel(meminfo="MemAvailable: 4096 kB\n", own="9:memory:/docker/of-the-host\n")
+    kernel(groups__memory__memory_limit_in_bytes="700000", groups__memory__memory_usage_in_bytes="500000")
+    assert available_memory() == 200_000
+
+
 def test_processes_that_were_ended_for_memory_are_counted(kernel):
     assert killed_for_memory() == 0
     kernel(vmstat="pgfault 12\noom_kill 3\n")
@@ -75,6 +98,7 @@ def test_processes_that_were_ended_for_memory_are_counted(kernel):
         ("ImportError: _struct.so: failed to map segment from shared object: Operation not permitted", False),
         ("RuntimeError: can't start new thread", True),
         ("ImportError: Frozen object named 'site' is invalid", True),
+        ("SystemError: error return without exception set", True),
         ("GGML_ASSERT(n > 0) failed", False),
         ("", False),
     ],

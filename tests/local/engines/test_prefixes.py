@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given, strategies as st
 
 import tiny_gguf
-from inferkit.local.engines.prefixes import KeptPrefixes, shared_length
+from inferkit.local.engines.prefixes import KeptPrefixes, Prefix, shared_length
 from local_calls import ask
 
 
@@ -102,3 +103,43 @@ def test_a_conversation_that_was_left_is_taken_up_where_it_was(start, path):
     reply = ask(supervisor, follow_up, max_tokens=30)
     assert reply.end["cached"] >= first.end["prompt"] - 2
     assert reply.text == ask(start(path), follow_up, max_tokens=30).text
+
+
+class Plain:
+    """What is kept, looked through from its beginning to its end."""
+
+    def __init__(self, limit):
+        self.limit, self.all = limit, []
+
+    def has(self, tokens):
+        return any(one.tokens[: len(tokens)] == tokens for one in self.all)
+
+    def keep(self, tokens, state):
+        self.all = [one for one in self.all if tokens[: len(one.tokens)] != one.tokens] + [Prefix(tokens, state)]
+        while sum(len(one.state) for one in self.all) > self.limit:
+            del self.all[0]
+
+    def longest(self, prompt):
+        return max([shared_length(one.tokens, prompt) for one in self.all], default=0)
+
+
+short = st.lists(st.integers(0, 2), min_size=1, max_size=6)
+
+
+@given(steps=st.lists(st.tuples(st.sampled_from(["keep", "use"]), short, st.integers(0, 9)), max_size=60))
+def test_what_shares_most_is_found_beside_where_a_prompt_belongs(steps):
+    kept, plain = KeptPrefixes(30), Plain(30)
+    for step, tokens, size in steps:
+        length, found = kept.longest(tokens)
+        assert length == plain.longest(tokens)
+        assert (found is None) == (length == 0)
+        assert found is None or shared_length(found.tokens, tokens) == length
+        assert kept.has(tokens) == plain.has(tokens)
+        if step == "keep":
+            kept.keep(tokens, bytearray(size))
+            plain.keep(tokens, bytearray(size))
+        elif found is not None:
+            kept.used(found)
+            plain.all.sort(key=lambda one: one.tokens == found.tokens)
+        assert [(one.tokens, len(one.state)) for one in kept.all] == [(one.tokens, len(one.state)) for one in plain.all]
+        assert kept.size == sum(len(one.state) for one in plain.all)

@@ -194,7 +194,7 @@ class TestRefusals:
             ({"temperature": "hot"}, "temperature is a number"),
             ({"stop": "x"}, "stop is a list"),
             ({"stop": [""]}, "stop is a list"),
-            ({"messages": [["tool", "x"]]}, "takes no 'tool' messages"),
+            ({"messages": [["tool", "x"]]}, "handles text, and not tools: its chat template knows none"),
         ],
     )
     def test_a_wrong_option_is_named(self, tiny_supervisor, options, reason):

@@ -18,6 +18,7 @@ from inferkit.local.worker import pulse
 from inferkit.local.worker.pulse import Pulse, Watch
 from inferkit.testing import make_request
 from local_calls import ask, finish, in_mid_stream, wait_until_dead, worker_pid
+from worlds import in_time
 
 
 @pytest.fixture
@@ -75,15 +76,21 @@ def test_a_worker_that_is_halted_between_calls_is_replaced_by_the_next(own):
 def test_a_deadline_comes_before_a_worker_is_taken_for_hung(run, own):
     local = own(hang_timeout=30)
 
-    async def body(runtime):
-        response = await local(a_request(runtime, deadline=runtime.now() + 1.0))
-        await anext(response)
+    async def body(runtime, seconds):
+        try:
+            response = await local(a_request(runtime, deadline=runtime.now() + seconds))
+            await anext(response)
+        except DeadlineExceeded:  # before it came to that
+            return False
         os.kill(worker_pid(), signal.SIGSTOP)
-        with pytest.raises(DeadlineExceeded):
-            await response.read()
-        os.kill(worker_pid(), signal.SIGCONT)
+        try:
+            with pytest.raises(DeadlineExceeded):
+                await response.read()
+        finally:
+            os.kill(worker_pid(), signal.SIGCONT)
+        return True
 
-    run(body)
+    in_time(lambda seconds: run(lambda runtime: body(runtime, seconds)))
     assert local.count_tokens("a") > 0
 
 

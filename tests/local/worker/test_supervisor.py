@@ -197,9 +197,9 @@ def test_a_worker_that_dies_at_the_start_every_time_is_reported(start, tiny_path
         ask(start(tiny_path), "hello")
 
 
-@pytest.mark.parametrize(("executable", "reason"), [("", "does not name one"), ("/nonexistent", "No such file")])
-def test_without_a_python_to_start_the_error_says_so(start, tiny_path, monkeypatch, executable, reason):
-    monkeypatch.setattr(sys, "executable", executable)
+@pytest.mark.parametrize(("name", "reason"), [("", "does not name one"), ("gone", "No such file")])
+def test_without_a_python_to_start_the_error_says_so(start, tiny_path, monkeypatch, name, reason):
+    monkeypatch.setattr(sys, "executable", name and str(tiny_path.parent / name))
     with pytest.raises(EngineUnavailable, match=reason):
         ask(start(tiny_path), "hello")
 
@@ -238,7 +238,7 @@ def test_a_file_that_could_not_be_loaded_starts_no_other_process_until_it_change
     with pytest.raises(ModelFileError, match="block_count"):
         ask(supervisor, "hello")
     with monkeypatch.context() as patch:
-        patch.setattr(sys, "executable", "/nonexistent")
+        patch.setattr(sys, "executable", str(tmp_path / "gone"))
         with pytest.raises(ModelFileError, match="block_count"):
             ask(supervisor, "hello")
     tiny_gguf.tiny().write(path)
@@ -263,7 +263,7 @@ def test_a_file_that_could_not_be_loaded_is_tried_again_later(start, tmp_path, m
         ask(supervisor, "hello")
     later = clock.now() + 31
     monkeypatch.setattr(clock, "now", lambda: later)
-    monkeypatch.setattr(sys, "executable", "/nonexistent")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
     with pytest.raises(EngineUnavailable, match="No such file"):
         ask(supervisor, "hello")
 

@@ -38,8 +38,9 @@ def choose_sizes(
     threads: int | None,
     memory: int | None,
     memory_limit: int | None = None,
+    draft: ModelFile | None = None,
 ) -> Sizes:
-    """Choose the sizes for a model, within the `memory` bytes that are free, and the limit that was set.
+    """Choose the sizes for a model and its draft, within the `memory` bytes that are free, and the limit that was set.
 
     Raises `ConfigurationError`, or `EngineUnavailable` where memory is short; both say what to change.
 
@@ -56,7 +57,13 @@ def choose_sizes(
         threads = 1 if model.parameters < _TINY_PARAMETERS else max(1, usable_cores() - 1)
     batch = choose_batch(context)
     needed = memory_needed(model, context, batch)
-    needs = f"{model.name!r} with a context of {context} tokens needs about {needed >> 20} MiB of memory, and"
+    with_draft = ""
+    if draft is not None:
+        needed += memory_needed(draft, min(context, draft.context_length), batch)
+        with_draft = " and a draft"
+    needs = (
+        f"{model.name!r} with a context of {context} tokens{with_draft} needs about {needed >> 20} MiB of memory, and"
+    )
     if memory is not None and needed > memory:
         raise EngineUnavailable(f"{needs} {memory >> 20} MiB are free; lower context_length, or use a smaller model")
     if memory_limit is not None and needed > memory_limit:

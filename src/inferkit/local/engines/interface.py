@@ -1,15 +1,17 @@
 """What the worker and an engine are to each other: settings and requests go in, frames come out.
 
-A request holds `messages` ([role, text] pairs) or a raw `prompt`, and options: `max_tokens`, `temperature`, `top_p`,
-`top_k`, `seed`, `stop`, `repeat_penalty`, `repeat_window`, `logit_bias`, `top_logprobs` and `grammar` (see
-`inferkit.local.rules`); with `op` "count" it only asks for the number of its tokens, with `op` "embed" for the vectors
-of its `texts`.
+A request holds `messages` ([role, text] pairs; with functions as `ToolTurn` has them) or a raw `prompt`, perhaps the
+text that its reply has `begun` with and the model goes on with, the `tools` that it may call and the `tool_choice` (see
+`engines.calls`), and options: `max_tokens`, `temperature`, `top_p`, `top_k`, `seed`, `stop`,
+`repeat_penalty`, `repeat_window`, `logit_bias`, `top_logprobs` and `grammar` (see `inferkit.local.rules`); with `op`
+"count" it only asks for the number of its tokens, with `op` "embed" for the vectors of its `texts`.
 
 It is answered with a frame that holds `start` (what the model is), frames with `text` (and `logprobs`, a list of a
-token's text, its log-probability, and the likeliest in its place with theirs, where `top_logprobs` says how many), and
-one with `end` (the finish reason), `prompt`, `cached` and `output` (tokens), `prompt_ns` and `reply_ns` (how long the
-engine computed these, in nanoseconds) and `seed`; with one that holds `count`; or with one for each `vector` (float32
-values in base64) that says the `place` of its text, and one with `end`, `prompt` and `prompt_ns`.
+token's text, its log-probability, and the likeliest in its place with theirs, where `top_logprobs` says how many),
+perhaps one with a `call` (a function's name, and its arguments as JSON text), and one with `end` (the finish reason),
+`prompt`, `cached` and `output` (tokens), `prompt_ns` and `reply_ns` (how long the engine computed these, in
+nanoseconds) and `seed`; with one that holds `count`; or with one for each `vector` (float32 values in base64) that says
+the `place` of its text, and one with `end`, `prompt` and `prompt_ns`.
 
 How a request is answered is the same for every engine (`engines.session`). What differs stands behind two protocols:
 `InferenceEngine` computes with tokens, and `Tokens` knows what they spell.
@@ -75,7 +77,7 @@ class EngineSettings:
     prefix_folder: str = ""
     vocabulary_only: bool = False
     draft: str | None = None
-    draft_tokens: int = 8
+    draft_tokens: int = 16
 
     def __post_init__(self) -> None:
         check_gpu_layers(self.gpu_layers)

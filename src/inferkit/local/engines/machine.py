@@ -22,18 +22,29 @@ _WANT_OF_MEMORY = re.compile(
     r"(?i)memory|bad_alloc|failed to allocate|mem_buffer != NULL|llama\.cpp:453: data"
     r"|failed to map segment from shared object(?!: Operation not permitted)"  # which is a folder mounted "noexec"
     r"|can't start new thread|Frozen object named"  # no room for its stack; for a module of Python itself
+    r"|SystemError: error return without exception set"  # nor for the exception that says so
 )
 
 
 def usable_cores() -> int:
     """Count the cores this process may use: its affinity, and its container's share of time."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for quota, period in _shares():
+        if quota > 0 and period > 0:
+            cores = min(cores, max(1, quota // period))
+    return cores
+
+
+def _shares() -> Iterator[tuple[int, int]]:
+    """Give how long groups may compute in how long a time; where they are not limited, perhaps less than nothing."""
     for group in _groups():
         with contextlib.suppress(OSError, ValueError):
             quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
-            if quota != "max":
-                cores = min(cores, max(1, int(quota) // int(period)))
-    return cores
+            yield int(quota), int(period)
+    for group in _groups("cpu"):
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = [(group / f"cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period")]
+            yield int(quota), int(period)
 
 
 def cpu_features() -> frozenset[str]:
@@ -48,7 +59,14 @@ def cpu_features() -> frozenset[str]:
 
 def available_memory() -> int | None:
     """Give the bytes that can be had without swapping; None where the system does not tell."""
-    found = [room for group in _groups() if (room := _room(group)) is not None]
+    rooms = [
+        *(_room(group, "memory.max", "memory.current", "inactive_file") for group in _groups()),
+        *(
+            _room(group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            for group in _groups("memory")
+        ),
+    ]
+    found = [room for room in rooms if room is not None]
     free = _number(_MEMORY, "MemAvailable:")
     if free is not None:
         found.append(free << 10)
@@ -65,29 +83,35 @@ def tells_of_memory(words: str) -> bool:
     return _WANT_OF_MEMORY.search(words) is not None
 
 
-def _groups() -> Iterator[Path]:
-    """Give the control group (version 2) of this process, and those that it lies in."""
-    inner = ""
+def _groups(controller: str = "") -> Iterator[Path]:
+    """Give the control group of this process, and those that it lies in.
+
+    That is the one of version 2; or, of version 1, the one that a controller has, each of which has a tree of its own.
+    In a container the path may be that of the host, and what is seen is the container's group alone: the roots count.
+    """
+    root, inner = _GROUPS / controller, ""
     with contextlib.suppress(OSError):
         for line in _OWN_GROUP.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("0::/"):
-                inner = line.removeprefix("0::/")
-    group = _GROUPS / inner
+            number, _, rest = line.partition(":")
+            controllers, _, path = rest.partition(":")
+            if controller in controllers.split(",") and (controller or number == "0") and path.startswith("/"):
+                inner = path.removeprefix("/")
+    group = root / inner
     while True:
         yield group
-        if group == _GROUPS or _GROUPS not in group.parents:
+        if group == root or root not in group.parents:
             return
         group = group.parent
 
 
-def _room(group: Path) -> int | None:
+def _room(group: Path, most: str, now: str, spare: str) -> int | None:
     """Give what a group may still use. Files that it read and no longer needs are given up for it."""
     try:
-        limit = int((group / "memory.max").read_text(encoding="ascii"))
-        used = int((group / "memory.current").read_text(encoding="ascii"))
+        limit = int((group / most).read_text(encoding="ascii"))
+        used = int((group / now).read_text(encoding="ascii"))
     except (OSError, ValueError):  # no such group, or "max"
         return None
-    return max(0, limit - used + (_number(group / "memory.stat", "inactive_file") or 0))
+    return max(0, limit - used + (_number(group / "memory.stat", spare) or 0))
 
 
 def _number(table: Path, name: str) -> int | None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import InvalidRequest
-from inferkit.local.errors import PROVIDER
+from inferkit.local.errors import PROVIDER, no_tools
 from inferkit.local.prompt_choice import format_of
-from inferkit.local.prompts import FORMATS, Mark, checked_turns
+from inferkit.local.prompts import FORMATS, Mark, ToolTurn, add_text, checked_turns
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from inferkit.local.call_form import CallForm
     from inferkit.local.engines.interface import Caller, Tokens
     from inferkit.local.gguf.model_file import ModelFile
-    from inferkit.local.prompts import PromptFormat, Segment
+    from inferkit.local.prompts import PromptFormat, Segment, WritesCalls
 
 __all__ = ["PromptCounter", "PromptTokens"]
 
@@ -37,10 +38,14 @@ class PromptTokens:
         return self._form
 
     def of(self, request: dict[str, Any]) -> list[int]:
-        """Give the tokens of a request's `messages` (role and text) or raw `prompt`. Raises `InvalidRequest`."""
+        """Give the tokens of a request's `messages` (role and text) or raw `prompt`. Raises `InvalidRequest`.
+
+        What a reply has `begun` with stands behind them, as if the model had written it.
+        """
         found: list[int] = []
-        turns = checked_turns(request.get("messages") or [["user", request.get("prompt", "")]])
-        for segment in self.form(request).write(turns):
+        segments = self._segments(request)
+        add_text(segments, request.get("begun", ""))
+        for segment in segments:
             found += self._segment(segment)
         bos = self._tokens.bos
         if bos is not None and (not found or (self._tokens.add_bos and found[0] != bos)):
@@ -48,6 +53,23 @@ class PromptTokens:
         if not found:
             raise InvalidRequest("the prompt is empty; send some text", provider=PROVIDER)
         return found
+
+    def call_form(self, request: dict[str, Any]) -> CallForm:
+        """Say how the model writes a call. Raises `InvalidRequest` where it knows none."""
+        return self._with_tools(request).call_form()
+
+    def _segments(self, request: dict[str, Any]) -> list[Segment]:
+        turns = request.get("messages") or [["user", request.get("prompt", "")]]
+        tools = request.get("tools", ())
+        if tools or any(turn[0] == "tool" or len(turn) > 2 for turn in turns):  # noqa: PLR2004 - a role and a text
+            return self._with_tools(request).write_with([ToolTurn(*turn) for turn in turns], tools)
+        return self.form(request).write(checked_turns(turns))
+
+    def _with_tools(self, request: dict[str, Any]) -> WritesCalls:
+        tools = self.form(request).tools
+        if tools is None:
+            raise no_tools("its chat template knows none")
+        return tools
 
     def _segment(self, segment: Segment) -> list[int]:
         if isinstance(segment, Mark):

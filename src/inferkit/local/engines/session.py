@@ -2,6 +2,8 @@
 
 Of a prompt only what the context does not hold is evaluated: see `engines.context`. Which engine computes is nothing to
 it: see `engines.interface`.
+
+It is longer than other modules: the steps of a request share one context, as each left it to the next.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inferkit.core.errors import InvalidRequest, ModelFileError
 from inferkit.local.answer_schema import answer_rules
+from inferkit.local.engines.calls import calling
 from inferkit.local.engines.context import HeldContext, Parked
 from inferkit.local.engines.interface import PREFIX_MEMORY
 from inferkit.local.engines.likelihood import Likelihoods
@@ -104,6 +107,8 @@ class Session:
             caller.send({"count": len(tokens)})
             return
         rules = request.get("grammar") or self._rules_of(request)
+        if request.get("tools"):
+            rules, caller = calling(self._prompts.call_form(request), request, rules, caller)
         if rules is None or self._constrain is None:
             yield from self._generate(tokens, request, caller, None)
             return
@@ -142,7 +147,16 @@ class Session:
 
     def _rules_of(self, request: dict[str, Any]) -> Rules | None:
         """Give the rules that the file states for answers to prompts in its own form."""
-        return None if "prompt" in request else self._answer_rules
+        if "prompt" in request or self._answer_rules is None:
+            return None
+        if request.get("begun"):
+            raise InvalidRequest(
+                f"{self._model.name} writes answers of one form, and goes on with nothing else; name a model that "
+                "chats",
+                provider=PROVIDER,
+                code="unsupported",
+            )
+        return self._answer_rules
 
     def _generate(
         self, prompt: list[int], request: dict[str, Any], caller: Caller, constraint: Constraint | None
@@ -154,7 +168,7 @@ class Session:
         bias = read_bias(request, self._tokens.spell, self._model.vocabulary_size)
         limit = _token_limit(request, room)
         form = self._prompts.form(request)
-        strip = form.strip_space and self._tokens.leading_space
+        strip = form.strip_space and self._tokens.leading_space and not request.get("begun")
         text = ReplyText([*_stops(request), *form.stops], strip_space=strip)
         told = self._likelihoods(request)
         started = read = clock.now()
@@ -237,7 +251,10 @@ class Session:
             if caller.gone():
                 return
             yield Step(end - start)
+            begun = clock.now()
             self.context.evaluate(prompt[start:end])
+            if guesses is not None:
+                guesses.took_prompt(clock.now() - begun, end - start)
             self.context.exact = end
         if guesses is not None:
             yield from self._guessed(guesses, prompt, limit, choose, caller)
@@ -267,9 +284,9 @@ class Session:
                 continue
             yield Step(1)
             coming = guesses.round(sequence, last - len(sequence))
-            held = [*sequence, *coming][:-1]
-            self.context.tokens[len(prompt) :] = held[len(prompt) :]
-            if not coming:
+            if coming:
+                self.context.tokens[len(sequence) - 1 :] = [sequence[-1], *coming[:-1]]
+            else:
                 started = clock.now()
                 self.context.evaluate(sequence[-1:])
                 coming = [choose()]

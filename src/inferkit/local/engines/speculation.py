@@ -10,21 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from inferkit.local.engines.interface import InferenceEngine
+from inferkit.local.engines.payoff import TRIAL_TOKENS, Payoff
 from inferkit.local.engines.prefixes import shared_length
 from inferkit.runtime import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Draft", "Guesses", "Payoff", "Speculation", "Verifier"]
-
-_GAIN = 1.05
-"""How much sooner rounds must come to a token to be worth it: what is less is chance."""
-
-_LOSS_SHARE = 0.02
-_FADES = 0.8
-_SOON = 64
-"""Tokens that a reply is expected to go on for, where its limit is further away."""
+__all__ = ["Draft", "Guesses", "Speculation", "Verifier"]
 
 
 class Verifier(InferenceEngine, Protocol):
@@ -40,9 +33,13 @@ class Verifier(InferenceEngine, Protocol):
 
 
 class Draft:
-    """A small model with the vocabulary of a larger one, that guesses what this will write."""
+    """A small model with the vocabulary of a larger one, that guesses what this will write.
 
-    def __init__(self, engine: InferenceEngine, ends: frozenset[int]) -> None:
+    `weight` is about what part it takes of the time that the larger one takes for a token.
+    """
+
+    def __init__(self, engine: InferenceEngine, ends: frozenset[int], weight: float) -> None:
+        self.weight = weight
         self._engine = engine
         self._ends = ends
         self._held: list[int] = []
@@ -80,54 +77,6 @@ class Draft:
         return found
 
 
-class Payoff:
-    """Decides by what was measured whether a round of guessing and checking is worth its time.
-
-    Where rounds do not pay, one is tried again only when so much time has passed without any that it costs a fiftieth
-    of it at most: so a draft that is no use costs next to nothing, and one that becomes useful is noticed.
-    """
-
-    def __init__(self) -> None:
-        self.plain: float | None = None
-        self._reading = 0.0
-        self._seconds = self._tokens = 0.0
-        self._loss = 0.0
-        self._waited = 0.0
-
-    @property
-    def speed(self) -> float | None:
-        """How many times as fast as without it tokens come in rounds; None where that is not known."""
-        return self._tokens * self.plain / self._seconds if self.plain and self._seconds else None
-
-    def took_alone(self, seconds: float) -> None:
-        """Take in what a token took that was computed alone."""
-        self.plain = seconds if self.plain is None else 0.9 * self.plain + 0.1 * seconds
-        self._waited += seconds
-
-    def took_reading(self, seconds: float, tokens: int) -> None:
-        """Take in what it took the draft to read."""
-        if tokens > 1:
-            self._reading = seconds / tokens
-
-    def took_round(self, seconds: float, tokens: int) -> None:
-        """Take in what a round took, and how many tokens came of it."""
-        self._seconds = _FADES * self._seconds + seconds
-        self._tokens = _FADES * self._tokens + tokens
-        self._loss = max(0.0, seconds - tokens * (self.plain or 0.0))
-        self._waited = 0.0
-
-    def worth(self, missing: int, left: int) -> bool:
-        """Say whether to try a round, before which the draft has to read so many tokens, with so many left to write."""
-        if self.plain is None:
-            return False
-        reading, speed = missing * self._reading, self.speed
-        if speed is None:
-            return True
-        if speed > _GAIN:
-            return min(left, _SOON) * self.plain * (1 - 1 / speed) > reading
-        return self._waited * _LOSS_SHARE >= self._loss + reading
-
-
 class Speculation:
     """A target and a draft with the same vocabulary, and what is known of how well they go together."""
 
@@ -135,31 +84,38 @@ class Speculation:
         self.target = target
         self.draft = draft
         self.most = most
-        self.payoff = Payoff()
-        self.count = most
+        self.payoff = Payoff(draft.weight)
+        self.count = self.first = min(most, TRIAL_TOKENS)
 
     def begin(self) -> Guesses:
         """Take up a reply. Several may be under way, by turns."""
+        self.payoff.begin()
         return Guesses(self)
 
 
 class Guesses:
-    """Rounds of guessing and checking, for one reply."""
+    """Guessing and checking, for one reply."""
 
     def __init__(self, speculation: Speculation) -> None:
         self._shared = speculation
         self._payoff = speculation.payoff
         self._target, self._draft = speculation.target, speculation.draft
         self._alone = False
+        self._beside: list[int] = []
+        self._beside_from = 0
         self._rounds = self._proposed = self._accepted = 0
         self._seconds = 0.0
 
     def facts(self, tokens: int) -> dict[str, Any]:
-        """Say how a reply of so many tokens went: what was proposed and accepted, and how much sooner it came."""
+        """Say how a reply of so many tokens went: what was guessed and right, and how much sooner it came."""
         speed = None
-        if self._rounds and self._seconds and self._payoff.plain is not None:
+        if self._proposed and self._seconds and self._payoff.plain is not None:
             speed = round(tokens * self._payoff.plain / self._seconds, 3)
         return {"rounds": self._rounds, "proposed": self._proposed, "accepted": self._accepted, "speed_up": speed}
+
+    def took_prompt(self, seconds: float, tokens: int) -> None:
+        """Take in what a part of the prompt took."""
+        self._payoff.took_prompt(seconds, tokens)
 
     def took_alone(self, seconds: float) -> None:
         """Take in what a token took that was computed alone."""
@@ -172,26 +128,52 @@ class Guesses:
         The target's context holds all of the sequence but its last token. When this returns, it holds all of the
         sequence and what was given, but the last token.
         """
-        alone, self._alone = self._alone, False
-        count = min(self._shared.count, left - 1, self._target.batch - 1, self._draft.context_length - len(sequence))
-        if alone or count < 1 or not self._payoff.worth(self._draft.missing(sequence), left):
+        if self._beside:
+            self._compare(sequence)
+        payoff, draft = self._payoff, self._draft
+        if self._alone or self._beside or payoff.is_idle:
+            self._alone = False
             return []
-        started, missing = clock.now(), self._draft.missing(sequence)
-        self._draft.read(sequence)
+        trial = not payoff.trusts
+        wanted = self._shared.first if trial else self._shared.count
+        count = min(wanted, left - 1, self._target.batch - 1, draft.context_length - len(sequence))
+        missing = draft.missing(sequence)
+        if count < (wanted if trial else 1) or not payoff.worth(missing, left):
+            return []
+        started = clock.now()
+        draft.read(sequence)
         read = clock.now()
-        self._payoff.took_reading(read - started, missing - 1)
-        proposed = self._draft.propose(sequence, count)
+        payoff.took_reading(read - started, missing - 1)
+        proposed = draft.propose(sequence, count)
+        self._proposed += len(proposed)
+        if trial and proposed:
+            self._beside, self._beside_from = proposed, len(sequence)
+            payoff.took_guesses(clock.now() - read, len(proposed))
+            proposed = []
         found = self._checked(sequence, proposed) if proposed else []
         ended = clock.now()
         self._seconds += ended - started
         if proposed:
-            self._payoff.took_round(ended - read, len(found))
+            payoff.took_round(ended - read, len(found))
             self._rounds += 1
-            self._proposed += len(proposed)
-            accepted = sum(one == other for one, other in zip(found, proposed, strict=False))
-            self._accepted += accepted
-            self._shared.count = min(self._shared.most, accepted + 2)
+            self._grow(shared_length(found, proposed), len(proposed))
         return found
+
+    def _compare(self, sequence: Sequence[int]) -> None:
+        """Compare what was guessed beside the model with what it wrote since, as soon as that tells."""
+        wrote = sequence[self._beside_from :]
+        agreed, guessed = shared_length(wrote, self._beside), len(self._beside)
+        if agreed == len(wrote) < guessed:
+            return
+        self._beside = []
+        self._payoff.compared(agreed=2 * agreed > guessed)
+        self._grow(agreed, guessed)
+
+    def _grow(self, accepted: int, proposed: int) -> None:
+        """Take in how many guesses were right, and guess more the next time as long as all are."""
+        self._accepted += accepted
+        more = accepted + 2 if accepted < proposed else 2 * accepted + 2
+        self._shared.count = min(self._shared.most, more)
 
     def _checked(self, sequence: Sequence[int], proposed: list[int]) -> list[int]:
         target, past = self._target, len(sequence) - 1

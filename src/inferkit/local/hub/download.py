@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import shutil
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,6 +18,7 @@ from inferkit.local.hub import checksum
 from inferkit.local.hub.cache import RepoCache
 from inferkit.local.hub.remote import Hub, RemoteFile
 from inferkit.runtime import clock
+from inferkit.runtime.posix import fcntl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +52,11 @@ def fetch(name: HubName, progress: Progress) -> Fetched:
     here = _here(name, progress)
     if here is not None:
         return here
+    if fcntl is None:
+        raise DownloadFailed(
+            f"a model is fetched under a file lock of POSIX, which {sys.platform} does not have; fetch {name} with a "
+            "browser, and give the file's path"
+        )
     with Hub() as hub:
         file = hub.describe(name)
         cache = RepoCache(name.repo)

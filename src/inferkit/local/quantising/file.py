@@ -100,7 +100,8 @@ def write_packed(
     Raises `OSError`.
     """
     with source.open("rb") as file, target.open("r+b") as out, ThreadPoolExecutor(threads) as pool:
-        os.posix_fallocate(out.fileno(), 0, plan.size)  # a disk that is too small says so now
+        if hasattr(os, "posix_fallocate"):  # macOS has none
+            os.posix_fallocate(out.fileno(), 0, plan.size)  # a disk that is too small says so now
         os.pwrite(out.fileno(), plan.head, 0)
         # a view for writing, since only such has an address; it is private, and nothing is written to it
         view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)

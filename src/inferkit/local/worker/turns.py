@@ -98,6 +98,7 @@ class Turns:
         turn.parked = self._model.park()
         if turn.parked is None:
             return False
+        turn.call.flush()  # who waits has what was written until now
         self._holder = None
         return True
 

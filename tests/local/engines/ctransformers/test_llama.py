@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 import tiny_gguf
@@ -59,6 +61,22 @@ def test_scores_do_not_depend_on_how_the_tokens_were_cut(llama):
     llama.evaluate([5, 6, 7], 2)
     llama.evaluate(tokens[2:], 2)
     assert list(llama.logits) == whole
+
+
+def test_what_a_short_context_holds_is_saved_without_touching_room_for_a_full_one(tmp_path):
+    path = tiny_gguf.tiny(context=100_000).write(tmp_path / "m.gguf")
+    llama = Llama(find_library(gpu=False), path, context_length=100_000, batch=32, threads=1)
+    llama.evaluate([1, *llama.tokenize(b"hello the world of")], 0)
+    scores = list(llama.logits)
+    tracemalloc.start()
+    state = llama.save()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2 * len(state) < llama.library.llama_get_state_size(llama.context)
+    llama.evaluate([5, 6, 7], 0)
+    assert llama.restore(state)
+    assert list(llama.logits) == scores
+    llama.close()
 
 
 def test_the_best_and_the_top_tokens_are_those_with_the_highest_scores(llama):

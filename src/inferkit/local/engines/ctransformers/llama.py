@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import ctypes
 import math
+import mmap
 import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -249,13 +250,18 @@ class Llama:
         return float(highest.logit - math.log(highest.p)) if highest.p > 0 else math.nan
 
     def save(self) -> bytearray:
-        """See `InferenceEngine`."""
-        state = bytearray(self.library.llama_get_state_size(self.context))
-        view = (ctypes.c_char * len(state)).from_buffer(state)
-        written = self.library.llama_copy_state_data(self.context, ctypes.addressof(view))
-        del view
-        del state[written:]
-        return state
+        """See `InferenceEngine`. The library wants room for a full context: only what it writes is touched."""
+        size = self.library.llama_get_state_size(self.context)
+        try:
+            room = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError as error:
+            raise MemoryError from error
+        with room:
+            view = (ctypes.c_char * size).from_buffer(room)
+            written = self.library.llama_copy_state_data(self.context, ctypes.addressof(view))
+            del view
+            with memoryview(room) as whole, whole[:written] as state:
+                return bytearray(state)
 
     def restore(self, state: bytearray) -> bool:
         """See `InferenceEngine`."""

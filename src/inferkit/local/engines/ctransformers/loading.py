@@ -47,6 +47,7 @@ def load(settings: EngineSettings, model: ModelFile, draft: ModelFile | None = N
         threads=settings.threads,
         memory=available_memory(),
         memory_limit=settings.memory_limit,
+        draft=draft,
     )
     library, gpu_layers = _library(settings.gpu_layers, model, sizes)
     llama = Llama(
@@ -69,7 +70,8 @@ def load(settings: EngineSettings, model: ModelFile, draft: ModelFile | None = N
             threads=sizes.threads,
             gpu_layers=gpu_layers,
         )
-        speculation = Speculation(llama, Draft(guesser, tokens.ends), settings.draft_tokens)
+        weight = draft.parameters / model.parameters
+        speculation = Speculation(llama, Draft(guesser, tokens.ends, weight), settings.draft_tokens)
     constrain = ElementConstraints(llama)
     return Session(
         model,

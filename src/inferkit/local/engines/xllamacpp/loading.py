@@ -46,6 +46,7 @@ def load(settings: EngineSettings, model: ModelFile, draft: ModelFile | None = N
         threads=settings.threads,
         memory=available_memory(),
         memory_limit=settings.memory_limit,
+        draft=draft,
     )
     prompt_threads = settings.prompt_threads or settings.threads or usable_cores()
     llama = LlamaCpp(
@@ -71,7 +72,8 @@ def load(settings: EngineSettings, model: ModelFile, draft: ModelFile | None = N
             prompt_threads=prompt_threads,
             gpu_layers=llama.gpu_layers and draft.block_count + 1,
         )
-        speculation = Speculation(llama, Draft(guesser, tokens.ends), settings.draft_tokens)
+        weight = draft.parameters / model.parameters
+        speculation = Speculation(llama, Draft(guesser, tokens.ends, weight), settings.draft_tokens)
     return Session(
         model,
         llama,
