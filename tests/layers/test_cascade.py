@@ -15,6 +15,7 @@ from inferkit import (
     Client,
     ConfigurationError,
     ContentFiltered,
+    DeadlineExceeded,
     Insert,
     InvalidRequest,
     Price,
@@ -196,6 +197,117 @@ def test_a_budget_that_does_not_cover_the_larger_one_loses_nothing_of_what_was_p
         assert (reply.text, reply.provider, reply.cost_nanos) == ("short", "small", 2_000)
         assert budget.usage(ledger=llm.ledger).usd == Decimal("0.000004")
     assert large.requests == []
+
+
+THREE = {"any": ["small:m", "middle:m", "large:m"]}
+
+
+def three(small, middle, large, cascade, **more):
+    found = settings(small, large, cascade, **more)
+    found["providers"] = {"small": small, "middle": middle, "large": large}
+    return {**found, "models": THREE}
+
+
+def scarce(tmp_path, *, middle, large):
+    """Give settings under which a budget covers a model that costs 1, and none that costs 10,000."""
+    prices = {"small:m": Price(1, 1), "middle:m": Price(middle, middle), "large:m": Price(large, large)}
+    return {
+        "ledger": tmp_path / "ledger.db",
+        "budget": Budget(usd="0.001", per="month", name="all"),
+        "prices": prices,
+    }
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_third_model_is_asked_where_the_budget_does_not_cover_the_second(tmp_path, caplog, keep):
+    caplog.set_level(logging.INFO, "inferkit")
+    small, middle, large = FakeProvider("short"), FakeProvider("middle"), FakeProvider("from the large one")
+    more = scarce(tmp_path, middle=10_000, large=1)
+    with Client(**three(small, middle, large, Cascade(long_enough, keep=keep), **more)) as llm:
+        reply = llm.complete("any", "Hello?", max_output_tokens=50)
+        assert (reply.text, reply.provider) == ("from the large one", "large")
+        assert more["budget"].usage(ledger=llm.ledger).usd == reply.cost
+    assert [(attempt.name, attempt.kind) for attempt in reply.attempts] == [
+        ("small:m", "primary"), ("large:m", "escalation"),
+    ]  # fmt: skip
+    assert middle.requests == []
+    assert [record.message.split(": ", 1)[1] for record in caplog.records] == [
+        "the reply of small:m is not good enough, and middle:m is asked",
+        "middle:m gives no reply to judge (BudgetExceeded: budget all)",
+    ]
+
+
+def test_where_a_budget_covers_no_larger_one_the_reply_is_kept_and_everything_booked(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "inferkit")
+    small, nobody = FakeProvider("short"), FakeProvider("not asked")
+    more = scarce(tmp_path, middle=10_000, large=20_000)
+    with Client(**three(small, nobody, nobody, Cascade(long_enough, keep=True), **more)) as llm:
+        reply = llm.complete("any", "Hello?", max_output_tokens=50)
+        assert (reply.text, reply.provider, reply.cost_nanos) == ("short", "small", 2_000)
+        assert more["budget"].usage(ledger=llm.ledger).usd == Decimal("0.000002")
+    assert nobody.requests == []
+    assert caplog.records[-1].message.split(": ", 1)[1] == (
+        "large:m gives no reply (BudgetExceeded: budget all), and that of small:m is handed on, which is not good "
+        "enough"
+    )
+    with Client(**three(FakeProvider("short"), nobody, nobody, Cascade(long_enough), **more)) as llm:
+        with pytest.raises(BudgetExceeded):
+            llm.complete("any", "Hello?", max_output_tokens=50)
+        assert more["budget"].usage(ledger=llm.ledger).usd == Decimal("0.000004")
+
+
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [
+        (ContentFiltered("no", provider="middle"), False),  # nobody else is asked for what one refused
+        (DeadlineExceeded(), False),
+        (InvalidRequest("cannot", provider="middle"), True),
+        (Unavailable("down", provider="middle"), True),
+        (ConfigurationError("its wire has no form for this"), False),
+    ],
+)
+def test_a_reply_is_kept_whatever_becomes_of_the_models_after_it(world, error, asked):
+    small, middle = FakeProvider("short"), FakeProvider(error)
+    large = FakeProvider(Unavailable("down", provider="large"))
+    seen = []
+
+    async def look(request, call_next):
+        response = await call_next(request)
+        seen.extend(dict(event.attributes) for event in request.record.events if event.name == "cascade")
+        return response
+
+    async def body(world):
+        more = {"layers": [Insert(look, before="route")]}
+        async with closing(world.client(**three(small, middle, large, Cascade(long_enough, keep=True), **more))) as llm:
+            return await llm.complete("any", "Hello?")
+
+    reply = world.run(body)
+    assert (reply.text, reply.provider, bool(large.requests)) == ("short", "small", asked)
+    assert seen[0] == {"target": "small:m", "accepted": False}
+    assert seen[-1]["kept"] == "small:m"
+    assert seen[1]["error"] == type(error).__name__
+
+
+def test_the_last_reply_that_was_judged_is_kept_with_all_that_is_known_of_it(tmp_path):
+    down = Unavailable("down", provider="large")
+    small, middle, large = FakeProvider("one", "one"), FakeProvider("two", "two"), FakeProvider(down, down)
+    more = {"cache": True, "home": tmp_path}
+    with Client(**three(small, middle, large, Cascade(long_enough, keep=True), **more)) as llm:
+        replies = [llm.complete("any", "Hello?") for _ in range(2)]
+    assert [(reply.text, reply.provider) for reply in replies] == [("two", "middle")] * 2
+    assert len(small.requests) == 2, "nobody is given again what was not good enough"
+
+
+def test_a_larger_model_that_breaks_before_it_is_judged_leaves_the_smaller_ones_reply():
+    small = FakeProvider("short")
+    middle = FakeProvider(["from the", Unavailable("broke", provider="middle")])
+    large = FakeProvider(Unavailable("down", provider="large"))
+    with Client(**three(small, middle, large, Cascade(long_enough, keep=True))) as llm:
+        reply = llm.complete("any", "Hello?")
+    assert (reply.text, reply.provider) == ("short", "small")
+    assert [(attempt.kind, attempt.outcome) for attempt in reply.attempts] == [
+        ("primary", "completed"), ("escalation", "error"), ("escalation", "error"),
+    ]  # fmt: skip
 
 
 def test_what_was_found_is_in_the_trace():

@@ -6,8 +6,22 @@ import threading
 
 import pytest
 
-from inferkit import Budget, Client, ConfigurationError, Hedge, Price, RetryRules, StreamInterrupted, Unavailable
+from inferkit import (
+    BreakerRules,
+    Budget,
+    Client,
+    ConfigurationError,
+    Health,
+    Hedge,
+    Insert,
+    Price,
+    RateLimited,
+    RetryRules,
+    StreamInterrupted,
+    Unavailable,
+)
 from inferkit.routing import Cascade
+from inferkit.runtime import clock
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.runtime.racing import race
 from inferkit.testing import FakeProvider, settled
@@ -95,7 +109,7 @@ def test_where_there_is_nobody_else_the_same_model_is_asked_again(world):
     slow = FakeProvider(stuck(gate), "at once")
 
     async def body(world):
-        async with closing(world.client(**settings(slow, FakeProvider()))) as llm:
+        async with closing(world.client(**settings(slow, FakeProvider(), max_retries=1))) as llm:
             reply = await llm.complete("one", "Hello?")
             gate.open()
             return reply
@@ -139,9 +153,10 @@ def test_where_both_fail_the_error_of_the_first_is_raised_and_retried():
         gate.open()
         return Unavailable("so is the second", provider="quick")
 
-    with Client(**settings(slow, FakeProvider(fails), max_retries=1, ledger=False, cache=False)) as llm:
-        reply = llm.complete("one", "Hello?")
+    with Client(**settings(slow, FakeProvider(fails), max_retries=2, ledger=False, cache=False)) as llm:
+        reply = llm.complete("any", "Hello?")
     assert reply.text == "again"
+    assert [attempt.kind for attempt in reply.attempts] == ["hedge", "primary", "retry"]
     assert len({attempt.number for attempt in reply.attempts}) == len(reply.attempts)
 
 
@@ -211,7 +226,7 @@ def test_a_later_request_of_the_same_call_is_not_taken_for_the_hedges(world):
 
     async def body(world):
         routes = {"any": Cascade(lambda _, reply: len(reply.text) > 10)}
-        async with closing(world.client(**settings(slow, large, routes=routes))) as llm:
+        async with closing(world.client(**settings(slow, large, routes=routes, max_retries=2))) as llm:
             with pytest.raises(StreamInterrupted) as caught:
                 await llm.complete("any", "Hello?")
             gate.open()
@@ -239,6 +254,154 @@ def test_both_attempts_are_in_the_trace_with_the_event_that_says_why(world):
     (call,) = recorded.named("inferkit.call")
     (event,) = [event for event in call.events if event.name == "hedge"]
     assert event.attributes["target"] == "quick:m"
+
+
+SHUT = BreakerRules(failures=2, cooldown=60)
+
+
+def down(name, **details):
+    return Unavailable("down", provider=name, **details)
+
+
+def shut(health, name):
+    """Have a circuit open."""
+    for _ in range(2):
+        health.failed(name, down(name), 0, clock.now())
+    assert health.of(name, clock.now()).circuit == "open"
+
+
+def opened_later(gate, *rest):
+    """Give a script that is late, and answers in the end: there is nobody else to wait for."""
+
+    def script(_):
+        threading.Timer(0.1, gate.open).start()
+        return [gate, *rest]
+
+    return script
+
+
+def test_a_hedge_does_not_go_to_a_model_whose_circuit_is_open():
+    health, quick = Health(breaker=SHUT), FakeProvider("never")
+    shut(health, "quick:m")
+    slow = FakeProvider(opened_later(Gate(), "from the slow one"))
+    with Client(**settings(slow, quick, health=health, ledger=False, cache=False)) as llm:
+        assert llm.complete("any", "Hello?").text == "from the slow one"
+    assert quick.requests == []
+
+
+def test_a_hedge_is_no_probe():
+    health, quick = Health(breaker=SHUT), FakeProvider("never")
+    shut(health, "quick:m")
+    health.troubled["quick:m"]._breaker.opens_until = clock.now()
+    assert health.of("quick:m", clock.now()).circuit == "half_open"
+    slow = FakeProvider(opened_later(Gate(), "from the slow one"))
+    with Client(**settings(slow, quick, health=health, ledger=False, cache=False)) as llm:
+        assert llm.complete("any", "Hello?").text == "from the slow one"
+    assert quick.requests == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "stands"),
+    [
+        (down("quick"), {"circuit": "open", "paused": False, "failures": 2}),
+        (RateLimited("wait", provider="quick", retry_after=30.0), {"circuit": "closed", "paused": True, "failures": 0}),
+    ],
+)
+def test_all_calls_know_how_a_hedge_ended(world, fault, stands):
+    health = Health(breaker=SHUT, retries=None)
+    gates = [Gate() for _ in range(4)]
+    scripts = iter(gates)
+    slow = FakeProvider(lambda _: [next(scripts), "from the slow one"])
+    opening = iter(gates)
+
+    def fails(_):
+        next(opening).open()
+        return fault
+
+    quick = FakeProvider(fails)
+
+    async def body(world):
+        async with closing(world.client(**settings(slow, quick, health=health, ledger=False, cache=False))) as llm:
+            for _ in range(2):
+                if not health.of("quick:m", clock.now()).is_asked:
+                    break
+                await llm.complete("any", "Hello?")
+
+    world.run(body)
+    found = health.of("quick:m", clock.now())
+    assert {name: getattr(found, name) for name in stands} == stands
+
+
+@world_on_a_loop
+def test_those_that_lose_do_not_count_against_their_model(world):
+    health = Health(breaker=SHUT, retries=None)
+    slow, quick = FakeProvider(lambda _: stuck(Gate())), FakeProvider("from the quick one")
+    more = {"health": health, "hedge": Hedge(after=0.001, rules=RetryRules(ratio=1)), "ledger": False, "cache": False}
+
+    async def body(world):
+        async with closing(world.client(**settings(slow, quick, **more))) as llm:
+            return [(await llm.complete("any", f"Hello {place}?")).provider for place in range(4)]
+
+    assert world.run(body) == ["quick"] * 4
+    assert health.of("slow:m", clock.now()).circuit == "closed"
+    assert health.of("slow:m", clock.now()).failures == 0
+
+
+def test_one_that_fails_while_its_hedge_answers_counts(world):
+    gate, late = Gate(), Gate()
+    slow = FakeProvider([gate, down("slow", status=503)])
+
+    def second(_):
+        gate.open()
+        return [late, "from the quick one"]
+
+    quick = FakeProvider(second)
+
+    class Watched(Health):
+        """Opens the way of the hedge once it is told of the first one."""
+
+        def failed(self, name, *rest):
+            super().failed(name, *rest)
+            late.open()
+
+    health = Watched(breaker=SHUT, retries=None)
+
+    async def body(world):
+        async with closing(world.client(**settings(slow, quick, health=health, ledger=False, cache=False))) as llm:
+            return await llm.complete("any", "Hello?")
+
+    assert world.run(body).provider == "quick"
+    assert health.of("slow:m", clock.now()).failures == 1
+
+
+def test_hedges_and_retries_have_one_budget():
+    """Two are left in all: the first two calls take them for hedges, and the third has none, nor a retry."""
+    health = Health(breaker=None, retries=RetryRules(ratio=0, floor=2, seconds=1e9))
+    hedge = Hedge(after=0.001, rules=RetryRules(ratio=1, floor=100))
+    slow = FakeProvider(opened_later(Gate(), down("slow")), opened_later(Gate(), down("slow")), down("slow"))
+    quick = FakeProvider("from the quick one")
+    with Client(**settings(slow, quick, health=health, hedge=hedge, max_retries=3, ledger=False, cache=False)) as llm:
+        assert [llm.complete("any", "Hello?").provider for _ in range(2)] == ["quick", "quick"]
+        settled()
+        assert llm.health()["slow:m"].retries_left == 0
+        with pytest.raises(Unavailable) as caught:
+            llm.complete("one", "Hello?")
+    assert [attempt.kind for attempt in caught.value.attempts] == ["primary"]
+
+
+def test_whom_a_hedge_has_asked_in_vain_is_not_asked_again_at_once():
+    gate, third = Gate(), FakeProvider("from the third one")
+    slow = FakeProvider([gate, down("slow")])
+
+    def fails(_):
+        gate.open()
+        return down("quick")
+
+    quick = FakeProvider(fails)
+    more = {"providers": {"slow": slow, "quick": quick, "third": third}, "prices": {**PRICES, "third:m": Price(1, 1)}}
+    with Client(**settings(slow, quick, models={"any": ["slow:m", "quick:m", "third:m"]}, **more)) as llm:
+        reply = llm.complete("any", "Hello?")
+    assert (reply.provider, len(quick.requests)) == ("third", 1)
 
 
 @pytest.mark.parametrize(
@@ -293,6 +456,36 @@ def test_what_was_lost_in_a_thread_is_closed_there():
     assert drive(race(DirectRuntime(), first, second, after=0.001, lose=lose)) == "second"
     gate.open()
     assert lost.wait(30)
+
+
+@pytest.mark.parametrize("winner", ["slow", "quick"])
+def test_a_thread_whose_turn_comes_after_its_call_sends_nothing_that_nobody_would_pay_for(winner, tmp_path):
+    there, turn, over = threading.Event(), threading.Event(), threading.Event()
+    raised = []
+
+    async def in_turn(request, call_next):
+        if request.provider == winner:
+            assert there.wait(30)
+            return await call_next(request)
+        there.set()
+        assert turn.wait(30)
+        try:
+            return await call_next(request)
+        except BaseException as error:
+            raised.append(type(error).__name__)
+            raise
+        finally:
+            over.set()
+
+    slow, quick = FakeProvider("from the slow one"), FakeProvider("from the quick one")
+    more = {"ledger": tmp_path / "ledger.db", "budget": Budget(usd=1, name="all"), "cache": False}
+    with Client(**settings(slow, quick, layers=[Insert(in_turn, before="meter")], **more)) as llm:
+        reply = llm.complete("any", "Hello?", max_output_tokens=9)
+        turn.set()
+        assert over.wait(30)
+        (entry,) = llm.ledger.entries()
+    assert (reply.provider, raised) == (winner, ["TooLateError"])
+    assert len(slow.requests + quick.requests) == entry.charge.attempts == 1
 
 
 def test_a_loser_that_cannot_be_given_up_troubles_nobody(caplog):

@@ -9,6 +9,7 @@ from budgets.stack import Stack, likely_input, likely_output, make_request
 from inferkit import Budget, BudgetExceeded, Insert, Price, Response
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk
+from inferkit.core.errors import LedgerError
 from inferkit.core.usage import Usage
 from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.sqlite.ledger import SqliteLedger
@@ -250,6 +251,79 @@ def test_an_attempt_that_still_runs_when_its_call_ends_costs_what_it_may_cost(ru
     assert charged == 20_000 + input_tokens_bound(request) * 1_000 + OUTPUT * 2_000
     (entry,) = ledger.entries()
     assert (entry.charge.attempts, entry.charge.estimated) == (2, True)
+
+
+@on_a_loop
+@pytest.mark.parametrize("usd", ["5", "0.0002"])
+def test_an_attempt_that_waits_for_the_ledger_when_its_call_ends_costs_nothing_and_is_not_sent(run, ledger, usd):
+    """What it asked for may be more than all the limit."""
+
+    class Late(Stack):
+        async def attempt(self, request):
+            response = await super().attempt(request)
+            chunks = await response.read()
+            group.start_soon(self.second, request)
+            await asked.wait()
+            return Response(_Replayed(chunks), runtime=request.runtime, model=response.model)
+
+        async def second(self, request):
+            with pytest.raises((BudgetExceeded, LedgerError)):
+                await super().attempt(request)
+
+    stack, extend = Late(ledger, FakeProvider(REPLY)), ledger.accounts.extend
+
+    async def main(runtime):
+        nonlocal group, asked
+        asked, ended = anyio.Event(), anyio.Event()
+
+        async def slowly(*args, **kwargs):
+            answer = await extend(*args, **kwargs)
+            asked.set()
+            await ended.wait()
+            return answer
+
+        stack.budget._accounts = Slow(ledger.accounts, slowly)
+        async with anyio.create_task_group() as group:
+            scope = Scope(Budget(usd=usd, name="all"))
+            await (await stack(make_request(runtime, scope, max_output_tokens=OUTPUT))).read()
+            ended.set()
+
+    group = asked = None
+    run(main)
+    assert ledger.balance("all", MONTH).posted == Amounts(20_000, 15, 1)
+    assert ledger.balance("all", MONTH).pending == Amounts(0, 0, 0)
+    (entry,) = ledger.entries()
+    assert (entry.charge.attempts, entry.charge.estimated) == (1, False)
+    assert len(stack.model.requests) == 1
+
+
+def test_an_attempt_that_comes_after_the_end_of_its_call_is_not_sent_though_what_was_held_would_cover_it(run, ledger):
+    stack = Stack(ledger, FakeProvider(REPLY))
+
+    async def main(runtime):
+        request = make_request(runtime, SCOPE, max_output_tokens=OUTPUT)
+        kept = []
+        stack.attempt = lambda request: kept.append(request) or Stack.attempt(stack, request)
+        response = await stack(request)
+        hold = request.record.hold
+        await response.read()
+        kept[0].record.hold = hold  # as who began before that would have it
+        with pytest.raises(LedgerError, match="settled before"):
+            await stack.meter(kept[0].replace(max_output_tokens=5), stack.model)
+
+    run(main)
+    assert len(stack.model.requests) == 1
+
+
+class Slow:
+    """Accounts whose `extend` is another."""
+
+    def __init__(self, accounts, extend):
+        self.accounts = accounts
+        self.extend = extend
+
+    def __getattr__(self, name):
+        return getattr(self.accounts, name)
 
 
 def test_an_attempt_that_a_failed_call_left_open_is_paid_for(run, ledger):

@@ -68,12 +68,13 @@ def load(monkeypatch, **settings):
 def test_the_capacity_is_used_the_most_important_is_unharmed_and_shares_are_fair(monkeypatch):
     limits = {"p:m": RateLimit(concurrent=100, queue=40)}
     provider, done, errors = load(monkeypatch, limits=limits)
-    assert done.total() >= 0.9 * CAPACITY * SECONDS
+    assert done.total() >= 0.98 * CAPACITY * SECONDS
     assert done["important"] == IMPORTANT * SECONDS
     shares = [done[who] for who in TENANTS]
     assert min(shares) >= 0.8 * max(shares), done
     assert {kind for _, kind in errors} <= {"Overloaded", "RateLimited", "DeadlineExceeded"}
-    assert provider.refused <= 0.2 * provider.served
+    assert provider.refused <= 0.03 * provider.served
+    assert provider.served >= 0.96 * CAPACITY * (SECONDS + 5), "those that wait at the end are answered, too"
 
 
 def test_without_limits_the_most_important_is_harmed_like_all_others(monkeypatch):

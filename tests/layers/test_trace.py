@@ -278,6 +278,24 @@ def test_a_trace_is_drawn_as_a_tree(world, recorded):
     assert any("retry" in line and "status 503" in line for line in lines)
 
 
+def test_a_tree_in_a_narrow_terminal_breaks_between_facts_and_obeys_no_controls(world, recorded):
+    from rich.console import Console
+
+    async def body(world):
+        llm = client(world, recorded, FakeProvider(Chunk("hello", finish_reason="the \x1b[2Jend")))
+        await llm.complete("any", "hi")
+        await llm.aclose()
+
+    world.run(body)
+    console = Console(width=60, record=True, file=io.StringIO())
+    console.print(trace_tree(recorded.collector.spans))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 60
+    assert "finish the \\x1b[2Jend" in text
+    facts = [fact for line in text.splitlines() for fact in line.strip(" │├└─").split("  ")]
+    assert {"served by p0:m", "provider p0", "attempt primary", "outcome completed"} <= set(facts)
+
+
 def test_an_attempt_says_what_has_a_price_of_its_own_and_what_its_provider_says_that_it_cost(world, recorded):
     details = UsageDetails(
         cache_write_1h_tokens=7, server_tools=(("web_search", 2),), service_tier="flex", reported_nanos=300_000

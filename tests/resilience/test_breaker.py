@@ -74,6 +74,16 @@ def test_a_probe_of_which_nobody_ever_tells_does_not_keep_it_shut_for_ever():
     assert breaker.refused_until(18.1) is None
 
 
+def test_a_probe_that_ends_after_its_place_was_given_away_does_not_give_it_away_again():
+    breaker = opened()
+    late = breaker.begin(2.0)
+    breaker.begin(18.1)
+    breaker.given_up(late)
+    assert breaker.refused_until(18.1) is not None, "the second one is still under way"
+    assert not breaker.worked(late, 18.1)
+    assert breaker.state(18.1) == "half_open"
+
+
 def test_what_was_sent_before_it_opened_neither_closes_nor_reopens_it():
     breaker = Breaker(RULES)
     early = breaker.begin(0.0)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from inferkit.resilience.buckets import Bucket, QuotaBucket
-from inferkit.resilience.limiter import Limiter, Ticket
+from inferkit.resilience.limiter import Limiter
 from inferkit.resilience.quotas import Quota, QuotaNames, find_quotas, quota_headers, read_quota
+from inferkit.resilience.waiting import Ticket
 from inferkit.resilience.written_times import time_left
 
 AT = 1_800_000_000.0  # 2027-01-15T08:00:00Z

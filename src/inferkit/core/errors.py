@@ -6,10 +6,12 @@ InferkitError               .request_id .attempts .run .embedded
 ├ DeadlineExceeded          (also a TimeoutError) .partial
 ├ NoRoute
 ├ ConfigurationError        (also a ValueError)
+│ ├ ConfigurationFileError  .file .line .column
 │ ├ LocalModelError         the next candidate is asked
 │ │ └ ModelFileError
 │ └ UnpricedModel
 ├ LedgerError
+├ CacheError                  where somebody clears it or looks into it; no call fails for a cache
 ├ InvalidReply              .problems .detail .finish_reason .partial
 ├ ToolRoundsExceeded
 └ ProviderError             .provider .status .code .retryable .retry_after
@@ -21,6 +23,7 @@ StreamError(RuntimeError)   misuse of a stream: read twice, read after closing
 ```
 
 Messages never carry a prompt, a reply or a secret. A partial reply is an attribute, not part of the message.
+It is longer than other modules, since a tree is read as a whole.
 """
 
 from __future__ import annotations
@@ -39,8 +42,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthenticationFailed",
     "BudgetExceeded",
+    "CacheError",
     "CircuitOpen",
     "ConfigurationError",
+    "ConfigurationFileError",
     "ContentFiltered",
     "DeadlineExceeded",
     "InferkitError",
@@ -154,6 +159,19 @@ class ConfigurationError(InferkitError, ValueError):
     """Something was set up wrongly; the message says what to change."""
 
 
+class ConfigurationFileError(ConfigurationError):
+    """A configuration file says something wrong; each line of the message names a place in it, and what to change.
+
+    `file` is its path, `line` and `column` are those of the first thing that is wrong, both counted from 1.
+    """
+
+    def __init__(self, message: str, *, file: str, line: int, column: int) -> None:
+        super().__init__(message)
+        self.file = file
+        self.line = line
+        self.column = column
+
+
 class LocalModelError(ConfigurationError):
     """A local model cannot run here: for its file, or for what this machine lacks. The next candidate is asked."""
 
@@ -168,6 +186,10 @@ class UnpricedModel(ConfigurationError):
 
 class LedgerError(InferkitError):
     """The ledger cannot be read or written. Calls with a budget are blocked until it can."""
+
+
+class CacheError(InferkitError):
+    """The cache cannot be cleared or looked into. No call fails for its cache."""
 
 
 class InvalidReply(InferkitError):

@@ -9,16 +9,28 @@ from dataclasses import dataclass, field
 from os import urandom
 from typing import TYPE_CHECKING, Any, Literal
 
+from inferkit.core.attempt import gave_the_reply
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from inferkit.core.attempt import Attempt
     from inferkit.core.errors import InferkitError
     from inferkit.runtime.protocol import Clock
 
-__all__ = ["CacheResult", "CallRecord", "Event"]
+__all__ = ["CacheResult", "CallRecord", "Event", "cost_of"]
 
 CacheResult = Literal["hit", "partial", "coalesced", "miss", "bypass"]
+
+
+def cost_of(attempts: Iterable[Attempt]) -> int | None:
+    """Give what attempts cost together, in nano-dollars; None if one of them has no known price."""
+    total = 0
+    for attempt in attempts:
+        if attempt.cost_nanos is None:
+            return None
+        total += attempt.cost_nanos
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +62,16 @@ class CallRecord:
     layer's reservation while there is one, `clamped` says that it lowered the output tokens, `degraded` names the
     budget (its account) that took the call to a smaller model. `saved_nanos` is what a cache hit would have cost,
     `names` what the resolve layer found behind the model names of this call. `left_out` names what of the request was
-    not sent, since it is for another provider alone. `seams` are where in the text a stream broke and went on. `hedges`
-    is how many hedges were sent, `hedged_to` the target of the one that has just begun to answer.
+    not sent, since it is for another provider alone. `seams` are where in the text a stream broke and went on,
+    `gone_on` the places in `attempts` of those that broke there: what they gave was handed on. `landed` is where a
+    local model's words begin that end a reply which its budget cut. `was_not_good_enough` says that a cascade handed on
+    what it had judged so, for want of a better one, `is_settled` that what it cost was added up: no other attempt
+    begins.
+
+    Of its requests: `sent` is how many were, `most` how many may be (see `Retry`), `numbered` the number of the last
+    one. `questions` is how many things were asked, a repair or an escalation being another one than what came before.
+    `asked` names the models that were asked the last of them, `answered` says that one of them began to answer, and
+    `sending` is the request under way, or that of a race which answers.
     """
 
     clock: Clock
@@ -74,8 +94,17 @@ class CallRecord:
     attempt_spans: list[Any] = field(default_factory=list)
     left_out: tuple[str, ...] = ()
     seams: tuple[int, ...] = ()
-    hedges: int = 0
-    hedged_to: Any = None
+    gone_on: tuple[int, ...] = ()
+    landed: int | None = None
+    was_not_good_enough: bool = False
+    is_settled: bool = False
+    sent: int = 0
+    most: int = 0
+    numbered: int = 0
+    questions: int = 0
+    asked: tuple[str, ...] = ()
+    answered: bool = False
+    sending: Any = None
 
     def __post_init__(self) -> None:
         self.id = self.id or _new_id(self.clock.time())
@@ -98,11 +127,15 @@ class CallRecord:
 
     @property
     def served(self) -> Attempt | None:
-        """The attempt that gave the reply: the last that ran to its end, since lost hedges may end after it."""
-        if self.attempts and self.attempts[-1].outcome == "completed":
-            return self.attempts[-1]
-        completed = (attempt for attempt in reversed(self.attempts) if attempt.outcome == "completed")
-        return next(completed, self.attempts[-1] if self.attempts else None)
+        """The attempt that gave the reply, or its last part (see `gave_the_reply`)."""
+        return self.served_among(self.attempts)
+
+    def served_among(self, attempts: Sequence[Attempt]) -> Attempt | None:
+        """Give the one of these attempts that gave the reply."""
+        if not attempts:
+            return None
+        place = 0 if len(attempts) == 1 else gave_the_reply(attempts, (self.provider, self.model), self.gone_on)
+        return attempts[place] if attempts[place].kind != "landing" else None
 
     @property
     def reported_nanos(self) -> int | None:
@@ -119,9 +152,4 @@ class CallRecord:
     @property
     def cost_nanos(self) -> int | None:
         """What all attempts cost together, in nano-dollars; None if one of them has no known price."""
-        total = 0
-        for attempt in self.attempts:
-            if attempt.cost_nanos is None:
-                return None
-            total += attempt.cost_nanos
-        return total
+        return cost_of(self.attempts)

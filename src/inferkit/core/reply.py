@@ -1,14 +1,19 @@
-"""What a call gave: the whole reply, put together from its chunks and its record."""
+"""What a call gave: the whole reply, put together from its chunks and its record.
+
+It is longer than other modules, since what a reply shows of itself and leaves out is best read beside its fields.
+"""
 
 from __future__ import annotations
 
 import math
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic, cast
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Generic, cast, overload
 
+from inferkit.core.errors import ConfigurationError, InferkitError
 from inferkit.core.messages import Message, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
-from inferkit.core.money import to_usd
+from inferkit.core.money import format_usd, to_usd
+from inferkit.core.shown import folded_html, html_of, shortened, shown, shows_text, table_html, text_html
 from inferkit.core.usage import NO_DETAILS, Usage
 
 if TYPE_CHECKING:
@@ -23,6 +28,7 @@ if TYPE_CHECKING:  # who writes `Reply` means one of anything
     from typing_extensions import TypeVar
 
     T = TypeVar("T", default=Any)
+    S = TypeVar("S")
 else:
     from typing import TypeVar
 
@@ -31,7 +37,7 @@ else:
 __all__ = ["Reply", "T", "parts_of", "tool_calls"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Reply(Generic[T]):
     """The reply to one call.
 
@@ -43,9 +49,11 @@ class Reply(Generic[T]):
     ledger and in traces, `trace_id` is the trace's hex id where one was recorded. `message` is what goes on with
     the conversation: append it, and what only the provider understands goes back with it. `extra` is what else the
     provider said of the reply (citations, logprobs, its service tier), under its own names. `left_out` names what of
-    the request its provider was not sent, since only another one understands it. `seams` are the places in `text`, in
-    characters, at which its stream broke and went on. `chunks` are the pieces that it came
-    in, `raw` holds the provider's own events. `parsed` is the valid object of a call with `schema=`.
+    the request its provider was not sent, since only another one understands it. `seams` are the places in `text`,
+    in characters, at which its stream broke and went on. `landed` is the place from which on the words are those of
+    a local model, which ended a reply that its budget cut (`on_exceed="land"`); None where none did. `chunks` are
+    the pieces that it came in, `raw` holds the provider's own events. `parsed` is the valid object of a call with
+    `schema=`.
     """
 
     id: str
@@ -66,6 +74,7 @@ class Reply(Generic[T]):
     extra: Mapping[str, Any] = field(repr=False)
     left_out: tuple[str, ...] = ()
     seams: tuple[int, ...] = ()
+    landed: int | None = None
     chunks: tuple[Chunk, ...] = field(repr=False, compare=False)
     parsed: T = field(default=cast("T", None), repr=False, compare=False)
 
@@ -109,9 +118,93 @@ class Reply(Generic[T]):
             extra=extra,
             left_out=record.left_out,
             seams=record.seams,
+            landed=record.landed,
             chunks=tuple(chunks),
             parsed=parsed,
         )
+
+    def __repr__(self) -> str:
+        """Say what kind of reply it is; of its text the size, or with `INFERKIT_SHOW_TEXT=1` the beginning."""
+        text = repr(shortened(self.text)) if shows_text() else f"{len(self.text)} characters"
+        return shown(
+            self,
+            text,
+            model=":".join(filter(None, (self.provider, self.model))),
+            finish_reason=self.finish_reason,
+            tool_calls=[call.name for call in self.tool_calls],
+            input_tokens=self.usage.input_tokens,
+            output_tokens=self.usage.output_tokens,
+            cost=_dollars(self.cost_nanos),
+            cache=self.cache,
+            degraded=self.degraded,
+            attempts=len(self.attempts) if len(self.attempts) > 1 else None,
+            id=self.id,
+        )
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: its text as it came, which is never taken for HTML, and what it cost."""
+        usage, saved = self.usage, f", {_dollars(self.saved_nanos)} saved" if self.saved_nanos else ""
+        calls = [f"{call.name}({call.arguments})" for call in self.tool_calls]
+        facts = [
+            ("model", ":".join(filter(None, (self.provider, self.model)))),
+            ("finish reason", self.finish_reason or "none yet"),
+            ("tokens", f"{usage.input_tokens:,} in, {usage.output_tokens:,} out{', estimated' * usage.estimated}"),
+            ("cost", f"{_dollars(self.cost_nanos) or 'no known price'}{saved}"),
+            ("cache", self.cache or "none"),
+            ("attempts", ", ".join(f"{each.kind} {each.name}: {each.outcome}" for each in self.attempts) or "none"),
+            ("id", self.id),
+        ]
+        reasoning = folded_html("reasoning", self.reasoning) if self.reasoning else ""
+        asked = folded_html("tool calls", "\n".join(calls)) if calls else ""
+        return html_of("Reply", text_html(self.text), reasoning, asked, table_html(facts))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all of it as plain data, which JSON can hold: `from_dict` makes the same reply of it.
+
+        Keys and `usage`, costs and `attempts` are those of its fields; `chunks` has what else there is, the provider's
+        own events too. Raises `ConfigurationError` where something in it cannot be JSON.
+        """
+        from inferkit.core.plain import plain_attempt, plain_call, plain_chunk, plain_object, plain_usage, plain_value
+
+        plain = {name: plain_value(getattr(self, name), name) for name in _PLAIN}
+        return plain | {
+            "tool_calls": [plain_call(call) for call in self.tool_calls],
+            "usage": plain_usage(self.usage),
+            "attempts": [plain_attempt(attempt) for attempt in self.attempts],
+            "chunks": [plain_chunk(chunk) for chunk in self.chunks],
+            "parsed": plain_object(self.parsed),
+        }
+
+    @overload
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, schema: type[S]) -> Reply[S]: ...
+
+    @overload
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, schema: Mapping[str, Any] | None = ...) -> Reply[Any]: ...
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, schema: Any = None) -> Reply[Any]:
+        """Make a reply of what `to_dict` gave, also by way of JSON. With `schema`, its `parsed` is of that type again.
+
+        The `values` of its tool calls are plain data. Raises `ConfigurationError` for what is no such reply, and
+        `InvalidReply` for an object that is no valid one of `schema`.
+        """
+        from inferkit.core.plain import attempt_from, call_from, chunk_from, object_from, usage_from
+
+        try:
+            fields = {name: data[name] for name in _PLAIN if name in data}
+            fields |= {name: tuple(fields[name]) for name in _TUPLES if name in fields}
+            fields["usage"] = usage_from(data["usage"])
+            for name, read in (("tool_calls", call_from), ("attempts", attempt_from), ("chunks", chunk_from)):
+                fields[name] = tuple([read(each) for each in data[name]])
+            return cls(**fields, parsed=object_from(data.get("parsed"), schema))
+        except InferkitError:
+            raise
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"this is no reply that Reply.to_dict gave ({type(error).__name__}); pass what it gave, whole"
+            ) from error
 
     @property
     def cost(self) -> Decimal | None:
@@ -152,6 +245,15 @@ class Reply(Generic[T]):
     def raw(self) -> tuple[Any, ...]:
         """The provider's own events; none for a cache hit."""
         return tuple([chunk.raw for chunk in self.chunks if chunk.event is not None])
+
+
+def _dollars(nanos: int | None) -> str | None:
+    return None if nanos is None else format_usd(nanos)
+
+
+_APART = {"tool_calls", "usage", "attempts", "chunks", "parsed"}
+_PLAIN = tuple(each.name for each in fields(Reply) if each.name not in _APART)
+_TUPLES = ("left_out", "seams")
 
 
 def tool_calls(chunks: Iterable[Chunk]) -> tuple[ToolCallPart, ...]:

@@ -129,8 +129,11 @@ class Request:
 
     @property
     def kind(self) -> AttemptKind:
-        """What kind of attempt this is: as the retry layer says, or a hedge where another of the call is running."""
-        return "hedge" if self.record.running else self.attempt_kind
+        """What kind of attempt this is: as the retry layer says, or a hedge where another of the call is running.
+
+        What follows on a reply is none, be it that a hedge of the call has not ended yet.
+        """
+        return "hedge" if self.record.running and self.attempt_kind in _HEDGES else self.attempt_kind
 
     def replace(self, **changes: Any) -> Request:
         """Return a copy with some fields changed. Another `model` leaves no `candidates`, unless they come with it."""
@@ -176,4 +179,5 @@ def served_by(request: Request) -> list[Target]:
     return [one for one in request.candidates if (one.provider, one.model) == served][:1]
 
 
+_HEDGES = ("primary", "retry", "fallback")
 _REQUEST_FIELDS = frozenset(Request.__dataclass_fields__)

@@ -17,6 +17,7 @@ from inferkit.core.body import AllAtOnce, End
 from inferkit.core.ending import Ending, Open, finish
 from inferkit.core.errors import StreamError
 from inferkit.core.observers import observed
+from inferkit.core.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -224,6 +225,15 @@ class Response:
         if self._state is _MOVED:
             raise StreamError(_HANDED_ON)
         self._hooks = (*self._hooks, on_close)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is over: read to its end, or closed before."""
+        return self._state is not _OPEN
+
+    def __repr__(self) -> str:
+        """Say what it is the reply of, and nothing of what it says."""
+        return shown(self, "closed" if self.is_closed else "open", model=self.model, id=self.id)
 
     async def read(self) -> list[Chunk]:
         """Read the stream to its end and return its chunks."""

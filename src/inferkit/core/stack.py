@@ -129,4 +129,4 @@ def check_order(layers: Sequence[Layer]) -> None:
     place = {getattr(layer, "role", None): index for index, layer in reversed(list(enumerate(layers)))}
     for outer, inner, why in _DANGERS:
         if outer in place and inner in place and place[outer] < place[inner]:
-            warnings.warn(f"the {outer} layer stands before the {inner} layer: {why}", StackOrderWarning, stacklevel=4)
+            warnings.warn(f"the {outer} layer stands before the {inner} layer: {why}", StackOrderWarning, stacklevel=5)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias
 
-from inferkit.core.money import to_usd
+from inferkit.core.money import format_usd, to_usd
 from inferkit.core.reply import T, tool_calls
+from inferkit.core.shown import shown
 from inferkit.core.usage import Usage
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class ToolRound(NamedTuple):
     results: tuple[ToolResultPart, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ToolRun(Generic[T]):
     """All that `run_tools` did; as the `run` of an error or of a stream, all that it did so far.
 
@@ -58,6 +59,15 @@ class ToolRun(Generic[T]):
     rounds: tuple[ToolRound, ...] = field(repr=False)
     attempts: tuple[Attempt, ...] = field(repr=False)
     trace_id: str | None = None
+
+    def __repr__(self) -> str:
+        """Say how much was done, and nothing of what was said."""
+        calls = [call.name for each in self.rounds for call in each.reply.tool_calls]
+        cost = None if self.cost_nanos is None else format_usd(self.cost_nanos)
+        return shown(
+            self, f"{len(self.rounds)} rounds", f"{len(self.messages)} messages", tool_calls=calls,
+            attempts=len(self.attempts), cost=cost, trace_id=self.trace_id,
+        )  # fmt: skip
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive the way to another process, as a part of an error: what reads arguments stays behind."""

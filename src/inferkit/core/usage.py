@@ -46,6 +46,13 @@ class UsageDetails(NamedTuple):
     prompt_nanoseconds: int = 0
     reply_nanoseconds: int = 0
 
+    def __repr__(self) -> str:
+        """Say what is not as usual."""
+        return f"UsageDetails({', '.join(f'{name}={value!r}' for name, value in self._unusual())})"
+
+    def _unusual(self) -> list[tuple[str, Any]]:
+        return [(name, value) for name, value in zip(self._fields, self, strict=True) if value != _USUAL[name]]
+
     def and_then(self, other: UsageDetails) -> UsageDetails:
         """Add those of a later attempt, whose tier, speed and region hold. What was reported is added where it was."""
         mine: tuple[Any, ...] = self
@@ -61,7 +68,7 @@ class UsageDetails(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Give what is not as usual, as plain values."""
-        return {name: value for name, value in zip(self._fields, self, strict=True) if value != _USUAL[name]}
+        return dict(self._unusual())
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> UsageDetails:
@@ -92,6 +99,13 @@ class Usage(NamedTuple):
     estimated: bool = False
     details: UsageDetails = NO_DETAILS
 
+    def __repr__(self) -> str:
+        """Say how many tokens there are of each kind, where there are any."""
+        counts = [(name, count) for name, count in zip(self._fields, self, strict=True) if count]
+        details = [] if self.details == NO_DETAILS else [("details", self.details)]
+        said = [(name, count) for name, count in counts if name != "details"] + details
+        return f"Usage({', '.join(f'{name}={value!r}' for name, value in said)})"
+
     def __add__(self, other: Usage) -> Usage:  # type: ignore[override]  # a tuple's own would join them
         """Add what another, later attempt took."""
         return Usage(
@@ -117,9 +131,12 @@ class Usage(NamedTuple):
     @classmethod
     def last_of(cls, reports: Iterable[Usage]) -> Usage:
         """Put reports of one attempt together: the last holds, and an earlier one where it says nothing."""
-        *counts, details = zip(*reports, strict=True)
-        last = [next(filter(None, reversed(said)), said[-1]) for said in counts]
-        return cls._make((*last, next((each for each in reversed(details) if each is not NO_DETAILS), NO_DETAILS)))
+        *counts, details = zip(*reports, strict=True)  # of all events of a read, on some wires
+        last = [said[-1] or (any(said) and next(filter(None, reversed(said)))) or said[-1] for said in counts]
+        told = details[-1]
+        if told is NO_DETAILS and details.count(NO_DETAILS) < len(details):
+            told = next((each for each in reversed(details) if each is not NO_DETAILS), NO_DETAILS)
+        return cls._make((*last, told))
 
     @property
     def total_tokens(self) -> int:

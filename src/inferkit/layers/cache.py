@@ -1,11 +1,14 @@
-"""The exact cache: the same request gets the same reply, without a call."""
+"""The exact cache: the same request gets the same reply, without a call.
+
+It is longer than other modules, since every end that a reply comes to is one where it may be kept, or must not be.
+"""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
-from inferkit.caching.control import CACHE
+from inferkit.caching.control import CACHE, CACHE_TAGS
 from inferkit.caching.entry import CachedReply, condense
 from inferkit.caching.keys import cache_key
 from inferkit.caching.single_flight import Flights
@@ -30,6 +33,7 @@ __all__ = ["Cache"]
 _log = logging.getLogger("inferkit")
 
 _CLEAN = ("stop", "tool_calls", "length")
+_LISTEN_SECONDS = 1.0
 _REPAIRED = 2  # attempts, at least
 
 
@@ -74,6 +78,36 @@ class Cache:
         self._ttl = ttl
         self._max_characters = max_reply_characters
         self._flights = Flights()
+        self._tellers = [
+            (place, tier.news) for place, tier in enumerate(self._tiers) if place and hasattr(tier, "news")
+        ]
+        self._listen_at = 0.0
+
+    def __repr__(self) -> str:
+        tiers = ", ".join(repr(tier) for tier in self._tiers) or "no tier"
+        return f"Cache({tiers}{'' if self._ttl is None else f', ttl={self._ttl!r}'})"
+
+    def clear(self, *, model: str | None = None, tag: str | None = None) -> int:
+        """Forget the replies of a `model` ("provider:model", "model" or "provider:*") with a `tag`, or all of them.
+
+        Gives how many there were in the tier that had most of them. Other processes that share the tier on disk forget
+        theirs within about a second, with their next call. Blocks: on an event loop, `aclear` does the same. Raises
+        `ConfigurationError` where a tier cannot do that, and `CacheError` where some may be left.
+        """
+        for tier in self._tiers:
+            if not hasattr(tier, "clear"):
+                raise ConfigurationError(
+                    f"{type(tier).__name__} has no method clear(*, model, tag), so that it would keep what it has; "
+                    "give it one, as inferkit.caching.tier.Tier says"
+                )
+        return max([tier.clear(model=model, tag=tag) for tier in reversed(self._tiers)], default=0)
+
+    async def aclear(self, *, model: str | None = None, tag: str | None = None) -> int:
+        """Do what `clear` does, in a thread, while the event loop goes on."""
+        imports.load("inferkit.runtime.loops")
+        from inferkit.runtime.loops import current_runtime
+
+        return await current_runtime().run_blocking(lambda: self.clear(model=model, tag=tag))
 
     def preload(self) -> None:
         """Open the tiers."""
@@ -135,6 +169,8 @@ class Cache:
     async def look_up(self, key: bytes, request: Request) -> tuple[CachedReply, str] | None:
         """Give what the nearest tier has under a key, and that tier's name; a tier that fails is passed by."""
         runtime = request.runtime
+        if self._tellers:
+            self._listen(runtime.now())
         for place, tier in enumerate(self._tiers):
             try:
                 entry = await tier.get(runtime, key)
@@ -146,6 +182,18 @@ class Cache:
             await self._put(self._tiers[:place], runtime, key, entry, request.record.id)
             return entry, tier.name
         return None
+
+    def _listen(self, now: float) -> None:
+        """Have the tiers in front of one that others share forget what others have cleared; seldom."""
+        if not self._listen_at - _LISTEN_SECONDS <= now < self._listen_at:  # clocks differ
+            self._listen_at = now + _LISTEN_SECONDS
+            for place, news in self._tellers:
+                try:
+                    for model, tag in news():
+                        for tier in self._tiers[:place]:
+                            tier.clear(model=model, tag=tag)
+                except Exception:
+                    _log.exception("the cache could not hear what others have cleared")
 
     async def put(self, runtime: Runtime, key: bytes, entry: CachedReply, call: str) -> None:
         """Keep what a call gave in every tier; one that fails is passed by."""
@@ -166,13 +214,14 @@ class Cache:
 
         async def commit(end: End) -> None:
             if end.outcome == "completed":
-                await self._keep(key, recording, end.runtime, request.record, response)
+                await self._keep(key, recording, end.runtime, request, response)
 
         return response.map(recording.add, change_all=recording.add_all, on_close=commit)
 
     async def _keep(
-        self, key: bytes, recording: _Recording, runtime: Runtime, record: CallRecord, response: Response
+        self, key: bytes, recording: _Recording, runtime: Runtime, request: Request, response: Response
     ) -> None:
+        record, tags = request.record, CACHE_TAGS.get(request) or ()
         if not recording.is_clean(clamped=record.clamped) or record.degraded or _is_by_fallback(record):
             return
         try:
@@ -184,6 +233,7 @@ class Cache:
                 model=record.model,
                 response_model=response.model,
                 response_id=response.id,
+                tags=tags,
             )
         except Exception:
             _log.exception("the reply to call %s could not be kept in the cache", record.id)
@@ -229,7 +279,7 @@ class _Recording:
 
 
 def _is_by_fallback(record: CallRecord) -> bool:
-    if record.seams:  # it may be of several models
+    if record.seams or record.was_not_good_enough:  # it may be of several models, or of a smaller one
         return True
     served = record.served
     if served is None or served.kind != "repair":

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 from inferkit.core.errors import InferkitError, StreamError, StreamInterrupted
 from inferkit.core.messages import Message, ReasoningPart, TextPart
 from inferkit.core.request import extra_for, sent_to, served_by
+from inferkit.layers.bound import requests_left
 from inferkit.layers.resolve import resolved
 from inferkit.layers.seam import NoSeamError, Seam
+from inferkit.typed.form import is_no_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from inferkit.core.body import Batch
+    from inferkit.core.record import CallRecord
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
 
@@ -75,8 +78,9 @@ class _Joined:
         return batch
 
     async def aclose(self) -> None:
-        """Have no other part begun."""
+        """Have no other part begun, and close one that has begun since somebody looked."""
         self._closed = True
+        await self.source.aclose()
 
     def _keep(self, batch: Batch) -> None:
         for chunk in batch:
@@ -94,7 +98,7 @@ class _Joined:
             raise StopAsyncIteration
         if said and not self._calls:
             for how, request, seam in _ways(self._request, said):
-                if not self._left:
+                if not self._left or self._closed or requests_left(self._request) <= 0:
                     break
                 self._left -= 1
                 batch = await self._joined(how, request, seam, len(said))
@@ -105,15 +109,14 @@ class _Joined:
     async def _joined(self, how: str, request: Request, seam: Seam, at: int) -> Batch | None:
         """Begin another part, and read on until it is known to fit; None where it does not."""
         record = self._request.record
+        served, broken = (record.provider, record.model), _last_broken(record)
         response = None
         try:
-            response = await self._call_next(request)
-            while True:
-                batch = seam.fit(await response.next_batch())
-                if batch:
-                    break
+            self.source = response = await self._call_next(request)
+            batch = await self._from(seam, response)
         except (InferkitError, NoSeamError, StopAsyncIteration) as error:
             record.note("continuation", how=how, at=at, error=type(error).__name__)
+            record.provider, record.model = served  # whose words the caller has
             if response is not None:
                 await response.aclose(error=error)
             return None
@@ -121,22 +124,44 @@ class _Joined:
             if response is not None:
                 await response.aclose(error=error)
             raise
-        if self._closed:
-            await response.aclose()
-            raise StreamError("the stream was closed while it was being read")
         record.note("continuation", how=how, at=at)
         record.seams = (*record.seams, at)
+        record.gone_on = (*record.gone_on, *broken)
         _log.info("call %s: its stream broke and goes on from %s:%s", record.id, record.provider, record.model)
-        self.source = response
         self._keep(batch)
         return batch
+
+    async def _from(self, seam: Seam, response: Response) -> Batch:
+        """Read on until something comes after the seam, unless somebody closes the stream meanwhile."""
+        while not self._closed:  # asked after `source` is set, at which whoever closes it looks after this
+            batch = seam.fit(await response.next_batch())
+            if batch:
+                self._check_object(batch)
+                return batch
+        raise StreamError("the stream was closed while it was being read")
+
+    def _check_object(self, batch: Batch) -> None:
+        """Raise `NoSeamError` where an object would be none with what comes: the words before were too few to tell."""
+        if self._request.response_schema is not None:
+            said = "".join(self._said)
+            if not is_no_json(said) and is_no_json(said + "".join([chunk.text for chunk in batch])):
+                raise NoSeamError
+
+
+def _last_broken(record: CallRecord) -> tuple[int, ...]:
+    """Give the place of the attempt that has just broken, among those of the call; a hedge may have ended since."""
+    served = record.provider, record.model
+    return tuple([
+        place for place, each in enumerate(record.attempts)
+        if each.outcome == "error" and (each.provider, each.model) == served
+    ][-1:])  # fmt: skip
 
 
 def _ways(request: Request, said: str) -> Iterator[tuple[str, Request, Seam]]:
     """Give the requests that ask for the rest, the surest first, and how what comes has to begin."""
     record, served = request.record, served_by(request)
     others = [one for one in request.candidates if one not in served]
-    written = record.attempts[-1].usage.output_tokens if record.attempts else 0
+    written = sum(record.attempts[place].usage.output_tokens for place in {*record.gone_on, *_last_broken(record)})
     most = request.max_output_tokens
     if most is not None and written >= most:
         return
@@ -155,7 +180,7 @@ def _ways(request: Request, said: str) -> Iterator[tuple[str, Request, Seam]]:
                 max_output_tokens=None if most is None else most - written,
                 **changes,
             ),
-            Seam(said if prefill.echoes else said[len(whole) :]),
+            Seam(said) if prefill.echoes else Seam(said[len(whole) :], said="" if prefill.is_sure else said),
         )
     words = _last_words(said)
     asks = Message.user(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
 
-from inferkit.caching.control import CACHE
+from inferkit.caching.control import CACHE, CACHE_TAGS
 from inferkit.caching.entry import CachedReply
 from inferkit.core.body import AllThenFailure
 from inferkit.core.embeddings import PARTING, VectorPart, vectors_chunk, vectors_in
@@ -119,6 +119,7 @@ class EmbeddingCache:
                 provider=record.provider,
                 model=record.model,
                 response_model=response.model,
+                tags=CACHE_TAGS.get(request) or (),
             )
             await self._cache.put(runtime, keys[place], entry, record.id)
             if not count % _AT_ONCE:

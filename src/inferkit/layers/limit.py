@@ -9,9 +9,11 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ProviderError, RateLimited
-from inferkit.layers.turns import Door, Passing
+from inferkit.core.shown import shown
+from inferkit.layers.withdrawn import sending_of
 from inferkit.pricing.likely import LikelyTokens
 from inferkit.resilience.quotas import quota_headers
+from inferkit.runtime import imports
 from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
 
     from inferkit.core.request import Handler, Request, Target
     from inferkit.core.response import Response
+    from inferkit.layers.turns import Door, Passing
+    from inferkit.resilience.buckets import QuotaLeft
     from inferkit.resilience.limiter import RateLimit
+    from inferkit.resilience.quotas import QuotaNames
 
 __all__ = ["LimitLayer"]
 
@@ -39,7 +44,8 @@ class LimitLayer:
     A call that has to wait does so before it is sent, in the order of `Request.priority`, and of its tenant's turn. One
     whose turn cannot come before its deadline is not waited for, and one that a full queue has no place for is turned
     away: `Overloaded`, and the next candidate is asked. So is one that could ask another candidate at once instead of
-    waiting for a provider's limit.
+    waiting for a provider's limit. One whose model's circuit opens while it waits is not sent either: the retry layer
+    goes on with it as with a call that comes then.
     """
 
     role = "limit"
@@ -53,15 +59,19 @@ class LimitLayer:
     ) -> None:
         self._likely = likely or LikelyTokens()
         self._follow = follow
-        self._stated = {name: Door(name, limit) for name, limit in (limits or {}).items()}
+        self._stated = {name: self._limited(name, limit) for name, limit in (limits or {}).items()}
         self._lanes: dict[str, _Lane] = {}
         self._told: dict[tuple[str, str], Door] = {}
+        self.hurry: Callable[[], object] | None = None
         self.renew()
         renew_after_fork(self)
 
     def renew(self) -> None:
         """Renew the lock in a forked child."""
         self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return shown(self, limits=list(self._stated), follow=self._follow)
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:  # noqa: C901 - each of these steps counts
         """Wait for the turn of a request, and send it."""
@@ -75,7 +85,7 @@ class LimitLayer:
             if plain is None or not plain.slip_in(request.runtime):
                 plain = None
                 while len(passing) < len(lane.doors) and not self._enter(lane, request, passing):
-                    await self._wait(lane, target, passing[-1])
+                    await self._wait(lane, request, passing[-1])
             response = await call_next(request)
         except BaseException as error:
             if plain is not None:
@@ -100,6 +110,13 @@ class LimitLayer:
         with self._lock:
             return [name for name, lane in self._lanes.items() if lane.doors]
 
+    def left_alone(self, name: str, /) -> None:
+        """See `Queues`."""
+        with self._lock:
+            lane = self._lanes.get(name)
+        for door in () if lane is None else lane.doors:
+            door.look_again(name)
+
     def limits_of(self, name: str) -> dict[str, Any]:
         """Say how a model stands with its limits: fields of `ModelHealth`."""
         with self._lock:
@@ -116,18 +133,22 @@ class LimitLayer:
         if lane.counts_tokens:
             tokens, sent = self._tokens(doors, request)
         for door in doors[len(passing) :] if passing else doors:
-            one = Passing(door, request, tokens, sent)
+            one = self._pass(door, request, tokens, sent)
             passing.append(one)
             if not one.is_in:
                 return False
         return True
 
-    async def _wait(self, lane: _Lane, target: Target, one: Passing) -> None:
+    async def _wait(self, lane: _Lane, request: Request, one: Passing) -> None:
         """Wait at a door, unless it is for another key than the one that is used by now."""
+        target = request.target
+        assert target is not None
         if one.door.is_told and lane.key != _key(target):
             one.skip()
-        else:
-            await one.wait(target)
+            return
+        if (sending := sending_of(request)) is not None:
+            sending.health.call_away(self)
+        await one.wait(target)
 
     def _hear(
         self,
@@ -150,12 +171,44 @@ class LimitLayer:
             told = None
         if not self._follow or not headers or (door is None and not quota_headers(headers)):
             return
-        if door is None or lane.key != key:
-            with self._lock:
-                door = _kept(self._told, key, lambda: Door(target.name, None))
-            lane.follow(door, key)
+        door = self._door(lane, target, key)
         door.see(headers, request.runtime, told, refused=refused)
         lane.counts_tokens = lane.counts_tokens or door.counts_tokens
+        if refused and self.hurry is not None:
+            self.hurry()
+
+    def tells(self) -> list[tuple[str, list[tuple[QuotaNames, QuotaLeft]]]]:
+        """Give what is known here of providers' limits, by the model that it is of."""
+        with self._lock:
+            lanes = list(self._lanes.items())
+        return [(name, left) for name, lane in lanes if lane.told is not None and (left := lane.told.tells())]
+
+    def hear(self, target: Target, told: list[tuple[QuotaNames, QuotaLeft]]) -> None:
+        """Take in what another process with the same key knows of a model's limits."""
+        if not self._follow or not told:
+            return
+        lane, key = self._lane(target), _key(target)
+        door = self._door(lane, target, key)
+        door.hear(told)
+        lane.counts_tokens = lane.counts_tokens or door.counts_tokens
+
+    def _limited(self, name: str, limit: RateLimit | None) -> Door:
+        """Make a door. What doors are made of is loaded with the first one, since most models have no limit."""
+        imports.load("inferkit.layers.turns")
+        from inferkit.layers.turns import Door, Passing
+
+        self._pass = Passing
+        return Door(name, limit)
+
+    def _door(self, lane: _Lane, target: Target, key: tuple[str, str]) -> Door:
+        """Give the door that a provider's headers speak of, and have requests pass it."""
+        door = lane.told
+        if door is None or lane.key != key:
+            own = self._limited(target.name, None)
+            with self._lock:
+                door = _kept(self._told, key, lambda: own)
+            lane.follow(door, key)
+        return door
 
     def _tokens(self, doors: tuple[Door, ...], request: Request) -> tuple[int, int]:
         """Give how many tokens a request is likely to come to, and how many of them are sent.

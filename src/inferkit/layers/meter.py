@@ -2,16 +2,21 @@
 
 The innermost layer: it sees one request to one model. What the provider reports is what counts; where it reports
 nothing, what is likely is booked, by what was seen of the reply, and the attempt is marked as estimated.
+
+It is longer than other modules: each chunk of every stream passes here, and what is seen of it, when it is looked at
+again and what it comes to at the end are one state, of which a part elsewhere would cost a call a chunk.
 """
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from inferkit.core.attempt import Attempt
 from inferkit.core.chunks import Chunk
-from inferkit.core.errors import DeadlineExceeded
+from inferkit.core.errors import DeadlineExceeded, LedgerError
 from inferkit.core.usage import NO_DETAILS, Usage
+from inferkit.layers.raced import RACE, TooLateError
 from inferkit.layers.unbilled import cost_nothing, told_by
 from inferkit.pricing.likely import LikelyTokens
 from inferkit.pricing.terms import PLAIN, served_on, terms_of
@@ -31,6 +36,7 @@ __all__ = ["Meter"]
 
 _NEVER = 2**63
 _STEP = 32  # characters after which to count again, at least
+_OUTPUT = itemgetter(Usage._fields.index("output_tokens"))
 _DENSE = 0.7  # tokens a character, which few texts exceed
 
 
@@ -50,6 +56,9 @@ class Meter:
         self.learned = learned
         self.likely = LikelyTokens()
 
+    def __repr__(self) -> str:
+        return "Meter()"
+
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
         provider = request.provider or ""
@@ -60,6 +69,9 @@ class Meter:
         hold: Hold | None = request.record.hold
         if price is None and hold is not None and hold.counts_money:
             price = self.prices.price(provider, request.model)  # says what is missing
+        race = request.extensions.get(RACE)  # asked after the hold, which goes when its call is settled
+        if race is not None and race.is_over:
+            raise TooLateError
         running = _Running(self, request, price)
         if hold is not None:
             request = await running.cover(hold)
@@ -76,8 +88,8 @@ class _Running:
     """One attempt while it runs."""
 
     __slots__ = (
-        "blank", "chars", "chunks", "first", "hold", "keep", "kind", "learned", "likely", "look_at", "most", "price",
-        "prices", "reason", "request", "seen", "started", "usage", "was_cut",
+        "blank", "chars", "chunks", "ended", "first", "hold", "keep", "kind", "learned", "likely", "look_at", "most",
+        "price", "prices", "reason", "request", "seen", "started", "usage", "was_cut",
     )  # fmt: skip
 
     def __init__(self, meter: Meter, request: Request, price: Price | None) -> None:
@@ -88,6 +100,7 @@ class _Running:
         self.kind = request.kind
         self.started = 0.0
         self.first: float | None = None
+        self.ended: Attempt | None = None
         self.chunks = 0
         self.blank = 0  # those of them without content
         self.seen = Seen()
@@ -112,9 +125,13 @@ class _Running:
         return self.request
 
     def start(self) -> None:
-        """Count as running from here on."""
-        self.request.record.running.setdefault(self, (0, 0))
+        """Count as running from here on. Raises `LedgerError` where that comes too late for anybody to pay."""
+        record = self.request.record
         self.started = self.request.runtime.now()
+        record.running.setdefault(self, (0, 0))
+        if record.is_settled:  # in another thread, which looked at what is running after it had said so
+            record.running.pop(self, None)
+            raise LedgerError(f"call {record.id} was settled before another attempt of it could begin")
 
     def see(self, chunk: Chunk) -> Chunk:
         """Count a chunk. Runs for every chunk of every call."""
@@ -154,7 +171,7 @@ class _Running:
             if chars > self.look_at:
                 return None
         if any(reports):
-            if None in reports or max([each.output_tokens for each in reports]) > self.most:
+            if not all(reports) or (self.most < _NEVER and max(map(_OUTPUT, reports)) > self.most):
                 return None
             self.usage = Usage.last_of(reports if self.usage is None else (self.usage, *reports))
             self.seen.reported_at = chars
@@ -220,6 +237,15 @@ class _Running:
                 self.price.learn(usage)
         self._record(end.outcome, end.error, usage)
 
+    def so_far(self) -> tuple[Usage, int | None]:
+        """Say what is likely of an attempt while it runs, and what it costs."""
+        if self.first is None:
+            unseen = self.likely.written_unseen(self.request, self._waited())
+            usage = Usage(self.likely.input(self.request), unseen, estimated=True)
+        else:
+            usage = self._usage("closed")
+        return usage, None if self.price is None else self.price.cost(usage)
+
     def _waited(self) -> float:
         """How many seconds it took until the first chunk."""
         return (self.request.runtime.now() if self.first is None else self.first) - self.started
@@ -281,23 +307,22 @@ class _Running:
         if cost is None and self.price is not None:
             cost, source, estimated = self._otherwise(usage)
             usage = usage._replace(estimated=estimated)
-        record.attempts.append(
-            Attempt(
-                number=request.attempt or len(record.attempts) + 1,
-                kind=self.kind,
-                provider=provider,
-                model=request.model,
-                outcome=outcome,
-                usage=usage,
-                cost_nanos=cost,
-                price_source=source,
-                seconds=request.runtime.now() - self.started,
-                first_chunk_seconds=None if self.first is None else self.first - self.started,
-                chunks=self.chunks,
-                error=name,
-                finish_reason="budget" if self.was_cut else self.reason,
-                saved_nanos=0 if self.price is None or not billed else self.price.cache_saved(usage),
-                max_output_tokens=request.max_output_tokens,
-            )
+        self.ended = Attempt(
+            number=request.attempt or len(record.attempts) + 1,
+            kind=self.kind,
+            provider=provider,
+            model=request.model,
+            outcome=outcome,
+            usage=usage,
+            cost_nanos=cost,
+            price_source=source,
+            seconds=request.runtime.now() - self.started,
+            first_chunk_seconds=None if self.first is None else self.first - self.started,
+            chunks=self.chunks,
+            error=name,
+            finish_reason="budget" if self.was_cut else self.reason,
+            saved_nanos=0 if self.price is None or not billed else self.price.cache_saved(usage),
+            max_output_tokens=request.max_output_tokens,
         )
+        record.attempts.append(self.ended)  # before it stops running: whoever adds up looks the other way round
         record.running.pop(self, None)

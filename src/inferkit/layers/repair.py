@@ -39,6 +39,9 @@ class Repair:
 
     role = "repair"
 
+    def __repr__(self) -> str:
+        return "Repair()"
+
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Hand the reply on, to be checked at its end."""
         expected = EXPECTED.get(request)
@@ -104,8 +107,9 @@ class _Checked:
             failure = None  # its traceback holds this frame: a cycle that would keep the reply alive
 
     async def aclose(self) -> None:
-        """Have no other reply begun."""
+        """Have no other reply begun, and close one that has begun since somebody looked."""
         self._closed = True
+        await self.source.aclose()
 
     async def _at_end(self) -> Batch:
         """Give what was held back of a reply that is valid or final, or the beginning of another one."""
@@ -134,10 +138,10 @@ class _Checked:
             if getattr(error, "partial", None) == "":
                 error.partial = wrong.partial  # type: ignore[attr-defined]  # as a deadline has it, just above
             raise error from wrong
-        if self._closed:
+        self.source, self._said, self._held = response, [], []
+        if self._closed:  # after `source` is set: whoever closes it looks there after this
             await response.aclose()
             raise StreamError("the stream was closed while it was being read")
-        self.source, self._said, self._held = response, [], []
         return [Restart()]
 
 

@@ -31,6 +31,9 @@ class Resolve:
     def __init__(self, names: Names) -> None:
         self._names = names
 
+    def __repr__(self) -> str:
+        return "Resolve()"
+
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Resolve and pass on."""
         request.record.names = names = _Found()

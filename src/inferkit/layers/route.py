@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from inferkit.core.shown import shown
 from inferkit.layers.resolve import resolved
 from inferkit.resilience.failover import Failovers
 from inferkit.runtime import imports
@@ -43,6 +44,9 @@ class Route:
     def __init__(self, routes: Routes | None = None, failovers: Failovers | None = None) -> None:
         self.routes = routes
         self._failovers = failovers or Failovers()
+
+    def __repr__(self) -> str:
+        return shown(self, self.routes or "ordered")
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Plan and pass on."""

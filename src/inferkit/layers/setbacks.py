@@ -5,15 +5,24 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from inferkit.core.errors import DeadlineExceeded, LocalModelError, Overloaded, ProviderError, Unavailable
+from inferkit.core.errors import (
+    DeadlineExceeded,
+    LocalModelError,
+    Overloaded,
+    ProviderError,
+    StreamInterrupted,
+    Unavailable,
+)
+from inferkit.layers.withdrawn import is_withdrawn
 from inferkit.resilience.failover import holds_more, kind_of
 
 if TYPE_CHECKING:
     from inferkit.core.request import Request, Target
     from inferkit.resilience.failover import Action, Failover, Failure
     from inferkit.resilience.health import Health
+    from inferkit.resilience.trouble import Admission
 
-__all__ = ["Setbacks", "note_end"]
+__all__ = ["Setbacks", "interrupted", "says_nothing"]
 
 _log = logging.getLogger("inferkit")
 _SLOW = 10.0  # seconds without a first chunk, after which even a deadline speaks against the model
@@ -58,6 +67,17 @@ class Setbacks:
                 self.leave_out(other)
         return action
 
+    def _no_retry_left(self, target: Target) -> None:
+        self.leave_out(target)
+        if self.failure is None:  # it was asked for an earlier part of this call
+            self._failed = target
+            self.failure = Unavailable(
+                f"{target.name} has been failing, and its budget of retries is used up; nothing was sent; try again in "
+                "a while, or list another model behind it",
+                provider=target.provider,
+                code="retry_budget",
+            )
+
     def leave_out(self, target: Target) -> None:
         """Have a candidate asked no more in this call."""
         self.remaining[:] = [one for one in self.remaining if one is not target]
@@ -76,6 +96,27 @@ class Setbacks:
                 return None
             wait = max(wait, admission.until - now)
         return wait
+
+    def shortest_wait(self, now: float, patience: float) -> float | None:
+        """Give the seconds until one may be asked again; None where an open circuit takes longer than `patience`."""
+        targets = self.remaining if self.stays is None else [self.stays]
+        waits = [wait for target in targets if (wait := self.wait_for(target, now, patience)) is not None]
+        return min(waits, default=None)
+
+    def may_follow(self, others: list[Target]) -> bool:
+        """Whether one of these would be asked at once if somebody else were not."""
+        now = self._request.runtime.now()
+        waits = [self.wait_for(target, now, 0.0) for target in others]
+        return any(wait is not None and wait <= 0 for wait in waits)
+
+    def skip(self, target: Target, admission: Admission) -> None:
+        """Note why a candidate is not asked now, and leave out one whose budget of retries is used up."""
+        if admission.until == float("inf"):
+            self._no_retry_left(target)
+            why = "retry_budget"
+        else:
+            why = "paused" if admission.asked_for else "circuit_open"
+        self._request.record.note("retry", target=target.name, skipped=why)
 
     def refusal(self) -> ProviderError:
         """Give the error of a call for which nobody was asked: the first candidate's."""
@@ -115,14 +156,23 @@ _TO_BE_MENDED = {
 """What somebody has to do about a failure that others make up for: else nobody would notice."""
 
 
-def note_end(request: Request, health: Health, target: Target, error: BaseException, era: int) -> None:
-    """Say how a candidate's request ended, where it did not end well. A deadline that was soon is no sign of it."""
-    if isinstance(error, Overloaded):
-        health.given_up(target.name, era)
-        return
-    if isinstance(error, DeadlineExceeded):
-        attempts = request.record.attempts
-        if not attempts or attempts[-1].seconds < _SLOW:
-            health.given_up(target.name, era)
-            return
-    health.failed(target.name, error, era, request.runtime.now())
+def says_nothing(error: BaseException, request: Request) -> bool:
+    """Whether an error is a matter of this request alone: a turn that did not come, or a deadline that was soon."""
+    if not isinstance(error, DeadlineExceeded):
+        return isinstance(error, Overloaded) or is_withdrawn(error)
+    attempts = reversed(request.record.attempts)  # the meter, further in, has put it there by now
+    return next((one.seconds for one in attempts if one.number == request.attempt), 0.0) < _SLOW
+
+
+def interrupted(provider: str, error: ProviderError) -> StreamInterrupted:
+    """Give the error of a stream that broke after somebody was handed its beginning."""
+    own_words = "" if error.detail is None else ", and what it said itself in .detail"
+    return StreamInterrupted(
+        f"{provider} broke off the stream ({type(error).__name__}); what came is in .partial{own_words}",
+        provider=provider,
+        status=error.status,
+        code=error.code,
+        retryable=error.retryable,
+        retry_after=error.retry_after,
+        detail=error.detail,
+    )

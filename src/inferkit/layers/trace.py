@@ -42,6 +42,9 @@ class Trace:
         self._telemetry = telemetry or Telemetry()
         self._tallies = tallies
 
+    def __repr__(self) -> str:
+        return "Trace()"
+
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Trace the call. The span's parent is whatever span is current where the call is made."""
         span = self._telemetry.tracer.start_span(names.CALL)
@@ -140,6 +143,9 @@ class TraceAttempt:
 
     def __init__(self, telemetry: Telemetry | None = None) -> None:
         self._telemetry = telemetry or Telemetry()
+
+    def __repr__(self) -> str:
+        return "TraceAttempt()"
 
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """Trace the attempt."""

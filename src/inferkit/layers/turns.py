@@ -14,9 +14,11 @@ from inferkit.core.errors import (
     Unavailable,
     mark_never_written,
 )
+from inferkit.layers.withdrawn import is_withdrawn, sending_of
 from inferkit.resilience.buckets import QuotaBucket
-from inferkit.resilience.limiter import Limiter, Ticket
+from inferkit.resilience.limiter import Limiter
 from inferkit.resilience.quotas import find_quotas, read_quota
+from inferkit.resilience.waiting import Ticket
 from inferkit.runtime import clock
 from inferkit.runtime.forks import renew_after_fork
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from inferkit.core.body import End
     from inferkit.core.request import Request, Target
+    from inferkit.resilience.buckets import QuotaLeft
     from inferkit.resilience.limiter import RateLimit
     from inferkit.resilience.quotas import QuotaNames
     from inferkit.runtime.protocol import Lock, Runtime
@@ -59,9 +62,7 @@ class Door:
         limiter, now = self.limiter, runtime.now()
         with self.lock:
             if not self._names:
-                self._names = find_quotas([name.lower() for name in headers])
-                limiter.quotas = tuple([QuotaBucket(each.unit, each.period, now) for each in self._names])
-                self.counts_tokens = limiter.counts_tokens
+                self._follow(find_quotas([name.lower() for name in headers]), now)
             if own is not None:
                 limiter.answered(own)
             for place, (names, bucket) in enumerate(zip(self._names, limiter.quotas, strict=True)):
@@ -75,6 +76,28 @@ class Door:
                 else:
                     bucket.observe(quota, now, sent_at=own.in_at, mark=own.marks[place], refused=refused)
             limiter.advance(now)
+
+    def _follow(self, names: tuple[QuotaNames, ...], now: float) -> None:
+        self._names = names
+        self.limiter.quotas = tuple([QuotaBucket(each.unit, each.period, now) for each in names])
+        self.counts_tokens = self.limiter.counts_tokens
+
+    def tells(self) -> list[tuple[QuotaNames, QuotaLeft]]:
+        """Give what is known of the provider's limits by replies that came here, where little is left."""
+        with self.lock:
+            known = zip(self._names, self.limiter.quotas, strict=True)
+            return [(names, left) for names, one in known if not one.is_ample and (left := one.left()) is not None]
+
+    def hear(self, told: list[tuple[QuotaNames, QuotaLeft]]) -> None:
+        """Take in what another process knows of the provider's limits."""
+        now = clock.now()
+        with self.lock:
+            if not self._names:
+                self._follow(tuple(names for names, _ in told), now)
+            for names, left in told:
+                for bucket in self.limiter.quotas:
+                    if (bucket.unit, bucket.period) == (names.unit, names.period):
+                        bucket.hear(left, now)
 
     def slip_in(self, runtime: Runtime) -> bool:
         """Let a request in without more ado, where nobody waits; then `slip_out` or `end` lets it out."""
@@ -91,7 +114,23 @@ class Door:
 
     def end(self, end: End) -> None:
         """Let out what slipped in, and whose stream has ended."""
-        self.slip_out(end.error, end.runtime)
+        if end.error is not None:
+            self.slip_out(end.error, end.runtime)
+            return
+        with self.lock:
+            somebody_waits = self.limiter.slip_out(overloaded=False)
+        if somebody_waits:
+            self.advance(end.runtime.now())
+
+    def advance(self, now: float) -> None:
+        """Let in all that may go."""
+        with self.lock:
+            self.limiter.advance(now)
+
+    def look_again(self, name: str) -> None:
+        """Have those look that wait here for a model."""
+        with self.lock:
+            self.limiter.wake(name)
 
     def add_standing(self, facts: dict[str, Any]) -> None:
         """Add how it stands to fields of `ModelHealth`: of several limits, the one that lets least through counts."""
@@ -105,6 +144,8 @@ class Door:
                 bucket.fill(now)
                 left = facts.setdefault("left", {})
                 left[bucket.unit] = min(left.get(bucket.unit, bucket.level), max(0.0, bucket.level))
+                if bucket.heard_at > bucket.observed_at:
+                    facts["told"] = ("limits",)
 
     def unheard(self, own: Passing) -> None:
         """Take in that a request was answered without a word of limits, or not at all."""
@@ -128,6 +169,7 @@ class Passing(Ticket):
 
     def __init__(self, door: Door, request: Request, tokens: int, input_tokens: int) -> None:
         super().__init__(request.priority, request.tenant or "", tokens, input_tokens, request.deadline)
+        self.name = "" if request.target is None else request.target.name
         self.door = door
         self._request = request
         self._turn: Lock | None = None
@@ -141,11 +183,18 @@ class Passing(Ticket):
                 turn.acquire_nowait()
 
     async def wait(self, target: Target) -> None:
-        """Wait until it may go. Raises `Overloaded` where it may not, or not in time."""
-        request, limiter = self._request, self.door.limiter
+        """Wait until it may go. Raises `Overloaded` where it may not in time, `CircuitOpen` where a circuit opens."""
+        request, limiter, sending = self._request, self.door.limiter, sending_of(self._request)
         runtime, turn = request.runtime, self._turn
         began = runtime.now()
-        while not self.is_in:
+        while True:
+            opened = None if sending is None else sending.opened()
+            if opened is not None:
+                request.record.note("limit", target=target.name, refused="circuit_open")
+                mark_never_written(opened)
+                raise opened
+            if self.is_in:
+                break
             if self.is_late:
                 self._left = True
                 raise self._refused(target, "late", "its turn came too late for the call's deadline")
@@ -203,6 +252,8 @@ class Passing(Ticket):
             return
         self._left = True
         door, overloaded = self.door, _overloaded(error)
+        if error is not None and is_withdrawn(error):
+            tokens, overloaded = 0, None
         with door.lock:
             door.limiter.leave(self, self._request.runtime.now(), tokens=tokens, overloaded=overloaded)
 

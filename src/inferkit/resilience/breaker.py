@@ -12,10 +12,12 @@ from typing import Literal, TypeAlias
 
 from inferkit.core.errors import ConfigurationError
 
-__all__ = ["Breaker", "BreakerRules", "BreakerState"]
+__all__ = ["FORGOTTEN", "Breaker", "BreakerRules", "BreakerState"]
 
 BreakerState: TypeAlias = Literal["closed", "open", "half_open"]
-_FORGOTTEN = 0.5  # failures, decayed: less than one that was half as long ago as anything is remembered
+FORGOTTEN = 0.5  # failures, decayed: less than one that was half as long ago as anything is remembered
+
+_GRAIN = 0.001  # of the memory: what worked so shortly after another outcome counts as if it had come with that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +51,28 @@ class Breaker:
 
     Each outcome is told with the `era` that the breaker was in when its request was sent: what was sent before it
     opened says nothing about how things are afterwards. A request that says nothing about its model, since it was
-    cancelled or was wrong in itself, is told as `given_up`.
+    cancelled or was wrong in itself, is told as `given_up`. `failed_of_late` counts failures, old ones for less.
     """
 
-    __slots__ = ("_failed", "_probe_since", "_rules", "_since", "_trips", "_worked", "era", "opens_until")
+    __slots__ = (
+        "_grain",
+        "_probe_since",
+        "_rules",
+        "_since",
+        "_worked",
+        "era",
+        "failed_of_late",
+        "opens_until",
+        "trips",
+    )
 
     def __init__(self, rules: BreakerRules) -> None:
         self._rules = rules
-        self._failed = 0.0
+        self._grain = _GRAIN * rules.memory
+        self.failed_of_late = 0.0
         self._worked = 0.0
         self._since = 0.0  # the instant as of which the two are counted
-        self._trips = 0
+        self.trips = 0
         self._probe_since: float | None = None
         self.era = 0
         self.opens_until: float | None = None
@@ -87,6 +100,8 @@ class Breaker:
     def begin(self, now: float) -> int:
         """Let a request through that is not refused, and give the era to tell its outcome with."""
         if self.opens_until is not None:
+            if self._probe_since is not None:  # nobody told of that one, and whoever does so yet says nothing
+                self._next_era()
             self._probe_since = now
         return self.era
 
@@ -95,14 +110,25 @@ class Breaker:
         if era != self.era:
             return False
         if self.opens_until is None:
-            self._decay(now)
+            if now - self._since > self._grain:
+                self._decay(now)
             self._worked += 1
             return False
-        self._failed = self._worked = 0.0
-        self._trips = 0
+        self.close()
+        return True
+
+    def close(self) -> None:
+        """Let everything through again, as after a probe that worked."""
+        self.failed_of_late = self._worked = 0.0
+        self.trips = 0
         self.opens_until = None
         self._next_era()
-        return True
+
+    def open_with(self, until: float, trips: int) -> None:
+        """Stay open as somebody else's does, which has opened so often in a row; never for less than by itself."""
+        self.opens_until = until if self.opens_until is None else max(until, self.opens_until)
+        self.trips = max(self.trips, trips)
+        self._next_era()
 
     def failed(self, era: int, now: float) -> bool:
         """Take in that a request failed. True where that opens it."""
@@ -111,11 +137,12 @@ class Breaker:
         rules = self._rules
         if self.opens_until is None:
             self._decay(now)
-            self._failed += 1
-            if self._failed < rules.failures - _FORGOTTEN or self._failed < rules.ratio * (self._failed + self._worked):
+            self.failed_of_late += 1
+            failed = self.failed_of_late
+            if failed < rules.failures - FORGOTTEN or failed < rules.ratio * (failed + self._worked):
                 return False
-        cooldown = min(rules.longest_cooldown, rules.cooldown * 2.0 ** min(self._trips, 60))
-        self._trips += 1
+        cooldown = min(rules.longest_cooldown, rules.cooldown * 2.0 ** min(self.trips, 60))
+        self.trips += 1
         self.opens_until = now + cooldown
         self._next_era()
         return True
@@ -130,12 +157,12 @@ class Breaker:
         if self.opens_until is not None:
             return False
         self._decay(now)
-        return self._failed < _FORGOTTEN
+        return self.failed_of_late < FORGOTTEN
 
     def _decay(self, now: float) -> None:
         if now > self._since:
             left = 0.5 ** ((now - self._since) / self._rules.memory)
-            self._failed *= left
+            self.failed_of_late *= left
             self._worked *= left
             self._since = now
 

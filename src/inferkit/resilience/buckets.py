@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from inferkit.resilience.quotas import Quota, Unit
 
-__all__ = ["Bucket", "QuotaBucket"]
+__all__ = ["Bucket", "QuotaBucket", "QuotaLeft"]
 
 _MINUTE = 60.0
 _UNKNOWN = float("inf")
@@ -58,6 +58,18 @@ class Bucket:
         self.level = min(self.most, self.level + amount)
 
 
+class QuotaLeft(NamedTuple):
+    """What is left of a provider's limit at an instant, by a reply of `observed_at`, for others with the same key."""
+
+    observed_at: float
+    at: float
+    level: float
+    most: float
+    per_second: float
+    full_at: float
+    all_at_once: bool
+
+
 class QuotaBucket(Bucket):
     """What is left of a provider's limit, as its last reply said, less what was sent since, and what is back by now.
 
@@ -79,6 +91,8 @@ class QuotaBucket(Bucket):
         "all_at_once",
         "answered",
         "full_at",
+        "heard_at",
+        "observed_at",
         "period",
         "taken",
         "unit",
@@ -98,6 +112,8 @@ class QuotaBucket(Bucket):
         self._refused_at: float | None = None
         self._told = 0.0  # a second, as its provider says
         self._share = 1.0  # of that, where others use the same key
+        self.observed_at = 0.0  # when a reply said so, and when one to another process did
+        self.heard_at = 0.0
 
     @property
     def is_ample(self) -> bool:
@@ -157,7 +173,35 @@ class QuotaBucket(Bucket):
             self.level = max(least, min(most, self.level))
         self.most = limit
         self.level = min(0.0 if refused else limit, self.level)
+        self.at = self.observed_at = now
+
+    def left(self) -> QuotaLeft | None:
+        """Give what is left by what replies said here; None where none did."""
+        if not self.observed_at:
+            return None
+        return QuotaLeft(
+            self.observed_at, self.at, self.level, self.most, self.per_second, self.full_at, self.all_at_once
+        )
+
+    def hear(self, told: QuotaLeft, now: float) -> bool:
+        """Take in what another process knows; False where this one knows better. Never more is left by that."""
+        if told.observed_at <= max(self.observed_at, self.heard_at):
+            return False
+        self.heard_at = told.observed_at
+        level = told.level
+        if told.all_at_once:
+            level = told.most if now >= told.full_at + _EARLIER else level
+        else:
+            level += max(0.0, now - told.at) * told.per_second
+        if self.most == _UNKNOWN:
+            self._told = self.per_second = told.per_second
+        else:
+            self.fill(now)
+        self.most = told.most
+        self.level = min(self.level, level, told.most)
+        self.full_at, self.all_at_once = told.full_at, told.all_at_once
         self.at = now
+        return True
 
     def _tell(
         self, remaining: float, limit: float, reset: float | None, now: float, sent_at: float, *, refused: bool

@@ -1,28 +1,27 @@
 """How much may go to one model at a time, and who goes first when more wants to: limits, and the queue before them.
 
 Requests and tokens are let through as fast as a minute's worth allows, with a burst of a sixth of it, or as a provider
-says of its own limits; so many may run at the same time. What does not get through waits: the highest priority first,
-and within one priority each tenant in turn, however much another one sends. Where the queue is full, the lowest
-priority is turned away, and of that the tenant with the most in it.
+says of its own limits; so many may run at the same time. What does not get through waits (see `Waiting`).
 """
 
 from __future__ import annotations
 
-import heapq
 import math
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.resilience.buckets import Bucket
+from inferkit.resilience.waiting import Waiting
 
 if TYPE_CHECKING:
     from inferkit.resilience.buckets import QuotaBucket
+    from inferkit.resilience.waiting import Ticket
 
-__all__ = ["Limiter", "RateLimit", "Ticket"]
+__all__ = ["Limiter", "RateLimit"]
 
 _LESS = 0.75
+_SLOWLY = 4  # rounds of replies after which what was too much is tried again
 _NEW = 0.1  # of how long they take
 _COUNTED_BEFORE = {"tokens", "input_tokens"}
 _LEAST = 1.0
@@ -33,7 +32,8 @@ class RateLimit:
     """What may go to a model, or to all models of a provider: requests and tokens a minute, and how many at once.
 
     None is no limit. `adaptive` lowers `concurrent` by a quarter when the provider is overloaded or says that too much
-    came, and raises it again, one for each round of replies, up to `concurrent`. `queue` is how many may wait.
+    came, and raises it again as replies come: soon to what was not too much, from there one in several rounds, and one
+    in each round where that works, up to `concurrent`. `queue` is how many may wait.
     """
 
     requests_per_minute: float | None = None
@@ -50,44 +50,6 @@ class RateLimit:
             )
         if any(limit is not None and not 0 < limit < math.inf for limit in limits) or self.queue < 0:
             raise ConfigurationError("the limits of a RateLimit are above 0, and its queue is 0 or more")
-
-
-class Ticket:
-    """One request that wants through, or is: `tokens` is what it is counted as, of which so many are `input_tokens`.
-
-    `wake()` tells whoever waits to look. With a `deadline` it is not let in so late that it could not end before.
-    It went in at `in_at`; `marks` are for its quotas (see `observe`).
-    """
-
-    __slots__ = (
-        "deadline",
-        "in_at",
-        "input_tokens",
-        "is_in",
-        "is_late",
-        "is_turned_away",
-        "marks",
-        "priority",
-        "tenant",
-        "tokens",
-    )
-
-    def __init__(
-        self, priority: int, tenant: str, tokens: int, input_tokens: int = 0, deadline: float | None = None
-    ) -> None:
-        self.priority = priority
-        self.tenant = tenant
-        self.tokens = tokens
-        self.input_tokens = input_tokens
-        self.in_at = 0.0
-        self.marks: list[float] = []
-        self.deadline = deadline
-        self.is_in = False
-        self.is_turned_away = False
-        self.is_late = False
-
-    def wake(self) -> None:
-        """Have whoever waits look what became of it."""
 
 
 class Limiter:
@@ -107,18 +69,22 @@ class Limiter:
         self._counts_running = concurrent is not None
         self._highest = 0.0 if limit is None or concurrent is None or not limit.adaptive else float(concurrent)
         self._most = math.inf if concurrent is None else float(concurrent)
-        self._waiting: list[tuple[int, float, int, Ticket]] = []
-        self._turns: dict[str, float] = {}
-        self._turn = 0.0
-        self._number = count()
+        self._waiting = Waiting()
         self._takes = 0.0  # seconds, as those take of late that wait
+        self._too_many = 0.0  # how many ran when the model was overloaded last, while more have not worked since
         self._unheard = 0  # of those that run, how many ran with one that was too much
         self.quotas: tuple[QuotaBucket, ...] = ()
         self.running = 0
 
     def __len__(self) -> int:
         """How many wait."""
-        return len(self._waiting)
+        return self._waiting.size
+
+    def wake(self, name: str) -> None:
+        """Have all look that wait for a model."""
+        for ticket in self._waiting.tickets():
+            if ticket.name == name:
+                ticket.wake()
 
     @property
     def counts_tokens(self) -> bool:
@@ -138,7 +104,7 @@ class Limiter:
 
     def slip_in(self, now: float) -> bool:
         """Let a request in without a ticket, where nobody waits and nothing but its number counts; False elsewhere."""
-        if self._waiting or self.quotas or (self.running + 1 > self._most and self.running):
+        if self._waiting.size or self.quotas or (self.running + 1 > self._most and self.running):
             return False
         requests = self._requests
         if requests is not None:
@@ -155,48 +121,42 @@ class Limiter:
             self.running -= 1
             if self._highest and (overloaded or self._most < self._highest):
                 self._adapt(overloaded=overloaded)
-        return bool(self._waiting)
+        return self._waiting.size > 0
 
     def enter(self, ticket: Ticket, now: float) -> None:
         """Let a ticket in, have it wait, or turn it away, or another one for it; see what became of it there."""
-        if not self._waiting and not self._wait(ticket, now):
+        waiting = self._waiting
+        if not waiting.size and not self._wait(ticket, now):
             self._let_in(ticket, now)
             return
-        turn = max(self._turn, self._turns.get(ticket.tenant, 0.0)) + 1
-        if len(self._waiting) >= self._queue:
-            last = max(self._waiting, default=None)
-            if last is None or last[:2] <= (-ticket.priority, turn):
-                ticket.is_turned_away = True
+        if waiting.size >= self._queue:
+            last = waiting.one_too_many(ticket)
+            last.is_turned_away = True
+            if last is ticket:
                 return
-            self._remove(last[3])
-            last[3].is_turned_away = True
-            last[3].wake()
-        self._turns[ticket.tenant] = turn
-        heapq.heappush(self._waiting, (-ticket.priority, turn, next(self._number), ticket))
+            waiting.remove(last)
+            last.wake()
+        waiting.push(ticket)
 
     def advance(self, now: float) -> None:
         """Let in all that may go, and wake them; wake the next one too, which then waits for its time."""
-        while self._waiting:
-            _, turn, _, ticket = self._waiting[0]
+        waiting = self._waiting
+        while (ticket := waiting.head()) is not None:
             if ticket.deadline is not None and now + self._takes > ticket.deadline:  # others will have more of it
-                heapq.heappop(self._waiting)
+                waiting.remove(ticket)
                 ticket.is_turned_away = ticket.is_late = True
                 ticket.wake()
                 continue
             if self._wait(ticket, now) > 0:
                 ticket.wake()
                 return
-            heapq.heappop(self._waiting)
-            self._turn = max(self._turn, turn)
+            waiting.pop()
             self._let_in(ticket, now)
             ticket.wake()
-        if self._turns:
-            self._turns.clear()
-            self._turn = 0.0
 
     def seconds_left(self, ticket: Ticket, now: float) -> float | None:
         """Give the seconds after which a waiting ticket is to look again; None where somebody will wake it."""
-        if not self._waiting or self._waiting[0][3] is not ticket:
+        if self._waiting.head() is not ticket:
             return None
         wait = self._wait(ticket, now)
         return None if math.isinf(wait) else wait
@@ -212,7 +172,7 @@ class Limiter:
         None where that is not known.
         """
         if not ticket.is_in:
-            self._remove(ticket)
+            self._waiting.remove(ticket)
         else:
             ticket.is_in = False
             if tokens is not None and self._tokens is not None:
@@ -220,19 +180,31 @@ class Limiter:
             if overloaded is False:
                 self._takes += _NEW * (now - ticket.in_at - self._takes)
             self.slip_out(overloaded=overloaded)
-        if self._waiting or self._turns:
+        if self._waiting.size:
             self.advance(now)
 
     def _adapt(self, *, overloaded: bool | None) -> None:
-        """Let fewer run at once where the model is overloaded, and more again for each round of replies.
+        """Let fewer run at once where the model is overloaded, and more again as replies come.
 
-        What ran with the one that was too much says no more than it: only what goes in afterwards does.
+        As many as were not too much soon run again; then one more for several rounds of replies, until that works, and
+        from there on one for each round. What ran with the one that was too much says no more than it: only what goes
+        in afterwards does.
         """
         self._unheard = max(0, self._unheard - 1)
+        too_many, most = self._too_many, self._most
         if overloaded is False:
-            self._most = min(self._highest, self._most + 1 / self._most)
-        elif overloaded and not self._unheard:
-            self._most = max(_LEAST, min(self._most, self.running + 1) * _LESS)
+            if most < too_many - 1:
+                step = min(1.0, too_many - 1 - most)
+            else:
+                step = 1 / (_SLOWLY * most if most < too_many else most)
+            self._most = min(self._highest, self._most + step)
+            if self._most >= too_many:  # it is not too much any more
+                self._too_many = 0.0
+        elif overloaded and self._unheard:
+            self._too_many = min(too_many or math.inf, self.running + 1)
+        elif overloaded:
+            self._too_many = self.running + 1
+            self._most = max(_LEAST, min(most, self.running + 1) * _LESS)
             self._unheard = self.running
 
     def _wait(self, ticket: Ticket, now: float) -> float:
@@ -259,17 +231,6 @@ class Limiter:
             for quota in self.quotas:
                 quota.take(_amount(quota, ticket))
             ticket.marks = [quota.answered + _amount(quota, ticket) for quota in self.quotas]
-
-    def _remove(self, ticket: Ticket) -> None:
-        place = next((place for place, each in enumerate(self._waiting) if each[3] is ticket), None)
-        if place is None:
-            return
-        turn = self._waiting[place][1]
-        if self._turns.get(ticket.tenant) == turn:  # its tenant's last: that turn is free again
-            self._turns[ticket.tenant] = turn - 1
-        self._waiting[place] = self._waiting[-1]
-        self._waiting.pop()
-        heapq.heapify(self._waiting)
 
 
 def _amount(quota: QuotaBucket, ticket: Ticket) -> int:

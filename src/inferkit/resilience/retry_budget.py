@@ -37,16 +37,19 @@ class RetryRules:
 class RetryBudget:
     """One budget's state. Instants are seconds on one clock that never goes back."""
 
-    __slots__ = ("_at", "_rules", "left")
+    __slots__ = ("_at", "_most", "_ratio", "_rules", "left")
 
     def __init__(self, rules: RetryRules, now: float) -> None:
         self._rules = rules
+        self._ratio = rules.ratio
+        self._most = rules.most
         self._at = now
         self.left = float(rules.floor)
 
     def pay_in(self) -> None:
         """Take in that a call asks for the first time."""
-        self.left = min(self._rules.most, self.left + self._rules.ratio)
+        if self.left < self._most:
+            self.left = min(self._most, self.left + self._ratio)
 
     def take(self, now: float) -> bool:
         """Take a retry out, if one is left."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.routing.combining import as_policy
+from inferkit.routing.policy import policy_repr
 from inferkit.typed.expected import EXPECTED
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class Cascade:
     anything of it is handed on, so a stream begins when the judgement has been passed. All of them are charged to the
     call, and traced; those that come after a judgement are attempts of the kind "escalation".
 
-    Where a later one fails or a budget does not cover it, its error is raised, or with `keep=True` the reply that was
-    found not good enough is handed on.
+    One that fails, or that a budget does not cover, is passed by, and the next is asked. Where nobody is left, the last
+    error is raised, or with `keep=True` the last reply that was found not good enough is handed on; no cache keeps it.
     """
 
     def __init__(
@@ -81,12 +82,16 @@ class Cascade:
             )
         self._judge = judge
         self._policy = as_policy(policy)
+        self.policies = (self._policy,)
         self.threshold = threshold
         self.keep = keep
         self.fields: Fields = dict(getattr(judge, "asks_for", {}))
         self.name = f"cascade({self._policy.name})"
         self.needs: frozenset[str] = getattr(self._policy, "needs", frozenset())
         self.learns = getattr(self._policy, "learn", None)
+
+    def __repr__(self) -> str:
+        return policy_repr(self)
 
     def plan(self, request: Request) -> tuple[Target, ...]:
         """See `Policy`."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from inferkit.core.errors import ConfigurationError, NoRoute
-from inferkit.routing.policy import Ordered
+from inferkit.core.shown import shown
+from inferkit.routing.policy import Ordered, policy_repr
 from inferkit.runtime import imports
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class InTurn:
         self.needs = needs_of(self.policies)
         self._learn = [policy.learn for policy in self.policies if hasattr(policy, "learn")]
 
+    def __repr__(self) -> str:
+        return policy_repr(self)
+
     def plan(self, request: Request) -> tuple[Target, ...]:
         """See `Policy`."""
         for policy in self.policies:
@@ -54,6 +58,7 @@ class Switch:
 
     def __init__(self, name: str, policies: Sequence[Policy], needs: frozenset[str] = _NOTHING) -> None:
         self.name = name
+        self.policies = tuple(policies)
         self.needs = needs | needs_of(policies)
         self._learn = [policy.learn for policy in policies if hasattr(policy, "learn")]
 
@@ -65,6 +70,9 @@ class Switch:
         """Say in a few words why that policy applies; None where the switch's name says it all."""
         del request
         return None
+
+    def __repr__(self) -> str:
+        return policy_repr(self)
 
     def plan(self, request: Request) -> tuple[Target, ...]:
         """See `Policy`."""
@@ -125,6 +133,9 @@ class _Own:
         self._function = function
         self.name = getattr(function, "__name__", type(function).__name__)
         self.needs = frozenset(getattr(function, "needs", ()))
+
+    def __repr__(self) -> str:
+        return policy_repr(self)
 
     def plan(self, request: Request) -> tuple[Target, ...]:
         """See `Policy`. Raises `ConfigurationError` where the function gives what was not among the candidates."""
@@ -199,10 +210,19 @@ class Routes:
         self._of, self._otherwise = of, otherwise
         self.are_plain = given is None
 
+    def __repr__(self) -> str:
+        others = "" if self._of and isinstance(self._otherwise, Ordered) else repr(self._otherwise)
+        return shown(self, *[f"{name}: {policy!r}" for name, policy in self._of.items()], *filter(None, (others,)))
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names that have policies of their own."""
         return tuple(self._of)
+
+    @property
+    def policies(self) -> list[tuple[str, Policy]]:
+        """All policies, each with the name that it is for; the last one, which is for all others, with none."""
+        return [*self._of.items(), ("", self._otherwise)]
 
     def find(self, name: str) -> Policy:
         """Give the policy for a name."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from inferkit.core.errors import NoRoute
 from inferkit.core.money import NANOS_PER_USD
+from inferkit.core.shown import text_html
 from inferkit.core.usage import Usage
 from inferkit.pricing.likely import LikelyTokens
 from inferkit.routing.cascade import Cascade
@@ -77,6 +78,10 @@ class Explanation:
             for row in rows
         ]
         return "\n".join([title, *(f"  {line}" for line in (*self.because, *lines))])
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook as it is printed."""
+        return text_html(str(self))
 
 
 class Reasons:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from inferkit.core.attempt import Attempt
     from inferkit.core.request import Request, Target
 
-__all__ = ["Learns", "Narrowing", "Ordered", "Policy", "Ranking"]
+__all__ = ["Learns", "Narrowing", "Ordered", "Policy", "Ranking", "policy_repr"]
 
 
 class Policy(Protocol):
@@ -28,6 +28,12 @@ class Policy(Protocol):
         """Give those of `request.candidates` to ask, the first one first."""
 
 
+def policy_repr(policy: Policy) -> str:
+    """Say what kind of policy it is, and what it is called in traces where that says more."""
+    kind = type(policy).__name__
+    return f"{kind}()" if policy.name == kind.lower() else f"{kind}({policy.name})"
+
+
 class Learns(Protocol):
     """A policy that goes by how calls went, and is told of each attempt when its call is over."""
 
@@ -39,6 +45,9 @@ class Ordered:
     """Asks them in the order in which they are listed."""
 
     name = "ordered"
+
+    def __repr__(self) -> str:
+        return policy_repr(self)
 
     def plan(self, request: Request) -> tuple[Target, ...]:
         """See `Policy`."""
@@ -53,6 +62,9 @@ class Narrowing:
     def refuses(self, request: Request, target: Target) -> str | None:
         """Say why a candidate cannot be asked, in words without anything of what was asked; None where it can."""
         raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return policy_repr(self)
 
     def plan(self, request: Request) -> tuple[Target, ...]:
         """See `Policy`. Raises `NoRoute`, with the reasons, where none is left."""
@@ -76,6 +88,9 @@ class Ranking:
     def tells(self, request: Request, target: Target) -> str:
         """Say in a few words what a candidate's rank comes from."""
         return f"{self.rank(request, target):.4g}"
+
+    def __repr__(self) -> str:
+        return policy_repr(self)
 
     def plan(self, request: Request) -> tuple[Target, ...]:
         """See `Policy`."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inferkit.core.errors import LedgerError
+from inferkit.layers.budget.landing import kept_for_landing
 from inferkit.layers.budget.quote import input_of
 from inferkit.layers.budget.refusal import exceeded, ran_past
-from inferkit.ledger.amounts import Amounts, Grant, Refusal
+from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Refusal
 from inferkit.pricing.estimates import input_tokens
 from inferkit.pricing.terms import PLAIN
 
@@ -30,8 +32,10 @@ class Hold:
     """A reservation that covers the attempts of one call, also where several run at the same time.
 
     `counts_money` and `counts_tokens` say what the budgets that pay are limited in. `truncates` is true where a stream
-    that runs past the hold ends with the finish reason "budget" rather than with `BudgetExceeded`: unless a budget that
-    pays says "raise". `cap` is how many output tokens the candidate that goes first may ask for.
+    that runs past the hold ends with the finish reason "budget" rather than with `BudgetExceeded`: unless a budget
+    that pays says "raise". `lands` is true where a local model ends what was cut: what that may take is kept free
+    of what the attempts may write, where enough is left beside it. `cap` is how many output tokens the candidate
+    that goes first may ask for.
     """
 
     def __init__(
@@ -50,14 +54,29 @@ class Hold:
         self.counts_money = quote.counts_money
         self.counts_tokens = quote.counts_tokens
         self.truncates = not [scope for scope in quote.scopes if scope.budget.on_exceed == "raise"]
+        landing = [scope for scope in quote.scopes if scope.budget.on_exceed == "land"]
+        self.lands = bool(landing) and request.operation == "chat"
         self.refusal: Refusal | None = None
         self.cap = quote.output_within(grant.amounts)
         self._inputs: dict[Model, int] = {} if quote.model is None else {quote.model: quote.input}
         self._accounts = accounts
         self._request = request
         self._lease = lease
+        self._waiting: set[object] = set()
+        self._is_over = False
         self._prices = prices
         self._learned = learned
+        self._kept: Amounts | None = None if self.lands else NOTHING
+        if self.lands and self.cap is not None and self.cap < (quote.output or 0):
+            less = quote.output_within(_less(grant.amounts, self._for_landing()))
+            self.cap = self.cap if less is None or less < quote.least else less
+
+    def _for_landing(self) -> Amounts:
+        """Give what is kept for a landing."""
+        if self._kept is None:
+            kept = kept_for_landing(self._request, self._prices)
+            self._kept = Amounts(kept.usd if self.counts_money else 0, kept.tokens if self.counts_tokens else 0)
+        return self._kept
 
     @property
     def sets_length(self) -> bool:
@@ -119,7 +138,12 @@ class Hold:
             refusal = await self._commit(attempt, *_most(price, tokens, output))
             if refusal is None:
                 break
-            lower = None if quote.whole and quote.refuser(refusal) else self._output_left(refusal, price, tokens)
+            lower = None
+            if not quote.whole or not quote.refuser(refusal):
+                kept = NOTHING if request.attempt_kind == "landing" else self._for_landing()
+                lower = self._output_left(refusal, price, tokens, kept)
+                if lower is not None and lower < least and any(kept):
+                    lower = self._output_left(refusal, price, tokens, NOTHING)
             if lower is None or not least <= lower < output:
                 raise self._refused(refusal, self._missing(*_most(price, tokens, least)))
             output = lower
@@ -132,7 +156,8 @@ class Hold:
     def all_for(self, attempt: object, request: Request, price: Price | None) -> int:
         """Give an attempt all that is held and not committed to another; give the output tokens that this pays for."""
         running, tokens = self._request.record.running, self.input_bound(request)
-        nanos, most = (max(0, left) + own for left, own in zip(self.left(), running[attempt], strict=True))
+        free = zip(self.left(), self._for_landing(), running[attempt], strict=False)
+        nanos, most = (max(0, left - kept) + own for left, kept, own in free)
         running[attempt] = nanos, most
         output = most - tokens if self.counts_tokens else None
         price = self.bounds(request, price) or price
@@ -141,21 +166,34 @@ class Hold:
 
     async def _commit(self, attempt: object, nanos: int, tokens: int) -> Refusal | None:
         running, more = self._request.record.running, self._missing(nanos, tokens)
+        refusal, granted = None, False
+        self._waiting.add(attempt)
         running[attempt] = nanos, tokens
-        refusal = None
         try:
             if any(more):
                 self.refusal = refusal = self._single_call_refusal(more) or await self._extend(more)
-        except BaseException:
+            granted = refusal is None
+        finally:
+            if not granted:
+                del running[attempt]
+            self._waiting.discard(attempt)
+        if granted and self._is_over:  # `at_end` did not count it
             del running[attempt]
-            raise
-        if refusal is not None:
-            del running[attempt]
+            raise LedgerError(f"call {self._request.record.id} was settled before another attempt of it could begin")
         return refusal
 
-    def _output_left(self, refusal: Refusal, price: Price | None, tokens: int) -> int | None:
+    def at_end(self) -> list[tuple[object, tuple[int, int]]]:
+        """Give each attempt that still runs with what it may cost, in nano-dollars and tokens, for the settlement.
+
+        One that still waits to hear whether it is covered costs nothing: it is not begun any more.
+        """
+        self._is_over = True
+        running = list(self._request.record.running.items())
+        return [each for each in running if each[0] not in self._waiting]
+
+    def _output_left(self, refusal: Refusal, price: Price | None, tokens: int, kept: Amounts) -> int | None:
         """How many output tokens are left by what the call holds and the line that refused it can spare, if any."""
-        nanos_left, tokens_left = self.left()
+        nanos_left, tokens_left = (left - keep for left, keep in zip(self.left(), kept, strict=False))
         spare = refusal.limit - refusal.posted - refusal.pending
         if refusal.unit == "tokens":
             return tokens_left + spare - tokens
@@ -226,6 +264,10 @@ class Hold:
     def cut(self) -> BudgetExceeded:
         """Give the error for a stream that ran past the hold."""
         return ran_past(self.quote, self.held)
+
+
+def _less(amounts: Amounts, kept: Amounts) -> Amounts:
+    return Amounts(amounts.usd - kept.usd, amounts.tokens - kept.tokens, amounts.calls)
 
 
 def _most(price: Price | None, tokens: int, output: int) -> tuple[int, int]:

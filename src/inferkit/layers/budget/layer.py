@@ -10,8 +10,10 @@ import logging
 from typing import TYPE_CHECKING, Any, Literal
 
 from inferkit.core.errors import BudgetExceeded, ConfigurationError, LedgerError
+from inferkit.core.shown import shown
 from inferkit.layers.budget.degrade import NO_DEGRADING, Degrading, degraded
 from inferkit.layers.budget.hold import Hold
+from inferkit.layers.budget.landing import Landed
 from inferkit.layers.budget.quote import Quote, quote_of
 from inferkit.layers.budget.refusal import exceeded
 from inferkit.layers.budget.settlement import Settlement
@@ -83,6 +85,10 @@ class BudgetLayer:
         self._lease = lease_seconds
         self._blocks = on_store_error == "block"
 
+    def __repr__(self) -> str:
+        on_store_error = "block" if self._blocks else "allow"
+        return shown(self, *([] if self._plans is None else [self._plans]), on_store_error=on_store_error)
+
     async def __call__(self, request: Request, call_next: Handler) -> Response:
         """See `Layer`."""
         accounts, sweeper = self._accounts, self._sweeper
@@ -102,6 +108,8 @@ class BudgetLayer:
             if request.scopes:
                 request = await self._reserve(accounts, request, settlement)
             response = await self._send(request, call_next, settlement)
+            if settlement.hold is not None and settlement.hold.lands:
+                return response.through(Landed(response, request, call_next), on_close=settlement.at_end)
             if settlement.hold is not None and settlement.hold.truncates:
                 return response.through(Truncated(response), on_close=settlement.at_end)
             return response.map(on_close=settlement.at_end)

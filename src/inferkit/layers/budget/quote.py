@@ -175,7 +175,8 @@ def input_of(request: Request, model: Model, book: PriceBook, terms: Terms, lear
         raise ConfigurationError(
             f"a budget pays for this call, and nobody can say before how many tokens its {terms.unmeasured!r} is; send "
             f"the text itself, or say how much fits into the model, which is then held: "
-            f'prices={{"{name}": Price(..., context_window=...)}}'
+            f'prices={{"{name}": Price(..., context_window=...)}}, or in a file of settings context_window = ... under '
+            f'[prices."{name}"]'
         )
     return price.context_window
 

@@ -164,7 +164,8 @@ def _strictness(quote: Quote, unit: Unit, needed: int, left: int) -> str:
         return ""
     return (
         f". Its input counts as {quote.input:,} tokens here, the strict bound of a token a byte, which is too many for "
-        'what is left; Client(estimates="learned") counts it as the model\'s calls have shown'
+        'what is left; Client(estimates="learned"), or estimates = "learned" in a file of settings, counts it as the '
+        "model's calls have shown"
     )
 
 

@@ -7,21 +7,23 @@ by what ends dropped streams, so that no call leaves a hold behind while its pro
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from inferkit.core.errors import BudgetExceeded
+from inferkit.core.record import cost_of
 from inferkit.core.usage import Usage
 from inferkit.layers.budget.refusal import tell_how_far
 from inferkit.layers.budget.thresholds import tell, watched
 from inferkit.ledger.amounts import NOTHING, Amounts, Grant
-from inferkit.ledger.journal import Attribution, Charge, Part
+from inferkit.ledger.journal import GONE_ON, Attribution, Charge, Part
 from inferkit.ledger.unwritten import Unwritten
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from inferkit.core.attempt import Attempt, Outcome
     from inferkit.core.body import End
+    from inferkit.core.record import CallRecord
     from inferkit.core.request import Request
     from inferkit.layers.budget.hold import Hold
     from inferkit.layers.budget.quote import Quote
@@ -44,6 +46,7 @@ class Settlement:
 
     def __init__(self, accounts: Accounts, asked: Request, prices: PriceBook, sweeper: Sweeper) -> None:
         self.asked = asked
+        asked.record.is_settled = False  # a layer further out may send a request twice
         self.hold: Hold | None = None
         self._accounts = accounts
         self._prices = prices
@@ -101,7 +104,8 @@ class Settlement:
 
     async def _make(self, runtime: Runtime, outcome: Outcome, error: BaseException | None = None) -> None:
         record = self.asked.record
-        costs = record.running or any(each.usage.total_tokens or each.cost_nanos for each in record.attempts)
+        costs = any(each.usage.total_tokens or each.cost_nanos for each in record.attempts)
+        costs = costs or bool(_running(record, self.hold))
         if costs or self._outcome is not None:
             await self._settle(runtime, outcome, error)
             return
@@ -177,15 +181,18 @@ def attribution_of(request: Request) -> Attribution:
 
 
 def _charge_for(request: Request, hold: Hold | None, outcome: str, prices: Sequence[Price] = ()) -> Charge:
-    """Add up what a call's attempts cost; those that somebody left running count as what they may cost at most.
+    """Add up what a call's attempts cost, also those that somebody left running.
 
     Without a meter inside, what was held is all that is known. `prices` are those of all models that might have served
     the request as it was asked for.
     """
     record = request.record
-    attempts, running, served = record.attempts, record.running, record.served
+    running = _running(record, hold)
+    attempts = list(record.attempts)  # after `running`: one that ends meanwhile is among both, and not among neither
+    unfinished = _unfinished(running, attempts) if running else ()
+    served = record.served_among(attempts)
     attribution = attribution_of(request)
-    if served is None and not running:
+    if served is None and not unfinished:
         held = NOTHING if hold is None else hold.held
         usd = held.usd if hold is not None and hold.counts_money else None
         return Charge(
@@ -193,25 +200,27 @@ def _charge_for(request: Request, hold: Hold | None, outcome: str, prices: Seque
             outcome=outcome, asked=request.model, attribution=attribution,
         )  # fmt: skip
     usage = served.usage if served is not None and len(attempts) == 1 else _together(attempts)
-    cost, output = record.cost_nanos, usage.output_tokens
+    cost = cost_of(attempts)
     parts: tuple[Part, ...] = ()
-    if running:
-        cost = None if cost is None else cost + sum(nanos for nanos, _ in running.values())
-        output += sum(tokens for _, tokens in running.values())
-    if len(attempts) + len(running) > 1:
-        parts = (*map(_part, attempts), *(_unfinished(nanos, tokens) for nanos, tokens in running.values()))
+    for part in unfinished:
+        usage = usage._replace(
+            input_tokens=usage.input_tokens + part.input_tokens, output_tokens=usage.output_tokens + part.output_tokens
+        )
+        cost = None if cost is None or part.usd is None else cost + part.usd
+    if len(attempts) + len(unfinished) > 1:
+        parts = (*_parts(attempts, record.gone_on), *unfinished)
     reason = None if served is None else served.finish_reason
     return Charge(
         cost,
         request.provider if served is None else served.provider,
         request.model if served is None else served.model,
         usage.input_tokens,
-        output,
+        usage.output_tokens,
         usage.cache_read_tokens,
         usage.cache_write_tokens,
         usage.reasoning_tokens,
-        len(attempts) + len(running),
-        usage.estimated or bool(running),
+        len(attempts) + len(unfinished),
+        usage.estimated or bool(unfinished),
         outcome,
         "budget" if reason == "length" and hold is not None and hold.sets_length else reason,
         request.model,
@@ -225,6 +234,12 @@ def _charge_for(request: Request, hold: Hold | None, outcome: str, prices: Seque
     )
 
 
+def _running(record: CallRecord, hold: Hold | None) -> list[tuple[Any, tuple[int, int]]]:
+    """Give the attempts that somebody left running, with what they may cost at most. None is begun from here on."""
+    record.is_settled = True
+    return list(record.running.items()) if hold is None else hold.at_end()
+
+
 def _together(attempts: Sequence[Attempt]) -> Usage:
     usage = Usage()
     for attempt in attempts:
@@ -232,13 +247,17 @@ def _together(attempts: Sequence[Attempt]) -> Usage:
     return usage
 
 
-def _part(attempt: Attempt) -> Part:
+def _parts(attempts: Sequence[Attempt], gone_on: Collection[int]) -> list[Part]:
+    return [_part(each, gone_on=place in gone_on) for place, each in enumerate(attempts)]
+
+
+def _part(attempt: Attempt, *, gone_on: bool) -> Part:
     usage = attempt.usage
     return Part(
         attempt.kind,
         attempt.provider,
         attempt.model,
-        attempt.outcome,
+        GONE_ON if gone_on else attempt.outcome,
         attempt.cost_nanos,
         usage.input_tokens,
         usage.output_tokens,
@@ -249,8 +268,21 @@ def _part(attempt: Attempt) -> Part:
     )
 
 
-def _unfinished(nanos: int, tokens: int) -> Part:
-    return Part("hedge", "", "", "abandoned", nanos, 0, tokens)
+def _unfinished(running: Sequence[tuple[Any, tuple[int, int]]], attempts: Sequence[Attempt]) -> Sequence[Part]:
+    """Give those of the attempts that ran, as somebody looked, that have not ended since."""
+    return [_so_far(*each) for each in running if getattr(each[0], "ended", None) not in attempts]
+
+
+def _so_far(attempt: Any, most: tuple[int, int]) -> Part:
+    """Count an attempt as what it may cost at most, or where nothing is held for it, as what is likely until now."""
+    request: Request | None = getattr(attempt, "request", None)
+    if request is None:
+        return Part("hedge", "", "", "abandoned", most[0], 0, most[1])
+    provider = request.provider or ""
+    if any(most):
+        return Part(attempt.kind, provider, request.model, "abandoned", most[0], 0, most[1])
+    usage, cost = attempt.so_far()
+    return Part(attempt.kind, provider, request.model, "abandoned", cost, usage.input_tokens, usage.output_tokens)
 
 
 def _saved_by_routing(served: Attempt, prices: Sequence[Price]) -> int:

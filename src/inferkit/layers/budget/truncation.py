@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from inferkit.core.body import Batch
     from inferkit.core.response import Response
 
-__all__ = ["Truncated"]
+__all__ = ["Truncated", "close_cut"]
 
 _log = logging.getLogger("inferkit")
 
@@ -32,8 +32,13 @@ class Truncated:
         if "budget" not in reasons:
             return batch
         self._over = True
-        try:
-            await self._source.aclose()
-        except Exception as error:  # the reply is complete as far as it is paid for
-            _log.debug("closing a stream that was cut failed: %s", type(error).__name__)
+        await close_cut(self._source)
         return batch[: reasons.index("budget") + 1]
+
+
+async def close_cut(source: Response) -> None:
+    """Close a stream that was cut."""
+    try:
+        await source.aclose()
+    except Exception as error:  # the reply is complete as far as it is paid for
+        _log.debug("closing a stream that was cut failed: %s", type(error).__name__)
