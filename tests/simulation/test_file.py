@@ -95,7 +95,7 @@ def test_a_function_of_ones_own_gives_the_routes(tmp_path, monkeypatch):
 
 
 def test_the_example_is_a_scenario():
-    assert len(read_simulation(EXAMPLE).outages) == 3
+    assert len(read_simulation(EXAMPLE).outages) == 4
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_the_example_is_a_scenario():
         ("calls = 40", "calls = 40\nbusy = 3", 6, "traffic has no busy; its fields are: busiest, calls"),
         ("calls = 40", "", 4, "traffic says nothing of calls"),
         ("times = 5", 'times = "5"', 9, "times of a spike is a number above zero; got '5'"),
-        ("price = 20", "price = -1", 10, 'the price of plan "pro" is zero dollars or more'),
-        ("usd = 5", "usd = 0", 10, "a budget of zero dollars allows nothing"),
+        ("price = 20", "price = -1", 11, 'the price of plan "pro" is zero dollars or more'),
+        ("usd = 5", "usd = 0", 12, "a budget of zero dollars allows nothing"),
         ("[customers.pro]", "[customers.gold]", 13, 'there is no plan "gold"'),
         ("count = 10", 'count = 10\nmodel = "slow"', 15, 'there is no "slow" in [models]'),
         ('    "bolt:small",\n]', '    "bolt:medium",\n]', 16, '[providers."bolt:medium"] is missing'),

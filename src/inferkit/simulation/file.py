@@ -8,14 +8,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from inferkit.core.errors import ConfigurationError
-from inferkit.economics.what_if.file import PriceTable
 from inferkit.plans.file import read_toml
-from inferkit.plans.models import FileTable, optional, plan_from
-from inferkit.pricing.prices import Price
-from inferkit.simulation.lines import Lines
+from inferkit.plans.models import FileTable, TableError, optional, plan_from
+from inferkit.plans.places import Places
+from inferkit.plans.price_tables import price_from
 from inferkit.simulation.policies import policies_from
 from inferkit.simulation.scenario import CustomerGroup, Outage, OutageKind, Provider, Simulation, Spike, Traffic
 
@@ -51,6 +50,9 @@ class _TrafficTable(FileTable):
     night: Annotated[Share, optional(_A_SHARE)]
     weekend: Annotated[Positive, optional(_A_NUMBER)]
     spikes: Annotated[list[dict[str, Any]], optional('are a list of tables: [[traffic.spikes]], with times = "10"')]
+    repeated: Annotated[Share, optional(_A_SHARE)]
+    questions: Annotated[Annotated[int, Field(gt=0, le=1_000_000)], optional("is a whole number, up to a million")]
+    popularity: Annotated[Annotated[Number, Field(ge=0, le=5)], optional("is from 0 (all the same) to 5")]
 
 
 class _CustomersTable(FileTable):
@@ -113,7 +115,7 @@ class _Reading:
 
     def __init__(self, path: str | os.PathLike[str], tables: Mapping[str, Any]) -> None:
         self._name = str(path)
-        self._lines = Lines(Path(path).read_text("utf-8"))
+        self._places = Places(Path(path).read_text("utf-8"))
         self._tables = tables
 
     def scenario(self) -> Simulation:
@@ -161,7 +163,7 @@ class _Reading:
             spike = self._table(_SpikeTable, each, ("traffic", "spikes", place), "a spike")
             begins = (_instant(spike.at) - start).total_seconds()
             spikes.append(Spike(begins, begins + float(spike.minutes) * 60, float(spike.times)))
-        return Traffic(**{**_floats(read.given(), but="calls"), "spikes": tuple(spikes)})
+        return Traffic(**{**_floats(read.given(), but="calls questions"), "spikes": tuple(spikes)})
 
     def _provider(self, name: str, table: Mapping[str, Any]) -> Provider:
         path = ("providers", name)
@@ -169,7 +171,7 @@ class _Reading:
             raise self._wrong(f'a model is named as "provider:model"; got "{name}"', *path)
         read = self._table(_ProviderTable, table, path, f'"{name}"')
         with self._at(*path, "price"):
-            price = Price(**PriceTable.of(read.price, f'the price of "{name}"').given(), source="scenario")
+            price = price_from(read.price, f'the price of "{name}"', "scenario")
         return Provider(name, **{**_floats(read.given(), but="concurrent queue price"), "price": price})
 
     def _customers(
@@ -205,19 +207,8 @@ class _Reading:
 
     def _table(self, model: type[T], table: Mapping[str, Any], path: tuple[str | int, ...], what: str) -> T:
         """Read a table; what cannot stand there is said with its line."""
-        try:
-            return model.model_validate(dict(table))
-        except ValidationError as error:
-            errors = error.errors()
-            unknown = [each for each in errors if each["type"] == "extra_forbidden"]
-            missing = [each for each in errors if each["type"] == "missing"]
-            where = unknown or missing or errors
-            try:
-                model.of(table, what)
-            except ConfigurationError as said:
-                field = () if where is missing else where[0]["loc"][:1]
-                raise self._wrong(str(said), *path, *field) from None
-            raise
+        with self._at(*path):
+            return model.of(table, what)
 
     @contextmanager
     def _at(self, *path: str | int) -> Iterator[None]:
@@ -225,10 +216,11 @@ class _Reading:
         try:
             yield
         except ConfigurationError as error:
-            raise self._wrong(str(error), *path) from error
+            field = error.field if isinstance(error, TableError) else ()
+            raise self._wrong(str(error), *path, *field) from error
 
     def _wrong(self, message: str, *path: str | int) -> ConfigurationError:
-        return ConfigurationError(f"{self._name}, line {self._lines.of(path)}: {message}")
+        return ConfigurationError(f"{self._name}, line {self._places.of(path).line}: {message}")
 
 
 def _instant(given: datetime | date) -> datetime:

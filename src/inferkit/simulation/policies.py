@@ -6,30 +6,21 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal  # noqa: TC003 - pydantic reads it
 from typing import TYPE_CHECKING, Annotated, Any
 
+from inferkit.caching.memory import MemoryTier
 from inferkit.core.errors import ConfigurationError
+from inferkit.layers.cache import Cache
 from inferkit.layers.hedge import Hedge
 from inferkit.plans.models import FileTable, optional
 from inferkit.resilience.breaker import BreakerRules
 from inferkit.resilience.health import Health
 from inferkit.resilience.limiter import RateLimit
 from inferkit.resilience.retry_budget import RetryRules
-from inferkit.routing import (
-    Best,
-    ByBudgetLeft,
-    ByMargin,
-    Cheapest,
-    During,
-    Fastest,
-    Fits,
-    Learned,
-    Ordered,
-    Sticky,
-    Weighted,
-)
 from inferkit.routing.combining import Routes
+from inferkit.routing.written import made_of, route_from
+from inferkit.simulation.judging import judged
 from inferkit.simulation.scenario import NAIVE, Setup
 
 if TYPE_CHECKING:
@@ -37,21 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BUILT_IN", "policies_from"]
 
-_OF_POLICIES = ("then", "otherwise", "ample", "short", "unknown")
-_EXACT = (ByMargin, ByBudgetLeft)  # which take shares to the last digit
-_KINDS: Mapping[str, Callable[..., Any]] = {
-    "ordered": Ordered,
-    "fits": Fits,
-    "cheapest": Cheapest,
-    "fastest": Fastest,
-    "sticky": Sticky,
-    "weighted": Weighted,
-    "best": Best,
-    "during": During,
-    "by-margin": ByMargin,
-    "by-budget-left": ByBudgetLeft,
-    "learned": Learned,
-}
+_MORE = {"cascade": judged}
 
 
 class _PolicyTable(FileTable):
@@ -69,7 +46,9 @@ class _PolicyTable(FileTable):
     max_retries: Annotated[int, optional("is a whole number from 0")]
     pause: Annotated[Decimal | int, optional("is a fixed wait between retries, in seconds")]
     only_first: Annotated[bool, optional("is true or false: whether each name has its first model alone")]
+    cache: Annotated[bool | dict[str, Any], optional("is true or false, or a table: cache = { entries = 10_000 }")]
     on_interrupt: Annotated[str, optional('is "raise" or "continue"')]
+    follow_limits: Annotated[bool, optional("is true or false: whether calls heed what providers say is left")]
 
 
 def policies_from(name: str, table: Mapping[str, Any]) -> Callable[[], Setup]:
@@ -77,15 +56,15 @@ def policies_from(name: str, table: Mapping[str, Any]) -> Callable[[], Setup]:
     read = _PolicyTable.of(table, f'policy "{name}"')
 
     def make() -> Setup:
-        routes = None if read.routes is None else _routes(read.routes)
+        routes = None if read.routes is None else route_from(read.routes, _own, _MORE)
         Routes(routes)
-        given = read.on_interrupt
+        client = {"on_interrupt": read.on_interrupt, "follow_limits": read.follow_limits}
         pause = None if read.pause is None else float(read.pause)
         return Setup(
             name,
             read.says or "",
             routes,
-            None if read.limits is None else {each: _made(RateLimit, of) for each, of in read.limits.items()},
+            None if read.limits is None else {each: made_of(RateLimit, of) for each, of in read.limits.items()},
             _switch(Hedge, read.hedge, default=None),
             Health(
                 breaker=_switch(BreakerRules, read.breaker, default=BreakerRules()),
@@ -94,37 +73,10 @@ def policies_from(name: str, table: Mapping[str, Any]) -> Callable[[], Setup]:
             2 if read.max_retries is None else read.max_retries,
             bool(read.only_first),
             pause,
-            {} if given is None else {"on_interrupt": given},
+            _cache(read.cache),
+            {name: value for name, value in client.items() if value is not None},
         )
 
-    return make
-
-
-def _routes(given: Any) -> Any:
-    """Make what `routes=` takes: a policy, or one for each name."""
-    if isinstance(given, Mapping) and "policy" not in given and "python" not in given:
-        return {name: _route(each) for name, each in given.items()}
-    return _route(given)
-
-
-def _route(given: Any) -> Any:
-    if isinstance(given, str):
-        return _kind(given)()
-    if isinstance(given, list):
-        return [_route(each) for each in given]
-    if not isinstance(given, Mapping):
-        raise ConfigurationError(f'a policy is a name, a list of them or a table with a "policy"; got {given!r}')
-    fields = dict(given)
-    if "python" in fields:
-        return _own(str(fields["python"]))
-    make = _kind(fields.pop("policy", None))
-    return _made(make, {name: _route(each) if name in _OF_POLICIES else each for name, each in fields.items()})
-
-
-def _kind(name: Any) -> Callable[..., Any]:
-    make = _KINDS.get(name) if isinstance(name, str) else None
-    if make is None:
-        raise ConfigurationError(f"there is no policy {name!r}; they are: {', '.join(sorted(_KINDS))}")
     return make
 
 
@@ -146,23 +98,23 @@ def _switch(make: Callable[..., Any], given: bool | Mapping[str, Any] | None, *,
     if given is None:
         return default
     if isinstance(given, Mapping):
-        return _made(make, given)
+        return made_of(make, given)
     return make() if given else None
 
 
-def _made(make: Callable[..., Any], fields: Mapping[str, Any]) -> Any:
-    values = fields if make in _EXACT else {name: _floats(value) for name, value in fields.items()}
-    try:
-        return make(**values)
-    except TypeError as error:
-        what = str(error).partition(") ")[2] or str(error)
-        raise ConfigurationError(f"{getattr(make, '__name__', 'it')} {what}") from None
+def _cache(given: bool | Mapping[str, Any] | None) -> Callable[[], Cache] | None:
+    """Give what makes the cache: in memory, of so many `entries`, each for `ttl` seconds."""
 
+    def cache(*, entries: int = 10_000, ttl: float | None = None) -> Cache:
+        if not isinstance(entries, int):
+            raise ConfigurationError(f"entries of a cache are a whole number; got {entries}")
+        return Cache(MemoryTier(max_entries=entries), ttl=ttl)
 
-def _floats(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _floats(each) for name, each in value.items()}
-    return float(value) if isinstance(value, Decimal) else value
+    if not given:
+        return None
+    fields = dict(given) if isinstance(given, Mapping) else {}
+    made_of(cache, fields)  # so that what makes no sense is said now
+    return lambda: made_of(cache, fields)
 
 
 def _naive() -> Setup:
@@ -173,6 +125,7 @@ def _naive() -> Setup:
         max_retries=5,
         only_first=True,
         pause=1.0,
+        settings={"follow_limits": False},
     )
 
 

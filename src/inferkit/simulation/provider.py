@@ -71,10 +71,13 @@ class SimulatedModel:
             await _wait(request, _REFUSAL_SECONDS)
             self.failed += 1
             raise Unavailable(f"{self.name} answered with HTTP 503", provider=self.name, status=503)
-        has_room = kind != "refusing" and (self._rate is None or self._rate.take(at))
-        if not has_room or not self._slots.has_room:
+        rate = self._rate
+        is_too_fast = rate is not None and not rate.take(at)
+        told = {} if rate is None else rate.headers(at)
+        if is_too_fast or kind == "refusing" or not self._slots.has_room:
+            wait = provider.retry_after if rate is None or not is_too_fast else rate.wait(at)
             await _wait(request, _REFUSAL_SECONDS)
-            raise self._too_many()
+            raise self._too_many(wait, told)
         if kind == "hanging":
             await _wait(request, _FOREVER)
         slow = outage.factor if outage is not None and kind == "slow" else 1.0
@@ -82,6 +85,7 @@ class SimulatedModel:
             _SimulatedReply(self, request, self._slots, self._plan(request, asked, chance, slow)),
             runtime=runtime,
             model=request.model,
+            headers=told,
         )
 
     def _plan(self, request: Request, asked: Asked, chance: random.Random, slow: float) -> _Plan:
@@ -96,14 +100,14 @@ class SimulatedModel:
         reason = "stop" if output == asked.output_tokens else "length"
         return _Plan(first, rest, Usage(asked.input_tokens, output), reason, breaks_after, good)
 
-    def _too_many(self) -> RateLimited:
+    def _too_many(self, wait: float | None, told: dict[str, str]) -> RateLimited:
+        """Refuse with 429, and with Retry-After where a wait is known."""
         self.refused += 1
-        return RateLimited(
-            f"{self.name} answered with HTTP 429",
-            provider=self.name,
-            status=429,
-            retry_after=self._provider.retry_after,
-        )
+        error = RateLimited(
+            f"{self.name} answered with HTTP 429", provider=self.name, status=429, retry_after=wait
+        )  # fmt: skip
+        error.quota_headers = told
+        return error
 
     def _chance(self, request: Request, asked: Asked) -> random.Random:
         what = f"{self._seed}\0{asked.number}\0{self._provider.name}\0{request.attempt}"

@@ -46,8 +46,8 @@ def as_text(scenario: Simulation, results: Sequence[Result]) -> str:
 
 
 _HEADINGS = [
-    "calls", "answered", "good", "late", "failed", "refused", "shed", "first token, s", "whole, s", "requests", "cost",
-    "revenue", "margin",
+    "calls", "answered", "good", "kept", "late", "failed", "refused", "shed", "first token, s", "whole, s", "requests",
+    "cost", "revenue", "margin",
 ]  # fmt: skip
 
 
@@ -56,6 +56,7 @@ def _cells(of: PlanResult, requests: int | None = None) -> list[str]:
         count(of.calls),
         _percent(of.answered),
         _percent(of.goodput),
+        _percent(of.kept / of.calls) if of.kept else "",
         *(count(of.fates.get(fate, 0)) for fate in _NEVER),  # type: ignore[call-overload]
         _seconds(of.first),
         _seconds(of.whole),
@@ -126,6 +127,7 @@ def _plan(plan: PlanResult) -> dict[str, Any]:
         "calls": plan.calls,
         "answered": plan.fates.get("answered", 0),
         "good": plan.good,
+        "kept": plan.kept,
         **{fate: plan.fates.get(fate, 0) for fate in _NEVER},  # type: ignore[call-overload]
         "first_token": {f"p{q * 100:g}": value for q, value in zip(QUANTILES, plan.first, strict=False)},
         "whole": {f"p{q * 100:g}": value for q, value in zip(QUANTILES, plan.whole, strict=False)},

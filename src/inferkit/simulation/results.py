@@ -23,7 +23,8 @@ QUANTILES = (0.5, 0.95, 0.99)
 class PlanResult:
     """What became of the calls of one plan, or of all (`plan` is None).
 
-    `fates` counts the calls by what became of them, `good` those whose reply was good enough. `first` and `whole` are
+    `fates` counts the calls by what became of them, `good` those whose reply was good enough, `kept` those whose reply
+    the cache had, or an identical call in flight. `first` and `whole` are
     the 50th, 95th and 99th per cent of the seconds to the first token and to the end, of calls that were answered.
     Amounts are nano-dollars; `revenue` is what all customers of the plan pay for the time of the scenario.
     """
@@ -36,6 +37,7 @@ class PlanResult:
     whole: tuple[float, ...]
     cost: int
     revenue: int
+    kept: int = 0
 
     @property
     def goodput(self) -> float:
@@ -62,7 +64,7 @@ class PlanResult:
 class ModelResult:
     """What one model was asked, as its provider counts it: requests in all, refused and failed ones.
 
-    `served` are the calls that it answered.
+    `served` are the calls that it answered, without those that the cache did.
     """
 
     name: str
@@ -118,7 +120,7 @@ def result_of(played: Played) -> Result:
             received,
             played.refused[name],
             played.failed[name],
-            sum(answer.model == name and answer.fate == "answered" for answer in answers),
+            sum(answer.model == name and answer.fate == "answered" and not answer.kept for answer in answers),
         )
         for name, received in played.received.items()
     ]
@@ -139,6 +141,7 @@ def _added(plan: str | None, answers: Sequence[Answer], cost: int, revenue: int)
         _quantiles(answer.seconds for answer in answered),
         cost,
         revenue,
+        sum(answer.kept for answer in answered),
     )
 
 

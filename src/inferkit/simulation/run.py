@@ -40,7 +40,10 @@ _PROMPT = "Where is my order, and when will it be here? I have waited for a week
 
 
 class Answer(NamedTuple):
-    """What became of one call. Times are in seconds; `first` is None where nothing of a reply came."""
+    """What became of one call. Times are in seconds; `first` is None where nothing of a reply came.
+
+    `kept` says that the cache had the reply, or an identical call in flight; `model` is the one that wrote it then.
+    """
 
     asked: Asked
     fate: Fate
@@ -48,6 +51,7 @@ class Answer(NamedTuple):
     seconds: float
     model: str
     good: bool
+    kept: bool = False
 
 
 class Booked(NamedTuple):
@@ -135,6 +139,7 @@ class _World:
             for each in scenario.providers
         }
         self._prompts: dict[int, str] = {}
+        self._are_told_apart = bool(scenario.traffic.repeated or policy.cache)
         self._answers: dict[int, Answer] = {}
         self._booked: dict[str, list[int]] = {}
 
@@ -183,7 +188,8 @@ class _World:
             "prices": {each.name: each.price for each in scenario.providers if each.price is not None},
             "plans": scenario.plans,
             "ledger": ledger,
-            "cache": False,
+            "cache": False if policy.cache is None else policy.cache(),
+            "share": False,
             "layers": [Insert(retry, instead_of="retry")],
             "routes": policy.routes,
             "limits": policy.limits,
@@ -203,7 +209,7 @@ class _World:
             "max_output_tokens": whose.max_output_tokens,
             "timeout": whose.timeout,
         }
-        stream = client.stream(whose.model, self._prompt(asked.input_tokens), **options)
+        stream = client.stream(whose.model, self._prompt(asked), **options)
         began, first, text = now(), None, ""
         fate: Fate = "answered"
         try:
@@ -223,10 +229,18 @@ class _World:
         served = stream.reply
         model = f"{served.provider}:{served.model}" if served.provider else ""
         good = fate == "answered" and text == "good"
-        self._answers[asked.number] = Answer(asked, fate, first, now() - began, model, good)
+        kept = served.cache in ("hit", "coalesced")
+        self._answers[asked.number] = Answer(asked, fate, first, now() - began, model, good, kept)
 
-    def _prompt(self, tokens: int) -> str:
-        """Give a text of about so many tokens."""
+    def _prompt(self, asked: Asked) -> str:
+        """Give a text of about as many tokens as a call's prompt; where that matters, each question has its own."""
+        text = self._text(asked.input_tokens)
+        if not self._are_told_apart:
+            return text
+        which = f" {asked.number}." if asked.question is None else f" {asked.customers.plan} asks {asked.question}."
+        return text[: -len(which)] + which
+
+    def _text(self, tokens: int) -> str:
         known = self._prompts.get(tokens)
         if known is None:
             size = tokens * 4

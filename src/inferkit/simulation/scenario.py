@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from inferkit.layers.cache import Cache
     from inferkit.plans.plan import Plan
     from inferkit.pricing.prices import Price
 
@@ -32,6 +33,9 @@ class Traffic:
 
     `busiest` is the hour of the day with the most of them, in UTC, `night` what the quietest hour has of that, and
     `weekend` what a Saturday or a Sunday has of another day.
+
+    The share `repeated` of all calls (0 to 1) is one of so many `questions` that are asked again and again, word for
+    word: the first one most often, the one in place n 1 / n ** `popularity` as often (Zipf).
     """
 
     calls: int
@@ -39,6 +43,9 @@ class Traffic:
     night: float = 0.2
     weekend: float = 0.5
     spikes: tuple[Spike, ...] = ()
+    repeated: float = 0.0
+    questions: int = 1000
+    popularity: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,9 @@ class Provider:
     """What one model can do. Times are in seconds, `first_token` and `tokens_per_second` are medians.
 
     `spread` is that of both (the standard deviation of their logarithm). `concurrent` requests run at once; so many
-    more wait as `queue` says, and the rest is refused, as is what is more than `requests_per_minute`: after a wait that
-    `retry_after` asks for, where it says one. `errors` is the share of requests that fail before a reply begins,
+    more wait as `queue` says, and the rest is refused, with a wait that `retry_after` asks for, where it says one. Of
+    what is more than `requests_per_minute` the provider says itself when there is room again, and in the headers of all
+    its replies what is left. `errors` is the share of requests that fail before a reply begins,
     `breaks` of those that break in its middle, and `good` of calls that its reply would be good enough for.
     """
 
@@ -104,7 +112,8 @@ class Setup:
     """One way to run the client: its settings, as far as they differ from the usual ones.
 
     `routes`, `limits` and `hedge` are what the client takes. `only_first` leaves of each name's models the first.
-    `pause` is a fixed wait between retries, in seconds, in place of one that grows and is spread by chance.
+    `pause` is a fixed wait between retries, in seconds, in place of one that grows and is spread by chance. `cache`
+    makes the cache, none without it.
     """
 
     name: str
@@ -116,6 +125,7 @@ class Setup:
     max_retries: int = 2
     only_first: bool = False
     pause: float | None = None
+    cache: Callable[[], Cache] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -26,7 +26,10 @@ _MOST_TOKENS = 16_000
 
 
 class Asked(NamedTuple):
-    """One call: `at` is in seconds from the start. `hard` is from 0 to 1: a model that is `good` in more, does it."""
+    """One call: `at` is in seconds from the start. `hard` is from 0 to 1: a model that is `good` in more, does it.
+
+    `question` is the number of the one that it asks, where that is among those that are asked again and again.
+    """
 
     number: int
     at: float
@@ -35,6 +38,7 @@ class Asked(NamedTuple):
     input_tokens: int
     output_tokens: int
     hard: float
+    question: int | None = None
 
 
 def calls_of(scenario: Simulation) -> list[Asked]:
@@ -42,22 +46,49 @@ def calls_of(scenario: Simulation) -> list[Asked]:
     chance = random.Random(f"{scenario.seed} calls")  # noqa: S311 - no secret
     instants = _instants(scenario, chance)
     shares = list(itertools.accumulate(each.calls for each in scenario.customers))
+    repeated = _Repeated(scenario)
     found = []
     for number, at in enumerate(instants):
         whose = scenario.customers[bisect.bisect(shares, chance.random() * shares[-1], hi=len(shares) - 1)]
         which = int(whose.count * chance.random() ** _FEW_ASK_MOST)
-        found.append(
-            Asked(
-                number,
-                at,
-                whose,
-                f"{whose.plan}-{which}",
-                _tokens(whose.input_tokens, chance),
-                _tokens(whose.output_tokens, chance),
-                chance.random(),
-            )
+        asked = Asked(
+            number,
+            at,
+            whose,
+            f"{whose.plan}-{which}",
+            _tokens(whose.input_tokens, chance),
+            _tokens(whose.output_tokens, chance),
+            chance.random(),
         )
+        found.append(repeated.perhaps(asked))
     return found
+
+
+class _Repeated:
+    """The questions that are asked again and again: of one kind of customers each has its own length and difficulty."""
+
+    def __init__(self, scenario: Simulation) -> None:
+        traffic = scenario.traffic
+        self._seed = scenario.seed
+        self._share = traffic.repeated
+        self._chance = random.Random(f"{scenario.seed} questions")  # noqa: S311 - no secret
+        weights = (1 / place**traffic.popularity for place in range(1, traffic.questions + 1))
+        self._shares = list(itertools.accumulate(weights)) if self._share else []
+
+    def perhaps(self, asked: Asked) -> Asked:
+        """Give the call as it is, or with one of these questions in place of its own."""
+        if not self._share or self._chance.random() >= self._share:
+            return asked
+        drawn = self._chance.random() * self._shares[-1]
+        which = bisect.bisect(self._shares, drawn, hi=len(self._shares) - 1)
+        whose = asked.customers
+        of_it = random.Random(f"{self._seed} question {which} of {whose.plan}")  # noqa: S311 - no secret
+        return asked._replace(
+            input_tokens=_tokens(whose.input_tokens, of_it),
+            output_tokens=_tokens(whose.output_tokens, of_it),
+            hard=of_it.random(),
+            question=which,
+        )
 
 
 def rate_by_hour(scenario: Simulation) -> list[float]:

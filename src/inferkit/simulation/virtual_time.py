@@ -95,6 +95,8 @@ class _Selector(selectors.DefaultSelector):
 
 
 class _Loop(asyncio.SelectorEventLoop):
+    _closed = True  # until it is made: an interrupt in the midst of that leaves nothing to warn of
+
     def __init__(self, time: VirtualTime) -> None:
         self._virtual = time
         super().__init__(_Selector(time))
