@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -52,6 +53,18 @@ def test_the_demo_shows_whole_costs_in_a_narrow_terminal():
         assert question
         assert by in {"triage-q8_0", "the cache", "refused"}
         assert all(re.fullmatch(r"\d*|\$0|\$0\.\d{8}", amount) for amount in amounts), row
+
+
+def test_the_demo_is_there_for_programs_too():
+    done = run("demo", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    first, again, *_, last = found["calls"]
+    assert (first["cache"], again["cache"], again["cost"]) == ("miss", "hit", "0")
+    assert again["saved"] == first["cost"]
+    assert again["text"] == first["text"] != ""
+    assert last["refused"]
+    assert [span["name"] for span in found["trace"]].count("inferkit.call") == len(found["calls"])
 
 
 def test_the_demo_leaves_the_users_own_ledger_and_cache_alone(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 import sys
 
@@ -51,6 +52,10 @@ def test_days_that_are_over_are_archived_and_the_report_is_the_same(path, tmp_pa
     assert (
         inferkit("report", "--ledger", archive, "--since", "1970-01-02T12:00", "--until", "1970-01-04").returncode == 0
     )
+    more = inferkit("ledger", "compact", "--ledger", path, "--before", "1970-01-05", "--json")
+    assert json.loads(more.stdout) == [
+        {"archive": str(tmp_path / "ledger-before-1970-01-05.sqlite3"), "archived": 1, "stay": 0}
+    ]
 
 
 def test_what_stays_is_said_and_so_is_that_nothing_was_left(path):

@@ -117,6 +117,7 @@ def test_only_the_tables_that_are_asked_for_and_their_first_rows_are_shown(book)
 
 def test_json_has_every_figure_exactly(book):
     found = json.loads(ask(book, *OCTOBER, "--format", "json"))
+    assert json.loads(ask(book, *OCTOBER, "--json")) == found
     assert found["period"] == {
         "since": "2025-10-01T00:00:00+00:00",
         "until": "2025-11-01T00:00:00+00:00",
@@ -373,7 +374,7 @@ def test_csv_has_a_line_for_every_row_and_no_formulas(book):
     ledger.close()
     rows = list(csv.DictReader(io.StringIO(ask(book, *OCTOBER, "--format", "csv", "--by", "user,plan"))))
     assert rows[0]["by"] == "total"
-    assert {row["by"] for row in rows[1:]} == {"user", "plan"}
+    assert {row["by"] for row in rows[1:]} == {"user", "plan", "waste"}
     for dimension in ("user", "plan"):
         assert sum(Decimal(row["cost_usd"]) for row in rows if row["by"] == dimension) == Decimal(rows[0]["cost_usd"])
     assert "'=HYPERLINK(1)" in [row["name"] for row in rows]

@@ -46,6 +46,10 @@ def test_a_router_is_fitted_shown_and_used(tmp_path):
     assert "600 questions; of calls like these go 50% to small:m, 50% to large:m" in ended.stdout
     assert f"written to {out}" in ended.stdout
     assert "saves  45.00%" in run("show", out).stdout
+    found = json.loads(run("show", out, "--json").stdout)
+    assert (found["models"], found["cases"], round(found["saving"], 4)) == (["small:m", "large:m"], 600, 0.45)
+    again = run("fit", written(tmp_path, rows(600, easy=1.0, hard=0.3)), "--out", out, "--loss", "0.05", "--json")
+    assert json.loads(again.stdout) == {**found, "refusal": None, "written": out}
     assert Learned(out).router.models == ("small:m", "large:m")
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -82,3 +85,20 @@ def test_a_ledger_can_be_kept_and_reported_on(file, tmp_path):
 def test_what_makes_no_sense_is_refused(file, words, what):
     with pytest.raises(ConfigurationError, match=what):
         run(file, *words)
+
+
+def test_ctrl_c_stops_it_with_a_line_and_the_code_of_an_interrupt(tmp_path):
+    file = tmp_path / "long.toml"
+    file.write_text(SCENARIO.replace("calls = 30", "calls = 500_000"), "utf-8")
+    restored = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a background job ignores it
+    program = f"{restored}; from inferkit.cli import main; main()"
+    command = [sys.executable, "-c", program, "simulate", str(file), "--ledger", str(tmp_path / "kept.db")]
+    with subprocess.Popen([*command, "--compare", "plain"], stderr=subprocess.PIPE, text=True) as simulating:
+        said = simulating.stderr.readline()
+        assert said == "plain: 500,000 calls ...\n"
+        simulating.send_signal(signal.SIGINT)
+        _, said = simulating.communicate(timeout=60)
+    assert simulating.returncode == 130
+    assert said.startswith("stopped: the simulation is not over, and nothing of it is shown; ")
+    assert "kept.db may hold a part of it: delete it before the next run\n" in said
+    assert len(said.splitlines()) == 1

@@ -187,6 +187,8 @@ def test_options_reach_the_provider(world):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        ({"n": 2}, "unknown option n; a call gives one reply: make several calls"),
+        ({"best_of": 3}, "unknown option best_of; a call gives one reply"),
         ({"max_tokens": 5}, r"unknown option max_tokens; the limit of the reply is max_output_tokens"),
         ({"max_completion_tokens": 5}, r"is max_output_tokens"),
         ({"top_k": 5}, r"unknown option top_k; .* go into extra="),
@@ -206,6 +208,7 @@ def test_options_reach_the_provider(world):
         ({"tools": [Tool("look"), {"name": "look", "input_schema": {}}]}, "two tools are called look"),
         ({"tools": [{"type": "web_search"}]}, r"what a provider runs itself goes into extra="),
         ({"timeout": float("nan")}, "number of seconds"),
+        ({"timeout": float("inf")}, r"number of seconds greater than 0 \(for no limit None"),
         ({"temperature": "hot"}, "temperature is a number from 0"),
         ({"temperature": float("nan")}, "temperature is a number from 0"),
         ({"top_p": 5}, "from 0 to 1"),
@@ -257,6 +260,7 @@ def test_an_option_that_makes_no_sense_is_explained(options, said):
         ({"max_retries": 1.5}, "max_retries is 0 or more"),
         ({"timeout": "5"}, "greater than 0"),
         ({"timeout": float("nan")}, "greater than 0"),
+        ({"timeout": float("inf")}, r"number of seconds greater than 0 \(for no limit None"),
         ({"layers": lambda request, call_next: call_next(request)}, "a list of layers"),
         ({"layers": [5]}, "a list of layers"),
         ({"layers": [Retry]}, "a list of layers"),
@@ -652,10 +656,11 @@ def test_what_a_dead_process_held_is_in_the_book_once_a_client_opens_the_ledger(
     dead.reserve("alive", [Line("all", "total")], amounts, amounts, at=time.time(), lease_seconds=600)
     dead.close()
     with Client(ledger=path, cache=False) as client:
+        ledger = client.ledger
         assert writer.disk.flush(30)
-        entries = [(entry.call, entry.kind, entry.charge.usd) for entry in client.ledger.entries()]
+        entries = [(entry.call, entry.kind, entry.charge.usd) for entry in ledger.entries()]
         assert entries == [("dead", "expired", 1000)]
-        assert client.ledger.balance("all", "total").pending == amounts
+        assert ledger.balance("all", "total").pending == amounts
 
 
 def test_an_error_says_which_call_it_was_and_what_was_tried(world, tmp_path):
@@ -677,5 +682,36 @@ def test_an_error_says_which_call_it_was_and_what_was_tried(world, tmp_path):
         assert refused.attempts == ()
         assert len({failed.request_id, refused.request_id, None}) == 3
         await client.aclose()
+
+    world.run(body)
+
+
+class Lingers:
+    """A layer whose closing takes until somebody lets it go on."""
+
+    name = "lingers"
+
+    def __init__(self):
+        self.closing, self.may_end = threading.Event(), threading.Event()
+
+    def __call__(self, request, following):
+        return following(request)
+
+    def close(self):
+        self.closing.set()
+        assert self.may_end.wait(30), "nobody else came to run"
+
+
+@world_on_a_loop
+def test_closing_leaves_the_loop_to_others_while_it_waits(world):
+    layer = Lingers()
+
+    async def body(world):
+        client = llm(world, FakeProvider("hello"), layers=[Insert(layer, before="retry")])
+        await client.complete("any", "hi")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.aclose)
+            await anyio.to_thread.run_sync(layer.closing.wait)
+            layer.may_end.set()
 
     world.run(body)

@@ -18,7 +18,7 @@ from inferkit.client.options import OPTIONS, read_options
 from inferkit.client.settings import SETTINGS, read_settings
 from inferkit.testing import FakeProvider
 
-AT_THE_DOOR = {"timeout", "budget", "cache", "schema", "repair", "concurrency"}
+AT_THE_DOOR = {"timeout", "budget", "cache", "cache_tags", "schema", "repair", "concurrency"}
 # a deadline, one of the scopes, and extensions
 NOT_ASKED = {
     "model", "messages",  # who is asked what

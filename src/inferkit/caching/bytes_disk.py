@@ -32,6 +32,14 @@ _REMOVE_EXPIRED = (
     "(SELECT rowid FROM Cache WHERE expire_time IS NOT NULL AND expire_time < ? ORDER BY expire_time LIMIT ?)"
 )
 _REMOVE_OLDEST = "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache ORDER BY store_time LIMIT ?)"
+_ROWS_TO_CLEAR = 64
+_REMOVE_SOME = (
+    "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache WHERE rowid > ? AND {} ORDER BY rowid LIMIT ?) "
+    "RETURNING rowid"
+)
+_UNLABELLED = (
+    "SELECT rowid, key, mode, filename, value FROM Cache WHERE rowid > ? AND tag IS NULL ORDER BY rowid LIMIT ?"
+)
 _SETTINGS = {
     "eviction_policy": "least-recently-stored",  # "used" would make a write of every read; the memory tier does that
     "statistics": 0,
@@ -40,10 +48,17 @@ _SETTINGS = {
     "sqlite_journal_mode": "wal",
     "sqlite_synchronous": 1,
     "sqlite_trusted_schema": 0,
+    "sqlite_secure_delete": 2,  # zeros over what is removed, where that costs no reading or writing more
     "sqlite_cache_size": 512,  # pages of 4 KiB for each connection; diskcache's own 32 MiB would come to fill memory
     "sqlite_mmap_size": 4 * 2**20,  # of diskcache's 64 MiB
 }
-_OWN_PRAGMAS = ("cache_size", "mmap_size", "synchronous", "trusted_schema")  # a connection's, not the file's
+_OWN_PRAGMAS = (
+    "cache_size",
+    "mmap_size",
+    "synchronous",
+    "trusted_schema",
+    "secure_delete",
+)  # a connection's, not the file's
 _OPENING_SECONDS = 0.5  # how long opening may wait for another process; every process of a fleet opens at once
 
 
@@ -126,13 +141,13 @@ class BytesStore(diskcache.Cache):  # type: ignore[misc]
         found: bytes = self._disk.fetch(mode, filename, value, read=False)
         return found
 
-    def write(self, rows: Sequence[tuple[bytes, bytes, float | None]]) -> None:
-        """Keep values under their keys, for so many seconds where given, in one transaction."""
+    def write(self, rows: Sequence[tuple[bytes, bytes, float | None, str]]) -> None:
+        """Keep values under their keys, for so many seconds where given, with labels, in one transaction."""
         if self._txn_id is None and self._con.in_transaction:  # an interrupt came between its begin and its end
             self._con.rollback()
         with self.transact() if len(rows) > 1 else contextlib.nullcontext():
-            for key, value, ttl in rows:
-                self.set(key, value, expire=ttl)
+            for key, value, ttl, label in rows:
+                self.set(key, value, expire=ttl, tag=label)
         self._written += len(rows)
 
     @property
@@ -151,6 +166,27 @@ class BytesStore(diskcache.Cache):  # type: ignore[misc]
             if not removed and self.volume() > self.size_limit:
                 removed = self._con.execute(_REMOVE_OLDEST, (_ROWS_AT_ONCE,)).rowcount
         return bool(removed)
+
+    def remove_some(self, condition: str, values: Sequence[str], after: int) -> tuple[int, int]:
+        """Remove some of the rows after a row that fulfil a condition: how many there were, and the last of them."""
+        query = _REMOVE_SOME.format(condition)
+        with self.transact():
+            found = self._con.execute(query, (after, *values, _ROWS_TO_CLEAR)).fetchall()
+        return len(found), max((row for (row,) in found), default=after)
+
+    def unlabelled(self, after: int) -> list[tuple[int, bytes, Any, Any, Any]]:
+        """Give some of the rows after a row that an older version wrote: with its number, key and columns."""
+        found: list[Any] = self._con.execute(_UNLABELLED, (after, _ROWS_TO_CLEAR)).fetchall()
+        return found
+
+    def remove_rows(self, rows: Sequence[int]) -> None:
+        """Remove rows by their numbers."""
+        with self.transact():
+            self._con.executemany("DELETE FROM Cache WHERE rowid = ?", [(row,) for row in rows])
+
+    def tidy(self) -> None:
+        """Leave nothing of what was removed in the files, where nobody else reads them now."""
+        self._con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close_reader(self) -> None:
         """Close the connection that reads. It is opened again when it is needed."""

@@ -3,6 +3,8 @@
 A lone write is done at once. Those that follow within a quarter of a second wait for the end of it in memory, where
 look-ups find them; a thread of its own then writes them together, at a third of the cost. What a killed process had
 not yet written is lost, as a cache may lose anything: no failure of the store is worth a call.
+
+It is longer than other modules: what waits, what is being written and what is forgotten meanwhile share one lock.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inferkit.caching.rest import Rest
+from inferkit.caching.choice import Chosen, label_of
+from inferkit.caching.notices import Notices
+from inferkit.caching.rest import Rest, explain
 from inferkit.caching.stored import decode, encode
 from inferkit.core.errors import ConfigurationError
 from inferkit.runtime import clock, exits, imports, writer
@@ -22,7 +26,7 @@ from inferkit.runtime.gathering import Gathering
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from inferkit.caching.bytes_disk import BytesStore
     from inferkit.caching.entry import CachedReply
@@ -92,11 +96,33 @@ class DiskStore:
 
     def put(self, key: bytes, entry: CachedReply, *, ttl: float | None = None) -> None:
         """Keep an entry, for `ttl` seconds where given, unless it holds what is no JSON."""
-        self._attempt(lambda: self._write([(key, encode(entry, key), ttl)]))
+        self._attempt(lambda: self._write([(key, encode(entry, key), ttl, label_of(entry))]))
 
     def put_all(self, entries: Iterable[tuple[bytes, CachedReply, float | None]]) -> None:
         """Keep several entries, each with its key and `ttl`, in one transaction."""
-        self._attempt(lambda: self._write([(key, encode(entry, key), ttl) for key, entry, ttl in entries]))
+        self._attempt(
+            lambda: self._write([(key, encode(entry, key), ttl, label_of(entry)) for key, entry, ttl in entries])
+        )
+
+    def clear(self, chosen: Chosen, step: Callable[[int], object] = lambda _: None) -> int:
+        """Forget the entries that are meant; say how many there were. Others read and write meanwhile.
+
+        `step` is told how many are forgotten so far. Raises `CacheError` where some of them may be left.
+        """
+        if self._store is None and not (self.folder / _DATABASE).exists():
+            return 0
+        try:
+            imports.load("inferkit.caching.clearing")
+            from inferkit.caching.clearing import clear, note
+
+            store = self._opened()
+            try:
+                count = clear(store, chosen, self._writing, step)
+            finally:  # also of what was forgotten until somebody ended it: others have it in memory
+                note(self.folder, chosen)
+        except Exception as error:
+            raise explain(self.folder, error) from error
+        return count
 
     def close(self) -> None:
         """Close the database. Using the store again opens it again."""
@@ -129,8 +155,8 @@ class DiskStore:
         self._reading = threading.RLock()
         self._writing = threading.RLock()
 
-    def _write(self, rows: list[tuple[bytes, bytes | None, float | None]]) -> None:
-        sound = [(key, data, ttl) for key, data, ttl in rows if data is not None]
+    def _write(self, rows: list[tuple[bytes, bytes | None, float | None, str]]) -> None:
+        sound = [(key, data, ttl, label) for key, data, ttl, label in rows if data is not None]
         if not sound:
             return
         store = self._opened()
@@ -209,8 +235,12 @@ class DiskTier:
         self._waiting: dict[bytes, tuple[CachedReply, float | None]] = {}
         self._lock = threading.Lock()
         self._next_at = 0.0
+        self._notices = Notices(self._store.folder)
         self._gathering = Gathering(self._write, name="inferkit-cache-writer", seconds=_GATHER_SECONDS)
         renew_after_fork(self)
+
+    def __repr__(self) -> str:
+        return f"DiskTier({str(self._store.folder)!r})"
 
     async def get(self, runtime: Runtime, key: bytes, /) -> CachedReply | None:
         """Look an entry up, whether it was written yet or not."""
@@ -252,6 +282,22 @@ class DiskTier:
                 more = bool(self._waiting)
             if more:
                 self._gathering.more()
+
+    def clear(
+        self, *, model: str | None = None, tag: str | None = None, step: Callable[[int], object] = lambda _: None
+    ) -> int:
+        """See `Tier`. What waits to be written is forgotten, too; `step` is told how many are forgotten so far."""
+        chosen = Chosen.of(model, tag)
+        with self._lock:
+            waiting = [key for key, (entry, _) in self._waiting.items() if chosen.fits(entry)]
+            for key in waiting:
+                del self._waiting[key]
+        self._gathering.flush()  # so that nobody is in the middle of writing one of them
+        return len(waiting) + self._store.clear(chosen, lambda count: step(len(waiting) + count))
+
+    def news(self) -> Sequence[Chosen]:
+        """See `Tier`."""
+        return self._notices.read()
 
     def open(self) -> None:
         """Open or make the database, which takes some milliseconds."""

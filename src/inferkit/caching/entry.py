@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from itertools import accumulate, chain
+from itertools import accumulate, chain, compress, count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.chunks import Chunk, ToolCallDelta
@@ -35,7 +35,7 @@ class CachedReply:
 
     `stored_at` is in seconds since the epoch, `cost_nanos` what the call cost in nano-dollars (0 where unknown).
     `provider` and `model` name the target that served it, `response_model` and `response_id` are what the provider
-    itself said.
+    itself said. `tags` are those of the call that it was kept for.
     """
 
     chunks: tuple[Chunk, ...]
@@ -45,6 +45,7 @@ class CachedReply:
     model: str = ""
     response_model: str | None = None
     response_id: str | None = None
+    tags: tuple[str, ...] = ()
 
     @property
     def memory_bytes(self) -> int:
@@ -73,16 +74,15 @@ def condense(chunks: Sequence[Chunk]) -> tuple[Chunk, ...]:
         extra=extra or None,
         logprobs=tuple(chain.from_iterable(logprobs)),
     )
-    if any(reasoning) or any(calls) or any(parts):
-        merger = _Merger(max(_PIECE_CHARACTERS, sum(map(len, texts)) // _PIECES))
-        return (*_condensed(chunks, merger), last)
-    return (*map(Chunk, _merged(texts)), last)
+    size = max(_PIECE_CHARACTERS, sum(map(len, texts)) // _PIECES)
+    plain = min([next(compress(count(), said), len(chunks)) for said in (reasoning, calls, parts)])
+    others = _condensed(chunks[plain:], _Merger(size)) if plain < len(chunks) else ()
+    return (*map(Chunk, _merged(texts[:plain], size)), *others, last)
 
 
-def _merged(texts: Sequence[str]) -> list[str]:
-    """Merge the pieces of a text into fewer, none of which begins in the middle of one."""
+def _merged(texts: Sequence[str], size: int) -> list[str]:
+    """Merge the pieces of a text into fewer, of `size` characters or few more; none begins in the middle of one."""
     ends = list(accumulate(map(len, texts)))
-    size = max(_PIECE_CHARACTERS, ends[-1] // _PIECES) if ends else 0
     merged: list[str] = []
     begin = 0
     while begin < len(texts):

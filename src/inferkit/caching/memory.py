@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
+from inferkit.caching.choice import EVERY_REPLY, Chosen
 from inferkit.core.errors import ConfigurationError
 from inferkit.runtime.forks import renew_after_fork
 
@@ -30,6 +31,9 @@ class MemoryTier:
         self._entries: LRUCache[bytes, CachedReply] = LRUCache(max_bytes, getsizeof=_size)
         self._lock = threading.Lock()
         renew_after_fork(self)
+
+    def __repr__(self) -> str:
+        return f"MemoryTier({len(self)} of at most {self._max_entries} replies)"
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -58,10 +62,18 @@ class MemoryTier:
     def close(self) -> None:
         """See `Tier`."""
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def clear(self, *, model: str | None = None, tag: str | None = None) -> int:
+        """See `Tier`."""
+        chosen = Chosen.of(model, tag)
         with self._lock:
-            self._entries.clear()
+            if chosen == EVERY_REPLY:
+                count = len(self._entries)
+                self._entries.clear()
+                return count
+            keys = [key for key, entry in self._entries.items() if chosen.fits(entry)]
+            for key in keys:
+                del self._entries[key]
+        return len(keys)
 
     def renew(self) -> None:
         """Start afresh in a forked child if another thread was in the middle of a change."""

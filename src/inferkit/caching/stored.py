@@ -34,7 +34,8 @@ def encode(entry: CachedReply, key: bytes) -> bytes | None:
     served = [entry.provider, entry.model, entry.response_model, entry.response_id]
     try:
         chunks = [_chunk_to_plain(chunk) for chunk in entry.chunks]
-        payload = _to_json([entry.stored_at, entry.cost_nanos, served, chunks]).encode("ascii")
+        tags = [list(entry.tags)] if entry.tags else []  # most have none, as all once had
+        payload = _to_json([entry.stored_at, entry.cost_nanos, served, chunks, *tags]).encode("ascii")
     except (TypeError, ValueError, RecursionError):
         return None
     return _MAGIC + _checksum(payload, key) + payload
@@ -46,7 +47,7 @@ def decode(data: bytes, key: bytes) -> CachedReply | None:
     if not data.startswith(_MAGIC) or data[len(_MAGIC) : _HEAD] != _checksum(payload, key):
         return None
     try:
-        stored_at, cost_nanos, served, chunks = json.loads(payload)
+        stored_at, cost_nanos, served, chunks, *tags = json.loads(payload)
         provider, model, response_model, response_id = _expect(served, list)
         return CachedReply(
             tuple(_chunk(plain) for plain in _expect(chunks, list)),
@@ -56,6 +57,7 @@ def decode(data: bytes, key: bytes) -> CachedReply | None:
             model=_expect(model, str),
             response_model=_or_none(response_model, str),
             response_id=_or_none(response_id, str),
+            tags=tuple([_expect(tag, str) for each in tags for tag in _expect(each, list)]),
         )
     except (ValueError, TypeError, RecursionError):
         return None

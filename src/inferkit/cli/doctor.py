@@ -11,22 +11,20 @@ __all__ = ["doctor"]
 
 def doctor(
     *,
-    ledger: Annotated[str | None, typer.Option(help="The ledger's file (default: the user's own).")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(help="A ledger's file; then nothing else is looked at (default: everything).")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no server.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
-    """Look whether a ledger is sound, and say what to do where it is not. Nothing is written."""
-    import time
-    from pathlib import Path
+    """Look whether everything is in order, and say what to do where it is not.
 
-    from inferkit.client.home import ledger_file
-    from inferkit.ledger.sqlite.checkup import check_up
+    What is configured and where it was found, whether each model's key is there
+    and its server answers, the clock, the ledger, the cache, and where traces go.
+    Nothing is written, and no key is sent. The exit status is 1 where something
+    is wrong.
+    """
+    from inferkit.cli.doctoring import examine
 
-    path = (ledger_file() if ledger is None else Path(ledger).expanduser()).absolute()
-    typer.echo(f"the ledger {path}")
-    sound = True
-    for finding in check_up(path, time.time()):
-        sound = sound and finding.level != "wrong"
-        typer.echo(f"  {finding.level:<6}{finding.about}: {finding.found}")
-        if finding.remedy:
-            typer.echo(f"        -> {finding.remedy}")
-    if not sound:
+    if not examine(ledger=ledger, offline=offline, as_json=as_json):
         raise typer.Exit(1)

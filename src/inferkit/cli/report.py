@@ -11,7 +11,7 @@ __all__ = ["report"]
 
 def report(
     *,
-    ledger: Annotated[str | None, typer.Option(help="The ledger's file (default: the user's own).")] = None,
+    ledger: Annotated[str | None, typer.Option(help="The ledger's file (default: as configured).")] = None,
     month: Annotated[str | None, typer.Option(help="A calendar month, 2026-11 (default: the running one).")] = None,
     since: Annotated[str | None, typer.Option(help="From a date or instant: 2026-11-01, 2026-11-01T12:00.")] = None,
     until: Annotated[str | None, typer.Option(help="Until before a date or instant (default: now).")] = None,
@@ -24,6 +24,7 @@ def report(
         Literal["table", "json", "csv", "html"],
         typer.Option("--format", help="Tables for a terminal, JSON, CSV, or one HTML page."),
     ] = "table",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[str | None, typer.Option("--output", "-o", help="A file to write.")] = None,
     plans: Annotated[str | None, typer.Option(help="A TOML file of plans that the ledger does not know.")] = None,
     what_if: Annotated[
@@ -42,7 +43,7 @@ def report(
         plans=plans,
         what_if=what_if,
         baseline=baseline,
-        form=form,
+        form="json" if as_json else form,
         by=dimensions_of(by),
         top=top,
         output=output,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from inferkit.budgets.windows import zone_named
-from inferkit.client.home import ledger_file
+from inferkit.cli.configured import existing_ledger
 from inferkit.core.errors import ConfigurationError
 from inferkit.economics.report.report import DIMENSIONS, Period, Report, build_report
 from inferkit.ledger.sqlite.journal import SqliteRecords
@@ -92,9 +92,10 @@ def write_report(
     output: str | None,
 ) -> None:
     """Do what the command does. Raises `ConfigurationError`, `UnpricedModel` and `LedgerError`."""
-    book = _ledger(ledger)
+    file = existing_ledger(ledger)
+    book = SqliteRecords(file)
     try:
-        _keep_apart(output, ledger=_file(ledger), plans=plans, what_if=what_if)
+        _keep_apart(output, ledger=file, plans=plans, what_if=what_if)
         price = _price(baseline)
         report = build_report(book, period, plans=_plans(book, plans, period.until), baseline=price)
         replayed = None
@@ -109,17 +110,6 @@ def write_report(
             _write(_rendered(report, replayed, form, by), output)
     finally:
         book.close()
-
-
-def _file(ledger: str | None) -> Path:
-    return ledger_file() if ledger is None else Path(ledger).expanduser()
-
-
-def _ledger(path: str | None) -> SqliteRecords:
-    file = _file(path)
-    if not file.is_file():
-        raise ConfigurationError(f"there is no ledger at {file}; name the one that your application writes: --ledger")
-    return SqliteRecords(file)
 
 
 def _keep_apart(output: str | None, **inputs: str | Path | None) -> None:

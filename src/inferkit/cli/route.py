@@ -8,6 +8,7 @@ import typer
 
 __all__ = ["commands"]
 
+_Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 commands = typer.Typer(help="Fit a router to recorded outcomes, and show what one does.", no_args_is_help=True)
 
 
@@ -29,24 +30,35 @@ def fit(
         str | None, typer.Option(help="The ledger's file, for outcomes that name a call in place of model and cost.")
     ] = None,
     seed: Annotated[int, typer.Option(help="What chance begins with.")] = 0,
+    as_json: _Json = False,
 ) -> None:
     """Fit a router that sends each call to the cheapest model that is likely to suffice.
 
     It is judged by what it was not fitted to, and written only where it clears its gate.
     """
     from inferkit.cli.routing import fit_file, refused
+    from inferkit.cli.showing import write_json
 
     fitted = fit_file(outcomes, out=out, loss=loss, certainty=certainty, models=models, ledger=ledger, seed=seed)
-    typer.echo(fitted.text)
+    if as_json:
+        write_json({**fitted.facts, "refusal": fitted.refusal, "written": None if fitted.refusal else out})
+    else:
+        typer.echo(fitted.text)
     if fitted.refusal is not None:
         typer.secho(refused(fitted.refusal, out), fg="red", err=True)
         raise typer.Exit(1)
-    typer.echo(f"written to {out}")
+    if not as_json:
+        typer.echo(f"written to {out}")
 
 
 @commands.command()
-def show(router: Annotated[str, typer.Argument(help="The file of a router.")]) -> None:
+def show(router: Annotated[str, typer.Argument(help="The file of a router.")], *, as_json: _Json = False) -> None:
     """Show what a router is expected to do."""
     from inferkit.cli.routing import shown
+    from inferkit.cli.showing import write_json
 
-    typer.echo(shown(router))
+    found = shown(router)
+    if as_json:
+        write_json(found.facts)
+    else:
+        typer.echo(found.text)

@@ -21,10 +21,11 @@ __all__ = ["Done", "fit_file", "refused", "shown"]
 
 
 class Done(NamedTuple):
-    """What is to be said of a fit, and why it is not to be used, where it is not."""
+    """What is to be said of a fit, and why it is not to be used, where it is not; `facts` is the same for programs."""
 
     text: str
     refusal: str | None
+    facts: dict[str, Any]
 
 
 def fit_file(
@@ -41,13 +42,18 @@ def fit_file(
     fitted = fit_router(cases, loss=loss, certainty=certainty, models=names, seed=seed)
     if fitted.refusal is None:
         write_router(fitted.router, out)
-    return Done(_text(fitted.router.models, fitted.router.evidence), fitted.refusal)
+    router = fitted.router
+    return Done(_text(router.models, router.evidence), fitted.refusal, _facts(router.models, router.evidence))
 
 
-def shown(path: str) -> str:
+def shown(path: str) -> Done:
     """Say what a router in a file is expected to do."""
     router = read_router(path)
-    return _text(router.models, router.evidence)
+    return Done(_text(router.models, router.evidence), None, _facts(router.models, router.evidence))
+
+
+def _facts(models: Sequence[str], evidence: Mapping[str, Any]) -> dict[str, Any]:
+    return {"models": list(models), **evidence}
 
 
 def refused(why: str, out: str) -> str:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from inferkit import Budget, BudgetExceeded, Client, Price, budgeted
+from inferkit.cli.showing import exact, write_json
+from inferkit.cli.tracing import CommandTrace, send
 from inferkit.telemetry.export import otlp_exporter
-from inferkit.telemetry.instruments import Telemetry
-from inferkit.telemetry.tree import SpanCollector, trace_tree
+from inferkit.telemetry.tree import trace_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,12 +43,10 @@ INTRODUCTION = (
 )
 
 
-def run_demo(*, jaeger: str | None = None, model: str | None = None, console: Console | None = None) -> None:
+def run_demo(*, jaeger: str | None = None, model: str | None = None, as_json: bool = False) -> None:
     """Stream an answer, repeat it from the cache, run into a budget, and show costs and trace."""
-    out = console or Console()
-    collector = SpanCollector()
-    provider = TracerProvider(resource=Resource.create({"service.name": "inferkit-demo"}))
-    provider.add_span_processor(SimpleSpanProcessor(collector))
+    out = Console(quiet=as_json)
+    trace = CommandTrace("inferkit-demo")
     destination = None if jaeger is None else otlp_exporter(jaeger)
     target = "local" if model is None else f"local:{model}"
     with tempfile.TemporaryDirectory(prefix="inferkit-demo-", ignore_cleanup_errors=True) as home:
@@ -59,16 +54,16 @@ def run_demo(*, jaeger: str | None = None, model: str | None = None, console: Co
             models={"triage": target},
             prices={"local:*": PRICE},
             home=home,
-            telemetry=Telemetry(tracer_provider=provider),
+            telemetry=trace.telemetry,
         )
         with llm:
-            _play(out, llm, collector)
-    provider.shutdown()
-    if destination is not None:
-        _send(out, collector, *destination)
+            answered = _play(out, llm, trace)
+    sent = None if destination is None else _send(out, trace, *destination)
+    if as_json:
+        write_json({"calls": [_as_dict(*each) for each in answered], "trace": trace.as_json(), "sent": sent})
 
 
-def _play(out: Console, llm: Client, collector: SpanCollector) -> None:
+def _play(out: Console, llm: Client, trace: CommandTrace) -> list[tuple[str, Reply | None]]:
     answered: list[tuple[str, Reply | None]] = []
     budget = Budget(usd=LIMIT, per="month", name="free-tier")
 
@@ -95,7 +90,26 @@ def _play(out: Console, llm: Client, collector: SpanCollector) -> None:
             break
     out.print()
     out.print(_costs(answered))
-    out.print(trace_tree(collector.spans, "The traces of these calls"))
+    out.print(trace_tree(trace.spans, "The traces of these calls"))
+    return answered
+
+
+def _as_dict(question: str, reply: Reply | None) -> dict[str, Any]:
+    """Give a call for another program; one that was refused has no answer, and cost nothing."""
+    if reply is None:
+        return {"question": question, "refused": True, "cost": "0"}
+    return {
+        "question": question,
+        "refused": False,
+        "text": reply.text,
+        "model": reply.model,
+        "cache": reply.cache,
+        "finish_reason": reply.finish_reason,
+        "input_tokens": reply.usage.input_tokens,
+        "output_tokens": reply.usage.output_tokens,
+        "cost": exact(reply.cost_nanos),
+        "saved": exact(reply.saved_nanos),
+    }
 
 
 def _numbered(questions: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -138,12 +152,12 @@ def _costs(answered: list[tuple[str, Reply | None]]) -> Table:
     return table
 
 
-def _send(out: Console, collector: SpanCollector, endpoint: str, exporter: SpanExporter) -> None:
-    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # what becomes of it is said here
-    if exporter.export(collector.spans) is SpanExportResult.SUCCESS:
+def _send(out: Console, trace: CommandTrace, endpoint: str, exporter: SpanExporter) -> bool:
+    sent = send(exporter, trace.spans)
+    if sent:
         out.print(f"The spans were sent to {endpoint}.")
     else:
         out.print(
             Text(f"The spans could not be sent to {endpoint}: see that Jaeger runs and listens there.", style="red")
         )
-    exporter.shutdown()
+    return sent

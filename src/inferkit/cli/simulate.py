@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from inferkit.cli.interrupts import INTERRUPTED
+
 __all__ = ["simulate"]
 
 
@@ -27,19 +29,24 @@ def simulate(
     output: Annotated[str | None, typer.Option("--output", "-o", help="A file to write.")] = None,
 ) -> None:
     """Play a month of traffic through the real stack in minutes: what it costs, who waits, what each policy does."""
-    from inferkit.cli.simulating import Wanted, run
+    try:
+        from inferkit.cli.simulating import Wanted, run
 
-    run(
-        scenario,
-        Wanted(
-            compare=compare,
-            calls=calls,
-            seed=seed,
-            as_json=as_json,
-            plots=plots,
-            ledger=ledger,
-            output=output,
-        ),
-        say=lambda text: typer.echo(text, err=True),
-        write=typer.echo,
-    )
+        run(
+            scenario,
+            Wanted(
+                compare=compare,
+                calls=calls,
+                seed=seed,
+                as_json=as_json,
+                plots=plots,
+                ledger=ledger,
+                output=output,
+            ),
+            say=lambda text: typer.echo(text, err=True),
+            write=typer.echo,
+        )
+    except KeyboardInterrupt:
+        part = "" if ledger is None else f"; {ledger} may hold a part of it: delete it before the next run"
+        typer.echo(f"stopped: the simulation is not over, and nothing of it is shown{part}", err=True)
+        raise typer.Exit(INTERRUPTED) from None

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from inferkit.client.call import call_for
 from inferkit.client.declarations import documents
 from inferkit.client.embed_options import EmbedOptions
-from inferkit.client.engine import Engine
 from inferkit.client.options import AllOptions, CallOptions, RoundOptions
 from inferkit.client.question import NOT_GIVEN, read_question
 from inferkit.client.settings import Settings
-from inferkit.client.shared import Shared
+from inferkit.client.shared import Shared, make_configured, make_engine
 from inferkit.client.streams import AsyncStream
 from inferkit.runtime import imports
 from inferkit.runtime.loops import current_runtime, import_loops
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Self, Unpack
 
@@ -37,9 +36,17 @@ class AsyncClient(Shared):
     """
 
     def __init__(self, **settings: Unpack[Settings]) -> None:
-        self._engine = Engine(settings)
+        self._engine, self._call = make_engine(settings)
         if settings.get("preload"):
             import_loops()
+
+    @classmethod
+    def from_config(cls, path: str | os.PathLike[str] | None = None, **settings: Unpack[Settings]) -> Self:
+        """Make a client that is set up by a file and by the environment; `settings` go before both.
+
+        See `Client.from_config`.
+        """
+        return make_configured(lambda found: cls(**found), path, settings)
 
     @documents(AllOptions)
     async def complete(
@@ -59,8 +66,9 @@ class AsyncClient(Shared):
 
         Raises the errors of `inferkit.core.errors`: `BudgetExceeded`, `ProviderError` and so on. The options are:
         """
-        call = call_for(self._engine, first, second, model, messages, schema, options, stream=False)
-        return await call.read(current_runtime())
+        call = self._call(first, second, model, messages, schema, options, stream=False)
+        await call.read(current_runtime())
+        return call.reply
 
     @documents(AllOptions)
     def stream(
@@ -78,7 +86,7 @@ class AsyncClient(Shared):
 
         The options are:
         """
-        return AsyncStream(call_for(self._engine, first, second, model, messages, schema, options, stream=True))
+        return AsyncStream(self._call(first, second, model, messages, schema, options, stream=True))
 
     @documents(AllOptions, but="tools")
     async def run_tools(

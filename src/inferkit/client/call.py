@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from inferkit.caching.control import CACHE
+from inferkit.caching.control import CACHE, CACHE_TAGS
 from inferkit.client.engine import GRACE
 from inferkit.client.question import NOT_GIVEN, read_question
 from inferkit.core.chunks import since_restart
@@ -97,6 +97,17 @@ class Call:
         """Whether the reply has begun."""
         return self._response is not None
 
+    def standing(self) -> tuple[str, ...]:
+        """Say how far it is, for people."""
+        if self._response is None:
+            return ("not begun", f"id={self.record.id!r}")
+        ended = next((chunk.finish_reason for chunk in reversed(self.chunks) if chunk.finish_reason), None)
+        state = "closed" if self._response.is_closed else "open"
+        model = ":".join(filter(None, (self.record.provider, self.record.model)))
+        facts = [f"{len(self.chunks)} chunks", f"{sum(len(chunk.text) for chunk in self.chunks)} characters"]
+        facts += [f"finish_reason={ended!r}"] if ended else []
+        return (state, *facts, *([f"model={model!r}"] if model else []), f"id={self.record.id!r}")
+
     @property
     def reply(self) -> Reply:
         """The reply as received so far."""
@@ -140,6 +151,9 @@ class Call:
         fields: dict[str, Any] = {"extra": {}, "extensions": {}, **asked}  # its own, should a layer write to them
         seconds = fields.pop("timeout", self._engine.timeout)
         cache = fields.pop("cache", "use")
+        tags = fields.pop("cache_tags", None)
+        if tags is not None:
+            fields["extensions"] = {**fields["extensions"], CACHE_TAGS: tags}
         if cache != "use":
             fields["extensions"] = {**fields["extensions"], CACHE: cache}
         question = messages if isinstance(messages, str) and messages.strip() else None  # as nearly always
@@ -192,8 +206,8 @@ class Call:
                 self.record.sign(wrong)
                 raise wrong from None
 
-    async def read(self, runtime: Runtime) -> Reply:
-        """Send the call and read its reply to the end."""
+    async def read(self, runtime: Runtime) -> None:
+        """Send the call and read its reply to the end; `reply` has it then."""
         await self.open(runtime)
         response = self._response
         assert response is not None
@@ -210,7 +224,6 @@ class Call:
             raise
         if self._expected is not None:
             self._judge()
-        return self.reply
 
     async def close(self, error: BaseException | None = None) -> None:
         """Close the reply; `error` is what made the reader leave, if anything."""

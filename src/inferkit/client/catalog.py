@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError, LocalModelError, NoRoute
+from inferkit.core.misspelt import near
 from inferkit.core.request import Target
 from inferkit.runtime import imports
 from inferkit.runtime.forks import renew_after_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from inferkit.core.request import Handler, Request
     from inferkit.core.response import Response
@@ -29,7 +30,8 @@ class Catalog:
     `models` maps an alias to one target or to a list in order of preference; `aliases` has them. A target is
     `"provider:model"`, or `"local"` for the embedded model, or `"local:path/to/file.gguf"`. `providers` adds adapters
     under names of your own. Adapters of known providers are made when they are first needed, and what `prices` knows of
-    a model is looked up once; `transport` is how their requests travel.
+    a model is looked up once; `transport` is how their requests travel. `meets` is told of each target when its name is
+    resolved for the first time, before a call asks it.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class Catalog:
         self._prices = prices
         self.transport = transport
         self._made: dict[str, Handler] = {}
+        self._left: list[Any] = []
         self._resolved: dict[str, tuple[Target, ...]] = {}
         self._default = default
+        self.meets: Callable[[Target], object] | None = None
         self.renew()
         renew_after_fork(self)
         self.become(models or {})
@@ -71,6 +75,15 @@ class Catalog:
                 raise
             self.default = default
             self._resolved = {}
+        self.introduce()
+
+    def introduce(self) -> None:
+        """Tell of the models that are listed, as far as there are adapters for them."""
+        if self.meets is not None:
+            listed = {one for names in self.aliases.values() for one in names}
+            for provider, _, model in (name.partition(":") for name in sorted(listed)):
+                if provider in self._providers:
+                    self.meets(Target(provider, model, self._providers[provider]))
 
     def renew(self) -> None:
         """Renew the lock in a forked child, where nobody is making an adapter."""
@@ -89,6 +102,9 @@ class Catalog:
         with self._lock:
             names = self.aliases.get(name, (name,))
             candidates = tuple(self._target(one, alone=len(names) == 1) for one in names)
+            if self.meets is not None:
+                for one in candidates:
+                    self.meets(one)
             usable = not any(isinstance(one.adapter, _CannotRun) for one in candidates)
             if usable and (name in self.aliases or len(self._resolved) < _REMEMBERED):
                 self._resolved[name] = candidates
@@ -119,8 +135,12 @@ class Catalog:
         return f"{provider}:{model}" if model else provider
 
     def adapters_made(self) -> list[Any]:
-        """Give the adapters that this catalog made itself, and therefore closes."""
-        return list(self._made.values())
+        """Give the adapters that this catalog made itself, or was left, and therefore closes."""
+        return [*self._made.values(), *self._left]
+
+    def take_over(self, adapters: Iterable[Any]) -> None:
+        """Have adapters of `providers` closed with those that were made here: nobody else knows of them."""
+        self._left += adapters
 
     def is_name(self, text: str) -> bool:
         """Say whether a text is an alias, or names a model, so that nobody can have meant it for a question."""
@@ -148,9 +168,11 @@ class Catalog:
             if name in self.aliases:
                 raise NoRoute(f'an alias stands for models, and not for another alias: list what "{name}" stands for')
             aliases = ", ".join(self.aliases) or "none"
-            providers = ", ".join(sorted({*self._providers, *_known(), "local"}))
+            known_providers = {*self._providers, *_known(), "local"}
+            meant = near({provider}, {*known_providers, *self.aliases})
+            providers = ", ".join(sorted(known_providers))
             raise NoRoute(
-                f'no model stands behind "{name}"; the aliases are: {aliases}; otherwise name a model as '
+                f'no model stands behind "{name}"{meant}; the aliases are: {aliases}; otherwise name a model as '
                 f'"provider:model", where the providers are: {providers}'
             )
 

@@ -10,8 +10,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from inferkit.core.stack import Insert
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,6 +22,7 @@ __all__ = [
     "are_limits",
     "are_plans",
     "are_stops",
+    "are_tags",
     "are_tools",
     "is_budget",
     "is_cache",
@@ -70,8 +69,8 @@ def one_of(*values: str) -> Check:
 
 
 def is_time(value: Any) -> bool:
-    """Say whether this can be a time in seconds."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    """Say whether this can be a time in seconds, which ends: infinity and "not a number" are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
 
 
 def is_time_or_none(value: Any) -> bool:
@@ -117,6 +116,16 @@ def are_stops(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, Sequence) and all(isinstance(one, str) for one in value))
 
 
+def are_tags(value: Any) -> bool:
+    """Say whether this is a name of one line, or several."""
+    several = (value,) if isinstance(value, str) else value
+    return isinstance(several, Sequence) and all(isinstance(one, str) and _is_line(one) for one in several)
+
+
+def _is_line(text: str) -> bool:
+    return bool(text.strip()) and text.isprintable()
+
+
 def are_tools(value: Any) -> bool:
     """Say whether these are tools, or can be read as some."""
     return isinstance(value, Sequence) and all(map(_is_tool, value))
@@ -139,6 +148,8 @@ def are_plans(value: Any) -> bool:
 
 def are_layers(value: Any) -> bool:
     """Say whether these can be layers of a stack."""
+    from inferkit.core.stack import Insert
+
     return isinstance(value, Iterable) and all(_is_callable(one) or isinstance(one, Insert) for one in value)
 
 

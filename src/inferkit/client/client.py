@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from inferkit.client.call import call_for
 from inferkit.client.declarations import documents
 from inferkit.client.embed_options import EmbedOptions
-from inferkit.client.engine import Engine
 from inferkit.client.options import AllOptions, CallOptions, RoundOptions
 from inferkit.client.question import NOT_GIVEN, read_question
 from inferkit.client.settings import Settings
-from inferkit.client.shared import Shared
+from inferkit.client.shared import Shared, make_configured, make_engine
 from inferkit.client.streams import Run, Stream
 from inferkit.runtime import imports
 from inferkit.runtime.direct import directly
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Self, Unpack
 
@@ -39,7 +38,7 @@ class Client(Shared):
     """
 
     def __init__(self, *, portal: bool = False, **settings: Unpack[Settings]) -> None:
-        self._engine = Engine(settings)
+        self._engine, self._call = make_engine(settings)
         self._portal: Portal | None = None
         if portal:
             imports.load("inferkit.runtime.portal")
@@ -51,6 +50,20 @@ class Client(Shared):
 
                 import_loops()
         self._run: Run = self._portal.run if self._portal is not None else directly
+
+    @classmethod
+    def from_config(
+        cls, path: str | os.PathLike[str] | None = None, *, portal: bool = False, **settings: Unpack[Settings]
+    ) -> Self:
+        """Make a client that is set up by a file and by the environment; `settings` go before both.
+
+        The file is the one at `path`, or else the one that `INFERKIT_CONFIG` names, or an `inferkit.toml` or a
+        `pyproject.toml` with `[tool.inferkit]`, in the working folder or the closest above it. Its settings have the
+        names of the arguments, and so have variables: `INFERKIT_TIMEOUT` goes before `timeout`. Where there is nothing,
+        the defaults hold. Raises `ConfigurationError` for a variable that makes no sense, and for a file
+        `ConfigurationFileError`, which says where.
+        """
+        return make_configured(lambda found: cls(portal=portal, **found), path, settings)
 
     @documents(AllOptions)
     def complete(
@@ -70,7 +83,9 @@ class Client(Shared):
 
         Raises the errors of `inferkit.core.errors`: `BudgetExceeded`, `ProviderError` and so on. The options are:
         """
-        return self._run(call_for(self._engine, first, second, model, messages, schema, options, stream=False).read)
+        call = self._call(first, second, model, messages, schema, options, stream=False)
+        self._run(call.read)
+        return call.reply
 
     @documents(AllOptions)
     def stream(
@@ -89,7 +104,7 @@ class Client(Shared):
         The options are:
         """
         return Stream(
-            call_for(self._engine, first, second, model, messages, schema, options, stream=True),
+            self._call(first, second, model, messages, schema, options, stream=True),
             self._run,
         )
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["UNSET", "Declared", "declared_in", "documents", "near", "reader", "with_defaults"]
+    from inferkit.client.texts import FromText
+
+__all__ = ["UNSET", "Declared", "declared_in", "documents", "reader", "with_defaults"]
 
 T = TypeVar("T")
 UNSET = object()
-_NEAR = 0.81  # of 1: top_k is further from top_p, and no slip of the pen
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Declared:
 
     `check` says whether a value makes sense, `expected` what one that does looks like. `convert` makes of it what the
     library works with. `default` is its value where it is not given; where nothing stands for that, `otherwise` says
-    what happens. None counts as not given, unless `none_counts` has it checked like any value.
+    what happens. None counts as not given, unless `none_counts` has it checked like any value. `from_text` is how an
+    environment variable says it of a setting; None where none may.
     """
 
     check: Callable[[Any], bool]
@@ -39,6 +41,7 @@ class Declared:
     otherwise: str = ""
     convert: Callable[[Any], Any] | None = None
     none_counts: bool = False
+    from_text: FromText | None = None
 
     @property
     def without(self) -> str:
@@ -80,14 +83,6 @@ def reader(
         return taken
 
     return read
-
-
-def near(unknown: set[str], known: Iterable[str]) -> str:
-    """Ask for a name that was misspelt whether one that is like it was meant; nothing where none is."""
-    from difflib import get_close_matches
-
-    found = [close[0] for name in sorted(unknown) if (close := get_close_matches(name, list(known), 1, _NEAR))]
-    return f" (did you mean {', '.join(found)}?)" if found else ""
 
 
 def with_defaults(taken: Mapping[str, Any], declared: Mapping[str, Declared]) -> dict[str, Any]:

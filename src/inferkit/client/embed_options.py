@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypedDict
 
 from inferkit.client import checks
-from inferkit.client.declarations import Declared, declared_in, near, reader
+from inferkit.client.declarations import Declared, declared_in, reader
 from inferkit.client.every_call import PROVIDER, EveryCallOptions
 from inferkit.client.options import OPTIONS
 from inferkit.core.errors import ConfigurationError
+from inferkit.core.misspelt import near
 
 __all__ = ["EMBED_OPTIONS", "EmbedOptions", "read_embed_options"]
 

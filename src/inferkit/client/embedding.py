@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set as AbstractSet
 from typing import TYPE_CHECKING, Any, cast
 
-from inferkit.caching.control import CACHE
+from inferkit.caching.control import CACHE, CACHE_TAGS
 from inferkit.client.embed_options import read_embed_options
 from inferkit.client.engine import GRACE
 from inferkit.core.embeddings import FLOAT_BYTES, PARTING, Embeddings, Parting, as_array, vectors_in
@@ -86,6 +86,9 @@ class EmbeddingCall:
         fields: dict[str, Any] = {"extra": {}, "extensions": {}, **self._asked}
         seconds = fields.pop("timeout", self._engine.timeout)
         cache = fields.pop("cache", "use")
+        tags = fields.pop("cache_tags", None)
+        if tags is not None:
+            fields["extensions"] = {**fields["extensions"], CACHE_TAGS: tags}
         fields["extensions"] = {**fields["extensions"], CACHE: cache, PARTING: self._parting}
         return Request(
             model=self._model,

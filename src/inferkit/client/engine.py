@@ -1,4 +1,7 @@
-"""What both clients share: the catalog, the stack, and one call from the door to an open response."""
+"""What both clients share: the catalog, the stack, and one call from the door to an open response.
+
+It is longer than other modules, since all that a client is made of is put together in one place.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from inferkit.budgets.context import current_scopes
 from inferkit.budgets.known_limits import KnownLimits, with_larger
 from inferkit.budgets.scope import Scope, attribute
+from inferkit.client.beginning import Beginning
 from inferkit.client.catalog import Catalog
 from inferkit.client.home import open_cache
 from inferkit.client.options import read_options
@@ -14,10 +18,11 @@ from inferkit.client.preload import preload
 from inferkit.client.settings import Settings, read_settings
 from inferkit.client.stack import default_stack, for_embeddings
 from inferkit.client.steering import Steering
+from inferkit.client.stores import open_ledger, open_plans, sweeper_of
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.core.stack import check_order, compose, insert
 from inferkit.pricing.price_book import PriceBook
-from inferkit.runtime import clock, imports
+from inferkit.runtime import imports
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.runtime.loops import current_runtime
 
@@ -33,17 +38,18 @@ if TYPE_CHECKING:
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Handler, Layer, Request
     from inferkit.core.response import Response
-    from inferkit.layers.budget.sweeper import Sweeper
+    from inferkit.layers.cache import Cache
     from inferkit.ledger.ledger import Ledger
-    from inferkit.plans.plan import Plan
     from inferkit.plans.subscriptions import Plans
     from inferkit.providers.http.transport import Transport
+    from inferkit.resilience.sharing import Sharing
 
 GRACE = 0.1
 """Adapters keep the deadline themselves and say what they had received; this much later, in seconds, they are cut."""
 
 _ROOMS = (
     "inferkit.caching.disk",
+    "inferkit.client.share",
     "inferkit.caching.memory",
     "inferkit.layers.budget",
     "inferkit.layers.cache",
@@ -56,8 +62,6 @@ _ROOMS = (
     "inferkit.layers.tally",
     "inferkit.layers.trace",
     "inferkit.ledger.sqlite.ledger",
-    "inferkit.plans.file",
-    "inferkit.plans.subscriptions",
 )
 """What is imported below where it is used, since nothing of it is needed before there is a client."""
 __all__ = ["Engine", "dispatch"]
@@ -90,14 +94,14 @@ class Engine:
         from inferkit.telemetry.instruments import Telemetry
 
         self._telemetry = settings.get("telemetry") or Telemetry()
-        self._closed = False
         self._to_close: list[Any] = []
+        self._sharing: Sharing | None = None
         if self._scopes and settings["ledger"] is False:
             raise ConfigurationError("a budget needs a ledger to keep count in; leave ledger=False out")
-        self.ledger, self._own_ledger = _open_ledger(settings["ledger"], home)
-        self._sweeper = _sweeper(self.ledger) if self._own_ledger else None
+        self.ledger, self._own_ledger = open_ledger(settings["ledger"], home)
+        self._sweeper = sweeper_of(self.ledger) if self._own_ledger else None
         try:
-            self.plans = _plans(settings.get("plans"), settings.get("default_plan"), self.ledger)
+            self.plans = open_plans(settings.get("plans"), settings.get("default_plan"), self.ledger)
             if self.plans is not None:
                 for name, allowance in self.plans.allowances.items():
                     self._check_smaller_models(list(with_larger(allowance)), f'the allowance of plan "{name}"')
@@ -109,21 +113,24 @@ class Engine:
             self._close_ledger()
             raise
         check_order(self.layers)
-        if self._sweeper is not None:  # what processes held that are dead by now belongs in the journal
-            self._sweeper.sweep(clock.time())
+        if settings["share"] and self.ledger is not None:
+            self._share(self.ledger)
+        self._beginning = Beginning(self.ledger if self._own_ledger else None, self._sweeper, self.plans, self._sharing)
         self._handler = compose([layer for layer in self.layers if not _is_repair(layer)], dispatch)
         self._checked: Handler | None = None
         self._embeds: Handler | None = None
         if settings["preload"]:
+            self.begin()
             preload(self.catalog, self.layers)
 
     def _stack(self, settings: Settings, home: str | os.PathLike[str] | None) -> list[Layer]:
         from inferkit.layers.retry import Retry
 
+        self._cache = open_cache(settings["cache"], home)
         layers = default_stack(
             self.catalog,
             prices=self._prices,
-            cache=open_cache(settings["cache"], home),
+            cache=self._cache,
             ledger=self.ledger,
             plans=self.plans,
             routes=self.steering.routes,
@@ -137,6 +144,14 @@ class Engine:
             on_interrupt=settings["on_interrupt"],
         )
         return insert(layers, settings["layers"])
+
+    def _share(self, ledger: Ledger) -> None:
+        from inferkit.client.share import open_sharing
+
+        self._sharing = open_sharing(ledger, self.layers, self.steering.routes)
+        if self._sharing is not None:
+            self.catalog.meets = self._sharing.meet
+            self.catalog.introduce()
 
     def read(
         self,
@@ -163,14 +178,15 @@ class Engine:
         return asked
 
     def _check_smaller_models(self, budgets: Sequence[Budget], first: str | None = None) -> None:
-        """Raise `ConfigurationError` now where a call that one of these budgets degrades would have nowhere to go.
+        """Raise `ConfigurationError` now where a call that one of these budgets degrades or lands has nowhere to go.
 
         `first` is what the first of them is called, if not by its name.
         """
         for place, budget in enumerate(budgets):
-            name = budget.degrade_to
+            name = budget.degrade_to or budget.land_with
             if name is None:
                 continue
+            verb = "degrade to" if budget.degrade_to else "land with"
             counts_money = any(each.usd is not None for each in budgets)
             if (name, counts_money) in self._found:
                 continue
@@ -180,7 +196,7 @@ class Engine:
                         self._prices.price(provider, model)
             except NoRoute as error:
                 who = first if first is not None and place == 0 else f"budget {budget.name}"
-                raise ConfigurationError(f"{who} cannot degrade to what is not there: {error}") from error
+                raise ConfigurationError(f"{who} cannot {verb} what is not there: {error}") from error
             self._found.add((name, counts_money))
 
     async def send(self, request: Request) -> Response:
@@ -188,8 +204,12 @@ class Engine:
 
         Raises `NoRoute` for what cannot be a model's name, before it gets into a trace.
         """
-        if self._closed:
-            raise RuntimeError("this client is closed; make another one")
+        if not self._beginning.is_over:
+            await self._beginning.before_call(request.runtime)
+        if self._sharing is not None:
+            self._sharing.is_called = True
+            if not self._sharing.is_awake:
+                self._sharing.wake()
         self.catalog.refuse_text(request.model)
         handler = self._handler if request.response_schema is None else self._checking()
         if request.operation == "embed":
@@ -197,6 +217,10 @@ class Engine:
         if request.deadline is None:
             return await handler(request)
         return await request.runtime.within(request.deadline + GRACE, handler(request))
+
+    def begin(self) -> None:
+        """Touch the disk, which nothing does before the first call (see `beginning`). Raises `LedgerError`."""
+        self._beginning.begin()
 
     def _checking(self) -> Handler:
         """Give the stack with the layer that checks replies, which no other call passes."""
@@ -226,6 +250,24 @@ class Engine:
             raise ConfigurationError('this client knows no plans; pass plans=[Plan("pro", price="99", ...)]')
         return self.plans
 
+    def known_cache(self) -> Cache:
+        """Give the cache that replies are kept in."""
+        if self._cache is None:
+            raise ConfigurationError("this client has no cache; leave cache=False out")
+        return self._cache
+
+    def facts(self) -> dict[str, Any]:
+        """Say in a few words how this client is set up, for people."""
+        return {
+            "models": list(self.catalog.aliases),
+            "default": self.catalog.default,
+            "budgets": [scope.account for scope in self._scopes],
+            "plans": None if self.plans is None else list(self.plans),
+            "ledger": self.ledger or "none",
+            "cache": self._cache or "none",
+            "is_closed": self._beginning.is_closed,
+        }
+
     def inventory(self) -> Mapping[str, tuple[ModelInfo, ...]]:
         """Say what stands behind each name."""
         from inferkit.client.inventory import inventory
@@ -243,7 +285,7 @@ class Engine:
 
     def close(self) -> None:
         """Close what this engine opened itself; what the caller passed in stays open."""
-        self._closed = True
+        self._beginning.close()
         for transport in self._to_close:
             drive(transport.aclose(DirectRuntime()))
         for adapter in self.catalog.adapters_made():
@@ -252,6 +294,8 @@ class Engine:
         for layer in self.layers:
             if hasattr(layer, "close"):
                 layer.close()
+        if self._sharing is not None:
+            self._sharing.close()
         self._close_ledger()
 
     def _close_ledger(self) -> None:
@@ -267,43 +311,6 @@ class Engine:
         for transport in self._to_close:
             await transport.aclose(current_runtime())
         await current_runtime().run_blocking(self.close)  # it writes what waits for the disk
-
-
-def _open_ledger(
-    given: bool | str | os.PathLike[str] | Ledger, home: str | os.PathLike[str] | None
-) -> tuple[Ledger | None, bool]:
-    from inferkit.client.home import ledger_file
-    from inferkit.ledger.ledger import Ledger
-    from inferkit.ledger.sqlite.ledger import SqliteLedger
-
-    if given is False:
-        return None, False
-    if isinstance(given, Ledger):
-        return given, False
-    return SqliteLedger(ledger_file(home) if given is True else given), True
-
-
-def _sweeper(ledger: Ledger | None) -> Sweeper | None:
-    from inferkit.layers.budget.sweeper import Sweeper
-
-    return None if ledger is None else Sweeper(ledger.accounts)
-
-
-def _plans(
-    given: Sequence[Plan] | str | os.PathLike[str] | None, default: str | None, ledger: Ledger | None
-) -> Plans | None:
-    import os
-
-    from inferkit.plans.file import read_plans
-    from inferkit.plans.subscriptions import Plans
-
-    if given is None:
-        if default is not None:
-            raise ConfigurationError("default_plan names one of the plans; pass them too: plans=[Plan(...)]")
-        return None
-    if ledger is None:
-        raise ConfigurationError("plans need a ledger to keep count in; leave ledger=False out")
-    return Plans(read_plans(given) if isinstance(given, str | os.PathLike) else given, ledger, default=default)
 
 
 def _is_repair(layer: Layer) -> bool:

@@ -1,6 +1,6 @@
 """What every call takes, whether it is for a reply or for embeddings: who asks, who pays, how long it may take."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 from inferkit.client import checks
@@ -15,6 +15,10 @@ PROVIDER = "the provider's own"
 """What holds where an option is not given that providers have a default of."""
 
 _IDENTITY = "a text that is valid and not empty; pass str(...) of an id"
+
+
+def _as_tags(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(dict.fromkeys(value))
 
 
 class EveryCallOptions(TypedDict, total=False):
@@ -35,7 +39,7 @@ class EveryCallOptions(TypedDict, total=False):
             checks.is_text,
             _IDENTITY,
             "Who asks, and is charged under budgets that are for each user. Never sent to a provider.",
-            otherwise="the key of the innermost function around the call whose budget is for each user",
+            otherwise="the innermost `attributed(...)`, or function with a budget for each user, around it",
         ),
     ]
     tenant: Annotated[
@@ -44,7 +48,7 @@ class EveryCallOptions(TypedDict, total=False):
             checks.is_text,
             _IDENTITY,
             "Whose user that is, and the boundary that no cached reply crosses.",
-            otherwise="the key of the innermost function around the call whose budget is for each tenant",
+            otherwise="the innermost `attributed(...)`, or function with a budget for each tenant, around it",
         ),
     ]
     feature: Annotated[
@@ -53,7 +57,7 @@ class EveryCallOptions(TypedDict, total=False):
             checks.is_text,
             'a text, for example "search"',
             "What the call is for, in reports.",
-            otherwise="the innermost function with a budget",
+            otherwise="the innermost `attributed(...)`, or function with a budget, around it",
         ),
     ]
     priority: Annotated[
@@ -80,7 +84,7 @@ class EveryCallOptions(TypedDict, total=False):
         float | None,
         Declared(
             checks.is_time_or_none,
-            "a number of seconds greater than 0",
+            "a number of seconds greater than 0 (for no limit None, or no line in a file)",
             "The time for the whole call with its retries; None lifts the client's.",
             otherwise="the client's",
             none_counts=True,
@@ -102,6 +106,16 @@ class EveryCallOptions(TypedDict, total=False):
             '"use", "bypass" or "refresh"',
             "Whether the cache may answer: bypassed, it is neither read nor written; refreshed, it is written anew.",
             default="use",
+        ),
+    ]
+    cache_tags: Annotated[
+        str | Sequence[str],
+        Declared(
+            checks.are_tags,
+            "a text of one line or a list of them",
+            "What the kept reply is found by when some are to be forgotten: `llm.cache.clear(tag=...)`.",
+            otherwise="none",
+            convert=_as_tags,
         ),
     ]
     extensions: Annotated[

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
+from inferkit.runtime.variables import read_variable
+
 if TYPE_CHECKING:
+    import os
     from pathlib import Path
 
     from inferkit.layers.cache import Cache
@@ -37,7 +39,7 @@ def open_cache(given: bool | Cache, home: str | os.PathLike[str] | None = None) 
 def _folder(home: str | os.PathLike[str] | None, kind: str) -> Path:
     from pathlib import Path
 
-    chosen = home or os.environ.get("INFERKIT_HOME")
+    chosen = home or read_variable("HOME")
     if chosen:
         return Path(chosen).expanduser().absolute()
     import platformdirs

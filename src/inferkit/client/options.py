@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from inferkit.client import checks
-from inferkit.client.declarations import Declared, declared_in, near, reader
+from inferkit.client.declarations import Declared, declared_in, reader
 from inferkit.client.every_call import PROVIDER, EveryCallOptions
 from inferkit.core.errors import ConfigurationError
+from inferkit.core.misspelt import near
 
 if TYPE_CHECKING:
     from inferkit.core.messages import CustomTool, Tool
@@ -203,6 +204,7 @@ class AllOptions(CallOptions, total=False):
 
 OPTIONS = declared_in(AllOptions)
 _LENGTHS = {"max_tokens", "max_completion_tokens"}  # what other libraries call `max_output_tokens`
+_SEVERAL = {"n", "best_of"}
 
 
 def _unknown(names: set[str]) -> ConfigurationError:
@@ -212,6 +214,8 @@ def _unknown(names: set[str]) -> ConfigurationError:
     unknown = ", ".join(sorted(names))
     if "response_schema" in names:
         return ConfigurationError("unknown option response_schema; what the reply has to look like is schema=...")
+    if names & _SEVERAL:
+        return ConfigurationError(f"unknown option {min(names & _SEVERAL)}; a call gives one reply: make several calls")
     if "stream" in names:
         return ConfigurationError("stream is a method of its own: client.stream(...), in place of client.complete(...)")
     return ConfigurationError(

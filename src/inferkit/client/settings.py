@@ -1,12 +1,16 @@
-"""What a client may be set up with, each setting declared once."""
+"""What a client may be set up with, each setting declared once.
+
+It is longer than other modules: as long as that list is.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict, cast
 
-from inferkit.client import checks
-from inferkit.client.declarations import Declared, declared_in, near, reader, with_defaults
+from inferkit.client import checks, texts
+from inferkit.client.declarations import Declared, declared_in, reader, with_defaults
 from inferkit.core.errors import ConfigurationError
+from inferkit.core.misspelt import near
 
 if TYPE_CHECKING:
     from inferkit.budgets.budget import Budget
@@ -53,6 +57,7 @@ class Settings(TypedDict, total=False):
             '{"fast": ["fits", Cheapest()]}',
             "In which order the models behind a name are asked, and which of them are.",
             otherwise="as they are listed",
+            from_text=texts.FromText(str, 'the name of a policy: "cheapest"'),
         ),
     ]
     default: Annotated[
@@ -62,6 +67,7 @@ class Settings(TypedDict, total=False):
             "the name of an alias or model",
             "What a call asks that names no model.",
             otherwise="the first alias",
+            from_text=texts.NAME,
         ),
     ]
     providers: Annotated[
@@ -121,6 +127,7 @@ class Settings(TypedDict, total=False):
             'a list of Plan values, or the path of a TOML file: [Plan("pro", price="99", ...)]',
             "What customers pay and may use; `client.plans` assigns them.",
             otherwise="none",
+            from_text=texts.PATH,
         ),
     ]
     default_plan: Annotated[
@@ -130,6 +137,7 @@ class Settings(TypedDict, total=False):
             'the name of a plan, for example "free"',
             "The plan of users and tenants who were assigned none.",
             otherwise="none",
+            from_text=texts.NAME,
         ),
     ]
     cache: Annotated[
@@ -140,6 +148,7 @@ class Settings(TypedDict, total=False):
             "Where replies are kept: True is in memory and on disk.",
             default=True,
             none_counts=True,
+            from_text=texts.SWITCH,
         ),
     ]
     ledger: Annotated[
@@ -150,6 +159,7 @@ class Settings(TypedDict, total=False):
             "Where budgets are kept and calls are booked: True is an SQLite file in the user's data folder.",
             default=True,
             none_counts=True,
+            from_text=texts.SWITCH_OR_PATH,
         ),
     ]
     on_store_error: Annotated[
@@ -159,6 +169,7 @@ class Settings(TypedDict, total=False):
             '"block" or "allow"',
             "What a call under a budget does while the ledger is down.",
             default="block",
+            from_text=texts.CHOICE,
         ),
     ]
     estimates: Annotated[
@@ -170,6 +181,7 @@ class Settings(TypedDict, total=False):
             '"learned" goes by the model\'s recent calls, and a call that comes to more than they did may then '
             "overspend by the difference.",
             default="strict",
+            from_text=texts.CHOICE,
         ),
     ]
     max_retries: Annotated[
@@ -179,6 +191,7 @@ class Settings(TypedDict, total=False):
             "0 or more, a whole number",
             "How many requests may follow the first one of a call, in all.",
             default=2,
+            from_text=texts.WHOLE,
         ),
     ]
     on_interrupt: Annotated[
@@ -189,6 +202,7 @@ class Settings(TypedDict, total=False):
             "What becomes of a reply whose stream breaks in the middle: it ends with `StreamInterrupted`, or the rest "
             "is asked for, at the price of another attempt.",
             default="raise",
+            from_text=texts.CHOICE,
         ),
     ]
     failover: Annotated[
@@ -229,6 +243,18 @@ class Settings(TypedDict, total=False):
             "Whether calls wait, within their deadlines, while a provider's headers say that nothing is left of its "
             "limit, instead of being refused there.",
             default=True,
+            from_text=texts.SWITCH,
+        ),
+    ]
+    share: Annotated[
+        bool,
+        Declared(
+            checks.is_switch,
+            "True or False",
+            "Whether what is known of models (circuits, pauses, what is left of providers' limits, measured speed) is "
+            "shared, in the background, with the other processes on the same ledger.",
+            default=True,
+            from_text=texts.SWITCH,
         ),
     ]
     hedge: Annotated[
@@ -244,9 +270,10 @@ class Settings(TypedDict, total=False):
         float,
         Declared(
             checks.is_time,
-            "a number of seconds greater than 0",
+            "a number of seconds greater than 0 (for no limit None, or no line in a file)",
             "The time for a whole call that names none.",
             otherwise="no limit",
+            from_text=texts.NUMBER,
         ),
     ]
     layers: Annotated[
@@ -276,6 +303,7 @@ class Settings(TypedDict, total=False):
             "True or False",
             "Import and open at once what the first call would, so that the processes a server forks need not.",
             default=False,
+            from_text=texts.SWITCH,
         ),
     ]
     telemetry: Annotated[

@@ -2,32 +2,69 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from inferkit.client.call import call_for
 from inferkit.client.declarations import documents
 from inferkit.client.options import AllOptions
 from inferkit.client.question import NOT_GIVEN
-from inferkit.core.errors import ConfigurationError
+from inferkit.core.errors import ConfigurationError, NoRoute
+from inferkit.core.shown import shown
+from inferkit.runtime import imports
 from inferkit.runtime.direct import DirectRuntime, directly
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import os
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Unpack
 
+    from inferkit.client.call import Call
     from inferkit.client.engine import Engine
     from inferkit.client.inventory import ModelInfo
     from inferkit.client.options import CallOptions
+    from inferkit.client.settings import Settings
     from inferkit.client.streams import Run
     from inferkit.core.messages import Messages
     from inferkit.core.request import Layer
+    from inferkit.layers.cache import Cache
     from inferkit.ledger.ledger import Ledger
     from inferkit.plans.subscriptions import Plans
     from inferkit.resilience.health import ModelHealth
     from inferkit.routing.combining import Route
     from inferkit.routing.explanation import Explanation
 
-__all__ = ["Shared", "engine_of", "run_of"]
+__all__ = ["Shared", "engine_of", "make_configured", "make_engine", "run_of"]
+
+C = TypeVar("C", bound="Shared")
+
+
+def make_engine(settings: Settings) -> tuple[Engine, Callable[..., Call]]:
+    """Make what makes the calls of a client, and what opens one.
+
+    Both are loaded with the first client: many a program imports one that it never makes.
+    """
+    imports.load("inferkit.client.call", "inferkit.client.engine")
+    from inferkit.client.call import call_for
+    from inferkit.client.engine import Engine
+
+    engine = Engine(settings)
+    return engine, functools.partial(call_for, engine)
+
+
+def make_configured(make: Callable[[Any], C], path: str | os.PathLike[str] | None, given: Mapping[str, Any]) -> C:
+    """Make a client of what a file and the environment say, and of what the code says over that."""
+    imports.load("inferkit.client.configuration.configuration")
+    from inferkit.client.configuration.configuration import read_configuration
+
+    found = read_configuration(path)
+    settings = found.settings(given)
+    try:
+        client = make(settings)
+    except (ConfigurationError, NoRoute) as error:
+        raise found.explained(error, given) from error.__cause__
+    if given.get("providers") is None:
+        engine_of(client).catalog.take_over(settings.get("providers", {}).values())
+    return client
 
 
 def engine_of(client: Shared) -> Engine:
@@ -47,6 +84,11 @@ class Shared:
     """The part of a client that waits for nothing."""
 
     _engine: Engine
+    _call: Callable[..., Call]
+
+    def __repr__(self) -> str:
+        """Say which names there are, and where replies and costs are kept."""
+        return shown(self, **self._engine.facts())
 
     @documents(AllOptions)
     def explain(
@@ -64,7 +106,7 @@ class Shared:
 
         Print it for a table. What a cache or a budget would say is not part of it. The options are:
         """
-        call = call_for(self._engine, first, second, model, messages, schema, options, stream=False)
+        call = self._call(first, second, model, messages, schema, options, stream=False)
         return self._engine.steering.explain(call.request(DirectRuntime()))
 
     def reroute(
@@ -87,11 +129,18 @@ class Shared:
     @property
     def ledger(self) -> Ledger:
         """The ledger that this client writes to. Raises `ConfigurationError` for a client with `ledger=False`."""
+        self._engine.begin()
         return self._engine.known_ledger()
+
+    @property
+    def cache(self) -> Cache:
+        """The cache of this client: `clear` forgets replies. Raises `ConfigurationError` for one with `cache=False`."""
+        return self._engine.known_cache()
 
     @property
     def plans(self) -> Plans:
         """Who is on which plan. Raises `ConfigurationError` for a client without `plans=`."""
+        self._engine.begin()
         return self._engine.known_plans()
 
     @property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from inferkit.core.errors import ConfigurationError, NoRoute
 from inferkit.resilience.health import ModelHealth
 from inferkit.routing.combining import Routes
+from inferkit.routing.told_speed import is_told
 from inferkit.runtime import clock, imports
 from inferkit.runtime.direct import drive
 
@@ -92,9 +93,12 @@ class Steering:
     def _stand(self, names: Iterable[str]) -> dict[str, ModelHealth]:
         health, now = self._health, clock.now()
         stand = {name: ModelHealth(name) if health is None else health.of(name, now) for name in names}
-        if self._limits is None:
-            return stand
-        return {name: replace(one, **self._limits.limits_of(name)) for name, one in stand.items()}
+        if self._limits is not None:
+            stand = {name: _limited(one, self._limits.limits_of(name)) for name, one in stand.items()}
+        return {
+            name: replace(one, told=(*one.told, "speed")) if is_told(self.routes, name) else one
+            for name, one in stand.items()
+        }
 
     def _check(self, names: Iterable[str], where: str = "routes=") -> None:
         for name in names:
@@ -102,3 +106,8 @@ class Steering:
                 self._catalog.names(name)
             except NoRoute as error:
                 raise ConfigurationError(f'{where} has a policy for "{name}", but {error}') from error
+
+
+def _limited(one: ModelHealth, facts: dict[str, Any]) -> ModelHealth:
+    """Add how a model stands with its limits."""
+    return replace(one, **{**facts, "told": (*one.told, *facts.get("told", ()))})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from inferkit.core.reply import T
+from inferkit.core.shown import shown
 from inferkit.runtime.loops import current_runtime
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class _Facts(Generic[T]):
     """What a stream knows of its reply: so far while it runs, and all of it at the end."""
 
     _call: Call
+
+    def __repr__(self) -> str:
+        """Say how far it is, and nothing of what came."""
+        return shown(self, *self._call.standing())
+
     inferkit_knows_who_pays = True  # since it was made: it needs nobody to put scopes in place
 
     @property

@@ -112,7 +112,9 @@ class ToolLoop:
                 if self.asked:
                     await self.answer_all(runtime)
                 else:
-                    self.take(await self.next_call().read(runtime))
+                    call = self.next_call()
+                    await call.read(runtime)
+                    self.take(call.reply)
         self.end()
         return self.so_far()
 
@@ -123,7 +125,9 @@ class ToolLoop:
                 if self.asked:
                     self.answer_next()
                 else:
-                    self.take(run(self.next_call().read))
+                    call = self.next_call()
+                    run(call.read)
+                    self.take(call.reply)
         self.end()
         return self.so_far()
 

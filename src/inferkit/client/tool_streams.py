@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from inferkit.client.streams import AsyncStream, Stream
 from inferkit.core.errors import StreamError
 from inferkit.core.reply import T
+from inferkit.core.shown import shown
 from inferkit.core.tool_run import ToolStarted
 from inferkit.runtime.loops import current_runtime
 from inferkit.runtime.writer import endings, until_exit
@@ -35,6 +36,11 @@ class _Events(Generic[T]):
         self._waiting: deque[ToolEvent] = deque()
         self._announced = self._busy = self._closed = False
         until_exit(self)
+
+    def __repr__(self) -> str:
+        """Say how far it is, and nothing of what came."""
+        state = "closed" if self._closed else "ended" if self._loop.ended else "open"
+        return shown(self, state, f"{len(self._loop.so_far().rounds)} rounds")
 
     @property
     def run(self) -> ToolRun[T]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from inferkit.providers.wires.tools import as_tools
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Self
 
     from inferkit.core.messages import ToolCallPart
     from inferkit.core.reply import Reply
@@ -33,12 +34,36 @@ class Readers:
     def _bind(self, call: ToolCallPart) -> ToolCallPart:
         function = self._functions.get(call.name)
         if function is not None:
-            return replace(call, read=function.arguments)
+            return replace(call, read=_Validated(call.name, function.arguments))
         if call.kind != "function":
             return call
         from inferkit.typed.function import plain_arguments
 
         return replace(call, read=partial(plain_arguments, call.name))
+
+
+class _Validated:
+    """Reads arguments in a function's own types. Another process has no such function: there they are plain data."""
+
+    __slots__ = ("_name", "_read")
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self._name = name
+        self._read = read
+
+    def __call__(self, text: str) -> Any:
+        return self._read(text)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from inferkit.typed.function import plain_arguments
+
+        return partial, (plain_arguments, self._name)
 
 
 def take(asked: dict[str, Any]) -> Readers:

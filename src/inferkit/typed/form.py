@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pydantic import ValidationError
 
-__all__ = ["Form", "form_of", "is_form", "partial_of", "problems_of"]
+__all__ = ["Form", "form_of", "is_form", "is_no_json", "partial_of", "problems_of"]
 
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)(?:\n\s*```\s*)?\Z", re.DOTALL | re.IGNORECASE)
 
@@ -114,6 +114,17 @@ def partial_of(text: str) -> Any:
         return from_json(bare, allow_partial="trailing-strings") if bare.strip() else None
     except ValueError:
         return None
+
+
+def is_no_json(text: str) -> bool:
+    """Say whether no JSON text begins like this, as far as that can be told before it is whole."""
+    from pydantic_core import from_json
+
+    try:
+        from_json(_bare(text), allow_partial="trailing-strings")
+    except ValueError as error:
+        return not str(error).startswith("EOF")  # that of a text that only ends too early
+    return False
 
 
 def _bare(text: str) -> str:

@@ -35,6 +35,10 @@ class MisfitError(Exception):
         super().__init__(in_short(problems))
         self.problems = tuple(problems)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive copying between processes."""
+        return type(self), (self.problems,), self.__dict__
+
 
 def in_short(problems: Sequence[Problem]) -> str:
     """Say which fields are wrong, and how: nothing of what is in them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 import tiny_gguf
@@ -47,6 +49,43 @@ def test_a_model_is_added_listed_looked_into_and_removed(command, digest):
     assert removed.said(f"removed {PINNED}", "are free again")
     assert f"local:{PINNED}" not in {one["name"] for one in command("models", "list", "--json").json}
     assert command("models", "remove", "--yes", PINNED).said("ModelFileError", "is not on this machine")
+
+
+def test_what_was_added_and_removed_is_said_as_json(command, digest):
+    shown = command("models", "add", f"hf:{REPO}", "--json")
+    assert shown.code == 1
+    assert [one["name"] for one in shown.json] == [f"hf:{REPO}/tiny.gguf", f"hf:{REPO}/large.gguf"]
+    assert shown.json[1]["size"] == 100_000
+
+    added = command("models", "add", f"hf:{REPO}/tiny.gguf", "--json")
+    assert added.code == 0, added.err
+    facts = added.json
+    assert (facts["revision"], facts["commit"], facts["checksum"]) == ("main", COMMIT, f"sha256:{digest}")
+    assert facts["fetched"] == facts["size"] == shown.json[0]["size"]
+    listed = {one["name"]: one for one in command("models", "list", "--json").json}
+    assert listed[f"local:{PINNED}"].items() <= facts.items(), "the same as in the list"
+    again = command("models", "add", PINNED, "--json").json
+    assert (again["revision"], again["commit"], again["fetched"]) == (COMMIT, COMMIT, 0)
+
+    removed = command("models", "remove", "--yes", PINNED, "--json")
+    assert removed.json == {"name": f"local:{PINNED}", "path": facts["path"], "freed": facts["size"]}
+    refused = command("models", "remove", "--yes", PINNED, "--json")
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.said("ModelFileError", "is not on this machine")
+
+
+def test_what_cannot_be_used_says_so_as_json(command, digest):
+    added = command("models", "add", f"hf:{REPO}/large.gguf", "--json").json
+    assert (added["engine"], added["quantisation"]) == (None, None)
+    assert "is not a GGUF file" in added["problem"]
+
+
+def test_a_question_does_not_get_into_the_json(command, digest, monkeypatch):
+    command("models", "add", PINNED)
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    removed = command("models", "remove", PINNED, "--json")
+    assert removed.json["name"] == f"local:{PINNED}"
+    assert "Other tools that use the cache lose it, too." in removed.err
 
 
 def test_nothing_is_removed_unless_that_is_confirmed(command, digest, monkeypatch):

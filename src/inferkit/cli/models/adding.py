@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+import json
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from inferkit.cli.models.inspecting import figures_table
+from inferkit.cli.models.listing import shelved_facts
 from inferkit.cli.models.naming import bytes_of
 from inferkit.core.errors import LocalModelError, ModelFileError
 from inferkit.economics.formatting import printable
@@ -17,9 +19,12 @@ from inferkit.local.hub.download import fetch
 from inferkit.local.hub.name import FORM, HubName, is_hub_name
 from inferkit.local.hub.remote import Hub
 from inferkit.local.inspection import inspect_file
+from inferkit.local.shelf import look_at
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
+
+    from inferkit.local.hub.download import Fetched
 
 __all__ = ["Bars", "add_model", "remove_model"]
 
@@ -57,19 +62,22 @@ class Bars:
         self._progress.update(self._tasks[what], completed=done, total=total or None)
 
 
-def add_model(text: str) -> bool:
+def add_model(text: str, *, as_json: bool) -> bool:
     """Fetch a model, and say what it is; without a file in its name, show which there are, and give False."""
     name = _hub_name(text)
     if not name.file:
-        _show_files(name)
+        _show_files(name, as_json=as_json)
         return False
     if not name.file.endswith(".gguf"):
         raise ModelFileError(f"{name} is no GGUF file; see which there are: inferkit models add hf:{name.repo}")
     with Bars() as bars:
         fetched = fetch(name, bars)
+    if as_json:
+        _write(_facts(name, fetched))
+        return True
     if name.revision != fetched.name.revision:
         typer.echo(f"{name.revision or 'main'} is now commit {fetched.name.revision}")
-    kind = "sha256" if len(fetched.checksum) == _SHA256 else "Git's sha1"
+    kind = "sha256" if _is_sha256(fetched) else "Git's sha1"
     came = f"{bytes_of(fetched.fetched)} came" if fetched.fetched else "nothing to fetch"
     typer.echo(f"{came}; all {bytes_of(fetched.size)} are verified, {kind} {fetched.checksum}")
     try:
@@ -82,13 +90,16 @@ def add_model(text: str) -> bool:
     return True
 
 
-def remove_model(text: str, *, confirmed: bool) -> None:
+def remove_model(text: str, *, confirmed: bool, as_json: bool) -> None:
     """Remove a model from the cache. Raises `ModelFileError` for what is not there, or not from Hugging Face."""
     name = _hub_name(text)
     path = find(name)
     if not confirmed:
-        typer.confirm(f"Remove {path}? Other tools that use the cache lose it, too.", abort=True)
+        typer.confirm(f"Remove {path}? Other tools that use the cache lose it, too.", abort=True, err=as_json)
     freed = remove(name)
+    if as_json:
+        _write({"name": f"local:{name}", "path": str(path), "freed": freed})
+        return
     kept = "" if freed else "; its bytes stay, since another commit has the same"
     typer.echo(f"removed {name} from {RepoCache(name.repo).folder}: {bytes_of(freed)} are free again{kept}")
 
@@ -103,12 +114,34 @@ def _hub_name(text: str) -> HubName:
     )
 
 
-def _show_files(name: HubName) -> None:
+def _facts(asked: HubName, fetched: Fetched) -> dict[str, Any]:
+    """Say of a model what `list` says of it, and how it came."""
+    return shelved_facts(look_at(f"local:{fetched.name}", fetched.path)) | {
+        "revision": asked.revision or "main",
+        "commit": fetched.name.revision,
+        "fetched": fetched.fetched,
+        "checksum": f"{'sha256' if _is_sha256(fetched) else 'git-sha1'}:{fetched.checksum}",
+    }
+
+
+def _is_sha256(fetched: Fetched) -> bool:
+    return len(fetched.checksum) == _SHA256
+
+
+def _write(facts: Any) -> None:
+    typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+
+
+def _show_files(name: HubName, *, as_json: bool) -> None:
     with Hub() as hub:
         files = hub.models(name)
     if not files:
         raise ModelFileError(f"{name} holds no GGUF file; look for a repository of the same model that does")
+    named = [(str(HubName(name.repo, file, name.revision)), size) for file, size in files]
+    if as_json:
+        _write([{"name": file, "size": size} for file, size in named])
+        return
     table = figures_table("inferkit models add ...", "size")
-    for file, size in files:
-        table.add_row(printable(str(HubName(name.repo, file, name.revision))), bytes_of(size))
+    for file, size in named:
+        table.add_row(printable(file), bytes_of(size))
     Console(highlight=False, markup=False).print(table)

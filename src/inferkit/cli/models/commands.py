@@ -8,7 +8,10 @@ import typer
 
 __all__ = ["commands"]
 
-commands = typer.Typer(help="Local models: find them, look into them, make them smaller.", no_args_is_help=True)
+commands = typer.Typer(
+    help="Models: those that are configured, and local ones: find them, look into them, make them smaller.",
+    no_args_is_help=True,
+)
 
 _Model = Annotated[
     str, typer.Argument(help="A GGUF file, local:PACKAGE for an installed package's, hf:... for one fetched, or local.")
@@ -43,6 +46,8 @@ def add(
     model: Annotated[
         str, typer.Argument(help="hf:owner/repository/file.gguf@revision; without the file, what there is.")
     ],
+    *,
+    json: _Json = False,
 ) -> None:
     """Fetch a model from Hugging Face into the cache that its tools share, and verify it. Goes on where it was cut.
 
@@ -50,7 +55,23 @@ def add(
     """
     from inferkit.cli.models.adding import add_model
 
-    if not add_model(model):
+    if not add_model(model, as_json=json):
+        raise typer.Exit(1)
+
+
+@commands.command()
+def configured(
+    *,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no server whether it is there.")] = False,
+    json: _Json = False,
+) -> None:
+    """Show the models that are configured: where they are, whether their key is there, what they cost and can do.
+
+    No key is sent. The exit status is 1 where one of them cannot be called.
+    """
+    from inferkit.cli.models.configured import show_configured
+
+    if not show_configured(offline=offline, as_json=json):
         raise typer.Exit(1)
 
 
@@ -71,11 +92,12 @@ def remove(
     model: Annotated[str, typer.Argument(help="hf:owner/repository/file.gguf@commit, as `list` has it.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    json: _Json = False,
 ) -> None:
     """Remove a model from the cache of Hugging Face's tools."""
     from inferkit.cli.models.adding import remove_model
 
-    remove_model(model, confirmed=yes)
+    remove_model(model, confirmed=yes, as_json=json)
 
 
 @commands.command()
@@ -89,6 +111,7 @@ def quantise(
         bool, typer.Option("--requantise", help="Take a source that is packed already, which loses twice.")
     ] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="How many threads pack (default: all cores).")] = None,
+    json: _Json = False,
 ) -> None:
     """Make smaller files of a model in 16 or 32 bits. Each is checked and tried before it gets its name.
 
@@ -96,7 +119,7 @@ def quantise(
     """
     from inferkit.cli.models.quantising import quantise_model
 
-    quantise_model(model, to, folder=folder, force=force, requantise=requantise, threads=threads)
+    quantise_model(model, to, folder=folder, force=force, requantise=requantise, threads=threads, as_json=json)
 
 
 @commands.command()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from inferkit.local.shelf import Shelved
 
-__all__ = ["show_models"]
+__all__ = ["shelved_facts", "show_models"]
 
 _COMMIT = re.compile(r"@([0-9a-f]{10})[0-9a-f]{30}$")
 
@@ -35,7 +35,7 @@ def show_models(folders: Sequence[str], *, as_json: bool) -> None:
         raise ConfigurationError(f"there is no folder {absent}; name one that holds GGUF files")
     found = list(models_here(*places))
     if as_json:
-        typer.echo(json.dumps([_facts(one) for one in found], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([shelved_facts(one) for one in found], indent=2, ensure_ascii=False))
         return
     table = figures_table("Model", "parameters", "kind", "size", "engine")
     for one in found:
@@ -50,7 +50,8 @@ def show_models(folders: Sequence[str], *, as_json: bool) -> None:
             out.print(Text(printable(f"\n{one.name}: {one.problem}")))
 
 
-def _facts(one: Shelved) -> dict[str, Any]:
+def shelved_facts(one: Shelved) -> dict[str, Any]:
+    """Give a model that is here in the form of JSON."""
     what = one.inspection
     return {
         "name": one.name,

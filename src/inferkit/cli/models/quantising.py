@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -13,11 +16,14 @@ from inferkit.cli.models.naming import bytes_of, file_of
 from inferkit.economics.formatting import printable
 from inferkit.local.quantising.quantise import quantise
 
+if TYPE_CHECKING:
+    from inferkit.local.quantising.quantise import Quantised
+
 __all__ = ["quantise_model"]
 
 
 def quantise_model(
-    name: str, kinds: str, *, folder: str | None, force: bool, requantise: bool, threads: int | None
+    name: str, kinds: str, *, folder: str | None, force: bool, requantise: bool, threads: int | None, as_json: bool
 ) -> None:
     """Make the files, and show them."""
     source = file_of(name)
@@ -32,6 +38,9 @@ def quantise_model(
             threads=threads,
             progress=bars,
         )
+    if as_json:
+        typer.echo(json.dumps([_facts(one) for one in made], indent=2, ensure_ascii=False))
+        return
     out = Console(highlight=False)
     out.print(Text(f"in {printable(str(made[0].path.parent))}", style="dim", overflow="fold"))
     table = figures_table("File", "size", "of the source", "engine")
@@ -40,3 +49,13 @@ def quantise_model(
         table.add_row(Text(printable(one.path.name)), bytes_of(one.size), share, one.model.engine)
     out.print(table)
     out.print(Text("\nWhat that costs: inferkit models bench FILE... --against SOURCE --text FILE", style="dim"))
+
+
+def _facts(one: Quantised) -> dict[str, Any]:
+    return {
+        "kind": one.kind,
+        "path": str(one.path),
+        "size": one.size,
+        "source_size": one.source_size,
+        "engine": one.model.engine,
+    }
