@@ -27,11 +27,11 @@ def settings(tmp_path):
 BUDGET = Budget(usd="1", per="month", name="all")
 
 
-def left(face, tmp_path, leave):
+def left(face, tmp_path, leave, **more):
     """Have a stream left in its middle, and give what was spent and held afterwards."""
     server = Wire(lambda received: four_wires.answer(face.name, received, "Hello there, and so on.", half=True))
     with server as wire, Client(**settings(tmp_path)) as llm:
-        leave(face.call(face.under(wire.url, llm), "Hi", "m-1", True, {}))
+        leave(face.call(face.under(wire.url, llm, **more), "Hi", "m-1", True, {}))
         assert wire.wait_until_closed()
         settled()
         return BUDGET.usage(ledger=llm.ledger)
@@ -63,12 +63,15 @@ def test_a_stream_that_is_left_is_closed_and_settled(face, leave, tmp_path):
     assert usage.usd > 0
 
 
-def test_googles_stream_too(tmp_path):
-    def leave(stream):
-        next(stream)
-        stream.close()
+def closed(stream):
+    next(stream)
+    stream.close()
 
-    usage = left(FACES[3], tmp_path, leave)
+
+@pytest.mark.parametrize("leave", [closed, by_break])
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_googles_stream_too_which_never_closes_its_response_itself(library, leave, tmp_path):
+    usage = left(FACES[3], tmp_path, leave, library=library)
     assert (usage.calls, usage.held_calls) == (1, 0)
 
 

@@ -66,6 +66,8 @@ def test_under_a_budget_it_is_refused_unless_it_may_pass(llm, tmp_path):
             let.images.generate(prompt="a cat", model="gpt-image-1")
         with budget(everything), pytest.raises(openai.BadRequestError, match="no call that a budget can hold"):
             FACES[0].under(wire.url, llm).audio.speech.create(input="Hi", model="tts-1", voice="alloy")
+        with pytest.raises(openai.BadRequestError, match="no call that a budget can hold"):
+            FACES[0].under(wire.url, llm, budget=everything).images.generate(prompt="a cat", model="gpt-image-1")
         assert len(wire.requests) == 2
 
 

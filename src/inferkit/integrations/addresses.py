@@ -35,14 +35,14 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request as it came. `headers` have names in lower case, and `sent` are those that go on to its server.
+    """A request as it came. Of its headers, `sent` are those that go on to its server, `said` those for inferkit.
 
     `timeout` is httpx's: seconds by what is waited for.
     """
 
     address: Address
-    headers: Mapping[str, str]
     sent: tuple[tuple[str, str], ...]
+    said: tuple[tuple[str, str], ...]
     body: bytes
     timeout: Mapping[str, float | None] | None = None
 
@@ -58,8 +58,8 @@ _GEMINI = re.compile(
     r":(?P<what>generateContent|streamGenerateContent|batchEmbedContents)"
 )
 _FREE = re.compile(
-    r"/(?:count_tokens|input_tokens|files|uploads|parts|complete|cancel|vector_stores|conversations|items|content)$"
-    r"|:(?:countTokens|computeTokens|cancel)$|^/upload/|/cachedContents$"
+    r"/(?:count_tokens|input_tokens|files|uploads|parts|uploads/[^/]+/complete|cancel|vector_stores|conversations|items"
+    r"|content)$|:(?:countTokens|computeTokens|cancel)$|^/upload/"
 )
 _READING = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 _WIRES = {
@@ -101,6 +101,7 @@ def is_free(method: str, path: str) -> bool:
     return method in _READING or _FREE.search(path) is not None
 
 
+@lru_cache(maxsize=len(_WIRES))
 def wire_named(name: str) -> TwoWayWire:
     """Give one of the wires that an SDK may speak."""
     module, constant = _WIRES[name]

@@ -28,7 +28,8 @@ def cause_of(error: BaseException) -> InferkitError | None:
         if isinstance(each, InferkitError):
             return each
         response = getattr(each, "response", None)
-        for request in (getattr(each, "request", None), _request_of(response)):
+        streamed = getattr(response, "response_stream", None)  # where google-genai has it, of what came in a stream
+        for request in (getattr(each, "request", None), _request_of(response), _request_of(streamed)):
             found = getattr(request, "extensions", {}).get(NOTE) if request is not None else None
             if isinstance(found, InferkitError):
                 return found

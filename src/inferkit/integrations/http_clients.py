@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from inferkit.integrations.both_sides import cover_both_sides
 from inferkit.integrations.transports import Stack, library_named, transport_class
 
 if TYPE_CHECKING:
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from inferkit.client.shared import Shared
     from inferkit.integrations.transports import Library
 
-__all__ = ["async_http_client", "http_client", "transport"]
+__all__ = ["async_http_client", "http_client", "make_client", "transport"]
 
-_SECONDS = 600.0
+_SECONDS = 600.0  # what the SDKs set on clients of their own
 _CONNECT_SECONDS = 5.0
 
 
@@ -49,11 +50,11 @@ def http_client(
 ) -> Any:
     """Make an HTTP client for an SDK's plain side: `ChatOpenAI(http_client=http_client(llm), ...)`.
 
-    It takes what `transport` takes. Give the SDK an async one too where it takes both: it would go round the stack.
+    It takes what `transport` takes. Give what takes an async one too that as well, or the other side may go round
+    inferkit. google-genai and LangChain's OpenAI models get it of themselves, where they are imported by now.
     """
-    name = library or _usual()
-    below = transport(llm, library=name, pass_through=pass_through, **options)
-    return library_named(name).Client(transport=below, **_settings(name))
+    cover_both_sides()
+    return make_client(llm, is_async=False, library=library, pass_through=pass_through, **options)
 
 
 def async_http_client(
@@ -64,15 +65,25 @@ def async_http_client(
     **options: Unpack[EveryCallOptions],
 ) -> Any:
     """Make an HTTP client for an SDK's async side; see `http_client`."""
+    cover_both_sides()
+    return make_client(llm, is_async=True, library=library, pass_through=pass_through, **options)
+
+
+def make_client(
+    llm: Shared,
+    *,
+    is_async: bool,
+    library: Library | None = None,
+    pass_through: Sequence[str] = (),
+    **options: Unpack[EveryCallOptions],
+) -> Any:
+    """Make an HTTP client of either kind, and touch nothing of those who take it."""
     name = library or _usual()
+    module = library_named(name)
+    kind = module.AsyncClient if is_async else module.Client
     below = transport(llm, library=name, pass_through=pass_through, **options)
-    return library_named(name).AsyncClient(transport=below, **_settings(name))
+    return kind(transport=below, timeout=module.Timeout(_SECONDS, connect=_CONNECT_SECONDS), follow_redirects=True)
 
 
 def _usual() -> Library:
     return "httpx2" if find_spec("httpx2") is not None else "httpx"
-
-
-def _settings(name: Library) -> dict[str, Any]:
-    """Give what the SDKs set on clients of their own."""
-    return {"timeout": library_named(name).Timeout(_SECONDS, connect=_CONNECT_SECONDS), "follow_redirects": True}

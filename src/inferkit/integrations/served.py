@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.client.call import Call
 from inferkit.client.embed_options import read_embed_options
-from inferkit.client.options import read_options
 from inferkit.core.errors import ConfigurationError, InferkitError, ProviderError
+from inferkit.core.money import to_usd
 from inferkit.integrations.addresses import wire_named
+from inferkit.integrations.headers import options_in, told
+from inferkit.integrations.schemas import take_schema
+from inferkit.providers.as_read import AS_READ, AsRead
 from inferkit.providers.wires.payload import Malformed, parse
 from inferkit.runtime import clock
 
@@ -32,17 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Answered", "Served", "refused"]
 
-_PREFIX = "x-inferkit-"
-_NUMBERS = {"priority": int, "timeout": float}
-_OPTIONS = frozenset({"user", "tenant", "feature", "plan", "cache", *_NUMBERS})
 _USUAL_SECONDS = 600.0
 _IDS = {"chat": "chatcmpl-", "responses": "resp_", "anthropic": "msg_", "gemini": ""}
-_OF_CONNECTION = frozenset(
-    {
-        "connection", "content-encoding", "content-length", "content-type", "date", "keep-alive", "set-cookie",
-        "transfer-encoding",
-    }
-)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -57,13 +51,14 @@ class Answered:
 
 @dataclass(slots=True)
 class _Asked:
-    """A request, read: its `payload`, and what of it is the call's."""
+    """A request, read: its `payload`, what of it is the call's, and what of its own wire's words others have said."""
 
     payload: dict[str, Any]
     model: str
     messages: Any
     stream: bool
     fields: dict[str, Any] = field(default_factory=dict)
+    said: frozenset[str] = frozenset()
 
 
 def refused(wire: TwoWayWire, error: InferkitError) -> Answered:
@@ -95,9 +90,10 @@ class Served:
         self._call: Call | None = None
         self._embedding: Any = None
         self._writer: Writer | None = None
+        self._as_read = AsRead()
         self._over = False
         try:
-            self._begin(servers, {**options, **_options_in(incoming)})
+            self._begin(servers, {**options, **options_in(incoming.said)})
         except InferkitError as error:
             self.failure = error
 
@@ -116,12 +112,12 @@ class Served:
             return
         if not asked.stream:
             _bound(options, incoming.timeout, self._engine.timeout)
-        read_options(options)
+            asked.fields["extensions"] = {AS_READ: self._as_read}
         self._call = Call(
             self._engine,
             asked.model,
             asked.messages,
-            options,  # type: ignore[arg-type]  # they were read just before
+            options,  # type: ignore[arg-type]  # it reads them
             stream=asked.stream,
             fields=asked.fields,
         )
@@ -170,19 +166,21 @@ class Served:
         if asked.stream:
             await call.open(runtime)
         else:
-            reply = await call.read(runtime)
+            await call.read(runtime)
         served = self._served_by(call.record)
         own = served is not None and getattr(served.adapter, "wire_name", None) == self._incoming.address.wire
         if not own:
             for name in asked.fields.get("extra", {}).get(self._incoming.address.wire, {}):
-                call.record.leave_out(name)
-        headers = _told(call.record, call.response.headers if own else {})
+                if name not in asked.said:
+                    call.record.leave_out(name)
+        headers = told(call.record, call.response.headers if own else {})
         if asked.stream:
             self._writer = self._writing(call, own=own)
             return Answered(200, {**headers, "content-type": "text/event-stream; charset=utf-8"}, None)
-        if reply.cost is not None:
-            headers["x-inferkit-cost"] = f"{reply.cost:f}"
-        body = _as_it_came(self.wire, served, call.chunks) if own else None
+        cost = call.record.cost_nanos
+        if cost is not None:
+            headers["x-inferkit-cost"] = f"{to_usd(cost):f}"
+        body = _as_it_came(self.wire, served, call.chunks, self._as_read) if own else None
         if body is None:
             writer = self._writing(call, own=own)
             writer.write(call.chunks)
@@ -209,7 +207,7 @@ class Served:
         from inferkit.integrations.vectors import written
 
         embeddings = await self._embedding.run(runtime)
-        headers = _told(self._embedding.record, {})
+        headers = told(self._embedding.record, {})
         if embeddings.cost is not None:
             headers["x-inferkit-cost"] = f"{embeddings.cost:f}"
         body = written(self._incoming.address.wire, embeddings, self._asked.payload)
@@ -230,33 +228,15 @@ def _read(wire: TwoWayWire, incoming: Incoming) -> _Asked:
 
         fields = read(address.wire, payload)
     else:
-        fields = wire.read_request(
-            {**payload, **{name: address.said[name] for name in address.said if name != "stream"}}
-        )
+        said = {name: address.said[name] for name in address.said if name != "stream"}
+        fields = wire.read_request({**payload, **said} if said else payload)
+    in_schema = take_schema(address.wire, payload, fields)
     fields.pop("operation", None)
     stream = fields.pop("stream", False)
     if fields.get("extra"):  # means something to servers that speak this wire, whoever else serves the call
         fields["extra"] = {address.wire: fields["extra"]}
-    return _Asked(
-        payload, fields.pop("model"), fields.pop("messages"), bool(address.said.get("stream", stream)), fields
-    )
-
-
-def _options_in(incoming: Incoming) -> dict[str, Any]:
-    """Read who asks and what for from headers. Raises `ConfigurationError` for what makes no sense."""
-    options: dict[str, Any] = {}
-    for header, value in incoming.headers.items():
-        if not header.startswith(_PREFIX):
-            continue
-        name = header.removeprefix(_PREFIX)
-        if name not in _OPTIONS:
-            known = ", ".join(f"{_PREFIX}{each}" for each in sorted(_OPTIONS))
-            raise ConfigurationError(f"there is no header {header}; there are {known}")
-        try:
-            options[name] = _NUMBERS.get(name, str)(value)
-        except ValueError:
-            raise ConfigurationError(f"the header {header} is a number") from None
-    return options
+    streamed = bool(address.said.get("stream", stream))
+    return _Asked(payload, fields.pop("model"), fields.pop("messages"), streamed, fields, in_schema)
 
 
 def _bound(options: dict[str, Any], timeout: Mapping[str, float | None] | None, client: float | None) -> None:
@@ -269,27 +249,17 @@ def _bound(options: dict[str, Any], timeout: Mapping[str, float | None] | None, 
         options["timeout"] = read if client is None else min(read, client)
 
 
-def _told(record: CallRecord, headers: Mapping[str, str]) -> dict[str, str]:
-    """Give the headers of an answer: what the provider said in its own, and what is to be said of the call."""
-    told = {name.lower(): value for name, value in headers.items() if name.lower() not in _OF_CONNECTION}
-    told["x-inferkit-call"] = record.id
-    told["x-inferkit-served-by"] = f"{record.provider}:{record.model}"
-    if record.cache is not None:
-        told["x-inferkit-cache"] = record.cache
-    if record.left_out:
-        told["x-inferkit-left-out"] = ", ".join(record.left_out)
-    return told
-
-
 def _all_in(names: Any) -> list[Target]:
     return [target for targets in names.values() for target in targets] if names else []
 
 
-def _as_it_came(wire: TwoWayWire, served: Target | None, chunks: list[Chunk]) -> bytes | None:
+def _as_it_came(wire: TwoWayWire, served: Target | None, chunks: list[Chunk], as_read: AsRead) -> bytes | None:
     """Give a whole reply as its provider sent it, where it means what is to be said: no layer has changed a word."""
     events = [chunk.event for chunk in chunks if chunk.event is not None]
     if served is None or len(events) != 1 or type(events[0]) is not bytes:
         return None
+    if as_read.is_still(wire, chunks):
+        return events[0]
     reader = wire.reader(served.adapter.endpoint, {"content-type": "application/json"}, streamed=False)  # type: ignore[attr-defined]
     again = [*reader.feed(events[0]), *reader.end()]
     return events[0] if reader.failure is None and again == chunks else None

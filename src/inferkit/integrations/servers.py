@@ -25,20 +25,10 @@ if TYPE_CHECKING:
     from inferkit.providers.http.transport import Transport
     from inferkit.providers.wires.protocol import TwoWayWire
 
-__all__ = ["Servers", "going_on", "servers_of"]
+__all__ = ["Servers", "servers_of"]
 
 _REMEMBERED = 128
 _KEYS = {"authorization": "Bearer ", "x-api-key": "", "api-key": "", "x-goog-api-key": ""}
-_OWN = frozenset(
-    {
-        "accept", "accept-encoding", "accept-language", "b3", "baggage", "connection", "content-encoding",
-        "content-length", "content-type", "cookie", "host", "idempotency-key", "sentry-trace", "traceparent",
-        "tracestate", "transfer-encoding", "user-agent", "x-amzn-trace-id", "x-client-request-id",
-        "x-cloud-trace-context", "x-correlation-id", "x-request-id",
-    }
-)  # fmt: skip
-"""Headers of one request alone, which are not the server's business any more: what is sent is inferkit's own."""
-_OWN_FAMILIES = ("x-stainless-", "x-inferkit-", "x-b3-", "x-datadog-", "uber-trace-")
 _HOSTS = {
     "anthropic": {"api.anthropic.com": "anthropic"},
     "gemini": {"generativelanguage.googleapis.com": "gemini"},
@@ -80,10 +70,11 @@ class Servers:
         """Give the model of the SDK's own server that a request is for. `asked` is its JSON."""
         address = incoming.address
         limit = next((name for name in _LIMITS if name in asked), None) if address.wire == "chat" else None
-        times = _timeouts(incoming.timeout)
-        key = (address.wire, address.base_url, incoming.sent, times, limit)
+        waits = None if incoming.timeout is None else tuple(incoming.timeout.items())
+        key = (address.wire, address.base_url, incoming.sent, waits, limit)
         adapter = self._adapters.get(key)
         if adapter is None:
+            times = _timeouts(incoming.timeout)
             if len(self._adapters) >= _REMEMBERED:
                 self._adapters.pop(next(iter(tuple(self._adapters))), None)
             endpoint = _endpoint(address, dict(incoming.sent), limit)
@@ -102,13 +93,6 @@ class Servers:
             if self._http_client is None and engine is not None:
                 engine.close_too(known)
         return known
-
-
-def going_on(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Give those of a request's headers that its server is to see too, in the order of their names."""
-    return tuple(
-        sorted(each for each in headers.items() if each[0] not in _OWN and not each[0].startswith(_OWN_FAMILIES))
-    )
 
 
 def _timeouts(given: Mapping[str, float | None] | None) -> Timeouts | None:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from inferkit.budgets.context import current_scopes
+from inferkit.budgets.scope import Scope
 from inferkit.client.options import read_options
 from inferkit.client.shared import engine_of, run_of
 from inferkit.core.errors import ConfigurationError
 from inferkit.integrations.addresses import Incoming, is_free, read_address, wire_named
 from inferkit.integrations.causes import NOTE, never_answered, sdk_of
+from inferkit.integrations.headers import read_headers, written
+from inferkit.integrations.passing import traced
 from inferkit.integrations.served import Answered, Served, refused
-from inferkit.integrations.servers import going_on, servers_of
+from inferkit.integrations.servers import servers_of
 from inferkit.runtime import imports
 from inferkit.runtime.loops import current_runtime
 
@@ -30,9 +32,10 @@ if TYPE_CHECKING:
     from inferkit.client.streams import Run
     from inferkit.integrations.addresses import Address
 
-__all__ = ["Library", "Stack", "transport_class"]
+__all__ = ["LIBRARIES", "Library", "Stack", "library_named", "library_of", "stack_of", "transport_class"]
 
 Library = Literal["httpx", "httpx2"]
+LIBRARIES: tuple[Library, ...] = ("httpx", "httpx2")
 _log = logging.getLogger("inferkit")
 
 
@@ -69,7 +72,7 @@ class Stack:
         if is_free(method, path) or path.endswith(self._pass_through or "\n"):
             return None
         engine = self.engine
-        if not (engine.has_budgets or engine.plans is not None or current_scopes()):
+        if not (engine.has_budgets or engine.plans is not None or self._options.get("budget") or _is_paid_for()):
             if path not in self._told:
                 self._told.add(path)
                 _log.warning(
@@ -85,6 +88,11 @@ class Stack:
         return refused(wire_named(name if name in {"anthropic", "gemini"} else "chat"), error)
 
 
+def _is_paid_for() -> bool:
+    """Say whether a budget around the code pays for the calls made here."""
+    return any(isinstance(each, Scope) for each in current_scopes())
+
+
 class _Transport:
     """Answers an SDK's model calls from the stack, and sends everything else on to where it goes."""
 
@@ -92,7 +100,7 @@ class _Transport:
     streams: tuple[Any, Any]
 
     def __init__(self, stack: Stack) -> None:
-        self._stack = stack
+        self.stack = stack
         self._passing: Any = None
         self._passing_async: Any = None
 
@@ -101,11 +109,14 @@ class _Transport:
         address = read_address(request.method, str(request.url))
         if address is None:
             refusal = self._refusal(request)
-            return self._pass_on().send(_plain(request), stream=True) if refusal is None else refusal
-        served = self._stack.serve(_incoming(address, request, request.read()))
-        answer = self._stack.run(served.answer)
+            if refusal is not None:
+                return refusal
+            with traced(self.stack.engine.tracer(), request) as answered:
+                return answered(self._pass_on().send(_plain(request), stream=True))
+        served = self.stack.serve(_incoming(address, request, request.read()))
+        answer = self.stack.run(served.answer)
         if answer.body is None:
-            return self._streamed(answer, self.streams[0](served, request, self._stack.run))
+            return self._streamed(answer, self.streams[0](served, request, self.stack.run))
         return self._whole(answer, request)
 
     async def handle_async_request(self, request: Any) -> Any:
@@ -113,8 +124,11 @@ class _Transport:
         address = read_address(request.method, str(request.url))
         if address is None:
             refusal = self._refusal(request)
-            return await self._pass_on_async().send(_plain(request), stream=True) if refusal is None else refusal
-        served = self._stack.serve(_incoming(address, request, await request.aread()))
+            if refusal is not None:
+                return refusal
+            with traced(self.stack.engine.tracer(), request) as answered:
+                return answered(await self._pass_on_async().send(_plain(request), stream=True))
+        served = self.stack.serve(_incoming(address, request, await request.aread()))
         answer = await served.answer(current_runtime())
         if answer.body is None:
             return self._streamed(answer, self.streams[1](served, request))
@@ -122,12 +136,12 @@ class _Transport:
 
     def close(self) -> None:
         """Close what was opened for requests that pass; the inferkit client stays open."""
-        if self._passing is not None and self._passing is not self._stack.http_client:
+        if self._passing is not None and self._passing is not self.stack.http_client:
             self._passing.close()
 
     async def aclose(self) -> None:
         """See `close`."""
-        if self._passing_async is not None and self._passing_async is not self._stack.http_client:
+        if self._passing_async is not None and self._passing_async is not self.stack.http_client:
             await self._passing_async.aclose()
 
     def __del__(self) -> None:
@@ -136,22 +150,22 @@ class _Transport:
 
     def _pass_on(self) -> Any:
         if self._passing is None:
-            given = self._stack.http_client
+            given = self.stack.http_client
             self._passing = given if isinstance(given, self.library.Client) else self.library.Client(timeout=None)
         return self._passing
 
     def _pass_on_async(self) -> Any:
         if self._passing_async is None:
-            given, kind = self._stack.http_client, self.library.AsyncClient
+            given, kind = self.stack.http_client, self.library.AsyncClient
             self._passing_async = given if isinstance(given, kind) else kind(timeout=None)
         return self._passing_async
 
     def _refusal(self, request: Any) -> Any:
-        answer = self._stack.refusal(request.method, request.url.path, request.headers)
+        answer = self.stack.refusal(request.method, request.url.path, request.headers)
         return None if answer is None else self._whole(answer, request)
 
     def _streamed(self, answer: Answered, stream: Any) -> Any:
-        return self.library.Response(answer.status, headers=answer.headers, stream=stream)
+        return self.library.Response(answer.status, headers=written(answer.headers), stream=stream)
 
     def _whole(self, answer: Answered, request: Any) -> Any:
         error = answer.error
@@ -160,25 +174,38 @@ class _Transport:
             failure = never_answered(error, self.library, request, request.headers)
             if failure is not None:
                 raise failure from error
-        return self.library.Response(answer.status, headers=answer.headers, content=answer.body)
+        body = answer.body or b""
+        return self.library.Response(
+            answer.status, headers=written(answer.headers, body), stream=self.library.ByteStream(body)
+        )
 
 
 class _Stream:
     """A streamed reply, for plain code."""
 
     def __init__(self, served: Served, request: Any, run: Run) -> None:
-        self._served = served
+        self._served: Served | None = served
         self._request = request
         self._run = run
 
     def __iter__(self) -> Iterator[bytes]:
-        while (data := self._run(lambda _: self._served.next())) is not None:
-            _note(self._request, self._served)
-            yield data
+        if (served := self._served) is None:
+            return
+        step = served.next
+        try:
+            while (data := self._run(lambda _: step())) is not None:
+                _note(self._request, served)
+                yield data
+        except GeneratorExit:
+            # nobody reads on, and not every SDK closes its response then: google-genai over httpx keeps it in a circle.
+            # What is let go of here is closed as what is dropped, since this may be the garbage collector's own thread.
+            self._served = None
+            raise
 
     def close(self) -> None:
         """Leave it, wherever it is."""
-        self._run(lambda _: self._served.close())
+        if (served := self._served) is not None:
+            self._run(lambda _: served.close())
 
 
 class _AsyncStream:
@@ -226,17 +253,21 @@ def library_named(name: Library) -> Any:
         raise ConfigurationError(f"{name} is not installed") from None
 
 
+def library_of(thing: Any) -> Library | None:
+    """Say which of the libraries an HTTP client, or its class, is of; None for another."""
+    kind = thing if isinstance(thing, type) else type(thing)
+    homes = {each.__module__.partition(".")[0] for each in kind.__mro__}
+    return next((name for name in LIBRARIES if name in homes), None)
+
+
+def stack_of(http_client: Any) -> Stack | None:
+    """Give what an HTTP client sits on, where that is an inferkit client."""
+    below = getattr(http_client, "_transport", None)  # either library's, since ever; a test holds it to that
+    return below.stack if isinstance(below, _Transport) else None
+
+
 def _incoming(address: Address, request: Any, body: bytes) -> Incoming:
-    given = tuple([each for each in request.headers.raw if each[0].lower() != b"content-length"])
-    headers, sent = _read_headers(given)
-    return Incoming(address, headers, sent, body, request.extensions.get("timeout"))
-
-
-@functools.lru_cache(maxsize=64)
-def _read_headers(given: tuple[tuple[bytes, bytes], ...]) -> tuple[Mapping[str, str], tuple[tuple[str, str], ...]]:
-    """Give headers by their names, and those that go on to a server; an SDK sends the same ones with every call."""
-    headers = {name.lower().decode("latin-1"): value.decode("utf-8", "replace") for name, value in given}
-    return MappingProxyType(headers), going_on(headers)
+    return Incoming(address, *read_headers(request.headers.raw), body, request.extensions.get("timeout"))
 
 
 def _plain(request: Any) -> Any:
