@@ -12,12 +12,13 @@ import uvicorn
 from werkzeug.serving import make_server
 
 from inferkit.budgets.context import current_scopes
+from inferkit.budgets.scope import Scope
 
 SECONDS = 30
 
 
 def accounts():
-    return [scope.account for scope in current_scopes()]
+    return [scope.account for scope in current_scopes() if isinstance(scope, Scope)]
 
 
 class Between:

@@ -83,6 +83,11 @@ class FakeProvider:
         body = _Playing(self, _pieces(script, request))
         return Response(body, runtime=request.runtime, model=request.model)
 
+    def play(self, *scripts: Script) -> None:
+        """Have these played from the next call on, in place of those that are left."""
+        with self._lock:
+            self._scripts = deque(scripts)
+
     def batch_limits(self, dimensions: int | None) -> BatchLimits:  # noqa: ARG002 - they do not matter here
         """Say how many texts one request may have."""
         return BatchLimits(self.batch)

@@ -34,6 +34,7 @@ def run_pytest(tmp_path):
         (tmp_path / "test_it.py").write_text(test)
         command = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_inferkit", "-p", "no:cacheprovider", *options]
         variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
+        variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # those of others take seconds
         return subprocess.run(
             [*command, "--rootdir", str(tmp_path), str(tmp_path)],
             cwd=tmp_path,

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import os
 
 import aiohttp
 import anyio
@@ -13,6 +14,7 @@ import httpx
 import httpx2
 import pytest
 
+import four_wires
 from chat_wire import HELLO, ask, completion
 from inferkit import (
     AsyncClient,
@@ -25,9 +27,10 @@ from inferkit import (
     Timeouts,
     Unavailable,
 )
-from inferkit.providers.http.choosing import make_transport
+from inferkit.providers.by_name import KEYS
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.testing import CutOff, Piece, Recorded, Refused, ResetAt, Stalled, Surplus, Tape
+from inferkit.testing.tape.fixture import taped
 from ways import close, text
 from wire import CLOSE, RESET, UNTIL_CLOSED, Wire, reply, sse
 
@@ -68,7 +71,7 @@ def test_a_stream_is_recorded_over_every_way_as_it_came(way, tmp_path):
     path = tmp_path / "deep" / "hello.jsonl"
     tape = Tape.recording(path)
     with way.wire(lambda _: sse(HELLO)) as wire:
-        adapter = adapter_over(tape.recorder(make_transport(way.http())), wire.url)
+        adapter = adapter_over(tape.recorder(way.http()), wire.url)
 
         async def call(runtime):
             told = await text(adapter, runtime)
@@ -88,9 +91,7 @@ def test_a_stream_is_recorded_over_every_way_as_it_came(way, tmp_path):
 def test_a_recording_is_played_over_every_way_with_the_same_pieces(way, tape):
     again = Tape()
     with tape.player() as player:
-        adapter = adapter_over(
-            again.recorder(player.transport(make_transport(type(way)(way.library, way.place, False).http())))
-        )
+        adapter = adapter_over(again.recorder(player.transport(type(way)(way.library, way.place, False).http())))
 
         async def call(runtime):
             told = await text(adapter, runtime)
@@ -429,4 +430,25 @@ def test_an_async_client_plays_a_tape(of_a_client):
             return "".join([chunk.text async for chunk in stream])
 
     with of_a_client.player() as player:
-        assert anyio.run(call, player.transport(make_transport("aiohttp"))) == "Hello"
+        assert anyio.run(call, player.transport("aiohttp")) == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("wire", "provider"),
+    [("chat", "mistral"), ("responses", "openai-responses"), ("anthropic", "anthropic"), ("gemini", "gemini")],
+)
+def test_whoever_plays_a_provider_that_is_known_by_name_needs_no_key(wire, provider, tmp_path, monkeypatch):
+    for name in KEYS | {"GOOGLE_API_KEY"}:
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "tape.jsonl"
+    tape = Tape.recording(path)
+    settings = {"models": {"m": f"{provider}:x"}, "cache": False, "ledger": False}
+    with Wire(lambda request: four_wires.answer(wire, request, "On its way.")) as server:
+        base_url = server.url.replace("/v1", "/v1beta") if wire == "gemini" else server.url
+        adapter = four_wires.adapter(wire, base_url, transport=tape.recorder())
+        with Client(providers={provider: adapter}, **settings) as llm:
+            llm.complete("m", "Hi")
+        adapter.close()
+    with taped(path, record=False) as test, Client(transport=test.transport, **settings) as llm:
+        assert llm.complete("m", "Hi").text == "On its way."
+    assert not KEYS & os.environ.keys()

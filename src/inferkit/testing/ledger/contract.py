@@ -10,6 +10,7 @@ from inferkit.ledger.ledger import Ledger
 from inferkit.testing.ledger.accounts import AccountsContract
 from inferkit.testing.ledger.journal import JournalContract
 from inferkit.testing.ledger.leaving import LeavingContract
+from inferkit.testing.ledger.notices import NoticesContract
 from inferkit.testing.ledger.windows import WindowsContract
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LedgerContract"]
 
 
-class LedgerContract(AccountsContract, LeavingContract, WindowsContract, JournalContract):
+class LedgerContract(AccountsContract, LeavingContract, WindowsContract, JournalContract, NoticesContract):
     """Inherit from it, and say how a store is made; `examples` is how many sequences of steps are tried."""
 
     examples = 100

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
 
+    from inferkit.providers.http.settings import Http, Library
     from inferkit.providers.http.transport import Exchange, Transport
     from inferkit.runtime.protocol import Runtime
     from inferkit.testing.tape.programme import Play
@@ -75,11 +76,11 @@ class Player:
         """What nobody has asked for yet."""
         return self._programme.left
 
-    def transport(self, over: Transport | None = None) -> Transport:
-        """Make a transport that sends every request here, over `over`, or httpx."""
+    def transport(self, over: Library | Http | Transport | None = None) -> Transport:
+        """Make a transport that sends every request here, over `over`, which is what a client takes as `transport=`."""
         from inferkit.providers.http.choosing import make_transport
 
-        return _Redirected(self, make_transport() if over is None else over)
+        return _Redirected(self, make_transport(over))
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0))

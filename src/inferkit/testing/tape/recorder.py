@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from inferkit.providers.http.transport import Exchange, Transport
-    from inferkit.runtime.protocol import Runtime
+    from inferkit.runtime.protocol import Clock, Runtime
 
-__all__ = ["Recorder"]
+__all__ = ["OneRecording", "Recorder"]
 
 # of the connection and not of the reply, which is kept as it unpacks
 _FRAMING = {"connection", "content-encoding", "content-length", "keep-alive", "trailer", "transfer-encoding", "upgrade"}
@@ -39,7 +39,7 @@ class Recorder:
         deadline: float | None = None,
     ) -> Exchange:
         """See `Transport`. What is cancelled before its headers came is not recorded."""
-        recording = _OneRecording(self._add, runtime, url, headers, body, more_secrets=self._secrets)
+        recording = OneRecording(self._add, runtime, url, headers, body, more_secrets=self._secrets)
         try:
             exchange = await self._transport.post(
                 url, headers, body, provider=provider, runtime=runtime, deadline=deadline
@@ -47,7 +47,7 @@ class Recorder:
         except ProviderError:
             recording.end("broke")
             raise
-        recording.head(exchange)
+        recording.head(exchange.status, exchange.headers.items())
         return _RecordedExchange(exchange, recording)
 
     async def aclose(self, runtime: Runtime) -> None:
@@ -55,21 +55,23 @@ class Recorder:
         await self._transport.aclose(runtime)
 
 
-class _OneRecording:
+class OneRecording:
     """One exchange as far as it has come."""
 
     def __init__(
         self,
         add: Callable[[Recorded], None],
-        runtime: Runtime,
+        clock: Clock,
         url: str,
         headers: Mapping[str, str],
         body: bytes,
         *,
+        method: str = "POST",
         more_secrets: Iterable[str],
     ) -> None:
         self._add = add
-        self._runtime = runtime
+        self._clock = clock
+        self._method = method
         self._secrets = secrets_in(url, headers, more_secrets)
         self._url = url
         self._request_headers = request_headers(headers)
@@ -78,22 +80,25 @@ class _OneRecording:
         self._headers: list[tuple[str, str]] = []
         self._after = 0.0
         self._pieces: list[Piece] = []
-        self._last = runtime.now()
+        self._last = clock.now()
         self._over = False
 
-    def head(self, exchange: Exchange) -> None:
+    def head(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
+        """Note that the head came."""
         self._after = self._since()
-        self._status = exchange.status
+        self._status = status
         self._headers = [
             (name, masked(value.encode(), self._secrets).decode())
-            for name, value in reply_headers(exchange.headers.items())
+            for name, value in reply_headers(headers)
             if name not in _FRAMING
         ]
 
     def piece(self, data: bytes) -> None:
+        """Note what a read brought."""
         self._pieces.append(Piece(data, self._since()))
 
     def end(self, how: End) -> None:
+        """Have it added to the tape, the first time."""
         if self._over:
             return
         self._over = True
@@ -105,7 +110,7 @@ class _OneRecording:
             at += len(piece.data)
         self._add(
             Recorded(
-                "POST",
+                self._method,
                 masked(shown_url(self._url).encode(), self._secrets).decode(),
                 self._request_headers,
                 masked(self._body, self._secrets),
@@ -119,7 +124,7 @@ class _OneRecording:
         )
 
     def _since(self) -> float:
-        now = self._runtime.now()
+        now = self._clock.now()
         seconds, self._last = round(now - self._last, 6), now
         return seconds
 
@@ -127,7 +132,7 @@ class _OneRecording:
 class _RecordedExchange:
     """An `Exchange` that notes what it hands on."""
 
-    def __init__(self, exchange: Exchange, recording: _OneRecording) -> None:
+    def __init__(self, exchange: Exchange, recording: OneRecording) -> None:
         self.status = exchange.status
         self.headers = exchange.headers
         self._exchange = exchange

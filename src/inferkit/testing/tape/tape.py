@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Self
 
+    from inferkit.providers.http.settings import Http, Library
     from inferkit.providers.http.transport import Transport
     from inferkit.testing.tape.faults import Fault
     from inferkit.testing.tape.player import Player
@@ -77,15 +78,15 @@ class Tape:
                 with self.path.open("a", encoding="utf-8") as file:
                     file.writelines(map(_line, _lines(exchange)))
 
-    def recorder(self, transport: Transport | None = None, *, secrets: Iterable[str] = ()) -> Recorder:
-        """Make a transport that sends through `transport` (httpx where there is none) and records what comes.
+    def recorder(self, transport: Library | Http | Transport | None = None, *, secrets: Iterable[str] = ()) -> Recorder:
+        """Make a transport that sends through `transport`, which is whatever a client takes, and records what comes.
 
         `secrets` are masked besides those that stand in the requests' headers.
         """
         from inferkit.providers.http.choosing import make_transport
         from inferkit.testing.tape.recorder import Recorder
 
-        return Recorder(self.add, make_transport() if transport is None else transport, secrets=secrets)
+        return Recorder(self.add, make_transport(transport), secrets=secrets)
 
     def player(
         self, *, speed: float | None = None, faults: Sequence[Fault | None] = (), in_order: bool = False
