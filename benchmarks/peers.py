@@ -11,6 +11,7 @@ from benchmarks.server import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AsyncExitStack
 
     from benchmarks.timing import AsyncBlock, Block
 
@@ -38,8 +39,10 @@ def openai_over_aiohttp(url: str) -> Any:
         return None
 
 
-def _openai_over_aiohttp(url: str) -> AsyncBlock | None:
+def _openai_over_aiohttp(url: str, stack: AsyncExitStack) -> AsyncBlock | None:
     client = openai_over_aiohttp(url)
+    if client is not None:
+        stack.push_async_callback(client.close)  # aiohttp complains on stderr of sessions that nobody closes
 
     async def run(calls: int) -> None:
         for _ in range(calls):
@@ -87,10 +90,10 @@ _ASYNC: dict[str, Callable[[str], AsyncBlock]] = {
 }
 
 
-def async_blocks(url: str) -> dict[str, AsyncBlock]:
-    """Give a block of async calls for each peer that is installed."""
+def async_blocks(url: str, stack: AsyncExitStack) -> dict[str, AsyncBlock]:
+    """Give a block of async calls for each peer that is installed, until the stack is left."""
     blocks = {name: make(url) for name, make in _ASYNC.items() if find_spec(name) is not None}
-    over_aiohttp = _openai_over_aiohttp(url)
+    over_aiohttp = _openai_over_aiohttp(url, stack)
     return blocks if over_aiohttp is None else {**blocks, "openai over aiohttp": over_aiohttp}
 
 

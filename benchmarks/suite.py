@@ -31,6 +31,7 @@ _PLACES = {
     "memory": ("benchmarks.processes", "memory"),
     "walk": ("benchmarks.walk", "walk"),
     "protection": ("benchmarks.protection", "protection"),
+    "deadlines": ("benchmarks.deadlines", "deadlines"),
     "local": ("benchmarks.local_model", "local_model"),
     "local-words": ("benchmarks.local_model", "local_words"),
 }

@@ -5,6 +5,7 @@ How long each wait may take is in providers/http/test_connections.py; here, that
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 import socket
@@ -14,6 +15,7 @@ import pytest
 
 from four_wires import NAMES, adapter, answer
 from inferkit import (
+    AsyncClient,
     CircuitOpen,
     DeadlineExceeded,
     Health,
@@ -25,6 +27,8 @@ from inferkit import (
     StreamInterrupted,
     Unavailable,
 )
+from loop_wire import loop_wire
+from virtual_time import run_in_virtual_time
 from wire import CLOSE, RESET, SSE_HEAD, UNTIL_CLOSED, Wire, chunked, endless, reply
 from worlds import world_on_a_loop
 
@@ -217,3 +221,83 @@ def test_a_stall_ends_with_the_deadline_and_its_connection_with_it(world, stall)
             assert isinstance(world.run(body), DeadlineExceeded)
             assert len(wire.requests) <= 1
             assert wire.wait_until_closed(wire.connections)
+
+
+DEADLINE, GRACE = 7.0, 0.3
+ON_TIME = [
+    fault
+    for fault in FAULTS
+    if not fault.startswith("429 ") or fault in ("429 without a wait", "429 soon", "429 hours")
+]  # the others' waits are read in one place
+
+
+def drips(head, piece, seconds):
+    """Send a piece again and again, and never come to an end."""
+    return always(head, *itertools.chain.from_iterable([[seconds, piece]] * 1000))
+
+
+def slow_answer(name):
+    """Send a good reply, a byte a second."""
+
+    def script(received):
+        for byte in b"".join(answer(name, received, "It left the depot this morning.")):
+            yield 1.0
+            yield bytes([byte])
+
+    return script
+
+
+def half_and_then(*steps):
+    """Send half of a good reply, so that a stream is handed on, and go on with something else."""
+
+    def of(name):
+        def script(received):
+            whole = b"".join(answer(name, received, "It left the depot this morning, and is due today."))
+            yield whole[: len(whole) // 2]
+            yield from steps
+
+        return script
+
+    return of
+
+
+LATE = {
+    "half a reply, and silent": half_and_then(UNTIL_CLOSED),
+    "half a reply, and the next byte too late": half_and_then(DEADLINE - 0.5, b" ", UNTIL_CLOSED),
+    "silent": always(UNTIL_CLOSED),
+    "silent after the head": always(SSE_HEAD, UNTIL_CLOSED),
+    "half a head, and silent": always(b"HTTP/1.1 200 OK\r\ncontent-ty", UNTIL_CLOSED),
+    "a body that does not come": always(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{", UNTIL_CLOSED),
+    "an error that does not come": always(b"HTTP/1.1 500 X\r\ncontent-length: 99\r\n\r\n{", UNTIL_CLOSED),
+    "endless comments": drips(SSE_HEAD, chunked(b": still here\n\n"), 0.5),
+    "endless head": drips(b"HTTP/1.1 200 OK\r\n", b"x-filler: y\r\n", 0.5),
+    "a byte a second": slow_answer,
+    "503 after a while": lambda _: lambda _: iter([3.0, reply({"error": {"message": "no"}}, 503)]),
+    "429 for longer than there is": status(429, retry_after="6.9"),
+}
+
+
+@pytest.mark.parametrize("fault", [*ON_TIME, *LATE])
+def test_every_call_is_over_by_its_deadline_on_a_clock_of_the_tests_own(monkeypatch, fault):
+    """Both ends run on one loop, whose time passes only where nobody has anything to do: no machine is too slow."""
+    script = LATE[fault] if fault in LATE else FAULTS[fault][0]
+
+    async def body():
+        now = asyncio.get_running_loop().time
+        for name in NAMES:
+            async with loop_wire(script(name)) as url:
+                speaks = adapter(name, url)
+                retry = Insert(Retry(RETRIES, health=Health(breaker=None, retries=None)), instead_of="retry")
+                settings = {"providers": {"p": speaks}, "layers": [retry], "cache": False, "ledger": False}
+                async with AsyncClient(**settings) as llm:
+                    for stream in (True, False):
+                        began = now()
+                        error = await ask(llm, stream=stream, timeout=DEADLINE)
+                        took = now() - began
+                        assert took <= DEADLINE + GRACE, (name, stream, error)
+                        assert isinstance(error, ProviderError | DeadlineExceeded), (name, stream, error)
+                        if isinstance(error, DeadlineExceeded):
+                            assert took >= DEADLINE, "and no sooner"
+                await speaks.aclose()
+
+    run_in_virtual_time(monkeypatch, body)

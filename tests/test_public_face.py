@@ -30,6 +30,7 @@ FACE = [
     "AsyncStream",
     "AsyncToolStream",
     "Attempt",
+    "Attributed",
     "AudioPart",
     "AuthenticationFailed",
     "BreakerRules",
@@ -37,12 +38,14 @@ FACE = [
     "BudgetBlock",
     "BudgetExceeded",
     "Cache",
+    "CacheError",
     "CallRecord",
     "Catalog",
     "Chunk",
     "CircuitOpen",
     "Client",
     "ConfigurationError",
+    "ConfigurationFileError",
     "ContentFiltered",
     "ContextOverflow",
     "CustomTool",
@@ -118,26 +121,47 @@ FACE = [
     "Unavailable",
     "UnpricedModel",
     "Usage",
+    "attributed",
     "budget",
     "budgeted",
     "compose",
     "default_stack",
+    "identify",
 ]
-INTEGRATIONS = ["async_http_client", "cause_of", "http_client", "transport", "wrap"]
+INTEGRATIONS = [
+    "AsgiMiddleware",
+    "DjangoMiddleware",
+    "Instrumented",
+    "WsgiMiddleware",
+    "async_http_client",
+    "cause_of",
+    "http_client",
+    "instrument",
+    "transport",
+    "uninstrument",
+    "wrap",
+]
 TELEMETRY = ["Export", "SpanCollector", "Telemetry", "export_to_jaeger", "trace_tree"]
 TESTING = [
     "CutOff",
     "FakeProvider",
+    "FrozenClock",
+    "MemoryStore",
     "Piece",
     "Recorded",
     "Refused",
     "ResetAt",
     "Script",
+    "Spending",
     "Stalled",
     "Surplus",
     "Tape",
+    "calls",
     "make_request",
+    "memory_ledger",
+    "never_called",
     "settled",
+    "spent",
 ]
 ROUTING = [
     "STANDING",
@@ -170,6 +194,7 @@ ROUTING = [
     "is_valid",
 ]
 ALSO_IN_THE_DOCS = {
+    "inferkit.caching.choice": {"Chosen"},
     "inferkit.caching.disk": {"DiskTier"},
     "inferkit.caching.entry": {"CachedReply"},
     "inferkit.caching.memory": {"MemoryTier"},
@@ -177,7 +202,7 @@ ALSO_IN_THE_DOCS = {
     "inferkit.economics": {"Period", "Scenario", "build_report", "play"},
     "inferkit.economics.render": {"Section", "Table", "render_page"},
     "inferkit.ledger": set(inferkit.ledger.__all__)
-    - {"Accounts", "Journal", "Pending", "Records", "Store", "Summary", "Summing", "Total"},
+    - {"Accounts", "Journal", "Noticeboard", "Pending", "Records", "Store", "Summary", "Summing", "Total"},
     "inferkit.providers.adapter": {"Adapter"},
     "inferkit.providers.endpoints": {"Credential", "Endpoint"},
     "inferkit.providers.http.httpx_transport": {"HttpxTransport"},
@@ -186,9 +211,12 @@ ALSO_IN_THE_DOCS = {
     "inferkit.providers.embedding_quirks": {"EmbeddingQuirks"},
     "inferkit.providers.wires.chat.wire": {"CHAT"},
     "inferkit.testing.ledger": {"LedgerContract"},
+    "inferkit.integrations.langchain": {"ChatInferkit"},
+    "inferkit.integrations.pydantic_ai": {"InferkitModel", "InferkitModelSettings"},
 }
 PUBLIC = {"inferkit", "inferkit.integrations", "inferkit.routing", "inferkit.telemetry", "inferkit.testing"}
 ROOT = Path(__file__).parent.parent
+OF_THE_LEDGER = re.compile(r"^ *(from inferkit.ledger import (?:[^(\n]+|\([^)]+\)))", re.MULTILINE)
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -250,8 +278,10 @@ def python_of_the_docs():
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for code in PYTHON.findall(page.read_text(encoding="utf-8")):
             yield page.name, code
-    for example in (ROOT / "examples").glob("*.py"):
+    for example in (ROOT / "examples").rglob("*.py"):
         yield example.name, example.read_text(encoding="utf-8")
+    store = (ROOT / "src" / "inferkit" / "testing" / "memory.py").read_text(encoding="utf-8")
+    yield "memory.py", "\n".join(OF_THE_LEDGER.findall(store))  # the rest of it is the library's own
 
 
 def imported(code):

@@ -66,11 +66,11 @@ budget(Budget(calls=5), usd="0.10")  # type: ignore[call-overload]
 CALLS = """
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 from inferkit import (
-    AsyncClient, AsyncStream, Budget, Cache, Chunk, Client, Handler, Insert, Key, Layer, OpenAIChat, Plan, Price, Reply,
-    Request, Response, SqliteLedger, Stream, Tool, ToolRun,
+    AsyncClient, AsyncStream, Budget, Cache, Chunk, Client, Handler, Insert, Key, Layer, Ledger, OpenAIChat, Plan,
+    Plans, Price, Reply, Request, Response, SqliteLedger, Stream, Tool, ToolRun,
 )
 from inferkit.telemetry import Telemetry
 
@@ -102,13 +102,24 @@ Client(providers={"own": "openai"})  # type: ignore[dict-item]
 Client(modles={})  # type: ignore[call-arg]
 AsyncClient(portal=True)  # type: ignore[call-arg]
 
+assert_type(llm.ledger, Ledger)
+assert_type(llm.plans, Plans)
+assert_type(llm.cache, Cache)
+assert_type(llm.cache.clear(model="openai:*", tag="docs"), int)
+llm.cache.clear(tag=5)  # type: ignore[arg-type]
 reply = llm.complete(
-    "fast", "hi", max_output_tokens=5, temperature=0, top_p=0.5, seed=1, stop=["."], tools=[Tool("look")],
+    "fast", "hi", cache_tags=["docs", "faq"], max_output_tokens=5, temperature=0, top_p=0.5, seed=1, stop=["."],
+    tools=[Tool("look")],
     tool_choice="auto", schema={"type": "object"}, reasoning_effort="low", extra={"top_k": 5}, user="ana",
     tenant="acme", feature="search", plan="pro", timeout=None, budget=Budget(calls=5, name="a"), cache="bypass",
     extensions={MINE: 5},
 )
 assert_type(reply, Reply)
+assert_type(reply.to_dict(), dict[str, Any])
+assert_type(Reply.from_dict(reply.to_dict()), Reply[Any])
+assert_type(Reply.from_dict(reply.to_dict(), schema=Price), Reply[Price])
+assert_type(Reply.from_dict(reply.to_dict(), schema={"type": "object"}).parsed, Any)
+llm.complete("hi", cache_tags=5)  # type: ignore[arg-type]
 with llm.stream("hi", stop=".", timeout=1.5) as stream:
     assert_type(stream, Stream)
     for chunk in stream:

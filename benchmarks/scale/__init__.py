@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import ENTRIES
+from benchmarks.figures import as_text
 from benchmarks.scale.books import make_book
 
 if TYPE_CHECKING:
@@ -46,7 +48,10 @@ def scale(*, quick: bool) -> list[Figure]:
             make_book(path, entries)
             for module, function in _ROWS:
                 with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                    figures += pool.submit(_measure, module, function, path, entries).result()
+                    found = pool.submit(_measure, module, function, path, entries).result()
+                if found:  # a run of all sizes takes many minutes
+                    print(as_text(f"{function} at {entries:,}", found), file=sys.stderr, flush=True)
+                figures += found
     return figures
 
 

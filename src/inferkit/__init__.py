@@ -1,6 +1,7 @@
 """Budgets, caching, routing, fallback and traces around every model call, inside your own process.
 
 Everything public is here. Names are loaded when they are first used, so that `import inferkit` stays light.
+It is longer than other modules, since it says every public name twice: for type checkers, and for who looks one up.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit._lazy import lazily
 
 if TYPE_CHECKING:
+    from inferkit.budgets.attributed import Attributed, attributed, identify
     from inferkit.budgets.block import BudgetBlock, budget
     from inferkit.budgets.budget import Budget, Remaining, Spent, Threshold
     from inferkit.budgets.decorator import budgeted
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
     from inferkit.core.errors import (
         AuthenticationFailed,
         BudgetExceeded,
+        CacheError,
         CircuitOpen,
         ConfigurationError,
+        ConfigurationFileError,
         ContentFiltered,
         ContextOverflow,
         DeadlineExceeded,
@@ -104,8 +108,10 @@ _load = lazily(
         "core.errors": (
             "AuthenticationFailed",
             "BudgetExceeded",
+            "CacheError",
             "CircuitOpen",
             "ConfigurationError",
+            "ConfigurationFileError",
             "ContentFiltered",
             "ContextOverflow",
             "DeadlineExceeded",
@@ -154,6 +160,7 @@ _load = lazily(
             "ToolResultPart",
         ),
         "core.request": ("Handler", "Key", "Layer", "Request", "Target"),
+        "budgets.attributed": ("Attributed", "attributed", "identify"),
         "budgets.block": ("BudgetBlock", "budget"),
         "budgets.budget": ("Budget", "Remaining", "Spent", "Threshold"),
         "budgets.decorator": ("budgeted",),
@@ -187,6 +194,7 @@ __all__ = [
     "AsyncStream",
     "AsyncToolStream",
     "Attempt",
+    "Attributed",
     "AudioPart",
     "AuthenticationFailed",
     "BreakerRules",
@@ -194,12 +202,14 @@ __all__ = [
     "BudgetBlock",
     "BudgetExceeded",
     "Cache",
+    "CacheError",
     "CallRecord",
     "Catalog",
     "Chunk",
     "CircuitOpen",
     "Client",
     "ConfigurationError",
+    "ConfigurationFileError",
     "ContentFiltered",
     "ContextOverflow",
     "CustomTool",
@@ -275,10 +285,12 @@ __all__ = [
     "Unavailable",
     "UnpricedModel",
     "Usage",
+    "attributed",
     "budget",
     "budgeted",
     "compose",
     "default_stack",
+    "identify",
 ]
 
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
-__all__ = ["Export", "export_to_jaeger", "otlp_exporter"]
+__all__ = ["EXPORT_SECONDS", "Export", "export_to_jaeger", "otlp_exporter"]
 
-_SECONDS = 5.0  # for one batch, its retries included
+EXPORT_SECONDS = 5.0  # for one batch, its retries included
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +85,4 @@ def otlp_exporter(endpoint: str) -> tuple[str, SpanExporter]:
         raise ConfigurationError(
             "the OTLP exporter is not installed: install opentelemetry-exporter-otlp-proto-http"
         ) from error
-    return endpoint, OTLPSpanExporter(endpoint=endpoint, timeout=_SECONDS)
+    return endpoint, OTLPSpanExporter(endpoint=endpoint, timeout=EXPORT_SECONDS)

@@ -13,6 +13,7 @@ SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.1"
 CALL = "inferkit.call"
 STREAM = "inferkit.stream"
 TOOLS = "inferkit.run_tools"
+PASSED_ON = "inferkit.pass_through"
 EXECUTE_TOOL = "execute_tool"  # and the name of the tool; the conventions' operation, too
 OPERATIONS = {"chat": "chat", "embed": "embeddings"}  # ours, and what the conventions call them
 
@@ -58,6 +59,12 @@ TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - the conventions' name
 ERROR_TYPE = "error.type"
 ATTEMPT_NUMBER = "inferkit.attempt.number"
 ATTEMPT_KIND = "inferkit.attempt.kind"
+
+# Attributes of a request of an SDK that is no model call
+HTTP_METHOD = "http.request.method"
+HTTP_STATUS = "http.response.status_code"
+SERVER_ADDRESS = "server.address"
+URL_PATH = "url.path"
 
 # Attributes of a tool that is run, and of the loop around
 TOOL_NAME = "gen_ai.tool.name"
