@@ -125,10 +125,10 @@ def dead_holds(path: Path, entries: int) -> list[Figure]:
     lengths: list[float] = []
     sweep = leases.sweep
 
-    def timed(cursor: sqlite3.Cursor, at: float, most: int) -> int:
+    def timed(cursor: sqlite3.Cursor, at: float, most: int, seconds: float) -> leases.Swept:
         begun = time.thread_time()
         try:
-            return sweep(cursor, at, most)
+            return sweep(cursor, at, most, seconds)
         finally:
             lengths.append(time.thread_time() - begun)
 
@@ -144,7 +144,7 @@ def dead_holds(path: Path, entries: int) -> list[Figure]:
 
     with contextlib.closing(SqliteLedger(path)) as ledger:
         _hold(ledger, _HELD, lease=0)
-        leases.sweep = timed
+        leases.sweep = timed  # type: ignore[assignment]
         try:
             stood = asyncio.run(measure(ledger))
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
 import threading
 
@@ -14,6 +15,7 @@ from inferkit.ledger.amounts import Amounts, Grant, Line, Refusal
 from inferkit.ledger.journal import Charge
 from inferkit.ledger.sqlite import checkpoints, leases, opening
 from inferkit.ledger.sqlite.ledger import SqliteLedger
+from inferkit.runtime import clock
 from worlds import on_a_loop
 
 W = "month:2026-11-01"
@@ -75,11 +77,29 @@ def test_a_lease_that_runs_out_sooner_is_looked_for_in_time(ledger):
     assert isinstance(ledger.reserve("second", [other], ONE, ONE, at=1.4, lease_seconds=9), Grant)
 
 
-def test_many_dead_holds_are_ended_some_at_a_time(connections, ledger):
+@pytest.mark.parametrize(
+    ("milliseconds", "together"), [(0, 100), (0.03, 100), (0.07, 60), (0.11, 40), (0.3, 20), (0.7, 10), (30, 10)]
+)
+def test_dead_holds_are_ended_some_at_a_time_and_fewer_where_each_takes_longer(
+    connections, ledger, monkeypatch, milliseconds, together
+):
     hold(ledger, 250, lease=10)
+    now, move = 1000.0, leases.move
+
+    def slow(*args):
+        nonlocal now
+        now += milliseconds / 1000
+        move(*args)
+
+    monkeypatch.setattr(leases, "move", slow)
+    monkeypatch.setattr(clock, "now", lambda: now)
     with traced(connections[-1]) as statements:
         assert ledger.sweep(100) == 250
-    assert sum(each.startswith("BEGIN") for each in statements) == 3
+    steps = "\n".join(statements).split("BEGIN IMMEDIATE")[1:]
+    ended = [step.count("DELETE FROM holds") for step in steps]
+    assert max(ended) == together
+    assert len(ended) == math.ceil(250 / together)
+    assert max(ended) * milliseconds <= 4 + 10 * milliseconds
     assert ledger.balance("roomy", W).posted.calls == 250
     assert ledger.balance("roomy", W).pending == Amounts()
 

@@ -403,7 +403,7 @@ def test_what_comes_after_the_lease_corrects_what_was_posted_then(path):
         with holding(path, "a") as process:
             with locked(path):
                 settle_in(process)
-            assert ledger.accounts.database.write(lambda cursor: leases.sweep(cursor, 1000.0, 10)) in (0, 1)
+            assert ledger.accounts.database.write(lambda cursor: leases.sweep(cursor, 1000.0, 10)).ended in (0, 1)
         ledger.sweep(1000.0)
         assert sum(entry.charge.usd for entry in ledger.entries()) == 42
         assert ledger.balance("all", "total") == Balance(Amounts(42, 0, 1))

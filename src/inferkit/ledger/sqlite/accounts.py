@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["SqliteAccounts"]
 
 T = TypeVar("T")
-_BATCH = 100  # holds that are ended in one transaction: a few milliseconds
+_BATCH = 100  # holds that are ended in one transaction at most
+_BATCH_SECONDS = 0.004  # after which it is committed with fewer: calls wait for it
 _PAUSE_SECONDS = 0.001  # between two of them
 _KNOWN_SECONDS = 1.0  # for how long it is taken for known when the first lease of all runs out
 _MOST_NOTED = 10_000
@@ -222,12 +223,14 @@ class SqliteAccounts:
         """End the holds whose lease ran out, some at a time, so that calls come in between."""
         write, threads = self.database.write, self.database.threads
         ended = 0
+
+        def step(cursor: sqlite3.Cursor) -> leases.Swept:
+            return leases.sweep(cursor, at, _BATCH, _BATCH_SECONDS)
+
         while True:
-            some = await runtime.run_blocking(
-                lambda: write(lambda cursor: leases.sweep(cursor, at, _BATCH), patience=_OWED_SECONDS), apart=threads
-            )
-            ended += some
-            if some < _BATCH:
+            some = await runtime.run_blocking(lambda: write(step, patience=_OWED_SECONDS), apart=threads)
+            ended += some.ended
+            if not some.are_more:
                 return ended
             await runtime.sleep(_PAUSE_SECONDS)
 
