@@ -7,6 +7,7 @@ from functools import partial
 import hypothesis
 import pytest
 
+from inferkit.runtime import clock
 from ways import WAYS
 from worlds import RUNTIMES, WORLDS, World, run_in
 
@@ -42,6 +43,15 @@ def one_core():
     os.sched_setaffinity(0, {cores[number % len(cores)]})
     yield
     os.sched_setaffinity(0, cores)
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """The library's clocks, which stand still however busy the machine is; a test sets them on, as `now[0]`."""
+    at = [1000.0]
+    monkeypatch.setattr(clock, "now", lambda: at[0])
+    monkeypatch.setattr(clock, "time", lambda: at[0] + 1_800_000_000.0)
+    return at
 
 
 @pytest.fixture

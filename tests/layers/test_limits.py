@@ -100,6 +100,7 @@ def test_a_full_queue_turns_calls_away_and_the_next_candidate_answers():
     assert len(slow.requests) == 1
 
 
+@pytest.mark.usefixtures("now")
 def test_a_turn_that_comes_after_the_deadline_is_not_waited_for():
     with Client(**settings(FakeProvider("hi"), RateLimit(requests_per_minute=6))) as llm:
         llm.complete("fake:m", "Hello?")
@@ -177,6 +178,7 @@ def test_a_caller_that_is_cancelled_while_it_waits_leaves_the_queue(world):
     assert world.run(body) == 0
 
 
+@pytest.mark.usefixtures("now")
 def test_expected_tokens_are_held_to_the_limit_and_set_right():
     with Client(
         **settings(FakeProvider("hi"), RateLimit(tokens_per_minute=600), prices={"fake:m": Price(1, 1)})

@@ -150,6 +150,7 @@ def made(*providers, **settings):
     return Client(providers=given, models=models, max_retries=0, cache=False, ledger=False, **settings)
 
 
+@pytest.mark.usefixtures("now")
 def test_a_turn_that_comes_after_the_deadline_is_not_waited_for():
     telling = Telling("p", quota(0, limit=6))
     with made(telling) as llm:
@@ -179,6 +180,7 @@ def test_it_waits_where_the_other_model_cannot_be_asked_either():
         assert llm.complete("fast", "Hello?", timeout=60).text == "from p"
 
 
+@pytest.mark.usefixtures("now")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -201,6 +203,7 @@ def test_headers_that_make_no_sense_stall_nobody(headers):
     assert telling.asked == 5
 
 
+@pytest.mark.usefixtures("now")
 def test_another_key_has_limits_of_its_own():
     telling = Telling("p", quota(0, limit=6))
     with made(telling) as llm:
@@ -212,6 +215,7 @@ def test_another_key_has_limits_of_its_own():
             llm.complete("fast", "Hello?", timeout=1)
 
 
+@pytest.mark.usefixtures("now")
 def test_two_names_for_one_server_and_key_share_its_limit():
     one = Telling("one", quota(1, limit=6, reset="50s"), fingerprint="k")
     other = Telling("other", quota(0, limit=6), fingerprint="k")
@@ -222,6 +226,7 @@ def test_two_names_for_one_server_and_key_share_its_limit():
             llm.complete("one:m", "Hello?", timeout=1)
 
 
+@pytest.mark.usefixtures("now")
 def test_tokens_are_held_to_what_is_left_of_them():
     telling = Telling("p", quota(100, limit=6000, reset="59s", kind="tokens"))
     with made(telling) as llm:
@@ -232,6 +237,7 @@ def test_tokens_are_held_to_what_is_left_of_them():
     assert telling.asked == 2
 
 
+@pytest.mark.usefixtures("now")
 def test_a_refusal_says_what_is_left_too():
     telling = Telling("p", quota(0, limit=6))
     telling.refuses = True
@@ -243,6 +249,7 @@ def test_a_refusal_says_what_is_left_too():
     assert telling.asked == 1
 
 
+@pytest.mark.usefixtures("now")
 def test_what_a_provider_says_is_not_followed_where_nobody_wants_it():
     telling = Telling("p", quota(0, limit=6))
     with made(telling, follow_limits=False) as llm:

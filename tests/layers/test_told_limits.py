@@ -14,6 +14,8 @@ HEADERS = {
     "x-ratelimit-limit-tokens": "9000", "x-ratelimit-remaining-tokens": "4000", "x-ratelimit-reset-tokens": "20s",
 }  # fmt: skip
 
+pytestmark = pytest.mark.usefixtures("now")  # nothing of a limit comes back meanwhile
+
 
 class Telling(FakeProvider):
     """Says in its headers what is left."""
@@ -82,10 +84,11 @@ def test_a_refusal_is_told_at_once(start):
     assert hurried == [1]
 
 
-def test_who_knows_it_later_from_the_provider_itself_keeps_to_that(start):
+def test_who_knows_it_later_from_the_provider_itself_keeps_to_that(start, now):
     first, _, _, telling = start(HEADERS)
     second, provider, _, hearing = start({**HEADERS, "x-ratelimit-remaining-requests": "30"})
     first.complete("any", "Hello?")
+    now[0] += 0.1
     second.complete("any", "Hello?")
     tell(telling, hearing, provider)
     stands = second.health()["p:m"]

@@ -16,14 +16,6 @@ NAME = "p:m"
 TARGET = Target("p", "m", FakeProvider())
 
 
-@pytest.fixture
-def now(monkeypatch):
-    at = [1000.0]
-    monkeypatch.setattr(clock, "now", lambda: at[0])
-    monkeypatch.setattr(clock, "time", lambda: at[0] + 1_800_000_000.0)
-    return at
-
-
 class Process:
     def __init__(self, **routes):
         self.fastest = Fastest()
