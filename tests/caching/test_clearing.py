@@ -201,9 +201,11 @@ def listening(monkeypatch):
 
 
 def test_another_process_forgets_what_it_has_in_memory(tmp_path, listening):
-    with client(tmp_path) as llm:
+    tier = DiskTier(tmp_path / "replies")
+    with client(tmp_path, cache=Cache(MemoryTier(), tier)) as llm:
         for name in ("a", "b"):
             llm.complete(name, "hi")
+        tier.flush()
         command = [
             sys.executable,
             "-m",

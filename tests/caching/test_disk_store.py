@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from inferkit.caching import disk
 from inferkit.caching.bytes_disk import BytesStore, DamagedRowError
 from inferkit.caching.disk import DiskStore
 from inferkit.caching.entry import CachedReply
@@ -493,6 +494,7 @@ def test_a_fork_while_a_thread_writes_takes_no_lock_along(tier, monkeypatch):
             write(store, rows)
 
     monkeypatch.setattr(BytesStore, "write", announce)
+    monkeypatch.setattr(disk, "_BUSY_SECONDS", 30.0)  # the child is to wait for its parent, however slow that is
     tier.open()
     thread = threading.Thread(target=tier.put_all, args=(entries(),))
     thread.start()
