@@ -82,7 +82,7 @@ def served_asgi(app):
 
 def get(port, path):
     """Ask for a page, and give what came of it."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     with contextlib.closing(connection):
         connection.request("GET", path)
         return connection.getresponse().read().decode()

@@ -331,13 +331,12 @@ def test_a_call_that_is_cancelled_leaves_no_request_under_way(world):
 
     async def body(world):
         provider = Crowded(99, batch=1)
-        async with world.client(**settings(provider)) as llm:
-            async with anyio.create_task_group() as group:
-                group.start_soon(llm.embed, "docs", TEXTS)
-                while provider.running < 4:
-                    await anyio.lowlevel.checkpoint()
-                await anyio.wait_all_tasks_blocked()  # so that a fifth one would be there too
-                group.cancel_scope.cancel()
+        async with world.client(**settings(provider)) as llm, anyio.create_task_group() as group:
+            group.start_soon(llm.embed, "docs", TEXTS)
+            while provider.running < 4:
+                await anyio.lowlevel.checkpoint()
+            await anyio.wait_all_tasks_blocked()  # so that a fifth one would be there too
+            group.cancel_scope.cancel()
         return provider
 
     provider = world.run(body)
