@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 from functools import partial
 
@@ -52,6 +53,14 @@ def now(monkeypatch):
     monkeypatch.setattr(clock, "now", lambda: at[0])
     monkeypatch.setattr(clock, "time", lambda: at[0] + 1_800_000_000.0)
     return at
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C interrupts, as in a terminal: what a script runs in the background ignores it, and the tests with it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

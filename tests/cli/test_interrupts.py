@@ -21,11 +21,7 @@ from wire import Wire
 __all__ = ["command"]
 
 
-@pytest.fixture(autouse=True)
-def _as_in_a_terminal():
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("interruptible")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import os
 import signal
@@ -268,14 +269,21 @@ def test_a_cancelled_call_leaves_nothing_open(world, where):
     world.run(body)
 
 
-@pytest.mark.parametrize("name", ["direct", "portal"])
+def signalled():
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # as Ctrl-C does
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize(
+    ("name", "send"), [("direct", signalled), ("portal", signalled), ("portal", _thread.interrupt_main)]
+)  # the last of which wakes nobody who waits, as a signal does not that comes a moment before
 @pytest.mark.parametrize("where", ["opening", "reading"])
 @pytest.mark.parametrize("streamed", [True, False])
-def test_an_interrupt_leaves_nothing_open(name, where, streamed):
+def test_an_interrupt_leaves_nothing_open(name, send, where, streamed):
     from worlds import World
 
     async def interrupt():
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # as Ctrl-C does
+        send()
         if name == "portal":
             await anyio.sleep_forever()
 

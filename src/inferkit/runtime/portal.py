@@ -15,6 +15,7 @@ from inferkit.runtime.loops import current_runtime, import_loops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from concurrent.futures import Future
 
     from anyio.from_thread import BlockingPortal
 
@@ -25,6 +26,7 @@ __all__ = ["Portal"]
 T = TypeVar("T")
 _CLOSING_SECONDS = 5.0
 _STOPPING_SECONDS = 2.0
+_LOOK_UP_SECONDS = 0.5
 
 
 class Portal:
@@ -70,7 +72,7 @@ class Portal:
                 scope.cancel()
 
         try:
-            result: T = portal.start_task_soon(there).result()
+            result = _result(portal.start_task_soon(there))
         except BaseException:
             if not over.is_set():
                 portal.start_task_soon(leave)
@@ -105,6 +107,16 @@ class Portal:
             self._portal = None
         if self._end is not None:
             self._end()
+
+
+def _result(running: Future[T]) -> T:
+    """Wait for a result, and look up in between: a signal that comes just before a thread waits does not wake it."""
+    while True:
+        try:
+            return running.result(_LOOK_UP_SECONDS)
+        except TimeoutError:
+            if running.done():  # just now, or it is the step's own error
+                return running.result()
 
 
 def _stop(owner: weakref.ref[Portal], portal: BlockingPortal, thread: threading.Thread) -> None:
