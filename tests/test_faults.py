@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-import socket
 from email.utils import formatdate
 
 import pytest
@@ -29,7 +28,7 @@ from inferkit import (
 )
 from loop_wire import loop_wire
 from virtual_time import run_in_virtual_time
-from wire import CLOSE, RESET, SSE_HEAD, UNTIL_CLOSED, Wire, chunked, endless, reply
+from wire import CLOSE, RESET, SSE_HEAD, UNTIL_CLOSED, Wire, chunked, endless, nobody_listening, reply
 from worlds import world_on_a_loop
 
 over_both = pytest.mark.parametrize("world", ["asyncio", "direct"], indirect=True)
@@ -188,16 +187,15 @@ def test_a_fault_is_a_typed_error_after_few_requests_and_leaves_no_connection(wo
 @over_both
 @pytest.mark.usefixtures("no_collector")
 def test_nobody_listening_is_a_typed_error(world):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    for name, stream in FORMS:
+    with nobody_listening() as url:
+        for name, stream in FORMS:
 
-        async def body(world, name=name, stream=stream):
-            return await outcome(world, name, f"http://127.0.0.1:{port}/v1", stream=stream)
+            async def body(world, name=name, stream=stream):
+                return await outcome(world, name, url, stream=stream)
 
-        error = world.run(body)
-        assert type(error) is Unavailable
-        assert len(error.attempts) == 1 + RETRIES
+            error = world.run(body)
+            assert type(error) is Unavailable
+            assert len(error.attempts) == 1 + RETRIES
 
 
 STALLS = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from inferkit import (
 )
 from inferkit.telemetry import export_to_jaeger
 from inferkit.testing import FakeProvider
-from wire import UNTIL_CLOSED, Wire, reply
+from wire import UNTIL_CLOSED, Wire, nobody_listening, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,9 +104,8 @@ def no_such_model(place):
 
 @case
 def no_server(place):
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
-    place.ask(f"http://127.0.0.1:{port}/v1")
+    with nobody_listening() as url:
+        place.ask(url)
 
 
 @case

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Self
 
-__all__ = ["CLOSE", "RESET", "UNTIL_CLOSED", "Received", "Wire", "chunked", "endless", "event", "reply", "sse"]
+__all__ = [
+    "CLOSE", "RESET", "UNTIL_CLOSED", "Received", "Wire", "chunked", "endless", "event", "nobody_listening", "reply",
+    "sse",
+]  # fmt: skip
 
 HANG_SECONDS = 30.0  # a guard against a test that would wait for ever; no test waits this long
 CLOSE, RESET, UNTIL_CLOSED = object(), object(), object()
@@ -154,6 +157,14 @@ def _receive(sock: socket.socket, buffer: bytes, number: int) -> tuple[Received,
             return None
         rest += data
     return Received(line, headers, rest[:length], number), rest[length:]
+
+
+@contextlib.contextmanager
+def nobody_listening() -> Iterator[str]:
+    """Give the URL of a port at which nobody listens, and no test that runs beside this one can begin to."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
 
 
 def event(data: Any) -> bytes:

@@ -14,7 +14,7 @@ from inferkit.integrations import async_http_client, cause_of, http_client
 from inferkit.testing import settled
 from integrations.answering import willing
 from integrations.frameworks import FRAMEWORKS, Order
-from wire import Wire, reply
+from wire import Wire, nobody_listening, reply
 
 each_framework = pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
 TEXT = "It is on its way."
@@ -104,9 +104,7 @@ def test_a_servers_refusal_is_the_error_that_it_has_for_it(framework):
 
 @each_framework
 def test_a_server_that_is_not_there_is_its_own_error(framework):
-    with Wire(lambda _: []) as wire:
-        url = wire.url
-    with pytest.raises(Exception, match=r"127\.0\.0\.1|Connection error") as failed:
+    with nobody_listening() as url, pytest.raises(Exception, match=r"127\.0\.0\.1|Connection error") as failed:
         ask(framework, "whole", url, under(max_retries=0))
     assert isinstance(cause_of(failed.value), Unavailable)
 

@@ -32,7 +32,7 @@ from inferkit.integrations import cause_of
 from integrations.answering import saying
 from integrations.faces import FACES, joined
 from responses_wire import event as responses_event, stream as responses_stream
-from wire import CLOSE, SSE_HEAD, Wire, chunked, event, reply
+from wire import CLOSE, SSE_HEAD, Wire, chunked, event, nobody_listening, reply
 from worlds import in_time
 
 each_face = pytest.mark.parametrize("face", FACES, ids=str)
@@ -187,9 +187,11 @@ def test_a_server_that_is_silent_is_the_sdks_own_timeout(face):
 @each_form
 @each_face
 def test_a_server_that_is_not_there_is_the_sdks_own_connection_error(face, stream):
-    with Wire(lambda _: []) as wire:
-        url = wire.url
-    with client(max_retries=0) as llm, pytest.raises(Exception, match="127.0.0.1") as failed:
+    with (
+        nobody_listening() as url,
+        client(max_retries=0) as llm,
+        pytest.raises(Exception, match="127.0.0.1") as failed,
+    ):
         face.ask(face.under(url, llm), stream=stream)
     assert isinstance(cause_of(failed.value), Unavailable)
     if face.name != "gemini":

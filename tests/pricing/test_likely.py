@@ -27,7 +27,7 @@ from inferkit import (
 from inferkit.economics.report.report import Period
 from inferkit.testing import FakeProvider
 from texts import KINDS, SIZES, tokens_in, vocabulary
-from wire import RESET, UNTIL_CLOSED, Wire, event, reply, sse
+from wire import RESET, UNTIL_CLOSED, Wire, event, nobody_listening, reply, sse
 from worlds import in_time
 
 SHARES = (0.1, 0.5, 0.9)
@@ -292,9 +292,8 @@ def test_a_call_whose_connection_was_reset_before_the_first_byte_is_booked_at_it
 
 
 def test_a_call_that_nobody_listened_to_costs_nothing_and_is_not_in_the_books(world):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    attempt, entries = lost_call(world, url)
+    with nobody_listening() as url:
+        attempt, entries = lost_call(world, url)
     assert (attempt.cost_nanos, attempt.usage.total_tokens, entries) == (0, 0, [])
 
 
