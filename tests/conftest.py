@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import threading
 from functools import partial
 
 import hypothesis
@@ -65,12 +66,17 @@ def interruptible():
 
 @pytest.fixture
 def connections(monkeypatch):
-    """The connections to SQLite's files that were opened so far, the newest last. Ask for it before what opens them."""
-    opened, connect = [], sqlite3.connect
+    """The connections to SQLite's files that the test's own thread opened so far, the newest last.
+
+    Ask for it before what opens them. What an earlier test left to the background may open others meanwhile.
+    """
+    opened, connect, own = [], sqlite3.connect, threading.get_ident()
 
     def noting(*args, **options):
-        opened.append(connect(*args, **options))
-        return opened[-1]
+        connection = connect(*args, **options)
+        if threading.get_ident() == own:
+            opened.append(connection)
+        return connection
 
     monkeypatch.setattr(sqlite3, "connect", noting)
     return opened

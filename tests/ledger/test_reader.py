@@ -127,7 +127,7 @@ def test_a_reader_goes_on_after_a_fork_and_begins_what_it_read_again(path):
 
     def count(connection):
         began.set()
-        return connection.execute(COUNT, (20_000_000 if not found else 3,)).fetchone()
+        return connection.execute(COUNT, (500_000_000 if not found else 3,)).fetchone()
 
     def read():
         found.append(reader.run(lambda connection: count(connection) if not again else ("again",)))

@@ -12,6 +12,7 @@ import pytest
 from inferkit import BreakerRules, Client, Health, OpenAIChat, Target, Unavailable
 from inferkit.ledger.notices import MOST_NOTICES, Notice
 from inferkit.ledger.sqlite.ledger import SqliteLedger
+from inferkit.resilience import sharing
 from inferkit.resilience.sharing import Sharing
 from inferkit.resilience.told_health import ToldHealth
 from inferkit.runtime import clock, writer
@@ -270,11 +271,13 @@ def test_a_client_shares_unless_it_is_told_not_to_or_keeps_no_ledger(ledger):
             assert (llm._engine._sharing is not None) == shares
 
 
-def test_a_client_that_is_dropped_is_freed_though_its_exchange_was_to_run(ledger):
+def test_a_client_that_is_dropped_is_freed_though_its_exchange_was_to_run(ledger, monkeypatch):
+    monkeypatch.setattr(sharing, "SECONDS", 3600.0)  # so that it does not run meanwhile
     llm = client(ledger)
     llm.complete("any", "Hello?")
     exchange = llm._engine._sharing
     exchange.run()
+    assert writer.disk.flush(60)
     assert exchange._timer is not None
     dropped = weakref.ref(exchange)
     del llm, exchange
