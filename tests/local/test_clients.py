@@ -15,7 +15,7 @@ from inferkit.local import ContextOverflow
 from inferkit.testing import FakeProvider
 from layers.test_trace import Recorded
 from local_calls import wait_until_dead, worker_pid
-from worlds import closing
+from worlds import closing, in_time
 
 
 def local_client(world, path):
@@ -172,21 +172,25 @@ def test_a_worker_killed_in_mid_stream_interrupts_it_with_what_was_said(world, e
 def test_a_local_stream_whose_worker_is_killed_goes_on_with_the_same_words(world, tmp_path):
     """It is told what it said, and goes on behind that."""
     script = "bcdefghijklmnop"
-    local = Local(
-        tiny_gguf.scripted(["▁a", *script], context=3000).write(tmp_path / "script.gguf"), context_length=3000
-    )
+    path = tiny_gguf.scripted(["▁a", *script], context=90_000).write(tmp_path / "script.gguf")
 
-    async def body(world):
+    async def body(world, local, most):
         client = world.client(providers={"mine": local}, models={"m": "mine:m"}, on_interrupt="continue")
-        async with closing(client) as llm, llm.stream("a", max_output_tokens=800) as stream:
+        async with closing(client) as llm, llm.stream("a", max_output_tokens=most) as stream:
             await anext(stream)
             os.kill(worker_pid(), signal.SIGKILL)
             async for _ in stream:
                 pass
             return stream.reply
 
-    reply = world.run(body)
-    local.close()
+    def killed_within(seconds):
+        """Ask for as many tokens as take it about so long; None where it had written them all before."""
+        local = Local(path, context_length=90_000)
+        reply = world.run(body, local, int(5000 * seconds))
+        local.close()
+        return reply if reply.seams else None
+
+    reply = in_time(killed_within)
     assert reply.text.startswith(script)
     assert set(reply.text[len(script) :]) == {"p"}
     assert len(reply.seams) == 1
