@@ -16,6 +16,7 @@ from economics.report.test_sums import OneByOne
 from economics.what_if.test_replay import InOrder, without_nothing
 from inferkit import Budget, Price
 from inferkit.core.usage import NO_DETAILS, UsageDetails
+from inferkit.economics.report.rows import DIMENSIONS, row_of, rows_by
 from inferkit.economics.what_if.scenario import Scenario
 from inferkit.economics.what_if.what_if import play
 from inferkit.ledger.journal import Assignment, Part
@@ -87,6 +88,9 @@ def test_sums_are_what_calls_come_to_one_by_one(made, scenario, assigns, when, m
             ledger.assign(Assignment(at("2026-11-14"), "ana", None, "pro"))
         report = report_of(ledger, when, PLANS)
         assert report == report_of(OneByOne(ledger), when, PLANS)
+        assert report.total == row_of(None, report.cells)
+        for dimension in DIMENSIONS[1:]:
+            assert sorted(report.by(dimension), key=repr) == sorted(rows_by(report.cells, dimension), key=repr)
         within = [each for instant, each in made if when.since.timestamp() <= instant < when.until.timestamp()]
         costs = Counter()
         for each in within:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict, deque
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from inferkit.core.attempt import LEFT, gave_the_reply
 from inferkit.ledger.journal import GONE_ON
@@ -20,29 +20,14 @@ if TYPE_CHECKING:
     from inferkit.ledger.protocols import Records
 
 __all__ = [
-    "AttemptCost",
     "Fate",
     "as_recorded",
-    "attempt_costs",
+    "attempts_of",
     "costs_by_model",
     "fates",
     "name_of",
     "recorded_calls",
 ]
-
-
-class AttemptCost(NamedTuple):
-    """What one attempt of a call cost, in nano-dollars. The attempt that served the reply counts as the call."""
-
-    provider: str | None
-    model: str | None
-    usd: int
-    input_tokens: int
-    output_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    reasoning_tokens: int
-    calls: int
 
 
 def recorded_calls(ledger: Records, since: float, until: float) -> Iterator[Entry]:
@@ -111,25 +96,13 @@ def _if_anything(entry: Entry) -> Iterator[Entry]:
         yield entry
 
 
-def attempt_costs(charge: Charge, calls: int) -> tuple[list[AttemptCost], int]:
-    """Divide a call's cost by its attempts, and give the index of the one whose reply the caller got."""
+def attempts_of(charge: Charge) -> tuple[Sequence[Charge | Part], int]:
+    """Give a call's attempts, which is itself where it was one, and the index of the one whose reply the caller got."""
     parts = charge.parts
     if not parts:
-        one = AttemptCost(
-            charge.provider, charge.model, charge.usd or 0, charge.input_tokens, charge.output_tokens,
-            charge.cache_read_tokens, charge.cache_write_tokens, charge.reasoning_tokens, calls,
-        )  # fmt: skip
-        return [one], 0
+        return (charge,), 0
     gone_on = [index for index, part in enumerate(parts) if part.outcome == GONE_ON]
-    served = gave_the_reply(parts, (charge.provider, charge.model), gone_on)
-    costs = [
-        AttemptCost(
-            part.provider, part.model, part.usd or 0, part.input_tokens, part.output_tokens,
-            part.cache_read_tokens, part.cache_write_tokens, part.reasoning_tokens, calls if index == served else 0,
-        )
-        for index, part in enumerate(parts)
-    ]  # fmt: skip
-    return costs, served
+    return parts, gave_the_reply(parts, (charge.provider, charge.model), gone_on)
 
 
 def costs_by_model(charge: Charge) -> list[tuple[str | None, str | None, int]]:

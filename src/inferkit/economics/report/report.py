@@ -18,7 +18,16 @@ from inferkit.economics.report.customers import Customers, sort_customers
 from inferkit.economics.report.more_requests import MoreRequests
 from inferkit.economics.report.period import Period, days_of
 from inferkit.economics.report.revenue import subscription_periods
-from inferkit.economics.report.rows import DIMENSIONS, Dimension, Row, customer_rows, ranked, row_of, rows_by
+from inferkit.economics.report.rows import (
+    DIMENSIONS,
+    Dimension,
+    Row,
+    customer_rows,
+    ranked,
+    row_of,
+    rows_by,
+    without_callers,
+)
 from inferkit.economics.report.tabulation import Cell, Sums, Tabulation
 from inferkit.economics.report.waste import Reported, Subtotal, saved_by_tallies
 from inferkit.ledger.protocols import Summing
@@ -85,11 +94,14 @@ class Report:
     @functools.cached_property
     def total(self) -> Row:
         """All of it."""
-        return row_of(None, self.cells)
+        return row_of(None, self._few_cells)
 
+    @without_collections()
     def by(self, dimension: Dimension) -> list[Row]:
         """Give a row for each user, plan, feature, model..., the most expensive first."""
-        return ranked(self._customers.values()) if dimension == "customer" else rows_by(self.cells, dimension)
+        if dimension == "customer":
+            return ranked(self._customers.values())
+        return rows_by(self.cells if dimension in ("user", "tenant") else self._few_cells, dimension)
 
     @functools.cached_property
     def customers(self) -> Customers:
@@ -128,6 +140,10 @@ class Report:
                 named = [_as_row(row.name or "(none)", row) for row in rows]
                 parts.append(table_html(named, (f"by {dimension}", *heads[1:])))
         return html_of(f"Report of {_days(self.period)}", *parts)
+
+    @functools.cached_property
+    def _few_cells(self) -> dict[Cell, Sums]:
+        return without_callers(self.cells)
 
     @functools.cached_property
     def _customers(self) -> dict[Customer, Row]:

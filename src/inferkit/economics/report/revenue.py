@@ -86,9 +86,11 @@ def unassigned_periods(
     """
     found: dict[Customer, tuple[float, str]] = {}
     pause = Pauses()
+    pauses = pause.are_any
     for customer, plan, at in calls:
-        pause()
-        if plan is not None and customer != _NOBODY and customer not in assigned:
+        if pauses:
+            pause()
+        if plan is not None and customer not in assigned and customer != _NOBODY:
             first = (at, plan)
             found[customer] = min(first, found.get(customer, first))
     return [

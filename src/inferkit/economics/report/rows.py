@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from inferkit.economics.report.tabulation import Sums
+from inferkit.economics.report.revenue import Customer
+from inferkit.economics.report.tabulation import Cell, Sums
 from inferkit.runtime.yielding import Pauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from inferkit.economics.report.revenue import Customer
-    from inferkit.economics.report.tabulation import Cell
 
-__all__ = ["DIMENSIONS", "Dimension", "Row", "customer_rows", "ranked", "row_of", "rows_by"]
+__all__ = ["DIMENSIONS", "Dimension", "Row", "customer_rows", "ranked", "row_of", "rows_by", "without_callers"]
 
 Dimension = Literal["customer", "user", "tenant", "plan", "feature", "model"]
 DIMENSIONS: tuple[Dimension, ...] = ("customer", "user", "tenant", "plan", "feature", "model")
 K = TypeVar("K")
+_CALLER = Cell._fields.index("plan")  # what comes before it says who made the calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,12 @@ def rows_by(cells: Mapping[Cell, Sums], dimension: Dimension) -> list[Row]:
     """Give a row for each user, plan, feature, model..., the most expensive first."""
     groups = _grouped(cells, operator.attrgetter(dimension))
     return ranked(group.row(name) for name, group in groups.items())
+
+
+def without_callers(cells: Mapping[Cell, Sums]) -> dict[Cell, Sums]:
+    """Add up cells that differ in who made the calls alone: these few are all that other rows are made of."""
+    groups = _grouped(cells, operator.itemgetter(slice(_CALLER, None)))
+    return {Cell(Customer(), None, None, *what): group for what, group in groups.items()}
 
 
 def customer_rows(cells: Mapping[Cell, Sums]) -> dict[Customer, Row]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from inferkit.economics.report.calls import attempt_costs, costs_by_model, fates, name_of
+from inferkit.economics.report.calls import attempts_of, costs_by_model, fates, name_of
 from inferkit.economics.report.more_requests import MoreRequests
 from inferkit.economics.report.revenue import Customer, SubscriptionPeriod, payer_of, revenue_of, unassigned_periods
 from inferkit.economics.report.waste import Reported, Savings, Subtotal, Waste
@@ -84,25 +84,28 @@ class Tabulation:
 
     def add(self, entry: Entry) -> None:
         """Add a call."""
-        self.add_apart_from_days(entry)
-        day = self.days[self._day_of(entry.at)]
-        for provider, model, usd in costs_by_model(entry.charge):
-            day[name_of(provider, model)] += usd
+        self._add(entry, self.days[self._day_of(entry.at)])
 
     def add_apart_from_days(self, entry: Entry) -> None:
         """Add a call whose day has it already."""
+        self._add(entry, None)
+
+    def _add(self, entry: Entry, day: dict[str | None, int] | None) -> None:
         charge, calls = entry.charge, entry.calls
-        attempts, served = attempt_costs(charge, calls)
+        attempts, served = attempts_of(charge)
         self._note(calls, charge.usd, charge.estimated, charge.overrun, charge.details.reported_nanos)
-        for attempt in attempts:
-            place = self._place(charge.attribution, attempt.provider, attempt.model, entry.at)
+        for index, attempt in enumerate(attempts):
+            place, usd = self._place(charge.attribution, attempt.provider, attempt.model, entry.at), attempt.usd or 0
             sums = place.sums
-            sums.calls += attempt.calls
+            if index == served:  # it counts as the call
+                sums.calls += calls
             sums.input_tokens += attempt.input_tokens
             sums.output_tokens += attempt.output_tokens
-            sums.cost += attempt.usd
+            sums.cost += usd
+            if day is not None:
+                day[place.cell.model] += usd
         became = fates(charge, served) if charge.parts else ()
-        self.waste.add(entry, attempts, served, became)
+        self.waste.add(entry, attempts[served], became)
         self.savings.add(entry, attempts[served], became)
         if charge.parts:
             self.more_requests.add(charge)
@@ -111,8 +114,9 @@ class Tabulation:
 
     def add_total(self, total: Total) -> None:
         """Add calls that are alike; `spend` adds what they cost to days."""
-        usd = total.usd if total.priced else None
-        self._note(total.calls, usd, total.estimated, total.overrun, total.reported if total.is_reported else None)
+        if total.estimated or total.overrun or total.is_reported or not total.priced:
+            usd = total.usd if total.priced else None
+            self._note(total.calls, usd, total.estimated, total.overrun, total.reported if total.is_reported else None)
         sums = self._place(total.attribution, total.provider, total.model, total.first).sums
         sums.calls += total.calls
         sums.input_tokens += total.input_tokens
@@ -211,30 +215,37 @@ class Tabulation:
 
         Without calls it stands by itself.
         """
-        cells_of: dict[Customer, list[tuple[Cell, int]]] = defaultdict(list)
+        cells_of: dict[Customer, list[tuple[Cell, Sums]]] = defaultdict(list)
+        pauses = self._pause.are_any
         for cell, sums in self.cells.items():
             if sums.calls > 0:
-                cells_of[cell.customer].append((cell, sums.calls))
-            self._pause()
+                cells_of[cell.customer].append((cell, sums))
+            if pauses:
+                self._pause()
         known: dict[tuple[object, ...], int] = {}  # most customers of a plan are on it for the same time
         for subscription in subscriptions:
-            self._pause()
+            if pauses:
+                self._pause()
+            who, plan = subscription.customer, subscription.plan
             revenue = known.get(subscription[1:])
             if revenue is None:
                 revenue = known[subscription[1:]] = revenue_of(subscription, plans)
-            who, mine = subscription.customer, cells_of.get(subscription.customer)
+            mine = cells_of.get(who)
             if mine is None:
-                self.cells[Cell(who, who.user, who.tenant, subscription.plan, None, None)].revenue += revenue
+                self.cells[Cell(who, who.user, who.tenant, plan, None, None)].revenue += revenue
                 continue
-            same = [(cell, calls) for cell, calls in mine if cell.plan == subscription.plan] or list(mine)
+            same = [each for each in mine if each[0].plan == plan] or list(mine)
             same.sort(key=_order)  # so that whatever is left of a division is always left at the same place
-            all_calls = sum(calls for _, calls in same)
-            passed = 0
-            for cell, calls in same:
-                before = revenue * passed // all_calls
-                passed += calls
-                self.cells[cell._replace(plan=subscription.plan)].revenue += revenue * passed // all_calls - before
+            all_calls = sum([sums.calls for _, sums in same])
+            passed = given = 0
+            for cell, sums in same:
+                passed += sums.calls
+                owed = revenue * passed // all_calls
+                target = sums if cell.plan == plan else self.cells[cell._replace(plan=plan)]
+                target.revenue += owed - given
+                given = owed
 
 
-def _order(counted: tuple[Cell, int]) -> tuple[str, ...]:
-    return tuple([name or "" for name in counted[0][1:]])
+def _order(counted: tuple[Cell, Sums]) -> tuple[str, ...]:
+    _, user, tenant, plan, feature, model = counted[0]
+    return user or "", tenant or "", plan or "", feature or "", model or ""

@@ -12,8 +12,8 @@ from inferkit.ledger.journal import GONE_ON
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from inferkit.economics.report.calls import AttemptCost, Fate
-    from inferkit.ledger.journal import Charge, Entry, Tally
+    from inferkit.economics.report.calls import Fate
+    from inferkit.ledger.journal import Charge, Entry, Part, Tally
     from inferkit.ledger.summary import Total
     from inferkit.pricing.prices import Price
 
@@ -73,12 +73,12 @@ class Waste:
     truncated_replies: Subtotal = field(default_factory=Subtotal)
     died: Subtotal = field(default_factory=Subtotal)
 
-    def add(self, entry: Entry, attempts: Sequence[AttemptCost], served: int, fates: Sequence[Fate]) -> None:
-        """Sort the cost of a call, whose attempt number `served` ended what the caller got, by what became of each."""
+    def add(self, entry: Entry, served: Charge | Part, fates: Sequence[Fate]) -> None:
+        """Sort the cost of a call, of which one attempt `served` what the caller got, by what became of each."""
         if entry.kind == "expired":
             self.died.add(entry.calls, entry.charge.usd or 0)
             return
-        charge, given = entry.charge, attempts[served].usd
+        charge, given = entry.charge, served.usd or 0
         for part, fate in zip(charge.parts, fates, strict=True):
             if fate == "given":
                 given += (part.usd or 0) if part.outcome == GONE_ON else 0
@@ -136,24 +136,25 @@ class Savings:
     local_models: Subtotal = field(default_factory=Subtotal)
     baseline: Price | None = None
 
-    def add(self, entry: Entry, served: AttemptCost, fates: Sequence[Fate]) -> None:
+    def add(self, entry: Entry, served: Charge | Part, fates: Sequence[Fate]) -> None:
         """Add what a call of several attempts saved, one of which `served`, by what became of each."""
         self._add(entry.charge, served, entry.calls)
-        for part, fate in zip(entry.charge.parts, fates, strict=True):
-            if fate == "escalated":
-                self.escalated.add(1, -(part.usd or 0))
+        if "escalated" in fates:
+            for part, fate in zip(entry.charge.parts, fates, strict=True):
+                if fate == "escalated":
+                    self.escalated.add(1, -(part.usd or 0))
 
     def add_total(self, total: Total) -> None:
         """Add what calls that are alike saved."""
         self._add(total, total, total.calls)
 
-    def _add(self, call: Charge | Total, served: AttemptCost | Total, calls: int) -> None:
+    def _add(self, call: Charge | Total, served: Charge | Part | Total, calls: int) -> None:
         if call.prompt_cache_saved:
             self.prompt_cache.add(calls, call.prompt_cache_saved)
         saved = call.routing_saved
         if call.provider == "local":
             if not saved and self.baseline is not None:
-                saved = _cost_of(self.baseline, calls, served) - served.usd
+                saved = _cost_of(self.baseline, calls, served) - (served.usd or 0)
             kind = self.degraded if call.degraded else self.local_models
             kind.add(calls, saved)
         elif saved:
@@ -172,7 +173,7 @@ class Savings:
         return sum(subtotal.usd for subtotal in self.kinds.values())
 
 
-def _cost_of(price: Price, calls: int, served: AttemptCost | Total) -> int:
+def _cost_of(price: Price, calls: int, served: Charge | Part | Total) -> int:
     """Price calls together; by the size of the average one, where a price depends on that."""
     rates = price.rates(served.input_tokens // max(1, abs(calls)))
     cost = rates.cost(Usage(served.input_tokens, served.output_tokens)) or 0
