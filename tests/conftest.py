@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -9,7 +10,7 @@ from functools import partial
 import hypothesis
 import pytest
 
-from inferkit.runtime import clock
+from inferkit.runtime import clock, gathering
 from ways import WAYS
 from worlds import RUNTIMES, WORLDS, World, run_in
 
@@ -62,6 +63,14 @@ def interruptible():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def undisturbed():
+    """Write what earlier tests left to the background: in the middle of this one it would be in its way."""
+    for each in list(gathering._all):
+        with contextlib.suppress(Exception):  # the place where it would be written may be gone
+            each.close()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 
 from chat_wire import USAGE_EVENT, completion, delta
 from inferkit import Budget, Client, Message, OpenAIChat, Price
-from inferkit.runtime import gathering
 from inferkit.testing import FakeProvider, settled
 from wire import Wire, event, reply, sse
 from worlds import Watched
@@ -41,9 +40,7 @@ def dropped(llm, messages):
 
 
 @pytest.fixture
-def collector():
-    for each in list(gathering._all):  # of an earlier test: what it holds would become garbage within this one
-        each.close()
+def collector(undisturbed):
     yield gc
     gc.enable()
 

@@ -58,7 +58,7 @@ class Book:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_stays_behind():
+def _nothing_stays_behind(undisturbed):
     yield
     for book in BOOKS:
         book.broken = False
@@ -190,12 +190,12 @@ def test_where_no_thread_can_be_started_it_is_written_at_once(monkeypatch):
     def cannot(self):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(scheduler, "_thread", None)
-    monkeypatch.setattr(threading.Thread, "start", cannot)
-    book = Book(seconds=3600)
-    book.put("a")
-    assert book.written == [["a"]]
-    monkeypatch.undo()
+    with scheduler._lock, monkeypatch.context() as patch:  # which a thread that is there needs to come to its end
+        patch.setattr(scheduler, "_thread", None)
+        patch.setattr(threading.Thread, "start", cannot)
+        book = Book(seconds=3600)
+        book.put("a")
+        assert book.written == [["a"]]
     book.put("b")
     assert not book.gathering.idle
 
