@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import anyio
 import anyio.lowlevel
 import pytest
 
+import inferkit
 from inferkit import Client, ConfigurationError, Overloaded, Price, RateLimit, Unavailable
 from inferkit.testing import FakeProvider, settled
+from inferkit.testing.interrupts import interrupted
 from worlds import Gate, closing, world_on_a_loop
 
 
@@ -153,6 +157,21 @@ def test_a_place_is_given_back_however_a_call_ends(how, world):
 
     assert world.run(body) == (0, 0)
     settled()
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_a_call_that_is_interrupted_before_it_is_sent_takes_no_place_and_gives_none_back():
+    provider = FakeProvider("Hi there")
+    with Client(**settings(provider, RateLimit(concurrent=9, requests_per_minute=1e9))) as llm:
+        llm.complete("fake:m", "Hello?")
+        places, home = 0, str(Path(inferkit.__file__).parent)
+        while len(provider.requests) == 1:
+            assert interrupted(lambda: llm.complete("fake:m", "Hello?"), places, within=(home,))
+            settled()
+            if len(provider.requests) == 1:
+                assert door(llm).running == 0, f"after an interrupt at place {places}"
+            places += 1
+        assert places > 50
 
 
 @world_on_a_loop

@@ -224,6 +224,17 @@ QUOTAS = st.builds(
 ).filter(lambda quota: quota.limit is None or quota.remaining <= quota.limit)
 
 
+@given(st.floats(0.1, 6000), st.lists(st.floats(0, 20), max_size=50))
+def test_one_at_a_time_is_taken_as_it_would_be_waited_for_and_taken(per_minute, gaps):
+    one, other, now = Bucket(per_minute, 0.0), Bucket(per_minute, 0.0), 0.0
+    for gap in gaps:
+        now += gap
+        may = not other.wait(1.0, now)
+        if may:
+            other.take(1.0)
+        assert (one.take_one(now), one.level, one.at) == (may, other.level, other.at)
+
+
 @given(st.lists(st.tuples(QUOTAS, st.floats(0, 100), st.integers(0, 50), st.booleans()), max_size=20))
 def test_whatever_is_said_nobody_is_held_for_longer_than_a_minute(steps):
     """And who has waited so long may go, unless others went meanwhile."""

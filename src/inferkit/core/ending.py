@@ -7,7 +7,7 @@ which goes on where it was left off.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, final
 
 from inferkit.core.body import End, OnClose
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Ending", "Open", "Part", "finish"]
 
 
+@final
 class Open(NamedTuple):
     """A body that is to be closed."""
 
@@ -38,7 +39,7 @@ async def finish(parts: list[Part], end: End, place: Runtime) -> None:
     while parts:
         part = parts.pop()
         try:
-            if isinstance(part, Open):
+            if type(part) is Open:
                 if elsewhere:
                     place.call_later_from_anywhere(part.body.aclose)
                     continue

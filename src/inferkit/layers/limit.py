@@ -80,23 +80,28 @@ class LimitLayer:
             return await call_next(request)
         lane = self._lanes.get(target.name) or self._lane(target)
         plain = lane.plain  # nearly every call slips through the one door that there is
+        slipped: Door | None = None
         passing: list[Passing] = []
         try:
-            if plain is None or not plain.slip_in(request.runtime):
-                plain = None
+            if plain is not None:
+                now = request.runtime.now()
+                with plain.lock:
+                    if plain.limiter.slip_in(now):
+                        slipped = plain  # at once, so that no interrupt comes between
+            if slipped is None:
                 while len(passing) < len(lane.doors) and not self._enter(lane, request, passing):
                     await self._wait(lane, request, passing[-1])
             response = await call_next(request)
+            if slipped is not None and slipped.wants_back:
+                response.at_end(slipped.end)
         except BaseException as error:
-            if plain is not None:
-                plain.slip_out(error, request.runtime)
+            if slipped is not None:
+                slipped.slip_out(error, request.runtime)
             for one in passing:
                 one.leave(None, error)
             headers = error.quota_headers if isinstance(error, ProviderError) else {}
             self._hear(headers, lane, request, target, passing, refused=isinstance(error, RateLimited))
             raise
-        if plain is not None and plain.wants_back:
-            response.at_end(plain.end)
         for one in passing:
             if one.door.wants_back:
                 response.at_end(one.end)

@@ -242,8 +242,12 @@ class _Walk:
         if name in asked and name not in self._asked and name not in self._before:
             self._asked.add(name)  # by a hedge, before its turn: the next round may ask it
             return None
-        if name not in self._health.troubled:
+        trouble = self._health.troubled.get(name)
+        if trouble is None:
             return ADMITTED
+        at_once = trouble.at_once
+        if at_once is not None and name not in asked:
+            return at_once
         admission = self._health.admit(name, self._request.runtime.now(), again=name in asked)
         if not admission.until:
             return admission

@@ -99,17 +99,11 @@ class Door:
                     if (bucket.unit, bucket.period) == (names.unit, names.period):
                         bucket.hear(left, now)
 
-    def slip_in(self, runtime: Runtime) -> bool:
-        """Let a request in without more ado, where nobody waits; then `slip_out` or `end` lets it out."""
-        now = runtime.now()
+    def slip_out(self, error: BaseException, runtime: Runtime) -> None:
+        """Let out what slipped in (`Limiter.slip_in`) and came to nothing."""
+        overloaded = _overloaded(error)
         with self.lock:
-            return self.limiter.slip_in(now)
-
-    def slip_out(self, error: BaseException | None, runtime: Runtime) -> None:
-        """Let out what slipped in."""
-        overloaded = False if error is None else _overloaded(error)
-        with self.lock:
-            if self.limiter.slip_out(overloaded=overloaded):
+            if self.limiter.fall_out(overloaded=overloaded):
                 self.limiter.advance(runtime.now())
 
     def end(self, end: End) -> None:
@@ -118,7 +112,7 @@ class Door:
             self.slip_out(end.error, end.runtime)
             return
         with self.lock:
-            somebody_waits = self.limiter.slip_out(overloaded=False)
+            somebody_waits = self.limiter.slip_out()
         if somebody_waits:
             self.advance(end.runtime.now())
 

@@ -35,12 +35,26 @@ class Bucket:
 
     def wait(self, amount: float, now: float) -> float:
         """Give the seconds until an amount may go; one that is more than there ever is goes when it is full."""
-        if now > self.at:  # as `fill` does: every request comes by here
+        if now > self.at:  # as `fill` does: requests that are counted by their tokens come by here
             self.level = min(self.most, self.level + (now - self.at) * self.per_second)
             self.at = now
         if self.level + _GRAIN >= amount or self.level >= self.most:
             return 0.0
         return (min(amount, self.most) - self.level) / self.per_second
+
+    def take_one(self, now: float) -> bool:
+        """Take one out if it may go now: `fill`, `wait` and `take` in one, since nearly every request comes by here."""
+        level, at = self.level, self.at
+        if now > at:
+            level += (now - at) * self.per_second
+            if level > self.most:  # noqa: PLR1730 - min() takes as long as all the rest
+                level = self.most
+            self.at = now
+        if level + _GRAIN < 1.0:  # which there is at most, at least
+            self.level = level
+            return False
+        self.level = level - 1.0
+        return True
 
     def fill(self, now: float) -> None:
         """Add what time has brought."""

@@ -128,9 +128,10 @@ class Health:
     def worked(self, name: str, era: int, now: float) -> None:
         """Take in that a reply began."""
         trouble = self.troubled.get(name)
-        if trouble is None:
+        better = None if trouble is None else trouble.worked(era, now)
+        if better is None:
             return
-        closed, calm = trouble.worked(era, now)
+        closed, calm = better
         if closed:
             self._spread(name, HealthNews(now, circuit=True))
         if calm:

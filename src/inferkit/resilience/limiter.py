@@ -107,20 +107,26 @@ class Limiter:
         if self._waiting.size or self.quotas or (self.running + 1 > self._most and self.running):
             return False
         requests = self._requests
-        if requests is not None:
-            if requests.wait(1.0, now):
-                return False
-            requests.level -= 1
+        if requests is not None and not requests.take_one(now):
+            return False
         if self._counts_running:
             self.running += 1
         return True
 
-    def slip_out(self, *, overloaded: bool | None) -> bool:
-        """Take back what was let in, with or without a ticket; see `leave`. True where somebody waits for that."""
+    def slip_out(self) -> bool:
+        """Take back what was let in, with or without a ticket, and has worked. True where somebody waits for that."""
+        if self._counts_running:
+            self.running -= 1
+            if self._most < self._highest:
+                self._let_more_run()
+        return self._waiting.size > 0
+
+    def fall_out(self, *, overloaded: bool | None) -> bool:
+        """Take back what was let in and has not; see `leave`. True where somebody waits for that."""
         if self._counts_running:
             self.running -= 1
             if self._highest and (overloaded or self._most < self._highest):
-                self._adapt(overloaded=overloaded)
+                self._let_fewer_run(overloaded=overloaded)
         return self._waiting.size > 0
 
     def enter(self, ticket: Ticket, now: float) -> None:
@@ -179,32 +185,44 @@ class Limiter:
                 self._tokens.give_back(ticket.tokens - tokens)
             if overloaded is False:
                 self._takes += _NEW * (now - ticket.in_at - self._takes)
-            self.slip_out(overloaded=overloaded)
+                self.slip_out()
+            else:
+                self.fall_out(overloaded=overloaded)
         if self._waiting.size:
             self.advance(now)
 
-    def _adapt(self, *, overloaded: bool | None) -> None:
-        """Let fewer run at once where the model is overloaded, and more again as replies come.
+    def _let_more_run(self) -> None:
+        """Let more run at once again, as replies come after the model was overloaded: every one of them comes by here.
 
         As many as were not too much soon run again; then one more for several rounds of replies, until that works, and
-        from there on one for each round. What ran with the one that was too much says no more than it: only what goes
-        in afterwards does.
+        from there on one for each round.
+        """
+        if self._unheard:
+            self._unheard -= 1
+        too_many, most = self._too_many, self._most
+        if not too_many:
+            most += 1 / most
+        elif most < too_many - 1:
+            most += min(1.0, too_many - 1 - most)
+        else:
+            most += 1 / (_SLOWLY * most if most < too_many else most)
+        if most > self._highest:  # noqa: PLR1730 - min() takes as long as all the rest
+            most = self._highest
+        self._most = most
+        if too_many and most >= too_many:  # it is not too much any more
+            self._too_many = 0.0
+
+    def _let_fewer_run(self, *, overloaded: bool | None) -> None:
+        """Let fewer run at once where the model is overloaded.
+
+        What ran with the one that was too much says no more than it: only what goes in afterwards does.
         """
         self._unheard = max(0, self._unheard - 1)
-        too_many, most = self._too_many, self._most
-        if overloaded is False:
-            if most < too_many - 1:
-                step = min(1.0, too_many - 1 - most)
-            else:
-                step = 1 / (_SLOWLY * most if most < too_many else most)
-            self._most = min(self._highest, self._most + step)
-            if self._most >= too_many:  # it is not too much any more
-                self._too_many = 0.0
-        elif overloaded and self._unheard:
-            self._too_many = min(too_many or math.inf, self.running + 1)
+        if overloaded and self._unheard:
+            self._too_many = min(self._too_many or math.inf, self.running + 1)
         elif overloaded:
             self._too_many = self.running + 1
-            self._most = max(_LEAST, min(most, self.running + 1) * _LESS)
+            self._most = max(_LEAST, min(self._most, self.running + 1) * _LESS)
             self._unheard = self.running
 
     def _wait(self, ticket: Ticket, now: float) -> float:

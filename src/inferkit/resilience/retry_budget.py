@@ -46,6 +46,11 @@ class RetryBudget:
         self._at = now
         self.left = float(rules.floor)
 
+    @property
+    def is_saved_up(self) -> bool:
+        """Whether paying in changes nothing."""
+        return self.left >= self._most
+
     def pay_in(self) -> None:
         """Take in that a call asks for the first time."""
         if self.left < self._most:

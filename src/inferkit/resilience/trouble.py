@@ -36,7 +36,11 @@ NO_MORE = Admission(float("inf"))
 
 
 class Trouble:
-    """What is known of one model that fails, or lately did."""
+    """What is known of one model that fails, or lately did.
+
+    `at_once` is what `admit` would tell a call that has not asked before, while nothing speaks against it and telling
+    it changes nothing; None where one has to ask. So most calls need not, and take no lock.
+    """
 
     def __init__(self, name: str, breaker: BreakerRules | None, retries: RetryRules | None, now: float) -> None:
         self._name = name
@@ -44,6 +48,7 @@ class Trouble:
         self._retries = None if retries is None else RetryBudget(retries, now)
         self._longest = (breaker or _BREAKER).longest_cooldown
         self._admitted = ADMITTED
+        self.at_once: Admission | None = None  # nothing may change while it is not None
         self._paused_until = 0.0
         self._failures = 0
         self._last_error: str | None = None
@@ -58,6 +63,7 @@ class Trouble:
         """Say whether a call may ask now; `again` if it has asked before."""
         breaker, retries = self._breaker, self._retries
         with self._lock:
+            self.at_once = None
             if self._paused_until > now:
                 return Admission(self._paused_until, asked_for=True)
             opened = None if breaker is None or breaker.opens_until is None else breaker  # few are
@@ -68,11 +74,12 @@ class Trouble:
                     retries.pay_in()
                 elif not retries.take(now):
                     return NO_MORE
-            if breaker is None:
-                return ADMITTED
-            era = breaker.era if opened is None else opened.begin(now)
-            if era != self._admitted.era:
-                self._admitted = Admission(0.0, era)
+            if breaker is not None:
+                era = breaker.era if opened is None else opened.begin(now)
+                if era != self._admitted.era:
+                    self._admitted = Admission(0.0, era)
+            if opened is None and (retries is None or retries.is_saved_up):
+                self.at_once = self._admitted
             return self._admitted
 
     def admit_beside(self, now: float) -> Admission:
@@ -95,6 +102,7 @@ class Trouble:
     def take_retry(self, now: float) -> bool:
         """Take one out of its budget of retries, for a hedge of a call that asked it; False where none is left."""
         with self._lock:
+            self.at_once = None
             return self._retries is None or self._retries.take(now)
 
     def refused_until(self, now: float) -> Admission:
@@ -110,6 +118,7 @@ class Trouble:
         opened = paused = False
         trips = 0
         with self._lock:
+            self.at_once = None
             if isinstance(error, ProviderError) and error.retryable and error.retry_after is not None:
                 until = now + min(error.retry_after, self._longest)
                 paused = until > self._paused_until
@@ -142,6 +151,7 @@ class Trouble:
         now, longest = news.now, news.now + self._longest
         opened = closed = False
         with self._lock:
+            self.at_once = None
             if self._paused_until < news.paused_until:
                 self._paused_until = min(news.paused_until, longest)
                 self._told.add("pause")
@@ -171,15 +181,22 @@ class Trouble:
             if self._breaker is not None:
                 self._breaker.given_up(era)
 
-    def worked(self, era: int, now: float) -> tuple[bool, bool]:
-        """Take in that a reply began. Say whether that closed the circuit, and whether all of this can be forgotten."""
+    def worked(self, era: int, now: float) -> tuple[bool, bool] | None:
+        """Take in that a reply began.
+
+        Say whether that closed the circuit, and whether all of this can be forgotten; None where neither is so, as
+        nearly always.
+        """
         breaker, closed = self._breaker, False
         with self._lock:
             self._failures = 0
-            if breaker is not None and breaker.worked(era, now):
-                closed = True
-                self._told.discard("circuit")
-            calm = (breaker is None or breaker.failed_of_late < FORGOTTEN) and self._is_calm(now)
+            if breaker is not None:
+                if breaker.worked(era, now):
+                    closed = True
+                    self._told.discard("circuit")
+                elif breaker.failed_of_late >= FORGOTTEN:
+                    return None
+            calm = self._is_calm(now)
         if closed:
             _log.info("%s answers again", self._name)
         return closed, calm
