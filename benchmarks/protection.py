@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.figures import Figure
 from benchmarks.overload import tenfold_load
 from benchmarks.timing import interleave_async
-from inferkit import AsyncClient, Chunk, Hedge, RateLimit, Response, RetryRules, Unavailable, Usage
+from inferkit import (
+    AsyncClient,
+    BreakerRules,
+    Chunk,
+    Health,
+    Hedge,
+    RateLimit,
+    Response,
+    RetryRules,
+    Unavailable,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from benchmarks.timing import AsyncBlock
@@ -16,6 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["protection"]
 
+_CALLS = 250
+"""So few a block that all rows of a round see the same machine; what is added is little, so there are many rounds."""
+
+_LIMITS = {"own:model": RateLimit(requests_per_minute=1e9, concurrent=1000)}
 _END = Chunk("Hello", finish_reason="stop", usage=Usage(10, 5))
 
 
@@ -39,13 +54,12 @@ def protection(*, quick: bool) -> list[Figure]:
         clients = {
             "plain": _client(),
             "watched": _client(failures=1),
-            "limited": _client(limits={"own:model": RateLimit(requests_per_minute=1e9, concurrent=1000)}),
+            "limited": _client(limits=_LIMITS),
+            "both": _client(failures=1, limits=_LIMITS),
             "hedged": _client(hedge=Hedge(after=60.0, rules=RetryRules())),
         }
         for client in clients.values():
             await client.complete("own:model", "Hello")
-        watched = clients["watched"].health()["own:model"]
-        assert watched.last_error is not None, "its breaker is not watched"
 
         def block(client: AsyncClient) -> AsyncBlock:
             async def run(calls: int) -> None:
@@ -55,13 +69,16 @@ def protection(*, quick: bool) -> list[Figure]:
             return run
 
         rows = {name: block(client) for name, client in clients.items()}
-        times = await interleave_async(rows, calls=300 if quick else 1500, rounds=5 if quick else 15)
+        times = await interleave_async(rows, calls=_CALLS, rounds=60 if quick else 400, left=0.0)
+        for name in ("watched", "both"):
+            assert clients[name].health()["own:model"].last_error is not None, "its breaker is not watched any more"
         for client in clients.values():
             await client.aclose()
         return [
             Figure("a call without network, cache and ledger", times.microseconds("plain"), "µs"),
             Figure("added by a closed breaker that is watched", times.difference("watched", "plain"), "µs", at_most=5),
             Figure("added by limits that nobody waits for", times.difference("limited", "plain"), "µs", at_most=5),
+            Figure("added by both together", times.difference("both", "plain"), "µs", at_most=5),
             Figure("added by a hedge that is not sent", times.difference("hedged", "plain"), "µs"),
         ]
 
@@ -69,4 +86,8 @@ def protection(*, quick: bool) -> list[Figure]:
 
 
 def _client(*, failures: int = 0, **settings: Any) -> AsyncClient:
-    return AsyncClient(providers={"own": _Provider(failures)}, cache=False, ledger=False, max_retries=1, **settings)
+    return AsyncClient(
+        providers={"own": _Provider(failures)}, cache=False, ledger=False, max_retries=1,
+        health=Health(breaker=BreakerRules(memory=3600)),  # or a failure would be forgotten before all is measured
+        **settings,
+    )  # fmt: skip

@@ -2,7 +2,8 @@
 
 A block is over when what it left to the background is done, which waiting takes no CPU time for.
 
-A busy machine slows whole rounds, so two rows are compared round by round, and the median of these ratios counts.
+A busy machine slows whole rounds, so two rows are compared round by round, and the median of these ratios, or of these
+differences, counts.
 """
 
 from __future__ import annotations
@@ -68,14 +69,16 @@ def interleave(rows: Mapping[str, Block], *, calls: int, rounds: int) -> Times:
     return times
 
 
-async def interleave_async(rows: Mapping[str, AsyncBlock], *, calls: int, rounds: int) -> Times:
-    """Do as `interleave`, for coroutines."""
+async def interleave_async(
+    rows: Mapping[str, AsyncBlock], *, calls: int, rounds: int, left: float = _LEFT_SECONDS
+) -> Times:
+    """Do as `interleave`, for coroutines. `left` is 0.0 where blocks leave nothing to the background."""
     for run in rows.values():
         await run(calls)
     times = Times()
     for name in _turns(list(rows), rounds):
         begun = time.process_time()
         await rows[name](calls)
-        await asyncio.sleep(_LEFT_SECONDS)
+        await asyncio.sleep(left)
         times.add(name, (time.process_time() - begun) / calls)
     return times
