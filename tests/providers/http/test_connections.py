@@ -33,10 +33,12 @@ from inferkit.runtime import scheduler
 from inferkit.runtime.direct import DirectRuntime, drive
 from inferkit.runtime.loops import current_runtime
 from ways import (
+    WAYS,
     close,
     in_threads_alone,
     on_asyncio,
     on_loops,
+    only,
     over_httpx_on_loops,
     over_plain_connections,
     run_program,
@@ -275,6 +277,35 @@ def test_a_cancelled_call_closes_its_connection(way, script):
             await adapter.aclose()
 
     way(main)
+
+
+@only(*(way for way in WAYS if way.tls and not way.blocking))
+@pytest.mark.parametrize("http", [{}, {"http2": True}], ids=["", "http2"])
+def test_a_call_that_is_cancelled_in_its_tls_handshake_closes_its_connection(way, http):
+    import anyio
+
+    if way.library == "aiohttp" and http:
+        pytest.skip("it speaks no HTTP/2")
+
+    async def main(runtime):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            adapter = way.adapter(f"https://127.0.0.1:{server.getsockname()[1]}/v1", http=http)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(adapter, ask(runtime))
+                client, _ = await anyio.to_thread.run_sync(server.accept)
+                assert await anyio.to_thread.run_sync(client.recv, 1 << 16), "it begins"
+                tasks.cancel_scope.cancel()
+            with client:
+                client.settimeout(30)
+                assert await anyio.to_thread.run_sync(client.recv, 1) == b""
+            await adapter.aclose()
+
+    gc.collect()
+    gc.disable()
+    try:
+        way(main)
+    finally:
+        gc.enable()
 
 
 @on_asyncio

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.providers.http import httpx_pools
 from inferkit.providers.http.certificates import tls_context
+from inferkit.providers.http.handshakes import close_what_is_cancelled
 from inferkit.providers.http.httpx_pools import HttpxPool, PostedBody, most_idle
 from inferkit.runtime import imports
 
@@ -81,6 +82,8 @@ def make_pool(http: Http, tls: bool, proxy: str | None, plain: bool, runtime: Ru
         pool = httpcore.ConnectionPool(**settings)
         return HttpxPool(_build, functools.partial(_send, pool.handle_request), tuple, pool.close)
     of_a_loop = httpcore.AsyncConnectionPool(**settings)
+    if tls:
+        close_what_is_cancelled(of_a_loop)
     send = functools.partial(_send_async, of_a_loop.handle_async_request)
     return HttpxPool(_build, send, tuple, of_a_loop.aclose)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.providers.http.certificates import tls_context
+from inferkit.providers.http.handshakes import close_what_is_cancelled
 from inferkit.providers.http.left_streams import left_unsaid
 from inferkit.providers.http.transport import Timeouts
 from inferkit.runtime import imports
@@ -150,6 +151,8 @@ def make_pool(http: Http, tls: bool, proxy: str | None, runtime: Runtime) -> Htt
             _share(transport, http)
             return HttpxPool(_build, transport.handle_request, _left_by(transport, http), transport.close)
         of_a_loop = httpx.AsyncHTTPTransport(**settings)
+        if tls:
+            close_what_is_cancelled(getattr(of_a_loop, "_pool", None))
         _share(of_a_loop, http)
     except ImportError as error:
         if "socksio" in str(error):
