@@ -19,6 +19,9 @@ hypothesis.settings.register_profile(  # how busy the machine is says nothing of
 )
 hypothesis.settings.load_profile("inferkit")
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # what a script runs in the background ignores Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(params=RUNTIMES)
 def run(request):
@@ -55,14 +58,6 @@ def now(monkeypatch):
     monkeypatch.setattr(clock, "now", lambda: at[0])
     monkeypatch.setattr(clock, "time", lambda: at[0] + 1_800_000_000.0)
     return at
-
-
-@pytest.fixture
-def interruptible():
-    """Ctrl-C interrupts, as in a terminal: what a script runs in the background ignores it, and the tests with it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

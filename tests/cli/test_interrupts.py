@@ -21,9 +21,6 @@ from wire import Wire
 __all__ = ["command"]
 
 
-pytestmark = pytest.mark.usefixtures("interruptible")
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     home = tmp_path_factory.mktemp("shop")

@@ -273,7 +273,6 @@ def signalled():
     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # as Ctrl-C does
 
 
-@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     ("name", "send"), [("direct", signalled), ("portal", signalled), ("portal", _thread.interrupt_main)]
 )  # the last of which wakes nobody who waits, as a signal does not that comes a moment before

@@ -252,7 +252,6 @@ def test_steps_are_run_once_also_where_the_leader_is_interrupted_at_its_commit(d
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
-@pytest.mark.usefixtures("interruptible")
 def test_whoever_is_interrupted_while_waiting_leaves_and_keeps_nobody_waiting(database):
     crowded = crowd(database)
     leader = crowded.start("first", crowded.blocking(insert("first")))
