@@ -9,6 +9,7 @@ from hypothesis import example, given, settings, strategies as st
 
 from inferkit import Budget, BudgetExceeded, Client, Price, StreamError, StreamInterrupted, Unavailable
 from inferkit.caching.memory import MemoryTier
+from inferkit.core.body import TextBatch
 from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.messages import RefusalPart
 from inferkit.core.response import Response
@@ -19,6 +20,7 @@ from inferkit.testing import FakeProvider
 
 RUNTIME = DirectRuntime()
 ABC = [Chunk("a"), Chunk("b"), Chunk("c")]
+BEGUN = Chunk("So: ")  # with which a reply is known to have begun, after which batches are handed on as they are
 END = Chunk(finish_reason="stop", usage=Usage(10, 5))
 
 
@@ -299,13 +301,59 @@ def test_a_batch_is_seen_whole_by_those_who_can_and_singly_from_the_first_who_ca
 def batched(draw):
     """Give chunks of all kinds, and the same in batches."""
     plain = st.text("añ語 ", max_size=30).map(Chunk)
+    counted = st.builds(
+        lambda text, output: Chunk(text, usage=Usage(3, output)), st.text("ab", max_size=9), st.integers(0, 30)
+    )
     odd = st.sampled_from([
         Chunk(reasoning="hm"), Chunk("so", reasoning="thus"), Chunk(usage=Usage(3, 0)), Chunk(extra={"seal": "x"}),
         Chunk(tool_calls=(ToolCallDelta(0, "c", "look", "{}"),)), Chunk(parts=(RefusalPart(""),), text="no"),
     ])  # fmt: skip
-    chunks = draw(st.lists(st.one_of(plain, plain, plain, odd), min_size=1, max_size=20))
+    chunks = draw(st.lists(st.one_of(plain, plain, counted, odd), min_size=1, max_size=20))
     places = sorted({0, *draw(st.sets(st.integers(1, len(chunks)))), len(chunks)})
-    return chunks, [chunks[begin:end] for begin, end in itertools.pairwise(places)]
+    return chunks, [as_read(chunks[begin:end]) for begin, end in itertools.pairwise(places)]
+
+
+def as_read(chunks):
+    """Give a batch as readers do, who know of texts alone that they are that."""
+    if not all(chunk.text and chunk == Chunk(chunk.text, usage=chunk.usage) for chunk in chunks):
+        return chunks
+    batch = TextBatch(chunks)
+    batch.texts = [chunk.text for chunk in chunks]
+    usages = [chunk.usage for chunk in chunks]
+    batch.usages = usages if any(usages) else None
+    return batch
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda batch: batch.__setitem__(0, END), lambda batch: batch.append(END), lambda batch: batch.extend([END]),
+        lambda batch: batch.insert(0, END), lambda batch: batch.__iadd__([END]), lambda batch: batch.__imul__(2),
+        lambda batch: batch.pop(), lambda batch: batch.remove(ABC[0]), lambda batch: batch.clear(),
+        lambda batch: batch.__delitem__(0), lambda batch: batch.reverse(), lambda batch: batch.sort(),
+    ],
+)  # fmt: skip
+def test_a_batch_of_texts_that_somebody_changes_does_not_say_any_more_what_its_texts_are(change):
+    batch, plain = as_read(ABC), list(ABC)
+    assert batch.texts == ["a", "b", "c"]
+    change(batch)
+    change(plain)
+    assert (batch, batch.texts) == (plain, None)
+
+
+def test_what_was_received_of_a_batch_of_texts_and_nobody_read_is_told_at_the_end():
+    told = []
+
+    class Left(Body):
+        async def aclose(self):
+            return as_read(ABC)
+
+    async def leave():
+        stream = Response(Left(as_read(ABC)), runtime=RUNTIME, on_close=lambda end: told.extend(end.late))
+        await stream.aclose()
+
+    drive(leave())
+    assert told == ABC
 
 
 _REFUSAL = Chunk(parts=(RefusalPart(""),), text="no")
@@ -315,15 +363,20 @@ _WITH_BLANKS = [*[Chunk("")] * 10, *_WORDS, Chunk(""), Chunk("")]
 
 @given(batched(), st.sampled_from([20, 200, None]))
 @example((_WITH_BLANKS, [_WITH_BLANKS[:15], _WITH_BLANKS[15:]]), 20)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_however_a_reply_is_batched_it_counts_and_is_kept_alike(given_chunks, most):
     chunks, batches = given_chunks
     found = []
     for script in (chunks, batches):
-        provider = FakeProvider([*script, Chunk(finish_reason="stop")])
+
+        async def provider(request, script=script):
+            return Response(Body(BEGUN, *script, Chunk(finish_reason="stop")), runtime=request.runtime)
+
         options = {"providers": {"fake": provider}, "models": {"any": "fake:m"}, "prices": PRICES, "ledger": False}
         with Client(cache=Cache(MemoryTier(), max_reply_characters=100), **options) as llm:
             replies = [llm.complete("any", "Hi", max_output_tokens=most) for _ in range(2)]
         (attempt,) = replies[0].attempts
-        found.append((attempt.usage, attempt.chunks, replies[1].cache, replies[1].chunks, replies[0].message))
+        found.append(
+            (attempt.usage, attempt.chunks, replies[1].cache, replies[1].chunks, replies[1].usage, replies[0].message)
+        )
     assert found[0] == found[1]

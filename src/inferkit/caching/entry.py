@@ -12,18 +12,22 @@ from dataclasses import dataclass
 from itertools import accumulate, chain, compress, count
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from inferkit.core.body import TextBatch
 from inferkit.core.chunks import Chunk, ToolCallDelta
 from inferkit.core.messages import RefusalPart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from inferkit.core.body import Batch
     from inferkit.core.messages import Part
+    from inferkit.core.usage import Usage
 
-__all__ = ["CachedReply", "condense"]
+__all__ = ["CachedReply", "Recording", "condense"]
 
 T = TypeVar("T")
 
+_NONE: tuple[tuple[Any, ...], ...] = ((),) * len(Chunk._fields)
 _PIECES = 16
 _PIECE_CHARACTERS = 64
 _CHUNK_BYTES = 250  # what a chunk takes in memory besides its text
@@ -57,27 +61,72 @@ class CachedReply:
         return 2 * characters + _CHUNK_BYTES * (2 + len(self.chunks))
 
 
-def condense(chunks: Sequence[Chunk]) -> tuple[Chunk, ...]:
+class Recording:
+    """Keeps the chunks of a reply as they pass, until they are too many; they pass as they are.
+
+    Of the first of them it is known that they bring text and nothing else, but for what they count, and so need no
+    second look: `texts` are theirs, and `usage` what they counted last.
+    """
+
+    __slots__ = ("_room", "chunks", "texts", "usage")
+
+    def __init__(self, room: int) -> None:
+        self.chunks: list[Chunk] = []
+        self.texts: list[str] = []
+        self.usage: Usage | None = None
+        self._room = room
+
+    def add(self, chunk: Chunk) -> Chunk:
+        """Keep one chunk."""
+        if self._room >= 0:
+            plain = not (chunk.reasoning or chunk.tool_calls or chunk.parts or chunk.extra)
+            self._room -= len(chunk.text) if plain else chunk.size
+            if plain and chunk.finish_reason is None and not chunk.logprobs and len(self.texts) == len(self.chunks):
+                self.texts.append(chunk.text)
+                self.usage = chunk.usage or self.usage
+            self.chunks.append(chunk)
+            if self._room < 0:
+                self.chunks, self.texts = [], []
+        return chunk
+
+    def add_all(self, batch: Batch) -> Batch | None:
+        """Keep several, if they are plain text that leaves room; else None, and none is kept."""
+        if type(batch) is not TextBatch or batch.texts is None:
+            return None
+        room = self._room - sum(map(len, batch.texts))
+        if room < 0:
+            return None
+        self._room = room
+        if len(self.texts) == len(self.chunks):
+            self.texts += batch.texts
+            self.usage = (batch.usages and _last(batch.usages)) or self.usage
+        self.chunks += batch
+        return batch
+
+
+def condense(chunks: Sequence[Chunk], texts: Sequence[str] = (), usage: Usage | None = None) -> tuple[Chunk, ...]:
     """Merge the pieces of a reply into about sixteen, in their order; the last carries what is said of the whole reply.
 
-    Of several reports of usage, or of a finish reason, the last one holds.
+    Of several reports of usage, or of a finish reason, the last one holds. `texts` are those of the first chunks where
+    these are known to bring nothing else but usage, the last of which is `usage`.
     """
     if not chunks:
         return (Chunk(),)
-    texts, reasoning, calls, reasons, usages, _, parts, extras, logprobs = zip(*chunks, strict=True)
+    rest = chunks[len(texts) :]
+    more, reasoning, calls, reasons, usages, _, parts, extras, logprobs = zip(*rest, strict=True) if rest else _NONE
     extra: dict[str, Any] = {}
     for said in filter(None, extras):
         extra |= said
     last = Chunk(
         finish_reason=_last(reasons),
-        usage=_last(usages),
+        usage=_last(usages) or usage,
         extra=extra or None,
         logprobs=tuple(chain.from_iterable(logprobs)),
     )
-    size = max(_PIECE_CHARACTERS, sum(map(len, texts)) // _PIECES)
-    plain = min([next(compress(count(), said), len(chunks)) for said in (reasoning, calls, parts)])
-    others = _condensed(chunks[plain:], _Merger(size)) if plain < len(chunks) else ()
-    return (*map(Chunk, _merged(texts[:plain], size)), *others, last)
+    size = max(_PIECE_CHARACTERS, (sum(map(len, texts)) + sum(map(len, more))) // _PIECES)
+    plain = min([next(compress(count(), said), len(rest)) for said in (reasoning, calls, parts)])
+    others = _condensed(rest[plain:], _Merger(size)) if plain < len(rest) else ()
+    return (*map(Chunk, _merged([*texts, *more[:plain]], size)), *others, last)
 
 
 def _merged(texts: Sequence[str], size: int) -> list[str]:
@@ -92,7 +141,7 @@ def _merged(texts: Sequence[str], size: int) -> list[str]:
     return [text for text in merged if text]
 
 
-def _last(said: tuple[T | None, ...]) -> T | None:
+def _last(said: Sequence[T | None]) -> T | None:
     """Give the last of what was said, where something was."""
     return next(filter(None, reversed(said)), None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from inferkit.core.chunks import Chunk
 
@@ -12,12 +12,45 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inferkit.core.attempt import Outcome
+    from inferkit.core.usage import Usage
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["AllAtOnce", "AllThenFailure", "Batch", "Body", "Change", "ChangeAll", "End", "Explain", "OnClose"]
+__all__ = [
+    "AllAtOnce", "AllThenFailure", "Batch", "Body", "Change", "ChangeAll", "End", "Explain", "OnClose", "TextBatch",
+]  # fmt: skip
 
 Batch: TypeAlias = list[Chunk]
 """What one read brought, in its order."""
+
+
+class TextBatch(Batch):
+    """A batch whose chunks bring text and nothing else, but for what is counted with each, and whose reader says so.
+
+    `texts` has their texts, and `usages` what each counts, where its wire counts with every event. So nobody needs to
+    look at each chunk again to know that it is plain. Where the batch is changed, `texts` is None: it says no more.
+    """
+
+    __slots__ = ("texts", "usages")
+
+    texts: list[str] | None
+    usages: list[Usage | None] | None
+
+
+def _forgets(name: str) -> Callable[..., Any]:
+    change = getattr(list, name)
+
+    def changed(self: TextBatch, *given: Any, **options: Any) -> Any:
+        self.texts = None
+        return change(self, *given, **options)
+
+    return changed
+
+
+for _name in (
+    "__delitem__", "__iadd__", "__imul__", "__setitem__", "append", "clear", "extend", "insert", "pop", "remove",
+    "reverse", "sort",
+):  # fmt: skip
+    setattr(TextBatch, _name, _forgets(_name))
 
 
 class Body(Protocol):

@@ -44,7 +44,7 @@ async def finish(parts: list[Part], end: End, place: Runtime) -> None:
                     place.call_later_from_anywhere(part.body.aclose)
                     continue
                 late = await _close(part.body)
-                if type(late) is list and late:
+                if isinstance(late, list) and late:
                     end = replace(end, late=late)
                 continue
             waiting = part(end)

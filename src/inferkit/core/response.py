@@ -126,7 +126,7 @@ class Response:
                 maps = maps[seen:]
             else:
                 batch = await self._body.__anext__()
-                if type(batch) is not list:
+                if not isinstance(batch, list):
                     batch = [batch]
             if maps:
                 if len(batch) == 1:  # as most are

@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from inferkit.caching.control import CACHE, CACHE_TAGS
-from inferkit.caching.entry import CachedReply, condense
+from inferkit.caching.entry import CachedReply, Recording, condense
 from inferkit.caching.keys import cache_key
 from inferkit.caching.single_flight import Flights
 from inferkit.core.chunks import since_restart
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inferkit.caching.tier import Tier
-    from inferkit.core.body import Batch, End
+    from inferkit.core.body import End
     from inferkit.core.chunks import Chunk
     from inferkit.core.record import CallRecord
     from inferkit.core.request import Handler, Request
@@ -210,7 +210,7 @@ class Cache:
         request.record.cache = "miss"
         request.record.note("cache", result="miss")
         response = await call_next(request)
-        recording = _Recording(self._max_characters)
+        recording = Recording(self._max_characters)
 
         async def commit(end: End) -> None:
             if end.outcome == "completed":
@@ -219,14 +219,16 @@ class Cache:
         return response.map(recording.add, change_all=recording.add_all, on_close=commit)
 
     async def _keep(
-        self, key: bytes, recording: _Recording, runtime: Runtime, request: Request, response: Response
+        self, key: bytes, recording: Recording, runtime: Runtime, request: Request, response: Response
     ) -> None:
         record, tags = request.record, CACHE_TAGS.get(request) or ()
-        if not recording.is_clean(clamped=record.clamped) or record.degraded or _is_by_fallback(record):
+        if not _is_clean(recording.chunks, clamped=record.clamped) or record.degraded or _is_by_fallback(record):
             return
         try:
             entry = CachedReply(
-                condense(recording.chunks if len(record.attempts) < _REPAIRED else since_restart(recording.chunks)),
+                condense(recording.chunks, recording.texts, recording.usage)
+                if len(record.attempts) < _REPAIRED
+                else condense(since_restart(recording.chunks)),
                 stored_at=record.clock.time(),
                 cost_nanos=record.cost_nanos or 0,
                 provider=record.provider,
@@ -241,41 +243,9 @@ class Cache:
         await self._put(self._tiers, runtime, key, entry, record.id)
 
 
-class _Recording:
-    """Keeps the chunks that pass, until they are too many."""
-
-    __slots__ = ("_room", "chunks")
-
-    def __init__(self, room: int) -> None:
-        self.chunks: list[Chunk] = []
-        self._room = room
-
-    def add(self, chunk: Chunk) -> Chunk:
-        if self._room >= 0:
-            plain = not (chunk.reasoning or chunk.tool_calls or chunk.parts or chunk.extra)
-            self._room -= len(chunk.text) if plain else chunk.size
-            self.chunks.append(chunk)
-            if self._room < 0:
-                self.chunks = []
-        return chunk
-
-    def add_all(self, batch: Batch) -> Batch | None:
-        """Keep several, if they are plain text that leaves room."""
-        if not batch:
-            return batch
-        texts, reasoning, calls, _, _, _, parts, extras, _ = zip(*batch, strict=True)
-        if any(reasoning) or any(calls) or any(parts) or any(extras):
-            return None
-        room = self._room - sum(map(len, texts))
-        if room < 0:
-            return None
-        self._room = room
-        self.chunks += batch
-        return batch
-
-    def is_clean(self, *, clamped: bool) -> bool:
-        reason = next((chunk.finish_reason for chunk in reversed(self.chunks) if chunk.finish_reason), None)
-        return reason in _CLEAN and not (clamped and reason == "length")
+def _is_clean(chunks: Sequence[Chunk], *, clamped: bool) -> bool:
+    reason = next((chunk.finish_reason for chunk in reversed(chunks) if chunk.finish_reason), None)
+    return reason in _CLEAN and not (clamped and reason == "length")
 
 
 def _is_by_fallback(record: CallRecord) -> bool:

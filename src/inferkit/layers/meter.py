@@ -10,9 +10,10 @@ again and what it comes to at the end are one state, of which a part elsewhere w
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.attempt import Attempt
+from inferkit.core.body import TextBatch
 from inferkit.core.chunks import Chunk
 from inferkit.core.errors import DeadlineExceeded, LedgerError
 from inferkit.core.usage import NO_DETAILS, Usage
@@ -23,6 +24,8 @@ from inferkit.pricing.terms import PLAIN, served_on, terms_of
 from inferkit.pricing.tokens import HELD, Seen, leave
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from inferkit.core.attempt import Outcome
     from inferkit.core.body import Batch, End
     from inferkit.core.request import Handler, Request
@@ -161,9 +164,13 @@ class _Running:
         """Count several chunks, if they are plain text, and it is not time to look at them more closely."""
         if not batch:
             return batch
-        texts, reasoning, calls, reasons, reports, *_ = zip(*batch, strict=True)
-        if any(reasoning) or any(calls) or reasons.count(None) < len(batch):
-            return None
+        if type(batch) is TextBatch and batch.texts is not None:
+            texts: Sequence[str] = batch.texts
+            reports: Any = batch.usages or ()
+        else:
+            texts, reasoning, calls, reasons, reports, *_ = zip(*batch, strict=True)
+            if any(reasoning) or any(calls) or reasons.count(None) < len(batch):
+                return None
         text = "".join(texts)
         chars = self.chars + len(text)
         if chars > self.look_at:
