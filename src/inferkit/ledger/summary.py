@@ -87,12 +87,13 @@ class Stretch(NamedTuple):
 class Summary(NamedTuple):
     """All entries of a period, to be gone through once; who begins with the stretches may find the totals added up.
 
-    `totals` are of those that are alike, `stretches` lie between each two of the bounds that were given. Money is in
-    nano-dollars.
+    `totals` are of those that are alike, `stretches` lie between each two of the bounds that were given. `apart` are
+    the entries that are in no total, for who does not ask what the stretches cost. Money is in nano-dollars.
     """
 
     totals: Iterator[Total]
     stretches: Iterator[Stretch]
+    apart: Iterator[Entry]
 
 
 class Pending(NamedTuple):

@@ -81,6 +81,14 @@ def test_many_models_are_told_apart_by_day(ledger):
     assert len(summed.by("model")) > 20
 
 
+def test_calls_that_are_in_no_total_are_the_same_whether_or_not_the_costs_of_days_are_asked_for(ledger):
+    fill(ledger, 3)
+    bounds = [at("2026-10-01"), at("2026-11-10"), at("2026-12-01")]
+    apart = [entry for stretch in ledger.journal.summary(bounds).stretches for entry in stretch.apart]
+    assert list(ledger.journal.summary(bounds).apart) == apart
+    assert len(apart) > 50
+
+
 def test_what_providers_say_that_calls_cost_stands_beside_what_was_booked(ledger):
     enter(ledger, 5, details=UsageDetails(reported_nanos=7))
     enter(ledger, 6, details=UsageDetails(reported_nanos=6))

@@ -28,12 +28,13 @@ from inferkit.runtime import yielding
 PLANS = (Plan("pro", price="30", allowance="unlimited"), Plan("free", allowance="unlimited"))
 HALF = period("2026-11-09T12:00", "2026-11-20")
 several = (Part("primary", "x", "m0", "error", 300, 1, 1), Part("fallback", "x", "m1", "completed", 7000, 2, 2))
+unbilled = (Part("primary", "x", "m0", "error", 0), Part("fallback", "x", "m1", "completed", 7000, 2, 2))
 
 
 @st.composite
 def calls(draw):
     """A call, of few kinds, so that many are alike."""
-    one = draw(st.sampled_from([(), (), (), (), several]))
+    one = draw(st.sampled_from([(), (), (), (), several, unbilled]))
     fields = {
         "user": draw(st.sampled_from(["ana", "ben", None])),
         "plan": draw(st.sampled_from(["pro", None])),

@@ -197,10 +197,10 @@ def _tabulated(
     store = store_of(ledger)
     if isinstance(store, Summing):
         days, bounds = days_of(period)
-        totals, stretches = store.summary(bounds)
-        for entry in as_recorded(ledger, _apart(table, zip(days, stretches, strict=True)), since, until):
+        summary = store.summary(bounds)
+        for entry in as_recorded(ledger, _apart(table, zip(days, summary.stretches, strict=True)), since, until):
             table.add(entry)
-        for total in totals:
+        for total in summary.totals:
             table.add_total(total)
     else:
         for entry in recorded_calls(ledger, since, until):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from inferkit.ledger.amounts import Line
 
-__all__ = ["Balances", "Room"]
+__all__ = ["Balances", "Room", "is_plain"]
 
 _CALL = "call"
 
@@ -43,17 +43,18 @@ class Balances:
     def take(self, lines: Sequence[Line], amounts: Amounts) -> bool:
         """Charge a call if all lines have room for all of it. What costs nothing is free, also after the limit."""
         for line in lines:
-            used, grace = self._used_of(line), line.grace
-            if (
-                (line.usd is not None and 0 < amounts.usd > line.usd + grace.usd - used.usd)
-                or (line.tokens is not None and 0 < amounts.tokens > line.tokens + grace.tokens - used.tokens)
-                or (line.calls is not None and 0 < amounts.calls > line.calls + grace.calls - used.calls)
-            ):
+            if not _has_room(line, self._used_of(line), *amounts):
                 return False
-        if len(lines) == 1 and line.since is None and line.window != _CALL:
-            self._used[line.account][line.window] = _added(used, amounts)
-        else:
-            self.charge(lines, amounts)
+        self.charge(lines, amounts)
+        return True
+
+    def take_of(self, line: Line, usd: int, tokens: int, calls: int) -> bool:
+        """Charge a call to one plain line if it has room for all of it."""
+        windows = self._used[line.account]
+        used = windows.get(line.window, NOTHING)
+        if not _has_room(line, used, usd, tokens, calls):
+            return False
+        windows[line.window] = Amounts(used[0] + usd, used[1] + tokens, used[2] + calls)
         return True
 
     def charge(self, lines: Sequence[Line], amounts: Amounts) -> None:
@@ -77,6 +78,20 @@ class Balances:
             else:
                 total = _added(total, windows[window])
         return total
+
+
+def is_plain(line: Line) -> bool:
+    """Whether what is used of a line is kept in one place."""
+    return line.since is None and line.window != _CALL
+
+
+def _has_room(line: Line, used: Amounts, usd: int, tokens: int, calls: int) -> bool:
+    _, _, most_usd, most_tokens, most_calls, grace, *_ = line
+    return not (
+        (most_usd is not None and 0 < usd > most_usd + grace[0] - used[0])
+        or (most_tokens is not None and 0 < tokens > most_tokens + grace[1] - used[1])
+        or (most_calls is not None and 0 < calls > most_calls + grace[2] - used[2])
+    )
 
 
 def _added(one: Amounts, other: Amounts) -> Amounts:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from inferkit.core.errors import ConfigurationError
 from inferkit.economics.report.revenue import Customer, SubscriptionPeriod
-from inferkit.economics.what_if.balances import Balances
+from inferkit.economics.what_if.balances import Balances, is_plain
 from inferkit.economics.what_if.limits import Limit, judge
 from inferkit.economics.what_if.repricing import Repricing, cost_of
 from inferkit.economics.what_if.subscriptions import Subscriptions
@@ -139,10 +139,16 @@ class Replay:
 
     def passes(self, scopes: Sequence[tuple[str, Scope]], call: OneCall) -> bool:
         """Whether limits leave a call as it is. What it uses of them is noted then, and nothing otherwise."""
-        at, amounts = call.at, call.amounts
-        lines = [scope.line(at) for _, scope in scopes]
-        uses = Amounts(amounts[_USD], amounts[_INPUT] + amounts[_OUTPUT], amounts[_CALLS])
-        return self._balances.take(lines, uses)
+        amounts = call.amounts
+        return self._take(scopes, call.at, amounts[_USD], amounts[_INPUT] + amounts[_OUTPUT], amounts[_CALLS])
+
+    def _take(self, scopes: Sequence[tuple[str, Scope]], at: float, usd: int, tokens: int, calls: int) -> bool:
+        """Charge a call to all that holds it, if there is room for all of it."""
+        if len(scopes) == 1:  # as it mostly is
+            line = scopes[0][1].line(at)
+            if is_plain(line):
+                return self._balances.take_of(line, usd, tokens, calls)
+        return self._balances.take([scope.line(at) for _, scope in scopes], Amounts(usd, tokens, calls))
 
     def priced(self, entry: Entry) -> Charge:
         """Give a call as the scenario prices it."""
@@ -172,6 +178,13 @@ class Replay:
 
     def call(self, entry: Entry) -> Entry | None:
         """Give one call as it would have been, the same object if nothing changes; None for one that is refused."""
+        held = self.charge(entry)
+        if held is None or held is entry.charge:
+            return None if held is None else entry
+        return Entry(entry.call, entry.kind, entry.at, entry.calls, held, entry.accounts)
+
+    def charge(self, entry: Entry) -> Charge | None:
+        """Give what one call would have cost, the same object if nothing changes; None for one that is refused."""
         recorded = entry.charge
         caller = self._held_by(recorded.attribution, entry.at)
         charge = self._repricing(recorded, entry.at)
@@ -182,17 +195,14 @@ class Replay:
             self.users.add(caller.user)
             if held is not recorded:
                 self.met.add(caller.user)
-        if held is recorded:
-            return entry
-        return None if held is None else Entry(entry.call, entry.kind, entry.at, entry.calls, held, entry.accounts)
+        return held
 
     def _held(self, charge: Charge, caller: _Caller, entry: Entry) -> Charge | None:
         """Hold a call to all limits, and note what they do to it and what it uses of them."""
         scopes, user, at = caller.scopes, caller.user, entry.at
-        lines = [scope.line(at) for _, scope in scopes]
-        whole = Amounts(cost_of(charge), charge.input_tokens + charge.output_tokens, entry.calls)
-        if self._balances.take(lines, whole):
+        if self._take(scopes, at, cost_of(charge), charge.tokens, entry.calls):
             return charge
+        lines = [scope.line(at) for _, scope in scopes]
         limits = [
             Limit(name, self._balances.room(line), scope.budget.degrade_to)
             for (name, scope), line in zip(scopes, lines, strict=True)

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.usage import NO_DETAILS, Usage
 from inferkit.economics.report.calls import name_of
+from inferkit.ledger.journal import Charge, Part
 
 if TYPE_CHECKING:
     from inferkit.economics.what_if.scenario import Scenario
-    from inferkit.ledger.journal import Charge, Part
     from inferkit.ledger.summary import Total
     from inferkit.pricing.prices import Price
 
 __all__ = ["Repricing", "cost_of"]
 
-T = TypeVar("T", "Charge", "Part")
+T = TypeVar("T", Charge, Part)
+_PLACES = {kind: {name: place for place, name in enumerate(kind._fields)} for kind in (Charge, Part)}
 
 
 def cost_of(charge: Charge) -> int:
@@ -43,19 +44,23 @@ class Repricing:
         """Give a call as the scenario prices it. What it saved at other prices is not known any more."""
         if self._is_idle:
             return charge
+        parts = charge.parts
         served = self._found(charge.provider, charge.model)
-        if not charge.parts:
+        if not parts:
             if served is None:
                 return charge
             return _repriced(charge, *served, at, prompt_cache_saved=0, routing_saved=0)
-        attempts = [(part, self._found(part.provider, part.model)) for part in charge.parts]
-        if not any(found for _, found in attempts):
+        found = [self._found(part.provider, part.model) for part in parts]
+        if not any(found):
             return charge
-        parts = tuple(part if found is None else _repriced(part, *found, at) for part, found in attempts)
-        usd = None if any(part.usd is None for part in parts) else sum(part.usd or 0 for part in parts)
+        parts = tuple(
+            [part if each is None else _repriced(part, *each, at) for part, each in zip(parts, found, strict=True)]
+        )
+        costs = [part.usd for part in parts if part.usd is not None]
+        usd = sum(costs) if len(costs) == len(parts) else None
         provider, model = (charge.provider, charge.model) if served is None else served[:2]
-        return charge._replace(
-            parts=parts, usd=usd, provider=provider, model=model, prompt_cache_saved=0, routing_saved=0
+        return _changed(
+            charge, parts=parts, usd=usd, provider=provider, model=model, prompt_cache_saved=0, routing_saved=0
         )
 
     def on(self, target: str, charge: Charge, at: float) -> Charge:
@@ -130,6 +135,15 @@ class Repricing:
         return provider, model or "embedded", price
 
 
+def _changed(used: T, **fields: Any) -> T:
+    """Do what `_replace` does, which asks for each of all fields whether it changes: a replay does so for each call."""
+    kind = type(used)
+    places, values = _PLACES[kind], list[Any](used)
+    for name, value in fields.items():
+        values[places[name]] = value
+    return kind(*values)
+
+
 def _repriced(used: T, provider: str, model: str, price: Price, at: float, **more: Any) -> T:
     """Price one attempt; of one that was not billed nothing but the name changes, and what `more` says.
 
@@ -137,7 +151,7 @@ def _repriced(used: T, provider: str, model: str, price: Price, at: float, **mor
     """
     if not (used.input_tokens or used.output_tokens):
         same = not more and (used.provider, used.model) == (provider, model)
-        return used if same else used._replace(provider=provider, model=model, **more)
+        return used if same else _changed(used, provider=provider, model=model, **more)
     details = used.details
     usage = Usage(
         used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens, used.reasoning_tokens,
@@ -145,7 +159,7 @@ def _repriced(used: T, provider: str, model: str, price: Price, at: float, **mor
     )  # fmt: skip
     flat = price.schedule.flat
     if flat is not None and details is NO_DETAILS:
-        return used._replace(provider=provider, model=model, usd=flat.cost(usage), **more)
+        return _changed(used, provider=provider, model=model, usd=flat.cost(usage), **more)
     when = datetime.fromtimestamp(at, UTC)
     usd = price.cost(usage, when)
     if usd is None:

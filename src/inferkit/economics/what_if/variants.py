@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
@@ -61,6 +62,12 @@ def _left(totals: Iterable[Total], touched: Collection[int], passed: Iterable[To
     return itertools.chain((total for total in totals if total.key not in touched), passed)
 
 
+def _costs_the_same(held: Entry, entry: Entry) -> bool:
+    """Whether all attempts of a call are what they were, so that its day and its models cost what they did."""
+    before, after = entry.charge.parts, held.charge.parts
+    return bool(before) and len(before) == len(after) and all(map(operator.is_, before, after))
+
+
 class Whole:
     """See `Variant`: the whole scenario, in a table from which a report is made."""
 
@@ -98,8 +105,8 @@ class Whole:
     def add(self, entry: Entry) -> None:
         """See `Variant`."""
         held = self.replay.call(entry)
-        if held is entry and self._has_days:
-            self._table.add_apart_from_days(entry)
+        if held is not None and self._has_days and (held is entry or _costs_the_same(held, entry)):
+            self._table.add_apart_from_days(held)
         else:
             if self._has_days:
                 self._table.take_back(entry)
@@ -140,9 +147,9 @@ class Alone:
 
     def add(self, entry: Entry) -> None:
         """See `Variant`."""
-        held = self.replay.call(entry)
+        held = self.replay.charge(entry)
         if held is not None:
-            self._add(held.charge.attribution, cost_of(held.charge), held.at)
+            self._add(held.attribution, cost_of(held), entry.at)
 
     def _add(self, attribution: Attribution, cost: int, at: float) -> None:
         self._cost += cost

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from inferkit.economics.what_if.replay import Effect
     from inferkit.economics.what_if.scenario import Scenario
     from inferkit.ledger.protocols import Records
-    from inferkit.ledger.summary import Summary, Total
+    from inferkit.ledger.summary import Total
     from inferkit.pricing.prices import Price
 
 __all__ = ["Change", "WhatIf", "play"]
@@ -188,10 +188,6 @@ def _go_through(
             variant.replay.begin()
 
 
-def _apart(summary: Summary) -> Iterator[Entry]:
-    return itertools.chain.from_iterable(stretch.apart for stretch in summary.stretches)
-
-
 def _in_order(
     calls: Iterable[tuple[OneCall, Total, Iterable[Variant]]], apart: Iterable[Entry], everything: Sequence[Variant]
 ) -> Iterator[tuple[Entry | OneCall, Total | None, Iterable[Variant]]]:
@@ -213,12 +209,12 @@ def _sift(ledger: Records, before: Report, whole: Whole, everything: Sequence[Va
     assert isinstance(store, Summing)
     since, until = before.period.since.timestamp(), before.period.until.timestamp()
     summary = store.summary(days_of(before.period)[1])
-    apart = list(as_recorded(ledger, _apart(summary), since, until))
+    apart = list(as_recorded(ledger, summary.apart, since, until))
     totals = list(summary.totals)
     earlier: list[Total] = []
     if begins < since:
         summary = store.summary([begins, since])
-        apart += as_recorded(ledger, _apart(summary), begins, since)
+        apart += as_recorded(ledger, summary.apart, begins, since)
         earlier = list(summary.totals)
     apart.sort(key=lambda entry: entry.at)
     wanted: dict[int, list[Variant]] = defaultdict(list)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from inferkit.ledger.journal import Entry
     from inferkit.ledger.summary import ModelName
 
 __all__ = ["summarise"]
@@ -77,6 +78,7 @@ _APART = (
     f"SELECT id, {WITHOUT_ACCOUNTS} FROM main.entries "  # noqa: S608 - columns alone
     "WHERE id IN (SELECT value FROM json_each(?))"
 )
+_ALL_APART = f"SELECT id, {WITHOUT_ACCOUNTS} {_ALL} AND cell IS NULL ORDER BY id"
 _LAST = "SELECT coalesce(max(id), 0) FROM main.entries"
 _PAGE = 256
 _FLAGS_END = 13  # the columns before the amounts
@@ -86,7 +88,7 @@ _LEAST = -(2**63)
 def summarise(path: Path, migrations: Sequence[str], bounds: Sequence[float]) -> Summary:
     """Add up what was entered from the first of the bounds until before the last, for each two of them by model."""
     sums = _Sums(path, migrations, bounds)
-    return Summary(sums.totals(), sums.stretches())
+    return Summary(sums.totals(), sums.stretches(), sums.apart())
 
 
 class _Filling:
@@ -155,6 +157,14 @@ class _Sums:
         for since, until in self._bounds:
             spent, apart = self._reader.run_at_once(functools.partial(self._read, since, until))
             yield Stretch(spent, list(map(as_entry, apart)))
+
+    def apart(self) -> Iterator[Entry]:
+        for since, until in self._bounds:
+            yield from map(as_entry, self._reader.run_at_once(functools.partial(self._read_apart, since, until)))
+
+    def _read_apart(self, since: float, until: float, connection: sqlite3.Connection) -> list[Any]:
+        refuse_cut(connection, since, until)
+        return connection.execute(_ALL_APART, {**instants(since, until), "last": self._last}).fetchall()
 
     def _read(
         self, since: float, until: float, connection: sqlite3.Connection
