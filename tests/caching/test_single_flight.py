@@ -709,6 +709,24 @@ def test_a_thread_gets_its_chunk_though_another_has_gone_on_to_pull_the_next():
     assert threads.join() == {"leader": list(REPLY), "follower": list(REPLY)}
 
 
+def test_what_comes_while_a_reader_takes_what_there_is_is_not_given_twice():
+    class Filling(list):
+        """Another thread puts a chunk in whenever somebody has looked how many there are."""
+
+        def __len__(self):
+            size = super().__len__()
+            self.extend(left[:1])
+            del left[:1]
+            return size
+
+    flights, request = Flights(), ask()
+    response, _ = drive(join(flights, request, Lead(request, Body([]))))
+    (flight,) = flights._flights.values()
+    left = [Chunk(f"{number} ") for number in range(50)]
+    whole, flight.chunks = list(left), Filling()
+    assert drive(response.read()) == whole
+
+
 def test_direct_runtimes_of_several_clients_are_one_place():
     flights = Flights()
     first, second = ask(DirectRuntime()), ask(DirectRuntime())

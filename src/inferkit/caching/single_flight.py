@@ -266,8 +266,9 @@ class _Reader:
             if flight.state == _LANDED:
                 raise StopAsyncIteration
             raise flight.error_for_reader(leads=self._leads)
-        self._next = len(chunks)
-        return chunks[index:]
+        batch = chunks[index:]
+        self._next = index + len(batch)  # and no further: another thread may have put more there by now
+        return batch
 
 
 def _shares_budget(leader: CallRecord, request: Request) -> bool:
