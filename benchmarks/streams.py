@@ -187,7 +187,7 @@ def wire_chunks(*, quick: bool) -> list[Figure]:
                 ours = _Stacked(client)
                 rows[f"{wire}, stack"], rows[f"{wire}, stack whole"] = _block(ours.streamed), _block(ours.whole)
             times = await interleave_async(rows, calls=20, rounds=rounds)
-        return {
+        own = {
             wire: (
                 times.difference(f"{wire}, stack", f"{wire}, stack whole")
                 - times.difference(f"{wire}, raw", f"{wire}, raw whole")
@@ -195,11 +195,13 @@ def wire_chunks(*, quick: bool) -> list[Figure]:
             / EVENTS
             for wire in SPOKEN
         }
+        return {**own, "unit": times.microseconds("chat, raw whole")}
 
     with serving() as server:
         one = asyncio.run(measure(server))
         many = asyncio.run(measure(f"{server}/gathered"))
     return [
+        Figure("async call, httpx, which says how fast this machine is", many["unit"], "µs"),
         *(Figure(f"streamed chunk, {wire}, on top of raw bytes", one[wire], "µs") for wire in SPOKEN),
         *(
             Figure(f"streamed chunk, {wire}, {GATHERED} a read, on top of raw bytes", many[wire], "µs", at_most=4)
