@@ -189,18 +189,18 @@ def _go_through(
 
 
 def _in_order(
-    calls: Iterable[tuple[OneCall, Total, Iterable[Variant]]], apart: Iterable[Entry], everything: Sequence[Variant]
+    calls: Iterable[tuple[OneCall, Total, Iterable[Variant]]], apart: list[Entry], everything: Sequence[Variant]
 ) -> Iterator[tuple[Entry | OneCall, Total | None, Iterable[Variant]]]:
-    """Put calls of some totals and those that are apart in one order of their instants."""
-    rest = iter(apart)
-    entry = next(rest, None)
+    """Put calls of some totals and those that are apart in one order of their instants.
+
+    What is `apart` comes with its last first, and is taken out of the list, so that it takes no memory any longer.
+    """
     for call in calls:
-        while entry is not None and entry.at < call[0].at:
-            yield entry, None, everything
-            entry = next(rest, None)
+        while apart and apart[-1].at < call[0].at:
+            yield apart.pop(), None, everything
         yield call
-    if entry is not None:
-        yield from ((each, None, everything) for each in (entry, *rest))
+    while apart:
+        yield apart.pop(), None, everything
 
 
 def _sift(ledger: Records, before: Report, whole: Whole, everything: Sequence[Variant], begins: float) -> None:
@@ -217,6 +217,7 @@ def _sift(ledger: Records, before: Report, whole: Whole, everything: Sequence[Va
         apart += as_recorded(ledger, summary.apart, begins, since)
         earlier = list(summary.totals)
     apart.sort(key=lambda entry: entry.at)
+    apart.reverse()
     wanted: dict[int, list[Variant]] = defaultdict(list)
     whole.begin_days()
     for variant in everything:
