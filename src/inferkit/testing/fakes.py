@@ -175,7 +175,7 @@ def make_request(text: str = "Hello", *, model: str = "fake:any", runtime: Runti
     return Request(model=model, messages=(message,), runtime=runtime, record=CallRecord(runtime))
 
 
-def settled(timeout: float = 5.0) -> None:
+def settled(timeout: float = 30.0) -> None:
     """Wait until every stream that was dropped so far has been ended and settled.
 
     Raises `AssertionError` if that takes longer than `timeout` seconds.
