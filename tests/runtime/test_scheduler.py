@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import multiprocessing
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -17,10 +19,6 @@ from inferkit.runtime.scheduler import Timer
 def timers():
     """Those that something still refers to."""
     return [thing for thing in gc.get_objects() if type(thing) is Timer]
-
-
-def threads():
-    return [thread for thread in threading.enumerate() if thread.name == "inferkit-scheduler"]
 
 
 def after(seconds, due):
@@ -115,15 +113,29 @@ def test_one_that_fails_does_not_keep_others_from_their_turn(caplog):
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_the_thread_ends_when_nothing_is_left_and_another_one_is_started_for_the_next(monkeypatch):
-    monkeypatch.setattr(scheduler, "_IDLE_SECONDS", 0.01)
-    others = {id(timer) for timer in timers()}  # which somebody else in this process may keep
-    for _ in range(2):
-        after(3600, lambda: None).stop()
-        for thread in threads():
-            thread.join(30)
-        assert threads() == []
-        assert {id(timer) for timer in timers()} <= others
+THREAD_BY_THREAD = """
+import gc, threading
+from inferkit.runtime import clock, scheduler
+
+def alive():
+    return [thread for thread in threading.enumerate() if thread.name == "inferkit-scheduler"]
+
+scheduler._IDLE_SECONDS = 0.01
+for _ in range(2):
+    timer = scheduler.Timer(clock.now() + 3600, lambda: None)
+    assert timer.start()
+    (thread,) = alive()
+    assert timer.stop()
+    thread.join(30)
+    assert alive() == []
+    del timer
+    assert not [thing for thing in gc.get_objects() if type(thing) is scheduler.Timer]
+"""
+
+
+def test_the_thread_ends_when_nothing_is_left_and_another_one_is_started_for_the_next():
+    """In a process of its own, where nobody else has timers."""
+    subprocess.run([sys.executable, "-c", THREAD_BY_THREAD], check=True, timeout=60)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")

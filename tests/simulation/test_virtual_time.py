@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import anyio
 import pytest
@@ -83,3 +84,19 @@ def test_afterwards_the_clocks_are_the_machines():
     with pytest.raises(LookupError):
         run_in(VirtualTime(MARCH), main)
     assert (clock.now, clock.time, writer.disk) == before
+
+
+@pytest.mark.parametrize("step", ["_make_self_pipe", "set_debug"])
+def test_an_interrupt_in_the_making_of_the_loop_leaves_nothing_to_complain_of(monkeypatch, step):
+    """pytest makes an error of what a loop that cannot be closed says when it is collected."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    async def main():
+        raise AssertionError
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, step, interrupted, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        run_in(VirtualTime(MARCH), main)
+    gc.collect()

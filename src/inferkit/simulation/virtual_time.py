@@ -95,11 +95,16 @@ class _Selector(selectors.DefaultSelector):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    _closed = True  # until it is made: an interrupt in the midst of that leaves nothing to warn of
+    _is_made = False
 
     def __init__(self, time: VirtualTime) -> None:
         self._virtual = time
         super().__init__(_Selector(time))
+        self._is_made = True
+
+    def __del__(self) -> None:
+        if self._is_made:  # an interrupt in the midst of that leaves one that cannot be closed
+            super().__del__()
 
     def time(self) -> float:
         return self._virtual.now()
