@@ -16,6 +16,7 @@ import pytest
 from chat_wire import HELLO, delta
 from command import command
 from inferkit import SqliteLedger
+from inferkit.cli.tracing import CommandTrace
 from otlp import Receiver
 from wire import UNTIL_CLOSED, Wire, event, reply, sse
 
@@ -180,6 +181,27 @@ def test_ctrl_c_while_the_trace_is_sent_leaves_the_reply(configured):
     assert (asking.returncode, out) == (130, b"Hello\n"), err
     assert b"the trace was not sent" in err
     assert b"Traceback" not in err
+
+
+def test_what_ctrl_c_finds_in_the_making_as_the_trace_is_sent_has_no_say(command, configured, monkeypatch):
+    """pytest makes an error of what a thing says that cannot be closed, as a reply of http.client that is half made."""
+
+    class HalfMade:
+        def __init__(self):
+            raise KeyboardInterrupt
+
+        def __del__(self):
+            self.never_made.close()
+
+    def export(_):
+        yield HalfMade()
+
+    monkeypatch.setattr(CommandTrace, "export", export)
+    with Wire(lambda _: sse(HELLO)) as server:
+        configured(server)
+        ran = command("ask", "hi")
+    assert (ran.code, ran.out) == (130, "Hello\n")
+    assert ran.said("interrupted; the trace was not sent")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from inferkit.cli.configured import configured_client
-from inferkit.cli.interrupts import INTERRUPTED
+from inferkit.cli.interrupts import INTERRUPTED, drop_half_made
 from inferkit.cli.showing import dollars, exact, write_json
 from inferkit.cli.tracing import CommandTrace
 from inferkit.core.errors import BudgetExceeded, ConfigurationError, DeadlineExceeded, InferkitError, ProviderError
@@ -84,7 +84,8 @@ def _send(trace: CommandTrace, err: Console) -> int:
         with err.status("sending the trace ...") if err.is_terminal else contextlib.nullcontext():
             for problem in trace.export():
                 err.print(Text(printable(problem), style="red"))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        drop_half_made(interrupt)
         err.print(Text("interrupted; the trace was not sent", style="dim"))
         return INTERRUPTED
     return 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-__all__ = ["INTERRUPTED", "Commands", "Interrupted"]
+__all__ = ["INTERRUPTED", "Commands", "Interrupted", "drop_half_made"]
 
 INTERRUPTED = 130  # as shells say it of a program that SIGINT ended
 
@@ -27,3 +29,15 @@ class Commands(TyperGroup):
             said = str(interrupt) if isinstance(interrupt, Interrupted) else ""
             typer.echo(f"interrupted; {said}" if said else "interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
+
+
+def drop_half_made(interrupt: KeyboardInterrupt) -> None:
+    """Let go of what an interrupt found in the making, here and now, and say nothing of what cannot be closed.
+
+    Such a thing complains on the terminal when it goes: a reply of http.client's does, for example.
+    """
+    complain, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        traceback.clear_frames(interrupt.__traceback__)
+    finally:
+        sys.unraisablehook = complain
