@@ -317,10 +317,12 @@ def as_read(chunks):
     """Give a batch as readers do, who know of texts alone that they are that."""
     if not all(chunk.text and chunk == Chunk(chunk.text, usage=chunk.usage) for chunk in chunks):
         return chunks
+    usages = [chunk.usage for chunk in chunks if chunk.usage is not None]
+    if usages and len(usages) < len(chunks):
+        return chunks
     batch = TextBatch(chunks)
     batch.texts = [chunk.text for chunk in chunks]
-    usages = [chunk.usage for chunk in chunks]
-    batch.usages = usages if any(usages) else None
+    batch.usages, batch.usage = (usages, Usage.last_of(usages)) if usages else (None, None)
     return batch
 
 

@@ -6,9 +6,11 @@ import itertools
 import random
 
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from inferkit.core.usage import Usage
 from inferkit.pricing.likely import LikelyTokens
+from inferkit.pricing.text_kinds import count
 from inferkit.pricing.tokens import Seen, leave
 from inferkit.testing import make_request
 from texts import KINDS, SIZES, tokens_in
@@ -152,3 +154,24 @@ def test_a_prompt_and_a_reply_without_text_are_estimated_too():
     leave(calls.likely.models, calls.asked(""), Usage(8, 0), Seen(), seconds=0.1, waited=0.1)
     assert calls.likely.output(calls.asked("Hi"), Seen(), 0.1, 0) == 0
     assert far_off(calls.estimates("english")) == []
+
+
+@settings(max_examples=50)
+@given(
+    st.text("ab 1é漢", min_size=1, max_size=300), st.integers(0, 6), st.integers(1, 400), st.integers(0, 300),
+    st.floats(0, 400),
+)  # fmt: skip
+def test_whether_a_reply_is_more_than_is_paid_for_is_said_as_surely_where_that_is_asked_for_alone(
+    text, calls, tokens, chunks, most
+):
+    likely = LikelyTokens()
+    request = make_request("hi", model="m").replace(provider="p")
+    for _ in range(calls):
+        likely.models["p", "m"].output.learn(count(text.encode()), tokens)
+    seen = Seen()
+    seen.pieces.append(text)
+    seen.chars, seen.chunks = len(text), chunks
+    surely = likely.surely(request, seen)
+    asked = likely.surely(request, seen, above=most)
+    assert (asked > most) is (surely > most)
+    assert asked == surely if surely > most else surely <= asked <= most

@@ -167,19 +167,22 @@ class _Running:
         if type(batch) is TextBatch and batch.texts is not None:
             texts: Sequence[str] = batch.texts
             reports: Any = batch.usages or ()
+            report = batch.usage
         else:
             texts, reasoning, calls, reasons, reports, *_ = zip(*batch, strict=True)
             if any(reasoning) or any(calls) or reasons.count(None) < len(batch):
                 return None
+            report = None
         text = "".join(texts)
         chars = self.chars + len(text)
         if chars > self.look_at:
             self._look_again_after(self._surely())
             if chars > self.look_at:
                 return None
-        if any(reports):
+        if report is not None or any(reports):
             if not all(reports) or (self.most < _NEVER and max(map(_OUTPUT, reports)) > self.most):
                 return None
+            reports = reports if report is None else (report,)
             self.usage = Usage.last_of(reports if self.usage is None else (self.usage, *reports))
             self.seen.reported_at = chars
         if self.first is None:
@@ -218,9 +221,9 @@ class _Running:
         return chunk
 
     def _surely(self) -> float:
-        """Count what has come, at least."""
+        """Count what has come, at least, or a little more where that is within what is paid for."""
         self.seen.chars, self.seen.chunks = self.chars, self.chunks - self.blank
-        return self.likely.surely(self.request, self.seen)
+        return self.likely.surely(self.request, self.seen, above=self.most)
 
     def _look_again_after(self, tokens: float) -> None:
         """Say when to count again, where so many have come."""

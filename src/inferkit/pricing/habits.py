@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
+from operator import mul
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inferkit.pricing.text_kinds import KINDS, NOTHING, Counts, count
@@ -89,7 +90,7 @@ class _Factors:
 
     def mean(self, counts: Counts) -> float:
         """Give the likeliest number of tokens, no higher than lower."""
-        return sum([factor * tokens for factor, tokens in zip(self._factors, counts, strict=False)])
+        return _dot(self._factors, counts)
 
     def margin(self, counts: Counts) -> float:
         """By how much of itself an estimate has to be higher, so that it is seldom too low."""
@@ -138,7 +139,8 @@ class _Factors:
 
 
 def _dot(some: Iterable[float], others: Iterable[float]) -> float:
-    return sum([one * other for one, other in zip(some, others, strict=False)])
+    total: float = sum(map(mul, some, others))
+    return total
 
 
 class Habits:

@@ -116,16 +116,23 @@ class LikelyTokens:
         most = request.max_output_tokens
         return likely if most is None or surely > most else min(likely, most)
 
-    def surely(self, request: Request, seen: Seen) -> float:
-        """How many tokens there are in what was seen at least, as far as can be told."""
+    def surely(self, request: Request, seen: Seen, *, above: float = 0.0) -> float:
+        """How many tokens there are in what was seen at least, as far as can be told.
+
+        Whoever asks only whether they are more than `above` may be given some more of them where they are not, which is
+        known sooner.
+        """
         known = self._known(request)
         counts = seen.counts()
         # a provider whose counts hold more than its texts, thoughts for example, must not have whole replies cut
         tokens = min(known.output.mean(counts), sum(counts))
-        margin = 0.25 if known.output.calls < 3 else max(0.1, known.output.margin(counts))  # noqa: PLR2004
         chunks = seen.chunks
         if tokens / 1.2 < chunks < tokens:  # as where each token comes in a piece of its own
             tokens = chunks
+        few = known.output.calls < 3  # noqa: PLR2004
+        margin = 0.25 if few else 0.1
+        if not few and tokens / (1 + margin) > above:
+            margin = max(margin, known.output.margin(counts))
         return tokens / (1 + margin)
 
     def _known(self, request: Request) -> Habits:

@@ -123,27 +123,28 @@ class ReplyReader:
         chunks: list[Chunk] = []
         texts = self._texts
         if texts is not None:
+            size = 0
             if parser.between and not self._waits_for_text:
-                found = texts.read(data)
-                if found is not None:  # as nearly always
-                    self._room -= len(data) + texts.size * len(found)
+                found, size = texts.read(data)
+                self._room -= size + texts.size * len(found)
+                if size == len(data):  # as nearly always
                     return self._stop() if self._room < 0 else found
-            data = self._read_plain(parser, data, texts, chunks)
+                chunks += found
+            data = self._read_apart(parser, data, size, texts, chunks)
         if data and not self.done and self.failure is None:
             self._decode(parser, data, chunks)
         return self._stop() if self._room < 0 else chunks
 
-    def _read_plain(self, parser: SSEParser, data: bytes, texts: Texts, chunks: list[Chunk]) -> bytes:
-        """Read what is plain, and those events after which more of it may be; give what is left to be decoded."""
+    def _read_apart(self, parser: SSEParser, data: bytes, size: int, texts: Texts, chunks: list[Chunk]) -> bytes:
+        """Read events after which more may be plain texts, and those; give what is left to be decoded.
+
+        So many bytes of `data` were plain texts, and are read.
+        """
         end = b"\n\r\n" if _CR in data else b"\n\n"
+        data = data[size:]
         for _ in range(_MOST_APART):
-            if parser.between and not self._waits_for_text:
-                size = self._take_texts(data, end, texts, chunks)
-                data = data[size:]
-                if not (data and (size or texts.wants_more)):
-                    break
-                if size:
-                    continue
+            if not (size or texts.wants_more) and parser.between and not self._waits_for_text:
+                break
             # one that may teach what is around its text, or the rest of one that was cut: those after it may be plain
             first = data.find(end) + len(end)
             if not len(end) <= first < len(data):
@@ -152,18 +153,13 @@ class ReplyReader:
             data = data[first:]
             if self.done or self.failure is not None:
                 break
-        return data
-
-    def _take_texts(self, data: bytes, end: bytes, texts: Texts, chunks: list[Chunk]) -> int:
-        """Read plain texts that some bytes begin with, of all events or half of them; say how many bytes that was."""
-        whole = data.rfind(end) + len(end)
-        for size in (whole, data.find(end, whole >> 1) + len(end)):
-            found = texts.read(data[:size])
-            if found is not None:
+            size = 0
+            if parser.between and not self._waits_for_text:
+                found, size = texts.read(data)
                 self._room -= size + texts.size * len(found)
                 chunks += found
-                return size
-        return 0
+                data = data[size:]
+        return data
 
     def _decode(self, parser: SSEParser, data: bytes, chunks: list[Chunk]) -> None:
         """Read bytes as the events that they are."""

@@ -9,8 +9,9 @@ those before it say, so that such an event could mean nothing else.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
-from itertools import repeat
+from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from inferkit.core.body import TextBatch
@@ -38,6 +39,7 @@ _ALLOWED = {  # with quantifiers that give nothing back: nothing is read twice, 
 }
 _PLAIN = {kind: re.compile(allowed).fullmatch for kind, allowed in _ALLOWED.items()}
 _STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*')
+_CR = b"\r"[0]  # a number, which is found in bytes five times as fast
 _NOWHERE = re.compile(rb"(?!)")
 _OF_CHUNK, _OF_USAGE = 170, 180
 _MOST_PLACES = 8
@@ -73,41 +75,44 @@ class _TextPlace(NamedTuple):
 class _AlikeEvents(NamedTuple):
     """How events are taken apart that are alike but for their places.
 
-    `seam` is what stands between the last place of one and the first of the next. `take_apart` gives what is in the
-    places of each. It goes by how long what is around them is; that it is the same bytes is seen when they are put
-    together again.
+    `end` and `next` are what stands after the data of one, and between those of two; `seam` is all between the last
+    place of one and the first of the next. `take_apart` gives what is in the places of each. It goes by how long what
+    is around them is; that it is the same bytes is seen when they are put together again.
     """
 
     end: bytes
+    next: bytes
     seam: bytes
     take_apart: Callable[[bytes], list[Any]]
 
 
-_Brought: TypeAlias = "tuple[list[tuple[bytes, ...]], list[str], dict[str, list[int]]]"
-"""What events bring: each of them in pieces, their texts, and all that they count."""
+_Usages: TypeAlias = "Callable[[dict[str, list[int]], int], tuple[list[Usage], Usage] | None]"
+_Brought: TypeAlias = "tuple[list[tuple[bytes, ...]], list[str], dict[str, list[int]], int]"
+"""What events bring: each of them in pieces, their texts, and all that they count; and how many bytes they are."""
 
 
 class Texts:
     """What is around the text in the events of one reply, once that is known.
 
-    `usages` gives what has been counted with each of several events; see `GeminiCounts.grow`. `wants_more` says that
-    nothing is known, and that another event may teach it. `size` is about what a chunk takes in memory, in bytes.
+    `usages` gives what has been counted with each of several events, and with all of them; see `GeminiCounts.grow`.
+    `wants_more` says that nothing is known, and that another event may teach it. `size` is about what a chunk takes in
+    memory, in bytes.
     """
 
     __slots__ = (
-        "_after", "_before", "_between", "_form", "_head", "_known", "_places", "_steps", "_tries", "_two", "_usages",
-        "size",
+        "_after", "_before", "_between", "_counts", "_form", "_head", "_known", "_places", "_steps", "_text", "_tries",
+        "_two", "_usages", "size",
     )  # fmt: skip
 
-    def __init__(
-        self, form: TextForm, usages: Callable[[dict[str, list[int]], int], Iterable[Usage | None]] | None = None
-    ) -> None:
+    def __init__(self, form: TextForm, usages: _Usages | None = None) -> None:
         self.size = _OF_CHUNK if usages is None else _OF_CHUNK + _OF_USAGE
         self._form = form
         self._usages = usages
         self._head = self._before = self._after = b""
         self._between: list[bytes] = []
         self._places: list[_TextPlace] = []
+        self._text = 0  # which of the places that is
+        self._counts: list[tuple[str, int]] = []  # and those that count something
         self._two = 0  # events take at least so many bytes
         self._steps: list[tuple[_TextPlace, Callable[[bytes], object], bytes]] = []  # and what stands after the place
         self._known: _AlikeEvents | None = None
@@ -122,23 +127,28 @@ class Texts:
         """Know nothing any more: something else came, after which an event of the same bytes may mean another thing."""
         self._head, self._known = b"", None
 
-    def read(self, data: bytes) -> list[Chunk] | None:
-        """Read whole events, if all of them bring text alone and are like the one that was learned from."""
+    def read(self, data: bytes) -> tuple[list[Chunk], int]:
+        """Read the events that some bytes begin with and that are like the one that was learned from.
+
+        They bring text alone. Say how many bytes they are.
+        """
         if len(data) < self._two:
-            return self._read_one(data)
+            chunks = self._read_one(data)
+            if chunks is not None:
+                return chunks, len(data)
         found = self._taken_apart(data)
         if found is None:
-            return None
-        events, texts, counts = found
+            return [], 0
+        events, texts, counts, size = found
         self._tries = _TRIES
-        usages = None if self._usages is None else list(self._usages(counts, len(events)))
+        usages, usage = (self._usages and self._usages(counts, len(events))) or (None, None)
         said = zip(texts, repeat(""), repeat(()), repeat(None), usages or repeat(None), events, *_NOTHING_MORE)
         batch = TextBatch(map(_new, repeat(Chunk), said))
-        batch.texts, batch.usages = texts, usages
-        return batch
+        batch.texts, batch.usages, batch.usage = texts, usages, usage
+        return batch, size
 
     def _read_one(self, data: bytes) -> list[Chunk] | None:
-        """Read one event, as most reads bring, in a third of the time that `_taken_apart` takes."""
+        """Read one whole event, as most reads bring, in a third of the time that `_taken_apart` takes."""
         head, after = self._head, self._after
         rest = data.removesuffix(b"\r\n\r\n" if data.endswith(b"\r\n\r\n") else b"\n\n")
         around = len(head) + len(after)
@@ -159,44 +169,62 @@ class Texts:
         except UnicodeDecodeError:
             return None
         self._tries = _TRIES
-        usage = None if self._usages is None else next(iter(self._usages(counts, 1)))
+        known = self._usages and self._usages(counts, 1)
+        usage = known[1] if known else None
         return [_new(Chunk, (words, "", (), None, usage, (self._before, event, after), (), None, ()))]
 
     def _taken_apart(self, data: bytes) -> _Brought | None:
-        """Give what events bring, or None where one of them is not like the one that was learned from."""
+        """Give what the first events bring that are like the one that was learned from; None where there are none."""
         if not self._head or not data.startswith(self._head):
             return None
-        known = self._known
-        if known is None or not data.endswith(known.end):
-            known = self._known = self._knowing(b"\r\n\r\n" if data.endswith(b"\r\n\r\n") else b"\n\n")
+        known, end = self._known, b"\r\n\r\n" if _CR in data else b"\n\n"
+        if known is None or known.end != end:
+            known = self._known = self._knowing(end)
         found = known.take_apart(data)
-        columns: list[Sequence[bytes]] = [found] if len(self._places) == 1 else list(zip(*found, strict=True))
-        pieces: list[Iterable[bytes]] = [columns[0]]
-        for constant, column in zip(self._between, columns[1:], strict=True):
-            pieces += [repeat(constant), column]
-        last = pieces[0] if len(pieces) == 1 else map(b"".join, zip(*pieces, strict=False))
-        if b"%s%s%s%s" % (self._head, known.seam.join(last), self._after, known.end) != data:
-            return None
-        events = list(zip(repeat(self._before), *pieces, repeat(self._after), strict=False))
-        counts: dict[str, list[int]] = {}
-        texts: Sequence[bytes] = ()
-        for place, column in zip(self._places, columns, strict=True):
-            if place.kind == "text":
-                texts = column
-            elif place.name and b"" not in column:
-                counts[place.name] = list(map(int, column))
-        if not texts[-1]:  # of what is left
-            return None
+        if len(self._places) == 1:
+            columns: list[Sequence[bytes]] = [found]
+            events = self._events(columns)
+            again = b"%s%s%s%s" % (self._head, known.seam.join(found), self._after, end)
+        else:
+            columns = list(zip(*found, strict=True))
+            events = self._events(columns)
+            again = b"%s%s%s" % (self._form.lead, known.next.join(map(b"".join, events)), end)
+        size = len(data)
+        if again != data or not columns[self._text][-1]:  # of what is left
+            columns, size = self._alike(columns, again, data)
+            if not size:
+                return None
+            events = self._events(columns)
+        counts = {name: list(map(int, columns[place])) for name, place in self._counts}
         try:
-            return events, b"\0".join(texts).decode().split("\0"), counts
+            return events, b"\0".join(columns[self._text]).decode().split("\0"), counts, size
         except UnicodeDecodeError:
             return None
+
+    def _events(self, columns: list[Sequence[bytes]]) -> list[tuple[bytes, ...]]:
+        """Give events piece by piece: what is in their places, and what stands around these."""
+        pieces: list[Iterable[bytes]] = [repeat(self._before), columns[0]]
+        for constant, column in zip(self._between, columns[1:], strict=True):
+            pieces += [repeat(constant), column]
+        return list(zip(*pieces, repeat(self._after), strict=False))
+
+    def _alike(self, columns: list[Sequence[bytes]], again: bytes, data: bytes) -> tuple[list[Sequence[bytes]], int]:
+        """Give the places of those first events that came as they are put together `again`, and how long these are."""
+        assert self._known is not None
+        same = bisect_left(range(len(data)), True, key=lambda size: again[: size + 1] != data[: size + 1])
+        around = len(self._known.seam) + sum(map(len, self._between))
+        ends = list(accumulate([around + sum(map(len, event)) for event in zip(*columns, strict=True)], initial=0))
+        alike = bisect_right(ends, same) - 1
+        if alike and not columns[self._text][alike - 1]:
+            alike -= 1
+        return [column[:alike] for column in columns], ends[alike]
 
     def _knowing(self, end: bytes) -> _AlikeEvents:
         """Say how events are taken apart that end with these line ends."""
         around = [self._head, *self._between, self._after + end]
         kinds = tuple([place.kind for place in self._places])
-        return _AlikeEvents(end, around[-1] + self._head, _taking_apart(tuple(map(len, around)), kinds))
+        apart = _taking_apart(tuple(map(len, around)), kinds)
+        return _AlikeEvents(end, end + self._form.lead, around[-1] + self._head, apart)
 
     def learn(self, event: bytes) -> None:
         """Look what is around the text of an event that brought words, if it brought a text and nothing else."""
@@ -217,6 +245,8 @@ class Texts:
         if len(places) > _MOST_PLACES or b"" in between or not self._is_known_form(constants, places):
             return
         self._before, self._between, self._after, self._places = before, between, after, places
+        self._text = next(number for number, place in enumerate(places) if place.kind == "text")
+        self._counts = [(place.name, number) for number, place in enumerate(places) if place.name]
         self._steps = [(at, _PLAIN[at.kind], follows) for at, follows in zip(places, [*between, b""], strict=True)]
         self._head = self._form.lead + before
         self._two = 2 * len(self._head + after + b"\n\n")

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from itertools import repeat
 from operator import add, sub
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inferkit.core.usage import NO_DETAILS, Usage, UsageDetails
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = ["GeminiCounts", "read_usage", "write_usage"]
 
@@ -51,11 +48,16 @@ class GeminiCounts:
         self._last = usage
         return usage
 
-    def grow(self, counts: dict[str, list[int]], reports: int) -> Iterable[Usage | None]:
-        """Take reports that differ from the last one in these `counts` alone; give what was known with each."""
+    def grow(self, counts: dict[str, list[int]], reports: int) -> tuple[list[Usage], Usage] | None:
+        """Take reports that differ from the last one in these `counts` alone.
+
+        Give what was known with each, and what they say together; None where nothing is known.
+        """
         known, last = self._known, self._last
-        if last is None or not counts:
-            return [last] * reports
+        if last is None:
+            return None
+        if not counts:
+            return [last] * reports, last
         said, thought, total = [
             counts.get(name) or [_count(known.get(name))] * reports
             for name in ("candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount")
@@ -63,13 +65,17 @@ class GeminiCounts:
         given, _, cached, _, _, _, details = last
         if "thoughtsTokenCount" in known:
             output = list(map(add, said, thought))
+        elif list(map(sub, total, said)) == [given] * reports:  # as nearly always
+            output = said
         else:
             output = [each - given if each > given + one else one for one, each in zip(said, total, strict=True)]
             thought = list(map(sub, output, said))
         known |= {name: column[-1] for name, column in counts.items()}
         # one is made of every event: without a step of Python for any
         every = zip(repeat(given), output, repeat(cached), repeat(0), thought, repeat(False), repeat(details))
-        return map(_new, repeat(Usage), every)
+        usages = list(map(_new, repeat(Usage), every))
+        whole = usages[-1].output_tokens and (usages[-1].reasoning_tokens or not any(thought))
+        return usages, usages[-1] if whole else Usage.last_of(usages)
 
 
 def read_usage(counts: Any) -> Usage | None:
