@@ -12,7 +12,7 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from budgets.stack import AT, BOOK, Around, InBatches, Stack, late, likely_input, likely_output, make_request
+from budgets.stack import AT, BOOK, Around, InBatches, Stack, Timed, late, likely_input, likely_output, make_request
 from inferkit.budgets.budget import Budget
 from inferkit.budgets.scope import Scope
 from inferkit.core.chunks import Chunk
@@ -698,7 +698,7 @@ def test_without_a_meter_what_was_held_is_what_is_charged(ledger):
     stack = Stack(ledger, FakeProvider(REPLY))
 
     async def main(runtime):
-        request = make_request(runtime, scope(usd="5"), max_output_tokens=100)
+        request = make_request(Timed(runtime, stack.clock), scope(usd="5"), max_output_tokens=100)
         await (await stack.names(request, lambda each: stack.budget(each, stack.model))).read()
         return request
 
