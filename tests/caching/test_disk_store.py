@@ -81,6 +81,26 @@ def test_an_entry_is_gone_when_its_time_is_over(tier, folder):
     assert tier.get(KEY) is None
 
 
+def test_an_entry_takes_the_place_of_the_one_under_its_key_with_all_that_belongs_to_it(folder):
+    with bytes_store(folder) as store, database(folder) as connection:
+        store.write([(KEY, b"old", 60.0, "one:model"), (b"l" * 32, b"other", None, "one:model")])
+        connection.execute("UPDATE Cache SET mode = 3, filename = 'x', size = 5, access_count = 2 WHERE key = ?", [KEY])
+        before = time.time()
+        store.write([(KEY, b"new", None, "two:model")])
+        rows = connection.execute("SELECT * FROM Cache WHERE key = ?", [KEY])
+        ((_, key, raw, stored, expires, used, *others),) = rows.fetchall()
+        assert before <= stored == used <= time.time()
+        assert (key, raw, expires, others) == (KEY, 1, None, [0, "two:model", 0, 1, None, b"new"])
+        assert len(store) == 2, "what diskcache counts itself"
+
+
+def test_entries_that_are_kept_together_are_all_kept_or_none_is(folder):
+    with bytes_store(folder) as store, pytest.raises(DamagedRowError):
+        store.write([(KEY, b"sound", None, "a:model"), (b"l" * 32, "no bytes", None, "a:model")])
+    with bytes_store(folder) as store:
+        assert len(store) == 0
+
+
 def test_a_large_entry_makes_no_file_of_its_own(tier, folder):
     large = CachedReply((Chunk("x" * 300_000),), stored_at=1.0)
     tier.put(KEY, large)
@@ -369,6 +389,8 @@ def test_logs_hold_nothing_of_a_reply(tier, folder, caplog):
 def test_nothing_but_bytes_is_ever_written(folder):
     with bytes_store(folder) as store:
         for write in (
+            lambda: store.write([("text", b"x", None, "a:model")]),
+            lambda: store.write([(KEY, Bomb("trap"), None, "a:model")]),
             lambda: store.set("text", b"x"),
             lambda: store.set(KEY, Bomb("trap")),
             lambda: store.set(KEY, io.BytesIO(b"x"), read=True),
