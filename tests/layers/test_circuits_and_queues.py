@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio.lowlevel
 import pytest
 
-from inferkit import BreakerRules, CircuitOpen, Health, Hedge, RateLimit, RetryRules, Unavailable
+from inferkit import BreakerRules, CircuitOpen, Client, Health, Hedge, RateLimit, RetryRules, Unavailable
 from inferkit.resilience.model_health import HealthNews
 from inferkit.runtime import clock
 from inferkit.testing import FakeProvider
@@ -180,3 +180,23 @@ def test_a_hedge_that_waits_while_the_circuit_opens_is_not_sent(world):
 
     world.run(body)
     assert (texts, len(provider.requests), len(slow.requests)) == (["from the first one"], 1, 1)
+
+
+@pytest.mark.parametrize("script", [[down()], [[down()]]], ids=["refused", "broken before it began"])
+@pytest.mark.parametrize(
+    "limit", [ONE_AT_ONCE, RateLimit(concurrent=1, tokens_per_minute=1000, adaptive=False)], ids=["place", "tokens too"]
+)
+def test_that_a_request_failed_is_known_before_its_place_is_given_back(script, limit):
+    provider, running = FakeProvider(*script), []
+
+    class Watched(Health):
+        def failed(self, *how):
+            running.append(queue(llm).running)
+            super().failed(*how)
+
+    how = settings(provider, limit)
+    how["health"] = Watched(breaker=BreakerRules(failures=1, cooldown=60.0), retries=None)
+    llm = Client(**how)
+    with llm, pytest.raises(Unavailable):
+        llm.complete("fake:m", "Hello?")
+    assert (running, queue(llm).running) == ([1], 0)

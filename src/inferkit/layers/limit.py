@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferkit.core.errors import ProviderError, RateLimited
 from inferkit.core.shown import shown
-from inferkit.layers.withdrawn import sending_of
+from inferkit.layers.withdrawn import sending_of, tell
 from inferkit.pricing.likely import LikelyTokens
 from inferkit.resilience.quotas import quota_headers
 from inferkit.runtime import imports
@@ -19,6 +19,7 @@ from inferkit.runtime.forks import renew_after_fork
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from inferkit.core.body import End, OnClose
     from inferkit.core.request import Handler, Request, Target
     from inferkit.core.response import Response
     from inferkit.layers.turns import Door, Passing
@@ -73,7 +74,7 @@ class LimitLayer:
     def __repr__(self) -> str:
         return shown(self, limits=list(self._stated), follow=self._follow)
 
-    async def __call__(self, request: Request, call_next: Handler) -> Response:  # noqa: C901 - each of these steps counts
+    async def __call__(self, request: Request, call_next: Handler) -> Response:  # noqa: C901, PLR0912 - each of these steps counts
         """Wait for the turn of a request, and send it."""
         target = request.target
         if target is None:
@@ -93,18 +94,21 @@ class LimitLayer:
                     await self._wait(lane, request, passing[-1])
             response = await call_next(request)
             if slipped is not None and slipped.wants_back:
-                response.at_end(slipped.end)
+                response.at_end(_known_first(request, slipped.end))
         except BaseException as error:
-            if slipped is not None:
-                slipped.slip_out(error, request.runtime)
-            for one in passing:
-                one.leave(None, error)
+            try:
+                tell(request, error)
+            finally:
+                if slipped is not None:
+                    slipped.slip_out(error, request.runtime)
+                for one in passing:
+                    one.leave(None, error)
             headers = error.quota_headers if isinstance(error, ProviderError) else {}
             self._hear(headers, lane, request, target, passing, refused=isinstance(error, RateLimited))
             raise
         for one in passing:
             if one.door.wants_back:
-                response.at_end(one.end)
+                response.at_end(_known_first(request, one.end))
         if lane.is_looked_at():
             self._hear(response.headers, lane, request, target, passing)
         return response
@@ -232,6 +236,19 @@ class LimitLayer:
         stated = [door for door in found if door is not None]
         with self._lock:
             return _kept(self._lanes, target.name, lambda: _Lane(stated))
+
+
+def _known_first(request: Request, end: OnClose) -> OnClose:
+    """Have `end` give a place back when it is known how its request ended: whoever takes the place goes by that."""
+
+    def known(how: End) -> Any:
+        try:
+            if how.outcome == "error" and how.error is not None:
+                tell(request, how.error)
+        finally:
+            end(how)
+
+    return known
 
 
 def _key(target: Target) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from inferkit.layers.raced import RACE
 if TYPE_CHECKING:
     from inferkit.core.request import Request
 
-__all__ = ["is_withdrawn", "sending_of"]
+__all__ = ["is_withdrawn", "sending_of", "tell"]
 
 
 def sending_of(request: Request) -> Any:
@@ -19,6 +19,13 @@ def sending_of(request: Request) -> Any:
     if race is not None and request.attempt_kind == "hedge":
         return race.hedge
     return request.record.sending
+
+
+def tell(request: Request, error: BaseException) -> None:
+    """Have it known at once that a request failed. One that was broken off by its caller says nothing of its model."""
+    sending = sending_of(request) if isinstance(error, Exception) else None
+    if sending is not None:
+        sending.failed(error)
 
 
 def is_withdrawn(error: BaseException) -> bool:
