@@ -18,48 +18,34 @@ if TYPE_CHECKING:
     from inferkit.ledger.journal import Attribution, Entry
     from inferkit.ledger.summary import Total
 
-__all__ = ["Sifting"]
+__all__ = ["touched"]
 
 
-class Sifting:
-    """Looks through the calls of one replay. `apart` are those that are gone through whatever comes of it.
-
-    What they use of limits is added up at once, so that whoever has yet to wait for the totals has done this already.
-    """
-
-    def __init__(self, replay: Replay, apart: Iterable[Entry]) -> None:
-        self._replay = replay
-        self._uses = _Uses(replay)
-        if replay.is_limited:
-            for entry in apart:
-                self._add(entry)
-
-    def _add(self, entry: Entry) -> None:
-        roomy = [use for use in self._uses.of(entry.charge.attribution, entry.at)[0] if not use.is_reached]
+def touched(replay: Replay, totals: Iterable[Total], apart: Iterable[Entry]) -> set[int]:
+    """Give the keys of the totals whose calls have to be gone through. `apart` are calls that all are."""
+    if not replay.is_limited:
+        return {total.key for total in totals if replay.together(total) is None}
+    sums = _Uses(replay)
+    found: set[int] = set()
+    charged: list[tuple[int, tuple[_Use, ...]]] = []
+    for total in totals:
+        uses, varies = sums.of(total.attribution, total.first)
+        priced = replay.together(total)
+        if priced is None or varies:
+            found.add(total.key)
+        cost = 0 if priced is None else priced.usd + priced.calls
+        for use in uses:
+            use.add(cost, total.input_tokens + total.output_tokens, total.calls)
+            use.is_reached = use.is_reached or priced is None
+        if uses:
+            charged.append((total.key, uses))
+    for entry in apart:
+        roomy = [use for use in sums.of(entry.charge.attribution, entry.at)[0] if not use.is_reached]
         if roomy:
-            charge = self._replay.priced(entry)
+            charge = replay.priced(entry)
             for use in roomy:
                 use.add(abs(cost_of(charge)), abs(charge.tokens), abs(entry.calls))
-
-    def touched(self, totals: Iterable[Total]) -> set[int]:
-        """Give the keys of the totals whose calls have to be gone through."""
-        replay = self._replay
-        if not replay.is_limited:
-            return {total.key for total in totals if replay.together(total) is None}
-        found: set[int] = set()
-        charged: list[tuple[int, tuple[_Use, ...]]] = []
-        for total in totals:
-            uses, varies = self._uses.of(total.attribution, total.first)
-            priced = replay.together(total)
-            if priced is None or varies:
-                found.add(total.key)
-            cost = 0 if priced is None else priced.usd + priced.calls
-            for use in uses:
-                use.add(cost, total.input_tokens + total.output_tokens, total.calls)
-                use.is_reached = use.is_reached or priced is None
-            if uses:
-                charged.append((total.key, uses))
-        return found.union(key for key, uses in charged if any(use.is_reached for use in uses))
+    return found.union(key for key, uses in charged if any(use.is_reached for use in uses))
 
 
 class _Use:

@@ -13,7 +13,7 @@ from inferkit.economics.report.calls import as_recorded, recorded_calls
 from inferkit.economics.report.period import days_of
 from inferkit.economics.report.report import Report, store_of
 from inferkit.economics.report.revenue import Customer, subscription_periods
-from inferkit.economics.what_if.sifting import Sifting
+from inferkit.economics.what_if.sifting import touched
 from inferkit.economics.what_if.subscriptions import allowance_of
 from inferkit.economics.what_if.variants import Alone, Change, Variant, Whole
 from inferkit.ledger.journal import Entry
@@ -208,22 +208,20 @@ def _sift(ledger: Records, before: Report, whole: Whole, everything: Sequence[Va
     store = store_of(ledger)
     assert isinstance(store, Summing)
     since, until = before.period.since.timestamp(), before.period.until.timestamp()
-    apart: list[Entry] = []
+    summary = store.summary(days_of(before.period)[1])
+    apart = list(as_recorded(ledger, summary.apart, since, until))
+    totals = list(summary.totals)
     earlier: list[Total] = []
     if begins < since:
         summary = store.summary([begins, since])
         apart += as_recorded(ledger, summary.apart, begins, since)
         earlier = list(summary.totals)
-    summary = store.summary(days_of(before.period)[1])
-    apart += as_recorded(ledger, summary.apart, since, until)
-    sifted = [Sifting(variant.replay, apart) for variant in everything]  # meanwhile the totals are added up
-    totals = list(summary.totals)
     apart.sort(key=lambda entry: entry.at)
     apart.reverse()
     wanted: dict[int, list[Variant]] = defaultdict(list)
     whole.begin_days()
     for variant in everything:
-        variant.touched = sifted.pop(0).touched([*earlier, *totals])
+        variant.touched = touched(variant.replay, [*earlier, *totals], apart)
         for key in variant.touched:
             wanted[key].append(variant)
     days, bounds = days_of(before.period)
