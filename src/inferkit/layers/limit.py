@@ -238,10 +238,10 @@ class LimitLayer:
             return _kept(self._lanes, target.name, lambda: _Lane(stated))
 
 
-def _known_first(request: Request, end: OnClose) -> OnClose:
+def _known_first(request: Request, end: Callable[[End], None]) -> OnClose:
     """Have `end` give a place back when it is known how its request ended: whoever takes the place goes by that."""
 
-    def known(how: End) -> Any:
+    def known(how: End) -> None:
         try:
             if how.outcome == "error" and how.error is not None:
                 tell(request, how.error)

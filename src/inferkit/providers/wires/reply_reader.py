@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ProviderError, Unavailable
 from inferkit.providers.errors import refusal, unusable
-from inferkit.providers.sse import EventTooLong, SSEParser
+from inferkit.providers.sse import CR, EventTooLong, SSEParser
 from inferkit.providers.wires.payload import Malformed, parse
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ MAX_KEPT_BYTES = 64 * 1024 * 1024
 OF_WORDS = 300
 """Bytes that a chunk takes beside its event, if it brings words."""
 
-_CR = b"\r"[0]  # a number, which is found in bytes five times as fast
 _MOST_APART = 8  # events of a read that are read one by one, since they teach how the others may be read
 _OF_OTHERS = 800  # if it brings what is gathered
 _MAX_BLANK_BYTES = 64 * 1024
@@ -140,7 +139,7 @@ class ReplyReader:
 
         So many bytes of `data` were plain texts, and are read.
         """
-        end = b"\n\r\n" if _CR in data else b"\n\n"
+        end = b"\n\r\n" if CR in data else b"\n\n"
         data = data[size:]
         for _ in range(_MOST_APART):
             if not (size or texts.wants_more) and parser.between and not self._waits_for_text:

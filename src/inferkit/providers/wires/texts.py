@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from inferkit.core.body import TextBatch
 from inferkit.core.chunks import Chunk
+from inferkit.providers.sse import CR
 from inferkit.providers.wires.payload import parse
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ _ALLOWED = {  # with quantifiers that give nothing back: nothing is read twice, 
 }
 _PLAIN = {kind: re.compile(allowed).fullmatch for kind, allowed in _ALLOWED.items()}
 _STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*')
-_CR = b"\r"[0]  # a number, which is found in bytes five times as fast
 _NOWHERE = re.compile(rb"(?!)")
 _OF_CHUNK, _OF_USAGE = 170, 180
 _MOST_PLACES = 8
@@ -177,7 +177,7 @@ class Texts:
         """Give what the first events bring that are like the one that was learned from; None where there are none."""
         if not self._head or not data.startswith(self._head):
             return None
-        known, end = self._known, b"\r\n\r\n" if _CR in data else b"\n\n"
+        known, end = self._known, b"\r\n\r\n" if CR in data else b"\n\n"
         if known is None or known.end != end:
             known = self._known = self._knowing(end)
         found = known.take_apart(data)
