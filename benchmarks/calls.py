@@ -14,6 +14,7 @@ import httpx
 from benchmarks import peers
 from benchmarks.application import API_KEY, HEADERS, fresh_question, payload, settings, traced
 from benchmarks.figures import Figure
+from benchmarks.pace import httpx_block
 from benchmarks.server import MODEL, serving
 from benchmarks.timing import interleave, interleave_async
 from inferkit import AsyncClient, Client, Health, OpenAIChat, Price
@@ -23,15 +24,6 @@ if TYPE_CHECKING:
     from inferkit.client.settings import Settings
 
 __all__ = ["fallback", "miss_async", "miss_sync"]
-
-
-def _httpx_block(client: httpx.AsyncClient, url: str) -> AsyncBlock:
-    async def run(calls: int) -> None:
-        for _ in range(calls):
-            response = await client.post(url, json=payload())
-            assert response.json()["choices"]
-
-    return run
 
 
 def _stack_block(client: AsyncClient) -> AsyncBlock:
@@ -68,7 +60,7 @@ def miss_async(*, quick: bool) -> list[Figure]:
             uncached = await stack.enter_async_context(AsyncClient(**settings(server, home / "uncached", cache=False)))
             light = await stack.enter_async_context(AsyncClient(**_without_stores(settings(server, home))))
             rows = {
-                "httpx": _httpx_block(bare, f"{server}/v1/chat/completions"),
+                "httpx": httpx_block(bare, f"{server}/v1/chat/completions"),
                 "stack": _stack_block(plain),
                 "traced": _stack_block(spans),
                 "without a cache": _stack_block(uncached),
@@ -143,7 +135,7 @@ def fallback(*, quick: bool) -> list[Figure]:
             down = OpenAIChat(name="down", base_url=f"{server}/failing/v1", api_key=API_KEY)
             given["providers"] = {**given["providers"], "down": down}
             client = await stack.enter_async_context(AsyncClient(**given))
-            rows = {"httpx": _httpx_block(bare, f"{server}/v1/chat/completions"), "stack": _stack_block(client)}
+            rows = {"httpx": httpx_block(bare, f"{server}/v1/chat/completions"), "stack": _stack_block(client)}
             times = await interleave_async(rows, calls=50 if quick else 100, rounds=5 if quick else 21)
         return [Figure("fallback after a 500 / one httpx call", times.ratio("stack", "httpx"), "x", at_most=2.4)]
 

@@ -17,6 +17,7 @@ import httpx
 from benchmarks import peers
 from benchmarks.application import HEADERS, fresh_question, payload, settings, stream_payload
 from benchmarks.figures import Figure
+from benchmarks.pace import CALL
 from benchmarks.server import EVENTS, GATHERED, serving
 from benchmarks.timing import interleave_async
 from benchmarks.wires import SPOKEN
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["chunks", "first_token", "wire_chunks"]
 
 _WARM_UP = 20
-_CALL = (525 + 750) / 2  # µs that an async call of bare httpx takes on the machines for which the goal of 4 µs was set
 
 
 class _Bare:
@@ -213,7 +213,7 @@ def wire_chunks(*, quick: bool) -> list[Figure]:
                 f"streamed chunk, {wire}, {GATHERED} a read, in such calls of httpx",
                 many[wire] / many["unit"] * 100,
                 "%",
-                at_most=4 / _CALL * 100,
+                at_most=4 / CALL * 100,
             )
             for wire in SPOKEN
         ),

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import ENTRIES
-from benchmarks.figures import as_text
+from benchmarks.figures import Figure, as_text
+from benchmarks.pace import CALL, call_of_httpx
 from benchmarks.scale.books import make_book
+from benchmarks.server import serving
 
 if TYPE_CHECKING:
-    from benchmarks.figures import Figure
+    from collections.abc import Iterator
 
 __all__ = ["scale"]
 
@@ -49,10 +51,23 @@ def scale(*, quick: bool) -> list[Figure]:
             for module, function in _ROWS:
                 with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
                     found = pool.submit(_measure, module, function, path, entries).result()
+                found += _in_calls([each for each in found if each.unit == "s" and each.at_most is not None])
                 if found:  # a run of all sizes takes many minutes
                     print(as_text(f"{function} at {entries:,}", found), file=sys.stderr, flush=True)
                 figures += found
     return figures
+
+
+def _in_calls(found: list[Figure]) -> Iterator[Figure]:
+    """Say how many calls of bare httpx take as long: machines differ, and change their pace, by more than half."""
+    if not found:
+        return
+    with serving() as server:
+        call = call_of_httpx(server)
+    yield Figure("async call, httpx, which says how fast this machine is", call, "µs")
+    for each in found:
+        assert each.at_most is not None
+        yield Figure(f"{each.what}, in such calls", each.value * 1e6 / call, "calls", at_most=each.at_most * 1e6 / CALL)
 
 
 def _measure(module: str, function: str, path: Path, entries: int) -> list[Figure]:
