@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import gc
 import os
 import signal
 import sqlite3
+import sys
 import threading
 from functools import partial
 
@@ -21,6 +24,16 @@ hypothesis.settings.load_profile("inferkit")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # what a script runs in the background ignores Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if hasattr(os, "fork"):  # a forked child that hangs says where, and is killed: its parent and what it holds open go on
+    faulthandler.register(signal.SIGALRM, file=sys.__stderr__, chain=True)
+    os.register_at_fork(after_in_child=lambda: signal.alarm(120))
+
+
+def pytest_collection_finish():
+    """Let a test that asks for a collection not go through all that its neighbours' modules made."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=RUNTIMES)

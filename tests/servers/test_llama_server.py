@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,9 +50,16 @@ def serving(*words):
     command = [sys.executable, "-W", "ignore", "-c", SERVER, str(model), *words]
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nothing, text=True, env=quiet) as server:
-        address = next(line for line in server.stdout if line.startswith("http"))
-        yield address.strip() + "/v1"
-        server.kill()
+        watch = threading.Timer(60, server.kill)
+        watch.start()
+        try:
+            address = next((line for line in server.stdout if line.startswith("http")), None)
+            watch.cancel()
+            assert address is not None, "the server does not say where it listens"
+            yield address.strip() + "/v1"
+        finally:
+            watch.cancel()
+            server.kill()
 
 
 @pytest.fixture(scope="module")
