@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from inferkit.runtime import clock
-from inferkit.runtime.yielding import Pauses, without_collections
+from inferkit.runtime.yielding import OWN_THREAD, Pauses, is_alone, without_collections
 
 
 @pytest.fixture
@@ -42,6 +42,21 @@ def test_a_thread_that_is_alone_never_pauses(monkeypatch, slept):
     now = 200.0
     pause()
     assert slept == []
+
+
+def test_threads_that_read_for_the_work_itself_are_nobody_to_pause_for(monkeypatch):
+    ends = threading.Event()
+    reading = threading.Thread(target=ends.wait, name=OWN_THREAD)
+    reading.start()
+    try:
+        monkeypatch.setattr(threading, "active_count", lambda: 2)
+        monkeypatch.setattr(threading, "enumerate", lambda: [threading.current_thread(), reading])
+        assert is_alone()
+        monkeypatch.setattr(threading, "active_count", lambda: 3)
+        assert not is_alone(), "there is one of the application's"
+    finally:
+        ends.set()
+        reading.join()
 
 
 @pytest.fixture

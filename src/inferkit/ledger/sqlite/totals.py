@@ -22,6 +22,7 @@ from inferkit.ledger.sqlite.reader import LedgerReader, at_once
 from inferkit.ledger.sqlite.rollups import MODELS, refuse_cut
 from inferkit.ledger.summary import Stretch, Summary, Total
 from inferkit.runtime.dropped import when_dropped
+from inferkit.runtime.yielding import OWN_THREAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -141,7 +142,7 @@ class _Sums:
         self._models: list[ModelName] = []
         if self._reader.run(functools.partial(need_two, bounds[0], bounds[-1])):
             self._stops_when_dropped = when_dropped(filling.stop)
-            threading.Thread(target=_fill, args=(self._sums,), name="inferkit-sums", daemon=True).start()
+            threading.Thread(target=_fill, args=(self._sums,), name=OWN_THREAD, daemon=True).start()
 
     def totals(self) -> Iterator[Total]:
         last = _LEAST
