@@ -63,6 +63,7 @@ scenarios = st.builds(
     st.just("another"),
     limits=st.one_of(st.just(()), st.tuples(limits)),
     prices=st.sampled_from([{}, {"x:m0": Price("3", "1")}]),
+    reroute=st.sampled_from([{}, {}, {"x:m1": "local"}]),
     users=st.sampled_from([{}, {"ana": "free"}]),
 )
 

@@ -152,6 +152,14 @@ class Tabulation:
             if not day[name] and usd:
                 del day[name]
 
+    def respend(self, at: float, model: str | None, usd: int, new_model: str | None, new_usd: int) -> None:
+        """Take back what a call of one attempt added to its day, and add what it would have."""
+        day = self.days[self._day_of(at)]
+        day[model] -= usd
+        if not day[model] and usd:
+            del day[model]
+        day[new_model] += new_usd
+
     def spend(self, day: str, costs: Mapping[ModelName, int]) -> None:
         """Add to what a day cost."""
         for (provider, model), usd in costs.items():

@@ -18,7 +18,6 @@ from inferkit.economics.what_if.repricing import Repricing, cost_of
 from inferkit.economics.what_if.subscriptions import Subscriptions
 from inferkit.ledger.amounts import Amounts
 from inferkit.ledger.journal import Entry
-from inferkit.ledger.summary import AMOUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,13 +27,13 @@ if TYPE_CHECKING:
     from inferkit.economics.what_if.limits import Note
     from inferkit.economics.what_if.scenario import Scenario
     from inferkit.ledger.journal import Attribution, Charge
-    from inferkit.ledger.summary import OneCall, Total
+    from inferkit.ledger.summary import Total
     from inferkit.plans.plan import Plan
+    from inferkit.pricing.rates import Rates
 
 __all__ = ["Effect", "Replay"]
 
 _NOBODY = Customer()
-_CALLS, _USD, _INPUT, _OUTPUT = map(AMOUNTS.index, ("calls", "usd", "input_tokens", "output_tokens"))
 
 
 @dataclass(slots=True)
@@ -133,16 +132,7 @@ class Replay:
             self._callers[recorded] = caller
         return caller
 
-    def leaves(self, total: Total) -> bool:
-        """Whether calls that are alike stay as they are where no limit stops them, but perhaps for their plan."""
-        return self.together(total) is total and not self.varies(total.attribution)
-
-    def passes(self, scopes: Sequence[tuple[str, Scope]], call: OneCall) -> bool:
-        """Whether limits leave a call as it is. What it uses of them is noted then, and nothing otherwise."""
-        amounts = call.amounts
-        return self._take(scopes, call.at, amounts[_USD], amounts[_INPUT] + amounts[_OUTPUT], amounts[_CALLS])
-
-    def _take(self, scopes: Sequence[tuple[str, Scope]], at: float, usd: int, tokens: int, calls: int) -> bool:
+    def take(self, scopes: Sequence[tuple[str, Scope]], at: float, usd: int, tokens: int, calls: int) -> bool:
         """Charge a call to all that holds it, if there is room for all of it."""
         if len(scopes) == 1:  # as it mostly is
             line = scopes[0][1].line(at)
@@ -150,9 +140,13 @@ class Replay:
                 return self._balances.take_of(line, usd, tokens, calls)
         return self._balances.take([scope.line(at) for _, scope in scopes], Amounts(usd, tokens, calls))
 
-    def priced(self, entry: Entry) -> Charge:
-        """Give a call as the scenario prices it."""
-        return self._repricing(entry.charge, entry.at)
+    def cost(self, entry: Entry) -> int:
+        """Give what a call costs as the scenario prices it."""
+        return self._repricing.cost(entry.charge, entry.at)
+
+    def rates(self, total: Total) -> Rates | None:
+        """Give what prices each of these calls anew, if that is the same for all of them and nothing else matters."""
+        return self._repricing.rates(total)
 
     def together(self, total: Total) -> Total | None:
         """Give calls that are alike as the scenario prices them; None where that asks for each of them."""
@@ -162,10 +156,14 @@ class Replay:
         """Give calls that no limit stops as they would have been."""
         total = self.together(recorded)
         assert total is not None
+        return self.placed(total, is_changed=total is not recorded)
+
+    def placed(self, total: Total, *, is_changed: bool) -> Total:
+        """Note who made calls that no limit stops, which are priced already, and put them on their plan."""
         caller = self._held_by(total.attribution, total.first)
         if caller.is_named:
             self.users.add(caller.user)
-            if caller.is_moved or total is not recorded:
+            if caller.is_moved or is_changed:
                 self.met.add(caller.user)
         return total._replace(attribution=caller.attribution) if caller.is_moved else total
 
@@ -200,7 +198,7 @@ class Replay:
     def _held(self, charge: Charge, caller: _Caller, entry: Entry) -> Charge | None:
         """Hold a call to all limits, and note what they do to it and what it uses of them."""
         scopes, user, at = caller.scopes, caller.user, entry.at
-        if self._take(scopes, at, cost_of(charge), charge.tokens, entry.calls):
+        if self.take(scopes, at, cost_of(charge), charge.tokens, entry.calls):
             return charge
         lines = [scope.line(at) for _, scope in scopes]
         limits = [

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from inferkit.economics.what_if.scenario import Scenario
     from inferkit.ledger.summary import Total
     from inferkit.pricing.prices import Price
+    from inferkit.pricing.rates import Rates
 
 __all__ = ["Repricing", "cost_of"]
 
@@ -63,6 +64,16 @@ class Repricing:
             charge, parts=parts, usd=usd, provider=provider, model=model, prompt_cache_saved=0, routing_saved=0
         )
 
+    def cost(self, charge: Charge, at: float) -> int:
+        """Give what a call costs as the scenario prices it, as a report counts it."""
+        if self._is_idle:
+            return cost_of(charge)
+        cost = 0
+        for attempt in charge.parts or (charge,):
+            found = self._found(attempt.provider, attempt.model)
+            cost += (attempt.usd if found is None else _cost_at(found[2], attempt, at)) or 0
+        return cost
+
     def on(self, target: str, charge: Charge, at: float) -> Charge:
         """Give a call as the model `target` would have served it, in one attempt."""
         one = charge._replace(parts=(), attempts=1, degraded=True, prompt_cache_saved=0, routing_saved=0)
@@ -100,6 +111,11 @@ class Repricing:
             prompt_cache_saved=0,
             routing_saved=0,
         )
+
+    def rates(self, total: Total) -> Rates | None:
+        """Give what prices each of these calls anew, if that is the same for all of them and nothing else matters."""
+        found = None if self._is_idle or total.is_detailed else self._found(total.provider, total.model)
+        return None if found is None or found[0] == "local" else found[2].schedule.flat  # a baseline asks for each call
 
     def _found(self, provider: str | None, model: str | None) -> tuple[str, str, Price] | None:
         """Give the new provider, model and price; None where they stay as they were."""
@@ -152,17 +168,23 @@ def _repriced(used: T, provider: str, model: str, price: Price, at: float, **mor
     if not (used.input_tokens or used.output_tokens):
         same = not more and (used.provider, used.model) == (provider, model)
         return used if same else _changed(used, provider=provider, model=model, **more)
-    details = used.details
+    usd = _cost_at(price, used, at)
+    if price.schedule.flat is not None and used.details is NO_DETAILS:
+        return _changed(used, provider=provider, model=model, usd=usd, **more)
+    details = used.details._replace(reported_nanos=None)
+    return used._replace(provider=provider, model=model, usd=usd, details=details, **more)
+
+
+def _cost_at(price: Price, used: Charge | Part, at: float) -> int | None:
+    if not (used.input_tokens or used.output_tokens):
+        return used.usd
     usage = Usage(
         used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens, used.reasoning_tokens,
-        False, details,
+        False, used.details,
     )  # fmt: skip
     flat = price.schedule.flat
-    if flat is not None and details is NO_DETAILS:
-        return _changed(used, provider=provider, model=model, usd=flat.cost(usage), **more)
+    if flat is not None and used.details is NO_DETAILS:
+        return flat.cost(usage)
     when = datetime.fromtimestamp(at, UTC)
     usd = price.cost(usage, when)
-    if usd is None:
-        usd = price.cost(usage._replace(details=NO_DETAILS), when)
-    details = details._replace(reported_nanos=None)
-    return used._replace(provider=provider, model=model, usd=usd, details=details, **more)
+    return price.cost(usage._replace(details=NO_DETAILS), when) if usd is None else usd

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inferkit.economics.what_if.repricing import cost_of
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -42,9 +40,9 @@ def touched(replay: Replay, totals: Iterable[Total], apart: Iterable[Entry]) -> 
     for entry in apart:
         roomy = [use for use in sums.of(entry.charge.attribution, entry.at)[0] if not use.is_reached]
         if roomy:
-            charge = replay.priced(entry)
+            cost = abs(replay.cost(entry))
             for use in roomy:
-                use.add(abs(cost_of(charge)), abs(charge.tokens), abs(entry.calls))
+                use.add(cost, abs(entry.charge.tokens), abs(entry.calls))
     return found.union(key for key, uses in charged if any(use.is_reached for use in uses))
 
 

@@ -57,9 +57,11 @@ class Variant(Protocol):
         """Add calls that nothing changes, but perhaps the plan; `early` are those from before revenue was known."""
 
 
-def _left(totals: Iterable[Total], touched: Collection[int], passed: Iterable[Total]) -> Iterator[Total]:
-    """Give the totals whose calls nobody went through, and what came of the others that stayed as they were."""
-    return itertools.chain((total for total in totals if total.key not in touched), passed)
+def _left(
+    replay: Replay, totals: Iterable[Total], touched: Collection[int], passed: Iterable[Total]
+) -> Iterator[Total]:
+    """Give the totals whose calls nobody went through, as they would have been, and what came of those that passed."""
+    return itertools.chain((replay.moved(total) for total in totals if total.key not in touched), passed)
 
 
 def _costs_the_same(held: Entry, entry: Entry) -> bool:
@@ -76,10 +78,10 @@ class Whole:
     ) -> None:
         self.replay = Replay(scenario, before.plans, assigned)
         self.touched: set[int] = set()
-        self.passing = Unstopped(self.replay, before.revenue_since)
         self._before = before
         self._moved = self.replay.subscriptions.periods(assigned)
         self._table = Tabulation(self._moved, ZoneInfo(before.period.zone), baseline)
+        self.passing = Unstopped(self.replay, before.revenue_since, self._table.respend)
         self._has_days = False
 
     def begin_days(self) -> None:
@@ -89,10 +91,10 @@ class Whole:
 
     def add_totals(self, totals: Iterable[Total], early: Iterable[Total]) -> None:
         """See `Variant`."""
-        for total in _left(totals, self.touched, self.passing.totals()):
-            self._table.add_total(self.replay.moved(total))
-        for total in _left(early, self.touched, self.passing.early()):
-            self._table.add_total_before(self.replay.moved(total))
+        for total in _left(self.replay, totals, self.touched, self.passing.totals()):
+            self._table.add_total(total)
+        for total in _left(self.replay, early, self.touched, self.passing.early()):
+            self._table.add_total_before(total)
 
     def price_day(self, day: str, models: Iterable[Total]) -> None:
         """Price what a day's calls cost that nothing stops."""
@@ -141,8 +143,7 @@ class Alone:
 
     def add_totals(self, totals: Iterable[Total], early: Iterable[Total]) -> None:  # noqa: ARG002 - no margin
         """See `Variant`."""
-        for total in _left(totals, self.touched, self.passing.totals()):
-            moved = self.replay.moved(total)
+        for moved in _left(self.replay, totals, self.touched, self.passing.totals()):
             self._add(moved.attribution, moved.usd, moved.first)
 
     def add(self, entry: Entry) -> None:
