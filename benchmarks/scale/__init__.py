@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import ENTRIES
 from benchmarks.figures import Figure, as_text
-from benchmarks.pace import CALL, call_of_httpx
 from benchmarks.scale.books import make_book
-from benchmarks.server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +60,9 @@ def _in_calls(found: list[Figure]) -> Iterator[Figure]:
     """Say how many calls of bare httpx take as long: machines differ, and change their pace, by more than half."""
     if not found:
         return
+    from benchmarks.pace import CALL, call_of_httpx  # not where a row is measured: httpx takes 14 MB
+    from benchmarks.server import serving
+
     with serving() as server:
         call = call_of_httpx(server)
     yield Figure("async call, httpx, which says how fast this machine is", call, "µs")
