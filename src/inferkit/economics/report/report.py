@@ -20,9 +20,9 @@ from inferkit.economics.report.period import Period, days_of
 from inferkit.economics.report.revenue import subscription_periods
 from inferkit.economics.report.rows import (
     DIMENSIONS,
+    Callers,
     Dimension,
     Row,
-    customer_rows,
     ranked,
     row_of,
     rows_by,
@@ -38,7 +38,7 @@ from inferkit.runtime.yielding import without_collections
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from inferkit.economics.report.revenue import Customer, SubscriptionPeriod
+    from inferkit.economics.report.revenue import SubscriptionPeriod
     from inferkit.economics.report.waste import Savings, Waste
     from inferkit.ledger.journal import Assignment, Entry, Tally
     from inferkit.ledger.protocols import Records
@@ -100,13 +100,15 @@ class Report:
     def by(self, dimension: Dimension) -> list[Row]:
         """Give a row for each user, plan, feature, model..., the most expensive first."""
         if dimension == "customer":
-            return ranked(self._customers.values())
-        return rows_by(self.cells if dimension in ("user", "tenant") else self._few_cells, dimension)
+            return ranked(self._callers.customers.values())
+        if dimension in ("user", "tenant"):
+            return self._callers.rows_by(dimension)
+        return rows_by(self._few_cells, dimension)
 
     @functools.cached_property
     def customers(self) -> Customers:
         """The customers, by whether they pay, and whether that is enough."""
-        return sort_customers(self._customers, self.plans, self.unknown_plans)
+        return sort_customers(self._callers.customers, self.plans, self.unknown_plans)
 
     @property
     def unprofitable(self) -> list[Row]:
@@ -146,8 +148,8 @@ class Report:
         return without_callers(self.cells)
 
     @functools.cached_property
-    def _customers(self) -> dict[Customer, Row]:
-        return customer_rows(self.cells)
+    def _callers(self) -> Callers:
+        return Callers(self.cells)
 
 
 def _as_row(name: str, row: Row) -> tuple[str, ...]:

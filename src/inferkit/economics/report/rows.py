@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from inferkit.economics.report.revenue import Customer
 from inferkit.economics.report.tabulation import Cell, Sums
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 
-__all__ = ["DIMENSIONS", "Dimension", "Row", "customer_rows", "ranked", "row_of", "rows_by", "without_callers"]
+__all__ = ["DIMENSIONS", "Callers", "Dimension", "Row", "ranked", "row_of", "rows_by", "without_callers"]
 
 Dimension = Literal["customer", "user", "tenant", "plan", "feature", "model"]
 DIMENSIONS: tuple[Dimension, ...] = ("customer", "user", "tenant", "plan", "feature", "model")
@@ -62,10 +63,39 @@ def without_callers(cells: Mapping[Cell, Sums]) -> dict[Cell, Sums]:
     return {Cell(Customer(), None, None, *what): group for what, group in groups.items()}
 
 
-def customer_rows(cells: Mapping[Cell, Sums]) -> dict[Customer, Row]:
-    """Give a row for each customer."""
-    groups = _grouped(cells, operator.attrgetter("customer"))
-    return {customer: group.row(customer.name) for customer, group in groups.items()}
+class Callers:
+    """Cells that differ in what was called alone, added up: rows of customers, users and tenants are made of these."""
+
+    def __init__(self, cells: Mapping[Cell, Sums]) -> None:
+        self._groups = _grouped(cells, operator.itemgetter(slice(_CALLER)))
+
+    @functools.cached_property
+    def customers(self) -> dict[Customer, Row]:
+        """A row for each customer."""
+        return {customer: group.row(customer.name) for customer, group in self._by(0).items()}
+
+    def rows_by(self, dimension: Literal["user", "tenant"]) -> list[Row]:
+        """Give a row for each user or tenant, the most expensive first."""
+        groups = self._by(Cell._fields.index(dimension))
+        return ranked(group.row(name) for name, group in groups.items())
+
+    def _by(self, place: int) -> dict[Any, _Added]:
+        """Add up who has the same there; most are the only one."""
+        found: dict[Any, _Added] = {}
+        shared: set[Any] = set()
+        pause = Pauses()
+        pauses = pause.are_any
+        for who, group in self._groups.items():
+            name = who[place]
+            other = found.setdefault(name, group)
+            if other is not group:
+                if name not in shared:
+                    shared.add(name)
+                    found[name] = other = other.copy()
+                other.add(group)
+            if pauses:
+                pause()
+        return found
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
@@ -81,17 +111,36 @@ def row_of(name: str | None, cells: Mapping[Cell, Sums]) -> Row:
 class _Added(Sums):
     """Cells that are added up, and the plans that they are under."""
 
-    __slots__ = ("plans",)
+    __slots__ = ("_row", "plans")
 
     def __init__(self) -> None:
         super().__init__()
         self.plans: tuple[str, ...] = ()
+        self._row: Row | None = None
+
+    def copy(self) -> _Added:
+        made = _Added()
+        made.add(self)
+        return made
+
+    def add(self, other: _Added) -> None:
+        self.calls += other.calls
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.cost += other.cost
+        self.revenue += other.revenue
+        self.before += other.before
+        self.plans += tuple([plan for plan in other.plans if plan not in self.plans])
 
     def row(self, name: str | None) -> Row:
-        return Row(
-            name, self.calls, self.input_tokens, self.output_tokens, self.cost, self.revenue,
-            tuple(sorted(self.plans)), self.before,
-        )  # fmt: skip
+        """Give it as a row, which who has the same name in another table shares."""
+        row = self._row
+        if row is None or row.name != name:
+            plans = self.plans if len(self.plans) < 2 else tuple(sorted(self.plans))  # noqa: PLR2004
+            row = self._row = Row(
+                name, self.calls, self.input_tokens, self.output_tokens, self.cost, self.revenue, plans, self.before
+            )
+        return row
 
 
 def _grouped(cells: Mapping[Cell, Sums], key: Callable[[Cell], K]) -> dict[K, _Added]:

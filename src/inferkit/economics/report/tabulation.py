@@ -78,6 +78,7 @@ class Tabulation:
         self._assigned = {subscription.customer for subscription in assigned}
         self._places: dict[tuple[Attribution, str | None, str | None], _Place] = {}
         self._payers: dict[tuple[str | None, str | None], Customer] = {}
+        self._names: dict[ModelName, str | None] = {}
         self._zone = zone
         self._day = (-1.0, "")
         self._pause = Pauses()
@@ -122,8 +123,10 @@ class Tabulation:
         sums.input_tokens += total.input_tokens
         sums.output_tokens += total.output_tokens
         sums.cost += total.usd
-        self.waste.add_total(total)
-        self.savings.add_total(total)
+        if total.outcome != "completed" or total.finish_reason != "stop":
+            self.waste.add_total(total)
+        if total.prompt_cache_saved or total.routing_saved or total.provider == "local":
+            self.savings.add_total(total)
         if self._pause.are_any:
             self._pause()
 
@@ -180,7 +183,10 @@ class Tabulation:
         place = self._places.get((attribution, provider, model))
         if place is None:
             user, tenant, feature, plan = attribution
-            cell = Cell(self._payer(user, tenant), user, tenant, plan, feature, name_of(provider, model))
+            name = self._names.get((provider, model))
+            if name is None:
+                name = self._names[provider, model] = name_of(provider, model)
+            cell = Cell(self._payer(user, tenant), user, tenant, plan, feature, name)
             place = self._places[attribution, provider, model] = _Place(cell, self.cells[cell])
         if at < place.first:  # noqa: PLR1730 - once a call
             place.first = at
@@ -241,17 +247,25 @@ class Tabulation:
             mine = cells_of.get(who)
             if mine is None:
                 self.cells[Cell(who, who.user, who.tenant, plan, None, None)].revenue += revenue
-                continue
-            same = [each for each in mine if each[0].plan == plan] or list(mine)
+            else:
+                self._divide(revenue, plan, mine)
+
+    def _divide(self, revenue: int, plan: str, mine: list[tuple[Cell, Sums]]) -> None:
+        """Spread what a plan brings in over a customer's cells, of which all have calls."""
+        same = [each for each in mine if each[0].plan == plan]
+        if same and not revenue:
+            return
+        same = same or list(mine)
+        if len(same) > 1:
             same.sort(key=_order)  # so that whatever is left of a division is always left at the same place
-            all_calls = sum([sums.calls for _, sums in same])
-            passed = given = 0
-            for cell, sums in same:
-                passed += sums.calls
-                owed = revenue * passed // all_calls
-                target = sums if cell.plan == plan else self.cells[cell._replace(plan=plan)]
-                target.revenue += owed - given
-                given = owed
+        all_calls = sum([sums.calls for _, sums in same])
+        passed = given = 0
+        for cell, sums in same:
+            passed += sums.calls
+            owed = revenue * passed // all_calls
+            target = sums if cell.plan == plan else self.cells[cell._replace(plan=plan)]
+            target.revenue += owed - given
+            given = owed
 
 
 def _order(counted: tuple[Cell, Sums]) -> tuple[str, ...]:
