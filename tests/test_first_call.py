@@ -47,8 +47,8 @@ NOT_USED = {"httpx", "rich", "click", "pygments", "typer", "jinja2", "openteleme
 
 PARTS_NOT_USED = {
     "cli", "economics", "integrations", "layers.continuation", "layers.hedge", "layers.turns",
-    "ledger.sqlite.group_commit", "ledger.sqlite.hours", "ledger.sqlite.rollups", "ledger.sqlite.totals",
-    "ledger.sqlite.wanted", "ledger.summary", "local",
+    "ledger.sqlite.filling", "ledger.sqlite.group_commit", "ledger.sqlite.hours", "ledger.sqlite.rollups",
+    "ledger.sqlite.totals", "ledger.sqlite.wanted", "ledger.summary", "local",
     "plans", "pricing.local_cost", "providers.anthropic", "providers.gemini", "providers.openai_responses",
     "providers.waits", "providers.wires.anthropic", "providers.wires.embeddings", "providers.wires.gemini",
     "providers.wires.responses", "resilience.limiter", "resilience.waiting", "routing.cascade", "routing.explanation",

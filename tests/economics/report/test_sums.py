@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import threading
 from datetime import UTC, datetime
@@ -16,12 +17,16 @@ from inferkit.economics.render.document import document_of
 from inferkit.economics.report.waste import Reported, Subtotal
 from inferkit.ledger.amounts import Amounts, Line
 from inferkit.ledger.journal import Attribution, Part
-from inferkit.ledger.sqlite import hours, totals
+from inferkit.ledger.sqlite import filling, hours
+from inferkit.ledger.sqlite.reader import LedgerReader
+from inferkit.ledger.sqlite.schema import MIGRATIONS
 from inferkit.ledger.summary import Pending
 from inferkit.plans.plan import Plan
 from inferkit.runtime import yielding
 
 PLANS = (Plan("pro", price="30", allowance="unlimited", target_margin="0.7"), Plan("free", allowance="unlimited"))
+
+SUMS = f"SELECT cell, first, {filling.AMOUNTS} FROM temp.sums ORDER BY cell"
 
 
 class OneByOne:
@@ -170,15 +175,15 @@ def test_who_stops_reading_stops_the_thread_that_adds_up(ledger, monkeypatch):
     fill(ledger, 3)
     monkeypatch.setattr(hours, "_MANY", 0)
     monkeypatch.setattr(yielding, "is_alone", lambda: True)  # as where a command makes a report
-    began, goes_on, added, add = threading.Event(), threading.Event(), [], totals._Filling._fill
+    began, goes_on, added, add = threading.Event(), threading.Event(), [], filling.Filling._fill
 
-    def slowly(filling, since, until, connection):
+    def slowly(self, since, until, connection):
         began.set()
         assert goes_on.wait(20)
         added.append((since, until))
-        add(filling, since, until, connection)
+        add(self, since, until, connection)
 
-    monkeypatch.setattr(totals._Filling, "_fill", slowly)
+    monkeypatch.setattr(filling.Filling, "_fill", slowly)
     others = adding_up()
     summary = ledger.journal.summary([at("2026-11-01"), at("2026-11-10"), at("2026-11-20")])
     assert began.wait(20)
@@ -195,12 +200,53 @@ def test_sums_that_cannot_be_made_beside_are_an_error_of_who_asks_for_them(ledge
     fill(ledger, 3)
     monkeypatch.setattr(hours, "_MANY", 0)
     monkeypatch.setattr(yielding, "is_alone", lambda: True)  # as where a command makes a report
-    monkeypatch.setattr(totals, "_ADD", "SELECT nothing FROM nowhere")
+    monkeypatch.setattr(filling, "_ADD", "SELECT nothing FROM nowhere")
     summary = ledger.journal.summary([at("2026-11-01"), at("2026-12-01")])
     assert next(summary.stretches).spent
     with pytest.raises(LedgerError):
         next(summary.totals)
     assert all(thread.join(20) is None and not thread.is_alive() for thread in adding_up())
+
+
+def test_who_waits_for_sums_helps_to_make_them(ledger, monkeypatch):
+    fill(ledger, 3)
+    bounds = [at(f"2026-11-{day:02}") for day in range(1, 29)]
+    alone = sorted(ledger.journal.summary(bounds).totals, key=repr)
+    monkeypatch.setattr(hours, "_MANY", 0)
+    monkeypatch.setattr(yielding, "is_alone", lambda: True)  # as where a command makes a report
+    is_helped, helped, add = threading.Event(), [], filling.Filling._fill
+
+    def slowly(self, since, until, connection):
+        if threading.current_thread() in adding_up():
+            assert is_helped.wait(20)
+        else:
+            helped.append(since)
+        add(self, since, until, connection)
+        if helped:
+            is_helped.set()
+
+    monkeypatch.setattr(filling.Filling, "_fill", slowly)
+    assert sorted(ledger.journal.summary(bounds).totals, key=repr) == alone
+    assert helped[0] == bounds[-2]
+    assert all(thread.join(20) is None for thread in adding_up())
+
+
+@pytest.mark.parametrize("forks", [False, True])
+def test_sums_are_whole_whether_or_not_somebody_forks_before_what_was_helped_is_added(ledger, forks):
+    fill(ledger, 3)
+    stretches = [(at("2026-11-01"), at("2026-11-10")), (at("2026-11-10"), at("2026-12-01"))]
+    path = ledger.journal.database.path
+    whole = LedgerReader(path, MIGRATIONS, filling.Filling(stretches, 2**40)).rows(SUMS)
+    making = filling.Filling(stretches, 2**40)
+    reader, sums = LedgerReader(path, MIGRATIONS), LedgerReader(path, MIGRATIONS, making)
+    made = reader.run(functools.partial(making._make_more, []))
+    assert sums.rows(SUMS) == []
+    if forks:
+        sums.hold()
+        sums.release()
+    sums.run(functools.partial(making._add_more, made))
+    assert sums.rows(SUMS) == whole
+    assert len(whole) > 50
 
 
 def test_no_thread_adds_up_beside_those_of_an_application(ledger, monkeypatch):

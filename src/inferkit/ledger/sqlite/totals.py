@@ -1,7 +1,6 @@
-"""Adds up a period's entries inside SQLite, a stretch after the other, so that nobody has to wait for it.
+"""What a period's entries come to, of which only their sums become objects, and the few that are looked at one by one.
 
-What is alike has the same `cell`. The sums are kept in a table of the connection's own; only they become objects here,
-and the few entries that have to be looked at by themselves.
+SQLite adds them up, in a second thread where there are many, while the first one reads what each day cost by model.
 """
 
 from __future__ import annotations
@@ -10,21 +9,22 @@ import contextlib
 import functools
 import itertools
 import operator
-import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import LedgerError
 from inferkit.ledger.journal import Attribution
 from inferkit.ledger.sqlite.entries import WITHOUT_ACCOUNTS, as_entry
-from inferkit.ledger.sqlite.hours import BETWEEN, instants, need_two
-from inferkit.ledger.sqlite.reader import LedgerReader, at_once
+from inferkit.ledger.sqlite.filling import AMOUNTS, REPORTED, WITHIN, Filling
+from inferkit.ledger.sqlite.hours import instants, need_two
+from inferkit.ledger.sqlite.reader import LedgerReader
 from inferkit.ledger.sqlite.rollups import MODELS, refuse_cut
 from inferkit.ledger.summary import Stretch, Summary, Total
 from inferkit.runtime.dropped import when_dropped
 from inferkit.runtime.yielding import OWN_THREAD
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
@@ -34,25 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["summarise"]
 
 _MOST_FILTERS = 8
-_AMOUNTS = (
-    "calls, usd, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, "
-    "prompt_cache_saved, routing_saved, reported"
-)
-_ADDED = ", ".join(f"{each} = {each} + excluded.{each}" for each in _AMOUNTS.split(", "))
-_ADDED += ", first = iif(excluded.first < first, excluded.first, first)"  # a call of min() for each entry is slower
-_TABLE = f"CREATE TEMP TABLE sums (cell INTEGER PRIMARY KEY, {_AMOUNTS}, id INTEGER, first REAL)"
-_WITHIN = f"FROM {BETWEEN} AND +id <= :last AND cell IS NOT NULL"
-_REPORTED = "json_extract(details, '$.reported_nanos')"
-_ADD = (
-    "INSERT INTO temp.sums SELECT cell, calls, coalesce(usd, 0), input_tokens, output_tokens, cache_read_tokens, "
-    "cache_write_tokens, reasoning_tokens, prompt_cache_saved, routing_saved, "
-    f"iif(details IS NULL, 0, coalesce({_REPORTED}, 0)), id, at {_WITHIN} ON CONFLICT DO UPDATE SET {_ADDED}"
-)
-_ADD_ROLLUPS = (
-    "INSERT INTO temp.sums SELECT cell, calls, usd, input_tokens, output_tokens, cache_read_tokens, "  # noqa: S608
-    "cache_write_tokens, reasoning_tokens, prompt_cache_saved, routing_saved, reported, NULL, first "
-    f"FROM main.rollups WHERE since >= ? AND since < ? ON CONFLICT DO UPDATE SET {_ADDED}"
-)
 _NAMED = "user, tenant, feature, plan, provider, model, outcome, finish_reason"
 _COMMON = (
     *[(f"e.{name}", f"c.{name}") for name in _NAMED.split(", ")],
@@ -60,14 +41,14 @@ _COMMON = (
     ("e.estimated", "c.estimated"),
     ("e.degraded", "c.degraded"),
     ("details IS NOT NULL", "c.is_detailed"),
-    (f"{_REPORTED} IS NOT NULL", "c.is_reported"),
+    (f"{REPORTED} IS NOT NULL", "c.is_reported"),
 )
 _FACTS = [f"iif(e.id IS NULL, {archived}, {entered})" for entered, archived in _COMMON]
 _JOINED = "FROM temp.sums AS s LEFT JOIN main.entries AS e ON e.id = s.id LEFT JOIN main.cells AS c ON c.cell = s.cell"
-_SUMS = f"s.{_AMOUNTS.replace(', ', ', s.')}".replace("s.reported", "0, s.reported")  # none was an overrun
+_SUMS = f"s.{AMOUNTS.replace(', ', ', s.')}".replace("s.reported", "0, s.reported")  # none was an overrun
 _TOTALS = f"SELECT {', '.join(_FACTS)}, {_SUMS}, s.first, s.cell {_JOINED} WHERE s.cell > ? ORDER BY s.cell LIMIT ?"
 _IDS_APART = "json_group_array(id) FILTER (WHERE cell IS NULL)"
-_ALL = f"FROM {BETWEEN} AND +id <= :last"
+_ALL = f"FROM {WITHIN}"
 _SPENT = (
     f"SELECT {_IDS_APART}, provider, model, sum(coalesce(usd, 0)) FILTER (WHERE cell IS NOT NULL) {_ALL} "
     "GROUP BY provider, model"
@@ -92,40 +73,6 @@ def summarise(path: Path, migrations: Sequence[str], bounds: Sequence[float]) ->
     return Summary(sums.totals(), sums.stretches(), sums.apart())
 
 
-class _Filling:
-    """Makes the table of sums on a connection; on another one it is made anew, of the same entries."""
-
-    def __init__(self, stretches: Sequence[tuple[float, float]], last: int) -> None:
-        self._stretches = stretches
-        self._last = last
-        self._connection: sqlite3.Connection | None = None
-        self._is_stopped = False
-
-    def __call__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        try:
-            connection.execute(_TABLE)
-            for since, until in self._stretches:
-                if self._is_stopped:
-                    raise LedgerError("nobody asks for the sums any more")
-                at_once(connection, functools.partial(self._fill, since, until))
-        finally:
-            self._connection = None
-
-    def _fill(self, since: float, until: float, connection: sqlite3.Connection) -> None:
-        refuse_cut(connection, since, until)
-        connection.execute(_ADD, {**instants(since, until), "last": self._last})
-        connection.execute(_ADD_ROLLUPS, (since, until))
-
-    def stop(self) -> None:
-        """Break off."""
-        self._is_stopped = True
-        connection = self._connection
-        if connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                connection.interrupt()
-
-
 class _Sums:
     """Reads them over two connections, which are closed when nobody reads any more.
 
@@ -137,14 +84,17 @@ class _Sums:
         self._bounds = list(itertools.pairwise(bounds))
         self._reader = LedgerReader(path, migrations)
         ((self._last,),) = self._reader.rows(_LAST)
-        filling = _Filling(self._bounds, self._last)
-        self._sums = LedgerReader(path, migrations, filling)
+        self._filling = Filling(self._bounds, self._last)
+        self._sums = LedgerReader(path, migrations, self._filling)
         self._models: list[ModelName] = []
-        if self._reader.run(functools.partial(need_two, bounds[0], bounds[-1])):
-            self._stops_when_dropped = when_dropped(filling.stop)
+        self._are_two = self._reader.run(functools.partial(need_two, bounds[0], bounds[-1]))
+        if self._are_two:
+            self._stops_when_dropped = when_dropped(self._filling.stop)
             threading.Thread(target=_fill, args=(self._sums,), name=OWN_THREAD, daemon=True).start()
 
     def totals(self) -> Iterator[Total]:
+        if self._are_two:
+            self._filling.help(self._reader, self._sums)
         last = _LEAST
         while True:
             rows = self._sums.rows(_TOTALS, (last, _PAGE))
