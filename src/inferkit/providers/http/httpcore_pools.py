@@ -18,6 +18,7 @@ from inferkit.providers.http import httpx_pools
 from inferkit.providers.http.certificates import tls_context
 from inferkit.providers.http.handshakes import close_what_is_cancelled
 from inferkit.providers.http.httpx_pools import HttpxPool, PostedBody, most_idle
+from inferkit.providers.http.idle_connections import close_idle_ones_alone
 from inferkit.runtime import imports
 
 if TYPE_CHECKING:
@@ -80,8 +81,10 @@ def make_pool(http: Http, tls: bool, proxy: str | None, plain: bool, runtime: Ru
     }
     if runtime.blocking:
         pool = httpcore.ConnectionPool(**settings)
+        close_idle_ones_alone(pool)
         return HttpxPool(_build, functools.partial(_send, pool.handle_request), tuple, pool.close)
     of_a_loop = httpcore.AsyncConnectionPool(**settings)
+    close_idle_ones_alone(of_a_loop)
     if tls:
         close_what_is_cancelled(of_a_loop)
     send = functools.partial(_send_async, of_a_loop.handle_async_request)

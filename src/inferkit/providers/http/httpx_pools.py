@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from inferkit.core.errors import ConfigurationError
 from inferkit.providers.http.certificates import tls_context
 from inferkit.providers.http.handshakes import close_what_is_cancelled
+from inferkit.providers.http.idle_connections import close_idle_ones_alone
 from inferkit.providers.http.left_streams import left_unsaid
 from inferkit.providers.http.transport import Timeouts
 from inferkit.runtime import imports
@@ -164,6 +165,8 @@ def make_pool(http: Http, tls: bool, proxy: str | None, runtime: Runtime) -> Htt
 
 
 def _share(transport: Any, http: Http) -> None:
+    """Make the pool of one of httpx's transports safe for calls that share it."""
+    close_idle_ones_alone(getattr(transport, "_pool", None))
     if http.http2:
         from inferkit.providers.http.shared_http2 import share_safely
 
