@@ -26,7 +26,7 @@ def _careful(kind: Any) -> Any:
     """Give a kind of pool that looks once more at what it is about to close, and keeps what is in use by then."""
 
     def assign(self: Any) -> list[Any]:
-        chosen: list[Any] = kind._assign_requests_to_connections(self)
+        chosen: list[Any] = kind._assign_requests_to_connections(self)  # noqa: SLF001 - no other way
         if not chosen:
             return chosen
         closing = []
