@@ -147,14 +147,15 @@ class Habits:
     """What is known of one model."""
 
     __slots__ = (
-        "_chunk_calls", "_chunk_spread", "_hidden_calls", "_per_chunk", "_timed", "hidden_rate", "input", "output",
-        "rate", "settled", "taught", "used",
+        "_chunk_calls", "_chunk_spread", "_hidden_calls", "_per_chunk", "_timed", "asked", "hidden_rate", "input",
+        "output", "rate", "settled", "taught", "used",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.settled = 0
         self.used = 0  # the last of `USES` when a call used it
         self.taught: deque[tuple[Any, ...]] = deque(maxlen=_CALLS)  # of the fields of `_Taught`
+        self.asked: deque[tuple[str, int, int, int]] = deque(maxlen=_CALLS)  # what was sent, which `input` is to learn
         self.output = _Factors()
         self.input = _Factors(around=True)
         self.rate = _UNKNOWN_SECOND
@@ -166,7 +167,7 @@ class Habits:
         self._chunk_calls = 0
 
     def learn(self, taught: tuple[Any, ...]) -> None:
-        """Learn from one call."""
+        """Learn from one call; of what was sent, only `learn_inputs` does: few estimates are of that."""
         call = _Taught._make(taught)
         if call.tokens + call.hidden:
             self._timed += 1
@@ -183,8 +184,13 @@ class Habits:
                 whole = call.chunks - 0.5 * (call.tokens > 4 * call.chunks)  # the last one is seldom full
                 self._learn_chunks(min(64.0, call.tokens / whole))
         if call.asked_chars:
-            counts = _counts(call.asked, call.asked_chars)
-            self.input.learn(counts, call.input - REQUEST_TOKENS, call.messages)
+            self.asked.append((call.asked, call.asked_chars, call.input, call.messages))
+
+    def learn_inputs(self) -> None:
+        """Learn from what was sent with the calls that were learned from since this was done last."""
+        while self.asked:
+            asked, size, tokens, messages = self.asked.popleft()
+            self.input.learn(_counts(asked, size), tokens - REQUEST_TOKENS, messages)
 
     def _learn_chunks(self, found: float) -> None:
         self._chunk_calls += 1

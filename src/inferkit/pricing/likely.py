@@ -67,6 +67,9 @@ class LikelyTokens:
     def input(self, request: Request) -> int:
         """How many input tokens a request was, likely."""
         known = self._known(request)
+        if known.asked:
+            with self._lock:
+                known.learn_inputs()
         text, around = _input_text(request)
         counts = count(text)
         likely = known.input.mean(counts) * (1 + known.input.margin(counts))
