@@ -20,7 +20,7 @@ from inferkit.providers.sse import CR
 from inferkit.providers.wires.payload import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from inferkit.core.usage import Usage
 
@@ -35,6 +35,7 @@ PADDING = rb'"(?P<padding>[^"\\\x00-\x1f]*)"'
 _ALLOWED = {  # with quantifiers that give nothing back: nothing is read twice, whatever a server sends
     "text": rb'[^"\\\x00-\x1f]++',
     "number": rb"(?:0|[1-9][0-9]{0,14}+)",
+    "count": rb"[1-9][0-9]{0,14}+",  # a number that was not 0, in half the time
     "padding": rb'[^"\\\x00-\x1f]*+',
     "blanks": b" *+",
 }
@@ -45,7 +46,7 @@ _OF_CHUNK, _OF_USAGE = 170, 180
 _MOST_PLACES = 8
 _TRIES = 4  # for a reply of which no two events are alike
 _PROBE, _FIRST_NUMBER = "probe", 900_000_001
-_NOTHING_MORE = repeat(()), repeat(None), repeat(())  # parts, extra, logprobs
+_CHUNKS, _BLANK, _NONE, _EMPTY = repeat(Chunk), repeat(""), repeat(None), repeat(())
 _new = tuple.__new__  # twice as fast as a named tuple's own, and used for every token
 
 
@@ -86,8 +87,9 @@ class _AlikeEvents(NamedTuple):
     take_apart: Callable[[bytes], list[Any]]
 
 
-_Usages: TypeAlias = "Callable[[dict[str, list[int]], int], tuple[list[Usage], Usage] | None]"
-_Brought: TypeAlias = "tuple[list[tuple[bytes, ...]], list[str], dict[str, list[int]], int]"
+_Counts: TypeAlias = "Mapping[str, Sequence[bytes]]"
+_Usages: TypeAlias = "Callable[[_Counts, int], tuple[list[Usage], Usage] | None]"
+_Brought: TypeAlias = "tuple[list[tuple[bytes, ...]], list[str], _Counts, int]"
 """What events bring: each of them in pieces, their texts, and all that they count; and how many bytes they are."""
 
 
@@ -100,8 +102,8 @@ class Texts:
     """
 
     __slots__ = (
-        "_after", "_before", "_between", "_counts", "_form", "_head", "_known", "_places", "_steps", "_text", "_tries",
-        "_two", "_usages", "size",
+        "_after", "_before", "_between", "_counts", "_form", "_head", "_known", "_pieces", "_places", "_steps", "_text",
+        "_tries", "_two", "_usages", "size",
     )  # fmt: skip
 
     def __init__(self, form: TextForm, usages: _Usages | None = None) -> None:
@@ -110,6 +112,7 @@ class Texts:
         self._usages = usages
         self._head = self._before = self._after = b""
         self._between: list[bytes] = []
+        self._pieces: list[Iterable[Any]] = []  # of events: what is around their places, and room for what is in them
         self._places: list[_TextPlace] = []
         self._text = 0  # which of the places that is
         self._counts: list[tuple[str, int]] = []  # and those that count something
@@ -142,8 +145,8 @@ class Texts:
         events, texts, counts, size = found
         self._tries = _TRIES
         usages, usage = (self._usages and self._usages(counts, len(events))) or (None, None)
-        said = zip(texts, repeat(""), repeat(()), repeat(None), usages or repeat(None), events, *_NOTHING_MORE)
-        batch = TextBatch(map(_new, repeat(Chunk), said))
+        said = zip(texts, _BLANK, _EMPTY, _NONE, usages or _NONE, events, _EMPTY, _NONE, _EMPTY, strict=False)
+        batch = TextBatch(map(_new, _CHUNKS, said))
         batch.texts, batch.usages, batch.usage = texts, usages, usage
         return batch, size
 
@@ -161,7 +164,7 @@ class Texts:
             if found != constant or not is_plain(piece):
                 return None
             if place.name:
-                counts[place.name] = [int(piece)]
+                counts[place.name] = [piece]
             elif place.kind == "text":
                 text = piece
         try:
@@ -184,18 +187,20 @@ class Texts:
         if len(self._places) == 1:
             columns: list[Sequence[bytes]] = [found]
             events = self._events(columns)
-            again = b"%s%s%s%s" % (self._head, known.seam.join(found), self._after, end)
+            again = b"".join((self._head, known.seam.join(found), self._after, end))
         else:
-            columns = list(zip(*found, strict=True))
+            if found[-2] is None:  # of what is left
+                found = found[: -len(self._places) - 1]
+            columns = [found[place :: len(self._places) + 1] for place in range(1, len(self._places) + 1)]
             events = self._events(columns)
-            again = b"%s%s%s" % (self._form.lead, known.next.join(map(b"".join, events)), end)
+            again = b"".join((self._form.lead, known.next.join(map(b"".join, events)), end))
         size = len(data)
         if again != data or not columns[self._text][-1]:  # of what is left
             columns, size = self._alike(columns, again, data)
             if not size:
                 return None
             events = self._events(columns)
-        counts = {name: list(map(int, columns[place])) for name, place in self._counts}
+        counts = {name: columns[place] for name, place in self._counts} if self._counts else {}
         try:
             return events, b"\0".join(columns[self._text]).decode().split("\0"), counts, size
         except UnicodeDecodeError:
@@ -203,10 +208,9 @@ class Texts:
 
     def _events(self, columns: list[Sequence[bytes]]) -> list[tuple[bytes, ...]]:
         """Give events piece by piece: what is in their places, and what stands around these."""
-        pieces: list[Iterable[bytes]] = [repeat(self._before), columns[0]]
-        for constant, column in zip(self._between, columns[1:], strict=True):
-            pieces += [repeat(constant), column]
-        return list(zip(*pieces, repeat(self._after), strict=False))
+        pieces = self._pieces.copy()
+        pieces[1::2] = columns
+        return list(zip(*pieces, strict=False))
 
     def _alike(self, columns: list[Sequence[bytes]], again: bytes, data: bytes) -> tuple[list[Sequence[bytes]], int]:
         """Give the places of those first events that came as they are put together `again`, and how long these are."""
@@ -245,6 +249,9 @@ class Texts:
         if len(places) > _MOST_PLACES or b"" in between or not self._is_known_form(constants, places):
             return
         self._before, self._between, self._after, self._places = before, between, after, places
+        self._pieces = [repeat(before)]
+        for constant in [*between, after]:
+            self._pieces += [_EMPTY, repeat(constant)]  # with what is in a place before each
         self._text = next(number for number, place in enumerate(places) if place.kind == "text")
         self._counts = [(place.name, number) for number, place in enumerate(places) if place.name]
         self._steps = [(at, _PLAIN[at.kind], follows) for at, follows in zip(places, [*between, b""], strict=True)]
@@ -257,6 +264,8 @@ class Texts:
             kind = found.lastgroup
             assert kind is not None
             begin, end = found.span(kind)
+            if kind == "number" and event[begin:end] != b"0":
+                kind = "count"
             if end < text[0] or begin > text[1]:
                 yield _TextPlace(begin, end, kind, (found.groupdict().get("name") or b"").decode())
 
@@ -266,7 +275,7 @@ class Texts:
         for number, (place, constant) in enumerate(zip(places, constants[1:], strict=True), _FIRST_NUMBER):
             if place.name:
                 counts[place.name] = number
-            probe = {"text": _PROBE, "number": str(number), "padding": _PROBE, "blanks": " "}[place.kind]
+            probe = {"text": _PROBE, "padding": _PROBE, "blanks": " "}.get(place.kind, str(number))
             probes += [probe.encode(), constant]
         found = self._form.read(parse(b"".join(probes)))
         return found is not None and found[0] == _PROBE and counts.items() <= found[1].items()
@@ -276,8 +285,10 @@ class Texts:
 def _taking_apart(lengths: tuple[int, ...], kinds: tuple[str, ...]) -> Callable[[bytes], list[Any]]:
     """Make what takes events apart in which so many bytes stand around and between places of these kinds.
 
-    Where an event is not like that, all that is left is taken for one with nothing in its places.
+    Where an event is not like that, all that is left is taken for one with nothing in its places. What is in them comes
+    event by event in one list; where they are several, something else stands before those of each event.
     """
     first, *others = [b".{%d}+" % length for length in lengths]
     places = [b"(%s)%s" % (_ALLOWED[kind], skipped) for kind, skipped in zip(kinds, others, strict=True)]
-    return re.compile(b"%s%s|.+" % (first, b"".join(places)), re.DOTALL).findall
+    event = re.compile(b"%s%s|.+" % (first, b"".join(places)), re.DOTALL)
+    return event.findall if len(kinds) == 1 else event.split

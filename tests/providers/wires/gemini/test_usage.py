@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from inferkit import Price
 from inferkit.core.usage import Usage, UsageDetails
 from inferkit.pricing.price_book import PriceBook
-from inferkit.providers.wires.gemini.usage import read_usage, write_usage
+from inferkit.providers.wires.gemini.usage import GeminiCounts, read_usage, write_usage
 
 counts = st.integers(0, 10**6)
 tiers = st.none() | st.sampled_from(["priority", "flex", "standard", "on_demand", "provisioned_throughput"])
@@ -84,6 +84,21 @@ def test_thoughts_that_are_only_in_the_total_are_output_too():
 )
 def test_how_it_was_served_is_said_in_the_words_of_prices(said, tier):
     assert read_usage({"promptTokenCount": 1, **said}).details.service_tier == tier
+
+
+def test_counts_that_grow_are_right_however_many_were_read_before():
+    told = GeminiCounts()
+    told.report({"promptTokenCount": 3, "candidatesTokenCount": 1, "totalTokenCount": 4})
+    told.now(0)
+    for first in range(1, 10_000, 500):
+        said = range(first, first + 500)
+        written = {
+            "candidatesTokenCount": [b"%d" % count for count in said],
+            "totalTokenCount": [b"%d" % (count + 3) for count in said],
+        }
+        usages, usage = told.grow(written, len(said))
+        assert usages == [Usage(3, count) for count in said]
+        assert usage == usages[-1]
 
 
 @pytest.mark.parametrize(

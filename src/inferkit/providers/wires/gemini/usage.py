@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from itertools import repeat
 from operator import add, sub
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inferkit.core.usage import NO_DETAILS, Usage, UsageDetails
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["GeminiCounts", "read_usage", "write_usage"]
 
 _new = tuple.__new__  # twice as fast as a named tuple's own, and used for every event
+_USAGES, _NO, _NOT = repeat(Usage), repeat(0), repeat(False)
 _MOST = 1 << 53
+_MOST_NUMBERS = 4096
 _COUNTS = (
     "promptTokenCount", "toolUsePromptTokenCount", "cachedContentTokenCount", "candidatesTokenCount",
     "thoughtsTokenCount", "totalTokenCount",
@@ -24,6 +29,19 @@ _SHOWN = ("IMAGE", "DOCUMENT", "VIDEO")  # moving ones have no price of their ow
 _TIERS = {"ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_FLEX": "flex", "ON_DEMAND": "on_demand"}
 _TRAFFIC = {word: traffic for traffic, word in _TIERS.items()}
 _USUAL = UsageDetails._field_defaults
+
+
+class _Numbers(dict[bytes, int]):
+    """Whole numbers by how they are written: nearly all were read before, and are found in a third of the time."""
+
+    def __missing__(self, written: bytes) -> int:
+        if len(self) >= _MOST_NUMBERS:
+            self.clear()
+        number = self[written] = int(written)
+        return number
+
+
+_number = _Numbers().__getitem__
 
 
 class GeminiCounts:
@@ -48,22 +66,23 @@ class GeminiCounts:
         self._last = usage
         return usage
 
-    def grow(self, counts: dict[str, list[int]], reports: int) -> tuple[list[Usage], Usage] | None:
-        """Take reports that differ from the last one in these `counts` alone.
+    def grow(self, written: Mapping[str, Iterable[bytes]], reports: int) -> tuple[list[Usage], Usage] | None:
+        """Take reports that differ from the last one in these counts alone.
 
         Give what was known with each, and what they say together; None where nothing is known.
         """
         known, last = self._known, self._last
         if last is None:
             return None
-        if not counts:
+        if not written:
             return [last] * reports, last
-        said, thought, total = [
-            counts.get(name) or [_count(known.get(name))] * reports
-            for name in ("candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount")
-        ]
+        counts = {name: list(map(_number, column)) for name, column in written.items()}
+        said = counts.get("candidatesTokenCount") or [_count(known.get("candidatesTokenCount"))] * reports
+        total = counts.get("totalTokenCount") or [_count(known.get("totalTokenCount"))] * reports
         given, _, cached, _, _, _, details = last
+        thought: list[int] = []
         if "thoughtsTokenCount" in known:
+            thought = counts.get("thoughtsTokenCount") or [_count(known["thoughtsTokenCount"])] * reports
             output = list(map(add, said, thought))
         elif list(map(sub, total, said)) == [given] * reports:  # as nearly always
             output = said
@@ -72,8 +91,8 @@ class GeminiCounts:
             thought = list(map(sub, output, said))
         known |= {name: column[-1] for name, column in counts.items()}
         # one is made of every event: without a step of Python for any
-        every = zip(repeat(given), output, repeat(cached), repeat(0), thought, repeat(False), repeat(details))
-        usages = list(map(_new, repeat(Usage), every))
+        every = zip(repeat(given), output, repeat(cached), _NO, thought or _NO, _NOT, repeat(details), strict=False)
+        usages = list(map(_new, _USAGES, every))
         whole = usages[-1].output_tokens and (usages[-1].reasoning_tokens or not any(thought))
         return usages, usages[-1] if whole else Usage.last_of(usages)
 
