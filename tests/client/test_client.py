@@ -88,6 +88,21 @@ def test_a_repeated_call_is_a_hit_that_costs_nothing(world):
     world.run(body)
 
 
+def test_a_reply_has_the_chunks_that_its_reader_took_and_no_others_that_came_with_them(world):
+    async def body(world):
+        client = llm(world, FakeProvider("one of many words " * 50), cache=True)
+        await client.complete("any", "hi")
+        async with client.stream("any", "hi") as stream:  # a hit, whose pieces come all at once
+            taken = [await anext(stream), await anext(stream)]
+            assert stream.reply.chunks == tuple(taken)
+            taken.append(await anext(stream))
+        assert stream.reply.chunks == tuple(taken)
+        assert stream.text == "".join([chunk.text for chunk in taken])
+        await client.aclose()
+
+    world.run(body)
+
+
 def test_a_streamed_reply_serves_a_whole_one_from_the_cache_and_the_other_way_round(world):
     async def body(world):
         provider = FakeProvider("hello there")

@@ -93,7 +93,7 @@ class Recording:
         """Keep several, if they are plain text that leaves room; else None, and none is kept."""
         if type(batch) is not TextBatch or batch.texts is None:
             return None
-        room = self._room - sum(map(len, batch.texts))
+        room = self._room - len("".join(batch.texts))
         if room < 0:
             return None
         self._room = room
@@ -123,7 +123,7 @@ def condense(chunks: Sequence[Chunk], texts: Sequence[str] = (), usage: Usage | 
         extra=extra or None,
         logprobs=tuple(chain.from_iterable(logprobs)),
     )
-    size = max(_PIECE_CHARACTERS, (sum(map(len, texts)) + sum(map(len, more))) // _PIECES)
+    size = max(_PIECE_CHARACTERS, (len("".join(texts)) + len("".join(more))) // _PIECES)
     plain = min([next(compress(count(), said), len(rest)) for said in (reasoning, calls, parts)])
     others = _condensed(rest[plain:], _Merger(size)) if plain < len(rest) else ()
     return (*map(Chunk, _merged([*texts, *more[:plain]], size)), *others, last)

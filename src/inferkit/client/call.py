@@ -57,8 +57,8 @@ def call_for(  # noqa: PLR0917 - as they were passed
 class Call:
     """One call: opened once, read step by step, closed once. What both kinds of stream are made of.
 
-    `chunks` holds those that the caller was given, `ready` what was read with the last of them, its end first. `fields`
-    are of the request, and were read and checked elsewhere.
+    `ready` holds what was read and the caller was not given yet, its end first: whoever takes one from it has given it.
+    `fields` are of the request, and were read and checked elsewhere.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class Call:
         fields: Mapping[str, Any] | None = None,
     ) -> None:
         self.record = CallRecord(clock)
-        self.chunks: list[Chunk] = []
         self.ready: list[Chunk] = []
+        self._received: list[Chunk] = []
         self._engine = engine
         asked = engine.read(options, self.record)  # here, in the caller's own context
         self._expected: Expected | None = None
@@ -91,6 +91,11 @@ class Call:
         self._response: Response | None = None
         self._deadline: float | None = None
         self._runtime: Runtime | None = None
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        """Those that the caller was given."""
+        return self._received[: -len(self.ready)] if self.ready else self._received
 
     @property
     def opened(self) -> bool:
@@ -113,7 +118,7 @@ class Call:
         """The reply as received so far."""
         expected = self._expected
         if expected is None and self._readers is None:
-            return Reply.of(self.chunks, self.record)
+            return Reply.of(self.chunks if self.ready else self._received, self.record)
         reply = Reply.of(since_restart(self.chunks), self.record, expected and expected.found)
         return reply if self._readers is None else self._readers.bind(reply)
 
@@ -169,12 +174,14 @@ class Call:
 
     async def read_on(self) -> None:
         """Have the chunks of the next read ready; raise `StopAsyncIteration` at the end."""
-        self.ready = (await self._next_batch())[::-1]
+        batch = await self._next_batch()
+        self._received += batch
+        self.ready = batch[::-1]
 
     async def read_batch(self) -> Batch:
         """Give the chunks of the next read, and keep them; raise `StopAsyncIteration` at the end."""
         batch = await self._next_batch()
-        self.chunks += batch
+        self._received += batch
         return batch
 
     @property
@@ -214,7 +221,7 @@ class Call:
         step = response.next_batch if self._deadline is None else self._next_batch
         try:
             while True:
-                self.chunks += await step()
+                self._received += await step()
         except StopAsyncIteration:
             pass
         except BaseException as error:
@@ -227,7 +234,7 @@ class Call:
 
     async def close(self, error: BaseException | None = None) -> None:
         """Close the reply; `error` is what made the reader leave, if anything."""
-        self.ready = []
+        self._received, self.ready = self.chunks, []
         if self._response is not None:
             await self._response.aclose(error=error)
 

@@ -84,9 +84,7 @@ class AsyncStream(_Facts[T]):
             if not call.opened:
                 await call.open(current_runtime())
             await call.read_on()
-        chunk = call.ready.pop()  # runs for every token
-        call.chunks.append(chunk)
-        return chunk
+        return call.ready.pop()  # runs for every token
 
     async def objects(self) -> AsyncIterator[Any]:
         """Read the reply, and give its `partial_object` each time that more of it came.
@@ -133,9 +131,7 @@ class Stream(_Facts[T]):
                 self._run(lambda _: call.read_on())
             except StopAsyncIteration:
                 raise StopIteration from None
-        chunk = call.ready.pop()
-        call.chunks.append(chunk)
-        return chunk
+        return call.ready.pop()
 
     def objects(self) -> Iterator[Any]:
         """Read the reply, and give its `partial_object` each time that more of it came.
