@@ -21,6 +21,7 @@ resource = pytest.importorskip("resource")
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of forks while some test's threads still run
+    pytest.mark.usefixtures("now"),  # a sweep that takes long ends the holds in several transactions
 ]
 
 W = "month:2026-11-01"
