@@ -375,7 +375,7 @@ def test_the_server_that_takes_least_in_one_request_says_how_much_that_is():
     one, other = FakeProvider(batch=5), FakeProvider(batch=2)
     with Client(providers={"a": one, "b": other}, models={"docs": ["a:m", "b:m"]}, ledger=False) as llm:
         llm.embed("docs", TEXTS)
-    assert [len(request.messages) for request in one.requests] == [2, 2, 2, 1]
+    assert sorted(len(request.messages) for request in one.requests) == [1, 2, 2, 2]  # side by side
 
 
 def test_a_model_that_gives_no_embeddings_is_named(monkeypatch):
