@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import logging
 import socket
 import sys
@@ -199,7 +200,7 @@ class AsyncRuntime:
         """See `Runtime`."""
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to run there
-                self._loop.call_soon_threadsafe(lambda: self._spawn(step()))
+                self._loop.call_soon_threadsafe(self._begin_at_last, step)
             return
         import trio
 
@@ -215,6 +216,20 @@ class AsyncRuntime:
 
         with contextlib.suppress(trio.RunFinishedError):
             self._trio_token.run_sync_soon(begin)
+
+    def _begin_at_last(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin a step on the loop, which may be in its last round: then nobody is to hear that it never ran."""
+        assert self._loop is not None
+        coroutine = step()
+        task = self._spawn(coroutine)
+
+        def never_ran() -> None:
+            self._background.discard(task)
+            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as asyncio's gather
+                coroutine.close()
+
+        look_after(task, self._loop, never_ran)
 
 
 class _LoopLock:
