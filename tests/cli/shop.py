@@ -38,7 +38,8 @@ class Provider:
             yield reply({"error": {"message": "overloaded"}}, 503)
         elif asked.get("stream"):
             pieces = [*map(delta, ANSWER.split()), delta(finish="stop"), {**delta(), "choices": [], "usage": usage}]
-            yield from sse([event(delta(ANSWER)), CLOSE] if "break" in prompt else map(event, pieces))
+            whole = [b"".join(map(event, pieces))]  # in one read: who leaves the stream has been told all of it
+            yield from sse([event(delta(ANSWER)), CLOSE] if "break" in prompt else whole)
         else:
             yield reply(completion(ANSWER) | {"usage": usage})
 
