@@ -318,11 +318,11 @@ def as_read(chunks):
     if not all(chunk.text and chunk == Chunk(chunk.text, usage=chunk.usage) for chunk in chunks):
         return chunks
     usages = [chunk.usage for chunk in chunks if chunk.usage is not None]
-    if usages and len(usages) < len(chunks):
+    if usages and (len(usages) < len(chunks) or max(usages) != usages[-1]):
         return chunks
     batch = TextBatch(chunks)
     batch.texts = [chunk.text for chunk in chunks]
-    batch.usages, batch.usage = (usages, Usage.last_of(usages)) if usages else (None, None)
+    batch.usage = usages[-1] if usages else None
     return batch
 
 

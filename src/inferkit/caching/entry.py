@@ -99,7 +99,7 @@ class Recording:
         self._room = room
         if len(self.texts) == len(self.chunks):
             self.texts += batch.texts
-            self.usage = (batch.usages and _last(batch.usages)) or self.usage
+            self.usage = batch.usage or self.usage
         self.chunks += batch
         return batch
 

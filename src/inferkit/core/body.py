@@ -26,15 +26,14 @@ Batch: TypeAlias = list[Chunk]
 class TextBatch(Batch):
     """A batch whose chunks bring text and nothing else, but for what is counted with each, and whose reader says so.
 
-    `texts` has their texts. `usages` has what each counts, where its wire counts with every event, and `usage` what
-    they say together, as `Usage.last_of` puts it. So nobody needs to look at each chunk again to know that it is plain.
-    Where the batch is changed, `texts` is None: it says no more.
+    `texts` has their texts, and `usage` what they count together, as `Usage.last_of` puts it, where their wire counts
+    with every event: it is that of the last, unless this says nothing of something. So nobody needs to look at each
+    chunk again to know that it is plain. Where the batch is changed, `texts` is None: it says no more.
     """
 
-    __slots__ = ("texts", "usage", "usages")
+    __slots__ = ("texts", "usage")
 
     texts: list[str] | None
-    usages: list[Usage] | None
     usage: Usage | None
 
 

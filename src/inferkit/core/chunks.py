@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from inferkit.core.messages import Part
     from inferkit.core.usage import Usage
 
-__all__ = ["Chunk", "Restart", "TokenLogprob", "ToolCallDelta", "since_restart"]
+__all__ = ["Chunk", "Origin", "Restart", "TextChunk", "TokenLogprob", "ToolCallDelta", "since_restart"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,65 @@ class Restart(Chunk):
     """Says that what came before is void. A kind of its own, so that no other chunk carries a field for it."""
 
     __slots__ = ()
+
+
+class Origin(Protocol):
+    """What chunks of text were read from, several at a time, each of which has its place there."""
+
+    def event(self, place: int, /) -> Any:
+        """Give what the provider sent."""
+
+    def usage(self, place: int, /) -> Usage | None:
+        """Give what was counted by then."""
+
+
+class TextChunk(Chunk):
+    """A chunk of text and nothing else, whose `event` and `usage` are put together when somebody asks for them.
+
+    Nearly nobody does, and they would take as long to make as the rest of it. It has its `Origin` in the place of the
+    usage, and its own place there in that of the event; whatever looks at it sees a chunk like any other.
+    """
+
+    __slots__ = ()
+
+    @property
+    def usage(self) -> Usage | None:
+        """What was counted by then."""
+        origin: Origin = _item(self, _USAGE)
+        return origin.usage(_item(self, _EVENT))
+
+    @property
+    def event(self) -> Any:
+        """What the provider sent."""
+        origin: Origin = _item(self, _USAGE)
+        return origin.event(_item(self, _EVENT))
+
+    @property
+    def whole(self) -> Chunk:
+        """The same chunk with all that is in it."""
+        return Chunk(_item(self, 0), usage=self.usage, event=self.event)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be copied with all that is in it."""
+        return Chunk, tuple(self.whole)
+
+
+def _as_whole(name: str) -> Callable[..., Any]:
+    method = getattr(Chunk, name)
+
+    def asked(self: TextChunk, *given: Any, **options: Any) -> Any:
+        return method(self.whole, *[each.whole if type(each) is TextChunk else each for each in given], **options)
+
+    return asked
+
+
+for _name in (
+    "__add__", "__contains__", "__eq__", "__ge__", "__getitem__", "__getnewargs__", "__gt__", "__hash__", "__iter__",
+    "__le__", "__lt__", "__mul__", "__ne__", "__rmul__", "_asdict", "_replace", "count", "index",
+):  # fmt: skip
+    setattr(TextChunk, _name, _as_whole(_name))
+_item = tuple.__getitem__
+_USAGE, _EVENT = map(Chunk._fields.index, ("usage", "event"))
 
 
 def since_restart(chunks: Sequence[Chunk]) -> Sequence[Chunk]:

@@ -166,23 +166,20 @@ class _Running:
             return batch
         if type(batch) is TextBatch and batch.texts is not None:
             texts: Sequence[str] = batch.texts
-            reports: Any = batch.usages or ()
-            report = batch.usage
+            reports: Any = () if batch.usage is None else (batch.usage,)
         else:
             texts, reasoning, calls, reasons, reports, *_ = zip(*batch, strict=True)
             if any(reasoning) or any(calls) or reasons.count(None) < len(batch):
                 return None
-            report = None
         text = "".join(texts)
         chars = self.chars + len(text)
         if chars > self.look_at:
             self._look_again_after(self._surely())
             if chars > self.look_at:
                 return None
-        if report is not None or any(reports):
+        if any(reports):
             if not all(reports) or (self.most < _NEVER and max(map(_OUTPUT, reports)) > self.most):
                 return None
-            reports = reports if report is None else (report,)
             self.usage = Usage.last_of(reports if self.usage is None else (self.usage, *reports))
             self.seen.reported_at = chars
         if self.first is None:

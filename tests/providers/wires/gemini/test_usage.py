@@ -86,6 +86,28 @@ def test_how_it_was_served_is_said_in_the_words_of_prices(said, tier):
     assert read_usage({"promptTokenCount": 1, **said}).details.service_tier == tier
 
 
+@pytest.mark.parametrize(
+    ("said", "total"),
+    [([5, 4], [8, 7]), ([0, 0], [3, 3]), ([2, 3], [9, 6])],
+    ids=["fewer in the end", "none", "thoughts that were before"],
+)
+def test_counts_that_say_less_in_the_end_are_left_to_whoever_reads_each(said, total):
+    told = GeminiCounts()
+    told.report({"promptTokenCount": 3, "candidatesTokenCount": 1, "totalTokenCount": 4})
+    told.now(0)
+    written = {
+        "candidatesTokenCount": [b"%d" % count for count in said],
+        "totalTokenCount": [b"%d" % count for count in total],
+    }
+    usage_at, usage = told.grow(written, len(said))
+    assert usage is None
+    reports = [
+        {"promptTokenCount": 3, "candidatesTokenCount": one, "totalTokenCount": all_}
+        for one, all_ in zip(said, total, strict=True)
+    ]
+    assert [usage_at(place) for place in range(len(said))] == list(map(read_usage, reports))
+
+
 def test_counts_that_grow_are_right_however_many_were_read_before():
     told = GeminiCounts()
     told.report({"promptTokenCount": 3, "candidatesTokenCount": 1, "totalTokenCount": 4})
@@ -96,9 +118,9 @@ def test_counts_that_grow_are_right_however_many_were_read_before():
             "candidatesTokenCount": [b"%d" % count for count in said],
             "totalTokenCount": [b"%d" % (count + 3) for count in said],
         }
-        usages, usage = told.grow(written, len(said))
-        assert usages == [Usage(3, count) for count in said]
-        assert usage == usages[-1]
+        usage_at, usage = told.grow(written, len(said))
+        assert [usage_at(place) for place in range(len(said))] == [Usage(3, count) for count in said]
+        assert usage == usage_at(-1)
 
 
 @pytest.mark.parametrize(
