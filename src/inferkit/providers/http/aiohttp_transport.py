@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["AiohttpTransport"]
 
 _MODULES = ("aiohttp", "inferkit.providers.http.aiohttp_sessions")
-_MAX_IDLE_CONNECTIONS = 100
 _LARGE_BYTES = 32 * 1024  # what is smaller is taken by the socket's buffer, whatever the server does
 _MOST_ADDRESSES = 1024
 
@@ -154,5 +153,4 @@ def _make_session(http: Http, _: Runtime) -> AiohttpPool:
     imports.load(*_MODULES)
     from inferkit.providers.http.aiohttp_sessions import make_session
 
-    idle = _MAX_IDLE_CONNECTIONS if http.max_idle_connections is None else http.max_idle_connections
-    return make_session(http, idle)
+    return make_session(http, http.max_idle_connections)

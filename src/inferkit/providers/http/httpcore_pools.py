@@ -15,10 +15,10 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from inferkit.providers.http import httpx_pools
+from inferkit.providers.http.assigning import assign_each_to_one
 from inferkit.providers.http.certificates import tls_context
 from inferkit.providers.http.handshakes import close_what_is_cancelled
-from inferkit.providers.http.httpx_pools import HttpxPool, PostedBody, most_idle
-from inferkit.providers.http.idle_connections import close_idle_ones_alone
+from inferkit.providers.http.httpx_pools import HttpxPool, PostedBody
 from inferkit.runtime import imports
 
 if TYPE_CHECKING:
@@ -76,15 +76,15 @@ def make_pool(http: Http, tls: bool, proxy: str | None, plain: bool, runtime: Ru
     settings: dict[str, Any] = {
         "ssl_context": context,
         "max_connections": http.max_connections,
-        "max_keepalive_connections": most_idle(http, tls=tls),
+        "max_keepalive_connections": http.max_idle_connections,
         "keepalive_expiry": http.idle_seconds,
     }
     if runtime.blocking:
         pool = httpcore.ConnectionPool(**settings)
-        close_idle_ones_alone(pool)
+        assign_each_to_one(pool)
         return HttpxPool(_build, functools.partial(_send, pool.handle_request), tuple, pool.close)
     of_a_loop = httpcore.AsyncConnectionPool(**settings)
-    close_idle_ones_alone(of_a_loop)
+    assign_each_to_one(of_a_loop)
     if tls:
         close_what_is_cancelled(of_a_loop)
     send = functools.partial(_send_async, of_a_loop.handle_async_request)

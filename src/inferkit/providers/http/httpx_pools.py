@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.providers.http.assigning import assign_each_to_one
 from inferkit.providers.http.certificates import tls_context
 from inferkit.providers.http.handshakes import close_what_is_cancelled
-from inferkit.providers.http.idle_connections import close_idle_ones_alone
 from inferkit.providers.http.left_streams import left_unsaid
 from inferkit.providers.http.transport import Timeouts
 from inferkit.runtime import imports
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from inferkit.providers.http.settings import Http
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["GivenClient", "HttpxPool", "InMemory", "PostedBody", "Sender", "load", "make_pool", "most_idle", "until"]
+__all__ = ["GivenClient", "HttpxPool", "InMemory", "PostedBody", "Sender", "load", "make_pool", "until"]
 
-# httpcore looks every idle connection over at each call, in the square of their number; a TLS handshake costs more
-_MAX_IDLE_CONNECTIONS = {True: 100, False: 20}
 _MODULES = ("httpx", "httpcore", "encodings.idna", "pydantic_core")
 _TIMEOUT_ORDER = ("connect", "read", "write", "pool")
 _DEFAULT_SECONDS = 5.0  # httpx's own, which whoever made a client with it did not choose for models
@@ -117,11 +115,6 @@ def load(http: Http, *, tls: bool) -> None:
         tls_context(http.ca, http2=http.http2)
 
 
-def most_idle(http: Http, *, tls: bool) -> int:
-    """Say how many connections a pool keeps that wait for a next call."""
-    return _MAX_IDLE_CONNECTIONS[tls] if http.max_idle_connections is None else http.max_idle_connections
-
-
 def make_pool(http: Http, tls: bool, proxy: str | None, runtime: Runtime) -> HttpxPool:
     """Open a pool for one scheme of URLs, through a proxy or not. Raises `ConfigurationError` for what is missing."""
     load(http, tls=tls)
@@ -133,7 +126,7 @@ def make_pool(http: Http, tls: bool, proxy: str | None, runtime: Runtime) -> Htt
         "http2": http.http2,
         "limits": httpx.Limits(
             max_connections=http.max_connections,
-            max_keepalive_connections=most_idle(http, tls=tls),
+            max_keepalive_connections=http.max_idle_connections,
             keepalive_expiry=http.idle_seconds,
         ),
     }
@@ -166,7 +159,7 @@ def make_pool(http: Http, tls: bool, proxy: str | None, runtime: Runtime) -> Htt
 
 def _share(transport: Any, http: Http) -> None:
     """Make the pool of one of httpx's transports safe for calls that share it."""
-    close_idle_ones_alone(getattr(transport, "_pool", None))
+    assign_each_to_one(getattr(transport, "_pool", None))
     if http.http2:
         from inferkit.providers.http.shared_http2 import share_safely
 

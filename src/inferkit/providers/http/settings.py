@@ -26,9 +26,8 @@ class Http:
     `inferkit[aiohttp]`). Without one, the environment variable INFERKIT_TRANSPORT names it, and httpx is the default.
 
     At most `max_connections` are open at once, for each event loop and for all threads together; at most
-    `max_idle_connections` of them wait for a next call (100 to a server over TLS and 20 without, unless given), for
-    `idle_seconds`. `http2` has requests share connections where the server can do that; it is httpx's alone and needs
-    the extra `inferkit[h2]`.
+    `max_idle_connections` of them wait for a next call, for `idle_seconds`. `http2` has requests share connections
+    where the server can do that; it is httpx's alone and needs the extra `inferkit[h2]`.
 
     `ca` says whose certificates are believed: a PEM file, a folder of them, or an `ssl.SSLContext`, which may also hold
     a certificate of your own. Without it, the environment's SSL_CERT_FILE or SSL_CERT_DIR does, or the list of certifi.
@@ -40,7 +39,7 @@ class Http:
     library: Library | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     max_connections: int = 1000
-    max_idle_connections: int | None = None
+    max_idle_connections: int = 100
     idle_seconds: float = 30.0
     http2: bool = False
     ca: str | os.PathLike[str] | SSLContext | None = None
@@ -53,7 +52,7 @@ class Http:
         for name in ("max_connections", "max_reply_bytes"):
             if not _is_count(getattr(self, name), least=1):
                 raise ConfigurationError(f"Http({name}=...) is a whole number from 1")
-        if self.max_idle_connections is not None and not _is_count(self.max_idle_connections, least=0):
+        if not _is_count(self.max_idle_connections, least=0):
             raise ConfigurationError("Http(max_idle_connections=...) is a whole number from 0")
         if not _is_seconds(self.idle_seconds):
             raise ConfigurationError("Http(idle_seconds=...) is a number of seconds greater than 0")
