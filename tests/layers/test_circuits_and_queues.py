@@ -5,7 +5,18 @@ from __future__ import annotations
 import anyio.lowlevel
 import pytest
 
-from inferkit import BreakerRules, CircuitOpen, Client, Health, Hedge, RateLimit, RetryRules, Unavailable
+from inferkit import (
+    BreakerRules,
+    CircuitOpen,
+    Client,
+    Health,
+    Hedge,
+    Insert,
+    RateLimit,
+    Response,
+    RetryRules,
+    Unavailable,
+)
 from inferkit.resilience.model_health import HealthNews
 from inferkit.runtime import clock
 from inferkit.testing import FakeProvider
@@ -32,7 +43,7 @@ def settings(provider, limit, **more):
 
 def queue(llm):
     layers = getattr(llm, "inner", llm).layers
-    return next(layer for layer in layers if layer.role == "limit")._stated["fake:m"].limiter
+    return next(layer for layer in layers if getattr(layer, "role", None) == "limit")._stated["fake:m"].limiter
 
 
 async def until(world, condition):
@@ -182,12 +193,20 @@ def test_a_hedge_that_waits_while_the_circuit_opens_is_not_sent(world):
     assert (texts, len(provider.requests), len(slow.requests)) == (["from the first one"], 1, 1)
 
 
-@pytest.mark.parametrize("script", [[down()], [[down()]]], ids=["refused", "broken before it began"])
+async def mute(request):
+    return Response.of([], runtime=request.runtime)
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [FakeProvider(down()), FakeProvider([down()]), mute],
+    ids=["refused", "broken before it began", "ended without a word"],
+)
 @pytest.mark.parametrize(
     "limit", [ONE_AT_ONCE, RateLimit(concurrent=1, tokens_per_minute=1000, adaptive=False)], ids=["place", "tokens too"]
 )
-def test_that_a_request_failed_is_known_before_its_place_is_given_back(script, limit):
-    provider, running = FakeProvider(*script), []
+def test_that_a_request_failed_is_known_before_its_place_is_given_back(provider, limit):
+    running = []
 
     class Watched(Health):
         def failed(self, *how):
@@ -200,3 +219,18 @@ def test_that_a_request_failed_is_known_before_its_place_is_given_back(script, l
     with llm, pytest.raises(Unavailable):
         llm.complete("fake:m", "Hello?")
     assert (running, queue(llm).running) == ([1], 0)
+
+
+@pytest.mark.parametrize("limit", [ONE_AT_ONCE, RateLimit(concurrent=1, tokens_per_minute=1000)], ids=["place", "both"])
+def test_a_reply_that_a_layer_reads_before_its_call_has_begun_gives_its_place_back_and_is_no_failure(limit, world):
+    async def whole(request, call_next):
+        return Response.of(await (await call_next(request)).read(), runtime=request.runtime)
+
+    how = settings(FakeProvider("Hi there"), limit, layers=[Insert(whole, after="retry")])
+
+    async def body(world):
+        async with closing(world.client(**how)) as llm:
+            texts = [(await llm.complete("fake:m", "Hello?")).text for _ in range(2)]
+            return texts, queue(llm).running, list(how["health"].troubled)
+
+    assert world.run(body) == (["Hi there"] * 2, 0, [])

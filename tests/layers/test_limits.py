@@ -160,6 +160,7 @@ def test_a_place_is_given_back_however_a_call_ends(how, world):
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an interrupt in a destructor
 def test_a_call_that_is_interrupted_before_it_is_sent_takes_no_place_and_gives_none_back():
     provider = FakeProvider("Hi there")
     with Client(**settings(provider, RateLimit(concurrent=9, requests_per_minute=1e9))) as llm:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inferkit.core.attempt import Outcome
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["Ending", "Open", "Part", "finish"]
+__all__ = ["Ending", "Open", "Part", "Told", "finish"]
 
 
 @final
@@ -25,45 +25,67 @@ class Open(NamedTuple):
     body: Any
 
 
-Part: TypeAlias = Open | OnClose
+@final
+class Told(NamedTuple):
+    """A hook that is told of another failure than the rest: what broke the stream, as it is known where it stands."""
+
+    hook: OnClose
+    error: BaseException
+
+
+Part: TypeAlias = Open | Told | OnClose
 """Something to close, or to call."""
 
 
-async def finish(parts: list[Part], end: End, place: Runtime) -> None:
+async def finish(parts: list[Part], end: End, place: Runtime) -> None:  # noqa: C901, PLR0912 - no step of its own a part
     """Do these parts, the last of them first, on the runtime that `end` names: the stream's `place`, or elsewhere.
 
-    Every part gets its turn; the first failure is raised when all had it.
+    Every part gets its turn, also where an interrupt comes meanwhile; the first failure is raised when all had it. A
+    hook in whose midst the interrupt comes gets another one if it `owes` something, and acts once by itself.
     """
     failure: BaseException | None = None
     elsewhere = end.runtime is not place
+    part: Part | None = None
     while parts:
-        part = parts.pop()
         try:
-            if type(part) is Open:
-                if elsewhere:
-                    place.call_later_from_anywhere(part.body.aclose)
+            while parts:
+                part = parts[-1]
+                if type(part) is Open:
+                    del parts[-1]
+                    if elsewhere:
+                        place.call_later_from_anywhere(part.body.aclose)
+                        continue
+                    late = await _close(part.body)
+                    if isinstance(late, list) and late:
+                        end = replace(end, late=late)
                     continue
-                late = await _close(part.body)
-                if isinstance(late, list) and late:
-                    end = replace(end, late=late)
-                continue
-            waiting = part(end)
-            if waiting is None:
-                continue
-            if elsewhere:
-                end.runtime.endings.finish(waiting)  # so that one that waits for its event loop fails alone
-            else:
-                await waiting
+                if type(part) is Told:
+                    how, hook = replace(end, error=part.error), part.hook
+                else:
+                    how, hook = end, part
+                del parts[-1]  # at once before its turn, so that no interrupt comes between
+                waiting = hook(how)
+                if waiting is None:
+                    continue
+                if elsewhere:
+                    end.runtime.endings.finish(waiting)  # so that one that waits for its event loop fails alone
+                else:
+                    await waiting
         except GeneratorExit:  # this coroutine is being taken down, and can wait for nothing more
-            Ending(place, end.outcome, end.error, parts)  # which is dropped at once
             raise
         except BaseException as caught:
             failure = failure or caught
+            if part is not None and not isinstance(caught, Exception) and _owes(part):
+                parts.append(part)
     if failure is not None:
         try:
             raise failure
         finally:
             failure = None  # its traceback holds this frame: a cycle that would keep the stream alive
+
+
+def _owes(part: Part) -> bool:
+    return bool(getattr(part.hook if type(part) is Told else part, "owes", False))
 
 
 class Ending:

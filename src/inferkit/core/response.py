@@ -10,11 +10,10 @@ iterates over a response is given one chunk at a time.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from inferkit.core.body import AllAtOnce, End
-from inferkit.core.ending import Ending, Open, finish
+from inferkit.core.ending import Ending, Open, Told, finish
 from inferkit.core.errors import StreamError
 from inferkit.core.observers import observed
 from inferkit.core.shown import shown
@@ -70,7 +69,7 @@ class Response:
         self._body: Any = body
         self._source: Response | None = None
         self._maps: tuple[Observer, ...] = ()
-        self._hooks: tuple[OnClose, ...] = () if on_close is None else (on_close,)
+        self._hooks: tuple[OnClose | Told, ...] = () if on_close is None else (on_close,)
         self._runtime = runtime
         self._generation = runtime.endings.generation
         self._state = _OPEN
@@ -156,7 +155,7 @@ class Response:
         """End with a failure, and raise what it means to whoever reads here."""
         meaning, told = failure, 0
         for explain, inside in self._explain:
-            hooks = [_told_of(meaning, hook) for hook in self._hooks[told:inside]]
+            hooks = [Told(hook, meaning) for hook in cast("tuple[OnClose, ...]", self._hooks[told:inside])]
             self._hooks = (*self._hooks[:told], *hooks, *self._hooks[inside:])
             meaning, told = explain(meaning), inside
         await self._end("error" if isinstance(meaning, Exception) else "cancelled", meaning, _CLOSED)
@@ -254,25 +253,32 @@ class Response:
         if self._state is not _OPEN or self._generation != self._runtime.endings.generation:
             return  # over, or of the process that this one was forked from, which ends and settles it
         self._state = state
-        parts = self._parts()
-        if outcome == "completed":  # there is nothing to wait for
-            await finish(parts, End(outcome, error, self._runtime), self._runtime)
-        else:
-            ending = Ending(self._runtime, outcome, error, parts)
-            self._runtime.endings.until_exit(ending)
-            await self._runtime.conclude(ending.run)
+        parts: list[Part] | None = None
+        ending: Ending | None = None
+        try:
+            parts = self._parts()
+            if outcome == "completed":  # there is nothing to wait for
+                await finish(parts, End(outcome, error, self._runtime), self._runtime)
+            else:
+                ending = Ending(self._runtime, outcome, error, parts)
+                self._runtime.endings.until_exit(ending)
+                await self._runtime.conclude(ending.run)
+        except BaseException:  # an interrupt, say; on a loop, what is to be concluded goes on without whoever waited
+            if ending is None or self._runtime.blocking:
+                Ending(self._runtime, outcome, error, self._parts() if parts is None else parts)  # dropped at once
+            raise
 
     def _parts(self) -> list[Part]:
-        """Take apart what is to be closed and called, what comes last first."""
+        """Take apart what is to be closed and called, what comes last first. Nothing is where an interrupt comes."""
         parts: list[Part] = list(reversed(self._hooks))
         if hasattr(self._body, "aclose"):
             parts.append(Open(self._body))
         source = getattr(self._body, "source", self._source)  # a body may read one response after another
+        if source is not None and source._state is _OPEN:
+            parts += source._parts()
+            source._state = _CLOSED
         self._body = self._source = self._unread = self._failure = None
         self._hooks = self._maps = self._explain = ()
-        if source is not None and source._state is _OPEN:
-            source._state = _CLOSED
-            parts += source._parts()
         return parts
 
     def __del__(self) -> None:
@@ -284,8 +290,3 @@ class Response:
         if self._state is _OPEN:
             self._state = _CLOSED
             Ending(self._runtime, "abandoned", None, self._parts()).abandon()
-
-
-def _told_of(error: BaseException, hook: OnClose) -> OnClose:
-    """Give a hook what broke the stream, as it is known where the hook stands."""
-    return lambda end: hook(replace(end, error=error))

@@ -19,7 +19,6 @@ from inferkit.runtime.forks import renew_after_fork
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from inferkit.core.body import End, OnClose
     from inferkit.core.request import Handler, Request, Target
     from inferkit.core.response import Response
     from inferkit.layers.turns import Door, Passing
@@ -74,41 +73,42 @@ class LimitLayer:
     def __repr__(self) -> str:
         return shown(self, limits=list(self._stated), follow=self._follow)
 
-    async def __call__(self, request: Request, call_next: Handler) -> Response:  # noqa: C901, PLR0912 - each of these steps counts
+    async def __call__(self, request: Request, call_next: Handler) -> Response:  # noqa: C901 - each of these steps counts
         """Wait for the turn of a request, and send it."""
         target = request.target
         if target is None:
             return await call_next(request)
         lane = self._lanes.get(target.name) or self._lane(target)
         plain = lane.plain  # nearly every call slips through the one door that there is
-        slipped: Door | None = None
-        passing: list[Passing] = []
+        stay = self._stay(request) if lane.doors else None
+        passing: list[Passing] = [] if stay is None else stay.passing
+        slipped = False
         try:
-            if plain is not None:
+            if plain is not None and stay is not None:
                 now = request.runtime.now()
                 with plain.lock:
                     if plain.limiter.slip_in(now):
-                        slipped = plain  # at once, so that no interrupt comes between
-            if slipped is None:
+                        slipped = True
+                        if plain.wants_back:
+                            stay.is_in = True  # at once, so that no interrupt comes between
+                            stay.door = plain
+            if not slipped:
                 while len(passing) < len(lane.doors) and not self._enter(lane, request, passing):
                     await self._wait(lane, request, passing[-1])
             response = await call_next(request)
-            if slipped is not None and slipped.wants_back:
-                response.at_end(_known_first(request, slipped.end))
+            if stay is not None and stay.owes:
+                response.at_end(stay)
         except BaseException as error:
             try:
                 tell(request, error)
+                if stay is not None:
+                    stay.leave(error)
             finally:
-                if slipped is not None:
-                    slipped.slip_out(error, request.runtime)
-                for one in passing:
-                    one.leave(None, error)
+                if stay is not None and stay.owes:  # an interrupt came meanwhile
+                    stay.leave(error)
             headers = error.quota_headers if isinstance(error, ProviderError) else {}
             self._hear(headers, lane, request, target, passing, refused=isinstance(error, RateLimited))
             raise
-        for one in passing:
-            if one.door.wants_back:
-                response.at_end(_known_first(request, one.end))
         if lane.is_looked_at():
             self._hear(response.headers, lane, request, target, passing)
         return response
@@ -143,7 +143,8 @@ class LimitLayer:
             tokens, sent = self._tokens(doors, request)
         for door in doors[len(passing) :] if passing else doors:
             one = self._pass(door, request, tokens, sent)
-            passing.append(one)
+            passing.append(one)  # before it enters, so that it is left wherever an interrupt comes
+            one.enter()
             if not one.is_in:
                 return False
         return True
@@ -203,10 +204,11 @@ class LimitLayer:
 
     def _limited(self, name: str, limit: RateLimit | None) -> Door:
         """Make a door. What doors are made of is loaded with the first one, since most models have no limit."""
-        imports.load("inferkit.layers.turns")
+        imports.load("inferkit.layers.stay", "inferkit.layers.turns")
+        from inferkit.layers.stay import Stay
         from inferkit.layers.turns import Door, Passing
 
-        self._pass = Passing
+        self._pass, self._stay = Passing, Stay
         return Door(name, limit)
 
     def _door(self, lane: _Lane, target: Target, key: tuple[str, str]) -> Door:
@@ -236,19 +238,6 @@ class LimitLayer:
         stated = [door for door in found if door is not None]
         with self._lock:
             return _kept(self._lanes, target.name, lambda: _Lane(stated))
-
-
-def _known_first(request: Request, end: Callable[[End], None]) -> OnClose:
-    """Have `end` give a place back when it is known how its request ended: whoever takes the place goes by that."""
-
-    def known(how: End) -> None:
-        try:
-            if how.outcome == "error" and how.error is not None:
-                tell(request, how.error)
-        finally:
-            end(how)
-
-    return known
 
 
 def _key(target: Target) -> tuple[str, str]:

@@ -276,15 +276,17 @@ class _Walk:
 class Sending:
     """A request on its way to a model that may be asked, whoever starts it, until it is known how it ended.
 
-    It counts on the call's record, and has `health` told how it ended; `era` is what its breaker goes by.
+    It counts on the call's record, and has `health` told how it ended; `era` is what its breaker goes by. How it ended
+    `is_known` when it has begun to answer, or come to nothing.
     """
 
-    __slots__ = ("_era", "_is_told", "_request", "health", "is_first", "target")
+    __slots__ = ("_afterwards", "_era", "_request", "health", "is_first", "is_known", "target")
 
     def __init__(self, request: Request, target: Target, health: Health, era: int) -> None:
         self._request = request
         self._era = era
-        self._is_told = False
+        self._afterwards: list[Callable[[BaseException | None], None]] = []
+        self.is_known = False
         self.health = health
         self.target = target
         record = request.record
@@ -316,10 +318,12 @@ class Sending:
                 await response.aclose(error=error)
             raise
         response.unread(received)
-        if not self._is_told:
-            self._is_told = True
+        if not self.is_known:
+            self.is_known = True
             if self.health.troubled:
                 self.health.worked(self.target.name, self._era, request.runtime.now())
+        if self._afterwards:
+            self._go_on(None)
         return response
 
     def opened(self) -> CircuitOpen | None:
@@ -331,15 +335,27 @@ class Sending:
 
     def lost(self) -> None:
         """Take in that another one answered before it: it has neither worked nor failed."""
-        if not self._is_told:
-            self._is_told = True
+        if not self.is_known:
+            self.is_known = True
             self.health.given_up(self.target.name, self._era)
+
+    def then(self, step: Callable[[BaseException | None], None]) -> None:
+        """Have a step done when it is known how it ended, with the error that it failed with, if it did."""
+        self._afterwards.append(step)
+
+    def _go_on(self, error: BaseException | None) -> None:
+        while self._afterwards:
+            self._afterwards.pop()(error)
 
     def failed(self, error: BaseException) -> None:
         """Take in that it came to nothing; once. One that is cancelled says nothing of its model."""
-        if self._is_told:
-            return
-        self._is_told = True
+        if not self.is_known:
+            self.is_known = True
+            self._take_in(error)
+        if self._afterwards:
+            self._go_on(error)
+
+    def _take_in(self, error: BaseException) -> None:
         request, record = self._request, self._request.record
         if isinstance(error, _NOT_SENT) or is_withdrawn(error):
             record.sent -= 1

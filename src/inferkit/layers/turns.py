@@ -25,8 +25,8 @@ from inferkit.runtime.forks import renew_after_fork
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inferkit.core.body import End
     from inferkit.core.request import Request, Target
+    from inferkit.layers.stay import Stay
     from inferkit.resilience.buckets import QuotaLeft
     from inferkit.resilience.limiter import RateLimit
     from inferkit.resilience.quotas import QuotaNames
@@ -99,22 +99,16 @@ class Door:
                     if (bucket.unit, bucket.period) == (names.unit, names.period):
                         bucket.hear(left, now)
 
-    def slip_out(self, error: BaseException, runtime: Runtime) -> None:
-        """Let out what slipped in (`Limiter.slip_in`) and came to nothing."""
-        overloaded = _overloaded(error)
+    def let_out(self, stay: Stay, error: BaseException | None, runtime: Runtime) -> None:
+        """Let out what slipped in (`Limiter.slip_in`), and go on with those who wait; what is left of it, if again."""
+        overloaded, limiter = _overloaded(error), self.limiter
         with self.lock:
-            if self.limiter.fall_out(overloaded=overloaded):
-                self.limiter.advance(runtime.now())
-
-    def end(self, end: End) -> None:
-        """Let out what slipped in, and whose stream has ended."""
-        if end.error is not None:
-            self.slip_out(end.error, end.runtime)
-            return
-        with self.lock:
-            somebody_waits = self.limiter.slip_out()
-        if somebody_waits:
-            self.advance(end.runtime.now())
+            waits = True
+            if stay.is_in:
+                waits = limiter.slip_out() if overloaded is False else limiter.fall_out(overloaded=overloaded)
+                stay.is_in = False  # at once, so that no interrupt comes between
+            if waits:
+                limiter.advance(runtime.now())
 
     def advance(self, now: float) -> None:
         """Let in all that may go."""
@@ -157,7 +151,7 @@ def _is_ample(remaining: str | None, most: float) -> bool:
 
 
 class Passing(Ticket):
-    """One request before a door, and within. It goes in at once where nobody waits (`is_in`), or is to `wait`."""
+    """One request before a door, and within. It enters at once where nobody waits (`is_in`), or is to `wait`."""
 
     __slots__ = ("_left", "_request", "_turn", "door")
 
@@ -168,7 +162,10 @@ class Passing(Ticket):
         self._request = request
         self._turn: Lock | None = None
         self._left = False
-        runtime = request.runtime
+
+    def enter(self) -> None:
+        """Go in, or stand in the queue."""
+        door, runtime = self.door, self._request.runtime
         now = runtime.now()
         with door.lock:
             door.limiter.enter(self, now)
@@ -236,20 +233,25 @@ class Passing(Ticket):
 
         runtime.call_later_from_anywhere(step)
 
-    def end(self, end: End) -> None:
+    @property
+    def owes(self) -> bool:
+        """Whether it has a place that is to be given back, or stands in the queue."""
+        return not self._left and (self.door.wants_back or not self.is_in)
+
+    def end(self, error: BaseException | None) -> None:
         """Give up the place of a stream that has ended, and say what it took."""
-        self.leave(_taken(self._request) if self.door.counts_tokens else None, end.error)
+        self.leave(_taken(self._request) if self.door.counts_tokens else None, error)
 
     def leave(self, tokens: int | None, error: BaseException | None) -> None:
-        """Give up the place; once."""
-        if self._left or (self.is_in and not self.door.wants_back):
+        """Give up the place; once, and what is left of it where an interrupt came meanwhile."""
+        if not self.owes:
             return
-        self._left = True
         door, overloaded = self.door, _overloaded(error)
         if error is not None and is_withdrawn(error):
             tokens, overloaded = 0, None
         with door.lock:
             door.limiter.leave(self, self._request.runtime.now(), tokens=tokens, overloaded=overloaded)
+        self._left = True
 
     def skip(self) -> None:
         """Go past the door, whatever it says."""

@@ -116,17 +116,17 @@ class Limiter:
     def slip_out(self) -> bool:
         """Take back what was let in, with or without a ticket, and has worked. True where somebody waits for that."""
         if self._counts_running:
-            self.running -= 1
             if self._most < self._highest:
                 self._let_more_run()
+            self.running -= 1  # last, so that no interrupt comes between this and who notes that it is done
         return self._waiting.size > 0
 
     def fall_out(self, *, overloaded: bool | None) -> bool:
         """Take back what was let in and has not; see `leave`. True where somebody waits for that."""
         if self._counts_running:
-            self.running -= 1
             if self._highest and (overloaded or self._most < self._highest):
                 self._let_fewer_run(overloaded=overloaded)
+            self.running -= 1
         return self._waiting.size > 0
 
     def enter(self, ticket: Ticket, now: float) -> None:
@@ -145,20 +145,25 @@ class Limiter:
         waiting.push(ticket)
 
     def advance(self, now: float) -> None:
-        """Let in all that may go, and wake them; wake the next one too, which then waits for its time."""
+        """Let in all that may go, and wake them; wake the next one too, which then waits for its time.
+
+        Where an interrupt comes meanwhile, it may be done again, and does what is left.
+        """
         waiting = self._waiting
         while (ticket := waiting.head()) is not None:
-            if ticket.deadline is not None and now + self._takes > ticket.deadline:  # others will have more of it
+            if not (ticket.is_in or ticket.is_turned_away):  # as it is after an interrupt
+                if ticket.deadline is not None and now + self._takes > ticket.deadline:  # others will have more of it
+                    ticket.is_turned_away = ticket.is_late = True
+                elif self._wait(ticket, now) > 0:
+                    ticket.wake()
+                    return
+                else:
+                    self._let_in(ticket, now)
+            ticket.wake()  # before it is taken out, so that an interrupted step is made once more
+            if ticket.is_in:
+                waiting.pop()
+            else:
                 waiting.remove(ticket)
-                ticket.is_turned_away = ticket.is_late = True
-                ticket.wake()
-                continue
-            if self._wait(ticket, now) > 0:
-                ticket.wake()
-                return
-            waiting.pop()
-            self._let_in(ticket, now)
-            ticket.wake()
 
     def seconds_left(self, ticket: Ticket, now: float) -> float | None:
         """Give the seconds after which a waiting ticket is to look again; None where somebody will wake it."""
@@ -175,19 +180,20 @@ class Limiter:
     def leave(self, ticket: Ticket, now: float, *, tokens: int | None = None, overloaded: bool | None = None) -> None:
         """Take back a ticket: of one that was in, how many `tokens` it took, and whether the model was `overloaded`.
 
-        None where that is not known.
+        None where that is not known. Where an interrupt comes meanwhile, it may be done again, and does what is left.
         """
-        if not ticket.is_in:
+        if self._waiting.size:
             self._waiting.remove(ticket)
-        else:
-            ticket.is_in = False
+        if ticket.is_in:
             if tokens is not None and self._tokens is not None:
                 self._tokens.give_back(ticket.tokens - tokens)
+                ticket.tokens = tokens
             if overloaded is False:
                 self._takes += _NEW * (now - ticket.in_at - self._takes)
                 self.slip_out()
             else:
                 self.fall_out(overloaded=overloaded)
+            ticket.is_in = False
         if self._waiting.size:
             self.advance(now)
 
@@ -219,11 +225,11 @@ class Limiter:
         """
         self._unheard = max(0, self._unheard - 1)
         if overloaded and self._unheard:
-            self._too_many = min(self._too_many or math.inf, self.running + 1)
+            self._too_many = min(self._too_many or math.inf, self.running)
         elif overloaded:
-            self._too_many = self.running + 1
-            self._most = max(_LEAST, min(self._most, self.running + 1) * _LESS)
-            self._unheard = self.running
+            self._too_many = self.running
+            self._most = max(_LEAST, min(self._most, self.running) * _LESS)
+            self._unheard = self.running - 1
 
     def _wait(self, ticket: Ticket, now: float) -> float:
         """Give the seconds until a ticket may go by time alone; infinity while too many run."""

@@ -53,7 +53,7 @@ class Ticket:
 
 
 class Waiting:
-    """A queue of tickets, of which there are `size`."""
+    """A queue of tickets, of which there are `size`. An interrupt finds it as it is before a step, or after it."""
 
     __slots__ = ("_levels", "size")
 
@@ -67,8 +67,18 @@ class Waiting:
 
     def push(self, ticket: Ticket) -> None:
         """Have a ticket wait, behind those of its tenant; a tenant that had none waiting comes after all others."""
-        self._levels.setdefault(ticket.priority, OrderedDict()).setdefault(ticket.tenant, deque()).append(ticket)
-        self.size += 1
+        level = self._levels.get(ticket.priority)
+        tickets = None if level is None else level.get(ticket.tenant)
+        if tickets is not None:
+            self.size += 1
+            tickets.append(ticket)
+            return
+        own = deque([ticket])
+        if level is None:
+            level = OrderedDict()
+        self.size += 1  # from here on in one step, as far as interrupts go
+        level[ticket.tenant] = own
+        self._levels[ticket.priority] = level
 
     def head(self) -> Ticket | None:
         """Give the one whose turn is next."""
@@ -90,10 +100,12 @@ class Waiting:
         tickets = None if level is None else level.get(ticket.tenant)
         if level is None or tickets is None or ticket not in tickets:
             return
-        tickets.remove(ticket)
-        self.size -= 1
-        if not tickets:
-            del level[ticket.tenant]
+        is_last = len(tickets) == 1
+        self.size -= 1  # from here on in one step, as far as interrupts go
+        if not is_last:
+            tickets.remove(ticket)
+            return
+        del level[ticket.tenant]
         if not level:
             del self._levels[ticket.priority]
 
