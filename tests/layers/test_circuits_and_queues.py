@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import anyio.lowlevel
 import pytest
 
@@ -20,10 +21,12 @@ from inferkit import (
 from inferkit.resilience.model_health import HealthNews
 from inferkit.runtime import clock
 from inferkit.testing import FakeProvider
-from worlds import Gate, closing
+from worlds import Gate, closing, world_on_a_loop
 
 NEVER = 0.001  # requests a minute, so that the next one's time does not come while a test runs
 ONE_AT_ONCE = RateLimit(concurrent=1, adaptive=False)
+FIVE = RetryRules(ratio=0, floor=5, seconds=1e9)
+"""Retries that nothing is added to while a test runs."""
 
 
 def down():
@@ -165,11 +168,12 @@ def test_a_probe_that_waits_for_its_turn_is_sent(world):
 def test_a_hedge_that_waits_while_the_circuit_opens_is_not_sent(world):
     first, running, texts = Gate(), Gate(), []
     slow, provider = FakeProvider([first, "from the first one"]), FakeProvider([running, down()], "too much")
-    hedge = Hedge(least=1, rules=RetryRules())
+    hedge = Hedge(least=1, rules=FIVE)
     hedge._measure("slow:m", 0.001)
+    health = Health(breaker=BreakerRules(failures=1, cooldown=60.0), retries=FIVE)
 
     async def body(world):
-        more = {"hedge": hedge, "providers": {"fake": provider, "slow": slow}, "max_retries": 1}
+        more = {"hedge": hedge, "providers": {"fake": provider, "slow": slow}, "max_retries": 1, "health": health}
         more["models"] = {"any": ["slow:m", "fake:m"]}
         async with closing(world.client(**settings(provider, ONE_AT_ONCE, **more))) as llm:
 
@@ -191,10 +195,78 @@ def test_a_hedge_that_waits_while_the_circuit_opens_is_not_sent(world):
 
     world.run(body)
     assert (texts, len(provider.requests), len(slow.requests)) == (["from the first one"], 1, 1)
+    assert hedge._models["slow:m"].budget.left == 5
+    assert "slow:m" not in health.troubled or health.of("slow:m", clock.now()).retries_left == 5
 
 
 async def mute(request):
     return Response.of([], runtime=request.runtime)
+
+
+def a_retry_waits_behind_another_call(world, what_then):
+    """Have a call fail, and ask again while another one has its place; give how many retries there are in the end."""
+    first, second = Gate(), Gate()
+    provider = FakeProvider([first, down()], [second, down()], "too much")
+    how = settings(provider, ONE_AT_ONCE, max_retries=1)
+    health = how["health"] = Health(breaker=BreakerRules(failures=2, cooldown=60.0), retries=FIVE)
+
+    async def body(world):
+        async with closing(world.client(**how)) as llm:
+
+            async def retries():
+                with pytest.raises(Unavailable):
+                    await llm.complete("fake:m", "Hello?", tenant="one")
+
+            async def goes_between():
+                await first.reached.wait()
+                with pytest.raises(Unavailable):
+                    await llm.complete("fake:m", "Hello?", tenant="two")
+
+            async def opens(retry):
+                await until(world, lambda: len(queue(llm)))
+                first.open()
+                await second.reached.wait()
+                await until(world, lambda: len(queue(llm)))
+                assert health.of("fake:m", clock.now()).retries_left == 4
+                what_then(retry)
+                second.open()
+
+            await what_then.run(world, retries, goes_between, opens)
+            return health.of("fake:m", clock.now()).retries_left, len(provider.requests)
+
+    return world.run(body)
+
+
+class CircuitOpens:
+    """The call that has the place fails, and the circuit opens."""
+
+    def __call__(self, retry):
+        pass
+
+    async def run(self, world, retries, goes_between, opens):
+        await world.beside(retries, goes_between, lambda: opens(None))
+
+
+class IsCancelled:
+    """Whoever waits for the retry gives up."""
+
+    def __call__(self, retry):
+        retry.cancel()
+
+    async def run(self, world, retries, goes_between, opens):
+        async with anyio.create_task_group() as group, anyio.create_task_group() as waiting:
+            group.start_soon(goes_between)
+            group.start_soon(opens, waiting.cancel_scope)
+            waiting.start_soon(retries)
+
+
+def test_a_retry_that_is_called_out_of_a_queue_is_back_in_its_budget(world):
+    assert a_retry_waits_behind_another_call(world, CircuitOpens()) == (5, 2)
+
+
+@world_on_a_loop
+def test_a_retry_that_is_cancelled_while_it_waits_is_back_in_its_budget(world):
+    assert a_retry_waits_behind_another_call(world, IsCancelled()) == (5, 2)
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,8 @@ class Hedge:
                 attempt=record.numbered,
                 attempt_kind="hedge",
             )
-            sending = this.hedge = Sending(again, other, first.health, era)
+            unsent = partial(self._give_back, target.name, first.health)
+            sending = this.hedge = Sending(again, other, first.health, era, unsent)
             response = await sending.begun(again, call_next)
             hedged.append((response, sending))
             return response
@@ -148,6 +149,14 @@ class Hedge:
             if known.budget is None:
                 known.budget = RetryBudget(self._rules, now)
             return known.budget.take(now)
+
+    def _give_back(self, name: str, health: Health) -> None:
+        """Put back what was taken out for a hedge which was not sent after all."""
+        health.give_back_retry(name)
+        with self._lock:
+            known = self._models.get(name)
+            if known is not None and known.budget is not None:
+                known.budget.give_back()
 
     def _measure(self, name: str, seconds: float) -> None:
         if self._after is None:

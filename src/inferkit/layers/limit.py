@@ -156,9 +156,14 @@ class LimitLayer:
         if one.door.is_told and lane.key != _key(target):
             one.skip()
             return
-        if (sending := sending_of(request)) is not None:
-            sending.health.call_away(self)
+        sending = sending_of(request)
+        if sending is None:
+            await one.wait(target)
+            return
+        sending.health.call_away(self)
+        sending.waits = True
         await one.wait(target)
+        sending.waits = False
 
     def _hear(
         self,

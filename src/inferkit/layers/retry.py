@@ -10,6 +10,7 @@ from their beginning to their end.
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import (
@@ -191,7 +192,8 @@ class _Walk:
                 attempt = self._attempt(target, order[place + 1 :])
                 if self._setbacks is not None:
                     self._setbacks.tell_of_next(attempt)
-                sending = record.sending = Sending(attempt, target, self._health, admission.era)
+                unsent = partial(self._health.give_back_retry, target.name) if admission.is_retry else None
+                sending = record.sending = Sending(attempt, target, self._health, admission.era, unsent)
                 try:
                     response = await sending.begun(attempt, call_next)
                 except (ProviderError, BudgetExceeded, LocalModelError) as error:
@@ -277,16 +279,21 @@ class Sending:
     """A request on its way to a model that may be asked, whoever starts it, until it is known how it ended.
 
     It counts on the call's record, and has `health` told how it ended; `era` is what its breaker goes by. How it ended
-    `is_known` when it has begun to answer, or come to nothing.
+    `is_known` when it has begun to answer, or come to nothing. While it `waits` for its turn, it is not sent yet;
+    `unsent` gives back what was taken for it, where it never is.
     """
 
-    __slots__ = ("_afterwards", "_era", "_request", "health", "is_first", "is_known", "target")
+    __slots__ = ("_afterwards", "_era", "_request", "_unsent", "health", "is_first", "is_known", "target", "waits")
 
-    def __init__(self, request: Request, target: Target, health: Health, era: int) -> None:
+    def __init__(
+        self, request: Request, target: Target, health: Health, era: int, unsent: Callable[[], None] | None = None
+    ) -> None:
         self._request = request
+        self._unsent = unsent
         self._era = era
         self._afterwards: list[Callable[[BaseException | None], None]] = []
         self.is_known = False
+        self.waits = False
         self.health = health
         self.target = target
         record = request.record
@@ -357,7 +364,9 @@ class Sending:
 
     def _take_in(self, error: BaseException) -> None:
         request, record = self._request, self._request.record
-        if isinstance(error, _NOT_SENT) or is_withdrawn(error):
+        if self.waits or isinstance(error, _NOT_SENT) or is_withdrawn(error):
+            if self._unsent is not None:
+                self._unsent()
             record.sent -= 1
             if self.is_first and is_withdrawn(error):
                 record.asked = tuple(name for name in record.asked if name != self.target.name)

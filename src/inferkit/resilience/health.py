@@ -95,6 +95,12 @@ class Health:
             return NO_MORE
         return admission
 
+    def give_back_retry(self, name: str) -> None:
+        """Put a retry back into a model's budget that was taken out for a request which was not sent after all."""
+        trouble = self.troubled.get(name)
+        if trouble is not None:
+            trouble.give_back_retry()
+
     def failed(self, name: str, error: BaseException, era: int, now: float) -> None:
         """Take in that a request failed."""
         trouble = self.troubled.get(name)

@@ -64,6 +64,10 @@ class RetryBudget:
         self.left -= 1
         return True
 
+    def give_back(self) -> None:
+        """Put one back that came to nothing."""
+        self.left = min(self._most, self.left + 1)
+
     def fill(self, now: float) -> None:
         """Add what time has brought."""
         rules = self._rules

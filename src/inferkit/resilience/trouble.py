@@ -24,11 +24,13 @@ class Admission(NamedTuple):
     """Whether a call may ask a model now: not before `until`, an instant (0.0: now; infinity: no more in this call).
 
     `asked_for` says that the wait is the provider's own wish, and worth keeping. `era` is to be told with the outcome.
+    `is_retry` says that a retry was taken out of the model's budget for it.
     """
 
     until: float
     era: int = 0
     asked_for: bool = False
+    is_retry: bool = False
 
 
 ADMITTED = Admission(0.0)
@@ -80,7 +82,7 @@ class Trouble:
                     self._admitted = Admission(0.0, era)
             if opened is None and (retries is None or retries.is_saved_up):
                 self.at_once = self._admitted
-            return self._admitted
+            return self._admitted._replace(is_retry=True) if again and retries is not None else self._admitted
 
     def admit_beside(self, now: float) -> Admission:
         """Say whether a hedge may go to it now: only while nothing speaks against it, for a hedge is no probe."""
@@ -104,6 +106,12 @@ class Trouble:
         with self._lock:
             self.at_once = None
             return self._retries is None or self._retries.take(now)
+
+    def give_back_retry(self) -> None:
+        """Put a retry back that was taken out for a request which was not sent after all."""
+        with self._lock:
+            if self._retries is not None:
+                self._retries.give_back()
 
     def refused_until(self, now: float) -> Admission:
         """Say the same without asking."""
