@@ -209,4 +209,4 @@ def test_settings_that_make_no_sense_are_refused(settings):
 def test_without_google_auth_the_message_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.auth.transport.requests", None)
     with pytest.raises(ConfigurationError, match=r"inferkit\[vertex\]"):
-        GoogleTokens(None, "vertex")
+        GoogleTokens(None)

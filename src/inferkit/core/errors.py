@@ -223,11 +223,11 @@ class ToolRoundsExceeded(InferkitError):
 class ProviderError(InferkitError):
     """A provider answered with an error, or did not answer properly.
 
-    `status` is the HTTP status where there was one, `code` the provider's own error code, `retryable` says whether
-    the same request may succeed later, and `retry_after` is the wait the provider asked for, in seconds. `detail` is
-    the provider's own message; it may quote the prompt, so it is never part of this error's text. `usage` is what the
-    provider says that it took all the same, where it said so. `quota_headers` are the headers of its answer, in lower
-    case, that speak of its limits.
+    `provider` is the name that it is registered under, `status` the HTTP status where there was one, `code` the
+    provider's own error code, `retryable` says whether the same request may succeed later, and `retry_after` is the
+    wait the provider asked for, in seconds. `detail` is the provider's own message; it may quote the prompt, so it is
+    never part of this error's text. `usage` is what the provider says that it took all the same, where it said so.
+    `quota_headers` are the headers of its answer, in lower case, that speak of its limits.
     """
 
     retryable = False

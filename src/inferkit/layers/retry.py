@@ -364,6 +364,8 @@ class Sending:
 
     def _take_in(self, error: BaseException) -> None:
         request, record = self._request, self._request.record
+        if isinstance(error, ProviderError):
+            error.provider = self.target.provider  # its adapter may have another name for itself
         if self.waits or isinstance(error, _NOT_SENT) or is_withdrawn(error):
             if self._unsent is not None:
                 self._unsent()

@@ -11,6 +11,7 @@ from inferkit.core.errors import ConfigurationError, DeadlineExceeded, Unavailab
 from inferkit.core.request import WIRES, extra_for
 from inferkit.core.response import Response
 from inferkit.providers.as_read import AS_READ
+from inferkit.providers.endpoints import Endpoint, Names
 from inferkit.providers.errors import redact
 from inferkit.providers.schema_by_tool import AnswerReader, ask_by_tool, asks_by_tool, learn
 from inferkit.runtime.direct import DirectRuntime, drive
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from inferkit.core.errors import ProviderError
     from inferkit.core.request import Request
     from inferkit.pricing.terms import CostRules
-    from inferkit.providers.endpoints import Endpoint
     from inferkit.providers.http.transport import Exchange, Transport
     from inferkit.providers.wires.capabilities import Capabilities
     from inferkit.providers.wires.prefill import Prefill
@@ -60,7 +60,7 @@ class Adapter:
         self.wire = wire
         self.endpoint = endpoint
         self.transport = transport
-        self.name = endpoint.name
+        self.name, self._names = endpoint.name, Names()
         self.price_region: str | None = None
         self.wire_name: str | None = getattr(wire, "name", None)
         rules: CostRules | None = getattr(wire, "cost_rules", None)
@@ -95,12 +95,12 @@ class Adapter:
 
         What the server refused and can do without is left out from then on, and the request is sent once more.
         """
-        wire, endpoint, runtime = self.wire, self.endpoint, request.runtime
+        wire, runtime, endpoint = self.wire, request.runtime, self._names.find(self.endpoint, request.provider)
+        name, headers = endpoint.name, self._headers_now(endpoint)
         if request.operation == "embed":
-            wire, endpoint = self._for_embeddings(request)
+            wire, endpoint = self._for_embeddings(request, endpoint)
         if request.extra:
             request = self._own_extra(request)
-        headers = self._headers_now()
         tried = [endpoint]
         while True:
             endpoint = tried[-1]
@@ -110,7 +110,7 @@ class Adapter:
             if (again := endpoint.idempotency_header) is not None:
                 headers = {**headers, again: _chain(request, body)}
             exchange = await self.transport.post(
-                url, headers, body, provider=self.name, runtime=runtime, deadline=request.deadline
+                url, headers, body, provider=name, runtime=runtime, deadline=request.deadline
             )
             try:
                 if 200 <= exchange.status < 300:  # noqa: PLR2004 - HTTP
@@ -128,17 +128,17 @@ class Adapter:
                 raise
         if len(tried) > 1:
             embeds = request.operation == "embed"
-            self.endpoint = self.endpoint.with_embeddings(endpoint.quirks) if embeds else endpoint
+            self.endpoint = self.endpoint.with_embeddings(endpoint.quirks) if embeds else endpoint.named(self.name)
         return Response(reply, runtime=runtime, model=reader.model, id=reader.id, headers=exchange.headers)
 
-    def _for_embeddings(self, request: Request) -> tuple[Wire, Endpoint]:
+    def _for_embeddings(self, request: Request, endpoint: Endpoint) -> tuple[Wire, Endpoint]:
         if not self.operations:
-            raise ConfigurationError(f"{self.name} gives no embeddings; name a model of a server that does")
-        return cast("EmbeddingWire", self.wire).embeddings(request), self.endpoint.for_embeddings()
+            raise ConfigurationError(f"{endpoint.name} gives no embeddings; name a model of a server that does")
+        return cast("EmbeddingWire", self.wire).embeddings(request), endpoint.for_embeddings()
 
     def embedding_cost_rules(self, request: Request) -> CostRules | None:
         """Give what is declared of the fields of a request for embeddings."""
-        rules: CostRules | None = getattr(self._for_embeddings(request)[0], "cost_rules", None)
+        rules: CostRules | None = getattr(self._for_embeddings(request, self.endpoint)[0], "cost_rules", None)
         return rules and rules.and_free(self.endpoint.free_fields)
 
     def batch_limits(self, dimensions: int | None) -> BatchLimits:
@@ -200,7 +200,7 @@ class Adapter:
         if lighter is None or lighter in tried:
             lighter = learn(request, tried[-1], exchange.status, said)
         if lighter is None or lighter in tried:
-            raise self.redact(wire.read_error(self.name, exchange.status, exchange.headers, said))
+            raise self.redact(wire.read_error(tried[-1].name, exchange.status, exchange.headers, said))
         return lighter
 
     def redact(self, error: ProviderError) -> ProviderError:
@@ -208,11 +208,11 @@ class Adapter:
         key = self._headers[0] if self._headers is not None else None
         return redact(error, self.endpoint.secrets_with(key))
 
-    def _headers_now(self) -> Mapping[str, str]:
+    def _headers_now(self, endpoint: Endpoint) -> Mapping[str, str]:
         key = self.endpoint.credential.read()
         known = self._headers
         if known is None or known[0] != key:
-            known = self._headers = (key, self.endpoint.headers_with(key))
+            known = self._headers = (key, endpoint.headers_with(key))
         return known[1]
 
 

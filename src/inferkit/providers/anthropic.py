@@ -236,7 +236,7 @@ class AnthropicBedrock(Adapter):
             free_fields=tuple(free_fields),
             idempotency_header=idempotency_header,
         )
-        self.account = AwsAccount(credentials, profile, name)
+        self.account = AwsAccount(credentials, profile)
         service = "bedrock" if invokes or "bedrock-runtime" in base_url else "bedrock-mantle"
         inner = make_transport(transport, http_client=http_client, timeouts=timeouts)
         super().__init__(

@@ -29,11 +29,11 @@ _SIGNED = ("content-type",)  # others may change on their way
 class AwsAccount:
     """The credentials of one account: botocore's `credentials`, or those that its chain finds, for `profile` if named.
 
-    `provider` is named in errors. Safe from any thread. botocore is needed where something is given here, or else when
+    Safe from any thread. botocore is needed where something is given here, or else when
     credentials are first asked for. Raises `ConfigurationError` where it is missing, or `credentials` are none of its.
     """
 
-    def __init__(self, credentials: Any, profile: str | None, provider: str) -> None:
+    def __init__(self, credentials: Any, profile: str | None) -> None:
         if credentials is not None or profile is not None:
             _load()
         if credentials is not None and not callable(getattr(credentials, "get_frozen_credentials", None)):
@@ -45,7 +45,6 @@ class AwsAccount:
             raise ConfigurationError("profile= is the name of one, and stands instead of credentials=")
         self._credentials = credentials
         self._profile = profile
-        self._provider = provider
         self._frozen: Any = None
         self.renew()
         renew_after_fork(self)
@@ -66,14 +65,14 @@ class AwsAccount:
         token = None if self._frozen is None else self._frozen.token
         return (token,) if token else ()
 
-    async def refresh(self, runtime: Runtime) -> None:
-        """Have credentials that are valid, without keeping an event loop waiting.
+    async def refresh(self, runtime: Runtime, provider: str) -> None:
+        """Have credentials that are valid, without keeping an event loop waiting. `provider` is named in errors.
 
         Raises `ConfigurationError` where the machine has none, `AuthenticationFailed` where they are not renewed, and
         `Unavailable` where nobody could be asked.
         """
         if not self._is_fresh:
-            await runtime.run_blocking(self._refresh, apart=_THREADS)
+            await runtime.run_blocking(self._refresh, provider, apart=_THREADS)
 
     def sign(self, url: str, headers: Mapping[str, str], body: bytes, *, service: str, region: str) -> dict[str, str]:
         """Give the headers of a request with its signature, which holds for some minutes."""
@@ -90,7 +89,7 @@ class AwsAccount:
         needs = getattr(self._credentials, "refresh_needed", None)
         return self._frozen is not None and (needs is None or not needs())
 
-    def _refresh(self) -> None:
+    def _refresh(self, provider: str) -> None:
         _load()
         import botocore.session
         from botocore import exceptions
@@ -105,20 +104,20 @@ class AwsAccount:
                     self._frozen = self._credentials.get_frozen_credentials()
             except (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.MetadataRetrievalError):
                 raise Unavailable(
-                    f"{self._provider}: whoever gives out Amazon's credentials could not be asked",
-                    provider=self._provider,
+                    f"{provider}: whoever gives out Amazon's credentials could not be asked",
+                    provider=provider,
                 ) from None
             except exceptions.ProfileNotFound:
-                raise ConfigurationError(f"{self._provider}: there is no profile of the name that was given") from None
+                raise ConfigurationError(f"{provider}: there is no profile of the name that was given") from None
             except (exceptions.BotoCoreError, exceptions.ClientError) as error:  # its text may quote what was sent
                 raise AuthenticationFailed(
-                    f"{self._provider}: Amazon's credentials cannot be read or renewed ({type(error).__name__}); check "
+                    f"{provider}: Amazon's credentials cannot be read or renewed ({type(error).__name__}); check "
                     "the profile, and sign in again where it is for a time",
-                    provider=self._provider,
+                    provider=provider,
                 ) from None
             if self._frozen is None:
                 raise ConfigurationError(
-                    f"{self._provider} found neither a key nor an account of Amazon's: set AWS_BEARER_TOKEN_BEDROCK, "
+                    f"{provider} found neither a key nor an account of Amazon's: set AWS_BEARER_TOKEN_BEDROCK, "
                     "run `aws configure`, or pass api_key=, credentials= or profile="
                 )
 
@@ -151,7 +150,7 @@ class SigningTransport:
     ) -> Exchange:
         """See `Transport`. Raises also what `AwsAccount.refresh` does."""
         if "authorization" not in headers:
-            await self._account.refresh(runtime)
+            await self._account.refresh(runtime, provider)
             headers = self._account.sign(url, headers, body, service=self._service, region=self._region)
         return await self.inner.post(url, headers, body, provider=provider, runtime=runtime, deadline=deadline)
 

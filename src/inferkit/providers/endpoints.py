@@ -61,8 +61,9 @@ class Credential:
 class Endpoint:
     """One server that speaks a wire.
 
-    `name` is the provider's, in errors, prices and traces. `base_url` may have a query, which goes with every request.
-    `path` is where requests go under it, if not where the wire says; `{model}` in it stands for the model's name.
+    `name` is the provider's, in errors, prices and traces, where a client does not call it otherwise. `base_url` may
+    have a query, which goes with every request. `path` is where requests go under it, if not where the wire says;
+    `{model}` in it stands for the model's name.
     `quirks` are of the wire's own kind. `embeddings` are its ways of giving embeddings; None where it gives none.
     `free_fields` are fields of `extra=` that only this server knows and that move no cost, so that they may go with
     calls that a budget pays for. `idempotency_header` is where the server takes a key by which it knows a request that
@@ -133,6 +134,10 @@ class Endpoint:
         """Give the same server with other ways of giving embeddings, or none."""
         return replace(self, base_url=self._address, embeddings=quirks)
 
+    def named(self, name: str) -> Endpoint:
+        """Give the same server under another name."""
+        return replace(self, base_url=self._address, name=name)
+
     def for_embeddings(self) -> Endpoint:
         """Give the same server as requests for embeddings see it: their place, and its ways of giving them."""
         quirks = self.embeddings
@@ -148,6 +153,22 @@ class Endpoint:
         where = (self.base_url, self.query, self.path, sorted(self.headers.items()), key)
         secret.update(repr(where).encode())
         return f"{self.name} {self.base_url} {secret.hexdigest()}"
+
+
+class Names:
+    """One server under the names that it is registered by: clients that share an adapter may call it differently."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Endpoint, Endpoint]] = {}
+
+    def find(self, endpoint: Endpoint, name: str | None) -> Endpoint:
+        """Give the server as the client calls it, in whose errors it is named; its own name is the first choice."""
+        if name is None or name == endpoint.name:
+            return endpoint
+        known = self._known.get(name)
+        if known is None or known[0] is not endpoint:
+            known = self._known[name] = (endpoint, endpoint.named(name))
+        return known[1]
 
 
 @functools.lru_cache(maxsize=256)

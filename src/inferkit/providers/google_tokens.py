@@ -27,11 +27,11 @@ _MISSING = "Vertex takes the package google-auth: pip install 'inferkit[vertex]'
 class GoogleTokens:
     """The tokens of one account: of google-auth's `credentials`, or those that the machine itself is given.
 
-    `provider` is named in errors. Safe from any thread. Raises `ConfigurationError` where google-auth is missing, or
+    Safe from any thread. Raises `ConfigurationError` where google-auth is missing, or
     `credentials` are none of its.
     """
 
-    def __init__(self, credentials: Any, provider: str) -> None:
+    def __init__(self, credentials: Any) -> None:
         with imports.lock:
             try:
                 from google.auth.credentials import Credentials, with_scopes_if_required
@@ -46,7 +46,6 @@ class GoogleTokens:
         scoped: Any = with_scopes_if_required
         self._credentials: Any = None if credentials is None else scoped(credentials, [_SCOPE])
         self._transport: Any = Request
-        self._provider = provider
         self.account: str | None = getattr(credentials, "service_account_email", None)
         self.renew()
         renew_after_fork(self)
@@ -67,20 +66,20 @@ class GoogleTokens:
         project: str | None = getattr(self._credentials, "quota_project_id", None)
         return project
 
-    async def refresh(self, runtime: Runtime) -> None:
-        """Have a token that is valid, without keeping an event loop waiting.
+    async def refresh(self, runtime: Runtime, provider: str) -> None:
+        """Have a token that is valid, without keeping an event loop waiting. `provider` is named in errors.
 
         Raises `ConfigurationError` where the machine has no account, `AuthenticationFailed` where the account is given
         no token, and `Unavailable` where nobody could be asked.
         """
         if not self._is_valid:
-            await runtime.run_blocking(self._refresh, apart=_THREADS)
+            await runtime.run_blocking(self._refresh, provider, apart=_THREADS)
 
     @property
     def _is_valid(self) -> bool:
         return self._credentials is not None and bool(self._credentials.valid)
 
-    def _refresh(self) -> None:
+    def _refresh(self, provider: str) -> None:
         import google.auth
         from google.auth import exceptions
 
@@ -95,24 +94,11 @@ class GoogleTokens:
                     self._credentials.refresh(functools.partial(ask, timeout=_SECONDS))
             except exceptions.DefaultCredentialsError:
                 raise ConfigurationError(
-                    f"{self._provider} found no account of Google Cloud: run `gcloud auth application-default login`, "
+                    f"{provider} found no account of Google Cloud: run `gcloud auth application-default login`, "
                     "set GOOGLE_APPLICATION_CREDENTIALS, or pass credentials="
                 ) from None
             except exceptions.GoogleAuthError as error:
-                raise self._failure(error) from None  # its text may quote what the server said
-
-    def _failure(self, error: Any) -> Exception:
-        from google.auth.exceptions import TransportError
-
-        if isinstance(error, TransportError) or error.retryable:
-            return Unavailable(
-                f"{self._provider}: Google's server of tokens could not be asked", provider=self._provider
-            )
-        return AuthenticationFailed(
-            f"{self._provider}: Google gives the account no token ({type(error).__name__}); check that it exists, and "
-            "that its key is still valid",
-            provider=self._provider,
-        )
+                raise _failure(error, provider) from None  # its text may quote what the server said
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -124,3 +110,15 @@ class TokenCredential(Credential):
     def read(self) -> str | None:
         """Give the token as it is now."""
         return self.tokens.token
+
+
+def _failure(error: Any, provider: str) -> Exception:
+    from google.auth.exceptions import TransportError
+
+    if isinstance(error, TransportError) or error.retryable:
+        return Unavailable(f"{provider}: Google's server of tokens could not be asked", provider=provider)
+    return AuthenticationFailed(
+        f"{provider}: Google gives the account no token ({type(error).__name__}); check that it exists, and "
+        "that its key is still valid",
+        provider=provider,
+    )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from inferkit.core.request import Request
     from inferkit.core.response import Response
+    from inferkit.providers.endpoints import Endpoint
 
 __all__ = ["GOOGLE_LOCATION", "GOOGLE_PROJECT", "OnVertex", "VertexPlace", "refuse_keys"]
 
@@ -64,7 +65,7 @@ class OnVertex(Adapter):
 
         Raises `ConfigurationError` as `GoogleTokens` does.
         """
-        self.tokens = GoogleTokens(credentials, self.name)
+        self.tokens = GoogleTokens(credentials)
         self.endpoint = replace(self.endpoint, credential=TokenCredential(tokens=self.tokens))
 
     @property
@@ -74,11 +75,11 @@ class OnVertex(Adapter):
 
     async def __call__(self, request: Request) -> Response:
         """See `Adapter`. Raises also what `GoogleTokens.refresh` does."""
-        await self.tokens.refresh(request.runtime)
+        await self.tokens.refresh(request.runtime, request.provider or self.name)
         return await super().__call__(request)
 
-    def _headers_now(self) -> Mapping[str, str]:
-        headers, project = super()._headers_now(), self.tokens.paid_by
+    def _headers_now(self, endpoint: Endpoint) -> Mapping[str, str]:
+        headers, project = super()._headers_now(endpoint), self.tokens.paid_by
         return headers if project is None else {_PAID_BY: project, **headers}
 
 

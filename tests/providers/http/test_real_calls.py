@@ -22,8 +22,8 @@ ADAPTERS = {
     "p:gpt-5-mini at api.test": lambda **more: OpenAIChat(
         base_url="https://api.test/v1", api_key="k", name="p", **more
     ),
-    "anthropic:gpt-5-mini at api.anthropic.com": lambda **more: Anthropic(api_key="k", **more),
-    "gemini:gpt-5-mini at generativelanguage.googleapis.com": lambda **more: Gemini(api_key="k", **more),
+    "p:gpt-5-mini at api.anthropic.com": lambda **more: Anthropic(api_key="k", **more),
+    "p:gpt-5-mini at generativelanguage.googleapis.com": lambda **more: Gemini(api_key="k", **more),
 }
 
 
