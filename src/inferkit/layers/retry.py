@@ -356,11 +356,13 @@ class Sending:
 
     def failed(self, error: BaseException) -> None:
         """Take in that it came to nothing; once. One that is cancelled says nothing of its model."""
-        if not self.is_known:
-            self.is_known = True
-            self._take_in(error)
-        if self._afterwards:
-            self._go_on(error)
+        try:
+            if not self.is_known:
+                self.is_known = True
+                self._take_in(error)
+        finally:
+            if self._afterwards:
+                self._go_on(error)
 
     def _take_in(self, error: BaseException) -> None:
         request, record = self._request, self._request.record

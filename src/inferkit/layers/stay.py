@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inferkit.layers.turns import is_overload
 from inferkit.layers.withdrawn import sending_of, tell
 
 if TYPE_CHECKING:
@@ -70,10 +71,18 @@ class Stay:
             one.leave(None, error)
 
     def _let_out(self, error: BaseException | None, runtime: Runtime) -> None:
+        """Let out what slipped in (`Limiter.slip_in`), and go on with those who wait; what is left of it, if again."""
         door = self.door
-        if door is not None:
-            door.let_out(self, error, runtime)
-            self.door = None
+        if door is None:
+            return
+        overloaded, limiter, waits = is_overload(error), door.limiter, True
+        with door.lock:
+            if self.is_in:
+                waits = limiter.slip_out() if overloaded is False else limiter.fall_out(overloaded=overloaded)
+                self.is_in = False  # at once, so that no interrupt comes between
+            if waits:
+                limiter.advance(runtime.now())
+        self.door = None
 
     def __del__(self) -> None:
         if self.owes:

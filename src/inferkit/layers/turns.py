@@ -26,13 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inferkit.core.request import Request, Target
-    from inferkit.layers.stay import Stay
     from inferkit.resilience.buckets import QuotaLeft
     from inferkit.resilience.limiter import RateLimit
     from inferkit.resilience.quotas import QuotaNames
     from inferkit.runtime.protocol import Lock, Runtime
 
-__all__ = ["Door", "Passing"]
+__all__ = ["Door", "Passing", "is_overload"]
 
 _NEAR = 1e-9
 _QUEUE = 10_000  # calls that wait for a provider's limit: callers that wait anyway
@@ -98,22 +97,6 @@ class Door:
                 for bucket in self.limiter.quotas:
                     if (bucket.unit, bucket.period) == (names.unit, names.period):
                         bucket.hear(left, now)
-
-    def let_out(self, stay: Stay, error: BaseException | None, runtime: Runtime) -> None:
-        """Let out what slipped in (`Limiter.slip_in`), and go on with those who wait; what is left of it, if again."""
-        overloaded, limiter = _overloaded(error), self.limiter
-        with self.lock:
-            waits = True
-            if stay.is_in:
-                waits = limiter.slip_out() if overloaded is False else limiter.fall_out(overloaded=overloaded)
-                stay.is_in = False  # at once, so that no interrupt comes between
-            if waits:
-                limiter.advance(runtime.now())
-
-    def advance(self, now: float) -> None:
-        """Let in all that may go."""
-        with self.lock:
-            self.limiter.advance(now)
 
     def look_again(self, name: str) -> None:
         """Have those look that wait here for a model."""
@@ -246,7 +229,7 @@ class Passing(Ticket):
         """Give up the place; once, and what is left of it where an interrupt came meanwhile."""
         if not self.owes:
             return
-        door, overloaded = self.door, _overloaded(error)
+        door, overloaded = self.door, is_overload(error)
         if error is not None and is_withdrawn(error):
             tokens, overloaded = 0, None
         with door.lock:
@@ -282,7 +265,7 @@ _REMEDY = {
 }
 
 
-def _overloaded(error: BaseException | None) -> bool | None:
+def is_overload(error: BaseException | None) -> bool | None:
     """Say whether a request ended with too much for its model; None where that is not known."""
     if error is None:
         return False
