@@ -11,7 +11,7 @@ from inferkit.core.errors import ConfigurationError, DeadlineExceeded, Unavailab
 from inferkit.core.request import WIRES, extra_for
 from inferkit.core.response import Response
 from inferkit.providers.as_read import AS_READ
-from inferkit.providers.endpoints import Endpoint, Names
+from inferkit.providers.endpoints import Endpoint, EndpointNames
 from inferkit.providers.errors import redact
 from inferkit.providers.schema_by_tool import AnswerReader, ask_by_tool, asks_by_tool, learn
 from inferkit.runtime.direct import DirectRuntime, drive
@@ -60,7 +60,7 @@ class Adapter:
         self.wire = wire
         self.endpoint = endpoint
         self.transport = transport
-        self.name, self._names = endpoint.name, Names()
+        self.name, self._names = endpoint.name, EndpointNames()
         self.price_region: str | None = None
         self.wire_name: str | None = getattr(wire, "name", None)
         rules: CostRules | None = getattr(wire, "cost_rules", None)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from inferkit.providers.embedding_quirks import EmbeddingQuirks
 
-__all__ = ["Credential", "Endpoint"]
+__all__ = ["Credential", "Endpoint", "EndpointNames"]
 
 _SHORTEST_SECRET = 8
 _FIXED = {
@@ -155,7 +155,7 @@ class Endpoint:
         return f"{self.name} {self.base_url} {secret.hexdigest()}"
 
 
-class Names:
+class EndpointNames:
     """One server under the names that it is registered by: clients that share an adapter may call it differently."""
 
     def __init__(self) -> None:
