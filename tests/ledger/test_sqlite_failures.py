@@ -1,5 +1,6 @@
 """A ledger that cannot be read or written says so, and never starts over with an empty one."""
 
+import errno
 import os
 import sqlite3
 import subprocess
@@ -191,3 +192,22 @@ def test_what_was_to_be_done_for_a_ledger_that_is_closed_by_now_makes_no_file_an
     (tmp_path / "ledger.db").unlink()
     ledger.accounts.database.log.tend()  # as the background does, too late
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ledger_that_cannot_be_made_where_nothing_can_be_removed_either_says_so(tmp_path, monkeypatch):
+    unlink = Path.unlink
+
+    def refuse(path, missing_ok=False):  # a disk that is only read refuses to remove even what is not there
+        if path.name.startswith(".ledger.db.new-"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    def fail(file, **_):
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+        raise error
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr("inferkit.ledger.sqlite.opening.sqlite3.connect", fail)
+    with pytest.raises(LedgerError, match=r"cannot be opened.*may write to"):
+        SqliteLedger(tmp_path / "ledger.db")

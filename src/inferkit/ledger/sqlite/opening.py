@@ -79,7 +79,8 @@ def _make(path: Path, migrations: Sequence[str]) -> None:
         ) from error
     finally:
         for suffix in ("", "-wal", "-shm", "-journal"):
-            draft.with_name(f"{draft.name}{suffix}").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # on a disk that is only read even what is not there cannot be removed
+                draft.with_name(f"{draft.name}{suffix}").unlink(missing_ok=True)
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, migrations: Sequence[str], durability: Durability) -> None:
