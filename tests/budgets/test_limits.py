@@ -202,3 +202,22 @@ def test_ids_of_calls_sort_by_time_and_differ(monkeypatch):
     assert milliseconds == sorted(milliseconds)
     assert len(set(milliseconds)) == 300
     assert {len(one) for one in ids} == {28}
+
+
+@pytest.mark.parametrize("per", ["month", "total", timedelta(hours=1)])
+def test_whoever_is_refused_for_what_running_calls_hold_is_told_to_ask_again_when_they_have_ended(ledger, per):
+    budget = Budget(calls=1, name="free", per=per)
+    refusals = []
+
+    async def main(runtime):
+        stack = Stack(ledger, FakeProvider(REPLY), clock=lambda: AT)
+        running = await stack(make_request(runtime, Scope(budget)))
+        with pytest.raises(BudgetExceeded) as caught:
+            await stack(make_request(runtime, Scope(budget)))
+        refusals.append(str(caught.value))
+        await running.read()
+
+    directly(main)
+    assert "0 calls spent and 1 call held by running calls" in refusals[0]
+    assert "; ask again when running calls have ended, or raise the limit" in refusals[0]
+    assert "wait until then" not in refusals[0]

@@ -52,6 +52,8 @@ def exceeded(quote: Quote, refusal: Refusal, *, more: Amounts | None = None) -> 
         until, advice = f"; {anew} UTC", "wait until then, or raise the limit"
         if more is None and needed > refusal.limit:
             until, advice = f"{until}, and does not cover it then either", _ASK_FOR_LESS
+    if scope.budget.per != "call" and more is None and refusal.posted + needed <= refusal.limit:
+        advice = "ask again when running calls have ended, or raise the limit"
     running = f" and {_amount(unit, refusal.pending)} held by running calls" if refusal.pending else ""
     limit = {"usd": line.usd, "tokens": line.tokens, "calls": line.calls}[unit] or 0
     whole = "" if limit == refusal.limit else f" ({_amount(unit, refusal.limit)} with grace and credit)"
