@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from inferkit.ledger.instants import check_instant
 from inferkit.ledger.journal import NOBODY, Attribution
 from inferkit.runtime.direct import DirectRuntime, drive
 
@@ -124,7 +125,9 @@ class Ledger:
         call: str | None = None,
         kind: EntryKind | None = None,
     ) -> Iterator[Entry]:
-        """See `Journal`."""
+        """See `Journal`. Raises `ConfigurationError` for an instant that is not in seconds since the epoch."""
+        check_instant("since", since)
+        check_instant("until", until)
         return self.journal.entries(since=since, until=until, user=user, tenant=tenant, call=call, kind=kind)
 
     def credits(self, account: str | None = None) -> Iterator[Credit]:
@@ -140,7 +143,9 @@ class Ledger:
         self.journal.tally(tallies)
 
     def tallies(self, *, since: float | None = None, until: float | None = None) -> Iterator[Tally]:
-        """See `Journal`."""
+        """See `Journal`. Raises `ConfigurationError` for an instant that is not in seconds since the epoch."""
+        check_instant("since", since)
+        check_instant("until", until)
         return self.journal.tallies(since=since, until=until)
 
     def assignments(self) -> Iterator[Assignment]:

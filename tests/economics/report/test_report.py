@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, strategies as st
 
 from economics.bookkeeping import (
@@ -19,11 +22,13 @@ from economics.bookkeeping import (
     report_of,
     summarise,
 )
+from inferkit.core.errors import ConfigurationError
 from inferkit.core.usage import UsageDetails
 from inferkit.economics.render import render_page
 from inferkit.economics.render.as_json import as_json
 from inferkit.economics.render.document import notes
-from inferkit.economics.report.report import DIMENSIONS
+from inferkit.economics.report.period import Period
+from inferkit.economics.report.report import DIMENSIONS, build_report
 from inferkit.economics.report.revenue import Customer, SubscriptionPeriod
 from inferkit.economics.report.waste import Reported, Subtotal
 from inferkit.ledger.journal import Entry, Part
@@ -208,3 +213,35 @@ def test_what_providers_say_that_calls_cost_stands_beside_what_was_booked(ledger
 def test_where_no_provider_says_so_nothing_is_said(ledger):
     enter(ledger, USD)
     assert not any("providers say" in note for note in notes(report_of(ledger)))
+
+
+FIRST = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("period", "words"),
+    [
+        (Period(datetime(2026, 11, 1), datetime(2026, 12, 1)), "since of a period is a datetime with its time zone"),  # noqa: DTZ001 - what is refused
+        (Period(FIRST, date(2026, 12, 1)), "until of a period is a datetime with its time zone"),
+        (Period(FIRST, FIRST - timedelta(days=1)), "before it begins"),
+        (Period(FIRST, FIRST, "Mars"), "there is no time zone 'Mars'"),
+    ],
+)
+def test_a_period_that_is_none_is_refused_and_no_empty_report_is_made_of_it(ledger, period, words):
+    with pytest.raises(ConfigurationError, match=words):
+        build_report(ledger, period, plans=[])
+
+
+def test_a_report_by_what_it_is_not_by_says_what_it_is_by(ledger):
+    found = build_report(ledger, Period(FIRST, FIRST + timedelta(days=30)), plans=[])
+    with pytest.raises(ConfigurationError, match="a report is by customer, user, .*; got 'custmer'"):
+        found.by("custmer")
+
+
+def test_instants_that_are_none_are_refused_and_find_not_nothing(ledger):
+    for wrong in (FIRST, "2026-11-01", math.nan):
+        for read in (ledger.entries, ledger.tallies):
+            with pytest.raises(ConfigurationError, match="since is in seconds since the epoch"):
+                read(since=wrong)
+            with pytest.raises(ConfigurationError, match="until is in seconds since the epoch"):
+                read(until=wrong)

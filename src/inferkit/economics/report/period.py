@@ -6,7 +6,10 @@ from datetime import datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-__all__ = ["Period", "days_of"]
+from inferkit.budgets.windows import zone_named
+from inferkit.core.errors import ConfigurationError
+
+__all__ = ["Period", "check_period", "days_of"]
 
 
 class Period(NamedTuple):
@@ -15,6 +18,18 @@ class Period(NamedTuple):
     since: datetime
     until: datetime
     zone: str = "UTC"
+
+
+def check_period(period: Period) -> None:
+    """Refuse ends that are no instants, or other ones in each time zone, in the wrong order, or a zone unknown."""
+    for name, given in (("since", period.since), ("until", period.until)):
+        if not isinstance(given, datetime) or given.tzinfo is None:
+            raise ConfigurationError(
+                f"{name} of a period is a datetime with its time zone: datetime(2026, 11, 1, tzinfo=UTC); got {given!r}"
+            )
+    if period.until < period.since:
+        raise ConfigurationError(f"the period ends ({period.until}) before it begins ({period.since})")
+    zone_named(period.zone)
 
 
 def days_of(period: Period) -> tuple[list[str], list[float]]:

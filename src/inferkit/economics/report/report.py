@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from inferkit.core.errors import ConfigurationError
 from inferkit.core.money import format_usd
 from inferkit.core.shown import html_of, table_html
 from inferkit.economics.report.calls import as_recorded, recorded_calls
 from inferkit.economics.report.customers import Customers, sort_customers
 from inferkit.economics.report.more_requests import MoreRequests
-from inferkit.economics.report.period import Period, days_of
+from inferkit.economics.report.period import Period, check_period, days_of
 from inferkit.economics.report.revenue import subscription_periods
 from inferkit.economics.report.rows import (
     DIMENSIONS,
@@ -98,7 +99,12 @@ class Report:
 
     @without_collections()
     def by(self, dimension: Dimension) -> list[Row]:
-        """Give a row for each user, plan, feature, model..., the most expensive first."""
+        """Give a row for each user, plan, feature, model..., the most expensive first.
+
+        Raises `ConfigurationError` for what no report is by.
+        """
+        if dimension not in DIMENSIONS:
+            raise ConfigurationError(f"a report is by {', '.join(DIMENSIONS)}; got {dimension!r}")
         if dimension == "customer":
             return ranked(self._callers.customers.values())
         if dimension in ("user", "tenant"):
@@ -166,8 +172,10 @@ def build_report(ledger: Records, period: Period, *, plans: Iterable[Plan], base
 
     `plans` say what customers pay. Those who were assigned none pay for the plan that their calls were under, from the
     first such call in the period on. `baseline` prices the calls of local models, to say what they saved. Blocks: on an
-    event loop, call it in a thread; calls go on meanwhile. Raises `LedgerError`.
+    event loop, call it in a thread; calls go on meanwhile. Raises `ConfigurationError` for a period that is none, and
+    `LedgerError`.
     """
+    check_period(period)
     since, until = period.since.timestamp(), period.until.timestamp()
     assignments = list(ledger.assignments())
     assigned = subscription_periods(assignments, since, until)
