@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,38 @@ def test_help_says_what_is_not_given_by_a_name(client):
     for method in (client.complete, client.stream):
         parameters = inspect.signature(method).parameters
         assert {repr(parameters[name].default) for name in ("first", "second", "model", "messages")} == {"NOT_GIVEN"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"providers": {"fake": FakeProvider("Hi"), "mine": FakeProvider}}, 'got the class FakeProvider for "mine"'),
+        ({"limits": {"fake:*": 5}}, 'got 5 for "fake:*"'),
+        ({"budget": {"usd": 5}}, "got a dict"),
+    ],
+)
+def test_of_several_entries_the_one_that_makes_no_sense_is_named(settings, words):
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        read_settings(settings)
+
+
+def test_an_empty_text_is_told_from_a_text():
+    with pytest.raises(ConfigurationError, match="user is a text that is valid and not empty.*; got an empty text"):
+        read_options({"user": ""})
+
+
+@pytest.mark.parametrize("nowhere", [math.nan, math.inf])
+@pytest.mark.parametrize("wrap", [lambda value: value, lambda value: [{"b": (1, value)}]])
+def test_what_json_has_no_word_for_is_refused_before_a_server_is_sent_it(nowhere, wrap):
+    with pytest.raises(ConfigurationError, match='extra is a dictionary of parameters, with no nan.* for "top_a"'):
+        read_options({"extra": {"good": {"a": [0.5, None]}, "top_a": wrap(nowhere)}})
+
+
+def test_parameters_that_hold_themselves_end_in_an_error():
+    endless = {}
+    endless["again"] = endless
+    with (
+        Client(providers={"fake": FakeProvider("Hi")}, cache=False, ledger=False) as llm,
+        pytest.raises(ConfigurationError),
+    ):
+        llm.complete("fake:m", "Hi", extra=endless, tools="no tools")

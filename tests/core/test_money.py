@@ -78,3 +78,9 @@ def test_what_is_not_an_amount_of_money_is_refused_with_the_reason(amount, reaso
 )
 def test_amounts_are_written_for_people(nanos, text):
     assert format_usd(nanos) == text
+
+
+@pytest.mark.parametrize("amount", [float("nan"), float("inf")])
+def test_a_float_that_is_no_number_is_not_asked_for_as_a_text(amount):
+    with pytest.raises(ConfigurationError, match="the price of input is zero dollars or more; got"):
+        to_nanos(amount, "the price of input")

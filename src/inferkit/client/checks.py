@@ -5,6 +5,7 @@ A wrong value is told where it was written, and not by whatever trips over it fu
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ __all__ = [
     "are_budgets",
     "are_layers",
     "are_limits",
+    "are_parameters",
     "are_plans",
     "are_stops",
     "are_tags",
@@ -102,6 +104,24 @@ def is_switch(value: Any) -> bool:
 def is_mapping(value: Any) -> bool:
     """Say whether this is a dictionary of any kind."""
     return isinstance(value, Mapping)
+
+
+def are_parameters(value: Any) -> bool:
+    """Say whether this is a dictionary without numbers that JSON has no word for: servers cannot read "NaN"."""
+    if not isinstance(value, Mapping):
+        return False
+    waiting: list[Any] = [value]
+    seen = {id(value)}  # what holds itself is told where it is written
+    while waiting:
+        one = waiting.pop()
+        for each in one.values() if isinstance(one, Mapping) else one:
+            if isinstance(each, float):
+                if not math.isfinite(each):
+                    return False
+            elif isinstance(each, Mapping | list | tuple) and id(each) not in seen:
+                seen.add(id(each))
+                waiting.append(each)
+    return True
 
 
 def is_schema(value: Any) -> bool:

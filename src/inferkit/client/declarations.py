@@ -7,6 +7,7 @@ sense, the lists in `help()`, and the tables in docs/settings.md. Read once, whe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from inferkit.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from inferkit.client.texts import FromText
 
@@ -50,8 +51,22 @@ class Declared:
 
     def explained(self, name: str, value: Any) -> ConfigurationError:
         """Say what was expected; quote only what cannot be anybody's words."""
-        got = repr(value) if value is None or isinstance(value, int | float) else f"a {type(value).__name__}"
-        return ConfigurationError(f"{name} is {self.expected}; got {got}")
+        return ConfigurationError(f"{name} is {self.expected}; got {self._got(value)}")
+
+    def _got(self, value: Any) -> str:
+        if isinstance(value, Mapping) and self.check({}):  # so it is an entry that makes no sense
+            for name, each in value.items():
+                if isinstance(name, str) and not self.check({name: each}):
+                    return f'{_named(each)} for "{name}"'
+        return _named(value)
+
+
+def _named(value: Any) -> str:
+    if value is None or isinstance(value, int | float):
+        return repr(value)
+    if value == "":
+        return "an empty text"
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
 
 
 def declared_in(kind: type) -> dict[str, Declared]:

@@ -27,8 +27,8 @@ class EveryCallOptions(TypedDict, total=False):
     extra: Annotated[
         Mapping[str, Any],
         Declared(
-            checks.is_mapping,
-            "a dictionary of parameters",
+            checks.are_parameters,
+            "a dictionary of parameters, with no nan and no infinity in it, which JSON has no word for",
             "Parameters that only this provider has, sent as they are.",
             otherwise="none",
         ),

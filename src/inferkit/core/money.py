@@ -6,6 +6,7 @@ nine billion dollars.
 
 from __future__ import annotations
 
+import math
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
 
 from inferkit.core.errors import ConfigurationError
@@ -24,9 +25,9 @@ def to_nanos(amount: str | int | Decimal, what: str = "an amount of money") -> i
     Raises `ConfigurationError` for a float, for anything that is not a number, and for amounts that are negative,
     finer than a nano-dollar, or above a billion dollars.
     """
-    if isinstance(amount, float):
+    if isinstance(amount, float) and math.isfinite(amount):
         raise ConfigurationError(f'{what} is given as a string, because a float is not exact: "{amount}", not {amount}')
-    if isinstance(amount, bool) or not isinstance(amount, str | int | Decimal):
+    if isinstance(amount, bool) or not isinstance(amount, str | int | float | Decimal):
         raise ConfigurationError(
             f'{what} is a string, an int or a Decimal of dollars, for example "5.00"; got {type(amount).__name__}'
         )
