@@ -220,3 +220,17 @@ def test_a_conversation_stays_with_the_model_that_has_it_in_its_cache():
         first = llm.complete("fast", [system, Message.user("Hello?")])
         rest = [llm.complete("fast", [system, Message.user(f"Question {number}")]) for number in range(20)]
     assert {reply.text for reply in rest} == {first.text}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("anthropic", r'"anthropic" \(name one of its models, as "anthropic:MODEL"\);'),
+        ("openai/gpt-5-mini", r'"openai/gpt-5-mini" \(did you mean openai:gpt-5-mini\?\);'),
+        ("opnai:gpt-5-mini", r"\(did you mean openai\?\);"),
+        ("acme/gpt-5-mini", r'"acme/gpt-5-mini"; the aliases'),
+    ],
+)
+def test_a_name_as_other_libraries_write_it_is_answered_with_the_one_that_was_meant(name, meant):
+    with Client(cache=False, ledger=False) as llm, pytest.raises(NoRoute, match=meant):
+        llm.complete(name, "Hi")

@@ -6,6 +6,7 @@ import pytest
 
 from inferkit import (
     Chunk,
+    Client,
     ConfigurationError,
     ImagePart,
     Message,
@@ -18,6 +19,7 @@ from inferkit import (
     ToolResultPart,
 )
 from inferkit.providers.wires.messages import as_messages
+from inferkit.testing import FakeProvider
 
 
 def test_a_question_becomes_a_user_message():
@@ -62,6 +64,7 @@ def test_dictionaries_in_the_openai_form_are_understood():
         ([], "list of messages is empty"),
         (42, "got int"),
         ([42], "message 0 is a int"),
+        (b"Hi", "messages are a string, a Message or a list of them; got bytes"),
         ([{"role": "wizard", "content": "hi"}], "role is one of"),
         ([{"role": "user"}], 'has no "content"'),
         ([{"role": "user", "content": 3}], "is a string or a list of parts"),
@@ -109,3 +112,10 @@ def test_an_image_needs_exactly_one_source():
         ImagePart()
     with pytest.raises(ConfigurationError, match="media_type"):
         ImagePart(data=b"x")
+
+
+def test_a_reply_among_messages_is_told_where_its_message_is():
+    with Client(providers={"fake": FakeProvider("Hello!")}, cache=False, ledger=False) as llm:
+        reply = llm.complete("fake:m", "Hi")
+    with pytest.raises(ConfigurationError, match=r"message 1 is a Reply; use its \.message or"):
+        as_messages([Message.user("Hi"), reply])

@@ -85,7 +85,7 @@ def all_scopes(scopes: Sequence[Scope], user: str | None, tenant: str | None) ->
                 if key is None:
                     raise ConfigurationError(
                         f"budget {budget.name} is kept for each {budget.each}, and the call names none; "
-                        f"pass {budget.each}=..."
+                        f"pass {budget.each}=... (in a call of an SDK, the header x-inferkit-{budget.each})"
                     )
             found.append(scope if key == scope.key and budget is scope.budget else Scope(budget, key))
             budget, key = budget.within, None

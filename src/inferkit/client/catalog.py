@@ -169,7 +169,7 @@ class Catalog:
                 raise NoRoute(f'an alias stands for models, and not for another alias: list what "{name}" stands for')
             aliases = ", ".join(self.aliases) or "none"
             known_providers = {*self._providers, *_known(), "local"}
-            meant = near({provider}, {*known_providers, *self.aliases})
+            meant = _meant(name, known_providers, self.aliases)
             providers = ", ".join(sorted(known_providers))
             raise NoRoute(
                 f'no model stands behind "{name}"{meant}; the aliases are: {aliases}; otherwise name a model as '
@@ -243,3 +243,14 @@ def _make(provider: str, model: str, transport: Library | Http | Transport | Non
     from inferkit.providers.by_name import make
 
     return make(provider, transport)
+
+
+def _meant(name: str, providers: Collection[str], aliases: Iterable[str]) -> str:
+    """Say what a name that nobody knows may stand for; nothing where it is like none."""
+    provider = name.partition(":")[0]
+    maker, _, model = name.partition("/")
+    if provider in providers:
+        return f' (name one of its models, as "{provider}:MODEL")'
+    if model and maker in providers:  # as other libraries write it
+        return f" (did you mean {maker}:{model}?)"
+    return near({provider}, {*providers, *aliases})

@@ -28,7 +28,7 @@ def as_messages(given: Messages) -> tuple[Message, ...]:
         return (given,)
     if isinstance(given, Mapping):
         return (_read(given, 0),)
-    if not isinstance(given, Sequence):
+    if not isinstance(given, Sequence) or isinstance(given, bytes | bytearray):
         raise ConfigurationError(f"messages are a string, a Message or a list of them; got {type(given).__name__}")
     if not given:
         raise ConfigurationError("the list of messages is empty; pass at least one message")
@@ -41,8 +41,9 @@ def _read(given: Any, place: int) -> Message:
         if type(content) is str and role in _PLAIN_ROLES:
             return Message(role, (TextPart(content),))
     if not isinstance(given, Mapping):
+        own = "its .message" if isinstance(getattr(given, "message", None), Message) else 'Message.user("...")'
         raise ConfigurationError(
-            f'message {place} is a {type(given).__name__}; use Message.user("...") or {{"role": ..., "content": ...}}'
+            f'message {place} is a {type(given).__name__}; use {own} or {{"role": ..., "content": ...}}'
         )
     if "parts" in given and "content" not in given:
         from inferkit.providers.wires.gemini.read_messages import read_message as read_gemini
