@@ -430,3 +430,21 @@ def test_the_terminal_the_page_and_json_name_the_same_customers(book):
     assert " ".join(found["findings"].split()) in " ".join(shown.split())
     for note in found["notes"]:
         assert note in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("width", [24, 60, 80, 120])
+def test_the_figures_break_between_each_other_and_never_within(book, width):
+    done = CliRunner().invoke(app, ["report", "--ledger", str(book), *OCTOBER], env={"COLUMNS": str(width)})
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    first = next(place for place, line in enumerate(lines) if line.startswith("Revenue $"))
+    lines = lines[first : lines.index("", first)]
+    figures = [figure for line in lines for figure in line.split("   ")]
+    assert figures[:5] == [
+        "Revenue $31.00",
+        "Cost $14.00",
+        "Margin $17.00",
+        "Margin % 54.8\N{NO-BREAK SPACE}%",
+        "Calls 4",
+    ]
+    assert all(figure[0].isalpha() for figure in figures)
+    assert max(map(len, lines)) <= width

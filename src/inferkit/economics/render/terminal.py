@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Group
 from rich.measure import Measurement
 from rich.padding import Padding
@@ -32,14 +33,28 @@ def as_tables(document: Document) -> RenderableType:
     parts: list[RenderableType] = [
         _line(document.when, "bold"),
         _line(document.findings),
-        _line("   ".join(figures).replace(" ", _JOINED).replace(_JOINED * 3, "   ")),
+        _Figures(figures),
         *map(_section, document.sections),
         Text("\n").join([_line(f"note: {note}", "dim") for note in document.notes]),
     ]
     return Group(*(Padding(part, (0, 0, 1, 0), expand=False) for part in parts))
 
 
-_JOINED = "\N{NO-BREAK SPACE}"
+class _Figures:
+    """What matters most, in lines that break between figures alone: rich breaks at a no-break space, too."""
+
+    def __init__(self, figures: Sequence[str]) -> None:
+        self._figures = figures
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines: list[str] = []
+        for figure in self._figures:
+            joined = f"{lines[-1]}   {figure}" if lines else figure
+            if lines and cell_len(joined) <= options.max_width:
+                lines[-1] = joined
+            else:
+                lines.append(figure)
+        yield Text("\n").join(map(_line, lines))
 
 
 def _section(section: Section) -> RenderableType:
