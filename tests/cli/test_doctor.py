@@ -6,6 +6,7 @@ import contextlib
 import email.utils
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -171,3 +172,26 @@ def test_a_cache_that_others_may_read_is_found(command, here):
     assert ran.said("ok folder: 2 KiB of replies", "open folder: others may read it", "chmod go=")
     folder.chmod(0o700)
     assert not command("doctor", "--offline").said("others may read it")
+
+
+def test_a_place_where_nothing_can_be_written_is_found_before_the_first_call_finds_it(command, here, monkeypatch):
+    (here / "taken").write_text("a file, where a folder is wanted")
+    monkeypatch.setenv("INFERKIT_HOME", str(here / "taken" / "home"))
+    ran = command("doctor", "--offline")
+    assert ran.code == 1
+    place = f"wrong place: this program may not write to {here / 'taken'}"
+    assert ran.said(f"the ledger {here / 'taken/home/ledger.sqlite3'}", place, "INFERKIT_HOME")
+    assert ran.said(f"the cache {here / 'taken/home/replies'}", place)
+    assert "the first call makes it" not in ran.out
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_disk_that_is_full_is_found(command, here, monkeypatch, there):
+    monkeypatch.setenv("INFERKIT_HOME", str(here))
+    if there:
+        SqliteLedger(here / "ledger.sqlite3").close()
+    usage = shutil.disk_usage(here)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=4096))
+    ran = command("doctor", "--offline")
+    assert ran.code == 1
+    assert ran.said(f"the ledger {here / 'ledger.sqlite3'}", "wrong place: 4 KiB are left on its disk", "make room")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
     from inferkit.client.configuration.configuration import Configuration
     from inferkit.telemetry.environment import AskedExporter
 
-__all__ = ["check_cache", "check_clock", "check_configuration", "check_models", "check_traces"]
+__all__ = ["check_cache", "check_clock", "check_configuration", "check_models", "check_place", "check_traces"]
 
 _OFF_BY, _FAR_OFF_BY = 5.0, 60.0  # seconds
 _COLLECTOR = "http://localhost:4318"
 _PLACE = re.compile(r"(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): (?P<said>.*)", re.DOTALL)
 _READ_BY_OTHERS = 0o077
+_LITTLE_ROOM = 2**20  # bytes, in which a few hundred calls could be entered
 
 
 def check_configuration(found: Configuration | None, error: InferkitError | None) -> Iterator[Finding]:
@@ -111,6 +113,17 @@ def check_clock(reached: Mapping[str, Reached]) -> Iterator[Finding]:
     yield Finding("wrong" if abs(ahead) > _FAR_OFF_BY else "open", "time", off, remedy)
 
 
+def check_place(path: Path, remedy: str) -> Iterator[Finding]:
+    """Look whether what is at `path`, or is to be, can be written. `remedy` is what to do where it cannot."""
+    folder = next(each for each in path.absolute().parents if os.access(each, os.F_OK))
+    if os.access(path, os.F_OK) and not os.access(path, os.W_OK):
+        yield Finding("wrong", "place", "this program may read it alone", remedy)
+    elif not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding("wrong", "place", f"this program may not write to {folder}", remedy)
+    elif (left := shutil.disk_usage(folder).free) < _LITTLE_ROOM:
+        yield Finding("wrong", "place", f"{bytes_of(left)} are left on its disk", f"make room, or {remedy}")
+
+
 def check_cache(found: Configuration) -> Iterator[Finding]:
     """Look at the folder of cached replies."""
     folder = found.cache
@@ -118,7 +131,8 @@ def check_cache(found: Configuration) -> Iterator[Finding]:
         yield Finding("ok", "folder", f"no replies are kept on disk, as {found.sources['cache']} says")
         return
     if not folder.exists():
-        yield Finding("ok", "folder", "there is none yet; the first reply that is kept makes it")
+        none = Finding("ok", "folder", "there is none yet; the first reply that is kept makes it")
+        yield from [*check_place(folder, "name another one as home")] or [none]
         return
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         yield Finding("wrong", "folder", "this program may not write there", "name another one as home")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import suppress
 from textwrap import fill
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,7 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 
 from inferkit.cli.candidates import candidates
-from inferkit.cli.checking import check_cache, check_clock, check_configuration, check_models, check_traces
+from inferkit.cli.checking import (
+    check_cache,
+    check_clock,
+    check_configuration,
+    check_models,
+    check_place,
+    check_traces,
+)
 from inferkit.cli.configured import configuration, configured_client, configured_ledger
 from inferkit.cli.reaching import reach
 from inferkit.cli.showing import out, progress, write_json
@@ -109,9 +117,13 @@ def _ledger(found: Configuration) -> Iterator[Looked]:
     if path is None:
         yield Looked("the ledger", [Finding("ok", "file", f"none is kept, as {found.sources['ledger']} says")])
     elif path.exists():
-        yield from _ledger_at(str(path))
+        ((title, findings),) = _ledger_at(str(path))
+        yield Looked(title, itertools.chain(findings, check_place(path, _ELSEWHERE)))
     else:
-        yield Looked(f"the ledger {path}", [_none_yet()])
+        yield Looked(f"the ledger {path}", [*check_place(path, _ELSEWHERE)] or [_none_yet()])
+
+
+_ELSEWHERE = "name another one: INFERKIT_HOME in the environment, home, or ledger"
 
 
 def _none_yet() -> Finding:
