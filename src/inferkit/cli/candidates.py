@@ -12,6 +12,7 @@ from inferkit.providers.adapter import Adapter
 if TYPE_CHECKING:
     from inferkit.client.client import Client
     from inferkit.client.inventory import ModelInfo
+    from inferkit.local.gguf.model_file import ModelFile
     from inferkit.pricing.prices import Price
 
 __all__ = ["ConfiguredModel", "Key", "candidates"]
@@ -67,6 +68,8 @@ def _candidate(llm: Client, info: ModelInfo) -> ConfiguredModel:
     can = tuple([each for each in _CAN if getattr(given, each, False)])
     if "embed" in getattr(adapter, "operations", ()):
         can = (*can, "embeddings")
+    if hasattr(adapter, "describe"):
+        can = tuple([each for each in can if each not in _not_of_this_file(adapter.describe())])
     if not isinstance(adapter, Adapter):
         return ConfiguredModel(info.name, price=target.price, can=can)
     key, problem = _key(adapter)
@@ -79,6 +82,15 @@ def _candidate(llm: Client, info: ModelInfo) -> ConfiguredModel:
         can=can,
         problem=problem,
     )
+
+
+def _not_of_this_file(model: ModelFile) -> set[str]:
+    """Give what local models can and this one cannot, as its file and its engine say it."""
+    from inferkit.local.inspection import inspect_file
+
+    template = inspect_file(model.path, model.engine).template
+    lacks = set() if template is not None and template.tools else {"tools"}
+    return lacks | (set() if model.engine == "xllamacpp" else {"embeddings"})
 
 
 def _key(adapter: Adapter) -> tuple[Key, str | None]:

@@ -52,6 +52,9 @@ def test_each_model_says_where_it_is_whether_it_answers_and_what_it_costs(comman
     assert work["price"] == {"input": "0.25", "output": "2.00"}
     assert "tools" in work["can"]
     assert (local["model"], local["address"], local["problem"]) == ("local", None, None)
+    assert local["can"] == ["schema", "logprobs", "grammar"], (
+        "the embedded model calls no tools and gives no embeddings"
+    )
     assert (gone["reachable"], gone["key"]) == (False, "not needed")
     assert [request.headers.get("authorization") for request in server.requests] == [None, None]
 
