@@ -28,7 +28,8 @@ def as_messages(given: Messages) -> tuple[Message, ...]:
         return (given,)
     if isinstance(given, Mapping):
         return (_read(given, 0),)
-    if not isinstance(given, Sequence) or isinstance(given, bytes | bytearray):
+    kind: type = type(given)  # bytes are a sequence too, of numbers
+    if not isinstance(given, Sequence) or kind in (bytes, bytearray):
         raise ConfigurationError(f"messages are a string, a Message or a list of them; got {type(given).__name__}")
     if not given:
         raise ConfigurationError("the list of messages is empty; pass at least one message")
