@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import threading
@@ -11,7 +12,7 @@ import pytest
 
 from economics.bookkeeping import some
 from economics.test_a_day_of_calls import report
-from inferkit import Budget, Chunk, Client, Insert, Price, StreamError, Unavailable, Usage
+from inferkit import AsyncClient, Budget, BudgetExceeded, Chunk, Client, Insert, Price, StreamError, Unavailable, Usage
 from inferkit.testing import FakeProvider
 
 SECONDS = 30  # a guard against a test that would wait for ever
@@ -141,3 +142,54 @@ def test_a_part_that_has_begun_as_the_stream_is_closed_is_closed_and_booked_as_i
     assert [kind for kind, (number, usd) in some(found.more_requests.kinds).items() if number and usd] == [
         "continuation"
     ]
+
+
+def test_a_stream_that_two_threads_begin_is_sent_once(tmp_path):
+    held, provider, got = Pause("primary"), FakeProvider(REST), []
+    with client(tmp_path, provider, held) as llm:
+        stream = llm.stream("fake:m", "Hi")
+        thread = threading.Thread(target=lambda: got.extend(chunk.text for chunk in stream), daemon=True)
+        thread.start()
+        assert held.reached.wait(SECONDS)
+        with pytest.raises(StreamError, match="begun by two at once"):
+            next(stream)
+        held.go.set()
+        thread.join(SECONDS)
+    assert "".join(got) == "It left today."
+    assert len(provider.requests) == 1
+
+
+def test_a_stream_that_two_tasks_begin_is_sent_once():
+    provider = FakeProvider(REST)
+
+    async def main():
+        reached, go = asyncio.Event(), asyncio.Event()
+
+        async def hold(request, call_next):
+            reached.set()
+            await go.wait()
+            return await call_next(request)
+
+        async with AsyncClient(providers={"fake": provider}, layers=[hold], cache=False, ledger=False) as llm:
+            stream = llm.stream("fake:m", "Hi")
+
+            async def read():
+                return "".join([chunk.text async for chunk in stream])
+
+            reading = asyncio.create_task(read())
+            await reached.wait()
+            with pytest.raises(StreamError, match="begun by two at once"):
+                await anext(stream)
+            go.set()
+            assert await reading == "It left today."
+
+    asyncio.run(asyncio.wait_for(main(), SECONDS))
+    assert len(provider.requests) == 1
+
+
+def test_a_stream_that_was_refused_is_refused_again(tmp_path):
+    with client(tmp_path, FakeProvider(REST), budget=Budget(usd="0.000001", per="day", name="tiny")) as llm:
+        stream = llm.stream("fake:m", "Hi")
+        for _ in range(2):
+            with pytest.raises(BudgetExceeded):
+                next(stream)

@@ -8,7 +8,7 @@ from inferkit.caching.control import CACHE, CACHE_TAGS
 from inferkit.client.engine import GRACE
 from inferkit.client.question import NOT_GIVEN, read_question
 from inferkit.core.chunks import since_restart
-from inferkit.core.errors import InferkitError
+from inferkit.core.errors import InferkitError, StreamError
 from inferkit.core.messages import Message
 from inferkit.core.record import CallRecord
 from inferkit.core.reply import Reply
@@ -89,6 +89,7 @@ class Call:
         self._asked = model, messages, {**asked, **fields} if fields else asked
         self._stream = stream
         self._response: Response | None = None
+        self._turns = [None] if stream else []  # whoever takes the one that is there begins; no two can
         self._deadline: float | None = None
         self._runtime: Runtime | None = None
 
@@ -134,6 +135,23 @@ class Call:
         from inferkit.typed.form import partial_of
 
         return partial_of(self.text)
+
+    async def begin(self, runtime: Runtime) -> None:
+        """Send the call of a stream, unless it has been sent. Raises `StreamError` where another reader does that now.
+
+        Two that began at once would send it twice, on one record: the provider would be paid for both, and the
+        ledger know of one.
+        """
+        if self._response is not None:
+            return
+        try:
+            self._turns.pop()
+        except IndexError:
+            raise StreamError("the stream is being begun by two at once; give each reader one of its own") from None
+        try:
+            await self.open(runtime)
+        finally:
+            self._turns.append(None)
 
     async def open(self, runtime: Runtime) -> None:
         """Send the call, unless it has been sent."""

@@ -67,7 +67,7 @@ class AsyncStream(_Facts[T]):
         self._call = call
 
     async def __aenter__(self) -> Self:
-        await self._call.open(current_runtime())
+        await self._call.begin(current_runtime())
         return self
 
     async def __aexit__(
@@ -82,7 +82,7 @@ class AsyncStream(_Facts[T]):
         call = self._call
         if not call.ready:
             if not call.opened:
-                await call.open(current_runtime())
+                await call.begin(current_runtime())
             await call.read_on()
         return call.ready.pop()  # runs for every token
 
@@ -111,7 +111,7 @@ class Stream(_Facts[T]):
         self._run = run
 
     def __enter__(self) -> Self:
-        self._run(self._call.open)
+        self._run(self._call.begin)
         return self
 
     def __exit__(
@@ -126,7 +126,7 @@ class Stream(_Facts[T]):
         call = self._call
         if not call.ready:
             if not call.opened:
-                self._run(call.open)
+                self._run(call.begin)
             try:
                 self._run(lambda _: call.read_on())
             except StopAsyncIteration:
