@@ -6,11 +6,12 @@ import dataclasses
 import inspect
 import math
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
-from inferkit import AsyncClient, Budget, Cache, Client, ConfigurationError, Request
+from inferkit import AsyncClient, Budget, Cache, Client, ConfigurationError, Price, Request
 from inferkit.budgets.arguments import BudgetFields
 from inferkit.caching.memory import MemoryTier
 from inferkit.client.declarations import UNSET
@@ -180,3 +181,11 @@ def test_parameters_that_hold_themselves_end_in_an_error():
         pytest.raises(ConfigurationError),
     ):
         llm.complete("fake:m", "Hi", extra=endless, tools="no tools")
+
+
+def test_a_limit_of_the_reply_beyond_all_replies_is_no_damaged_ledger(tmp_path):
+    settings = {"providers": {"fake": FakeProvider("Hi")}, "prices": {"fake:*": Price("1", "2")}, "home": tmp_path}
+    with Client(**settings, budget=Budget(usd="5", per="day", name="all"), cache=False) as llm:
+        with pytest.raises(ConfigurationError, match="max_output_tokens is a whole number from 1 to 2,147,483,647"):
+            llm.complete("fake:m", "Hi", max_output_tokens=sys.maxsize)
+        assert llm.complete("fake:m", "Hi", max_output_tokens=2**31 - 1).text == "Hi"

@@ -47,11 +47,12 @@ __all__ = [
 ]
 
 
-def whole(least: int | None = None) -> Check:
-    """Take whole numbers, from the least on."""
+def whole(least: int | None = None, most: float = math.inf) -> Check:
+    """Take whole numbers, from the least on and to the most."""
 
     def is_whole(value: Any) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and (least is None or value >= least)
+        is_one = isinstance(value, int) and not isinstance(value, bool)
+        return is_one and (least is None or value >= least) and value <= most
 
     return is_whole
 

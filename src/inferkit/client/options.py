@@ -30,8 +30,8 @@ class _ReplyOptions(TypedDict, total=False):
     max_output_tokens: Annotated[
         int,
         Declared(
-            checks.whole(1),
-            "a whole number from 1",
+            checks.whole(1, 2**31 - 1),  # what APIs take, and what times a price is a number that a ledger holds
+            "a whole number from 1 to 2,147,483,647",
             "The most tokens that the reply may take; a budget may lower it.",
             otherwise=PROVIDER,
             convert=int,
