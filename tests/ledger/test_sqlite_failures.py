@@ -211,3 +211,11 @@ def test_a_ledger_that_cannot_be_made_where_nothing_can_be_removed_either_says_s
     monkeypatch.setattr("inferkit.ledger.sqlite.opening.sqlite3.connect", fail)
     with pytest.raises(LedgerError, match=r"cannot be opened.*may write to"):
         SqliteLedger(tmp_path / "ledger.db")
+
+
+def test_a_number_too_large_to_be_written_is_no_damage(tmp_path):
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    with pytest.raises(LedgerError, match="numbers of 64 bits, and this call needs a larger one"):
+        ledger.record("call", Charge(2**63), at=0)
+    assert ledger.record("call", Charge(1), at=0)
+    ledger.close()

@@ -37,6 +37,11 @@ def explain(path: Path, error: Exception) -> LedgerError:
     """Give the error that says what is wrong with a ledger's file and what to do."""
     if isinstance(error, UnicodeEncodeError):
         return LedgerError(f"the ledger {path} takes text alone, and no half of a surrogate pair")
+    if isinstance(error, OverflowError) and "SQLite" in str(error):  # what was to be written, and not what is there
+        return LedgerError(
+            f"the ledger {path} keeps numbers of 64 bits, and this call needs a larger one; ask for fewer tokens, or "
+            "look at the price of its model"
+        )
     if not isinstance(error, sqlite3.Error):
         return LedgerError(
             f"the ledger {path} holds what cannot be read ({type(error).__name__}); see what `inferkit doctor` says of "
