@@ -27,8 +27,8 @@ SPLIT_OFF = {
     "technical.leak": "technical.page",
 }
 """Matters that had no reply of their own when the blind set was labelled, and what was written there instead."""
-HARD = 72
-"""The messages set aside of the newest file, which are the last and the hardest."""
+HARD, NEWEST = 72, 320
+"""The messages set aside of the five hard files, which are the last: of the first of them, and of the others."""
 
 
 @dataclass(slots=True)
@@ -79,8 +79,9 @@ def sets() -> dict[str, list[Ticket]]:
     dev = split()[1]
     return {
         "generated": generated(),
-        "dev": dev[:-HARD],
-        "hard dev": dev[-HARD:],
+        "dev": dev[: -HARD - NEWEST],
+        "hard dev": dev[-HARD - NEWEST : -NEWEST],
+        "newest hard dev": dev[-NEWEST:],
         "heldout": load_tickets(DATA / "heldout.jsonl"),
     }
 

@@ -23,6 +23,8 @@ class Lessons:
     order_ids: list[str | None]
     likely: Tensor
     states: Tensor
+    words: list[Tensor]
+    """What the teacher makes of each word of each message, less its mean."""
 
     def __len__(self) -> int:
         return len(self.messages)
@@ -39,9 +41,10 @@ class Lessons:
     def save(self, path: Path) -> None:
         """Writes the lessons as plain arrays."""
         said = json.dumps([self.messages, self.order_ids])
-        np.savez(
-            path, allow_pickle=False, said=said, likely=self.likely.half().numpy(), states=self.states.half().numpy()
-        )
+        each, counts = torch.cat(self.words), [len(one) for one in self.words]
+        rounded = {"likely": self.likely.half(), "states": self.states.half(), "words": each.half()}
+        arrays = {name: values.numpy() for name, values in rounded.items()}
+        np.savez(path, allow_pickle=False, said=said, counts=np.array(counts), **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Lessons":
@@ -49,7 +52,8 @@ class Lessons:
         with np.load(path, allow_pickle=False) as kept:
             messages, order_ids = json.loads(str(kept["said"]))
             likely, states = (torch.from_numpy(kept[name].astype(np.float32)) for name in ("likely", "states"))
-        return cls(messages, order_ids, likely, states)
+            words = list(torch.from_numpy(kept["words"]).split(kept["counts"].tolist()))
+        return cls(messages, order_ids, likely, states, words)
 
 
 def invented(hand: list[Ticket], rewording: Rewording, rng: random.Random) -> Ticket:
@@ -71,6 +75,8 @@ def prepare(teacher: Teacher, hand: list[Ticket], count: int, seed: int) -> Less
     """Invents messages and has the teacher label them."""
     rng, rewording = random.Random(seed), Rewording.of(teacher)
     found = [invented(hand, rewording, rng) for _ in range(count)]
-    states, logits = judge(teacher, [one.message for one in found])
+    messages = [one.message for one in found]
+    states, logits, words = judge(teacher, messages)
     likely = torch.cat([part.softmax(1) for part in parts(logits)], 1)
-    return Lessons([one.message for one in found], [one.order_id for one in found], likely, states)
+    mean = torch.cat(words[:1000]).float().mean(0).half()
+    return Lessons(messages, [one.order_id for one in found], likely, states, [one - mean for one in words])

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from distil.batches import COPIED, FIRST_LABEL, LABEL, LONGEST, MESSAGE, Batch, Coder, Row, blank, cut, pad
+from distil.batches import COPIED, FIRST_LABEL, LABEL, MESSAGE, Batch, Coder, Row, blank, cut, pad
 from distil.export import save
 from distil.network import Network
 from distil.train import Plan, accuracy, optimizers_for, started, warmth
+from distil.vocabulary import SPACE
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,11 +21,13 @@ from .sources import Mixed
 from .teacher import SIZES, WIDTH, numbers, parts
 
 AID_RATE = 2e-3
+LONGEST = 144
+"""Longer rows are left out: they are few and take long."""
 LABELLED = 0.35
 """How many of the messages are labelled by people."""
 DOUBT = 0.06
-LIKENESS = 1.0
-"""How much the likeness to what the teacher makes of a message weighs."""
+LIKENESS, LIKE_WORDS = 1.0, 0.5
+"""How much the likeness to what the teacher makes of a message weighs, and of each of its words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class Taught:
     priority_at: Tensor
     likely: Tensor
     states: Tensor
+    words_at: Tensor
+    words: Tensor
 
 
 def _soft(one: Row) -> tuple[Row, int, int]:
@@ -49,10 +54,18 @@ def _soft(one: Row) -> tuple[Row, int, int]:
 
 def _brief(one: Row, rng: random.Random) -> Row:
     """The row without its reply, most times."""
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         return one
     end = max(at for at, cost in enumerate(one.costs) if cost in (LABEL, COPIED)) + 1
     return Row(one.tokens[:end], one.costs[:end], one.kind)
+
+
+def _ends(one: Row, coder: Coder) -> list[int]:
+    """Where in a row the words of its message end: before a token that begins with a space, or the answer."""
+    vocabulary = coder.vocabulary
+    last = one.tokens.index(vocabulary.answer_id)
+    starts = [at for at in range(2, last) if vocabulary.pieces[one.tokens[at]].startswith(SPACE)]
+    return [at - 1 for at in (*starts, last)]
 
 
 def _given(one: Ticket) -> Tensor:
@@ -73,24 +86,31 @@ def batches(lessons: Lessons, labelled: Mixed, coder: Coder, seed: int, size: in
         for _ in range(size * 16):
             if rng.random() < LABELLED:
                 one = labelled.ticket(rng)
-                likely, states = _given(one), torch.zeros(WIDTH)
+                likely, states, said = _given(one), torch.zeros(WIDTH), None
             else:
                 waiting = waiting or rng.sample(range(len(lessons)), len(lessons))
                 at = waiting.pop()
                 one, likely, states = lessons.ticket(at), lessons.likely[at], lessons.states[at]
-            row = _brief(cut(blank(coder.row(one.example(), rng), words, rng), rng), rng)
+                said = lessons.words[at]
+            whole = coder.row(one.example(), rng)
+            ends = [] if said is None else _ends(whole, coder)
+            row = _brief(cut(blank(whole, words, rng), rng), rng)
             if len(row.tokens) <= LONGEST:
-                rows.append((*_soft(row), likely, states))
+                rows.append((*_soft(row), likely, states, ends, said))
         rows.sort(key=lambda row: len(row[0].tokens))
         groups = [rows[at : at + size] for at in range(0, len(rows) - size + 1, size)]
         rng.shuffle(groups)
         for group in groups:
+            batch = pad([one[0] for one in group])
+            length = batch.inputs.shape[1]
             yield Taught(
-                pad([one[0] for one in group]),
+                batch,
                 torch.tensor([one[1] for one in group]),
                 torch.tensor([one[2] for one in group]),
                 torch.stack([one[3] for one in group]),
                 torch.stack([one[4] for one in group]),
+                torch.tensor([length * at + end for at, one in enumerate(group) for end in one[5]], dtype=torch.long),
+                torch.cat([torch.zeros(0, WIDTH), *(one[6].float() for one in group if one[6] is not None)]),
             )
 
 
@@ -102,6 +122,7 @@ class Student(nn.Module):
         self.network = network
         self.guess = nn.Linear(network.shape.width, SIZES[1])
         self.likeness = nn.Linear(network.shape.width, WIDTH)
+        self.meaning = nn.Linear(network.shape.width, WIDTH)
         ids = coder.vocabulary.ids
         self.categories = torch.tensor([ids[name] for name in CATEGORIES])
         self.priorities = torch.tensor([ids[name] for name in PRIORITIES])
@@ -119,6 +140,7 @@ class Student(nn.Module):
             there = states[every, taught.category_at]
             named = self.network.output(torch.cat([there, states[every, taught.priority_at]])).float()
             like = self.likeness(there).float()
+            meant = self.meaning(states.flatten(0, 1)[taught.words_at]).float()
         categories, matters, priorities = parts(taught.likely)
         first, second = named.log_softmax(-1).chunk(2)
         labels = -(FIRST_LABEL * (categories * first[:, self.categories]).sum())
@@ -133,7 +155,9 @@ class Student(nn.Module):
         wanted = matters[:, None].expand(-1, inside.shape[1], -1)[inside]
         early = functional.cross_entropy(guesses[inside].float(), wanted, reduction="none")
         unlike = 1 - functional.cosine_similarity(like, taught.states).mean()
-        total: Tensor = answers + 0.5 * (early * weight).sum() / weight.sum() + LIKENESS * unlike
+        alike = functional.cosine_similarity(meant, taught.words)
+        unlike = LIKENESS * unlike + LIKE_WORDS * (1 - alike.sum() / max(1, len(alike)))
+        total: Tensor = answers + 0.5 * (early * weight).sum() / weight.sum() + unlike
         return total
 
 
@@ -146,7 +170,8 @@ def teach(plan: Plan, coder: Coder, lessons: Lessons, dev: list[Ticket], kept_at
     model = student.network
     kept = Network(model.shape)
     kept.load_state_dict(model.state_dict())
-    aids = torch.optim.AdamW([*student.guess.parameters(), *student.likeness.parameters()], weight_decay=plan.decay)
+    new = [weight for part in (student.guess, student.likeness, student.meaning) for weight in part.parameters()]
+    aids = torch.optim.AdamW(new, weight_decay=plan.decay)
     makers = [*optimizers_for(model, plan), aids]  # what is new learns fast, while a file's weights move little
     rates = (plan.rate, plan.rate_adam, AID_RATE)
     start, done, mean = time.monotonic(), 0.0, 0.0
@@ -167,7 +192,7 @@ def teach(plan: Plan, coder: Coder, lessons: Lessons, dev: list[Ticket], kept_at
         done = step / plan.steps if plan.seconds is None else spent / plan.seconds
         if step % 50 == 0:
             print(f"step {step} loss {mean:.3f} {spent:.0f} s", flush=True)
-        if step % 100 == 0 or done >= 1:
+        if step % 400 == 0 or done >= 1:
             label, text = accuracy(kept, coder, examples)
             print(f"step {step} dev: label {label:.3f} text {text:.3f} {spent:.0f} s", flush=True)
             save(kept, kept_at)
