@@ -1,7 +1,7 @@
 """Rebuilds the model: `python -m triage_model`, or some steps of it by name.
 
 With `--start FILE.gguf` training goes on from that file's weights, with its vocabulary. The steps `teacher`, `lessons`,
-`teach` and `blend` are done only where they are named; they take what `requirements.txt` here names.
+`teach` and `finish` are done only where they are named; they take what `requirements.txt` here names.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from distil.evaluate import answers, in_engine, in_torch, served
-from distil.export import About, load, read, save, write
+from distil.export import About, load, read, write
 from distil.train import Plan, train
 from distil.vocabulary import Vocabulary, learn
 from gguf import GGMLQuantizationType as Kind
@@ -28,8 +28,6 @@ from .sources import Mixed, coder, known_answers
 PIECES = 1520
 HARD, COUNT = 4_504, 50_000
 """Messages to train on in the last five files, the hard ones; lessons to prepare."""
-TAUGHT = 1.0
-"""How much the taught weights count against those that were there before."""
 LONGEST = {"order_id": 20, "reply": 240}
 """How many characters an order number and a reply have at most: the file says it, and `Local` holds the model to it."""
 
@@ -91,18 +89,19 @@ def teach_network(options: argparse.Namespace) -> None:
     student.teach(plan, words, lessons.Lessons.load(LESSONS), dev, CHECKPOINT)
 
 
-def blend_networks(options: argparse.Namespace) -> None:
-    """Takes the mean of the file's weights and the taught ones, which count for more: better than either alone."""
-    words, taught = Vocabulary.load(VOCABULARY, FRAME), load(CHECKPOINT)
-    before, known = read(options.start, FRAME)
-    if known.pieces != words.pieces:
-        msg = f"{options.start} has another vocabulary than the network that was taught"
-        raise ValueError(msg)
-    old = before.state_dict()
-    taught.load_state_dict({
-        name: (1 - TAUGHT) * old[name] + TAUGHT * weight for name, weight in taught.state_dict().items()
-    })  # fmt: skip
-    save(taught, CHECKPOINT)
+def finish_network(options: argparse.Namespace) -> None:
+    """Trains what `teach` made for some minutes more, on whole replies, whose ends are forgotten on the way.
+
+    It is the file of `--start` that it goes on from: the full-precision one that `export` wrote after `teach`.
+    """
+    from . import lessons, student
+
+    plan = Plan(
+        seconds=options.minutes and 60 * options.minutes, start=options.start, average=0.95, threads=1, seed=17,
+        rate=1.5e-3, rate_adam=2.5e-4,
+    )  # fmt: skip
+    words, dev = coder(json.loads(VOCABULARY.read_text("utf-8"))), handwritten.split()[1]
+    student.teach(plan, words, lessons.Lessons.load(LESSONS), dev, CHECKPOINT, whole=True)
 
 
 def write_files(_: argparse.Namespace) -> None:
@@ -137,7 +136,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
     "teacher": tune_teacher,
     "lessons": prepare_lessons,
     "teach": teach_network,
-    "blend": blend_networks,
+    "finish": finish_network,
     "export": write_files,
     "evaluate": measure_files,
 }

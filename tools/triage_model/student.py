@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from distil.batches import COPIED, FIRST_LABEL, LABEL, MESSAGE, Batch, Coder, Row, blank, cut, pad
+from distil.batches import COPIED, FIRST_LABEL, LABEL, MESSAGE, TEXT, Batch, Coder, Row, blank, cut, pad
 from distil.export import save
 from distil.network import Network
 from distil.train import Plan, accuracy, optimizers_for, started, warmth
@@ -23,6 +23,8 @@ from .teacher import SIZES, WIDTH, numbers, parts
 AID_RATE = 2e-3
 LONGEST = 144
 """Longer rows are left out: they are few and take long."""
+WHOLE = 0.8
+"""How much a word of the reply costs at the end, when replies are learned as a whole."""
 LABELLED = 0.35
 """How many of the messages are labelled by people."""
 DOUBT = 0.06
@@ -60,6 +62,11 @@ def _brief(one: Row, rng: random.Random) -> Row:
     return Row(one.tokens[:end], one.costs[:end], one.kind)
 
 
+def _whole(one: Row) -> Row:
+    """The row with its reply, each word of which counts."""
+    return Row(one.tokens, [WHOLE if cost == TEXT else cost for cost in one.costs], one.kind)
+
+
 def _ends(one: Row, coder: Coder) -> list[int]:
     """Where in a row the words of its message end: before a token that begins with a space, or the answer."""
     vocabulary = coder.vocabulary
@@ -76,8 +83,9 @@ def _given(one: Ticket) -> Tensor:
     return torch.cat(likely)
 
 
-def batches(lessons: Lessons, labelled: Mixed, coder: Coder, seed: int, size: int) -> Iterator[Taught]:
+def batches(lessons: Lessons, labelled: Mixed, coder: Coder, plan: Plan, *, whole: bool) -> Iterator[Taught]:
     """Endless batches of lessons, each once in every round, and of messages that people labelled."""
+    seed, size = plan.seed, plan.batch
     rng = random.Random(seed)
     words = coder.vocabulary.words()
     waiting: list[int] = []
@@ -92,9 +100,10 @@ def batches(lessons: Lessons, labelled: Mixed, coder: Coder, seed: int, size: in
                 at = waiting.pop()
                 one, likely, states = lessons.ticket(at), lessons.likely[at], lessons.states[at]
                 said = lessons.words[at]
-            whole = coder.row(one.example(), rng)
-            ends = [] if said is None else _ends(whole, coder)
-            row = _brief(cut(blank(whole, words, rng), rng), rng)
+            row = coder.row(one.example(), rng)
+            ends = [] if said is None else _ends(row, coder)
+            row = blank(row, words, rng)
+            row = _whole(row) if whole else _brief(cut(row, rng), rng)
             if len(row.tokens) <= LONGEST:
                 rows.append((*_soft(row), likely, states, ends, said))
         rows.sort(key=lambda row: len(row[0].tokens))
@@ -161,8 +170,11 @@ class Student(nn.Module):
         return total
 
 
-def teach(plan: Plan, coder: Coder, lessons: Lessons, dev: list[Ticket], kept_at: Path) -> None:
-    """Trains as `distil.train` does, on lessons, and writes the averaged weights to `kept_at`."""
+def teach(plan: Plan, coder: Coder, lessons: Lessons, dev: list[Ticket], kept_at: Path, *, whole: bool = False) -> None:
+    """Trains as `distil.train` does, on lessons, and writes the averaged weights to `kept_at`.
+
+    With `whole` every row has all of its reply.
+    """
     torch.manual_seed(plan.seed)
     torch.set_num_threads(plan.threads)
     examples = [one.example() for one in dev]
@@ -175,7 +187,7 @@ def teach(plan: Plan, coder: Coder, lessons: Lessons, dev: list[Ticket], kept_at
     makers = [*optimizers_for(model, plan), aids]  # what is new learns fast, while a file's weights move little
     rates = (plan.rate, plan.rate_adam, AID_RATE)
     start, done, mean = time.monotonic(), 0.0, 0.0
-    for step, taught in enumerate(batches(lessons, Mixed(), coder, plan.seed, plan.batch), 1):
+    for step, taught in enumerate(batches(lessons, Mixed(), coder, plan, whole=whole), 1):
         loss = student(taught)
         for maker in makers:
             maker.zero_grad(set_to_none=True)
