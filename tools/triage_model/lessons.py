@@ -52,7 +52,7 @@ class Lessons:
         with np.load(path, allow_pickle=False) as kept:
             messages, order_ids = json.loads(str(kept["said"]))
             likely, states = (torch.from_numpy(kept[name].astype(np.float32)) for name in ("likely", "states"))
-            words = list(torch.from_numpy(kept["words"]).split(kept["counts"].tolist()))
+            words = [torch.from_numpy(one) for one in np.split(kept["words"], kept["counts"].cumsum()[:-1])]
         return cls(messages, order_ids, likely, states, words)
 
 

@@ -182,8 +182,8 @@ def teach(plan: Plan, coder: Coder, lessons: Lessons, dev: list[Ticket], kept_at
     model = student.network
     kept = Network(model.shape)
     kept.load_state_dict(model.state_dict())
-    new = [weight for part in (student.guess, student.likeness, student.meaning) for weight in part.parameters()]
-    aids = torch.optim.AdamW(new, weight_decay=plan.decay)
+    fresh = [weight for part in (student.guess, student.likeness, student.meaning) for weight in part.parameters()]
+    aids = torch.optim.AdamW(fresh, weight_decay=plan.decay)
     makers = [*optimizers_for(model, plan), aids]  # what is new learns fast, while a file's weights move little
     rates = (plan.rate, plan.rate_adam, AID_RATE)
     start, done, mean = time.monotonic(), 0.0, 0.0
