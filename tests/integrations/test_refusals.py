@@ -15,6 +15,7 @@ import four_wires
 from chat_wire import delta
 from gemini_wire import event as gemini_event, says
 from inferkit import (
+    Anthropic,
     AsyncClient,
     Budget,
     BudgetExceeded,
@@ -28,7 +29,7 @@ from inferkit import (
     Unavailable,
     budgeted,
 )
-from inferkit.integrations import cause_of
+from inferkit.integrations import cause_of, wrap
 from integrations.answering import saying
 from integrations.faces import FACES, joined
 from responses_wire import event as responses_event, stream as responses_stream
@@ -56,6 +57,19 @@ SAID = {
 def eager(sdk):
     """Give a client the retries that it has by itself, where it has any: `wrap` takes them away, a transport cannot."""
     return sdk.with_options(max_retries=2) if hasattr(sdk, "with_options") else sdk
+
+
+def test_what_no_call_can_ask_for_is_refused_whoever_would_serve_it():
+    """Else a model on another wire, which has no such word, gives one choice where two were asked for."""
+    with Wire(lambda received: four_wires.answer("anthropic", received, "Hello.")) as wire:
+        claude = Anthropic(base_url=wire.url, api_key="none")
+        with client(models={"fast": "claude:sonnet"}, providers={"claude": claude}) as llm:
+            sdk = wrap(openai.OpenAI(api_key="none"), llm)
+            question = {"model": "fast", "messages": [{"role": "user", "content": "hi"}]}
+            assert sdk.chat.completions.create(**question, n=1).choices[0].message.content == "Hello."
+            with pytest.raises(openai.BadRequestError, match="a call gives one reply"):
+                sdk.chat.completions.create(**question, n=2)
+        assert len(wire.requests) == 1
 
 
 @each_form

@@ -17,6 +17,7 @@ from inferkit.core.money import to_usd
 from inferkit.integrations.addresses import wire_named
 from inferkit.integrations.headers import options_in, told
 from inferkit.integrations.schemas import take_schema
+from inferkit.pricing.terms import refuse_always
 from inferkit.providers.as_read import AS_READ, AsRead
 from inferkit.providers.wires.payload import Malformed, parse
 from inferkit.runtime import clock
@@ -234,6 +235,9 @@ def _read(wire: TwoWayWire, incoming: Incoming) -> _Asked:
     fields.pop("operation", None)
     stream = fields.pop("stream", False)
     if fields.get("extra"):  # means something to servers that speak this wire, whoever else serves the call
+        rules = getattr(wire, "cost_rules", None)
+        if rules is not None:  # and what no call can ask for is no call's, whoever serves it
+            refuse_always(fields["extra"], rules)
         fields["extra"] = {address.wire: fields["extra"]}
     streamed = bool(address.said.get("stream", stream))
     return _Asked(payload, fields.pop("model"), fields.pop("messages"), streamed, fields, in_schema)
