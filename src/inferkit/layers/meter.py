@@ -149,14 +149,15 @@ class _Running:
             self.blank += 1
         if chunk.reasoning or chunk.tool_calls:
             self._see_more(chunk)
-        if chunk.usage is not None:
-            self.usage = chunk.usage if self.usage is None else Usage.last_of((self.usage, chunk.usage))
+        usage = chunk.usage
+        if usage is not None:
+            self.usage = usage if self.usage is None else Usage.last_of((self.usage, usage))
             self.seen.reported_at = self.chars
         if chunk.finish_reason is not None:
             self.reason = chunk.finish_reason
             if chunk.finish_reason == "length" and self.hold is not None and self.hold.sets_length:
                 return chunk._replace(finish_reason="budget")
-        elif self.chars > self.look_at or (chunk.usage is not None and chunk.usage.output_tokens > self.most):
+        elif self.chars > self.look_at or (usage is not None and usage.output_tokens > self.most):
             return self._look(chunk)
         return chunk
 
@@ -167,6 +168,8 @@ class _Running:
         if type(batch) is TextBatch and batch.texts is not None:
             texts: Sequence[str] = batch.texts
             reports: Any = () if batch.usage is None else (batch.usage,)
+        elif batch[-1].finish_reason is not None:  # as of the last read
+            return None
         else:
             texts, reasoning, calls, reasons, reports, *_ = zip(*batch, strict=True)
             if any(reasoning) or any(calls) or reasons.count(None) < len(batch):

@@ -8,6 +8,9 @@ import json
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from inferkit.core.body import TextBatch
+from inferkit.core.chunks import Chunk
+from inferkit.core.usage import Usage
 from inferkit.providers.endpoints import Endpoint
 from inferkit.providers.wires.anthropic.wire import ANTHROPIC_WIRE
 from inferkit.providers.wires.chat.wire import CHAT
@@ -180,6 +183,38 @@ def test_however_a_stream_is_cut_its_chunks_are_those_of_each_event(wire, data):
     assert read(wire, events) == each_alone
     assert read(wire, [body]) == each_alone
     assert read(wire, [body[begin:end] for begin, end in itertools.pairwise(places)]) == each_alone
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@settings(max_examples=200)
+@given(st.data())
+def test_what_a_batch_says_of_its_chunks_is_so(wire, data):
+    events = data.draw(streams(wire))
+    body = b"".join(events)
+    places = sorted({0, len(body), *data.draw(st.lists(st.integers(0, len(body)), max_size=6))})
+    reader = WIRES[wire].reader(ENDPOINT, STREAM, streamed=True)
+    for begin, end in itertools.pairwise(places):
+        batch = reader.feed(body[begin:end])
+        if type(batch) is not TextBatch or batch.texts is None:
+            continue
+        usages = [chunk.usage for chunk in batch]
+        assert [Chunk(chunk.text, usage=chunk.usage, event=chunk.event) for chunk in batch] == batch
+        assert batch.texts == [chunk.text for chunk in batch]
+        if batch.usage is None:
+            assert usages == [None] * len(batch)
+        else:
+            assert Usage.last_of(usages) == batch.usage
+            assert max(usage.output_tokens for usage in usages) == batch.usage.output_tokens
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_of_reads_that_end_anywhere_it_is_said_that_they_are_texts(wire):
+    events = [written(*PLAIN[wire](f"word {number}", number + 1), json.dumps, "\n") for number in range(500)]
+    body = b"".join(events)
+    reader = WIRES[wire].reader(ENDPOINT, STREAM, streamed=True)
+    batches = [reader.feed(body[at : at + 4096]) for at in range(0, len(body), 4096)]
+    assert [type(batch) for batch in batches] == [TextBatch] * len(batches)
+    assert [text for batch in batches for text in batch.texts] == [f"word {number}" for number in range(500)]
 
 
 @pytest.mark.parametrize("wire", WIRES)

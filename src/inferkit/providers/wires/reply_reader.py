@@ -15,6 +15,7 @@ from inferkit.core.errors import ProviderError, Unavailable
 from inferkit.providers.errors import refusal, unusable
 from inferkit.providers.sse import CR, EventTooLong, SSEParser
 from inferkit.providers.wires.payload import Malformed, parse
+from inferkit.providers.wires.texts import joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -128,14 +129,16 @@ class ReplyReader:
                 self._room -= size + texts.size * len(found)
                 if size == len(data):  # as nearly always
                     return self._stop() if self._room < 0 else found
-                chunks += found
-            data = self._read_apart(parser, data, size, texts, chunks)
+                chunks = found  # what is left may be a part of an event, which brings nothing yet
+            data, chunks = self._read_apart(parser, data, size, texts, chunks)
         if data and not self.done and self.failure is None:
             self._decode(parser, data, chunks)
         return self._stop() if self._room < 0 else chunks
 
-    def _read_apart(self, parser: SSEParser, data: bytes, size: int, texts: Texts, chunks: list[Chunk]) -> bytes:
-        """Read events after which more may be plain texts, and those; give what is left to be decoded.
+    def _read_apart(
+        self, parser: SSEParser, data: bytes, size: int, texts: Texts, chunks: list[Chunk]
+    ) -> tuple[bytes, list[Chunk]]:
+        """Read events after which more may be plain texts, and those; give what is left to be decoded, and all chunks.
 
         So many bytes of `data` were plain texts, and are read.
         """
@@ -156,9 +159,9 @@ class ReplyReader:
             if parser.between and not self._waits_for_text:
                 found, size = texts.read(data)
                 self._room -= size + texts.size * len(found)
-                chunks += found
+                chunks = joined(chunks, found)
                 data = data[size:]
-        return data
+        return data, chunks
 
     def _decode(self, parser: SSEParser, data: bytes, chunks: list[Chunk]) -> None:
         """Read bytes as the events that they are."""

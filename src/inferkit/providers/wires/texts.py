@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from inferkit.core.body import TextBatch
 from inferkit.core.chunks import Chunk, TextChunk
+from inferkit.core.usage import Usage
 from inferkit.providers.sse import CR
 from inferkit.providers.wires.alike_events import ALLOWED, AlikeEvents, EventPlace, ReadEvents
 from inferkit.providers.wires.payload import parse
@@ -22,9 +23,7 @@ from inferkit.providers.wires.payload import parse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from inferkit.core.usage import Usage
-
-__all__ = ["NUMBER", "PADDING", "TextForm", "Texts"]
+__all__ = ["NUMBER", "PADDING", "TextForm", "Texts", "joined"]
 
 NUMBER = rb"(?P<number>0|[1-9][0-9]{0,14})(?![0-9.eE])"
 """A place with a whole number, for `TextForm.varies`; what stands in the group "name" is what it counts."""
@@ -40,6 +39,7 @@ _MOST_PLACES = 8
 _TRIES = 4  # for a reply of which no two events are alike
 _PROBE, _FIRST_NUMBER = "probe", 900_000_001
 _CHUNKS, _BLANK, _NONE, _EMPTY = repeat(TextChunk), repeat(""), repeat(None), repeat(())
+_MOST_BEFORE = 4  # chunks that are looked at, to see whether they are like those after them
 _new = tuple.__new__  # twice as fast as a named tuple's own, and used for every token
 
 
@@ -235,3 +235,32 @@ class Texts:
             probes += [probe.encode(), constant]
         found = self._form.read(parse(b"".join(probes)))
         return found is not None and found[0] == _PROBE and counts.items() <= found[1].items()
+
+
+def joined(before: list[Chunk], texts: list[Chunk]) -> list[Chunk]:
+    """Put chunks together, the latter of which are plain texts: a batch of texts, where all of them are."""
+    if not before or not texts:
+        return before or texts
+    if (
+        len(before) > _MOST_BEFORE
+        or type(texts) is not TextBatch
+        or texts.texts is None
+        or not all(map(_is_text, before))
+    ):
+        before += texts
+        return before
+    usage, known = texts.usage, [chunk.usage for chunk in before]
+    if usage is None:
+        is_known = known.count(None) == len(known)
+    else:
+        counted = [each for each in known if each is not None]
+        is_known = len(counted) == len(known) and Usage.last_of((*counted, usage)) == usage
+        is_known = is_known and all(each.output_tokens <= usage.output_tokens for each in counted)
+    batch = TextBatch([*before, *texts])
+    batch.texts, batch.usage = [*[chunk.text for chunk in before], *texts.texts] if is_known else None, usage
+    return batch
+
+
+def _is_text(chunk: Chunk) -> bool:
+    others = chunk.reasoning, chunk.tool_calls, chunk.finish_reason, chunk.parts, chunk.extra, chunk.logprobs
+    return bool(chunk.text) and not any(others) and not chunk.restarts
