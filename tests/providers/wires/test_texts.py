@@ -162,6 +162,12 @@ def batches(events, size):
     return [events[at : at + size] for at in range(0, len(events), size)]
 
 
+def cut_anywhere(events, data):
+    body = b"".join(events)
+    places = sorted({0, len(body), *data.draw(st.lists(st.integers(0, len(body)), max_size=6))})
+    return [body[begin:end] for begin, end in itertools.pairwise(places)]
+
+
 def read(wire, pieces):
     reader = WIRES[wire].reader(ENDPOINT, STREAM, streamed=True)
     chunks = []
@@ -176,25 +182,19 @@ def read(wire, pieces):
 @given(st.data())
 def test_however_a_stream_is_cut_its_chunks_are_those_of_each_event(wire, data):
     events = data.draw(streams(wire))
-    body = b"".join(events)
-    cuts = data.draw(st.lists(st.integers(0, len(body)), max_size=6))
-    places = sorted({0, len(body), *cuts})
     each_alone = read(wire, [b": no read begins with what is known\n" + event for event in events])
     assert read(wire, events) == each_alone
-    assert read(wire, [body]) == each_alone
-    assert read(wire, [body[begin:end] for begin, end in itertools.pairwise(places)]) == each_alone
+    assert read(wire, [b"".join(events)]) == each_alone
+    assert read(wire, cut_anywhere(events, data)) == each_alone
 
 
 @pytest.mark.parametrize("wire", WIRES)
 @settings(max_examples=200)
 @given(st.data())
 def test_what_a_batch_says_of_its_chunks_is_so(wire, data):
-    events = data.draw(streams(wire))
-    body = b"".join(events)
-    places = sorted({0, len(body), *data.draw(st.lists(st.integers(0, len(body)), max_size=6))})
     reader = WIRES[wire].reader(ENDPOINT, STREAM, streamed=True)
-    for begin, end in itertools.pairwise(places):
-        batch = reader.feed(body[begin:end])
+    for piece in cut_anywhere(data.draw(streams(wire)), data):
+        batch = reader.feed(piece)
         if type(batch) is not TextBatch or batch.texts is None:
             continue
         usages = [chunk.usage for chunk in batch]
