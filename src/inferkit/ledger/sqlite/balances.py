@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
-    "ALL", "BALANCES_OF", "CREDITS", "LIMITS", "LIMITS_OF", "as_balance", "as_credit", "as_limit", "balance",
+    "ALL", "BALANCES_OF", "CREDITS", "LIMITS", "LIMITS_OF", "USED", "as_balance", "as_credit", "as_limit", "balance",
     "crossings", "names_of", "note_limits", "refusal", "top_up", "used", "warn",
 ]  # fmt: skip
 
-_USED = (
+USED = (
     "SELECT usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra "
     "FROM balances WHERE account = ? AND window = ?"
 )
@@ -77,9 +77,9 @@ def used(cursor: sqlite3.Cursor, line: Line, at: float) -> Sequence[int]:
         cursor.execute(_FORGET, (line.account, *_long_over(line.since)))
         whole = _row(cursor, line)
         return [whole[unit] + whole[unit + 3] - whole[unit + 6] for unit in range(3)]
-    row: Sequence[int] | None = cursor.execute(_USED, (line.account, line.window)).fetchone()
+    row: Sequence[int] | None = cursor.execute(USED, (line.account, line.window)).fetchone()
     if row is None and _open(cursor, line, at):
-        row = cursor.execute(_USED, (line.account, line.window)).fetchone()
+        row = cursor.execute(USED, (line.account, line.window)).fetchone()
     return row or NOTHING
 
 

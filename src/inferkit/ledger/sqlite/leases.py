@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from inferkit.core.errors import LedgerError
 from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal
 from inferkit.ledger.journal import Attribution, Charge
-from inferkit.ledger.sqlite.postings import RELEASE_EXPIRED, attribution_of, enter, hold, move
+from inferkit.ledger.sqlite.holding import hold
+from inferkit.ledger.sqlite.postings import RELEASE_EXPIRED, attribution_of, enter, move
 from inferkit.runtime import clock
 
 if TYPE_CHECKING:

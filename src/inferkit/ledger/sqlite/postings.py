@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 from inferkit.core.errors import LedgerError
 from inferkit.core.usage import NO_DETAILS
 from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal, Settled
-from inferkit.ledger.decisions import grant
 from inferkit.ledger.journal import Attribution, Charge
 from inferkit.ledger.sqlite import balances
 from inferkit.ledger.sqlite.entries import NO_ACCOUNTS, accounts_json, accounts_of, cell_number, part_as_json
+from inferkit.ledger.sqlite.holding import hold
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,16 +32,10 @@ if TYPE_CHECKING:
     from inferkit.ledger.unwritten import Unwritten
 
 __all__ = [
-    "RELEASE_EXPIRED", "attribution_of", "cell_of", "enter", "enter_late", "hold", "mark_sent", "move", "record",
+    "RELEASE_EXPIRED", "attribution_of", "cell_of", "enter", "enter_late", "mark_sent", "move", "record",
     "reserve", "settle", "void",
 ]  # fmt: skip
 
-_HOLD_BALANCE = (
-    "INSERT INTO balances (account, window, usd, tokens, calls, usd_held, tokens_held, calls_held) "
-    "VALUES (?, ?, 0, 0, 0, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-    "usd_held = usd_held + excluded.usd_held, tokens_held = tokens_held + excluded.tokens_held, "
-    "calls_held = calls_held + excluded.calls_held"
-)
 _MOVE = (
     "UPDATE balances SET usd = usd + ?, tokens = tokens + ?, calls = calls + ?, "
     "usd_held = usd_held - ?, tokens_held = tokens_held - ?, calls_held = calls_held - ? "
@@ -52,12 +46,6 @@ _UNLESS_KNOWN = (
     " WHERE NOT EXISTS (SELECT 1 FROM entered WHERE call = ?) "
     "AND NOT EXISTS (SELECT 1 FROM expired WHERE call = ?) ON CONFLICT (call) DO NOTHING"
 )
-_HOLD_WHOLE = (
-    "UPDATE balances SET usd_held = usd_held + ?, tokens_held = tokens_held + ?, calls_held = calls_held + ? "
-    "WHERE account = ? AND window = ?{} "
-    "RETURNING usd + usd_held - usd_extra, tokens + tokens_held - tokens_extra, calls + calls_held - calls_extra"
-)
-_IF_ROOM = " AND {0} + {0}_held - {0}_extra <= ?"
 # OR FAIL: to undo what a trigger did, others would keep the pages as they were
 _ENTER = (
     "INSERT OR FAIL INTO entries (call, kind, at, calls, input_tokens, output_tokens, cache_read_tokens, "
@@ -132,60 +120,6 @@ def enter_late(cursor: sqlite3.Cursor, one: Unwritten) -> bool:
     if one.step == "record":
         return record(cursor, one.call, one.charge, one.at)
     return _settle(cursor, one.call, one.charge, one.at, 1)
-
-
-def hold(
-    cursor: sqlite3.Cursor, lines: Sequence[Line], wanted: Amounts, minimum: Amounts, at: float
-) -> Grant | Refusal:
-    """Hold what every line can spare on all of them, or nothing."""
-    if len(lines) == 1:
-        whole = _hold_whole(cursor, lines[0], wanted)
-        if whole is not None:
-            return whole
-    found = grant(lines, wanted, minimum, lambda line: balances.used(cursor, line, at))
-    if not isinstance(found, Grant):
-        return balances.refusal(cursor, found)
-    for line in lines:
-        cursor.execute(_HOLD_BALANCE, (line.account, line.window, *found.amounts))
-    return found
-
-
-def _hold_whole(cursor: sqlite3.Cursor, line: Line, wanted: Amounts) -> Grant | None:
-    """Hold all that is wanted on the one line of a call, if it is there: in one step, as nearly all calls are held."""
-    account, window, usd, tokens, calls, grace, since = line[:7]
-    if since is not None:
-        return None
-    if grace is not NOTHING:
-        usd = None if usd is None else usd + grace.usd
-        tokens = None if tokens is None else tokens + grace.tokens
-        calls = None if calls is None else calls + grace.calls
-    u, t, c = wanted
-    units, values = "", [u, t, c, account, window]
-    if usd is not None and u:  # what costs nothing is free, also after the limit
-        units = "u"
-        values.append(usd - u)
-    if tokens is not None and t:
-        units += "t"
-        values.append(tokens - t)
-    if calls is not None and c:
-        units += "c"
-        values.append(calls - c)
-    row = cursor.execute(_if_room(units), values).fetchone()
-    if row is None:
-        return None
-    left = (
-        None if usd is None else usd - row[0],
-        None if tokens is None else tokens - row[1],
-        None if calls is None else calls - row[2],
-    )
-    return Grant(wanted, left)
-
-
-@functools.cache
-def _if_room(units: str) -> str:
-    """Give the statement for those of the units, by their first letters, that there has to be room for."""
-    rooms = [_IF_ROOM.format(unit) for unit in ("usd", "tokens", "calls") if unit[0] in units]
-    return _HOLD_WHOLE.format("".join(rooms))
 
 
 def settle(
