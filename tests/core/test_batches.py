@@ -309,21 +309,20 @@ def batched(draw):
         Chunk(tool_calls=(ToolCallDelta(0, "c", "look", "{}"),)), Chunk(parts=(RefusalPart(""),), text="no"),
     ])  # fmt: skip
     chunks = draw(st.lists(st.one_of(plain, plain, counted, odd), min_size=1, max_size=20))
+    chunks += [draw(st.sampled_from([Chunk("the end", finish_reason="stop", usage=Usage(3, 31)), END]))]
+    if draw(st.booleans()):
+        chunks += [Chunk(usage=Usage(3, 32))]  # what was counted may come after all else
     places = sorted({0, *draw(st.sets(st.integers(1, len(chunks)))), len(chunks)})
     return chunks, [as_read(chunks[begin:end]) for begin, end in itertools.pairwise(places)]
 
 
 def as_read(chunks):
-    """Give a batch as readers do, who know of texts alone that they are that."""
-    if not all(chunk.text and chunk == Chunk(chunk.text, usage=chunk.usage) for chunk in chunks):
+    """Give a batch as readers do, who know of its first texts that they are that alone."""
+    texts = list(itertools.takewhile(lambda each: each.text and each == Chunk(each.text, usage=each.usage), chunks))
+    usages = [chunk.usage for chunk in texts if chunk.usage is not None]
+    if usages and (len(usages) < len(texts) or max(usages) != usages[-1]):
         return chunks
-    usages = [chunk.usage for chunk in chunks if chunk.usage is not None]
-    if usages and (len(usages) < len(chunks) or max(usages) != usages[-1]):
-        return chunks
-    batch = TextBatch(chunks)
-    batch.texts = [chunk.text for chunk in chunks]
-    batch.usage = usages[-1] if usages else None
-    return batch
+    return TextBatch.of(chunks, [chunk.text for chunk in texts], usages[-1] if usages else None)
 
 
 @pytest.mark.parametrize(
@@ -372,7 +371,7 @@ def test_however_a_reply_is_batched_it_counts_and_is_kept_alike(given_chunks, mo
     for script in (chunks, batches):
 
         async def provider(request, script=script):
-            return Response(Body(BEGUN, *script, Chunk(finish_reason="stop")), runtime=request.runtime)
+            return Response(Body(BEGUN, *script), runtime=request.runtime)
 
         options = {"providers": {"fake": provider}, "models": {"any": "fake:m"}, "prices": PRICES, "ledger": False}
         with Client(cache=Cache(MemoryTier(), max_reply_characters=100), **options) as llm:

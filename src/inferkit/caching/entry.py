@@ -90,7 +90,7 @@ class Recording:
         return chunk
 
     def add_all(self, batch: Batch) -> Batch | None:
-        """Keep several, if they are plain text that leaves room; else None, and none is kept."""
+        """Keep several, if the first are plain text that leaves room; else None, and none is kept."""
         if type(batch) is not TextBatch or batch.texts is None:
             return None
         room = self._room - len("".join(batch.texts))
@@ -100,7 +100,9 @@ class Recording:
         if len(self.texts) == len(self.chunks):
             self.texts += batch.texts
             self.usage = batch.usage or self.usage
-        self.chunks += batch
+        self.chunks += batch[: len(batch.texts)]
+        for chunk in batch[len(batch.texts) :]:
+            self.add(chunk)
         return batch
 
 

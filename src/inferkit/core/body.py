@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from inferkit.core.chunks import Chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from typing import Self
 
     from inferkit.core.attempt import Outcome
     from inferkit.core.usage import Usage
@@ -24,17 +25,30 @@ Batch: TypeAlias = list[Chunk]
 
 
 class TextBatch(Batch):
-    """A batch whose chunks bring text and nothing else, but for what is counted with each, and whose reader says so.
+    """A batch whose first chunks bring text and nothing else, but for what is counted with each, as its reader says.
 
     `texts` has their texts, and `usage` what they count together, as `Usage.last_of` puts it, where their wire counts
     with every event: it is that of the last, unless this says nothing of something. So nobody needs to look at each
-    chunk again to know that it is plain. Where the batch is changed, `texts` is None: it says no more.
+    of them again to know that it is plain. What comes after them, as at the end of a reply, may be anything. Where the
+    batch is changed, `texts` is None: it says no more.
     """
 
     __slots__ = ("texts", "usage")
 
     texts: list[str] | None
     usage: Usage | None
+
+    @classmethod
+    def of(cls, chunks: Iterable[Chunk], texts: list[str] | None, usage: Usage | None) -> Self:
+        """Make one of chunks, the first of which have these texts."""
+        batch = cls(chunks)
+        batch.texts = texts
+        batch.usage = usage
+        return batch
+
+    def followed_by(self, others: Sequence[Chunk]) -> Self:
+        """Put others after them."""
+        return self.of([*self, *others], self.texts, self.usage)
 
 
 def _forgets(name: str) -> Callable[..., Any]:

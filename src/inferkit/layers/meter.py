@@ -10,7 +10,7 @@ again and what it comes to at the end are one state, of which a part elsewhere w
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inferkit.core.attempt import Attempt
 from inferkit.core.body import TextBatch
@@ -163,35 +163,49 @@ class _Running:
 
     def see_all(self, batch: Batch) -> Batch | None:
         """Count several chunks, if they are plain text, and it is not time to look at them more closely."""
+        if type(batch) is TextBatch and batch.texts is not None:
+            return self._see_texts(batch, batch.texts)
         if not batch:
             return batch
-        if type(batch) is TextBatch and batch.texts is not None:
-            texts: Sequence[str] = batch.texts
-            reports: Any = () if batch.usage is None else (batch.usage,)
-        elif batch[-1].finish_reason is not None:  # as of the last read
+        if batch[-1].finish_reason is not None:
             return None
-        else:
-            texts, reasoning, calls, reasons, reports, *_ = zip(*batch, strict=True)
-            if any(reasoning) or any(calls) or reasons.count(None) < len(batch):
-                return None
+        texts, reasoning, calls, reasons, reports, *_ = zip(*batch, strict=True)
+        if any(reasoning) or any(calls) or reasons.count(None) < len(batch):
+            return None
+        return batch if self._count(texts, reports) else None
+
+    def _see_texts(self, batch: TextBatch, texts: list[str]) -> Batch | None:
+        """Count chunks the first of which have these texts; those after them may say that the reply is over."""
+        others = batch[len(texts) :]
+        if others and others[0].finish_reason is None:
+            return None
+        if not self._count(texts, () if batch.usage is None else (batch.usage,)):
+            return None
+        if not others:
+            return batch
+        return TextBatch.of([*batch[: len(texts)], *map(self.see, others)], texts, batch.usage)
+
+    def _count(self, texts: Sequence[str], reports: Sequence[Usage | None]) -> bool:
+        """Count texts, and what was reported with them, unless it is time to look at them more closely."""
         text = "".join(texts)
         chars = self.chars + len(text)
         if chars > self.look_at:
             self._look_again_after(self._surely())
             if chars > self.look_at:
-                return None
+                return False
         if any(reports):
-            if not all(reports) or (self.most < _NEVER and max(map(_OUTPUT, reports)) > self.most):
-                return None
-            self.usage = Usage.last_of(reports if self.usage is None else (self.usage, *reports))
+            known = [each for each in reports if each is not None]
+            if len(known) < len(reports) or (self.most < _NEVER and max(map(_OUTPUT, known)) > self.most):
+                return False
+            self.usage = Usage.last_of(known if self.usage is None else (self.usage, *known))
             self.seen.reported_at = chars
         if self.first is None:
             self.first = self.request.runtime.now()
         self.chars = chars
         self.blank += texts.count("")
-        self.chunks += len(batch)
+        self.chunks += len(texts)
         self.keep(text)
-        return batch
+        return True
 
     def _see_more(self, chunk: Chunk) -> None:
         if not chunk.text:

@@ -103,6 +103,20 @@ ODD = {
     ],
 }  # fmt: skip
 
+ENDS = {
+    "chat": [("", {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})],
+    "anthropic": [
+        ("content_block_stop", {"type": "content_block_stop", "index": 0}),
+        (
+            "message_delta",
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}},
+        ),
+        ("message_stop", {"type": "message_stop"}),
+    ],
+    "responses": [("response.completed", {"type": "response.completed", "response": {"status": "completed"}})],
+    "gemini": [gemini("", 21, finishReason="STOP")],
+}
+
 TEXTS = (
     st.sampled_from(["plain", " ", "añ語🎉", "", 'with "quotes"', "a\\nb\n", "\x01", "\u2028", "data: x"]) | st.text()
 )
@@ -197,11 +211,12 @@ def test_what_a_batch_says_of_its_chunks_is_so(wire, data):
         batch = reader.feed(piece)
         if type(batch) is not TextBatch or batch.texts is None:
             continue
-        usages = [chunk.usage for chunk in batch]
-        assert [Chunk(chunk.text, usage=chunk.usage, event=chunk.event) for chunk in batch] == batch
-        assert batch.texts == [chunk.text for chunk in batch]
+        plain = batch[: len(batch.texts)]
+        usages = [chunk.usage for chunk in plain]
+        assert [Chunk(chunk.text, usage=chunk.usage, event=chunk.event) for chunk in plain] == plain
+        assert batch.texts == [chunk.text for chunk in plain]
         if batch.usage is None:
-            assert usages == [None] * len(batch)
+            assert usages == [None] * len(plain)
         else:
             assert Usage.last_of(usages) == batch.usage
             assert max(usage.output_tokens for usage in usages) == batch.usage.output_tokens
@@ -215,6 +230,20 @@ def test_of_reads_that_end_anywhere_it_is_said_that_they_are_texts(wire):
     batches = [reader.feed(body[at : at + 4096]) for at in range(0, len(body), 4096)]
     assert [type(batch) for batch in batches] == [TextBatch] * len(batches)
     assert [text for batch in batches for text in batch.texts] == [f"word {number}" for number in range(500)]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_of_the_texts_before_what_ends_a_reply_it_is_said_that_they_are_that(wire):
+    texts = [f"word {number}" for number in range(20)]
+    events = [written(*PLAIN[wire](text, number + 1), json.dumps, "\n") for number, text in enumerate(texts)]
+    reader = WIRES[wire].reader(ENDPOINT, STREAM, streamed=True)
+    reader.feed(events[0])
+    last = reader.feed(b"".join([*events[1:], *[written(*end, json.dumps, "\n") for end in ENDS[wire]]]))
+    assert reader.complete
+    assert type(last) is TextBatch
+    assert last.texts == texts[1:]
+    assert [chunk.text for chunk in last[: len(last.texts)]] == last.texts
+    assert [chunk.finish_reason for chunk in last if chunk.finish_reason] == ["stop"]
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from inferkit.core.body import TextBatch
 from inferkit.core.errors import ProviderError, Unavailable
 from inferkit.providers.errors import refusal, unusable
 from inferkit.providers.sse import CR, EventTooLong, SSEParser
@@ -132,7 +133,7 @@ class ReplyReader:
                 chunks = found  # what is left may be a part of an event, which brings nothing yet
             data, chunks = self._read_apart(parser, data, size, texts, chunks)
         if data and not self.done and self.failure is None:
-            self._decode(parser, data, chunks)
+            chunks = self._decoded(parser, data, chunks)
         return self._stop() if self._room < 0 else chunks
 
     def _read_apart(
@@ -151,7 +152,7 @@ class ReplyReader:
             first = data.find(end) + len(end)
             if not len(end) <= first < len(data):
                 break
-            self._decode(parser, data[:first], chunks)
+            chunks = self._decoded(parser, data[:first], chunks)
             data = data[first:]
             if self.done or self.failure is not None:
                 break
@@ -163,8 +164,16 @@ class ReplyReader:
                 data = data[size:]
         return data, chunks
 
+    def _decoded(self, parser: SSEParser, data: bytes, before: list[Chunk]) -> list[Chunk]:
+        """Read bytes as the events that they are; give their chunks after those before them."""
+        if type(before) is not TextBatch:
+            self._decode(parser, data, before)
+            return before
+        chunks: list[Chunk] = []
+        self._decode(parser, data, chunks)
+        return before.followed_by(chunks) if chunks else before
+
     def _decode(self, parser: SSEParser, data: bytes, chunks: list[Chunk]) -> None:
-        """Read bytes as the events that they are."""
         try:
             self._take(parser.feed(data), chunks)
         except EventTooLong as error:

@@ -119,10 +119,8 @@ class Texts:
         usage_at, usage = (None, None) if counted is None else counted
         origin = repeat(ReadEvents(self._around, columns, usage_at))
         said = zip(texts, _BLANK, _EMPTY, _NONE, origin, count(), _EMPTY, _NONE, _EMPTY, strict=False)
-        batch = TextBatch(map(_new, _CHUNKS, said))
-        batch.texts = texts if usage is not None or counted is None else None
-        batch.usage = usage
-        return batch, size
+        known = texts if usage is not None or counted is None else None
+        return TextBatch.of(map(_new, _CHUNKS, said), known, usage), size
 
     def _read_one(self, data: bytes) -> list[Chunk] | None:
         """Read one whole event, as most reads bring, in a third of the time that `_taken_apart` takes."""
@@ -256,9 +254,8 @@ def joined(before: list[Chunk], texts: list[Chunk]) -> list[Chunk]:
         counted = [each for each in known if each is not None]
         is_known = len(counted) == len(known) and Usage.last_of((*counted, usage)) == usage
         is_known = is_known and all(each.output_tokens <= usage.output_tokens for each in counted)
-    batch = TextBatch([*before, *texts])
-    batch.texts, batch.usage = [*[chunk.text for chunk in before], *texts.texts] if is_known else None, usage
-    return batch
+    said = [*[chunk.text for chunk in before], *texts.texts] if is_known else None
+    return TextBatch.of([*before, *texts], said, usage)
 
 
 def _is_text(chunk: Chunk) -> bool:
