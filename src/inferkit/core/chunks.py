@@ -125,23 +125,30 @@ class Origin(Protocol):
 class TextChunk(Chunk):
     """A chunk of text and nothing else, whose `event` and `usage` are put together when somebody asks for them.
 
-    Nearly nobody does, and they would take as long to make as the rest of it. It has its `Origin` in the place of the
-    usage, and its own place there in that of the event; whatever looks at it sees a chunk like any other.
+    Nearly nobody does, and they would take as long to make as the rest of it. It is made of its text, its `Origin` and
+    its place there, and nothing more is stored in it; whatever looks at it sees a chunk like any other.
     """
 
     __slots__ = ()
 
+    reasoning = ""
+    tool_calls = ()
+    finish_reason = None
+    parts = ()
+    extra = None
+    logprobs = ()
+
     @property
     def usage(self) -> Usage | None:
         """What was counted by then."""
-        origin: Origin = _item(self, _USAGE)
-        return origin.usage(_item(self, _EVENT))
+        origin: Origin = _item(self, _ORIGIN)
+        return origin.usage(_item(self, _PLACE))
 
     @property
     def event(self) -> Any:
         """What the provider sent."""
-        origin: Origin = _item(self, _USAGE)
-        return origin.event(_item(self, _EVENT))
+        origin: Origin = _item(self, _ORIGIN)
+        return origin.event(_item(self, _PLACE))
 
     @property
     def whole(self) -> Chunk:
@@ -164,11 +171,11 @@ def _as_whole(name: str) -> Callable[..., Any]:
 
 for _name in (
     "__add__", "__contains__", "__eq__", "__ge__", "__getitem__", "__getnewargs__", "__gt__", "__hash__", "__iter__",
-    "__le__", "__lt__", "__mul__", "__ne__", "__rmul__", "_asdict", "_replace", "count", "index",
+    "__le__", "__len__", "__lt__", "__mul__", "__ne__", "__rmul__", "_asdict", "_replace", "count", "index",
 ):  # fmt: skip
     setattr(TextChunk, _name, _as_whole(_name))
 _item = tuple.__getitem__
-_USAGE, _EVENT = map(Chunk._fields.index, ("usage", "event"))
+_ORIGIN, _PLACE = 1, 2
 
 
 def since_restart(chunks: Sequence[Chunk]) -> Sequence[Chunk]:

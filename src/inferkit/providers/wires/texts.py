@@ -38,7 +38,7 @@ _OF_CHUNK, _OF_USAGE = 170, 180
 _MOST_PLACES = 8
 _TRIES = 4  # for a reply of which no two events are alike
 _PROBE, _FIRST_NUMBER = "probe", 900_000_001
-_CHUNKS, _BLANK, _NONE, _EMPTY = repeat(TextChunk), repeat(""), repeat(None), repeat(())
+_CHUNKS = repeat(TextChunk)
 _MOST_BEFORE = 4  # chunks that are looked at, to see whether they are like those after them
 _new = tuple.__new__  # twice as fast as a named tuple's own, and used for every token
 
@@ -117,8 +117,7 @@ class Texts:
         self._tries = _TRIES
         counted = None if self._usages is None else self._usages(counts, len(texts))
         usage_at, usage = (None, None) if counted is None else counted
-        origin = repeat(ReadEvents(self._around, columns, usage_at))
-        said = zip(texts, _BLANK, _EMPTY, _NONE, origin, count(), _EMPTY, _NONE, _EMPTY, strict=False)
+        said = zip(texts, repeat(ReadEvents(self._around, columns, usage_at)), count(), strict=False)
         known = texts if usage is not None or counted is None else None
         return TextBatch.of(map(_new, _CHUNKS, said), known, usage), size
 

@@ -63,7 +63,8 @@ class GeminiCounts:
             return None
         if not written:
             return lambda _: last, last
-        counts = {name: parse(b"[%b]" % b",".join(column)) for name, column in written.items()}
+        read = parse(b"[[%b]]" % b"],[".join(map(b",".join, written.values())))
+        counts: dict[str, list[int]] = dict(zip(written, read, strict=True))
         said = counts.get("candidatesTokenCount") or [_count(known.get("candidatesTokenCount"))] * reports
         total = counts.get("totalTokenCount") or [_count(known.get("totalTokenCount"))] * reports
         given, _, cached, _, _, _, details = last
@@ -76,14 +77,14 @@ class GeminiCounts:
         else:
             output = [each - given if each > given + one else one for one, each in zip(said, total, strict=True)]
             thought = list(map(sub, output, said))
-        known |= {name: column[-1] for name, column in counts.items()}
+        for name, column in counts.items():
+            known[name] = column[-1]
 
         def usage_at(place: int) -> Usage:
             return Usage(given, output[place], cached, 0, thought[place] if thought else 0, False, details)
 
-        usage = usage_at(-1)
-        is_most = usage.output_tokens == max(output) > 0 and (usage.reasoning_tokens or not any(thought))
-        return usage_at, usage if is_most else None
+        is_most = output[-1] == max(output) > 0 and (not thought or thought[-1] or not any(thought))
+        return usage_at, usage_at(-1) if is_most else None
 
 
 def read_usage(counts: Any) -> Usage | None:
