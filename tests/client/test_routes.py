@@ -234,3 +234,22 @@ def test_a_conversation_stays_with_the_model_that_has_it_in_its_cache():
 def test_a_name_as_other_libraries_write_it_is_answered_with_the_one_that_was_meant(name, meant):
     with Client(cache=False, ledger=False) as llm, pytest.raises(NoRoute, match=meant):
         llm.complete(name, "Hi")
+
+
+@pytest.mark.parametrize(("gives", "told"), [(None, "None"), ("the first", "something")])
+def test_a_function_that_chooses_nobody_is_told_what_it_has_to_give(gives, told):
+    chosen = (lambda request: None) if gives is None else (lambda request: request.candidates[0].model)
+    said = f"gave {told}, which is not among request.candidates"
+    with client(providers(), routes={"fast": chosen}) as llm, pytest.raises(ConfigurationError, match=said):
+        llm.complete("fast", "Hello?")
+
+
+def test_a_function_may_give_the_one_that_it_chooses():
+    with client(providers(), routes={"fast": lambda request: request.candidates[-1]}) as llm:
+        reply = llm.complete("fast", "Hello?")
+    assert len(reply.attempts) == 1
+
+
+def test_letters_in_the_wrong_order_are_seen():
+    with client(providers()) as llm, pytest.raises(NoRoute, match=r'behind "fsat" \(did you mean fast\?\)'):
+        llm.complete("fsat", "Hello?")

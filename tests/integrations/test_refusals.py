@@ -260,6 +260,18 @@ def test_a_request_that_makes_no_sense_is_a_bad_request():
             sdk.embeddings.create(model="m", input=[[1, 2, 3]])
 
 
+@pytest.mark.parametrize("most", [-1, 0, 2**31, 2**63 - 1, 10**30])
+def test_a_length_that_no_reply_can_have_is_a_bad_request_under_a_budget(most, tmp_path):
+    budget = Budget(usd="1", per="month", name="one")
+    with saying(FACES[0]) as wire, client(ledger=tmp_path / "ledger.db", budget=budget, **MANY) as llm:
+        sdk = FACES[0].under(wire.url, llm)
+        with pytest.raises(openai.BadRequestError, match="a whole number from 1 to 2,147,483,647; got") as refused:
+            sdk.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}], max_tokens=most)
+        assert isinstance(cause_of(refused.value), ConfigurationError)
+        assert not wire.requests
+        assert not [*llm.ledger.balances()]
+
+
 def test_the_next_candidate_is_asked_where_the_first_one_fails():
     with (
         Wire(lambda _: [reply({"error": {"message": "down"}}, 503)]) as down,

@@ -211,3 +211,8 @@ def test_expected_tokens_are_held_to_the_limit_and_set_right():
 def test_limits_of_the_wrong_form_are_refused(wrong):
     with pytest.raises(ConfigurationError, match="limits is a dictionary"):
         Client(limits=wrong)
+
+
+def test_a_limit_for_a_provider_that_nobody_knows_is_refused_and_not_kept_to_by_nobody():
+    with pytest.raises(ConfigurationError, match=r'limits= has a limit for "opnai:\*", but no model .*mean openai\?'):
+        Client(models={"fast": "local"}, limits={"opnai:*": RateLimit(concurrent=1)}, ledger=False, cache=False)

@@ -82,7 +82,9 @@ class Engine:
             prices=self._prices,
             transport=settings.get("transport"),
         )
-        self.steering = Steering(self.catalog, settings.get("routes"), settings.get("failover"))
+        self.steering = Steering(
+            self.catalog, settings.get("routes"), settings.get("failover"), settings.get("limits") or ()
+        )
         self._scopes = tuple(map(Scope, cast("Sequence[Budget]", settings["budget"])))
         self._found: set[tuple[str, bool]] = set()
         budgets = [each for scope in self._scopes for each in with_larger(scope.budget)]

@@ -29,11 +29,16 @@ __all__ = ["Steering"]
 class Steering:
     """The models and policies of a client, which may change while it is used.
 
-    Raises `ConfigurationError` for policies that make no sense.
+    `limits` are the names that limits are stated for. Raises `ConfigurationError` for policies that make no sense, and
+    for names that nothing stands behind.
     """
 
     def __init__(
-        self, catalog: Catalog, routes: Any, failover: Failover | Mapping[str, Failover] | None = None
+        self,
+        catalog: Catalog,
+        routes: Any,
+        failover: Failover | Mapping[str, Failover] | None = None,
+        limits: Iterable[str] = (),
     ) -> None:
         self._catalog = catalog
         self._health: Health | None = None
@@ -43,6 +48,7 @@ class Steering:
         self.failover = failover
         self._check(self.routes.names)
         self._check(failover if isinstance(failover, Mapping) else (), "failover=")
+        self._check(limits, "limits=", "limit")
 
     def find_knowledge(self, layers: Iterable[Layer]) -> None:
         """Take what the layers of a stack know: of models that fail, of their limits, and of customers."""
@@ -100,12 +106,12 @@ class Steering:
             for name, one in stand.items()
         }
 
-    def _check(self, names: Iterable[str], where: str = "routes=") -> None:
+    def _check(self, names: Iterable[str], where: str = "routes=", what: str = "policy") -> None:
         for name in names:
             try:
                 self._catalog.names(name)
             except NoRoute as error:
-                raise ConfigurationError(f'{where} has a policy for "{name}", but {error}') from error
+                raise ConfigurationError(f'{where} has a {what} for "{name}", but {error}') from error
 
 
 def _limited(one: ModelHealth, facts: dict[str, Any]) -> ModelHealth:

@@ -16,5 +16,9 @@ def near(unknown: set[str], known: Iterable[str]) -> str:
     """Ask for a name that was misspelt whether one that is like it was meant; nothing where none is."""
     from difflib import get_close_matches
 
-    found = [close[0] for name in sorted(unknown) if (close := get_close_matches(name, list(known), 1, _NEAR))]
+    listed = list(known)
+    found: list[str] = []
+    for name in sorted(unknown):
+        swapped = [each for each in listed if sorted(each) == sorted(name) and len(name) > 1]  # as typing does
+        found += swapped[:1] or get_close_matches(name, listed, 1, _NEAR)
     return f" (did you mean {', '.join(found)}?)" if found else ""

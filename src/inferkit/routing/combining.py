@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -139,11 +139,12 @@ class _Own:
 
     def plan(self, request: Request) -> tuple[Target, ...]:
         """See `Policy`. Raises `ConfigurationError` where the function gives what was not among the candidates."""
-        plan = tuple(self._function(request))
+        given = self._function(request)
+        plan = tuple(given) if isinstance(given, Iterable) else (given,)
         if any(target not in request.candidates for target in plan):
             raise ConfigurationError(
-                f"the policy {self.name} gave something that is not among request.candidates; give some of them, the "
-                "first to ask first"
+                f"the policy {self.name} gave {'None' if given is None else 'something'}, which is not among "
+                "request.candidates; give some of them, the first to ask first"
             )
         return plan
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Quote", "input_of", "quote_of"]
 
 _CALL = Amounts(calls=1)
+_MOST_OUTPUT = 2**31 - 1  # what APIs take, and what times a price is a number that a ledger holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,10 @@ def quote_of(
     model, price = (request.candidates[0].provider, request.candidates[0].model), prices[0]
     size = input_of(request, model, book, terms, learned)
     output = default_output if request.max_output_tokens is None else request.max_output_tokens
+    if not 0 < output <= _MOST_OUTPUT:
+        raise ConfigurationError(
+            f"under a budget the most output tokens are a whole number from 1 to {_MOST_OUTPUT:,}; got {output:,}"
+        )
     least = min(output, min_output)
     wanted, minimum = _bound(price, size, output), _bound(price, size, least)
     whole = request.max_output_tokens is not None and bool(degrading.able)
