@@ -65,12 +65,16 @@ async def _async(server: str, *, quick: bool) -> list[Figure]:
         light = await stack.enter_async_context(AsyncClient(cache=False, ledger=False))
         alone = await stack.enter_async_context(openai.AsyncOpenAI(base_url=f"{server}/v1", api_key=API_KEY))
         sdks = {"alone": alone, "whole": wrap(alone, llm, feature="benchmark"), "light": wrap(alone, light)}
+        if find_spec("aiohttp") is not None:
+            given = settings(server, home / "aiohttp", on_unpriced=_PRICE) | {"transport": "aiohttp"}
+            over_aiohttp = await stack.enter_async_context(AsyncClient(**given))
+            sdks["aiohttp"] = wrap(alone, over_aiohttp, feature="benchmark")
         calls, rounds = (50, 5) if quick else (200, 21)
         whole = await interleave_async({name: _asking(sdk) for name, sdk in sdks.items()}, calls=calls, rounds=rounds)
         streams = await interleave_async(
             {name: _streaming(sdk) for name, sdk in sdks.items()}, calls=max(1, calls // 20), rounds=rounds
         )
-    return [
+    found = [
         Figure("under the openai SDK, async call, SDK alone", whole.microseconds("alone"), "µs"),
         Figure("under the openai SDK, async call, whole stack / SDK", whole.ratio("whole", "alone"), "x", at_most=1.25),
         Figure("under the openai SDK, async call, without cache and ledger / SDK", whole.ratio("light", "alone"), "x"),
@@ -81,6 +85,17 @@ async def _async(server: str, *, quick: bool) -> list[Figure]:
             at_most=1.25,
         ),
     ]
+    if "aiohttp" in sdks:
+        found += [
+            Figure(
+                f"under the openai SDK, {what}, whole stack over aiohttp / SDK",
+                times.ratio("aiohttp", "alone"),
+                "x",
+                at_most=1.25,
+            )
+            for what, times in (("async call", whole), (f"stream of {EVENTS} chunks", streams))
+        ]
+    return found
 
 
 def _sync(server: str, *, quick: bool) -> list[Figure]:
