@@ -113,7 +113,7 @@ class SqliteAccounts:
     def _take_back(self, call: str, at: float, *, was_held: Callable[[], bool]) -> None:
         """Void a call that was left: whether it is held, or will not be, is known when it is this step's turn."""
         try:
-            self.database.write(lambda cursor: was_held() and postings.void(cursor, call, at), patience=self._patience)
+            self.database.write(lambda cursor: was_held() and leases.void(cursor, call, at), patience=self._patience)
         except LedgerError:
             self.write_later(Unwritten("void", call, at))
 
@@ -138,7 +138,7 @@ class SqliteAccounts:
 
     async def mark_sent(self, runtime: Runtime, call: str) -> None:
         """See `Accounts`."""
-        await self._run(runtime, lambda cursor: postings.mark_sent(cursor, call))
+        await self._run(runtime, lambda cursor: leases.mark_sent(cursor, call))
 
     async def settle(
         self, runtime: Runtime, call: str, charge: Charge, *, at: float, calls: int = 1, watched: Sequence[Line] = ()
@@ -154,15 +154,13 @@ class SqliteAccounts:
 
     async def void(self, runtime: Runtime, call: str, *, at: float) -> bool:
         """See `Accounts`."""
-        return await self._run(runtime, lambda cursor: postings.void(cursor, call, at), patience=self._patience)
+        return await self._run(runtime, lambda cursor: leases.void(cursor, call, at), patience=self._patience)
 
     async def record(self, runtime: Runtime, call: str, charge: Charge, *, at: float) -> bool:
         """See `Accounts`."""
         if self._backlog is None:
             self._owing()
-        return await self._run(
-            runtime, lambda cursor: postings.record(cursor, call, charge, at), patience=self._patience
-        )
+        return await self._run(runtime, lambda cursor: leases.record(cursor, call, charge, at), patience=self._patience)
 
     def write_later(self, one: Unwritten) -> None:
         """See `Accounts`. It is in a file beside the ledger until then, for whoever opens that if this process dies."""
@@ -170,7 +168,7 @@ class SqliteAccounts:
 
     def enter(self, one: Unwritten) -> bool:
         """Enter what could not be entered before. Whatever was done before is not done again. Raises `LedgerError`."""
-        return self.database.write(lambda cursor: postings.enter_late(cursor, one), patience=_OWED_SECONDS)
+        return self.database.write(lambda cursor: leases.enter_late(cursor, one), patience=_OWED_SECONDS)
 
     async def sweep(self, runtime: Runtime, at: float) -> int:
         """See `Accounts`."""

@@ -1,4 +1,7 @@
-"""What becomes of holds that last: some are extended, and of some the lease runs out, since their processes died."""
+"""What becomes of holds that last, and of calls that are entered late.
+
+Holds are extended or given back, and of some the lease runs out, since their processes died.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from inferkit.core.errors import LedgerError
 from inferkit.ledger.amounts import NOTHING, Amounts, Grant, Line, Refusal
 from inferkit.ledger.journal import Attribution, Charge
-from inferkit.ledger.sqlite.holding import hold
-from inferkit.ledger.sqlite.postings import RELEASE_EXPIRED, attribution_of, enter, move
+from inferkit.ledger.sqlite.postings import IS_ENTERED, RELEASE, RELEASE_EXPIRED, correct, enter, hold, move, post
 from inferkit.runtime import clock
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-__all__ = ["Swept", "earliest_lease", "extend", "sweep"]
+    from inferkit.ledger.unwritten import Unwritten
+
+__all__ = ["Swept", "earliest_lease", "enter_late", "extend", "mark_sent", "record", "sweep", "void"]
 
 _HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _EXTEND = "UPDATE holds SET usd = usd + ?, tokens = tokens + ?, calls = calls + ?, lease = max(lease, ?) WHERE call = ?"
@@ -24,6 +28,7 @@ _EARLIEST_LEASE = "SELECT min(lease) FROM holds"  # an index would cost every ca
 _DUE = (
     "SELECT call, usd, tokens, calls, accounts, sent, user, tenant, feature, plan FROM holds WHERE lease <= ? LIMIT ?"
 )
+_ATTRIBUTION = "SELECT user, tenant, feature, plan FROM entries WHERE call = ? ORDER BY id LIMIT 1"
 _END = "DELETE FROM holds WHERE call = ?"
 
 
@@ -45,6 +50,41 @@ def extend(
             _revive(cursor, call, lease, at)
             cursor.execute(_EXTEND, (*more, lease, call))
     return answer
+
+
+def mark_sent(cursor: sqlite3.Cursor, call: str) -> None:
+    """Note that a call is on its way."""
+    cursor.execute("UPDATE holds SET sent = 1 WHERE call = ?", (call,))
+
+
+def void(cursor: sqlite3.Cursor, call: str, at: float) -> bool:
+    """Give back what a call holds, or take back what was posted when its lease ran out."""
+    held = cursor.execute(RELEASE, (call,)).fetchall()
+    for *amounts, accounts in held:
+        move(cursor, NOTHING, amounts, accounts)
+    return bool(held) or correct(cursor, call, Charge(0, attempts=0, attribution=attribution_of(cursor, call)), at, 0)
+
+
+def record(cursor: sqlite3.Cursor, call: str, charge: Charge, at: float) -> bool:
+    """Enter a call without accounts, once."""
+    if cursor.execute(IS_ENTERED, (call,)).fetchone():
+        return False
+    enter(cursor, call, "settled", at, calls=1, charge=charge)
+    return True
+
+
+def enter_late(cursor: sqlite3.Cursor, one: Unwritten) -> bool:
+    """Do a step that could not be done before, unless it was."""
+    if one.charge is None:
+        return void(cursor, one.call, one.at)
+    if one.step == "record":
+        return record(cursor, one.call, one.charge, one.at)
+    return post(cursor, one.call, one.charge, one.at, 1)
+
+
+def attribution_of(cursor: sqlite3.Cursor, call: str) -> Attribution:
+    """Find whom a call was entered for when its lease ran out."""
+    return Attribution(*(cursor.execute(_ATTRIBUTION, (call,)).fetchone() or ()))
 
 
 def earliest_lease(cursor: sqlite3.Cursor) -> float:
