@@ -329,3 +329,30 @@ def test_no_text_is_a_crash(text):
     partial_of(text)
     with pytest.raises(MisfitError):
         form_of(Order).parse(text)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "strng"},
+        {"type": "object", "properties": {"a": {"type": ["null", "strng"]}}},
+        {"type": "array", "items": {"type": "strng"}},
+        {"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": {"type": "strng"}}]},
+        {"$defs": {"A": {"type": "array", "prefixItems": [{"type": "strng"}]}}, "$ref": "#/$defs/A"},
+    ],
+)
+def test_a_schema_whose_type_is_misspelt_is_refused_since_everything_would_fit(schema):
+    with pytest.raises(ConfigurationError, match=r'no type "strng" \(did you mean string\?\); its types are: object'):
+        form_of(schema)
+
+
+def test_what_is_only_called_like_a_type_is_none():
+    named = {"type": {"type": "STRING"}, "items": {"enum": [{"type": "strng"}], "default": {"type": "strng"}}}
+    assert form_of({"type": "OBJECT", "properties": named}).parse('{"type": "x"}') == {"type": "x"}
+
+
+def test_a_schema_that_holds_itself_is_an_error_that_says_what_to_do():
+    schema = {"type": "object", "properties": {}}
+    schema["properties"]["again"] = schema
+    with pytest.raises(ConfigurationError, match=r"write that as a \$ref"):
+        form_of(schema)

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.core.misspelt import near
 from inferkit.typed.problems import MisfitError, Problem, known_names, path_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def is_form(value: Any) -> bool:
 def form_of(given: Any) -> Form:
     """Give the form of a pydantic model, a dataclass, a TypedDict or a JSON schema.
 
-    Raises `ConfigurationError` for a type that has no JSON schema.
+    Raises `ConfigurationError` for a type that has no JSON schema, and for a schema with types that JSON has none of.
     """
     return _of_schema(given) if isinstance(given, Mapping) else _of_type(given)
 
@@ -76,7 +77,16 @@ def _of_type(kind: type) -> Form:
 
 
 def _of_schema(schema: Mapping[str, Any]) -> Form:
-    from inferkit.typed.json_schema import check
+    from inferkit.typed.json_schema import TYPES, check, unknown_types
+
+    try:
+        unknown = next(unknown_types(schema), None)
+    except RecursionError:
+        raise ConfigurationError("the schema holds itself; write that as a $ref into its $defs") from None
+    if unknown is not None:
+        raise ConfigurationError(
+            f'a schema has no type "{unknown}"{near({unknown}, TYPES)}; its types are: {", ".join(TYPES)}'
+        )
 
     def parse(text: str) -> Any:
         from pydantic_core import from_json

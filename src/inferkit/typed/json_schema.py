@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 
 from inferkit.typed.problems import Problem, known_names, path_of
 
-__all__ = ["check", "referenced"]
+__all__ = ["TYPES", "check", "referenced", "unknown_types"]
 
 _Place: TypeAlias = tuple[int | str, ...]
 _Found: TypeAlias = tuple[_Place, str, str]
 
-_TYPES: dict[str, Callable[[Any], bool]] = {
+TYPES: dict[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),
     "array": lambda value: isinstance(value, list),
     "string": lambda value: isinstance(value, str),
@@ -27,6 +27,9 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
         (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
     ),
 }
+"""What a value of each type is."""
+_OF_PARTS_BY_NAME = ("properties", "patternProperties", "$defs", "definitions")
+_OF_PARTS = ("items", "prefixItems", "additionalProperties", "anyOf", "oneOf", "allOf", "not")
 _BOUNDS: dict[str, tuple[str, Callable[[Any], Any], Callable[[Any, Any], bool], str]] = {
     "minimum": ("number", lambda value: value, lambda value, bound: value >= bound, "at least"),
     "maximum": ("number", lambda value: value, lambda value, bound: value <= bound, "at most"),
@@ -43,6 +46,24 @@ def check(schema: Mapping[str, Any], value: Any) -> list[Problem]:
     """Give what is wrong with a value, the outermost first; nothing where it fits."""
     names = known_names(schema)
     return [Problem(path_of(place, names), code, words) for place, code, words in _wrong(schema, value, (), schema)]
+
+
+def unknown_types(schema: Any) -> Iterator[str]:
+    """Give what a schema calls types and JSON has none of, by which every value would fit. Capitals are Gemini's."""
+    if not isinstance(schema, Mapping):
+        return
+    kinds = schema.get("type")
+    for kind in [kinds] if isinstance(kinds, str) else _listed(kinds):
+        if not isinstance(kind, str) or kind.lower() not in TYPES:
+            yield str(kind)
+    for name in _OF_PARTS_BY_NAME:
+        parts = schema.get(name)
+        for part in parts.values() if isinstance(parts, Mapping) else ():
+            yield from unknown_types(part)
+    for name in _OF_PARTS:
+        given = schema.get(name)
+        for part in [given] if isinstance(given, Mapping) else _listed(given):
+            yield from unknown_types(part)
 
 
 def referenced(schema: Any, root: Mapping[str, Any]) -> Any:
@@ -67,7 +88,7 @@ def _wrong(schema: Any, value: Any, place: _Place, root: Mapping[str, Any]) -> I
         return
     kinds = schema.get("type")
     kinds = [kinds] if isinstance(kinds, str) else _listed(kinds)
-    if kinds and not any(_TYPES.get(str(kind), _anything)(value) for kind in kinds):
+    if kinds and not any(TYPES.get(str(kind), _anything)(value) for kind in kinds):
         yield place, "type", f"should be of type {' or '.join(map(str, kinds))}"
         return
     if "const" in schema and not _same(schema["const"], value):
@@ -77,7 +98,7 @@ def _wrong(schema: Any, value: Any, place: _Place, root: Mapping[str, Any]) -> I
         yield place, "enum", f"should be one of {list(allowed)!r}"
     for name, (kind, size, fits, words) in _BOUNDS.items():
         bound = schema.get(name)
-        if isinstance(bound, int | float) and _TYPES[kind](value) and not fits(size(value), bound):
+        if isinstance(bound, int | float) and TYPES[kind](value) and not fits(size(value), bound):
             yield place, name, f"should be {words} {bound}"
     yield from _in_parts(schema, value, place, root)
     yield from _in_choices(schema, value, place, root)
