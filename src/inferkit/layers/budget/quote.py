@@ -129,14 +129,15 @@ def quote_of(
     )
     model, price = (request.candidates[0].provider, request.candidates[0].model), prices[0]
     size = input_of(request, model, book, terms, learned)
-    output = default_output if request.max_output_tokens is None else request.max_output_tokens
-    if not 0 < output <= _MOST_OUTPUT:
+    asked = request.max_output_tokens
+    if asked is not None and request.operation != "embed" and not 0 < asked <= _MOST_OUTPUT:
         raise ConfigurationError(
-            f"under a budget the most output tokens are a whole number from 1 to {_MOST_OUTPUT:,}; got {output:,}"
+            f"under a budget the most output tokens are a whole number from 1 to {_MOST_OUTPUT:,}; got {asked:,}"
         )
+    output = default_output if asked is None else asked
     least = min(output, min_output)
     wanted, minimum = _bound(price, size, output), _bound(price, size, least)
-    whole = request.max_output_tokens is not None and bool(degrading.able)
+    whole = asked is not None and bool(degrading.able)
     able = degrading.able if whole else ()
     refusal = None
     for scope in _last(able, scopes) if able else scopes:
