@@ -26,9 +26,9 @@ SPLIT_OFF = {
     "product.allergy": "product.material",
     "technical.leak": "technical.page",
 }
-"""Matters that had no reply of their own when the blind set was labelled, and what was written there instead."""
-HARD, NEWEST = 72, 320
-"""The messages set aside of the five hard files, which are the last: of the first of them, and of the others."""
+"""Matters that had no reply of their own when the first blind set was labelled, and what was written there instead."""
+HARD, HARDER, NEWEST = 72, 320, 783
+"""The messages set aside of the hard files, which are the last: of the first of them, of four more, and of the newest."""
 
 
 @dataclass(slots=True)
@@ -36,6 +36,7 @@ class Measured:
     """Counts over one set of messages: by field, and replies of the right matter."""
 
     scores: Scores = field(default_factory=Scores)
+    knows_all_matters: bool = True
     matter: int = 0
     known_matters: int = 0
     confused: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -51,8 +52,9 @@ class Measured:
             self.confused[one.category, str(found["category"])] += 1
         elif one.matter is not None:
             matter = matter_of(found["reply"] or "", one.category, found["order_id"]) or ""
-            # A matter that was split off counts as where it came from only in a set that does not know it.
-            self.matter += one.matter in (matter, SPLIT_OFF.get(matter))
+            if not self.knows_all_matters:  # one that was split off counts as where it came from
+                matter = SPLIT_OFF.get(matter, matter)
+            self.matter += one.matter == matter
 
     def lines(self) -> list[str]:
         """The shares, with their intervals."""
@@ -79,16 +81,17 @@ def sets() -> dict[str, list[Ticket]]:
     dev = split()[1]
     return {
         "generated": generated(),
-        "dev": dev[: -HARD - NEWEST],
-        "hard dev": dev[-HARD - NEWEST : -NEWEST],
+        "dev": dev[: -HARD - HARDER - NEWEST],
+        "hard dev": dev[-HARD - HARDER - NEWEST : -HARDER - NEWEST],
+        "harder dev": dev[-HARDER - NEWEST : -NEWEST],
         "newest hard dev": dev[-NEWEST:],
         "heldout": load_tickets(DATA / "heldout.jsonl"),
     }
 
 
-def blind() -> list[Ticket]:
-    """The set to measure a finished model on, once: nothing is to be chosen by it."""
-    return load_tickets(DATA / "blind.jsonl")
+def blind() -> dict[str, list[Ticket]]:
+    """The sets to measure a finished model on, once: nothing is to be chosen by them, and the last is the freshest."""
+    return {path.stem.replace("_", " "): load_tickets(path) for path in sorted(DATA.glob("blind_*.jsonl"))}
 
 
 def _odd_characters(rng: random.Random) -> str:
@@ -108,7 +111,8 @@ def tokens_that_differ(path: Path, vocabulary: Vocabulary, count: int) -> int:
 def measure(name: str, answered: Callable[[list[str]], Iterable[str]], among: dict[str, list[Ticket]]) -> None:
     """Prints the figures of each set; `answered` gives the answers to messages."""
     for kind, rows in among.items():
-        start, measured = time.monotonic(), Measured()
+        start = time.monotonic()
+        measured = Measured(knows_all_matters=any(one.matter in SPLIT_OFF for one in rows))
         for one, text in zip(rows, answered([one.message for one in rows]), strict=True):
             measured.add(one, text)
         each = (time.monotonic() - start) / len(rows) * 1e3
