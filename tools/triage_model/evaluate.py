@@ -28,7 +28,7 @@ SPLIT_OFF = {
 }
 """Matters that had no reply of their own when the first blind set was labelled, and what was written there instead."""
 HARD, HARDER, NEWEST = 72, 320, 783
-"""The messages set aside of the hard files, which are the last: of the first of them, of four more, and of the newest."""
+"""The messages set aside of the hard files, the last ones: of the first of them, of four more, and of the newest."""
 
 
 @dataclass(slots=True)
