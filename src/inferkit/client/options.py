@@ -8,6 +8,7 @@ from inferkit.client.declarations import Declared, declared_in, reader
 from inferkit.client.every_call import PROVIDER, EveryCallOptions
 from inferkit.core.errors import ConfigurationError
 from inferkit.core.misspelt import near
+from inferkit.core.request import MOST_OUTPUT_TOKENS
 
 if TYPE_CHECKING:
     from inferkit.core.messages import CustomTool, Tool
@@ -30,8 +31,8 @@ class _ReplyOptions(TypedDict, total=False):
     max_output_tokens: Annotated[
         int,
         Declared(
-            checks.whole(1, 2**31 - 1),  # what APIs take, and what times a price is a number that a ledger holds
-            "a whole number from 1 to 2,147,483,647",
+            checks.whole(1, MOST_OUTPUT_TOKENS),
+            f"a whole number from 1 to {MOST_OUTPUT_TOKENS:,}",
             "The most tokens that the reply may take; a budget may lower it.",
             otherwise=PROVIDER,
             convert=int,

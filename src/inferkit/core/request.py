@@ -13,12 +13,17 @@ if TYPE_CHECKING:
     from inferkit.core.response import Response
     from inferkit.runtime.protocol import Runtime
 
-__all__ = ["WIRES", "Handler", "Key", "Layer", "Operation", "Request", "Target", "extra_for", "sent_to", "served_by"]
+__all__ = [
+    "MOST_OUTPUT_TOKENS", "WIRES", "Handler", "Key", "Layer", "Operation", "Request", "Target", "extra_for", "sent_to",
+    "served_by",
+]  # fmt: skip
 
 T = TypeVar("T")
 Operation = Literal["chat", "embed"]
 WIRES = frozenset({"anthropic", "chat", "gemini", "responses"})
 """The names of the wires that the library speaks."""
+MOST_OUTPUT_TOKENS = 2**31 - 1
+"""What APIs take as the length of a reply, and what times a price is a number that a ledger holds."""
 
 
 @dataclass(frozen=True, slots=True)

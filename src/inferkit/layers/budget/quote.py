@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inferkit.core.errors import ConfigurationError
+from inferkit.core.request import MOST_OUTPUT_TOKENS
 from inferkit.layers.budget.degrade import NO_DEGRADING, Degrading
 from inferkit.ledger.amounts import NOTHING, Amounts, Line, Refusal, Unit
 from inferkit.pricing.terms import PLAIN, Terms, terms_under_budget
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Quote", "input_of", "quote_of"]
 
 _CALL = Amounts(calls=1)
-_MOST_OUTPUT = 2**31 - 1  # what APIs take, and what times a price is a number that a ledger holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +130,9 @@ def quote_of(
     model, price = (request.candidates[0].provider, request.candidates[0].model), prices[0]
     size = input_of(request, model, book, terms, learned)
     asked = request.max_output_tokens
-    if asked is not None and request.operation != "embed" and not 0 < asked <= _MOST_OUTPUT:
+    if asked is not None and request.operation != "embed" and not 0 < asked <= MOST_OUTPUT_TOKENS:
         raise ConfigurationError(
-            f"under a budget the most output tokens are a whole number from 1 to {_MOST_OUTPUT:,}; got {asked:,}"
+            f"under a budget the most output tokens are a whole number from 1 to {MOST_OUTPUT_TOKENS:,}; got {asked:,}"
         )
     output = default_output if asked is None else asked
     least = min(output, min_output)

@@ -236,7 +236,7 @@ def cell_of(kind: EntryKind, charge: Charge) -> int | None:
     return cell
 
 
-def _entry(  # noqa: PLR0917
+def _entry(  # noqa: PLR0917 - those of `enter`
     call: str, kind: EntryKind, at: float, calls: int, charge: Charge, accounts: str
 ) -> tuple[str, list[object], int | None]:
     """Give what enters a call: the statement, its values, and the call's cell."""
